@@ -1,0 +1,55 @@
+# A newcomer's two commands: `make demo` and `make test`. Both set up everything they need in .venv.
+
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench reference clean
+
+help:
+	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (about 10 minutes)"
+	@echo "make test       all tests"
+	@echo "make lint       format, rules, types, workflow"
+	@echo "make bench      speed against peers, as ratios"
+	@echo "make reference  write config/config.schema.json and the key tables of config/README.md anew"
+	@echo "make clean      remove .venv, caches and results/demo"
+
+$(READY): requirements.lock pyproject.toml
+	@echo "== setting up .venv (once; some minutes, most of it the download of torch)"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)
+	@echo "== the demo: from config/demo_corpus to two twins in results/demo"
+	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/python workflow/lint.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt workflow
+
+bench: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rendering.py
+
+reference: $(READY)
+	$(BIN)/python scripts/config_reference.py
+
+clean:
+	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info results/demo logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""Sound files as streams."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twinlib import audio
+from twinlib.errors import AudioError
+
+
+def noise(frames: int, channels: int, seed: int = 0) -> audio.Signal:
+    return np.random.default_rng(seed).uniform(-0.9, 0.9, (frames, channels)).astype(np.float32)
+
+
+@given(frames=st.integers(1, 5000), channels=st.integers(1, 3), block=st.integers(1, 700))
+@settings(max_examples=20, deadline=None)
+def test_blocks_tile_the_file(tmp_path_factory: pytest.TempPathFactory, frames: int, channels: int, block: int) -> None:
+    path = tmp_path_factory.mktemp("audio") / "x.wav"
+    samples = noise(frames, channels)
+    audio.write(path, samples, 44100, "FLOAT")
+    with audio.Reader(path) as reader:
+        parts = list(reader.blocks(block))
+    assert [position for position, _ in parts] == list(range(0, frames, block))
+    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), samples)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "suffix", "bits"), [("PCM_16", ".wav", 16), ("PCM_24", ".wav", 24), ("PCM_24", ".flac", 24)]
+)
+def test_round_trip_is_exact_to_the_last_bit(tmp_path: Path, subtype: audio.Subtype, suffix: str, bits: int) -> None:
+    steps = 2 ** (bits - 1)
+    samples = (np.round(noise(1000, 2) * steps) / steps).astype(np.float32)
+    path = tmp_path / f"x{suffix}"
+    audio.write(path, samples, 48000, subtype)
+    np.testing.assert_array_equal(audio.read(path), samples)
+    info = audio.probe(path)
+    assert (info.sample_rate, info.channels, info.frames, info.bit_depth) == (48000, 2, 1000, bits)
+
+
+def test_a_window_outside_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    audio.write(path, noise(100, 1), 44100, "FLOAT")
+    with pytest.raises(AudioError, match="0 to 100: 50 to 101 lies outside"):
+        audio.read(path, 50, 101)
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"not a sound file at all" * 100])
+def test_what_is_no_sound_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=r"broken\.wav"):
+        audio.probe(path)
+
+
+def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="does not exist"):
+        audio.probe(tmp_path / "none.wav")
+    soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 44100)
+    with pytest.raises(AudioError, match="no samples"):
+        audio.probe(tmp_path / "empty.wav")
+
+
+def test_a_truncated_file_never_reads_as_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.flac"
+    audio.write(path, noise(50000, 1), 44100, "PCM_16")
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(AudioError, match=r"x\.flac"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("bad", [1.5, np.nan, np.inf])
+def test_overs_and_nan_are_refused_and_leave_nothing(tmp_path: Path, bad: float) -> None:
+    path = tmp_path / "x.wav"
+    samples = noise(100, 1)
+    samples[50] = bad
+    with pytest.raises(AudioError, match="lower its level"):
+        audio.write(path, samples, 44100, "PCM_24")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_past_the_limit_of_riff_a_file_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "RIFF_LIMIT", 1000)
+    audio.write(tmp_path / "x.wav", noise(2000, 1), 44100, "PCM_16")
+    assert audio.probe(tmp_path / "x.wav").format == "RF64"
+    audio.write(tmp_path / "y.wav", noise(100, 1), 44100, "PCM_16")
+    assert audio.probe(tmp_path / "y.wav").format == "WAV"
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    audio.write(path, noise(100, 1), 44100, "FLOAT")
+    before = path.read_bytes()
+
+    def interrupted() -> None:
+        with audio.Writer(path, 44100, 1, "FLOAT") as writer:
+            writer.write(noise(10, 1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

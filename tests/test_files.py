@@ -1,0 +1,68 @@
+"""Files that are never half there."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from twinlib.errors import TwinError
+from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text, written_aside
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with written_aside(path) as aside:
+            aside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_carries_its_contract(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x.json"
+    write_json(path, "take/1", {"b": 1, "a": [1.5, None]})
+    assert read_json(path, "take/1") == {"b": 1, "a": [1.5, None]}
+    with pytest.raises(TwinError, match=r"holds take/1, not take/2"):
+        read_json(path, "take/2")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\x00"])
+def test_broken_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(TwinError, match=r"x\.json"):
+        read_json(path, "take/1")
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", "take/1", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": ["b", "a"], "n": [1, 2], "list": [["x"], []]})
+    write_table(tmp_path / "1.parquet", "tracks/1", table)
+    write_table(tmp_path / "2.parquet", "tracks/1", table.copy())
+    assert sha256_file(tmp_path / "1.parquet") == sha256_file(tmp_path / "2.parquet")
+    back = read_table(tmp_path / "1.parquet", "tracks/1")
+    assert back["id"].tolist() == ["b", "a"]
+    assert [list(items) for items in back["list"]] == [["x"], []]
+
+
+def test_foreign_and_missing_tables_are_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pytest.raises(TwinError, match="does not exist"):
+        read_table(path, "tracks/1")
+    path.write_bytes(b"PAR1 nonsense")
+    with pytest.raises(TwinError, match="not a readable table"):
+        read_table(path, "tracks/1")
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(TwinError, match="no contract"):
+        read_table(path, "tracks/1")

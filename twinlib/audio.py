@@ -1,0 +1,157 @@
+"""Sound files as streams: probe, read a window, write atomically."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from twinlib.errors import AudioError
+from twinlib.files import written_aside
+
+Signal = npt.NDArray[np.float32]
+"""Samples as float32, full scale 1.0: `(frames, channels)` of a file, `(frames,)` of one channel."""
+
+Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+
+RIFF_LIMIT = 2**32 - 2**16
+"""Bytes of samples above which a WAV file is written as RF64 (EBU Tech 3306): RIFF counts them in 32 bits."""
+
+BLOCK = 1 << 16
+"""Frames that streaming code handles at a time."""
+
+_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+_BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of a sound file says: rate in Hz, frames a channel, and the sample format."""
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    format: str
+    subtype: str
+
+    @property
+    def seconds(self) -> float:
+        """The duration."""
+        return self.frames / self.sample_rate
+
+    @property
+    def bit_depth(self) -> int | None:
+        """Bits a sample of an integer format; None for floating point and lossy formats."""
+        return _BITS.get(self.subtype)
+
+
+class Reader:
+    """An open sound file that is read by windows; use as a context manager.
+
+    Raises `AudioError` if the file is missing, empty or in no format that libsndfile reads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise AudioError(f"{path} does not exist")
+        try:
+            self._file = soundfile.SoundFile(str(path))
+        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+            raise AudioError(f"{path} is not a readable sound file ({error})") from None
+        file = self._file
+        self.info = AudioInfo(path, file.samplerate, file.channels, file.frames, file.format, file.subtype)
+        if self.info.frames <= 0:
+            file.close()
+            raise AudioError(f"{path} holds no samples: record or export it again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self, start: int = 0, stop: int | None = None) -> Signal:
+        """Samples [start, stop) as float32 `(frames, channels)`; the window must lie inside the file."""
+        info = self.info
+        stop = info.frames if stop is None else stop
+        if not 0 <= start <= stop <= info.frames:
+            raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
+        try:
+            self._file.seek(start)
+            samples: Signal = self._file.read(stop - start, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise AudioError(f"{info.path} cannot be read at sample {start} ({error})") from None
+        if len(samples) != stop - start:
+            place = start + len(samples)
+            raise AudioError(
+                f"{info.path} ends at sample {place} ({place / info.sample_rate:.2f} s) although its header says "
+                f"{info.frames}: the file is cut short, copy or record it again"
+            )
+        return samples
+
+    def blocks(self, frames: int = BLOCK, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Signal]]:
+        """Pairs of position and samples `(<= frames, channels)` that tile [start, stop) in order."""
+        stop = self.info.frames if stop is None else stop
+        for position in range(start, stop, frames):
+            yield position, self.read(position, min(position + frames, stop))
+
+
+def probe(path: Path) -> AudioInfo:
+    """What the header of a sound file says; raises `AudioError` as `Reader` does."""
+    with Reader(path) as reader:
+        return reader.info
+
+
+def read(path: Path, start: int = 0, stop: int | None = None) -> Signal:
+    """Samples [start, stop) of a file as float32 `(frames, channels)`."""
+    with Reader(path) as reader:
+        return reader.read(start, stop)
+
+
+class Writer:
+    """A WAV or FLAC file written as a stream and moved into place when the context ends without an error.
+
+    `frames` is the number expected; it decides between RIFF and RF64. Samples beyond full scale are refused in
+    integer formats: they would wrap or clip unheard.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int, subtype: Subtype, frames: int = 0) -> None:
+        self._path, self._subtype, self._position = path, subtype, 0
+        large = frames * channels * _BYTES[subtype] > RIFF_LIMIT
+        container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if large else "WAV"
+        self._aside = written_aside(path)
+        self._file = soundfile.SoundFile(
+            str(self._aside.__enter__()), "w", sample_rate, channels, subtype, format=container
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._aside.__exit__(kind, error, trace)
+
+    def write(self, samples: Signal) -> None:
+        """Append float32 samples `(frames, channels)` or `(frames,)`."""
+        peak = float(np.max(np.abs(samples), initial=0.0))
+        if not np.isfinite(peak) or (self._subtype != "FLOAT" and peak > 1.0):
+            place = self._position / self._file.samplerate
+            raise AudioError(f"{self._path} would reach {peak:.3f} of full scale near {place:.2f} s: lower its level")
+        self._file.write(samples)
+        self._position += len(samples)
+
+
+def write(path: Path, samples: Signal, sample_rate: int, subtype: Subtype) -> None:
+    """Write a whole signal `(frames, channels)` or `(frames,)` to a WAV or FLAC file."""
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with Writer(path, sample_rate, channels, subtype, len(samples)) as writer:
+        writer.write(samples)

@@ -1,0 +1,173 @@
+"""The configuration: every room's section composed, checked against each other, and explained.
+
+Sections are pydantic models that live in the rooms that use them, so that each setting is defined once and a stage
+depends on the sections it reads and no other.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import StringConstraints, ValidationError, model_validator
+
+from twinlib.capture.settings import Device
+from twinlib.corpus.settings import Corpus
+from twinlib.dataset.settings import Dataset
+from twinlib.errors import ConfigError
+from twinlib.evaluation.settings import Evaluation
+from twinlib.excitation.layout import reel_names
+from twinlib.excitation.settings import Excitation
+from twinlib.model.architecture import Architecture
+from twinlib.settings import Settings
+from twinlib.tracking_settings import Tracking
+from twinlib.training.settings import Training
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""A name that is also a folder: letters, digits, dot, dash and underscore."""
+
+
+class Experiment(Settings):
+    """One twin to train."""
+
+    device: Name
+    """A key of `devices`."""
+    model: Name
+    """A key of `models`."""
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    results: str = "results"
+    """The folder that everything is made in, relative to where Snakemake runs."""
+    corpus: Corpus | None = None
+    """The music; needed as soon as there is an excitation."""
+    excitations: dict[Name, Excitation] = {}
+    """Named sets of reels. Once recorded, an excitation is frozen: new settings take a new name."""
+    dataset: Dataset = Dataset()
+    """How captures are cut into segments."""
+    devices: dict[Name, Device]
+    """The devices to make twins of."""
+    models: dict[Name, Architecture] = {"small": Architecture()}
+    """The networks to train; the default is one, `small`."""
+    training: Training = Training()
+    """How every twin is trained."""
+    evaluation: Evaluation = Evaluation()
+    """How every twin is judged."""
+    tracking: Tracking = Tracking()
+    """Where runs are logged."""
+    experiments: list[Experiment] | None = None
+    """The twins to train; null means every device with every model."""
+    allow_missing_takes: bool = False
+    """Go on with the takes that exist; the dataset then says which are missing."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.excitations and self.corpus is None:
+            raise ValueError("excitations need a corpus: add `corpus: {root: ...}`")
+        for name, device in self.devices.items():
+            if device.excitation is not None and device.excitation not in self.excitations:
+                known = ", ".join(self.excitations) or "none"
+                raise ValueError(
+                    f"devices.{name}.excitation: '{device.excitation}' is no key of `excitations`; there are: {known}"
+                )
+        for experiment in self.experiments or []:
+            if experiment.device not in self.devices:
+                known = ", ".join(self.devices)
+                raise ValueError(f"experiments: '{experiment.device}' is no key of `devices`; there are: {known}")
+            if experiment.model not in self.models:
+                known = ", ".join(self.models)
+                raise ValueError(f"experiments: '{experiment.model}' is no key of `models`; there are: {known}")
+        if self.training.crop_samples > self.dataset.segment_samples:
+            raise ValueError(
+                f"training.crop_samples: a crop of {self.training.crop_samples} samples does not fit a segment of "
+                f"{self.dataset.segment_samples} (dataset.segment_samples): make one shorter or the other longer"
+            )
+        return self
+
+    def twins(self) -> list[Experiment]:
+        """The experiments in the order in which the configuration names them."""
+        if self.experiments is not None:
+            return self.experiments
+        return [Experiment(device=device, model=model) for device in self.devices for model in self.models]
+
+    def reels(self, excitation: str) -> list[str]:
+        """The names of an excitation's reels, known before anything is made."""
+        return reel_names(excitation, self.excitations[excitation])
+
+
+def from_mapping(content: Mapping[str, Any], source: str) -> Config:
+    """Check a configuration that was read from `source`; raises `ConfigError` with a line for every wrong key."""
+    try:
+        return Config.model_validate(dict(content))
+    except ValidationError as error:
+        lines = [_sentence(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def load(path: Path) -> Config:
+    """Read and check a YAML file; raises `ConfigError` that names the file, the key or line, and what is allowed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no keys: see config/README.md for what belongs there")
+    return from_mapping(content, str(path))
+
+
+def schema() -> str:
+    """The JSON schema (draft 2020-12) of the configuration, as text: editors complete and check keys with it."""
+    content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """Every key with its default and meaning, as Markdown tables, one a section."""
+    content = Config.model_json_schema()
+    sections = {"(top level)": content, **content["$defs"]}
+    parts: list[str] = []
+    for title, section in sections.items():
+        if "properties" not in section:
+            continue
+        about = " ".join(section.get("description", "").split())
+        heading = title if section is content else f"`{title}`"
+        parts.append(f"### {heading}\n\n{about}\n\n| key | type | default | meaning |\n|---|---|---|---|")
+        parts.append("\n".join(_rows(section)) + "\n")
+    return "\n".join(parts)
+
+
+def _rows(section: Mapping[str, Any]) -> Iterator[str]:
+    required = section.get("required", [])
+    for key, info in section["properties"].items():
+        default = "**required**" if key in required else f"`{json.dumps(info.get('default'))}`"
+        meaning = " ".join(info.get("description", "").split()).replace("|", "\\|")
+        yield f"| `{key}` | {_type(info)} | {default} | {meaning} |"
+
+
+def _type(info: Mapping[str, Any]) -> str:
+    if "$ref" in info:
+        return f"`{info['$ref'].rsplit('/', 1)[1]}`"
+    for word in ("anyOf", "oneOf"):
+        if word in info:
+            return " or ".join(dict.fromkeys(_type(option) for option in info[word]))
+    if "enum" in info:
+        return ", ".join(f"`{value}`" for value in info["enum"])
+    if "const" in info:
+        return f"`{info['const']}`"
+    if info.get("type") == "array":
+        return f"list of {_type(info['items'])}" if "items" in info else "list"
+    if info.get("type") == "object":
+        inner = info.get("additionalProperties") or next(iter(info.get("patternProperties", {}).values()), None)
+        return f"name: {_type(inner)}" if isinstance(inner, dict) else "mapping"
+    return str(info.get("type", "any"))
+
+
+def _sentence(place: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(str(part) for part in place)
+    text = message.removeprefix("Value error, ")
+    return f"{key}: {text}" if key else text

@@ -1,0 +1,92 @@
+"""Files that are never half there: digests, JSON and tables, written aside and moved into place."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from twinlib.errors import TwinError
+
+CONTRACT_KEY = b"twin.contract"
+"""The key of a table's schema metadata that holds its contract and version, such as `tracks/1`."""
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; on success what was written there takes the place of `path`, else it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        with aside.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sha256_bytes(content: bytes | memoryview) -> str:
+    """The sha256 of some bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's content, 64 hexadecimal digits; constant memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, contract: str, content: dict[str, Any]) -> None:
+    """Write a JSON object that names its contract (`take/1`) first; equal content gives equal bytes."""
+    text = json.dumps({"contract": contract, **content}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, contract: str) -> dict[str, Any]:
+    """Read a JSON object written by `write_json`; refuses a file that is not of this contract."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TwinError(f"{path} does not exist: run the stage that makes it") from None
+    except (OSError, ValueError) as error:
+        raise TwinError(f"{path} is not readable JSON ({error}): delete it and run again") from None
+    found = content.get("contract") if isinstance(content, dict) else None
+    if found != contract:
+        raise TwinError(f"{path} holds {found or 'no contract'}, not {contract}: delete it and run again")
+    return {key: value for key, value in content.items() if key != "contract"}
+
+
+def write_table(path: Path, contract: str, table: pd.DataFrame) -> None:
+    """Write a Parquet table that names its contract in its schema; equal rows give equal bytes."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), CONTRACT_KEY: contract.encode()})
+    with written_aside(path) as aside:
+        pq.write_table(arrow, aside, compression="zstd")
+
+
+def read_table(path: Path, contract: str) -> pd.DataFrame:
+    """Read a table written by `write_table`; refuses a file that is not of this contract."""
+    try:
+        arrow = pq.read_table(path)
+    except FileNotFoundError:
+        raise TwinError(f"{path} does not exist: run the stage that makes it") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
+    found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
+    if found != contract:
+        raise TwinError(f"{path} holds {found}, not {contract}: delete it and run again")
+    frame: pd.DataFrame = arrow.to_pandas()
+    return frame

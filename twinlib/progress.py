@@ -1,0 +1,56 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from tqdm import tqdm
+
+
+class Progress(Protocol):
+    """What long work reports to: `advance(n)` units done, with a short note to stand beside them."""
+
+    def __call__(self, n: float, note: str = "") -> None:
+        """Report `n` more units."""
+
+
+def silent(n: float, note: str = "") -> None:
+    """A progress that nobody watches."""
+
+
+class _Lines:
+    """A line at most every `seconds`, and one at the end: for logs."""
+
+    def __init__(self, title: str, total: float, unit: str, seconds: float = 10.0) -> None:
+        self._title, self._total, self._unit, self._seconds = title, total, unit, seconds
+        self._done, self._start, self._last = 0.0, time.monotonic(), time.monotonic()
+
+    def __call__(self, n: float, note: str = "") -> None:
+        self._done += n
+        now = time.monotonic()
+        finished = self._done >= self._total
+        if now - self._last < self._seconds and not finished:
+            return
+        self._last = now
+        elapsed = now - self._start
+        left = elapsed * (self._total - self._done) / self._done if self._done else float("inf")
+        ending = f"{elapsed:.0f} s" if finished else f"{elapsed:.0f} s, {left:.0f} s left"
+        counts = f"{self._done:.0f}/{self._total:.0f} {self._unit}"
+        print(f"{self._title}: {counts}, {ending}{', ' + note if note else ''}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(title: str, total: float, unit: str) -> Iterator[Progress]:
+    """Show how far `total` units of work are, to whoever calls the value of the context: `done(n)`."""
+    if not sys.stderr.isatty():
+        yield _Lines(title, total, unit)
+        return
+    with tqdm(total=total, desc=title, unit=f" {unit}", unit_scale=True, dynamic_ncols=True) as bar:
+
+        def advance(n: float, note: str = "") -> None:
+            bar.set_postfix_str(note, refresh=False)
+            bar.update(n)
+
+        yield advance

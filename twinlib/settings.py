@@ -1,0 +1,27 @@
+"""The base of every section of the configuration."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Settings(BaseModel):
+    """A frozen section of the configuration: unknown keys are refused, numbers are finite.
+
+    A section lives in the room that uses it; `twinlib.config` composes them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            known = {name for field, info in cls.model_fields.items() for name in (field, info.alias) if name}
+            for key in content:
+                if key not in known:
+                    near = get_close_matches(str(key), known, n=1)
+                    hint = f" (did you mean '{near[0]}'?)" if near else ""
+                    raise ValueError(f"unknown key '{key}'{hint}; allowed are {', '.join(sorted(known))}")
+        return content
