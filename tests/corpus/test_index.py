@@ -1,0 +1,184 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from tests.corpus.material import metadata, sound, track, write_metadata
+from twinlib.corpus import Corpus
+from twinlib.corpus.index import INDEX, TRACKS, Index, index, source_files, summary, write_index
+from twinlib.errors import CorpusError
+from twinlib.files import read_json, read_table, sha256_file
+
+COLUMNS = ["track_id", "artist", "title", "genre", "licence", "has_bleed", "kind", "instrument", "path"]
+COLUMNS += ["sample_rate", "channels", "frames", "sha256"]
+
+
+def of_folder(root: Path, **settings: object) -> Index:
+    return index(Corpus.model_validate({"root": root, "layout": "folder", "licence": "CC0-1.0", **settings}))
+
+
+def reasons(made: Index) -> str:
+    return "\n".join(f"{problem.file}: {problem.reason}" for problem in made.problems)
+
+
+def test_a_row_a_source_sorted_with_its_digest(tmp_path: Path) -> None:
+    track(tmp_path, "Bert_Song", 2, has_bleed="yes")
+    track(tmp_path, "Anna_Song", 1)
+    done: list[float] = []
+    settings = Corpus(root=tmp_path, audio=("raw", "stems", "mix"))
+    made = index(settings, lambda n, note="": done.append(n))
+    tracks = made.tracks
+    assert list(tracks.columns) == COLUMNS
+    assert sum(done) == len(tracks) == 6
+    assert tracks.kind.tolist() == ["mix", "raw", "stem"] * 2
+    assert set(tracks.licence) == {"CC BY-NC-SA 4.0"}
+    assert tracks.has_bleed.tolist() == [False] * 3 + [True] * 3
+    assert tracks.path[0] == "Audio/Anna_Song/Anna_Song_MIX.wav"
+    for row in tracks.itertuples():
+        assert row.sha256 == sha256_file(tmp_path / row.path)
+        assert (row.sample_rate, row.frames) == (44100, 8820)
+    assert {tmp_path / path for path in tracks.path} <= set(source_files(settings))
+
+
+def test_index_files_give_the_same_bytes_and_read_back(tmp_path: Path) -> None:
+    root = tmp_path / "db"
+    track(root, "Anna_Song", 1)
+    folder = track(root, "Bert_Song", 2)
+    (folder / "Bert_Song_METADATA.yaml").unlink()
+    settings = Corpus(root=root, exclude_artists=("Bert", "Zoe"))
+    for name in ("a", "b"):
+        write_index(tmp_path / name, index(settings))
+    for name in ("tracks.parquet", "index.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    made = index(settings)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "a/tracks.parquet", TRACKS), made.tracks)
+    assert made.tracks.has_bleed.isna().tolist() == [False, True]
+    assert "Bert_Song" in set(made.tracks.track_id)
+    content = read_json(tmp_path / "a/index.json", INDEX)
+    assert content == summary(made)
+    assert (content["tracks"], content["artists"], content["sources"]) == (2, 2, 2)
+    assert content["hours"] == pytest.approx(0.4 / 3600, abs=1e-6)
+    assert content["excluded"] == [{"track_id": "Bert_Song", "reason": "the artist Bert is excluded"}]
+    assert content["excluded_not_in_corpus"] == ["artist Zoe"]
+    assert "no metadata" in content["problems"][0]["reason"]
+
+
+def test_licences_are_overridden_track_by_track(tmp_path: Path) -> None:
+    sound(tmp_path / "db/Anna/one.wav", 1)
+    sound(tmp_path / "db/Bert/two.wav", 2)
+    listed = tmp_path / "licences.tsv"
+    listed.write_text("track_id\tlicence\nBert/two\tCC BY 4.0\nZoe/three\tCC BY 4.0\n")
+    made = of_folder(tmp_path / "db", licences=listed)
+    assert dict(zip(made.tracks.track_id, made.tracks.licence, strict=True)) == {
+        "Anna/one": "CC0-1.0",
+        "Bert/two": "CC BY 4.0",
+    }
+    assert "the track Zoe/three is not in the corpus" in reasons(made)
+    assert listed in source_files(Corpus(root=tmp_path / "db", layout="folder", licence="x", licences=listed))
+    listed.write_text("track_id\tlicence\nBert/two\t\n")
+    with pytest.raises(CorpusError, match="no licence for Bert/two"):
+        of_folder(tmp_path / "db", licences=listed)
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff", ".ogg"])
+def test_a_file_cut_short_is_reported_and_left_out(tmp_path: Path, suffix: str) -> None:
+    sound(tmp_path / "Anna/fine.wav", 1)
+    path = sound(tmp_path / f"Bert/cut{suffix}", 2, seconds=2)
+    assert len(of_folder(tmp_path).tracks) == 2
+    cut(path)
+    made = of_folder(tmp_path)
+    assert made.tracks.track_id.tolist() == ["Anna/fine"]
+    assert f"Bert/cut{suffix}: " in reasons(made)
+    assert len(made.problems) == 1
+
+
+def test_broken_files_are_reported_and_left_out(tmp_path: Path) -> None:
+    sound(tmp_path / "Anna/fine.wav", 1)
+    (tmp_path / "Bert").mkdir()
+    (tmp_path / "Bert/empty.wav").write_bytes(b"")
+    (tmp_path / "Bert/text.wav").write_text("no sound")
+    soundfile.write(str(tmp_path / "Bert/none.wav"), np.zeros((0, 1)), 44100)
+    sound(tmp_path / "Bert/wide.wav", 2, channels=6)
+    samples = np.zeros(44100, np.float32)
+    samples[4410] = np.nan
+    soundfile.write(str(tmp_path / "Bert/nan.wav"), samples, 44100, subtype="FLOAT")
+    made = of_folder(tmp_path)
+    assert made.tracks.track_id.tolist() == ["Anna/fine"]
+    found = reasons(made)
+    assert "Bert/none.wav" in found
+    assert "holds no samples" in found
+    assert "6 channels where one or two are used" in found
+    assert "sample 4410 (0.10 s) is no number" in found
+    assert len(made.problems) == 5
+
+
+def test_a_header_that_does_not_know_the_length_is_fine(tmp_path: Path) -> None:
+    # As ffmpeg writes into a pipe.
+    path = sound(tmp_path / "Anna/piped.wav", 1)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    content[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    made = of_folder(tmp_path)
+    assert made.tracks.frames.tolist() == [8820]
+
+
+def test_the_same_audio_of_two_artists_is_used_once(tmp_path: Path) -> None:
+    first = sound(tmp_path / "Anna/one.wav", 1)
+    (tmp_path / "Bert").mkdir()
+    (tmp_path / "Bert/copy.wav").write_bytes(first.read_bytes())
+    made = of_folder(tmp_path)
+    assert made.tracks.track_id.tolist() == ["Anna/one"]
+    assert "Bert/copy.wav: the same audio as Anna/one.wav of another track" in reasons(made)
+
+
+def test_a_stem_that_is_its_raw_file_stays(tmp_path: Path) -> None:
+    folder = track(tmp_path, "Anna_Song", 1)
+    raw = folder / "Anna_Song_RAW/Anna_Song_RAW_01_01.wav"
+    (folder / "Anna_Song_STEMS/Anna_Song_STEM_01.wav").write_bytes(raw.read_bytes())
+    assert len(index(Corpus(root=tmp_path, audio=("stems", "raw"))).tracks) == 2
+
+
+def test_a_corpus_without_a_usable_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no usable sound file"):
+        of_folder(tmp_path)
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(CorpusError, match=r"text\.wav"):
+        of_folder(tmp_path)
+
+
+def test_a_missing_root_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    settings = Corpus(root=tmp_path / "none")
+    for asked in (index, source_files):
+        with pytest.raises(CorpusError, match=r"set corpus\.root"):
+            asked(settings)
+
+
+def test_source_files_change_with_what_the_index_reads(tmp_path: Path) -> None:
+    track(tmp_path, "Anna_Song", 1)
+    before = source_files(Corpus(root=tmp_path))
+    assert [path.name for path in before] == ["Anna_Song_METADATA.yaml", "Anna_Song_MIX.wav"]
+    write_metadata(tmp_path / "Metadata", "Bert_Song", metadata("Bert_Song"))
+    assert source_files(Corpus(root=tmp_path)) == before
+    track(tmp_path, "Bert_Song", 2)
+    assert set(before) < set(source_files(Corpus(root=tmp_path)))
+
+
+def test_the_demo_corpus_is_sound() -> None:
+    root = Path(__file__).parents[2] / "config/demo_corpus"
+    made = index(Corpus(root=root, licence="CC0-1.0"))
+    assert made.problems == []
+    assert len(made.tracks) == 17
+    assert made.tracks.artist.nunique() == 13
+    page = (root / "LICENCE.md").read_text(encoding="utf-8")
+    for row in made.tracks.itertuples():
+        assert f"| {row.track_id} |" in page
+        assert f"| {row.artist} |" in page

@@ -1,0 +1,186 @@
+"""The index of the corpus: a row a source, with its licence, format and digest; and what was wrong."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from twinlib.audio import AudioInfo, Reader
+from twinlib.corpus.exclusions import excluded, not_in_corpus, read_tsv
+from twinlib.corpus.folder import folder_files, folder_sources
+from twinlib.corpus.medleydb import medleydb_files, medleydb_sources
+from twinlib.corpus.settings import Corpus
+from twinlib.corpus.sources import Found, Problem, Source, check_root, shown
+from twinlib.errors import AudioError, CorpusError
+from twinlib.files import sha256_file, write_json, write_table
+from twinlib.progress import Progress, silent
+
+TRACKS = "tracks/1"
+INDEX = "index/1"
+
+_TAIL = 4096
+"""Frames read at a file's end: a compressed file that was cut short fails there and not in its header."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The table `tracks/1` of all sources, excluded ones included; the problems; who is excluded and why; and
+    exclusions that match nothing.
+    """
+
+    tracks: pd.DataFrame
+    problems: list[Problem]
+    excluded: dict[str, str]
+    not_in_corpus: list[str]
+
+
+def source_files(settings: Corpus) -> list[Path]:
+    """Every file that the index depends on, sorted: sound files, metadata, the lists of licences and exclusions.
+
+    Cheap: folders are listed, nothing is opened. Raises `CorpusError` when the root is not a corpus.
+    """
+    check_root(settings.root)
+    files = (
+        folder_files(settings.root)
+        if settings.layout == "folder"
+        else medleydb_files(settings.root, settings.audio, settings.metadata)
+    )
+    return sorted({*files, *(path for path in (settings.licences, settings.exclude) if path)})
+
+
+def index(settings: Corpus, progress: Progress = silent) -> Index:
+    """Index the corpus: every source is hashed once and its header read; no unbroken file is decoded as a whole
+    unless it holds floating-point samples, which may be NaN. `progress` counts files.
+
+    A broken, cut or escaping file is a problem and left out, never an error; so is the same audio under a
+    second track_id, for two artists who share a file would let a split leak. Raises `CorpusError` when nothing is left.
+    """
+    check_root(settings.root)
+    found = _found(settings)
+    licences = _licences(settings)
+    problems = list(found.problems)
+    rows: list[dict[str, Any]] = []
+    owners: dict[str, Source] = {}
+    for source in sorted(found.sources, key=lambda each: (each.track_id, each.kind, each.path.as_posix())):
+        name = shown(source.path, settings.root)
+        progress(1, name)
+        try:
+            info = _checked(source.path)
+        except AudioError as error:
+            problems.append(Problem(name, f"{error}: left out"))
+            continue
+        digest = sha256_file(source.path)
+        owner = owners.setdefault(digest, source)
+        if owner.track_id != source.track_id:
+            reason = f"the same audio as {shown(owner.path, settings.root)} of another track: left out"
+            problems.append(Problem(name, reason))
+            continue
+        licence = licences.get(source.track_id, settings.licence_of_all)
+        rows.append(_row(source, licence, name, info, digest))
+    if not rows:
+        reasons = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:3])
+        raise CorpusError(f"no usable sound file under {settings.root}{': ' + reasons if reasons else ''}")
+    tracks = _table(rows)
+    known = set(tracks.track_id)
+    for track_id in sorted(set(licences) - known):
+        problems.append(Problem(str(settings.licences), f"the track {track_id} is not in the corpus"))
+    return Index(tracks, problems, excluded(tracks, settings), not_in_corpus(tracks, settings))
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Write `tracks.parquet` (contract `tracks/1`) and `index.json` (contract `index/1`) into a folder."""
+    write_table(folder / "tracks.parquet", TRACKS, index.tracks)
+    write_json(folder / "index.json", INDEX, summary(index))
+
+
+def summary(index: Index) -> dict[str, Any]:
+    """The content of `index.json`: counts, hours by kind and licence, problems, exclusions."""
+    tracks = index.tracks
+    hours = tracks.frames / tracks.sample_rate / 3600
+    return {
+        "tracks": int(tracks.track_id.nunique()),
+        "artists": int(tracks.artist.nunique()),
+        "sources": len(tracks),
+        "hours": round(float(hours.sum()), 6),
+        "hours_by_kind": _sums(hours, tracks.kind),
+        "hours_by_licence": _sums(hours, tracks.licence),
+        "excluded": [{"track_id": track_id, "reason": reason} for track_id, reason in index.excluded.items()],
+        "excluded_not_in_corpus": index.not_in_corpus,
+        "problems": [{"file": problem.file, "reason": problem.reason} for problem in index.problems],
+    }
+
+
+def _found(settings: Corpus) -> Found:
+    if settings.layout == "folder":
+        return folder_sources(settings.root)
+    return medleydb_sources(settings.root, settings.audio, settings.metadata)
+
+
+def _licences(settings: Corpus) -> dict[str, str]:
+    if settings.licences is None:
+        return {}
+    licences = {row[0]: row[1] for row in read_tsv(settings.licences, ("track_id", "licence"))}
+    if unnamed := [track_id for track_id, licence in licences.items() if not licence]:
+        raise CorpusError(f"{settings.licences} names no licence for {unnamed[0]}")
+    return licences
+
+
+def _checked(path: Path) -> AudioInfo:
+    """The header of a file that can be used to its end; raises `AudioError` with the reason otherwise."""
+    with Reader(path) as reader:
+        info = reader.info
+        if info.channels > 2:
+            raise AudioError(f"{info.channels} channels where one or two are used")
+        if loss := _loss(path):
+            raise AudioError(f"the file is cut short: {loss}; copy it again")
+        reader.read(max(0, info.frames - _TAIL))
+        if info.subtype in ("FLOAT", "DOUBLE"):
+            for start, block in reader.blocks():
+                if not np.isfinite(block).all():
+                    place = start + int(np.argmin(np.isfinite(block).all(axis=1)))
+                    raise AudioError(f"sample {place} ({place / info.sample_rate:.2f} s) is no number (NaN or Inf)")
+    return info
+
+
+def _loss(path: Path) -> str | None:
+    """What the header of a WAV, AIFF or OGG file announces and the file lacks: libsndfile only logs it."""
+    with soundfile.SoundFile(str(path)) as file:
+        log = file.extra_info
+    if "end-of-stream" in log.lower():
+        return "its last page is missing"
+    found = re.search(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    # A program that writes into a pipe cannot know the length and announces the largest there is.
+    if found and int(found[2]) < int(found[1]) < 0x7FFFFF00:
+        return f"{int(found[1]) - int(found[2])} bytes that its header announces are missing"
+    return None
+
+
+def _row(source: Source, licence: str, path: str, info: AudioInfo, digest: str) -> dict[str, Any]:
+    return {
+        "track_id": source.track_id,
+        "artist": source.artist,
+        "title": source.title,
+        "genre": source.genre,
+        "licence": licence,
+        "has_bleed": source.has_bleed,
+        "kind": source.kind,
+        "instrument": source.instrument,
+        "path": path,
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "frames": info.frames,
+        "sha256": digest,
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows).astype({"has_bleed": "boolean"})
+    return table.sort_values(["track_id", "kind", "path"], ignore_index=True)
+
+
+def _sums(hours: "pd.Series[float]", by: "pd.Series[str]") -> dict[str, float]:
+    return {str(key): round(float(value), 6) for key, value in hours.groupby(by).sum().sort_index().items()}

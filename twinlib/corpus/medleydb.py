@@ -1,0 +1,202 @@
+"""The layout of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016): folders, file names and metadata."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from twinlib.corpus.sources import SUFFIXES, Found, Kind, Problem, Source, files_below, is_audio, refusal, shown
+from twinlib.errors import CorpusError
+
+METADATA_SUFFIX = "_METADATA.yaml"
+
+_METADATA_LIMIT = 1 << 20
+"""Bytes; the largest file of MedleyDB is 16 kB."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file that the metadata names: where it should be, and what plays in it."""
+
+    kind: Kind
+    path: Path
+    instrument: str
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the metadata of one track says, as far as the pipeline uses it."""
+
+    artist: str
+    title: str
+    genre: str
+    has_bleed: bool | None
+    files: list[Listed] = field(default_factory=list)
+
+
+def track_folders(root: Path) -> list[Path]:
+    """The folders `Audio/<Artist_Title>`, sorted; raises `CorpusError` when there is no `Audio`."""
+    audio = root / "Audio"
+    if not audio.is_dir():
+        raise CorpusError(
+            f"{root} has no folder Audio, so it is not laid out as MedleyDB: set corpus.root to the folder that holds "
+            "Audio/, or set `layout: folder` and a licence for any other tree of sound files"
+        )
+    return sorted(path for path in audio.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def metadata_path(folder: Path, root: Path, extra: Path | None) -> Path | None:
+    """The metadata of a track: in its folder, else in `Metadata/`, else in the extra folder, else None."""
+    name = folder.name + METADATA_SUFFIX
+    places = [folder, root / "Metadata", *([extra] if extra else [])]
+    return next((place / name for place in places if (place / name).is_file()), None)
+
+
+def medleydb_files(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
+    """Every sound and metadata file that the sources of this layout can depend on, sorted; nothing is parsed."""
+    files = []
+    left_out = tuple("_" + word.upper() for word in ("stems", "raw") if word not in words)
+    for folder in track_folders(root):
+        found = metadata_path(folder, root, extra)
+        files += [found] if found else []
+        files += [path for path in files_below(folder) if is_audio(path) and not path.parent.name.endswith(left_out)]
+    return sorted(files)
+
+
+def medleydb_sources(root: Path, words: Iterable[str], extra: Path | None) -> Found:
+    """The mixes, stems and raw files of all tracks, as far as `words` (mix, stems, raw) asks for them.
+
+    A track without usable metadata is indexed by its file names, and reported. A file that the metadata names and
+    the disk does not have, or the other way round, is reported and left out.
+    """
+    found, wanted = Found(), {word.removesuffix("s") for word in words}
+    for folder in track_folders(root):
+        problem = refusal(folder, root)
+        if problem:
+            found.problems.append(Problem(shown(folder, root), problem))
+            continue
+        meta = _metadata_or_names(folder, root, extra, found.problems)
+        used = set()
+        for listed in meta.files:
+            if listed.kind not in wanted:
+                continue
+            path, problem = _on_disk(listed.path, root)
+            if path is None or problem:
+                found.problems.append(Problem(shown(listed.path, root), problem or "the file does not exist"))
+                continue
+            if path in used:
+                found.problems.append(Problem(shown(path, root), "the metadata lists this file twice: used once"))
+                continue
+            used.add(path)
+            about = (meta.artist, meta.title, meta.genre, meta.has_bleed)
+            found.sources.append(Source(folder.name, *about, listed.kind, listed.instrument, path))
+        for path in _unlisted(folder, wanted - {"mix"}, used):
+            found.problems.append(Problem(shown(path, root), "the metadata does not list this file: left out"))
+    return found
+
+
+def parse_metadata(content: Any, folder: Path) -> Metadata:
+    """The metadata of the track in `folder` from its parsed YAML; raises `CorpusError` with the key at fault."""
+    if not isinstance(content, dict):
+        raise CorpusError("it does not hold keys and values")
+    artist, title = _text(content, "artist"), _text(content, "title")
+    if not artist or not title:
+        raise CorpusError(f"it has no {'title' if artist else 'artist'}")
+    files = [Listed("mix", folder / (_text(content, "mix_filename") or f"{folder.name}_MIX.wav"), "")]
+    stems = folder / (_text(content, "stem_dir") or f"{folder.name}_STEMS")
+    raws = folder / (_text(content, "raw_dir") or f"{folder.name}_RAW")
+    for stem_key, stem in _mapping(content, "stems"):
+        files.append(Listed("stem", stems / _file_name(stem, stem_key), _instrument(stem)))
+        for raw_key, raw in _mapping(stem, "raw"):
+            files.append(Listed("raw", raws / _file_name(raw, raw_key), _instrument(raw)))
+    return Metadata(artist, title, _text(content, "genre"), _yes_no(content.get("has_bleed")), files)
+
+
+def _metadata_or_names(folder: Path, root: Path, extra: Path | None, problems: list[Problem]) -> Metadata:
+    path = metadata_path(folder, root, extra)
+    if path is None:
+        reason = "the track has no metadata: artist and title are taken from the folder's name"
+        problems.append(Problem(shown(folder, root), reason))
+        return _metadata_from_names(folder)
+    try:
+        return parse_metadata(_load(path), folder)
+    except CorpusError as error:
+        reason = f"the metadata is unusable ({error}): artist and title are taken from the folder's name"
+        problems.append(Problem(shown(path, root), reason))
+        return _metadata_from_names(folder)
+
+
+def _metadata_from_names(folder: Path) -> Metadata:
+    artist, _, title = folder.name.partition("_")
+    files = []
+    mixes = [folder / f"{folder.name}_MIX{suffix}" for suffix in SUFFIXES]
+    files.append(Listed("mix", next((path for path in mixes if path.is_file()), mixes[0]), ""))
+    for kind, place in (("stem", "STEMS"), ("raw", "RAW")):
+        for path in files_below(folder / f"{folder.name}_{place}"):
+            if is_audio(path):
+                files.append(Listed("stem" if kind == "stem" else "raw", path, ""))
+    return Metadata(artist or folder.name, title or folder.name, "", None, files)
+
+
+def _load(path: Path) -> Any:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if path.stat().st_size > _METADATA_LIMIT:
+            raise CorpusError("it is larger than 1 MiB")
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        raise CorpusError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
+    """The file itself or the same name in another format (a corpus converted to FLAC), and why it is refused."""
+    if problem := refusal(path, root):
+        return None, problem
+    formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
+    there = next((each for each in formats if each.is_file() and is_audio(each)), None)
+    return there, refusal(there, root) if there else None
+
+
+def _unlisted(folder: Path, kinds: set[str], used: set[Path]) -> list[Path]:
+    places = {"stem": f"{folder.name}_STEMS", "raw": f"{folder.name}_RAW"}
+    below = [path for kind in sorted(kinds) for path in files_below(folder / places[kind])]
+    return [path for path in below if is_audio(path) and path not in used]
+
+
+def _text(content: dict[Any, Any], key: str) -> str:
+    value = content.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        raise CorpusError(f"its {key} is not a text")
+    return str(value).strip()
+
+
+def _mapping(content: dict[Any, Any], key: str) -> list[tuple[str, dict[Any, Any]]]:
+    """The entries of a key such as `stems`, sorted; one that is missing or empty has none."""
+    value = content.get(key) or {}
+    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise CorpusError(f"its {key} are not named entries")
+    return sorted((str(name), entry) for name, entry in value.items())
+
+
+def _file_name(content: dict[Any, Any], name: str) -> str:
+    found = _text(content, "filename")
+    if not found:
+        raise CorpusError(f"its entry {name} has no filename")
+    return found
+
+
+def _instrument(content: dict[Any, Any]) -> str:
+    value = content.get("instrument")
+    names = value if isinstance(value, list) else [value]
+    return "; ".join(str(name).strip() for name in names if name is not None and str(name).strip())
+
+
+def _yes_no(value: Any) -> bool | None:
+    # Unquoted, YAML 1.1 makes a boolean of yes and no.
+    if isinstance(value, bool):
+        return value
+    return {"yes": True, "no": False}.get(str(value).strip().lower())
