@@ -1,0 +1,37 @@
+"""A recorded reel is never made again with other bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from twinlib.errors import ExcitationError
+from twinlib.excitation.frozen import changed_settings, refuse_other_bytes
+from twinlib.excitation.settings import Excitation
+from twinlib.files import sha256_file, write_json
+
+SETTINGS = Excitation(seed=1, slices=10)
+
+
+def test_equal_settings_have_not_changed() -> None:
+    assert changed_settings(SETTINGS.model_dump(mode="json"), SETTINGS) == []
+
+
+def test_every_changed_key_is_named_with_both_values() -> None:
+    now = Excitation.model_validate({"seed": 2, "slices": 10, "split": {"salt": "other"}})
+    assert changed_settings(SETTINGS.model_dump(mode="json"), now) == ["seed: 1 -> 2", "split.salt: twin -> other"]
+
+
+@pytest.mark.parametrize("kind", ["take", "simulate"])
+def test_only_a_real_take_of_other_bytes_forbids_a_reel(tmp_path: Path, kind: str) -> None:
+    reel = tmp_path / "main-01.wav"
+    reel.write_bytes(b"as recorded")
+    take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
+    write_json(take, "take/1", {"kind": kind, "path": "takes/main-01.wav", "dry_sha256": sha256_file(reel)})
+    refuse_other_bytes("main-01", reel, tmp_path / "devices")
+    reel.write_bytes(b"of another seed")
+    refuse_other_bytes("main-02", reel, tmp_path / "devices")
+    if kind == "take":
+        with pytest.raises(ExcitationError, match=r"was recorded \(takes/main-01\.wav\)"):
+            refuse_other_bytes("main-01", reel, tmp_path / "devices")
+    else:
+        refuse_other_bytes("main-01", reel, tmp_path / "devices")

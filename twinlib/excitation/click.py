@@ -1,0 +1,26 @@
+"""The marker at both ends of a reel."""
+
+import numpy as np
+from scipy.signal.windows import tukey
+
+from twinlib.audio import Signal
+
+CLICK_SECONDS = 0.02
+FADE_SECONDS = 0.001
+CLICK_DBFS = -1.0
+
+
+def click(sample_rate: int) -> Signal:
+    """The click as float32 `(frames,)`: a linear sweep from 100 Hz to 18 kHz in 20 ms, faded over 1 ms, -1 dBFS peak.
+
+    A sweep carries the energy of a long signal and correlates like a short one (pulse compression: Klauder et al.,
+    "The theory and design of chirp radars", Bell System Technical Journal, 1960). Its spectrum is flat, so that it
+    survives a device that takes the lows or the highs away.
+    """
+    frames = round(CLICK_SECONDS * sample_rate)
+    seconds = np.arange(frames) / sample_rate
+    low, high = 100.0, min(18000.0, 0.41 * sample_rate)
+    phase = 2 * np.pi * (low * seconds + (high - low) * seconds**2 / (2 * CLICK_SECONDS))
+    sweep = np.sin(phase) * tukey(frames, 2 * FADE_SECONDS / CLICK_SECONDS)
+    loud: Signal = (sweep / np.max(np.abs(sweep)) * 10 ** (CLICK_DBFS / 20)).astype(np.float32)
+    return loud

@@ -1,0 +1,133 @@
+"""What stands where on a reel: a pure function of the settings, so reels have names before anything is read.
+
+A reel is silence, click, short silence, programme, short silence, click, silence. The programme is a block of slices
+a split, in the order train, valid, test, with digital silence between the blocks.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from twinlib.errors import ExcitationError
+from twinlib.excitation.click import CLICK_SECONDS
+from twinlib.excitation.settings import Excitation, SplitName
+
+OUTER_SECONDS = 1.2
+"""Silence before the first and after the last click: sound cards lose the head of a stream."""
+
+INNER_SECONDS = 0.3
+"""Silence between a click and the programme: the device forgets the click."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The slices of one split, [start, stop) in samples on the reel."""
+
+    split: SplitName
+    start: int
+    stop: int
+    slices: int
+
+
+@dataclass(frozen=True)
+class Reel:
+    """What stands where on one reel, in samples: its length, where each click begins, its programme and blocks."""
+
+    name: str
+    frames: int
+    clicks: tuple[int, int]
+    click_frames: int
+    programme: tuple[int, int]
+    blocks: tuple[Block, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reel as it stands in `excitation.json`, without its name."""
+        return {
+            "frames": self.frames,
+            "clicks": list(self.clicks),
+            "click_frames": self.click_frames,
+            "programme": list(self.programme),
+            "blocks": [asdict(block) for block in self.blocks],
+        }
+
+
+def reel_names(name: str, settings: Excitation) -> list[str]:
+    """The names of the reels of an excitation, in order: `main-01`, `main-02`; more digits where they are needed.
+
+    Raises `ExcitationError` when the settings leave no room for a slice of every split on a reel.
+    """
+    count = len(_slices_by_reel(settings))
+    digits = max(2, len(str(count)))
+    return [f"{name}-{number:0{digits}d}" for number in range(1, count + 1)]
+
+
+def geometry(name: str, settings: Excitation) -> list[Reel]:
+    """What stands where on every reel of an excitation; raises as `reel_names` does."""
+    counts = _slices_by_reel(settings)
+    return [_reel(reel, count, settings) for reel, count in zip(reel_names(name, settings), counts, strict=True)]
+
+
+def apportion(count: int, shares: dict[SplitName, float]) -> dict[SplitName, int]:
+    """Whole slices for each split: at least one each, the rest by largest remainders; they add up to `count`."""
+    free = count - len(shares)
+    if free < 0:
+        raise ExcitationError(f"{count} slices cannot fill {len(shares)} splits")
+    wanted = {name: max(0.0, share * count - 1) for name, share in shares.items()}
+    scale = free / total if (total := sum(wanted.values())) else 0.0
+    given = {name: math.floor(wish * scale + 1e-9) for name, wish in wanted.items()}
+    order = sorted(shares, key=lambda name: (given[name] - wanted[name] * scale, -shares[name], name))
+    for name in order[: free - sum(given.values())]:
+        given[name] += 1
+    return {name: 1 + given[name] for name in shares}
+
+
+def hop(settings: Excitation) -> int:
+    """Samples from the start of a slice to the start of the next in its block."""
+    return settings.slice_samples - settings.crossfade_samples
+
+
+def _edges(settings: Excitation) -> tuple[int, int, int, int]:
+    """Outer silence, click, inner silence and guard between blocks, in samples."""
+    rate = settings.sample_rate
+    return (
+        math.ceil(OUTER_SECONDS * rate),
+        round(CLICK_SECONDS * rate),
+        math.ceil(INNER_SECONDS * rate),
+        math.ceil(settings.guard_seconds * rate),
+    )
+
+
+def _slices_by_reel(settings: Excitation) -> list[int]:
+    """How many slices stand on each reel: as few reels as `reel_minutes` allows, filled evenly."""
+    outer, click, inner, guard = _edges(settings)
+    splits = len(settings.split.shares)
+    limit = math.floor(settings.reel_minutes * 60 * settings.sample_rate)
+    fixed = 2 * (outer + click + inner) + (splits - 1) * guard + splits * settings.crossfade_samples
+    room = (limit - fixed) // hop(settings)
+    if room < splits:
+        needed = (fixed + splits * hop(settings)) / settings.sample_rate / 60
+        raise ExcitationError(
+            f"a reel of {settings.reel_minutes:g} minutes has no room for a slice of each split: set reel_minutes to "
+            f"at least {math.ceil(needed * 100) / 100:g}"
+        )
+    reels = math.ceil(settings.slices / room)
+    if settings.slices < reels * splits:
+        raise ExcitationError(
+            f"{settings.slices} slices on {reels} reels cannot give every reel one of each split: set slices to at "
+            f"least {reels * splits}"
+        )
+    each, more = divmod(settings.slices, reels)
+    return [each + (number < more) for number in range(reels)]
+
+
+def _reel(name: str, slices: int, settings: Excitation) -> Reel:
+    outer, click, inner, guard = _edges(settings)
+    position = outer + click + inner
+    blocks: list[Block] = []
+    for split, count in apportion(slices, settings.split.shares).items():
+        start = blocks[-1].stop + guard if blocks else position
+        stop = start + count * hop(settings) + settings.crossfade_samples
+        blocks.append(Block(split, start, stop, count))
+    stop = blocks[-1].stop
+    frames = stop + inner + click + outer
+    return Reel(name, frames, (outer, stop + inner), click, (position, stop), tuple(blocks))

@@ -1,0 +1,144 @@
+"""Reading an excerpt of a source as it stands on a reel: planning and rendering share every function here."""
+
+import math
+from collections import OrderedDict
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import soxr
+
+from twinlib.audio import Reader, Signal
+from twinlib.errors import AudioError, ExcitationError
+from twinlib.excitation.settings import Excitation
+
+OPEN_FILES = 256
+"""Files kept open at a time: opening costs as much as reading a slice."""
+
+_MARGIN = 2048
+"""Samples of the slower rate that the resampler sees on both sides of a slice: more than its filter is long."""
+
+
+def ratio(source_rate: int, sample_rate: int) -> tuple[int, int]:
+    """The smallest p, q so that q samples of the source last exactly as long as p samples of the reel."""
+    exact = Fraction(sample_rate, source_rate)
+    return exact.numerator, exact.denominator
+
+
+def source_frames(frames: int, source_rate: int, sample_rate: int) -> int:
+    """Samples of the source that cover `frames` samples of the reel."""
+    p, q = ratio(source_rate, sample_rate)
+    return -(-frames * q // p)
+
+
+class Sources:
+    """The sources of an excitation, read by windows; keeps the files open that were used last. A context manager."""
+
+    def __init__(self, root: Path, settings: Excitation) -> None:
+        self._root, self._settings = root, settings
+        self._open: OrderedDict[str, Reader] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reader in self._open.values():
+            reader.__exit__(None, None, None)
+        self._open.clear()
+
+    def slice(self, source: str, start: int) -> Signal:
+        """One slice from sample `start` of a source, on the reel's clock: float32 `(slice_samples, channels)`.
+
+        A source of another rate is resampled (soxr, 20-bit quality) with what stands around the slice, exactly: the
+        first sample of the slice is sample `start` of the source, which must be a multiple of `q` in `ratio`. Raises
+        `ExcitationError` for a file that cannot be read or holds NaN.
+        """
+        wanted = self._settings
+        try:
+            reader = self._reader(source)
+            rate = reader.info.sample_rate
+            if rate == wanted.sample_rate:
+                samples = mapped(reader.read(start, start + wanted.slice_samples), wanted)
+            else:
+                samples = self._resampled(reader, start)
+        except AudioError as error:
+            raise ExcitationError(
+                f"{error}; index the corpus again, and if it stays so, mend the file or exclude its track"
+            ) from None
+        if not math.isfinite(float(np.vdot(samples, samples))):
+            raise ExcitationError(
+                f"{self._root / source} holds samples that are no numbers (NaN or Inf) near {start / rate:.2f} s: "
+                "mend the file or exclude its track"
+            )
+        return samples
+
+    def _resampled(self, reader: Reader, start: int) -> Signal:
+        wanted, info = self._settings, reader.info
+        p, q = ratio(info.sample_rate, wanted.sample_rate)
+        if start % q:
+            raise ExcitationError(
+                f"{info.path}: a slice at {info.sample_rate} Hz must start at a multiple of {q} samples, not {start}: "
+                "plan the excitation again"
+            )
+        stop = start + source_frames(wanted.slice_samples, info.sample_rate, wanted.sample_rate)
+        if stop > info.frames:
+            raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
+        margin = q * math.ceil(_MARGIN * max(1.0, q / p) / q)
+        before, after = min(margin, start), min(margin, info.frames - stop)
+        window = mapped(reader.read(start - before, stop + after), wanted)
+        out = soxr.resample(window, info.sample_rate, wanted.sample_rate, quality="HQ")
+        skipped = before // q * p
+        samples: Signal = np.ascontiguousarray(out[skipped : skipped + wanted.slice_samples], dtype=np.float32)
+        return samples
+
+    def _reader(self, source: str) -> Reader:
+        reader = self._open.pop(source, None) or Reader(self._root / source)
+        self._open[source] = reader
+        if len(self._open) > OPEN_FILES:
+            _, oldest = self._open.popitem(last=False)
+            oldest.__exit__(None, None, None)
+        return reader
+
+
+def mapped(samples: Signal, settings: Excitation) -> Signal:
+    """Samples `(frames, 1 or 2)` on the channels of the reel: a mono source doubled, a stereo source as `mono_from`."""
+    if samples.shape[1] == settings.channels:
+        return samples
+    if settings.channels == 2:
+        return np.repeat(samples, 2, axis=1)
+    match settings.mono_from:
+        case "left":
+            return samples[:, :1]
+        case "right":
+            return samples[:, 1:]
+        case "mid":
+            mid: Signal = (samples[:, :1] + samples[:, 1:]) * np.float32(0.5)
+            return mid
+
+
+def fade_in(frames: int) -> Signal:
+    """The rising half of an equal-power crossfade, float32 `(frames, 1)`; reversed it is the falling half.
+
+    Its square and that of its reverse add up to 1: slices are uncorrelated, so their powers add, not their samples.
+    """
+    rise: Signal = np.sin(np.pi / 2 * (np.arange(frames) + 0.5) / max(1, frames)).astype(np.float32)[:, None]
+    return rise
+
+
+def faded(samples: Signal, fade: Signal) -> Signal:
+    """A copy of a slice that rises at its start and falls at its end as `fade` does."""
+    out = samples.copy()
+    if len(fade):
+        out[: len(fade)] *= fade
+        out[-len(fade) :] *= fade[::-1]
+    return out
+
+
+def amplified(samples: Signal, gain_db: float) -> Signal:
+    """Samples with a gain in dB, in float32."""
+    louder: Signal = samples * np.float32(10 ** (gain_db / 20))
+    return louder

@@ -1,0 +1,68 @@
+"""Who learns from which artist: a salted hash decides, so that adding a track moves no other."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from twinlib.errors import ExcitationError
+from twinlib.excitation.settings import SPLITS, Split, SplitName
+
+_SALTS = 2000
+"""How many other salts are tried before none is proposed."""
+
+
+def split_of(key: str, split: Split) -> SplitName:
+    """The split of an artist (or track): its salted sha256 as a number in [0, 1), laid against the shares.
+
+    It depends on the key and the settings alone, never on what else is in the corpus. Case, spacing and Unicode form
+    of the key do not matter, so that one artist written in two ways stays in one split.
+    """
+    same = " ".join(unicodedata.normalize("NFC", key).casefold().split())
+    digest = hashlib.sha256(f"{split.salt}\0{same}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    total = 0.0
+    for name, share in split.shares.items():
+        total += share
+        if place < total:
+            return name
+    return list(split.shares)[-1]
+
+
+def split_tracks(artists: Mapping[str, str], split: Split) -> dict[str, SplitName]:
+    """The split of every track, given each track's artist by track_id.
+
+    Raises `ExcitationError` when a split that has a share gets no track; the message proposes a salt that works.
+    """
+    keys = {track_id: artist if split.by == "artist" else track_id for track_id, artist in artists.items()}
+    given = {track_id: split_of(keys[track_id], split) for track_id in sorted(keys)}
+    empty = [name for name in split.shares if name not in given.values()]
+    if not empty:
+        return given
+    raise ExcitationError(
+        f"no {'artist' if split.by == 'artist' else 'track'} falls into {' and '.join(empty)} with split.salt "
+        f"{split.salt!r}: {_remedy(artists, split)}"
+    )
+
+
+def _remedy(artists: Mapping[str, str], split: Split) -> str:
+    if salt := working_salt(artists.values() if split.by == "artist" else artists, split):
+        return f"set split.salt to {salt!r}"
+    by_track = split.model_copy(update={"by": "track"})
+    if split.by == "artist" and (salt := working_salt(artists, by_track)):
+        return f"there are too few artists; set split.by to 'track' and split.salt to {salt!r}, or add artists"
+    return f"there are too few tracks for {len(split.shares)} splits; add tracks, or give a split the share 0"
+
+
+def working_salt(keys: Iterable[str], split: Split) -> str | None:
+    """A salt that gives every split at least one key: the settings' own, or it with the first number that works."""
+    known = sorted(set(keys))
+    for salt in [split.salt, *(f"{split.salt}-{number}" for number in range(2, _SALTS))]:
+        trial = split.model_copy(update={"salt": salt})
+        if {split_of(key, trial) for key in known} == set(split.shares):
+            return salt
+    return None
+
+
+def by_split(given: Mapping[str, SplitName]) -> dict[str, list[str]]:
+    """The track ids of each split, sorted."""
+    return {name: sorted(track for track, its in given.items() if its == name) for name in SPLITS}
