@@ -1,0 +1,207 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.evaluation.material import RATE, device, music, reader
+from twinlib.dataset.shards import ShardMetadata, write_shard
+from twinlib.errors import DatasetError, ModelError, TwinError
+from twinlib.evaluation.evaluate import delayed, evaluate, evaluate_pair, evaluation_seconds
+from twinlib.evaluation.metrics import Errors
+from twinlib.evaluation.settings import Evaluation
+from twinlib.files import read_json, sha256_file
+from twinlib.model.architecture import Architecture
+from twinlib.model.streaming import Stream
+from twinlib.model.twin import Twin
+from twinlib.model.wavenet import WaveNet
+
+GUARD, SIZE, ROWS = 12, 2048, 24
+SETTINGS = Evaluation(linear_taps=64, clip_seconds=0.5)
+DATASET = {"digest": "d" * 64, "sample_rate": RATE, "guard_samples": GUARD}
+CURVE = pd.DataFrame({"step": [0, 9], "cpu_seconds": [0.0, 1.0], "loss": [1.0, 0.1], "valid_esr": [np.nan, 0.2]})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    network = Architecture(channels=3, kernel_size=2, dilations=(1, 2, 4)).network
+    weights = WaveNet(network, seed=1).state_dict()
+    return Twin(network, weights, RATE, GUARD, output_gain=20.0, device="silk", model="tiny", dataset=DATASET["digest"])
+
+
+@pytest.fixture(scope="module")
+def signals():
+    dry = music(SIZE * ROWS)
+    return dry, device(dry, GUARD)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, twin, signals):
+    """A folder with a twin, a shard of one capture, and its table: train, then valid, then test."""
+    folder = tmp_path_factory.mktemp("stored")
+    twin.save(folder / "twin.safetensors")
+    splits = ["train"] * 8 + ["valid"] * 8 + ["test"] * 8
+    rows = [
+        {
+            "segment_id": f"silk/take/{row * SIZE:010d}",
+            "device": "silk",
+            "capture": "take",
+            "start": row * SIZE,
+            "stop": (row + 1) * SIZE,
+            "split": split,
+            "context": row % 8 * SIZE,
+            "track_ids": ["track"],
+            "sources": ["path[0:1]"],
+            "licences": ["CC0"],
+            "artists": ["artist"],
+            "settings": "{}",
+            "take_sha256": "0" * 64,
+            "lag": 0.0,
+            "residual": 0.0,
+            "flags": [],
+            "shard": "",
+            "row": -1,
+            "dry_sha256": "",
+            "wet_sha256": "",
+        }
+        for row, split in enumerate(splits)
+    ]
+    metadata = ShardMetadata("silk", "take", RATE, SIZE, GUARD, "0" * 64, True)
+    dry, wet = signals
+    table = write_shard(folder / "take.arrow", pd.DataFrame(rows), reader(dry), reader(wet), metadata)
+    return folder, table
+
+
+def run(stored, out, dataset=DATASET, settings=SETTINGS):
+    folder, table = stored
+    return evaluate(folder / "twin.safetensors", table, folder, dataset, CURVE, settings, out)
+
+
+@pytest.fixture(scope="module")
+def judged(stored, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    return run(stored, out), out
+
+
+def test_metrics_hold_what_the_contract_says(judged, stored):
+    metrics, out = judged
+    assert metrics == read_json(out / "metrics.json", "metrics/1")
+    names = (
+        "esr esr_db esr_preemphasis esr_dry esr_gain esr_linear gain_over_linear_db mr_stft mae dc lufs_difference_db"
+    )
+    for name in [*names.split(), "seconds"]:
+        assert metrics[name] == metrics["splits"]["test"][name]
+        assert name in metrics["splits"]["valid"]
+    assert list(metrics["splits"]) == ["valid", "test"]
+    assert metrics["device"] == "silk"
+    assert metrics["model"] == "tiny"
+    assert metrics["dataset"] == DATASET["digest"]
+    assert metrics["twin_sha256"] == sha256_file(stored[0] / "twin.safetensors")
+    assert metrics["receptive_field"] == 8
+    assert metrics["sample_rate"] == RATE
+    assert metrics["parameters"] > 0
+    assert metrics["realtime_factor"] > 0
+
+
+def test_the_error_is_that_of_the_rendered_signal(judged, twin, signals):
+    dry, wet = signals
+    rendered = Stream(twin, 1).process(dry)
+    # Each split begins at a border, so its first 63 samples lack the history of the linear filter.
+    for split, begin in (("valid", 8 * SIZE), ("test", 16 * SIZE)):
+        first, stop = begin + 63, begin + 8 * SIZE
+        errors = Errors(RATE)
+        errors.add(wet[first:stop], rendered[first:stop])
+        found = judged[0]["splits"][split]
+        for name, value in errors.result().items():
+            assert found[name] == pytest.approx(value, rel=1e-4), (split, name)
+
+
+def test_figures_and_clips_are_there(judged):
+    _, out = judged
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert found == [
+        "figures/learning.svg",
+        "figures/spectrum.svg",
+        "figures/transfer.svg",
+        "figures/waveform.svg",
+        "listening/clips.json",
+        "listening/difference.flac",
+        "listening/dry.flac",
+        "listening/twin.flac",
+        "listening/wet.flac",
+        "metrics.json",
+    ]
+    assert read_json(out / "listening" / "clips.json", "clips/1")["seconds"] == 0.5
+
+
+def test_all_but_the_speed_is_the_same_again(judged, stored, tmp_path):
+    run(stored, tmp_path)
+    for path in sorted(judged[1].rglob("*")):
+        other = tmp_path / path.relative_to(judged[1])
+        if path.name == "metrics.json":
+            both = [json.loads(file.read_text()) for file in (path, other)]
+            assert both[0].pop("realtime_factor") > 0 < both[1].pop("realtime_factor")
+            assert both[0] == both[1]
+        elif path.is_file():
+            assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_the_training_split_is_judged_if_asked(stored, tmp_path):
+    settings = Evaluation(linear_taps=64, clip_seconds=0.5, judge_train=True)
+    assert list(run(stored, tmp_path, settings=settings)["splits"]) == ["train", "valid", "test"]
+    assert evaluation_seconds(stored[1], settings, RATE) == pytest.approx(24 * SIZE / RATE)
+    assert evaluation_seconds(stored[1], SETTINGS, RATE) == pytest.approx(16 * SIZE / RATE)
+
+
+@pytest.mark.parametrize(("key", "value"), [("digest", "e" * 64), ("sample_rate", 44100), ("guard_samples", 8)])
+def test_a_twin_of_another_data_set_is_refused(stored, tmp_path, key, value):
+    with pytest.raises(ModelError, match="train"):
+        run(stored, tmp_path, {**DATASET, key: value})
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_split_without_segments_is_refused(stored, tmp_path):
+    folder, table = stored
+    with pytest.raises(DatasetError):
+        run((folder, table[table["split"] != "test"]), tmp_path)
+
+
+def test_what_is_no_twin_is_refused(stored, tmp_path):
+    (tmp_path / "twin.safetensors").write_bytes(b"not a twin")
+    with pytest.raises(TwinError):
+        evaluate(tmp_path, stored[1], stored[0], DATASET, CURVE, SETTINGS, tmp_path / "out")
+
+
+def test_a_pair_is_judged_like_a_split(twin, signals):
+    dry, wet = signals
+    found = evaluate_pair(twin, reader(dry), reader(wet), len(dry), SETTINGS)
+    errors = Errors(RATE)
+    errors.add(wet[63:], Stream(twin, 1).process(dry)[63:])
+    assert found["esr"] == pytest.approx(errors.result()["esr"], rel=1e-5)
+    assert found["device"] == "silk"
+    assert found["esr_linear"] < found["esr_gain"] < found["esr_dry"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_pair_that_is_too_short_is_refused(twin, signals):
+    dry, wet = signals
+    with pytest.raises(DatasetError, match="too few"):
+        evaluate_pair(twin, reader(dry), reader(wet), 63, SETTINGS)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 3), (0, 5), (3, 9), (5, 9), (8, 12), (4, 4)])
+def test_delayed_reads_the_same_signal_later(start, stop):
+    signal = np.arange(1, 13, dtype=np.float32)
+    expected = np.concatenate([np.zeros(5, np.float32), signal])[start:stop]
+    found = delayed(reader(signal), 5)(start, stop)
+    assert np.array_equal(found, expected)
+    assert found.dtype == np.float32

@@ -1,0 +1,61 @@
+"""Listening clips: one excerpt dry, from the device, from the twin, and the twin's error, all at their true levels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from twinlib import audio
+from twinlib.audio import Signal
+from twinlib.evaluation.spans import Excerpt, Span
+from twinlib.files import write_json
+
+CONTRACT = "clips/1"
+NAMES = ("dry", "wet", "twin", "difference")
+
+PEAK = 10 ** (-1 / 20)
+"""No clip rises above -1 dBFS."""
+
+_GAP_SECONDS = 0.1
+
+
+def common_gain(signals: Sequence[Signal]) -> float:
+    """The one gain, 1 at most, that keeps the peaks of all signals below `PEAK`."""
+    peak = max(float(np.max(np.abs(signal), initial=0.0)) for signal in signals)
+    return min(1.0, PEAK / peak) if peak > 0.0 else 1.0
+
+
+def write_clips(
+    folder: Path,
+    spans: Sequence[Span],
+    excerpts: Sequence[Excerpt],
+    twins: Sequence[Signal],
+    guard: int,
+    sample_rate: int,
+) -> dict[str, float]:
+    """Write `dry.flac`, `wet.flac`, `twin.flac`, `difference.flac` (24 bits, mono) and `clips.json`; return that JSON.
+
+    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`. The guard is taken off: all clips are in step with
+    the dry one. All share one gain, so the difference is as loud as it is beside the others. Excerpts are joined by
+    silence.
+    """
+    pieces: dict[str, list[Signal]] = {name: [] for name in NAMES}
+    gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)
+    for excerpt, twin in zip(excerpts, twins, strict=True):
+        span = spans[excerpt.span]
+        wet = span.read_wet(excerpt.start, excerpt.stop)
+        dry = span.read_dry(excerpt.start - guard, excerpt.stop - guard)
+        for name, samples in zip(NAMES, (dry, wet, twin, twin - wet), strict=True):
+            pieces[name] += [gap, samples] if pieces[name] else [samples]
+    signals = {name: np.concatenate(parts) for name, parts in pieces.items()}
+    gain = common_gain(list(signals.values()))
+    for name, signal in signals.items():
+        audio.write(folder / f"{name}.flac", signal * np.float32(gain), sample_rate, "PCM_24")
+    content = {
+        "seconds": len(signals["dry"]) / sample_rate,
+        "gain": gain,
+        "gain_db": 20 * float(np.log10(gain)),
+        "excerpts": len(excerpts),
+    }
+    write_json(folder / "clips.json", CONTRACT, content)
+    return content

@@ -1,0 +1,209 @@
+"""A trained twin judged: on its data set with figures and clips, or on any aligned pair of files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from twinlib.audio import Signal
+from twinlib.dataset.loader import Shards, stretches
+from twinlib.errors import DatasetError, ModelError
+from twinlib.evaluation import figures
+from twinlib.evaluation.clips import write_clips
+from twinlib.evaluation.judge import Judgement, Listener, evaluate_split
+from twinlib.evaluation.settings import Evaluation
+from twinlib.evaluation.spans import Excerpt, Read, Span, loudest, predict, total_seconds
+from twinlib.files import sha256_file, write_json
+from twinlib.model.streaming import Stream
+from twinlib.model.twin import FILE_NAME, Twin, load
+from twinlib.progress import Progress, silent
+
+CONTRACT = "metrics/1"
+
+_WAVEFORM_SECONDS = 0.02
+
+
+def listener_of(twin: Twin) -> Listener:
+    """A twin as the evaluation sees it; every `fresh()` is a new stream of one channel."""
+    return Listener(
+        fresh=lambda: Stream(twin, 1).process,
+        sample_rate=twin.sample_rate,
+        guard=twin.guard_samples,
+        receptive_field=twin.network.receptive_field,
+    )
+
+
+def evaluate(
+    twin_path: Path,
+    segments: pd.DataFrame,
+    shards: Path,
+    dataset: dict[str, Any],
+    curve: pd.DataFrame,
+    settings: Evaluation,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Judge a twin on its data set and leave `metrics.json`, `figures/` and `listening/` in the folder `out`.
+
+    `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
+    `curve` the learning curve of contract `training/1`. Returns what `metrics.json` holds. Equal input gives equal
+    numbers, but for `realtime_factor` (seconds of audio a second of CPU). Progress counts seconds of audio.
+    Raises `ModelError` if the twin is unreadable or belongs to another data set, `DatasetError` if there is nothing to
+    judge.
+    """
+    twin = load(twin_path)
+    _check_match(twin, twin_path, dataset)
+    listener = listener_of(twin)
+    open_spans = _SpanSource(segments, shards, listener.warm_up(settings))
+    names = [*(["train"] if settings.judge_train else []), "valid", "test"]
+    judged = {name: evaluate_split(listener, open_spans.of(name), settings, progress) for name in names}
+    content = {
+        **_identity(twin),
+        "dataset": dataset["digest"],
+        "twin_sha256": sha256_file(_file_of(twin_path)),
+        "realtime_factor": _speed(judged["test"]),
+        **judged["test"].metrics,
+        "splits": {name: judgement.metrics for name, judgement in judged.items()},
+    }
+    spans = open_spans.of("test")
+    title = f"{twin.device}, {twin.model}"
+    _write_clips(out / "listening", listener, spans, settings)
+    _draw(out / "figures", title, listener, spans, judged["test"], settings)
+    figures.draw_learning(out / "figures" / "learning.svg", title, curve)
+    write_json(out / "metrics.json", CONTRACT, content)
+    return content
+
+
+def evaluate_pair(
+    twin: Twin, read_dry: Read, read_wet: Read, frames: int, settings: Evaluation, progress: Progress = silent
+) -> dict[str, Any]:
+    """Judge a twin on any aligned pair of `frames` samples, such as two files that `twin align` has put in step.
+
+    The readers give samples [start, stop) of one channel as float32. The wet one is late by the twin's guard, as
+    `twinlib.alignment.warp` hands it out; see `delayed` for one that is not. The first samples, which lack the history
+    that the twin needs, are not judged. Returns the numbers of one split of `metrics/1`, with who was judged.
+    """
+    listener = listener_of(twin)
+    warm_up = listener.warm_up(settings)
+    if frames <= warm_up:
+        seconds = frames / listener.sample_rate
+        raise DatasetError(
+            f"{frames} samples ({seconds:.2f} s) are too few: the twin needs {warm_up} of them before the first that "
+            "is judged"
+        )
+    judgement = evaluate_split(listener, [Span(read_dry, read_wet, warm_up, frames, warm_up)], settings, progress)
+    return {**_identity(twin), "realtime_factor": _speed(judgement), **judgement.metrics}
+
+
+def delayed(read: Read, samples: int) -> Read:
+    """A reader of the same signal, `samples` later, with silence before it."""
+
+    def read_delayed(start: int, stop: int) -> Signal:
+        missing = np.zeros(min(max(samples - start, 0), stop - start), np.float32)
+        if stop <= samples:
+            return missing
+        return np.concatenate([missing, read(max(start - samples, 0), stop - samples)])
+
+    return read_delayed
+
+
+def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate: int) -> float:
+    """About how many seconds of audio `evaluate` will judge: the total for its progress."""
+    names = [*(["train"] if settings.judge_train else []), "valid", "test"]
+    rows = segments[segments["split"].isin(names)]
+    return float((rows["stop"] - rows["start"]).sum()) / sample_rate
+
+
+class _SpanSource:
+    """The spans of a data set's splits, read from memory-mapped shards."""
+
+    def __init__(self, segments: pd.DataFrame, shards: Path, warm_up: int) -> None:
+        self._segments, self._warm_up = segments, warm_up
+        self._shards = Shards(segments, shards, warm_up + 1)
+
+    def of(self, split: str) -> list[Span]:
+        spans = []
+        for stretch in stretches(self._segments, split, self._warm_up + 1):
+            shard = self._shards[stretch.shard]
+            first = stretch.first_output(self._warm_up + 1)
+            spans.append(Span(_reader(shard.dry), _reader(shard.wet), first, stretch.stop, self._warm_up))
+        return spans
+
+
+def _reader(samples: Signal) -> Read:
+    # A copy: torch will not take the read-only views of a memory map.
+    return lambda start, stop: samples[start:stop].copy()
+
+
+def _file_of(path: Path) -> Path:
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def _identity(twin: Twin) -> dict[str, Any]:
+    return {
+        "device": twin.device,
+        "model": twin.model,
+        "sample_rate": twin.sample_rate,
+        "parameters": twin.network.parameters,
+        "receptive_field": twin.network.receptive_field,
+    }
+
+
+def _speed(judgement: Judgement) -> float:
+    seconds = judgement.metrics["seconds"] or 0.0
+    return float(f"{seconds / max(judgement.cpu_seconds, 1e-9):.4g}")
+
+
+def _check_match(twin: Twin, path: Path, dataset: dict[str, Any]) -> None:
+    for what, ours, theirs in (
+        ("data set", twin.dataset, dataset["digest"]),
+        ("sample rate", twin.sample_rate, dataset["sample_rate"]),
+        ("guard", twin.guard_samples, dataset["guard_samples"]),
+    ):
+        if ours != theirs:
+            raise ModelError(
+                f"{path} was trained with {what} {ours}, but this data set has {theirs}: its test split may be what "
+                "the twin has learned from, train the twin again"
+            )
+
+
+def _write_clips(folder: Path, listener: Listener, spans: Sequence[Span], settings: Evaluation) -> None:
+    excerpts = loudest(spans, round(settings.clip_seconds * listener.sample_rate))
+    twins = [_predicted(listener, spans, excerpt) for excerpt in excerpts]
+    write_clips(folder, spans, excerpts, twins, listener.guard, listener.sample_rate)
+
+
+def _predicted(listener: Listener, spans: Sequence[Span], excerpt: Excerpt) -> Signal:
+    warm_up = listener.receptive_field - 1
+    return predict(spans[excerpt.span], listener.fresh(), warm_up, excerpt.start, excerpt.stop)
+
+
+def _draw(
+    folder: Path, title: str, listener: Listener, spans: Sequence[Span], judgement: Judgement, settings: Evaluation
+) -> None:
+    excerpt = loudest(spans, round(_WAVEFORM_SECONDS * listener.sample_rate))[0]
+    span = spans[excerpt.span]
+    # Where the excerpt stands in the judged audio of the split, which is what a reader can count.
+    place = total_seconds(spans[: excerpt.span], listener.sample_rate)
+    place += (excerpt.start - span.start) / listener.sample_rate
+    figures.draw_waveform(
+        folder / "waveform.svg",
+        title,
+        span.read_dry(excerpt.start - listener.guard, excerpt.stop - listener.guard),
+        span.read_wet(excerpt.start, excerpt.stop),
+        _predicted(listener, spans, excerpt),
+        listener.sample_rate,
+        place,
+    )
+    densities = judgement.densities
+    figures.draw_spectrum(
+        folder / "spectrum.svg",
+        title,
+        judgement.frequencies,
+        densities["device"],
+        densities["twin"],
+        densities["error"],
+    )
+    figures.draw_transfer(folder / "transfer.svg", title, judgement.transfers["device"], judgement.transfers["twin"])

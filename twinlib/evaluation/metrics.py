@@ -1,0 +1,185 @@
+"""How far a prediction is from the device, pooled over everything that was heard.
+
+Pooled means: sums of errors over sums of energies of the whole split. A mean of the ratios of short pieces would be
+ruled by the quietest ones.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import fft
+
+from twinlib.audio import Signal
+from twinlib.errors import DatasetError, ModelError
+from twinlib.evaluation.loudness import Loudness
+
+RESOLUTIONS = (512, 1024, 2048)
+"""The window lengths in samples of the multi-resolution STFT distance."""
+
+POWER_FLOOR = 1e-7
+"""Powers of STFT bins count as no less than this, about the noise of 16 bits; else silence would decide the mean."""
+
+Metrics = dict[str, float | None]
+"""Numbers by name; None for one that cannot be measured, such as the loudness of a signal shorter than 400 ms."""
+
+
+def decibels(power_ratio: float) -> float:
+    """10 log10 of a ratio of powers, -200 dB at the least."""
+    return 10 * math.log10(max(power_ratio, 1e-20))
+
+
+class Framer:
+    """Overlapping frames of a signal that arrives in blocks: whole frames only, the same for any block size."""
+
+    def __init__(self, length: int, hop: int) -> None:
+        self._length, self._hop = length, hop
+        self._rest = np.zeros(0, np.float32)
+
+    def start(self) -> None:
+        """Forget what came before: a new stretch begins."""
+        self._rest = np.zeros(0, np.float32)
+
+    def frames(self, samples: Signal) -> Signal:
+        """The frames `(count, length)` that end within the next `(frames,)` samples."""
+        joined = np.concatenate([self._rest, samples])
+        if len(joined) < self._length:
+            self._rest = joined
+            return np.zeros((0, self._length), np.float32)
+        found = sliding_window_view(joined, self._length)[:: self._hop]
+        self._rest = joined[len(found) * self._hop :]
+        return found
+
+
+def hann(length: int) -> Signal:
+    """The periodic Hann window, float32 `(length,)`."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
+@dataclass
+class _Stft:
+    """Spectral convergence and log-magnitude distance at one resolution (Yamamoto et al. 2020, arXiv 1910.11480)."""
+
+    length: int
+    difference: float = 0.0
+    energy: float = 0.0
+    log_distance: float = 0.0
+    bins: int = 0
+    framers: tuple[Framer, Framer] = field(init=False)
+    window: Signal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.framers = (Framer(self.length, self.length // 4), Framer(self.length, self.length // 4))
+        self.window = hann(self.length)
+
+    def _magnitudes(self, framer: Framer, samples: Signal) -> Signal:
+        spectrum = fft.rfft(framer.frames(samples) * self.window, axis=1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        magnitudes: Signal = np.sqrt(np.maximum(power, np.float32(POWER_FLOOR)))
+        return magnitudes
+
+    def add(self, wet: Signal, predicted: Signal) -> None:
+        device, twin = (
+            self._magnitudes(framer, samples) for framer, samples in zip(self.framers, (wet, predicted), strict=True)
+        )
+        if not device.size:
+            return
+        self.difference += _energy(device - twin)
+        self.energy += _energy(device)
+        self.log_distance += float(np.sum(np.abs(np.log(device) - np.log(twin)), dtype=np.float64))
+        self.bins += device.size
+
+    def distance(self) -> float | None:
+        return math.sqrt(self.difference / self.energy) + self.log_distance / self.bins if self.bins else None
+
+
+class Errors:
+    """The errors of a prediction against the device, both fed in blocks of any size.
+
+    Call `start` before each stretch that does not continue the last one, then `add` in order, then `result`.
+    """
+
+    def __init__(self, sample_rate: int, preemphasis: float = 0.85) -> None:
+        self._sample_rate, self._preemphasis = sample_rate, preemphasis
+        self._count = 0
+        self._wet_energy = self._error_energy = 0.0
+        self._pre_wet_energy = self._pre_error_energy = 0.0
+        self._wet_sum = self._error_sum = self._error_magnitude = 0.0
+        self._last: tuple[float, float] | None = None
+        self._stfts = [_Stft(length) for length in RESOLUTIONS]
+        self._loudness = (Loudness(sample_rate), Loudness(sample_rate))
+
+    def start(self) -> None:
+        """A new stretch begins: filters and frames do not reach across its border."""
+        self._last = None
+        for stft in self._stfts:
+            for framer in stft.framers:
+                framer.start()
+
+    def add(self, wet: Signal, predicted: Signal) -> None:
+        """The next samples `(frames,)` of the device and of the prediction, float32."""
+        if wet.shape != predicted.shape or wet.ndim != 1:
+            raise DatasetError(
+                f"the wet signal has shape {wet.shape}, its prediction {predicted.shape}: give equal ones"
+            )
+        if not np.isfinite(predicted).all():
+            place = (self._count + int(np.argmin(np.isfinite(predicted)))) / self._sample_rate
+            raise ModelError(f"the twin's output is not a number {place:.2f} s into the evaluation: train it again")
+        if not np.isfinite(wet).all():
+            place = (self._count + int(np.argmin(np.isfinite(wet)))) / self._sample_rate
+            raise DatasetError(f"the wet signal is not a number {place:.2f} s into the evaluation: record it again")
+        if not len(wet):
+            return
+        exact = wet.astype(np.float64)
+        error = predicted.astype(np.float64) - exact
+        self._count += len(wet)
+        self._wet_energy += _energy(exact)
+        self._error_energy += _energy(error)
+        self._wet_sum += float(np.sum(exact))
+        self._error_sum += float(np.sum(error))
+        self._error_magnitude += float(np.sum(np.abs(error)))
+        self._add_preemphasised(exact, error)
+        for stft in self._stfts:
+            stft.add(wet, predicted)
+        for loudness, samples in zip(self._loudness, (wet, predicted), strict=True):
+            loudness.add(samples)
+
+    def _add_preemphasised(self, wet: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> None:
+        # The first sample of a stretch has no predecessor; it only serves the second one.
+        before = self._last
+        self._last = (float(wet[-1]), float(error[-1]))
+        if before is not None:
+            wet, error = np.concatenate([[before[0]], wet]), np.concatenate([[before[1]], error])
+        self._pre_wet_energy += _energy(wet[1:] - self._preemphasis * wet[:-1])
+        self._pre_error_energy += _energy(error[1:] - self._preemphasis * error[:-1])
+
+    def result(self) -> Metrics:
+        """All errors by name.
+
+        seconds: the audio judged. esr: error energy over wet energy; esr_db: the same in dB; esr_preemphasis: after
+        1 - a z^-1. mae: mean absolute error, dc: mean error, dc_device: mean of the device, all with full scale 1.
+        mr_stft: spectral convergence plus log-magnitude distance, mean over `RESOLUTIONS`, Hann windows, hops of a
+        quarter. lufs_difference_db: programme loudness (ITU-R BS.1770-4) of the prediction minus the device's.
+        """
+        if not self._count or self._wet_energy <= 0.0 or self._pre_wet_energy <= 0.0:
+            raise DatasetError("the wet signal is silent where the twin is judged: there is nothing to compare it with")
+        distances = [stft.distance() for stft in self._stfts]
+        device, twin = (loudness.lufs() for loudness in self._loudness)
+        esr = self._error_energy / self._wet_energy
+        return {
+            "seconds": self._count / self._sample_rate,
+            "esr": esr,
+            "esr_db": decibels(esr),
+            "esr_preemphasis": self._pre_error_energy / self._pre_wet_energy,
+            "mae": self._error_magnitude / self._count,
+            "dc": self._error_sum / self._count,
+            "dc_device": self._wet_sum / self._count,
+            "mr_stft": None if None in distances else sum(d for d in distances if d is not None) / len(distances),
+            "lufs_difference_db": None if device is None or twin is None else twin - device,
+        }
+
+
+def _energy(samples: npt.NDArray[np.float64] | Signal) -> float:
+    return float(np.sum(np.square(samples, dtype=np.float64)))
