@@ -1,0 +1,295 @@
+"""Against a real SQLite store, made once: making its schema takes ten seconds."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from twinlib import tracking
+from twinlib.errors import TrackingError
+from twinlib.files import read_json
+from twinlib.tracking import BATCH, make_store, start, store_uri
+from twinlib.tracking_settings import Tracking
+
+pytestmark = pytest.mark.slow
+
+IDENTITY = "i" * 64
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    uri = store_uri(Tracking(), results)
+    return results, uri, make_store(results, uri, ["silk", "klon"])
+
+
+@pytest.fixture
+def store(made, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return made[1]
+
+
+@pytest.fixture
+def side(tmp_path):
+    return tmp_path / "run.json"
+
+
+def begin(store, side, **changes):
+    given = {"experiment": "silk", "run_name": "small", "run_id_file": side, "identity": IDENTITY, **changes}
+    return start(store, **given)
+
+
+def client(store):
+    return tracking._client(store)
+
+
+def history(store, run, key):
+    return sorted((m.step, m.value) for m in client(store).get_metric_history(run.run_id, key))
+
+
+def rows(first, last, **more):
+    return [{"step": step, "cpu_seconds": 0.1 * step, "loss": 1.0 / (step + 1), **more} for step in range(first, last)]
+
+
+def count(store, run):
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        return database.execute("select count(*) from metrics where run_uuid = ?", (run.run_id,)).fetchone()[0]
+
+
+def test_uri(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert store_uri(Tracking(), Path("results")) == f"sqlite:///{tmp_path}/results/mlflow/mlflow.db"
+    assert store_uri(Tracking(uri="sqlite:///a/b.db"), Path("results")) == f"sqlite:///{tmp_path}/a/b.db"
+    assert store_uri(Tracking(uri="http://host:5000"), Path("results")) == "http://host:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    assert store_uri(Tracking(uri="http://host:5000"), Path("results")) == f"sqlite:///{tmp_path}/other.db"
+
+
+def test_telemetry_is_off():
+    code = "import twinlib.tracking, os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["true", "true"]
+
+
+@pytest.mark.parametrize("module", ["twinlib.tracking", "twinlib.tracking_settings"])
+def test_importing_does_not_wait_for_mlflow(module):
+    code = f"import {module}, sys; print('mlflow' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_the_store_has_its_experiments_with_their_own_artifacts(made, store):
+    results, _, ids = made
+    assert set(ids) == {"silk", "klon"}
+    assert len(set(ids.values())) == 2
+    for name, number in ids.items():
+        experiment = client(store).get_experiment(number)
+        assert experiment.name == name
+        assert experiment.artifact_location == (results / "mlflow" / "artifacts" / name).as_uri()
+    assert sorted(path.name for path in (results / "mlflow").iterdir() if "part" in path.name) == []
+
+
+def test_making_the_store_again_changes_nothing_and_adds_what_is_new(made, store):
+    results, _, ids = made
+    assert make_store(results, store, ["klon", "silk"]) == ids
+    more = make_store(results, store, ["silk", "fuzz"])
+    assert more["silk"] == ids["silk"]
+    client(store).delete_experiment(more["fuzz"])
+    assert make_store(results, store, ["fuzz"]) == {"fuzz": more["fuzz"]}
+    assert client(store).get_experiment(more["fuzz"]).lifecycle_stage == "active"
+
+
+def test_a_broken_store_is_refused_and_kept(tmp_path):
+    database = tmp_path / "mlflow" / "mlflow.db"
+    database.parent.mkdir()
+    database.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(TrackingError, match=r"mlflow\.db"):
+        make_store(tmp_path, f"sqlite:///{database}", ["silk"])
+    assert database.read_bytes().startswith(b"this is no database")
+
+
+def test_a_run_holds_what_was_logged(store, side, tmp_path):
+    run = begin(store, side, tags={"twin.simulated": "true"})
+    run.log_params({"model": {"channels": 16, "dilations": [1, 5]}, "long": "x" * 10_000, "nothing": None})
+    run.log_params({f"p{k}": k for k in range(250)})
+    run.log_curve(rows(0, 5, valid_esr=float("nan"), note="text", flag=True))
+    run.log_metrics({"esr": 0.01, "device": "silk", "mr_stft": None, "splits": {"test": {"esr": 0.01}}})
+    run.log_dataset("f" * 64, "silk", tmp_path / "dataset.json")
+    figure = tmp_path / "figure.svg"
+    figure.write_text("<svg/>")
+    run.log_files([figure], "figures")
+    run.finish()
+    found = client(store).get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == "small"
+    assert found.data.params["model.channels"] == "16"
+    assert found.data.params["long"] == "x" * 6000
+    assert found.data.params["p249"] == "249"
+    assert found.data.metrics == {"loss": 0.2, "cpu_seconds": 0.4, "esr": 0.01, "splits/test/esr": 0.01}
+    assert history(store, run, "loss") == [(k, 1 / (k + 1)) for k in range(5)]
+    assert found.data.tags["twin.simulated"] == "true"
+    assert found.data.tags["dataset.sha256"] == "f" * 64
+    assert found.inputs.dataset_inputs[0].dataset.digest == "f" * 32
+    assert [file.path for file in client(store).list_artifacts(run.run_id, "figures")] == ["figures/figure.svg"]
+    searched = client(store).search_runs([found.info.experiment_id], f"dataset.digest = '{'f' * 32}'")
+    assert run.run_id in [one.info.run_id for one in searched]
+
+
+def test_long_curves_go_in_batches_of_whole_rows(store, side):
+    run = begin(store, side)
+    many = rows(0, 2 * BATCH + 7, valid_esr=0.5)
+    run.log_curve(many)
+    assert count(store, run) == 3 * len(many)
+    assert history(store, run, "loss") == [(row["step"], row["loss"]) for row in many]
+    batches = list(tracking._batches([(row["step"], run._metrics(row)) for row in many]))
+    assert all(len(batch) <= BATCH for batch, _ in batches)
+    assert all({m.step for m in a}.isdisjoint({m.step for m in b}) for (a, _), (b, _) in pairwise(batches))
+
+
+def test_a_killed_run_is_resumed_and_no_row_is_doubled(store, side):
+    first = begin(store, side)
+    first.log_curve(rows(0, 10))
+    # Killed: no end is logged. The training resumes from its checkpoint at step 6 and reports its rows again.
+    second = begin(store, side)
+    assert second.run_id == first.run_id
+    second.log_curve(rows(6, 15))
+    second.log_curve(rows(0, 20))
+    second.finish()
+    third = begin(store, side)
+    assert client(store).get_run(third.run_id).info.status == "RUNNING"
+    third.log_curve(rows(0, 20))
+    third.log_metrics({"esr": 0.5})
+    third.log_metrics({"esr": 0.5})
+    third.finish()
+    assert third.run_id == first.run_id
+    assert history(store, third, "loss") == [(k, 1 / (k + 1)) for k in range(20)]
+    assert history(store, third, "esr") == [(0, 0.5)]
+
+
+def test_a_row_logged_just_before_a_kill_is_not_doubled(store, side):
+    run = begin(store, side)
+    run.log_curve(rows(0, 5))
+    before = side.read_bytes()
+    run.log_curve(rows(5, 10))
+    # Killed after the store had the rows, before the side file said so.
+    side.write_bytes(before)
+    again = begin(store, side)
+    again.log_curve(rows(0, 12))
+    assert history(store, again, "loss") == [(k, 1 / (k + 1)) for k in range(12)]
+
+
+def test_a_better_result_replaces_the_old_one(store, side):
+    run = begin(store, side)
+    run.log_metrics({"esr": 0.5})
+    run.log_metrics({"esr": 0.1})
+    assert client(store).get_run(run.run_id).data.metrics["esr"] == 0.1
+
+
+@pytest.mark.parametrize("change", [{"identity": "other"}, {"experiment": "klon"}])
+def test_another_training_is_another_run(store, side, change):
+    first = begin(store, side)
+    first.log_curve(rows(0, 3))
+    second = begin(store, side, **change)
+    assert second.run_id != first.run_id
+    second.log_curve(rows(0, 3))
+    assert len(history(store, second, "loss")) == 3
+
+
+def test_a_deleted_run_or_a_broken_side_file_makes_a_new_run(store, side):
+    first = begin(store, side)
+    client(store).delete_run(first.run_id)
+    second = begin(store, side)
+    assert second.run_id != first.run_id
+    side.write_text("{")
+    third = begin(store, side)
+    assert third.run_id not in (first.run_id, second.run_id)
+    assert read_json(side, "run/1")["run_id"] == third.run_id
+
+
+def test_an_experiment_that_was_not_made_is_refused(store, side):
+    with pytest.raises(TrackingError, match="make the store first"):
+        begin(store, side, experiment="unknown")
+    assert not side.exists()
+
+
+def test_a_failing_store_warns_once_or_raises(made, store, side, tmp_path):
+    missing = f"sqlite:///{tmp_path}/none/mlflow.db"
+    with pytest.raises(TrackingError, match="make the store first"):
+        begin(missing, side)
+    with pytest.warns(UserWarning, match="no result is lost"):
+        mute = begin(missing, side, strict=False)
+    assert not (tmp_path / "none").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mute.log_curve(rows(0, 3))
+        mute.finish()
+    assert mute.run_id is None
+
+    lenient = begin(store, side, strict=False)
+    with pytest.warns(UserWarning, match="no result is lost"):
+        lenient.log_files([tmp_path / "missing.svg"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lenient.log_curve(rows(0, 3))
+    # What was not logged is added at the end, by someone strict.
+    strict = begin(store, side)
+    strict.log_curve(rows(0, 3))
+    assert len(history(store, strict, "loss")) == 3
+    with pytest.raises(TrackingError, match="files"):
+        strict.log_files([tmp_path / "missing.svg"])
+
+
+def test_a_param_that_changed_is_refused(store, side):
+    run = begin(store, side)
+    run.log_params({"a": 1})
+    run.log_params({"a": 1})
+    with pytest.raises(TrackingError, match="parameters"):
+        run.log_params({"a": 2})
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from twinlib.tracking import start
+run = start(sys.argv[1], "silk", sys.argv[2], Path(sys.argv[3]), "i")
+run.log_curve([{"step": k, "loss": float(k)} for k in range(300)])
+run.finish()
+print(run.run_id)
+"""
+
+
+def test_two_processes_may_log_at_once(store, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, store, name, str(tmp_path / f"{name}.json")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+        for name in ("one", "two")
+    ]
+    for child in children:
+        out, err = child.communicate(timeout=120)
+        assert child.returncode == 0, err
+        run = client(store).get_run(out.split()[-1])
+        assert run.info.status == "FINISHED"
+        assert client(store).get_experiment(run.info.experiment_id).name == "silk"
+        assert len(client(store).get_metric_history(run.info.run_id, "loss")) == 300
+    # Nothing is left where the processes ran: the store and its artifacts are in the results.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+
+
+def test_a_moved_store_can_be_opened_again(made, store, tmp_path):
+    shutil.copytree(made[0] / "mlflow", tmp_path / "mlflow")
+    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert make_store(tmp_path, uri, ["silk"])["silk"] == made[2]["silk"]
