@@ -1,0 +1,165 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.dataset.material import (
+    GUARD,
+    RATE,
+    SETTINGS,
+    SIZE,
+    SPLITS,
+    alignment,
+    signals,
+    source,
+    take,
+    write,
+    write_part_files,
+    written_pair,
+    written_reel,
+)
+from twinlib.dataset.manifest import Part, build_manifest, dataset_digest, refuse_useless, write_manifest
+from twinlib.dataset.segments import tile_pair
+from twinlib.errors import DatasetError
+from twinlib.files import read_json, read_table, sha256_file, write_json
+
+
+def part(folder: Path, capture: str, frames: int, **changes: object) -> Part:
+    take_path, alignment_path = write_part_files(folder / capture, frames, changes)
+    return Part(folder / f"{capture}.parquet", folder / f"{capture}.arrow", take_path, alignment_path)
+
+
+def device(folder: Path, excluded: tuple[str, ...] = ()) -> list[Part]:
+    parts = []
+    for seed, capture in enumerate(("r-01", "r-02")):
+        made, *_ = written_reel(folder, seed, capture, excluded)
+        parts.append(part(folder, capture, made.frames))
+    return parts
+
+
+def test_the_manifest_joins_all_captures(tmp_path: Path) -> None:
+    parts = device(tmp_path)
+    segments, dataset = build_manifest("box", parts)
+    separate = pd.concat([read_table(p.segments, "segments/1") for p in parts])
+    assert len(segments) == len(separate)
+    assert segments["segment_id"].is_unique
+    order = list(zip(segments["capture"], segments["start"], strict=True))
+    assert order == sorted(order)
+    assert dataset["sample_rate"] == RATE
+    assert (dataset["segment_samples"], dataset["guard_samples"]) == (SIZE, GUARD)
+    for split in SPLITS:
+        count = int((separate["split"] == split).sum())
+        assert dataset["splits"][split]["segments"] == count
+        assert dataset["splits"][split]["seconds"] == pytest.approx(count * SIZE / RATE, abs=1e-3)
+    usable = sum(dataset["splits"][split]["segments"] for split in SPLITS)
+    assert usable + dataset["excluded"]["all"]["segments"] == len(segments)
+    assert sorted(dataset["captures"]) == ["r-01", "r-02"]
+    assert sorted(dataset["licences"]) == [f"CC-{split}" for split in sorted(SPLITS)]
+    assert dataset["sums"]["shards"]["r-02"] == sha256_file(tmp_path / "r-02.arrow")
+    assert dataset["simulated"] is False
+
+
+def test_the_order_of_the_parts_does_not_matter(tmp_path: Path) -> None:
+    parts = device(tmp_path)
+    first = write_manifest(tmp_path / "a", *build_manifest("box", parts, ["r-04", "r-03"]))
+    second = write_manifest(tmp_path / "b", *build_manifest("box", parts[::-1], ["r-03", "r-04"]))
+    assert first == second
+    assert first["missing_captures"] == ["r-03", "r-04"]
+    for name in ("segments.parquet", "dataset.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_what_is_written_states_its_own_sums(tmp_path: Path) -> None:
+    segments, dataset = build_manifest("box", device(tmp_path))
+    content = write_manifest(tmp_path / "out", segments, dataset)
+    assert read_json(tmp_path / "out" / "dataset.json", "dataset/1") == content
+    assert content["sums"]["segments"] == sha256_file(tmp_path / "out" / "segments.parquet")
+    assert content["digest"] == dataset_digest(content["sums"])
+
+
+def test_the_digest_follows_the_audio(tmp_path: Path) -> None:
+    digests = set()
+    for name, excluded in (("a", ()), ("b", ("train-0",)), ("c", ("valid-1",)), ("d", ())):
+        digests.add(
+            write_manifest(tmp_path / name, *build_manifest("box", device(tmp_path / name, excluded)))["digest"]
+        )
+    assert len(digests) == 3
+
+
+def test_what_is_left_out_is_stated_by_reason_and_track(tmp_path: Path) -> None:
+    segments, dataset = build_manifest("box", device(tmp_path, ("train-0", "test-1")))
+    reasons, tracks = dataset["excluded"]["reasons"], dataset["excluded"]["tracks"]
+    assert sorted(tracks) == ["test-1", "train-0"]
+    flags = segments["flags"].map(list)
+    for track, amount in tracks.items():
+        assert amount["segments"] == sum(f"excluded:{track}" in found for found in flags)
+    for reason in ("silence", "click"):
+        assert reasons[reason]["segments"] == sum(reason in found for found in flags)
+    assert reasons["excluded"]["segments"] == sum(any(f.startswith("excluded:") for f in found) for found in flags)
+
+
+def test_an_empty_split_says_why_and_what_to_do(tmp_path: Path) -> None:
+    tracks = tuple(f"valid-{k}" for k in range(4))
+    with pytest.raises(DatasetError, match=r"no usable segment for valid.*excluded.*another seed or salt"):
+        build_manifest("box", device(tmp_path, tracks))
+    written_pair(tmp_path, split="train")
+    with pytest.raises(DatasetError, match="Give one of its captures the split valid"):
+        build_manifest("box", [part(tmp_path, "p", 40_000)])
+
+
+def test_a_pair_alone_makes_a_dataset(tmp_path: Path) -> None:
+    written_pair(tmp_path)
+    segments, dataset = build_manifest("box", [part(tmp_path, "p", 40_000)])
+    content = write_manifest(tmp_path, segments, dataset)
+    assert content["licences"] == {}
+    assert len(read_table(tmp_path / "segments.parquet", "segments/1")) == len(segments)
+
+
+def test_captures_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    parts = device(tmp_path)
+    origin = source(50_000, "other", lag_samples=0.0)
+    bigger = SETTINGS.model_copy(update={"segment_samples": 512})
+    write(tmp_path, tile_pair(origin, "d", bigger), origin, *signals(50_000))
+    with pytest.raises(DatasetError, match="other has 512 samples a segment, r-01 has 256"):
+        build_manifest("box", [*parts, part(tmp_path, "other", 50_000)])
+    with pytest.raises(DatasetError, match="twice"):
+        build_manifest("box", [*parts, parts[0]])
+    with pytest.raises(DatasetError, match="no capture at all"):
+        build_manifest("box", [])
+    with pytest.raises(DatasetError, match="belongs to the device box"):
+        build_manifest("other", parts)
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    one, two = device(tmp_path)
+    with pytest.raises(DatasetError, match="not written together"):
+        build_manifest("box", [Part(one.segments, two.shard, two.take, two.alignment)])
+    write_json(one.take, "take/1", take(seed=9))
+    with pytest.raises(DatasetError, match="another recording"):
+        build_manifest("box", [one, two])
+
+
+def test_simulated_captures_are_marked(tmp_path: Path) -> None:
+    made, *_ = written_reel(tmp_path, take_changes={"simulated": True})
+    _, dataset = build_manifest("box", [part(tmp_path, "r-01", made.frames, simulated=True)])
+    assert dataset["simulated"] is True
+    assert dataset["captures"]["r-01"]["simulated"] is True
+
+
+def test_a_refused_capture_is_listed_with_its_reasons(tmp_path: Path) -> None:
+    parts = device(tmp_path)
+    changes = {"verdict": "refused", "reasons": ["it is silence: plug the cable in"], "seed": 7}
+    made, *_ = written_reel(tmp_path, 5, "r-03", take_changes=dict(changes))
+    segments, dataset = build_manifest("box", [*parts, part(tmp_path, "r-03", made.frames, **changes)])
+    said = dataset["captures"]["r-03"]
+    assert said["take_verdict"] == "refused"
+    assert said["take_reasons"] == ["it is silence: plug the cable in"]
+    assert said["usable"]["segments"] == 0
+    assert said["all"]["segments"] == dataset["excluded"]["reasons"]["refused-take"]["segments"]
+    assert (segments["row"][segments["capture"] == "r-03"] == -1).all()
+    assert alignment(made.frames)["verdict"] == said["alignment_verdict"]
+    with pytest.raises(DatasetError, match=r"1 of 3 captures .*: r-03: it is silence: plug the cable in"):
+        refuse_useless(dataset)
+    refuse_useless(build_manifest("box", parts)[1])
+    with pytest.raises(DatasetError, match=r"no usable segment for train.*r-03: it is silence"):
+        build_manifest("box", [part(tmp_path, "r-03", made.frames, **changes)])

@@ -1,0 +1,237 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.dataset.material import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
+from twinlib.dataset.segments import COLUMNS, Intervals, excluded_ranges, tile_pair, tile_reel
+from twinlib.dataset.settings import Dataset
+from twinlib.errors import DatasetError
+
+few = settings(max_examples=25, deadline=None)
+ranges = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda r: (r[0], r[0] + r[1])), max_size=12)
+
+
+def spans(rows: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(rows["start"], rows["stop"], strict=True))
+
+
+def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
+    """For each sample of the reel: whether each split, each click and each excluded cue holds it."""
+    found = {name: np.zeros(made.frames, bool) for name in (*SPLITS, "click", "excluded")}
+    for cue in made.cues.itertuples():
+        found[cue.split][cue.start : cue.stop] = True
+        if cue.track_id in excluded:
+            found["excluded"][cue.start : cue.stop + GUARD] = True
+    for start in made.entry["clicks"]:
+        found["click"][start : start + made.entry["click_frames"]] = True
+    return found
+
+
+@given(ranges, st.integers(0, 250), st.integers(1, 50))
+def test_intervals_agree_with_a_look_at_every_sample(held: list[tuple[int, int]], start: int, length: int) -> None:
+    taken = np.zeros(400, bool)
+    for a, b in held:
+        taken[a:b] = True
+    found = Intervals(held)
+    touching = {k for k, (a, b) in enumerate(held) if a < start + length and b > start}
+    assert set(found.touching(start, start + length)) == touching
+    free = found.free_from(start)
+    assert not taken[free:start].any()
+    assert free == 0 or taken[free - 1]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.sampled_from([64, 100, 256, 700]),
+    excluded=st.sets(st.sampled_from(["train-0", "valid-1", "test-2"])),
+)
+@few
+def test_a_reel_is_tiled_as_a_look_at_every_sample_says(seed: int, size: int, excluded: set[str]) -> None:
+    made = reel(seed)
+    table = tile_reel(source(made.frames), made.cues, made.entry, Dataset(segment_samples=size), excluded)
+    assert list(table.columns) == list(COLUMNS)
+    assert table["start"].tolist() == list(range(0, made.frames - size + 1, size))
+    assert (table["stop"] - table["start"] == size).all()
+    held = masks(made, excluded)
+    for row in table.itertuples():
+        here = slice(row.start, row.stop)
+        found = [name for name in SPLITS if held[name][here].any()]
+        clean = not held["click"][here].any() and not held["excluded"][here].any()
+        assert row.split == (found[0] if len(found) == 1 and clean else "")
+        assert (row.split != "") == (len(row.flags) == 0)
+        assert ("silence" in row.flags) == (not found)
+        assert ("two-splits" in row.flags) == (len(found) > 1)
+        assert ("click" in row.flags) == held["click"][here].any()
+        assert any(flag.startswith("excluded:") for flag in row.flags) == held["excluded"][here].any()
+        if row.split:
+            barred = held["click"] | held["excluded"]
+            for name in SPLITS:
+                barred |= held[name] if name != row.split else False
+            begin = row.start - row.context
+            assert not barred[begin : row.stop].any()
+            assert begin == 0 or barred[begin - 1]
+
+
+@given(seed=st.integers(0, 10_000), ratio=st.sampled_from([(1, 1), (48000, 44100), (22050, 44100)]))
+@settings(max_examples=8, deadline=None)
+def test_sources_are_the_samples_that_sound_in_the_segment(seed: int, ratio: tuple[int, int]) -> None:
+    made = reel(seed)
+    length = made.cues["stop"] - made.cues["start"]
+    made.cues["source_stop"] = made.cues["source_start"] + length * ratio[0] // ratio[1]
+    table = tile_reel(source(made.frames), made.cues, made.entry, SETTINGS)
+    for row in table.itertuples():
+        cues = made.cues[(made.cues["start"] < row.stop) & (made.cues["stop"] > row.start)]
+        assert row.track_ids == sorted(set(cues["track_id"]))
+        assert row.licences == sorted(set(cues["licence"]))
+        assert row.artists == sorted(set(cues["artist"]))
+        assert len(row.sources) == len(cues)
+        for text, cue in zip(row.sources, cues.itertuples(), strict=True):
+            path, _, span = text[:-1].rpartition("[")
+            first, last = (int(part) for part in span.split(":"))
+            assert path == cue.source
+            assert cue.source_start <= first < last <= cue.source_stop
+            true = (cue.source_stop - cue.source_start) / (cue.stop - cue.start)
+            begin = cue.source_start + (max(cue.start, row.start) - cue.start) * true
+            end = cue.source_start + (min(cue.stop, row.stop) - cue.start) * true
+            assert first <= begin + 1e-6 < first + 1 + 1e-5
+            assert last - 1 < end + 1e-5
+            assert end - 1e-6 <= last
+
+
+def test_provenance_slices_the_very_content() -> None:
+    made = reel(3, fade=0)
+    rng = np.random.default_rng(0)
+    files = {path: rng.uniform(-1, 1, 12_000) for path in sorted(set(made.cues["source"]))}
+    played = np.zeros(made.frames)
+    for cue in made.cues.itertuples():
+        played[cue.start : cue.stop] = files[cue.source][cue.source_start : cue.source_stop]
+    table = tile_reel(source(made.frames), made.cues, made.entry, SETTINGS)
+    for row in table[table["split"] != ""].itertuples():
+        heard = [
+            files[text.split("[")[0]][slice(*map(int, text[:-1].split("[")[1].split(":")))] for text in row.sources
+        ]
+        content = played[row.start : row.stop]
+        np.testing.assert_array_equal(np.concatenate(heard), content[content != 0])
+
+
+def test_the_order_of_the_cue_sheet_does_not_matter() -> None:
+    made = reel(1)
+    origin = source(made.frames)
+    shuffled = made.cues.sample(frac=1, random_state=1)
+    expected = tile_reel(origin, made.cues, made.entry, SETTINGS, {"train-0"})
+    pd.testing.assert_frame_equal(tile_reel(origin, shuffled, made.entry, SETTINGS, {"train-0"}), expected)
+
+
+def test_excluding_a_track_takes_its_segments_and_no_others() -> None:
+    made = reel(2)
+    origin = source(made.frames)
+    before = tile_reel(origin, made.cues, made.entry, SETTINGS)
+    after = tile_reel(origin, made.cues, made.entry, SETTINGS, {"train-1"})
+    gone = excluded_ranges(made.cues, {"train-1"}, GUARD)
+    lost = [any(a < row.stop and b > row.start for a, b in gone) for row in before.itertuples()]
+    assert ((before["split"] != "") & ~np.array(lost) == (after["split"] != "")).all()
+    assert all("excluded:train-1" in flags for flags in after["flags"][lost])
+
+
+def test_faults_of_the_recording_cost_just_the_segments_they_touch() -> None:
+    made = reel(4)
+    at = 500 + 2500
+    clipped = {"clipped": [{"start": at, "samples": 5, "seconds": at / RATE}]}
+    drops = [{"start": 4500 / RATE, "stop": 4600 / RATE, "lost_samples": 7}]
+    table = tile_reel(source(made.frames, take_changes=clipped, dropouts=drops), made.cues, made.entry, SETTINGS)
+    for flag, first, last in (("clipped", 2500, 2505), ("lost-samples", 4000, 4100)):
+        touched = (table["start"] < last + GUARD + 65) & (table["stop"] > first + GUARD - 64)
+        assert [flag in flags for flags in table["flags"]] == touched.tolist()
+    assert (table["split"][[bool(flags) for flags in table["flags"]]] == "").all()
+    after = table[(table["start"] > 4200) & (table["split"] == "train")].iloc[0]
+    assert after["start"] - after["context"] >= 4100
+
+
+def test_a_take_cut_short_loses_only_its_end() -> None:
+    made = reel(5)
+    table = tile_reel(source(made.frames, wet_frames=6000 + 500), made.cues, made.entry, SETTINGS)
+    assert ["outside-take" in flags for flags in table["flags"]] == (table["stop"] > 6000 + GUARD).tolist()
+
+
+def test_a_refused_take_has_no_usable_segment() -> None:
+    made = reel(6)
+    changes = {"verdict": "refused", "reasons": ["wrong reel"]}
+    table = tile_reel(source(made.frames, take_changes=changes), made.cues, made.entry, SETTINGS)
+    assert (table["split"] == "").all()
+    assert all("refused-take" in flags for flags in table["flags"])
+
+
+def test_segment_ids_and_settings_are_stable() -> None:
+    made = reel(0)
+    table = tile_reel(source(made.frames), made.cues, made.entry, SETTINGS)
+    assert table["segment_id"].is_unique
+    assert table["segment_id"][1] == f"box/r-01/{SIZE:010d}"
+    assert set(table["settings"]) == {'{"a": 1, "drive": 0.5}'}
+
+
+def test_a_reel_of_another_length_is_refused() -> None:
+    made = reel(0)
+    with pytest.raises(DatasetError, match="another excitation"):
+        tile_reel(source(made.frames + 1), made.cues, made.entry, SETTINGS)
+
+
+def test_an_unknown_split_is_refused() -> None:
+    made = reel(0)
+    made.cues.loc[3, "split"] = "dev"
+    with pytest.raises(DatasetError, match="'dev'"):
+        tile_reel(source(made.frames), made.cues, made.entry, SETTINGS)
+
+
+@given(clip=st.integers(SIZE, 2000), start=st.integers(0, 999), frames=st.integers(3000, 9000))
+@few
+def test_clips_are_tiled_each_by_itself(clip: int, start: int, frames: int) -> None:
+    origin = source(frames, dry_range=(start, frames), lag_samples=0.0)
+    table = tile_pair(origin, "a/dry.wav", SETTINGS, split="train", clip_samples=clip)
+    expected = [
+        (at, at + SIZE, at - begin)
+        for begin in range(start, frames, clip)
+        for at in range(begin, min(begin + clip, frames) - SIZE + 1, SIZE)
+    ]
+    assert [*zip(table["start"], table["stop"], table["context"], strict=True)] == expected
+    assert set(table["split"]) == {"train"}
+    assert table["sources"][0] == [f"a/dry.wav[{start}:{start + SIZE}]"]
+
+
+@given(frames=st.integers(15_000, 120_000), start=st.integers(0, 2000), clip=st.sampled_from([None, 1000, 4096]))
+@few
+def test_a_pair_without_split_is_cut_into_blocks_with_a_gap(frames: int, start: int, clip: int | None) -> None:
+    table = tile_pair(source(frames, dry_range=(start, frames), lag_samples=0.0), "d", SETTINGS, clip_samples=clip)
+    used = table[table["split"] != ""]
+    blocks = {split: used[used["split"] == split] for split in SPLITS}
+    gap = max(SIZE, RATE // 2)
+    for before, after in (("train", "valid"), ("valid", "test")):
+        edge = blocks[before]["stop"].max()
+        assert blocks[after]["start"].min() - edge >= gap
+        assert ((blocks[after]["start"] - blocks[after]["context"]) >= edge).all()
+    counts = {split: len(rows) for split, rows in blocks.items()}
+    assert min(counts.values()) >= 1
+    assert abs(counts["valid"] - 0.1 * len(used)) <= 1
+    assert abs(counts["test"] - 0.1 * len(used)) <= 1
+    assert all(flags == ["between-splits"] for flags in table["flags"][table["split"] == ""])
+
+
+def test_a_pair_of_lag_zero_keeps_its_first_segment() -> None:
+    table = tile_pair(source(4000, lag_samples=0.0, wet_frames=4000), "d", SETTINGS, split="train")
+    assert (table["split"] == "train").all()
+    early = tile_pair(source(4000, lag_samples=-20.0, wet_frames=4000), "d", SETTINGS, split="train")
+    assert early["flags"][0] == ["outside-take"]
+    assert early["flags"][1] == []
+
+
+def test_bad_pairs_are_refused() -> None:
+    origin = source(5000)
+    with pytest.raises(DatasetError, match="segment_samples to 100"):
+        tile_pair(origin, "d", SETTINGS, split="train", clip_samples=100)
+    with pytest.raises(DatasetError, match="too short"):
+        tile_pair(origin, "d", SETTINGS)
+    with pytest.raises(DatasetError, match="'dev'"):
+        tile_pair(origin, "d", SETTINGS, split="dev")
+    with pytest.raises(DatasetError, match="not one whole"):
+        tile_pair(source(200), "d", SETTINGS, split="train")

@@ -1,0 +1,185 @@
+import hashlib
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.dataset.material import GUARD, RATE, SETTINGS, SIZE, reel, signals, source, write, written_pair, written_reel
+from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
+from twinlib.dataset.settings import Dataset
+from twinlib.dataset.shards import Shard, shard_metadata, write_shard
+from twinlib.errors import DatasetError
+from twinlib.files import read_table, sha256_file
+
+
+def test_the_flat_buffers_are_the_aligned_signals(tmp_path: Path) -> None:
+    made, table, dry, wet = written_reel(tmp_path)
+    shard = Shard.open(tmp_path / "r-01.arrow")
+    length = made.frames // SIZE * SIZE
+    np.testing.assert_array_equal(shard.dry, dry[:length])
+    np.testing.assert_array_equal(shard.wet, wet[:length])
+    assert shard.dry.dtype == np.float32
+    assert not shard.dry.flags.writeable
+    assert table["row"].tolist() == list(range(len(table)))
+    assert set(table["shard"]) == {"r-01.arrow"}
+
+
+def test_the_flat_buffers_of_clips_skip_their_remainders(tmp_path: Path) -> None:
+    table = written_pair(tmp_path, 5000, split="train", clip_samples=1000, dry_range=(500, 5000))
+    dry, _ = signals(5000)
+    shard = Shard.open(tmp_path / "p.arrow")
+    for row in table.itertuples():
+        at = row.row * SIZE
+        np.testing.assert_array_equal(shard.dry[at : at + SIZE], dry[row.start : row.stop])
+        np.testing.assert_array_equal(shard.dry[at - row.context : at], dry[row.start - row.context : row.start])
+
+
+def test_sums_are_those_of_the_rows(tmp_path: Path) -> None:
+    _, table, dry, wet = written_reel(tmp_path)
+    for row in table.itertuples():
+        assert row.dry_sha256 == hashlib.sha256(dry[row.start : row.stop].tobytes()).hexdigest()
+        assert row.wet_sha256 == hashlib.sha256(wet[row.start : row.stop].tobytes()).hexdigest()
+
+
+def test_provenance_travels_inside_the_shard(tmp_path: Path) -> None:
+    made, table, _, _ = written_reel(tmp_path)
+    shard = Shard.open(tmp_path / "r-01.arrow")
+    origin = source(made.frames)
+    assert shard.metadata == shard_metadata(origin, SIZE)
+    for name in ("segment_id", "start", "stop", "split", "take_sha256"):
+        assert shard.table[name].tolist() == table[name].tolist()
+    assert [list(tracks) for tracks in shard.table["track_ids"]] == table["track_ids"].tolist()
+
+
+def test_the_table_survives_its_file(tmp_path: Path) -> None:
+    _, table, _, _ = written_reel(tmp_path)
+    again = read_table(tmp_path / "r-01.parquet", "segments/1")
+    for name in table.columns:
+        assert [list(v) if isinstance(v, np.ndarray) else v for v in again[name]] == table[name].tolist()
+
+
+def test_excluded_audio_is_nowhere_in_the_shard(tmp_path: Path) -> None:
+    made = reel(0)
+    origin = source(made.frames)
+    zeroed = excluded_ranges(made.cues, {"train-1", "test-0"}, GUARD)
+    table = tile_reel(origin, made.cues, made.entry, SETTINGS, {"train-1", "test-0"})
+    dry, wet = signals(made.frames)
+    write(tmp_path, table, origin, dry, wet, zero_ranges=zeroed)
+    shard = Shard.open(tmp_path / "r-01.arrow")
+    gone = np.zeros(len(shard.dry), bool)
+    for start, stop in zeroed:
+        gone[start:stop] = True
+    assert 0.05 < gone.mean() < 0.9
+    for held, original in ((shard.dry, dry), (shard.wet, wet)):
+        assert (held[gone] == 0).all()
+        np.testing.assert_array_equal(held[~gone], original[: len(held)][~gone])
+    used = np.concatenate([np.arange(a, b) for a, b in zip(table["start"], table["stop"], strict=True)])
+    assert not gone[used[np.repeat(table["split"] != "", SIZE)]].any()
+
+
+def test_the_same_in_gives_the_same_bytes(tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        written_reel(tmp_path / place)
+    for name in ("r-01.arrow", "r-01.parquet"):
+        assert sha256_file(tmp_path / "one" / name) == sha256_file(tmp_path / "two" / name)
+
+
+def test_a_refused_take_leaves_an_empty_shard(tmp_path: Path) -> None:
+    changes = {"verdict": "refused", "reasons": ["silence"]}
+    _, table, _, _ = written_reel(tmp_path, take_changes=changes)
+    assert (table["row"] == -1).all()
+    assert set(table["dry_sha256"]) == {""}
+    shard = Shard.open(tmp_path / "r-01.arrow")
+    assert shard.dry.shape == shard.wet.shape == (0,)
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    for left in (".r-01.arrow.dry.part", ".r-01.arrow.4711.part"):
+        (tmp_path / left).write_bytes(b"half")
+    other = tmp_path / ".r-02.arrow.dry.part"
+    other.write_bytes(b"another job at work")
+    written_reel(tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".r-02.arrow.dry.part", "r-01.arrow", "r-01.parquet"]
+
+
+def test_a_failure_leaves_nothing_and_the_old_shard(tmp_path: Path) -> None:
+    made, table, dry, wet = written_reel(tmp_path)
+    before = sha256_file(tmp_path / "r-01.arrow")
+    wet[1234] = np.nan
+    with pytest.raises(DatasetError, match="wet signal is not a number at sample 1234"):
+        write(tmp_path, table, source(made.frames), dry, wet)
+    with pytest.raises(DatasetError, match="the dry signal gave"):
+        write(tmp_path, table, source(made.frames), dry[:1000], wet)
+    assert sha256_file(tmp_path / "r-01.arrow") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r-01.arrow", "r-01.parquet"]
+
+
+def test_progress_adds_up_to_the_samples(tmp_path: Path) -> None:
+    done: list[float] = []
+    made = reel(0)
+    origin = source(made.frames)
+    table = tile_reel(origin, made.cues, made.entry, SETTINGS)
+    write(tmp_path, table, origin, *signals(made.frames), progress=lambda n, note="": done.append(n))
+    assert sum(done) == len(table) * SIZE
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.001, 0.3, 0.999])
+def test_a_shard_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
+    written_reel(tmp_path)
+    path = tmp_path / "r-01.arrow"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(DatasetError, match=r"r-01\.arrow"):
+        Shard.open(path)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist"):
+        Shard.open(tmp_path / "none.arrow")
+    with pytest.raises(DatasetError, match="not a usable shard"):
+        Shard.open(tmp_path)
+    (tmp_path / "text.arrow").write_text("ARROW1 but not really " * 100)
+    with pytest.raises(DatasetError, match="not a usable shard"):
+        Shard.open(tmp_path / "text.arrow")
+    foreign = tmp_path / "foreign.arrow"
+    batch = pa.record_batch({"x": pa.array([1, 2])})
+    with pa.OSFile(str(foreign), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(DatasetError, match="no contract"):
+        Shard.open(foreign)
+
+
+def test_a_shard_of_other_columns_is_refused(tmp_path: Path) -> None:
+    written_reel(tmp_path)
+    with pa.memory_map(str(tmp_path / "r-01.arrow")) as mapped:
+        batch = pa.ipc.open_file(mapped).get_batch(0)
+    odd = tmp_path / "odd.arrow"
+    for fewer in (batch.drop_columns(["wet"]), batch.set_column(8, "wet", pa.array([[0.0]] * len(batch)))):
+        with pa.OSFile(str(odd), "wb") as sink, pa.ipc.new_file(sink, fewer.schema) as writer:
+            writer.write_batch(fewer)
+        with pytest.raises(DatasetError, match="not a usable shard"):
+            Shard.open(odd)
+
+
+def _peak(folder: Path, frames: int) -> int:
+    """Peak bytes that numpy, Python and Arrow hold while a capture of some frames is written."""
+    origin = source(frames, "long", sample_rate=RATE, lag_samples=0.0)
+    table = tile_pair(origin, "d", Dataset(segment_samples=8192), split="train")
+    block = np.random.default_rng(0).uniform(-1, 1, 8192).astype(np.float32)
+    arrow = pa.default_memory_pool()
+    before = arrow.max_memory()
+    tracemalloc.start()
+    read = lambda start, stop: block[: stop - start]  # noqa: E731
+    write_shard(folder / "long.arrow", table, read, read, shard_metadata(origin, 8192))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak + arrow.max_memory() - before
+
+
+def test_memory_does_not_grow_with_the_audio(tmp_path: Path) -> None:
+    short, long = (_peak(tmp_path, frames) for frames in (1 << 20, 1 << 24))
+    assert long < short + (1 << 21)
+    assert (tmp_path / "long.arrow").stat().st_size > 2 * 4 * (1 << 24)

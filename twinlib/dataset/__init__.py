@@ -1,0 +1,10 @@
+"""Cuts aligned captures into segments and shards, and hands them to training without a leak.
+
+`source` says what one capture is, `segments` tiles it, `shards` writes and opens its audio, `manifest` joins the
+captures of a device into a dataset, `leaks` proves that its splits share nothing, and `loader` draws crops and streams
+stretches.
+"""
+
+from twinlib.dataset.settings import Dataset
+
+__all__ = ["Dataset"]

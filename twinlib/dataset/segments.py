@@ -1,0 +1,243 @@
+"""Tiles a capture into segments: what each holds, which split it serves, and how far back its context may reach."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from twinlib.dataset.settings import Dataset
+from twinlib.dataset.source import CaptureSource, Range
+from twinlib.errors import DatasetError
+
+CONTRACT = "segments/1"
+
+SPLITS = ("train", "valid", "test")
+
+BLOCK_SHARES = (0.8, 0.1, 0.1)
+"""Shares of train, valid and test in a pair that names no split."""
+
+BLOCK_GUARD_SECONDS = 0.5
+"""What is at least left out between the blocks of such a pair."""
+
+COLUMNS = (
+    "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
+    "sources", "settings", "take_sha256", "lag", "residual", "flags", "shard", "row", "dry_sha256", "wet_sha256",
+)  # fmt: skip
+
+
+class Intervals:
+    """Half-open ranges of samples, in any order, that may overlap; answers which of them touch a range."""
+
+    def __init__(self, ranges: Iterable[Range]) -> None:
+        ordered = sorted(enumerate(ranges), key=lambda item: item[1])
+        self._index = [index for index, _ in ordered]
+        self._starts = np.array([start for _, (start, _) in ordered], dtype=np.int64)
+        self._stops = np.array([stop for _, (_, stop) in ordered], dtype=np.int64)
+        self._reach = np.maximum.accumulate(self._stops)
+
+    def touching(self, start: int, stop: int) -> list[int]:
+        """Which ranges, by their place in the input, share a sample with [start, stop); sorted by their start."""
+        low = int(np.searchsorted(self._reach, start, side="right"))
+        high = int(np.searchsorted(self._starts, stop, side="left"))
+        return [self._index[k] for k in range(low, high) if self._stops[k] > start]
+
+    def free_from(self, position: int) -> int:
+        """The smallest p such that no range holds a sample of [p, position); at most `position`."""
+        before = int(np.searchsorted(self._starts, position, side="left"))
+        return min(int(self._reach[before - 1]), position) if before else 0
+
+
+def excluded_ranges(cues: pd.DataFrame, excluded: Collection[str], guard_samples: int) -> list[Range]:
+    """Stretches of a reel that excluded tracks fill, crossfades and the delay of the wet signal included."""
+    chosen = cues[cues["track_id"].isin(sorted(excluded))]
+    return [
+        (int(start), int(stop) + guard_samples) for start, stop in zip(chosen["start"], chosen["stop"], strict=True)
+    ]
+
+
+def tile_reel(
+    source: CaptureSource,
+    cues: pd.DataFrame,
+    reel: Mapping[str, Any],
+    settings: Dataset,
+    excluded: Collection[str] = (),
+) -> pd.DataFrame:
+    """The segments of a take: a row for each whole [k S, (k + 1) S) of its reel, in order.
+
+    `cues` are the rows of the cue sheet (`cues/1`) of this reel, `reel` its entry in `excitation/1` and
+    `excluded` the ids of withdrawn tracks. A segment serves the split whose cues it
+    overlaps, if that is exactly one and nothing flags it; `split` is empty otherwise and `flags` says why.
+    Columns as `COLUMNS`; `shard`, `row` and the sums are filled in by `write_shard`. Raises `DatasetError` if the
+    reel does not have the length of the dry file that was aligned.
+    """
+    if int(reel["frames"]) < source.stop:
+        raise DatasetError(
+            f"capture {source.capture} of {source.device} was aligned with a dry file of {source.stop} samples, "
+            f"but its reel has {reel['frames']}: the take belongs to another excitation, or align must run again"
+        )
+    cues = cues.sort_values(["start", "stop"], kind="stable").reset_index(drop=True)
+    unknown = sorted(set(cues["split"]) - set(SPLITS))
+    if unknown:
+        raise DatasetError(f"the cue sheet of {source.capture} names the split {unknown[0]!r}: use {', '.join(SPLITS)}")
+    ranges = [(int(start), int(stop)) for start, stop in zip(cues["start"], cues["stop"], strict=True)]
+    audible = Intervals(ranges)
+    splits = cues["split"].tolist()
+    clicks = [(int(start), int(start) + int(reel["click_frames"])) for start in reel["clicks"]]
+    withdrawn = excluded_ranges(cues, excluded, source.guard_samples)
+    withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
+    click_zones, withdrawn_zones = Intervals(clicks), Intervals(withdrawn)
+    borders = {
+        split: Intervals(
+            [
+                *(bounds for bounds, other in zip(ranges, splits, strict=True) if other != split),
+                *clicks,
+                *withdrawn,
+                *source.lost,
+            ]
+        )
+        for split in SPLITS
+    }
+
+    records: list[dict[str, Any]] = [dict(zip(cues.columns, row, strict=True)) for row in cues.itertuples(index=False)]
+
+    def describe(start: int, stop: int) -> dict[str, Any]:
+        held = [records[k] for k in audible.touching(start, stop)]
+        found = sorted({str(cue["split"]) for cue in held}, key=SPLITS.index)
+        flags = [] if found else ["silence"]
+        flags += ["two-splits"] if len(found) > 1 else []
+        flags += ["click"] if click_zones.touching(start, stop) else []
+        flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_zones.touching(start, stop)})
+        split = found[0] if len(found) == 1 else ""
+        return {
+            "split": split,
+            "context": start - borders[split].free_from(start) if split else 0,
+            "track_ids": sorted({str(cue["track_id"]) for cue in held}),
+            "artists": sorted({str(cue["artist"]) for cue in held}),
+            "licences": sorted({str(cue["licence"]) for cue in held}),
+            "sources": [_source(cue, start, stop) for cue in held],
+            "flags": flags,
+        }
+
+    return _tile(source, [(source.start, source.stop)], settings.segment_samples, describe)
+
+
+def tile_pair(
+    source: CaptureSource,
+    dry_name: str,
+    settings: Dataset,
+    *,
+    split: str | None = None,
+    clip_samples: int | None = None,
+) -> pd.DataFrame:
+    """The segments of a pair: a row for each whole segment from the start of its range, clip by clip.
+
+    `dry_name` is the dry file as provenance names it. Clips of `clip_samples` are tiled each by itself: no segment
+    and no context crosses from one to the next. Without a `split` the rows are dealt to three contiguous blocks of
+    80, 10 and 10 %, with max(0.5 s, one segment) left out between them. Columns as for `tile_reel`; a pair has no
+    tracks. Raises `DatasetError` if clips are shorter than a segment or the pair is too short for three blocks.
+    """
+    size = settings.segment_samples
+    if split is not None and split not in SPLITS:
+        raise DatasetError(f"pair {source.capture} names the split {split!r}: use {', '.join(SPLITS)}")
+    if clip_samples is not None and clip_samples < size:
+        raise DatasetError(
+            f"pair {source.capture} has clips of {clip_samples} samples, shorter than a segment of {size}: "
+            f"set dataset.segment_samples to {clip_samples} or a fraction of it"
+        )
+    step = clip_samples or source.stop - source.start
+    clips = [(at, min(at + step, source.stop)) for at in range(source.start, source.stop, step)]
+    rows = [at for start, stop in clips for at in range(start, stop - size + 1, size)]
+    names = [split] * len(rows) if split else _deal_blocks(source, len(rows), size)
+    dealt = dict(zip(rows, names, strict=True))
+    borders = {
+        name: Intervals([(at, at + size) for at in rows if dealt[at] not in ("", name)] + list(source.lost))
+        for name in SPLITS
+    }
+    clip_starts = np.array([start for start, _ in clips])
+
+    def describe(start: int, stop: int) -> dict[str, Any]:
+        name = dealt[start]
+        border = int(clip_starts[np.searchsorted(clip_starts, start, side="right") - 1])
+        return {
+            "split": name,
+            "context": start - max(border, borders[name].free_from(start)) if name else 0,
+            "track_ids": [],
+            "artists": [],
+            "licences": [],
+            "sources": [f"{dry_name}[{start}:{stop}]"],
+            "flags": [] if name else ["between-splits"],
+        }
+
+    return _tile(source, clips, size, describe)
+
+
+def _deal_blocks(source: CaptureSource, rows: int, size: int) -> list[str]:
+    """The split of each row of a pair that names none; empty for the rows left out between two blocks."""
+    guard = math.ceil(max(BLOCK_GUARD_SECONDS * source.sample_rate, size) / size)
+    shared = rows - 2 * guard
+    if shared < len(SPLITS):
+        needed = (len(SPLITS) + 2 * guard) * size / source.sample_rate
+        raise DatasetError(
+            f"pair {source.capture} is too short to be cut into {', '.join(SPLITS)}: it needs {needed:.1f} s and has "
+            f"{(source.stop - source.start) / source.sample_rate:.1f} s. Give it a split in its pairs table, "
+            "or set a smaller dataset.segment_samples"
+        )
+    valid, test = (max(1, round(share * shared)) for share in BLOCK_SHARES[1:])
+    gap = [""] * guard
+    return ["train"] * (shared - valid - test) + gap + ["valid"] * valid + gap + ["test"] * test
+
+
+def _tile(
+    source: CaptureSource, parts: Sequence[Range], size: int, describe: Callable[[int, int], dict[str, Any]]
+) -> pd.DataFrame:
+    """A row for each whole segment of each part, with the faults of the recording added to what `describe` says."""
+    clipped, lost = Intervals(source.clipped), Intervals(source.lost)
+    rows = []
+    for first, last in parts:
+        for start in range(first, last - size + 1, size):
+            stop = start + size
+            found = describe(start, stop)
+            flags = found["flags"]
+            flags += ["clipped"] if clipped.touching(start, stop) else []
+            flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
+            flags += ["lost-samples"] if lost.touching(start, stop) else []
+            flags += ["refused-take"] if source.refused else []
+            usable = found["split"] and not flags
+            rows.append(
+                {
+                    **found,
+                    "segment_id": f"{source.device}/{source.capture}/{start:010d}",
+                    "device": source.device,
+                    "capture": source.capture,
+                    "start": start,
+                    "stop": stop,
+                    "split": found["split"] if usable else "",
+                    "context": min(found["context"], start - source.start) if usable else 0,
+                    "settings": source.settings,
+                    "take_sha256": source.take_sha256,
+                    "lag": source.lag((start + stop) / 2),
+                    "residual": source.residual((start + stop) / 2),
+                    "shard": "",
+                    "row": -1,
+                    "dry_sha256": "",
+                    "wet_sha256": "",
+                }
+            )
+    if not rows:
+        raise DatasetError(
+            f"capture {source.capture} of {source.device} has {source.stop - source.start} samples and not one whole "
+            f"segment of {size}: use a longer recording or a smaller dataset.segment_samples"
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _source(cue: Mapping[str, Any], start: int, stop: int) -> str:
+    """The samples of a source that sound in [start, stop), as `path[start:stop]`; whole samples that cover them."""
+    first, last = max(start, int(cue["start"])), min(stop, int(cue["stop"]))
+    length = int(cue["stop"]) - int(cue["start"])
+    origin, extent = int(cue["source_start"]), int(cue["source_stop"]) - int(cue["source_start"])
+    begin = origin + (first - int(cue["start"])) * extent // length
+    end = origin - (-(last - int(cue["start"])) * extent // length)
+    return f"{cue['source']}[{begin}:{end}]"

@@ -1,0 +1,222 @@
+"""Shards: the aligned audio of one capture as an Arrow IPC file that training reads through a memory map.
+
+The file holds one record batch. Its columns `dry` and `wet` are fixed-size lists of float32, a row a segment, whose
+values lie one after another: the sample before a row is the last of the row above, so left context costs nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from twinlib.audio import BLOCK, Signal
+from twinlib.dataset.source import CaptureSource, Range
+from twinlib.errors import DatasetError
+from twinlib.files import CONTRACT_KEY, written_aside
+from twinlib.progress import Progress, silent
+
+CONTRACT = "shard/1"
+
+Read = Callable[[int, int], Signal]
+"""Samples [start, stop) on the dry clock as float32 `(stop - start,)`."""
+
+_TEXTS = pa.list_(pa.string())
+_COLUMNS = {
+    "segment_id": pa.string(),
+    "start": pa.int64(),
+    "stop": pa.int64(),
+    "split": pa.string(),
+    "track_ids": _TEXTS,
+    "licences": _TEXTS,
+    "take_sha256": pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class ShardMetadata:
+    """What a shard says about itself in its schema; rate in Hz, the rest in samples."""
+
+    device: str
+    capture: str
+    sample_rate: int
+    segment_samples: int
+    guard_samples: int
+    take_sha256: str
+    simulated: bool
+
+
+def shard_metadata(source: CaptureSource, segment_samples: int) -> ShardMetadata:
+    """The metadata of the shard of a capture."""
+    return ShardMetadata(
+        device=source.device,
+        capture=source.capture,
+        sample_rate=source.sample_rate,
+        segment_samples=segment_samples,
+        guard_samples=source.guard_samples,
+        take_sha256=source.take_sha256,
+        simulated=source.simulated,
+    )
+
+
+def write_shard(
+    path: Path,
+    segments: pd.DataFrame,
+    read_dry: Read,
+    read_wet: Read,
+    metadata: ShardMetadata,
+    zero_ranges: Sequence[Range] = (),
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Write the audio of one capture's segments and return the segments with shard, row and sums filled in.
+
+    `segments` come from `tile_reel` or `tile_pair`. Every row is written, usable or not, so that the values are
+    contiguous; `zero_ranges` (dry clock, half-open) are written as digital silence in both signals. The rows of a
+    refused take are not: its shard is empty, their row is -1 and their sums are empty. The sums are sha256 over the
+    little-endian float32 of a row. Memory does not grow with the audio: samples pass through two scratch files beside
+    `path`, mapped for the last step and removed by the next run if this one is killed. Progress counts samples of the
+    dry clock. Raises `DatasetError` if a reader returns something else than was asked for, or a sample that is not
+    finite.
+    """
+    size = metadata.segment_samples
+    refused = ["refused-take" in flags for flags in segments["flags"]]
+    written = segments[~np.array(refused, dtype=bool)].reset_index(drop=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch(path) as (dry_file, wet_file):
+        sums = [
+            _copy_row(start, start + size, read, file, path, signal, zero_ranges)
+            for start in _watched(written["start"].tolist(), size, progress)
+            for read, file, signal in ((read_dry, dry_file, "dry"), (read_wet, wet_file, "wet"))
+        ]
+        columns = {name: pa.array(written[name].tolist(), type=kind) for name, kind in _COLUMNS.items()}
+        columns["dry"] = _wrapped(dry_file, len(written), size)
+        columns["wet"] = _wrapped(wet_file, len(written), size)
+        schema = pa.schema(
+            [(name, column.type) for name, column in columns.items()],
+            metadata={CONTRACT_KEY: CONTRACT.encode(), **_encoded(metadata)},
+        )
+        batch = pa.record_batch(list(columns.values()), schema=schema)
+        with (
+            written_aside(path) as aside,
+            pa.OSFile(str(aside), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
+            writer.write_batch(batch)
+    done = segments.copy()
+    place = ~np.array(refused, dtype=bool)
+    done.loc[place, "shard"] = path.name
+    done.loc[place, "row"] = np.arange(len(written))
+    done.loc[place, "dry_sha256"] = sums[0::2]
+    done.loc[place, "wet_sha256"] = sums[1::2]
+    return done
+
+
+class Shard:
+    """An open shard: its audio as flat views of a memory map, its provenance as a table.
+
+    `dry` and `wet` are float32 `(rows * segment_samples,)`, row k at [k S, (k + 1) S), read-only; `table` holds the
+    other columns, a row a segment.
+    """
+
+    def __init__(self, path: Path, dry: Signal, wet: Signal, table: pd.DataFrame, metadata: ShardMetadata) -> None:
+        self.path, self.dry, self.wet, self.table, self.metadata = path, dry, wet, table, metadata
+
+    @classmethod
+    def open(cls, path: Path) -> "Shard":
+        """Map a shard into memory; raises `DatasetError` if it is missing, cut short or no shard of ours."""
+        try:
+            with pa.memory_map(str(path)) as mapped:
+                reader = pa.ipc.open_file(mapped)
+                metadata = _decoded(path, reader.schema)
+                if reader.num_record_batches != 1:
+                    raise ValueError(f"{reader.num_record_batches} record batches instead of one")
+                batch = reader.get_batch(0)
+            batch.validate(full=False)
+            if batch.schema.names != [*_COLUMNS, "dry", "wet"]:
+                raise ValueError(f"columns {', '.join(batch.schema.names)}")
+            audio = pa.list_(pa.float32(), metadata.segment_samples)
+            if batch.schema.field("dry").type != audio or batch.schema.field("wet").type != audio:
+                raise ValueError("audio of another length or type")
+            dry, wet = (batch.column(name).flatten().to_numpy(zero_copy_only=True) for name in ("dry", "wet"))
+            table = pa.Table.from_batches([batch]).select(list(_COLUMNS)).to_pandas()
+        except FileNotFoundError:
+            raise DatasetError(f"{path} does not exist: run the stage that makes it") from None
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise DatasetError(f"{path} is not a usable shard ({error}): delete it and run again") from None
+        return cls(path, dry, wet, table, metadata)
+
+
+def _watched(starts: list[int], size: int, progress: Progress) -> Iterator[int]:
+    for start in starts:
+        yield start
+        progress(size)
+
+
+def _copy_row(
+    start: int, stop: int, read: Read, file: IO[bytes], path: Path, signal: str, zero_ranges: Sequence[Range]
+) -> str:
+    """Append one row to its scratch file, a block at a time, and return its sum."""
+    digest = hashlib.sha256()
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        block = np.array(read(first, last), dtype="<f4")
+        if block.shape != (last - first,):
+            raise DatasetError(
+                f"{path}: the {signal} signal gave {block.shape} samples for {first} to {last}: "
+                "align this capture again"
+            )
+        for begin, end in zero_ranges:
+            block[max(0, begin - first) : max(0, end - first)] = 0.0
+        if not np.isfinite(block).all():
+            place = first + int(np.flatnonzero(~np.isfinite(block))[0])
+            raise DatasetError(
+                f"{path}: the {signal} signal is not a number at sample {place}: record or export it again"
+            )
+        digest.update(block.data)
+        file.write(block.data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Two files beside `path` for the audio of a shard; clears what a killed run has left of this shard."""
+    for left in sorted(path.parent.glob(f".{path.name}.*")):
+        left.unlink(missing_ok=True)
+    paths = [path.with_name(f".{path.name}.{signal}.part") for signal in ("dry", "wet")]
+    try:
+        with paths[0].open("w+b") as dry, paths[1].open("w+b") as wet:
+            yield dry, wet
+    finally:
+        for scratch in paths:
+            scratch.unlink(missing_ok=True)
+
+
+def _wrapped(file: IO[bytes], rows: int, size: int) -> pa.FixedSizeListArray:
+    """The samples of a scratch file as an Arrow column of `rows` lists, mapped and not loaded."""
+    file.flush()
+    values = np.memmap(file, dtype="<f4", mode="r", shape=(rows * size,)) if rows else np.empty(0, "<f4")
+    flat = pa.Array.from_buffers(pa.float32(), rows * size, [None, pa.py_buffer(values)])
+    return pa.FixedSizeListArray.from_arrays(flat, size)
+
+
+def _encoded(metadata: ShardMetadata) -> dict[bytes, bytes]:
+    return {key.encode(): str(value).encode() for key, value in asdict(metadata).items()}
+
+
+def _decoded(path: Path, schema: pa.Schema) -> ShardMetadata:
+    found: dict[bytes, bytes] = schema.metadata or {}
+    contract = found.get(CONTRACT_KEY, b"no contract").decode()
+    if contract != CONTRACT:
+        raise DatasetError(f"{path} holds {contract}, not {CONTRACT}: delete it and run again")
+    texts = {key: found[key.encode()].decode() for key in ShardMetadata.__dataclass_fields__}
+    typed: dict[str, Any] = {
+        **texts,
+        **{key: int(texts[key]) for key in ("sample_rate", "segment_samples", "guard_samples")},
+        "simulated": texts["simulated"] == "True",
+    }
+    return ShardMetadata(**typed)
