@@ -1,0 +1,42 @@
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from twinlib.model.architecture import Network, Stack
+from twinlib.model.twin import Twin
+from twinlib.model.wavenet import WaveNet
+
+
+def make_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int = 44100) -> Twin:
+    weights = WaveNet(network, seed).state_dict()
+    return Twin(network, weights, sample_rate, guard, 1.7, 0.4, "box", "tiny", "d1ge57", {"seed": seed})
+
+
+def one_pass(twin: Twin, dry: np.ndarray) -> np.ndarray:
+    """The definition of playing: the whole signal `(frames,)` after receptive_field - 1 zeros."""
+    padded = np.concatenate([np.zeros(twin.network.receptive_field - 1, np.float32), dry])
+    with torch.no_grad():
+        wet = twin.build()(torch.from_numpy(twin.input_gain * padded)[None])[0]
+    return twin.output_gain * wet.numpy()
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Any small network that a description allows."""
+    skip = draw(st.sampled_from(["activation", "residual", "mixed"]))
+    count = 1 if skip == "mixed" else draw(st.integers(1, 2))
+    stacks = []
+    for index in range(count):
+        taps = draw(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6)), min_size=1, max_size=3))
+        stacks.append(
+            Stack(
+                channels=draw(st.integers(1, 4)),
+                kernel_sizes=[size for size, _ in taps],
+                dilations=[dilation for _, dilation in taps],
+                activation=draw(st.sampled_from(["tanh", "relu", "leaky_relu", "gated", "adaptive"])),
+                head_kernel_size=draw(st.integers(1, 3)) if index + 1 == count and skip != "mixed" else 1,
+            )
+        )
+    return Network(
+        stacks=stacks, skip=skip, input_mix=draw(st.booleans()), dry_path=draw(st.booleans()), head_scale=0.5
+    )

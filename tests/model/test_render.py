@@ -1,0 +1,106 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.model.material import make_twin, one_pass
+from twinlib import audio
+from twinlib.errors import AudioError
+from twinlib.model.architecture import Architecture
+from twinlib.model.render import render
+
+NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 4)).network
+TWIN = make_twin(NETWORK, guard=3)
+
+
+def noise(frames: int, channels: int) -> np.ndarray:
+    return (0.3 * np.random.default_rng(0).standard_normal((frames, channels))).astype(np.float32)
+
+
+def expected(twin, dry: np.ndarray) -> np.ndarray:
+    """One pass over each channel with the guard cut off."""
+    guard = twin.guard_samples
+    padded = np.concatenate([dry, np.zeros((guard, dry.shape[1]), np.float32)])
+    return np.stack([one_pass(twin, channel)[guard:] for channel in padded.T], axis=1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 3), st.sampled_from([0, 3, 12]))
+def test_a_file_of_any_length_and_channels(tmp_path_factory, frames, channels, guard):
+    folder, dry, twin = tmp_path_factory.mktemp("render"), noise(frames, channels), make_twin(NETWORK, guard=guard)
+    audio.write(folder / "dry.wav", dry, 44100, "FLOAT")
+    render(twin, folder / "dry.wav", folder / "wet.wav")
+    assert audio.probe(folder / "wet.wav").subtype == "FLOAT"
+    np.testing.assert_allclose(audio.read(folder / "wet.wav"), expected(twin, dry), atol=1e-6)
+
+
+def test_a_file_of_many_blocks(tmp_path):
+    dry, seen = noise(2 * audio.BLOCK + 77, 2), []
+    audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
+    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav", progress=lambda n, note="": seen.append(n))
+    np.testing.assert_allclose(audio.read(tmp_path / "wet.wav"), expected(TWIN, dry), atol=1e-6)
+    assert sum(seen) == len(dry)
+
+
+def test_flac_by_its_name(tmp_path):
+    audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
+    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.flac")
+    info = audio.probe(tmp_path / "wet.flac")
+    assert (info.format, info.subtype, info.frames) == ("FLAC", "PCM_24", 300)
+
+
+@pytest.mark.parametrize("rate", [22050, 48000, 96000])
+def test_another_rate_is_resampled_both_ways_and_stays_in_time(tmp_path, rate):
+    frames = rate  # one second
+    time = np.arange(frames) / rate
+    dry = (0.1 * np.sin(2 * np.pi * 500 * time) * np.hanning(frames)).astype(np.float32)[:, None]
+    audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
+    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    found = audio.probe(tmp_path / "wet.wav")
+    assert (found.sample_rate, found.frames) == (rate, frames)
+    at_home = (0.1 * np.sin(2 * np.pi * 500 * np.arange(44100) / 44100) * np.hanning(44100)).astype(np.float32)
+    wanted = np.interp(time, np.arange(44100) / 44100, expected(TWIN, at_home[:, None])[:, 0])
+    wet = audio.read(tmp_path / "wet.wav")[:, 0]
+    middle = slice(
+        rate // 10, -rate // 10
+    )  # a linear interpolation is off by 1e-4 of the peak, the edges by the filter
+    error = np.abs(wet - wanted)[middle].max() / np.abs(wanted - wanted[0]).max()
+    assert error < 3e-3
+
+
+def test_overs_are_refused_in_integers_and_kept_in_floats(tmp_path):
+    loud = dataclasses.replace(TWIN, output_gain=1e3)
+    audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
+    for name, subtype in (("wet.flac", None), ("wet.wav", "PCM_24")):
+        with pytest.raises(AudioError, match="of full scale"):
+            render(loud, tmp_path / "dry.wav", tmp_path / name, subtype)
+        assert not (tmp_path / name).exists()
+    render(loud, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    assert np.abs(audio.read(tmp_path / "wet.wav")).max() > 1
+
+
+def test_refusals(tmp_path):
+    audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
+    dry = tmp_path / "dry.wav"
+    with pytest.raises(AudioError, match="another name"):
+        render(TWIN, dry, tmp_path / "." / "dry.wav")
+    with pytest.raises(AudioError, match=r"\.wav or \.flac"):
+        render(TWIN, dry, tmp_path / "wet.mp3")
+    with pytest.raises(AudioError, match="FLAC holds integers"):
+        render(TWIN, dry, tmp_path / "wet.flac", "FLOAT")
+    with pytest.raises(AudioError, match="does not exist"):
+        render(TWIN, tmp_path / "none.wav", tmp_path / "wet.wav")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dry.wav"]
+
+
+def test_samples_that_are_no_numbers_are_named_by_their_place(tmp_path):
+    import soundfile
+
+    dry = noise(audio.BLOCK + 100, 1)
+    dry[audio.BLOCK + 7] = np.nan
+    soundfile.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
+    with pytest.raises(AudioError, match=str(audio.BLOCK + 7)):
+        render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    assert not (tmp_path / "wet.wav").exists()

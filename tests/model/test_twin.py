@@ -1,0 +1,159 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.model.material import make_twin
+from twinlib.errors import ModelError
+from twinlib.model.architecture import PRESETS
+from twinlib.model.streaming import Stream
+from twinlib.model.tensors import load_tensors, save_tensors
+from twinlib.model.twin import CONTRACT, FILE_NAME, load
+
+
+def header(twin) -> dict:
+    names = ("sample_rate", "guard_samples", "input_gain", "output_gain", "device", "model", "dataset")
+    content = {name: getattr(twin, name) for name in names}
+    return {**content, "metadata": dict(twin.metadata), "network": twin.network.model_dump(mode="json")}
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_what_is_saved_is_what_is_loaded(tmp_path, name):
+    twin = make_twin(PRESETS[name])
+    twin.save(tmp_path / FILE_NAME)
+    for place in (tmp_path, tmp_path / FILE_NAME):
+        found = load(place)
+        assert dataclasses.replace(found, weights={}) == dataclasses.replace(twin, weights={})
+        assert found.weights.keys() == twin.weights.keys()
+        assert all(torch.equal(found.weights[key], twin.weights[key]) for key in twin.weights)
+
+
+def test_a_loaded_twin_sounds_the_same(tmp_path, tiny):
+    dry = np.random.default_rng(1).standard_normal(200).astype(np.float32)
+    tiny.save(tmp_path / "t.safetensors")
+    assert np.array_equal(Stream(load(tmp_path / "t.safetensors")).process(dry), Stream(tiny).process(dry))
+
+
+def test_equal_twins_are_equal_bytes_in_every_process(tmp_path, tiny):
+    tiny.save(tmp_path / "first.safetensors")
+    code = (
+        "import sys; from pathlib import Path; from twinlib.model.twin import load;"
+        "load(Path(sys.argv[1])).save(Path(sys.argv[2]))"
+    )
+    arguments = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(ModelError, match="does not exist"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x80\x04K\x01.", b"\xff" * 64])
+def test_not_safetensors(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(ModelError, match="not a readable safetensors"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [10, 200, 0.5, -1])
+def test_cut_short(tmp_path, tiny, keep):
+    tiny.save(tmp_path / FILE_NAME)
+    content = (tmp_path / FILE_NAME).read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
+    with pytest.raises(ModelError, match="not a readable safetensors"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"twinlib": "[]"}, {"twinlib": '{"contract": "twin/9"}'}])
+def test_another_contract(tmp_path, tiny, metadata):
+    save_file(dict(tiny.weights), tmp_path / FILE_NAME, metadata)
+    with pytest.raises(ModelError, match="not twin/1"):
+        load(tmp_path)
+
+
+def test_a_header_that_is_not_json(tmp_path, tiny):
+    save_file(dict(tiny.weights), tmp_path / FILE_NAME, {"twinlib": "{"})
+    with pytest.raises(ModelError, match="not a readable"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sample_rate", 0),
+        ("guard_samples", -1),
+        ("input_gain", None),
+        ("output_gain", 0.0),
+        ("network", {}),
+        ("colour", "red"),
+    ],
+)
+def test_a_header_out_of_range(tmp_path, tiny, key, value):
+    save_tensors(tmp_path / FILE_NAME, CONTRACT, {**header(tiny), key: value}, tiny.weights)
+    with pytest.raises(ModelError, match=key):
+        load(tmp_path)
+
+
+def test_a_header_with_a_key_missing(tmp_path, tiny):
+    content = header(tiny)
+    del content["sample_rate"]
+    save_tensors(tmp_path / FILE_NAME, CONTRACT, content, tiny.weights)
+    with pytest.raises(ModelError, match="sample_rate"):
+        load(tmp_path)
+
+
+def test_tensors_that_do_not_fit(tmp_path, tiny):
+    name = "stacks.0.layers.1.kernel"
+    broken = {
+        "lacks": {key: value for key, value in tiny.weights.items() if key != name},
+        "has not": {**tiny.weights, "extra": torch.zeros(1)},
+        r"\(3, 3, 2\)": {**tiny.weights, name: tiny.weights[name][:, :, :2]},
+        "float64": {**tiny.weights, name: tiny.weights[name].double()},
+    }
+    for message, weights in broken.items():
+        save_tensors(tmp_path / FILE_NAME, CONTRACT, header(tiny), weights)
+        with pytest.raises(ModelError, match=message):
+            load(tmp_path)
+        with pytest.raises(ModelError, match=message):
+            dataclasses.replace(tiny, weights=weights).save(tmp_path / "other.safetensors")
+        assert not (tmp_path / "other.safetensors").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(tmp_path, tiny, value):
+    weights = {name: tensor.clone() for name, tensor in tiny.weights.items()}
+    weights["stacks.0.head_bias"][0] = value
+    with pytest.raises(ModelError, match="head_bias"):
+        dataclasses.replace(tiny, weights=weights).save(tmp_path / FILE_NAME)
+    save_file(weights, tmp_path / FILE_NAME, {"twinlib": json.dumps({"contract": CONTRACT, **header(tiny)})})
+    with pytest.raises(ModelError, match="head_bias"):
+        load(tmp_path)
+
+
+def test_a_failed_save_leaves_the_file_as_it_was(tmp_path, tiny):
+    tiny.save(tmp_path / FILE_NAME)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(ModelError):
+        dataclasses.replace(tiny, weights={}).save(tmp_path / FILE_NAME)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_tensors_of_any_kind_survive(tmp_path):
+    tensors = {"b": torch.arange(6).reshape(2, 3).t(), "a": torch.tensor(1.5)}
+    save_tensors(tmp_path / "x", "thing/1", {"n": 0.1}, tensors)
+    found, loaded = load_tensors(tmp_path / "x", "thing/1")
+    assert found == {"n": 0.1}
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def test_headers_must_be_json(tmp_path):
+    with pytest.raises(ModelError, match="not JSON"):
+        save_tensors(tmp_path / "x", "thing/1", {"n": float("nan")}, {})

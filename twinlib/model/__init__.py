@@ -1,0 +1,5 @@
+"""The model: what a twin is, and how it turns dry audio into wet.
+
+`architecture` describes networks without torch (the config's `models:`), `wavenet` is the torch network, `twin` the
+file that holds a trained one, `streaming` plays it block by block, and `render` plays whole files.
+"""

@@ -1,0 +1,60 @@
+"""Named tensors and a JSON header in one safetensors file: nothing is pickled, equal content gives equal bytes."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from twinlib.errors import ModelError
+from twinlib.files import written_aside
+
+_KEY = "twinlib"
+# One key holds the whole header, because safetensors writes several in no fixed order.
+
+
+def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors with a header that names its contract (`twin/1`), whole or not at all.
+
+    Raises `ModelError` if the header or a floating tensor holds a number that is not finite.
+    """
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{path} is not written: {name} holds numbers that are not finite")
+    try:
+        text = json.dumps({"contract": contract, **header}, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"{path} is not written: its header is not JSON ({error})") from None
+    # Copies, because safetensors refuses tensors that share memory.
+    content = {
+        name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
+    }
+    with written_aside(path) as aside:
+        aside.write_bytes(save(content, metadata={_KEY: text}))
+
+
+def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `save_tensors` wrote: header without its contract, and tensors on the CPU.
+
+    Raises `ModelError` if the file is missing, damaged, of another contract, or holds numbers that are not finite.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            header = json.loads(metadata.get(_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file ({error})") from None
+    found = header.pop("contract", None) if isinstance(header, dict) else None
+    if found != contract:
+        raise ModelError(f"{path} holds {found or 'no contract of ours'}, not {contract}")
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{path} is damaged: {name} holds numbers that are not finite")
+    return header, tensors
