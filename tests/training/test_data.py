@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.dataset.material import signals, written_pair
+from twinlib.dataset.loader import Stretch
+from twinlib.errors import DatasetError
+from twinlib.training.data import ShardData, spread
+from twinlib.training.settings import Training
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(10, 900), min_size=1, max_size=6), st.integers(1, 60), st.floats(0.1, 30))
+def test_excerpts_lie_in_their_stretches_and_within_the_seconds(lengths, field, seconds):
+    rate = 100
+    found = [Stretch(f"{k}.arrow", f"c{k}", 1000, 1000 + n, field - 1, 0) for k, n in enumerate(lengths)]
+    pieces = spread(found, field, seconds, rate)
+    assert pieces
+    assert len(set(pieces)) == len(pieces)
+    assert all(stretch.start <= start < stop <= stretch.stop for stretch, start, stop in pieces)
+    total = sum(stop - start for _, start, stop in pieces)
+    if sum(lengths) <= round(seconds * rate):
+        assert total == sum(lengths)
+    assert total <= max(1.0, seconds) * rate + rate * len(lengths)
+
+
+def test_excerpts_are_spread_evenly():
+    stretch = Stretch("a.arrow", "a", 0, 100_000, 0, 0)
+    starts = [start for _, start, _ in spread([stretch], 1, 10, 1000)]
+    assert np.diff(starts).tolist() == [10_000] * 9
+
+
+def test_a_stretch_without_context_begins_where_the_field_is_full():
+    stretch = Stretch("a.arrow", "a", 0, 500, 0, 0)
+    assert spread([stretch], 101, 60, 1000) == [(stretch, 100, 500)]
+
+
+@pytest.fixture
+def shard_data(tmp_path) -> tuple[ShardData, np.ndarray, np.ndarray]:
+    """A dataset of one pair of 40,000 samples, and its signals."""
+    segments = written_pair(tmp_path)
+    dataset = {"sample_rate": 1000, "guard_samples": 12, "device": "box", "digest": "d1ge57"}
+    setup = Training(steps=1, batch=3, crop_samples=32, seed=5)
+    dry, wet = signals(40_000)
+    return ShardData(segments, dataset, tmp_path, 50, setup), dry, wet
+
+
+def where(signal: np.ndarray, part: np.ndarray) -> int:
+    """The position of a part in a signal in which every sample is its own."""
+    (place,) = np.flatnonzero(signal == part[0])
+    assert np.array_equal(signal[place : place + len(part)], part)
+    return int(place)
+
+
+def test_shards_as_training_data(shard_data):
+    data, dry, wet = shard_data
+    assert (data.sample_rate, data.guard_samples, data.device, data.digest) == (1000, 12, "box", "d1ge57")
+    batch = data.batch(3)
+    assert [part.shape for part in batch] == [(3, 49 + 32), (3, 32)]
+    assert all(np.array_equal(first, second) for first, second in zip(batch, data.batch(3), strict=True))
+    for crop, target, place in zip(*batch, data.places(3), strict=True):
+        start = where(dry, crop) + 49
+        assert np.array_equal(target, wet[start : start + 32])
+        assert str(start) in place
+
+
+def test_excerpts_are_of_the_validation_split_with_their_true_context(shard_data):
+    data, dry, wet = shard_data
+    excerpts = data.excerpts(1e6)
+    assert sum(len(part) for _, part in excerpts) > 3000
+    trained = {where(dry, crop) for step in range(40) for crop in data.batch(step)[0]}
+    for excerpt, target in excerpts:
+        start = where(dry, excerpt) + 49
+        assert len(excerpt) == len(target) + 49
+        assert np.array_equal(target, wet[start : start + len(target)])
+        assert start > max(trained) + 49 + 32
+
+
+def test_splits_too_short_for_the_network_are_refused(tmp_path):
+    segments = written_pair(tmp_path)
+    dataset = {"sample_rate": 1000, "guard_samples": 12, "device": "box", "digest": "d1ge57"}
+    with pytest.raises(DatasetError, match="receptive field"):
+        ShardData(segments, dataset, tmp_path, 39_000, Training(steps=1))

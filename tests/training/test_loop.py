@@ -1,0 +1,235 @@
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training.material import GUARD, MemoryData, kill_at
+from twinlib.errors import TrainingError
+from twinlib.files import read_table, write_table
+from twinlib.model.architecture import Architecture
+from twinlib.model.streaming import Stream
+from twinlib.model.twin import load
+from twinlib.training.checkpoint import FILE_NAME, load_checkpoint
+from twinlib.training.loop import CONTRACT, Trained, train
+from twinlib.training.settings import Training
+
+NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
+SETTINGS = Training(steps=40, batch=2, crop_samples=64, validate_every=7, checkpoint_seconds=0)
+
+
+def run(folder, data=None, setup=SETTINGS, network=NETWORK, identity="code", **rest) -> Trained:
+    return train(data or MemoryData(network.receptive_field), network, setup, folder, identity, **rest)
+
+
+def equal(left: Trained, right: Trained) -> bool:
+    names = left.twin.weights.keys()
+    return names == right.twin.weights.keys() and all(
+        torch.equal(left.twin.weights[name], right.twin.weights[name]) for name in names
+    )
+
+
+def timeless(trained: Trained):
+    return trained.curve.drop(columns="cpu_seconds")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Trained:
+    return run(tmp_path_factory.mktemp("whole"))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 39), min_size=1, max_size=4), st.sampled_from([0.0, 0.05, 1e9]))
+def test_killed_at_any_steps_and_resumed_it_ends_the_same(tmp_path_factory, whole, kills, seconds):
+    folder = tmp_path_factory.mktemp("killed")
+    setup = SETTINGS.model_copy(update={"checkpoint_seconds": seconds})
+    for kill in kills:
+        with pytest.raises(InterruptedError):
+            run(folder, setup=setup, progress=kill_at(kill))
+    resumed = run(folder, setup=setup)
+    assert equal(resumed, whole)
+    assert resumed.valid_esr == whole.valid_esr
+    assert timeless(resumed).equals(timeless(whole))
+
+
+def test_two_trainings_are_the_same_bytes(tmp_path, whole):
+    torch.manual_seed(123)  # nothing may depend on global state
+    run(tmp_path / "b").twin.save(tmp_path / "b.safetensors")
+    whole.twin.save(tmp_path / "a.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_a_finished_training_returns_at_once(tmp_path):
+    first = run(tmp_path)
+    data = MemoryData(NETWORK.receptive_field)
+    data.batch = None
+    again = run(tmp_path, data)
+    assert equal(again, first)
+    assert again.curve.equals(first.curve)
+    assert again.cpu_seconds == first.cpu_seconds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": "other code"},
+        {"setup": SETTINGS.model_copy(update={"seed": 1})},
+        {"network": Architecture(channels=3, kernel_size=3, dilations=(1, 3), activation="relu").network},
+    ],
+)
+def test_the_checkpoint_of_another_training_is_ignored(tmp_path, whole, change):
+    run(tmp_path)
+    done: list[float] = []
+    run(tmp_path, progress=lambda n, note="": done.append(n), **change)
+    assert done[0] == 0
+    assert sum(done) == 40
+
+
+def test_the_curve(tmp_path, whole):
+    curve = whole.curve
+    assert curve["step"].tolist() == [7, 14, 21, 28, 35, 40]
+    assert curve["best_esr"].tolist() == np.minimum.accumulate(curve["valid_esr"]).tolist()
+    assert (curve["learning_rate"].iloc[:3] <= SETTINGS.muon_rate).all()
+    assert curve["learning_rate"].iloc[-1] == 0
+    assert curve["cpu_seconds"].is_monotonic_increasing
+    write_table(tmp_path / "training.parquet", CONTRACT, curve)
+    assert read_table(tmp_path / "training.parquet", CONTRACT).equals(curve)
+
+
+def test_rows_and_progress_are_reported_once(tmp_path):
+    rows, done, notes = [], [], []
+
+    def progress(n: float, note: str = "") -> None:
+        done.append(n)
+        notes.append(note)
+
+    trained = run(tmp_path, progress=progress, on_rows=rows.extend)
+    assert rows == trained.curve.to_dict("records")
+    assert sum(done) == 40
+    assert "validation ESR" in notes[-1]
+
+
+def test_the_twin_carries_what_it_takes_to_play(tmp_path):
+    data = MemoryData(NETWORK.receptive_field)
+    trained = run(tmp_path, data, model_name="small")
+    trained.twin.save(tmp_path / "twin.safetensors")
+    twin = load(tmp_path)
+    assert (twin.sample_rate, twin.guard_samples, twin.device) == (44100, GUARD, "box")
+    assert (twin.model, twin.dataset) == ("small", "d1ge57")
+    error = energy = 0.0
+    for dry, wet in data.excerpts(1):
+        played = Stream(twin).process(dry)[data.context :]
+        error += float(np.sum(np.square(played - wet, dtype=np.float64)))
+        energy += float(np.sum(np.square(wet, dtype=np.float64)))
+    assert error / energy == pytest.approx(trained.valid_esr, rel=1e-4)
+
+
+def test_a_small_training_beats_the_best_gain(tmp_path):
+    network = Architecture(channels=6, kernel_size=4, dilations=(1, 3)).network
+    data = MemoryData(network.receptive_field, batch=4, crop=256)
+    setup = Training(steps=300, batch=4, crop_samples=256, validate_every=1000)
+    trained = run(tmp_path, data, setup, network)
+    pairs = data.excerpts(1)
+    dry = np.concatenate([dry[data.context - GUARD : len(dry) - GUARD] for dry, _ in pairs]).astype(np.float64)
+    wet = np.concatenate([wet for _, wet in pairs]).astype(np.float64)
+    by_gain = 1 - (dry @ wet) ** 2 / (dry @ dry) / (wet @ wet)
+    assert trained.valid_esr < 0.1 * by_gain
+
+
+def test_a_budget_in_cpu_seconds_counts_over_resumptions(tmp_path):
+    setup = Training(cpu_seconds=0.6, batch=2, crop_samples=64, checkpoint_seconds=0)
+    with pytest.raises(InterruptedError):
+        run(tmp_path, setup=setup, progress=kill_at(0.4))
+    done: list[float] = []
+    trained = run(tmp_path, setup=setup, progress=lambda n, note="": done.append(n))
+    assert 0.3 < done[0] < 0.6
+    assert sum(done) == pytest.approx(0.6)
+    assert 0.6 <= trained.cpu_seconds < 3
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path):
+    setup = Training(steps=30, batch=2, crop_samples=64, validate_every=1, decay_fraction=0, muon_rate=2.0)
+    trained = run(tmp_path, setup=setup)
+    best = trained.curve["valid_esr"].idxmin()
+    assert best < 29
+    assert trained.valid_esr == trained.curve["valid_esr"][best]
+    assert trained.twin.metadata["step"] == trained.curve["step"][best]
+
+
+def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_path):
+    data = MemoryData(NETWORK.receptive_field)
+    honest = data.batch
+
+    def poisoned(step: int):
+        dry, wet = honest(step)
+        if data.armed and step == 12:
+            wet[0, 3] = np.inf
+        return dry, wet
+
+    data.armed, data.batch = False, poisoned
+
+    def arm(rows) -> None:
+        data.armed = True
+
+    with pytest.raises(TrainingError, match=r"step 12 .*memory at sample \d+; memory at sample"):
+        run(tmp_path, data, on_rows=arm)
+    assert (tmp_path / FILE_NAME).exists()
+    assert equal(run(tmp_path), run(tmp_path / "clean"))
+
+
+def test_divergence_is_named(tmp_path):
+    setup = SETTINGS.model_copy(update={"adamw_rate": 1e30, "warmup_steps": 0})
+    with pytest.raises(TrainingError, match=r"diverged at step \d+, on the crops: memory .*Lower"):
+        run(tmp_path, setup=setup)
+
+
+@pytest.mark.parametrize(("value", "problem"), [(0, "silent"), (np.nan, "not finite")])
+def test_a_useless_validation_split_is_refused(tmp_path, value, problem):
+    data = MemoryData(NETWORK.receptive_field)
+    data.excerpts = lambda seconds: [(np.zeros(50, np.float32), np.full(42, value, np.float32))]
+    with pytest.raises(TrainingError, match=f"validation split is {problem}"):
+        run(tmp_path, data)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path):
+    with pytest.raises(TrainingError, match="no GPU"):
+        run(tmp_path, setup=SETTINGS.model_copy(update={"device": "cuda"}))
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_saves_first(tmp_path, whole, number, raised):
+    setup = SETTINGS.model_copy(update={"checkpoint_seconds": 1e9})
+    data, before = MemoryData(NETWORK.receptive_field), signal.getsignal(number)
+    honest, calls = data.batch, []
+
+    def batch(step: int):
+        calls.append(step)
+        if step == 17 and calls.count(17) == 2:  # the first call only measures the level
+            os.kill(os.getpid(), number)
+        return honest(step)
+
+    data.batch = batch
+    with pytest.raises(raised):
+        run(tmp_path, data, setup)
+    assert signal.getsignal(number) == before
+    assert calls[-1] == 17
+    resumed = run(tmp_path, setup=setup)
+    assert equal(resumed, whole)
+
+
+def test_it_trains_outside_the_main_thread(tmp_path, whole):
+    found: list[Trained] = []
+    thread = threading.Thread(target=lambda: found.append(run(tmp_path)))
+    thread.start()
+    thread.join()
+    assert equal(found[0], whole)
+
+
+def test_no_checkpoint_of_a_foreign_identity_is_read(tmp_path):
+    run(tmp_path)
+    assert load_checkpoint(tmp_path, "code") is None  # the identity holds dataset, network and settings too

@@ -1,0 +1,108 @@
+import pytest
+import torch
+from torch import nn
+
+from twinlib.errors import TrainingError
+from twinlib.model.architecture import PRESETS, Architecture
+from twinlib.model.wavenet import WaveNet
+from twinlib.training.optimiser import Optimiser, is_hidden, orthogonalised
+
+NETWORK = Architecture(channels=4, kernel_size=3, dilations=(1, 4)).network
+
+
+def model_with_gradients(network=NETWORK, seed: int = 0) -> WaveNet:
+    model = WaveNet(network, seed)
+    dry = torch.randn(2, network.receptive_field + 40, generator=torch.Generator().manual_seed(seed))
+    model(dry).square().sum().backward()
+    return model
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", ["nam-nano", "damskagg-2019", "original"])
+def test_only_matrices_between_hidden_channels_are_hidden(name):
+    named = dict(WaveNet(PRESETS[name]).named_parameters())
+    hidden = {key for key in named if is_hidden(key)}
+    assert {key.rsplit(".", 1)[1] for key in hidden} == {"kernel", "residual"}
+    assert all(named[key].ndim >= 2 and min(named[key].shape[:2]) > 1 for key in hidden)
+
+
+def test_muon_moves_only_hidden_kernels():
+    model = model_with_gradients()
+    before = weights(model)
+    Optimiser(model, True, muon_rate=0.1, adamw_rate=1e-30).step(1.0)
+    for name, weight in model.named_parameters():
+        moved = not torch.equal(weight, before[name])
+        # The residual path of the last layer leads nowhere and has no gradient.
+        assert moved == (is_hidden(name) and name != "stacks.0.layers.1.residual"), name
+
+
+def test_adamw_moves_the_rest():
+    model = model_with_gradients()
+    before = weights(model)
+    Optimiser(model, True, muon_rate=1e-30, adamw_rate=0.1).step(1.0)
+    for name, weight in model.named_parameters():
+        if not name.startswith("stacks.0.layers.1.residual"):
+            assert torch.equal(weight, before[name]) == is_hidden(name), name
+
+
+def test_a_factor_of_zero_moves_nothing():
+    model = model_with_gradients()
+    before = weights(model)
+    Optimiser(model, True, 0.1, 0.1).step(0.0)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 4, 24), (2, 24, 4)])
+def test_orthogonalised_matrices_have_singular_values_near_one(shape):
+    values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(1))))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_orthogonalising_forgets_the_level_and_survives_zeros():
+    matrices = torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(orthogonalised(1e3 * matrices), orthogonalised(matrices))
+    assert not orthogonalised(torch.zeros(1, 4, 4)).any()
+
+
+def test_it_moves_as_torch_does():
+    model, generator = WaveNet(NETWORK), torch.Generator().manual_seed(0)
+    mine = {name: weight for name, weight in model.named_parameters() if is_hidden(name)}
+    theirs = {name: nn.Parameter(weight.detach().flatten(1).clone()) for name, weight in mine.items()}
+    optimiser = Optimiser(model, True, 0.02, 0.004)
+    oracle = torch.optim.Muon(list(theirs.values()), 0.02, weight_decay=0, momentum=0.95)
+    before = {name: weight.detach().clone() for name, weight in mine.items()}
+    for _ in range(5):
+        for name, weight in mine.items():
+            weight.grad = torch.randn(weight.shape, generator=generator)
+            theirs[name].grad = weight.grad.flatten(1)
+        optimiser.step(1.0)
+        oracle.step()
+    for name, weight in mine.items():
+        moved = (weight - before[name]).flatten(1)
+        wanted = theirs[name] - before[name].flatten(1)
+        assert (moved - wanted).norm() < 0.02 * wanted.norm()  # torch iterates in bfloat16
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_a_restored_state_goes_on_the_same(muon):
+    model, other = model_with_gradients(), model_with_gradients()
+    first = Optimiser(model, muon, 0.02, 0.004)
+    first.step(1.0)
+    state = {name: value.clone() for name, value in first.state().items()}
+    other.load_state_dict(model.state_dict())
+    second = Optimiser(other, muon, 0.02, 0.004)
+    second.load(state)
+    first.step(0.5)
+    second.step(0.5)
+    assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in other.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["muon/stacks.0.layers.7.kernel/mean", "adamw/nothing/step", "sgd/a/b", "x"])
+def test_the_state_of_another_network_is_refused(name):
+    optimiser = Optimiser(model_with_gradients(), True, 0.02, 0.004)
+    with pytest.raises(TrainingError, match="delete"):
+        optimiser.load({name: torch.zeros(1)})

@@ -1,0 +1,97 @@
+"""The state of a training on disk: what it takes to go on as if it had never stopped."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, JsonValue, ValidationError
+from torch import Tensor
+
+from twinlib.errors import ModelError
+from twinlib.model.tensors import load_tensors, save_tensors
+from twinlib.settings import Settings
+
+CONTRACT = "checkpoint/1"
+"""The contract of the file's header."""
+
+FILE_NAME = "checkpoint.safetensors"
+"""The one file: latest state and best weights lie together, so that no kill can part them."""
+
+Row = dict[str, JsonValue]
+"""A row of the learning curve."""
+
+
+@dataclass
+class State:
+    """Everything that a training carries from step to step; nothing else does, random numbers included."""
+
+    step: int = 0
+    """Steps done."""
+    cpu_seconds: float = 0.0
+    """Processor time spent."""
+    input_gain: float = 1.0
+    """Factor before the network."""
+    output_gain: float = 1.0
+    """Factor after the network."""
+    loss_sum: float = 0.0
+    """Sum of the losses since the last row of the curve."""
+    loss_count: int = 0
+    """Number of these losses."""
+    best_esr: float | None = None
+    """Lowest validation ESR."""
+    best_step: int = 0
+    """Steps done when it was reached."""
+    finished: bool = False
+    """Whether the budget is spent."""
+    rows: list[Row] = field(default_factory=list)
+    """The learning curve."""
+
+
+class _Header(Settings):
+    identity: str
+    step: int
+    cpu_seconds: Annotated[float, Field(ge=0)]
+    input_gain: float
+    output_gain: float
+    loss_sum: float
+    loss_count: int
+    best_esr: float | None
+    best_step: int
+    finished: bool
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state with its tensors: latest weights, best weights, and the optimiser's."""
+
+    state: State
+    weights: Mapping[str, Tensor]
+    best: Mapping[str, Tensor]
+    optimiser: Mapping[str, Tensor]
+
+
+def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint in a folder, whole or not at all; raises `ModelError` if it is not finite."""
+    parts = {"weights": checkpoint.weights, "best": checkpoint.best, "optimiser": checkpoint.optimiser}
+    tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
+    header = _Header(identity=identity, **vars(checkpoint.state)).model_dump(mode="json")
+    save_tensors(folder / FILE_NAME, CONTRACT, header, tensors)
+
+
+def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
+    """The checkpoint of this training; None if there is none, or a damaged one, or that of another training."""
+    try:
+        content, tensors = load_tensors(folder / FILE_NAME, CONTRACT)
+        header = _Header.model_validate(content)
+    except (ModelError, ValidationError):
+        return None
+    if header.identity != identity:
+        return None
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(":")
+        parts.setdefault(part, {})[rest] = tensor
+    values = {name: getattr(header, name) for name in _Header.model_fields if name != "identity"}
+    return Checkpoint(State(**values), parts["weights"], parts["best"], parts["optimiser"])
