@@ -52,7 +52,7 @@ class Config(Settings):
     """The devices to make twins of."""
     models: dict[Name, Architecture] = {"small": Architecture()}
     """The networks to train; the default is one, `small`."""
-    training: Training = Training()
+    training: Training = Training(steps=30000)
     """How every twin is trained."""
     evaluation: Evaluation = Evaluation()
     """How every twin is judged."""
@@ -144,9 +144,15 @@ def reference() -> str:
 def _rows(section: Mapping[str, Any]) -> Iterator[str]:
     required = section.get("required", [])
     for key, info in section["properties"].items():
-        default = "**required**" if key in required else f"`{json.dumps(info.get('default'))}`"
+        default = "**required**" if key in required else _default(info)
         meaning = " ".join(info.get("description", "").split()).replace("|", "\\|")
         yield f"| `{key}` | {_type(info)} | {default} | {meaning} |"
+
+
+def _default(info: Mapping[str, Any]) -> str:
+    value = info.get("default")
+    # The defaults of a section stand in its own table.
+    return "its defaults" if isinstance(value, dict) and value else f"`{json.dumps(value)}`"
 
 
 def _type(info: Mapping[str, Any]) -> str:

@@ -1,0 +1,22 @@
+"""Write config/config.schema.json and the key tables of config/README.md from the configuration's own types."""
+
+from pathlib import Path
+
+from twinlib.config import reference, schema
+from twinlib.files import write_text
+from twinlib.program import run
+
+CONFIG = Path(__file__).parents[1] / "config"
+MARK = "<!-- the tables below are made by `make reference` -->\n"
+
+
+def main() -> None:
+    """Write both files."""
+    write_text(CONFIG / "config.schema.json", schema())
+    readme = CONFIG / "README.md"
+    head = readme.read_text(encoding="utf-8").split(MARK)[0]
+    write_text(readme, head + MARK + "\n" + reference())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,53 @@
+"""Judge a twin on music that it has not seen: errors beside baselines, figures, clips to listen to."""
+
+from pathlib import Path
+
+import torch
+
+from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
+from twinlib.evaluation.settings import Evaluation
+from twinlib.files import read_json, read_table
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+from twinlib.training.loop import CONTRACT as TRAINING
+
+
+def main() -> None:
+    """Make `metrics.json`, the figures and the clips."""
+    args = options(
+        __doc__,
+        device=str,
+        model=str,
+        settings=str,
+        twin=Path,
+        curve=Path,
+        segments=Path,
+        dataset=Path,
+        shards=[Path],
+        outputs=[Path],
+    )
+    torch.set_num_threads(1)
+    settings = Evaluation.model_validate_json(args.settings)
+    inputs = [args.twin, args.curve, args.segments, args.dataset, *args.shards]
+    with recorded(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
+        segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
+        seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
+        with progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
+            metrics = evaluate(
+                args.twin,
+                segments,
+                args.shards[0].parent,
+                dataset,
+                read_table(args.curve, TRAINING),
+                settings,
+                args.outputs[0].parent,
+                done,
+            )
+    print(f"{args.device}/{args.model}: test ESR {metrics['esr']:.3%}, best linear filter {metrics['esr_linear']:.3%}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,22 @@
+"""Write what a person needs to know to record an excitation."""
+
+import json
+from pathlib import Path
+
+from twinlib.excitation.guide import recording_guide
+from twinlib.excitation.plan import EXCITATION
+from twinlib.files import read_json, write_text
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `recording.md`."""
+    args = options(__doc__, name=str, excitation=Path, takes=str, guide=Path)
+    with recorded(Path(__file__), [args.excitation], [args.guide], {"takes": args.takes}):
+        excitation = read_json(args.excitation, EXCITATION)
+        write_text(args.guide, recording_guide(args.name, excitation, json.loads(args.takes)))
+
+
+if __name__ == "__main__":
+    run(main)

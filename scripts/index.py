@@ -1,0 +1,27 @@
+"""List the sources of the corpus, with licences and sums, and what is wrong with the rest."""
+
+from pathlib import Path
+
+from twinlib.corpus.index import index, source_files, write_index
+from twinlib.corpus.settings import Corpus
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `tracks.parquet` and `index.json`."""
+    args = options(__doc__, settings=str, tracks=Path, index=Path)
+    settings = Corpus.model_validate_json(args.settings)
+    files = source_files(settings)
+    with recorded(Path(__file__), files, [args.tracks, args.index], {"settings": args.settings}):
+        with progress("index", len(files), "files") as done:
+            found = index(settings, done)
+        write_index(args.tracks.parent, found)
+    for problem in found.problems:
+        print(f"warning: {problem.file}: {problem.reason}")
+    print(f"{len(found.tracks)} sources of {found.tracks.track_id.nunique()} tracks; {len(found.excluded)} excluded")
+
+
+if __name__ == "__main__":
+    run(main)

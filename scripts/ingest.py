@@ -1,0 +1,37 @@
+"""Judge a recording where it lies; once a reel has a real take, the reel is made read-only."""
+
+import json
+from pathlib import Path
+
+from twinlib.audio import probe
+from twinlib.capture.ingest import CONTRACT, ingest
+from twinlib.files import sha256_file, write_json
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `take.json`."""
+    args = options(__doc__, kind=str, knobs=str, pair=str, channel=int, dry=Path, wet=Path, take=Path)
+    pair = json.loads(args.pair)
+    params = {"kind": args.kind, "knobs": args.knobs, "pair": args.pair, "channel": str(args.channel)}
+    with recorded(Path(__file__), [args.wet, args.dry], [args.take], params):
+        with progress(f"ingest {args.wet}", probe(args.wet).frames, "samples") as done:
+            take = ingest(
+                args.wet,
+                reel=args.dry,
+                frames=pair["stop"] or pair["start"] + 1 if pair else None,
+                channel=args.channel,
+                simulated=args.kind == "simulated",
+                settings=json.loads(args.knobs),
+                progress=done,
+            )
+        write_json(args.take, CONTRACT, {**take.to_dict(), "kind": args.kind, "dry_sha256": sha256_file(args.dry)})
+    if args.kind == "take":
+        args.dry.chmod(0o444)
+    print(f"{args.wet}: {take.verdict}" + "".join(f"\n  {reason}" for reason in take.reasons))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,27 @@
+"""Prove that no split of a device shares a track, an artist or a sample with another; fail if one does."""
+
+from pathlib import Path
+
+from twinlib.dataset.leaks import CONTRACT, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.excitation.plan import CUES
+from twinlib.files import read_table, write_json
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `leaks.json`."""
+    args = options(__doc__, by=str, segments=Path, cues=[Path], leaks=Path)
+    with recorded(Path(__file__), [args.segments, *args.cues], [args.leaks], {"by": args.by}):
+        segments = read_table(args.segments, SEGMENTS)
+        sheets = {str(reel): rows for path in args.cues for reel, rows in read_table(path, CUES).groupby("reel")}
+        cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
+        leaks = find_leaks(segments, args.by, cues=cues)
+        refuse_leaks(leaks)
+        write_json(args.leaks, CONTRACT, leak_report(leaks, segments, args.by, sorted(cues)))
+    print(f"no leak in {len(segments)} segments")
+
+
+if __name__ == "__main__":
+    run(main)

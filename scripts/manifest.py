@@ -1,0 +1,42 @@
+"""Join the captures of a device to one dataset: every segment, what was left out and why, and the sum of it all."""
+
+import json
+from pathlib import Path
+
+from twinlib.dataset.manifest import Part, build_manifest, refuse_useless, write_manifest
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `segments.parquet` and `dataset.json`."""
+    args = options(
+        __doc__,
+        device=str,
+        missing=str,
+        tolerant=str,
+        shards=[Path],
+        takes=[Path],
+        alignments=[Path],
+        segments=Path,
+        dataset=Path,
+    )
+    parts = [
+        Part(shard.with_suffix(".parquet"), shard, take, alignment)
+        for shard, take, alignment in zip(args.shards, args.takes, args.alignments, strict=True)
+    ]
+    inputs = [path for part in parts for path in (part.segments, part.shard, part.take, part.alignment)]
+    params = {"missing": args.missing, "tolerant": args.tolerant}
+    with recorded(Path(__file__), inputs, [args.segments, args.dataset], params):
+        with progress(f"manifest {args.device}", len(parts), "captures") as done:
+            segments, dataset = build_manifest(args.device, parts, json.loads(args.missing), done)
+        if not json.loads(args.tolerant):
+            refuse_useless(dataset)
+        written = write_manifest(args.segments.parent, segments, dataset)
+    hours = ", ".join(f"{split} {amount['seconds']:.0f} s" for split, amount in written["splits"].items())
+    print(f"{args.device}: {hours}; left out {written['excluded']['all']['seconds']:.0f} s")
+
+
+if __name__ == "__main__":
+    run(main)

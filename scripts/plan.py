@@ -1,0 +1,34 @@
+"""Draw the cue sheet of an excitation: which slice of which source stands where on which reel."""
+
+from pathlib import Path
+
+from twinlib.corpus.exclusions import excluded
+from twinlib.corpus.index import TRACKS
+from twinlib.corpus.settings import Corpus
+from twinlib.excitation.plan import plan, write_plan
+from twinlib.excitation.settings import Excitation
+from twinlib.files import read_table
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `cues.parquet` and `excitation.json`."""
+    args = options(__doc__, name=str, settings=str, corpus=str, tracks=Path, cues=Path, excitation=Path)
+    settings, corpus = Excitation.model_validate_json(args.settings), Corpus.model_validate_json(args.corpus)
+    params = {"settings": args.settings, "corpus": args.corpus}
+    inputs = [args.tracks, *filter(None, [corpus.exclude])]
+    with recorded(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
+        tracks = read_table(args.tracks, TRACKS)
+        with progress(f"plan {args.name}", settings.slices, "slices") as done:
+            made = plan(args.name, settings, tracks, set(excluded(tracks, corpus)), corpus.root, done)
+        write_plan(args.cues.parent, made)
+        for source, digest in dict(zip(made.cues.source, made.cues.source_sha256, strict=True)).items():
+            record.read((corpus.root / source).as_posix(), digest)
+    for problem in made.excitation["left_out"]:
+        print(f"warning: {problem}")
+
+
+if __name__ == "__main__":
+    run(main)

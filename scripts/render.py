@@ -1,0 +1,33 @@
+"""Render one reel from its cue sheet; a reel that was recorded is only ever made again with the same bytes."""
+
+from pathlib import Path
+
+from twinlib.errors import ExcitationError
+from twinlib.excitation.frozen import refuse_other_bytes
+from twinlib.excitation.plan import CUES, EXCITATION
+from twinlib.excitation.render import render
+from twinlib.files import read_json, read_table
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make a reel."""
+    args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path)
+    with recorded(Path(__file__), [args.cues, args.excitation], [args.reel], {}) as record:
+        cues = read_table(args.cues, CUES)
+        cues = cues[cues.reel == args.name]
+        with progress(f"render {args.name}", len(cues), "slices") as done:
+            render(args.name, cues, read_json(args.excitation, EXCITATION), args.root, args.reel, done)
+        try:
+            refuse_other_bytes(args.name, args.reel, args.devices)
+        except ExcitationError:
+            args.reel.unlink()
+            raise
+        for source, digest in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
+            record.read((args.root / source).as_posix(), digest)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,94 @@
+"""Cut an aligned capture into segments and write them as a shard; excluded tracks become silence."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+from twinlib.alignment.align import CONTRACT as ALIGNMENT
+from twinlib.alignment.align import Alignment
+from twinlib.alignment.warp import WarpedWet
+from twinlib.audio import Reader, Signal
+from twinlib.capture.ingest import CONTRACT as TAKE
+from twinlib.capture.pairs import used_range
+from twinlib.corpus.exclusions import excluded
+from twinlib.corpus.index import TRACKS
+from twinlib.corpus.settings import Corpus
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
+from twinlib.dataset.settings import Dataset
+from twinlib.dataset.shards import shard_metadata, write_shard
+from twinlib.dataset.source import capture_source
+from twinlib.excitation.plan import CUES, EXCITATION
+from twinlib.files import read_json, read_table, write_table
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make a shard and its table of segments."""
+    args = options(
+        __doc__,
+        device=str,
+        name=str,
+        settings=str,
+        corpus=str,
+        pair=str,
+        channel=int,
+        dry=Path,
+        wet=Path,
+        take=Path,
+        alignment=Path,
+        tracks=[Path],
+        cues=[Path],
+        excitation=[Path],
+        shard=Path,
+        segments=Path,
+    )
+    settings, pair = Dataset.model_validate_json(args.settings), json.loads(args.pair)
+    corpus = Corpus.model_validate_json(args.corpus) if args.corpus != "null" else None
+    params = {"settings": args.settings, "corpus": args.corpus, "pair": args.pair, "channel": str(args.channel)}
+    inputs = [args.dry, args.wet, args.take, args.alignment, *args.tracks, *args.cues, *args.excitation]
+    inputs += [corpus.exclude] if corpus and corpus.exclude else []
+    with recorded(Path(__file__), inputs, [args.shard, args.segments], params):
+        take, measured = read_json(args.take, TAKE), read_json(args.alignment, ALIGNMENT)
+        source = capture_source(args.device, args.name, take, measured, used_range(args.dry, pair))
+        silenced: list[tuple[int, int]] = []
+        if corpus is None:
+            segments = tile_pair(
+                source, args.dry.as_posix(), settings, split=pair["split"], clip_samples=pair["clip_samples"]
+            )
+        else:
+            cues = read_table(args.cues[0], CUES)
+            cues = cues[cues.reel == args.name]
+            withdrawn = set(excluded(read_table(args.tracks[0], TRACKS), corpus))
+            reel = read_json(args.excitation[0], EXCITATION)["reels"][args.name]
+            segments = tile_reel(source, cues, reel, settings, withdrawn)
+            silenced = excluded_ranges(cues, withdrawn, source.guard_samples)
+        title = f"shard {args.device}/{args.name}"
+        with ExitStack() as open_files, progress(title, len(segments) * settings.segment_samples, "samples") as done:
+            dry = open_files.enter_context(Reader(args.dry))
+            column = args.channel - 1 if args.channel <= dry.info.channels else 0
+            wet = None
+            if not source.refused:
+                wet = open_files.enter_context(WarpedWet(args.wet, Alignment.from_dict(measured), args.channel - 1))
+            written = write_shard(
+                args.shard,
+                segments,
+                lambda start, stop: dry.read(start, stop)[:, column],
+                wet.read if wet else _nothing,
+                shard_metadata(source, settings.segment_samples),
+                silenced,
+                done,
+            )
+        write_table(args.segments, SEGMENTS, written)
+    usable = int((written.split != "").sum())
+    print(f"{args.device}/{args.name}: {usable} of {len(written)} segments usable")
+
+
+def _nothing(start: int, stop: int) -> Signal:
+    raise AssertionError("no row of a refused take is written")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,31 @@
+"""Record a reel through a simulated circuit, with all that a real recording has."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from twinlib.audio import probe
+from twinlib.capture.settings import Simulate, SimulatedClipper, SimulatedTransformer
+from twinlib.capture.simulate import CONTRACT, simulate_take, truth
+from twinlib.files import write_json
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make a take and the truth about it."""
+    args = options(__doc__, device=str, name=str, settings=str, reel=Path, take=Path, truth=Path)
+    adapter: TypeAdapter[SimulatedClipper | SimulatedTransformer] = TypeAdapter(Simulate)
+    settings = adapter.validate_json(args.settings)
+    with recorded(Path(__file__), [args.reel], [args.take, args.truth], {"settings": args.settings}):
+        info, name = probe(args.reel), f"{args.device}/{args.name}"
+        expected = truth(settings.recorder, name, info.sample_rate, info.frames)
+        with progress(f"simulate {name}", expected.frames, "samples") as done:
+            known = simulate_take(args.reel, args.take, settings, name, done)
+        write_json(args.truth, CONTRACT, asdict(known))
+
+
+if __name__ == "__main__":
+    run(main)

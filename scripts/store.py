@@ -1,0 +1,20 @@
+"""Make the MLflow store and one experiment a device, once, before anything is logged."""
+
+from pathlib import Path
+
+from twinlib.files import write_json
+from twinlib.program import options, run
+from twinlib.tracking import STORE, make_store, store_uri
+from twinlib.tracking_settings import Tracking
+
+
+def main() -> None:
+    """Make the store, and `store.json` to say so."""
+    args = options(__doc__, results=Path, tracking=str, experiments=[str], store=Path)
+    uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
+    made = make_store(args.results, uri, args.experiments)
+    write_json(args.store, STORE, {"experiments": made})
+
+
+if __name__ == "__main__":
+    run(main)

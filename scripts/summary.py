@@ -1,0 +1,21 @@
+"""Put all twins into one table."""
+
+from pathlib import Path
+
+from twinlib.evaluation.settings import METRICS
+from twinlib.evaluation.summary import summary_table
+from twinlib.files import read_json, write_text
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `summary.txt`."""
+    args = options(__doc__, metrics=[Path], summary=Path)
+    with recorded(Path(__file__), args.metrics, [args.summary], {}):
+        places = [path.parent.as_posix() for path in args.metrics]
+        write_text(args.summary, summary_table([read_json(path, METRICS) for path in args.metrics], places))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,62 @@
+"""Log a finished twin to MLflow: settings, curves, metrics, dataset, figures, clips and the twin itself."""
+
+import json
+from pathlib import Path
+
+from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.evaluation.settings import METRICS
+from twinlib.files import read_json, read_table, write_json
+from twinlib.program import options, run
+from twinlib.provenance.record import CONTRACT as RECORD
+from twinlib.provenance.record import record_path, recorded
+from twinlib.tracking import CONTRACT, identity_of, start, store_uri
+from twinlib.tracking_settings import Tracking
+from twinlib.training.loop import CONTRACT as TRAINING
+
+
+def main() -> None:
+    """Make `run.json`."""
+    args = options(
+        __doc__,
+        device=str,
+        model=str,
+        network=str,
+        settings=str,
+        tracking=str,
+        twin=Path,
+        curve=Path,
+        metrics=Path,
+        files=[Path],
+        segments=Path,
+        dataset=Path,
+        store=Path,
+        run=Path,
+    )
+    inputs = [args.twin, args.curve, args.metrics, *args.files, args.segments, args.dataset]
+    params = {"network": args.network, "settings": args.settings, "tracking": args.tracking}
+    with recorded(Path(__file__), inputs, [args.run], params):
+        trained, dataset = read_json(record_path(args.twin), RECORD), read_json(args.dataset, DATASET)
+        identity = identity_of(trained["code"], dataset["digest"], args.network, args.settings)
+        tags = {
+            "device": args.device,
+            "model": args.model,
+            "simulated": str(dataset["simulated"]).lower(),
+            "code": trained["code"],
+            "git.commit": str(trained["git"].get("commit", "unknown")),
+        }
+        uri = store_uri(Tracking.model_validate_json(args.tracking), args.store.parents[1])
+        run_log = start(uri, args.device, args.model, args.twin.parent / "checkpoints" / "run.json", identity, tags)
+        run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
+        run_log.log_dataset(dataset["digest"], args.device, args.dataset)
+        run_log.log_curve(read_table(args.curve, TRAINING).to_dict("records"))
+        run_log.log_metrics(read_json(args.metrics, METRICS))
+        run_log.log_files([path for path in args.files if path.suffix == ".svg"], "figures")
+        run_log.log_files([path for path in args.files if path.suffix == ".flac"], "listening")
+        run_log.log_files([args.twin], "twin")
+        run_log.log_files([args.metrics, args.dataset, record_path(args.twin), record_path(args.metrics)], "records")
+        run_log.finish()
+        write_json(args.run, CONTRACT, {"experiment": args.device, "run_id": run_log.run_id, "identity": identity})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,121 @@
+"""The configuration: what is refused, in which words, and what is generated from it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twinlib.config import Config, from_mapping, load, reference, schema
+from twinlib.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[1]
+FILES = sorted([*(REPOSITORY / "config").glob("*.yaml"), *(REPOSITORY / "config" / "examples").glob("*.yaml")])
+
+GOOD: dict[str, Any] = {
+    "corpus": {"root": "music"},
+    "excitations": {"main": {"seed": 1, "slices": 1000}},
+    "devices": {"silk": {"excitation": "main", "takes": "recordings/{reel}.wav"}},
+    "training": {"steps": 100},
+}
+
+
+def edited(path: str, value: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(GOOD))
+    *parents, key = path.split(".")
+    section = content
+    for name in parents:
+        section = section.setdefault(name, {})
+    if value is None:
+        del section[key]
+    else:
+        section[key] = value
+    return content
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_shipped_configuration_is_valid(path: Path) -> None:
+    assert load(path).twins()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("excitation", {}, ["unknown key 'excitation'", "did you mean 'excitations'?"]),
+        ("devices.silk.gain", 3, ["devices.silk", "unknown key 'gain'", "allowed are"]),
+        ("devices.silk.excitation", "other", ["devices.silk.excitation", "'other'", "there are: main"]),
+        ("devices.silk.pairs", "x.tsv", ["devices.silk", "exactly one of takes, pairs and simulate"]),
+        ("devices.silk.takes", None, ["devices.silk", "exactly one of takes, pairs and simulate"]),
+        ("devices.silk.takes", "recordings/a.wav", ["devices.silk", "{reel}"]),
+        ("devices.silk.excitation", None, ["devices.silk", "excitation"]),
+        ("devices.si/lk", {"pairs": "x.tsv"}, ["devices.si/lk"]),
+        ("excitations.main.split", {"train": 0.9, "valid": 0.2, "test": 0.1}, ["excitations.main.split", "add up to 1"]),
+        ("excitations.main.crossfade_samples", 9000, ["excitations.main", "half of slice_samples"]),
+        ("excitations.main.bit_depth", 20, ["excitations.main.bit_depth", "16, 24 or 32"]),
+        ("excitations.main.seed", "one", ["excitations.main.seed", "integer"]),
+        ("excitations.main.guard_seconds", float("nan"), ["excitations.main.guard_seconds", "finite"]),
+        ("corpus", None, ["excitations need a corpus"]),
+        ("corpus.audio", ["mixes"], ["corpus.audio", "'mix', 'stems' or 'raw'"]),
+        ("training.crop_samples", 10000, ["training.crop_samples", "does not fit a segment of 8192"]),
+        ("training.cpu_seconds", 5, ["training", "exactly one of steps and cpu_seconds"]),
+        ("models.big", {"preset": "nam-huge"}, ["models.big", "nam-standard"]),
+        ("experiments", [{"device": "silk", "model": "big"}], ["experiments", "'big'", "there are: small"]),
+        ("dataset.guard_samples", 2, ["dataset.guard_samples", "8"]),
+        ("devices", None, ["devices", "required"]),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_is_allowed(path: str, value: Any, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(edited(path, value), "mine.yaml")
+    message = str(caught.value)
+    assert message.startswith("mine.yaml: ")
+    for word in words:
+        assert word in message
+    assert "Traceback" not in message
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    content = edited("excitations.main.seed", "one")
+    content["training"]["batch"] = 0
+    with pytest.raises(ConfigError) as caught:
+        from_mapping(content, "mine.yaml")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1\n", "a: !!python/object/apply:os.getcwd []"])
+def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load(path)
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(tmp_path / "none.yaml")
+
+
+def test_every_device_meets_every_model_unless_experiments_say_otherwise() -> None:
+    content = edited("models", {"a": {}, "b": {"preset": "nam-nano"}})
+    pairs = [(twin.device, twin.model) for twin in from_mapping(content, "x").twins()]
+    assert pairs == [("silk", "a"), ("silk", "b")]
+    content["experiments"] = [{"device": "silk", "model": "b"}]
+    assert [twin.model for twin in from_mapping(content, "x").twins()] == ["b"]
+
+
+def test_the_schema_and_the_tables_are_those_of_the_code() -> None:
+    config = REPOSITORY / "config"
+    assert (config / "config.schema.json").read_text(encoding="utf-8") == schema(), "run `make reference`"
+    assert (config / "README.md").read_text(encoding="utf-8").endswith(reference()), "run `make reference`"
+
+
+def test_every_key_is_explained() -> None:
+    content = Config.model_json_schema()
+    for name, section in {"Config": content, **content["$defs"]}.items():
+        for key, info in section.get("properties", {}).items():
+            assert info.get("description"), f"{name}.{key} has no docstring"
+
+
+def test_reading_a_configuration_loads_neither_torch_nor_mlflow() -> None:
+    code = "import sys, twinlib.config; print([name for name in ('torch', 'mlflow', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

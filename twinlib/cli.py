@@ -1,0 +1,210 @@
+"""The `twin` command, for people: align, check, render, evaluate."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twinlib.errors import TwinError
+from twinlib.program import run
+from twinlib.progress import progress
+
+
+def main() -> None:
+    """Run the command of the command line: exit 0 done, 1 refused with the reason, 2 wrong use."""
+    args = _parser().parse_args()
+    action: Callable[[argparse.Namespace], None] = args.action
+    run(lambda: action(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="twin", description="Digital twins of analog devices. `twin COMMAND --help` explains a command."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("align", help="where a wet file lies on the clock of its dry file")
+    command.add_argument("dry", type=Path, help="what was played")
+    command.add_argument("wet", type=Path, help="what was recorded")
+    command.add_argument("--channel", type=int, default=1, help="channel of the wet file, counted from 1 (default 1)")
+    command.add_argument(
+        "--out", type=Path, help="write the wet signal on the dry clock, as WAV (float) or FLAC (24 bit)"
+    )
+    command.add_argument("--plot", type=Path, help="draw the lag track, as SVG")
+    command.add_argument("--json", action="store_true", help="print the measurement as JSON")
+    command.set_defaults(action=_align)
+
+    command = commands.add_parser("check", help="is this recording usable? before anything else is run")
+    command.add_argument("take", type=Path, help="the recording")
+    command.add_argument("--reel", type=Path, required=True, help="the reel that was played")
+    command.add_argument("--channel", type=int, default=1, help="channel of the take, counted from 1 (default 1)")
+    command.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    command.set_defaults(action=_check)
+
+    command = commands.add_parser("render", help="play a file through a twin")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
+    command.add_argument("dry", type=Path, help="any sound file, mono or stereo, of any length")
+    command.add_argument("out", type=Path, help="the file to write: WAV (float) or FLAC (24 bit)")
+    command.set_defaults(action=_render)
+
+    command = commands.add_parser("evaluate", help="how near a twin comes to a device on a pair of files")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
+    command.add_argument("dry", type=Path, help="what was played")
+    command.add_argument("wet", type=Path, help="what the device made of it; it is aligned first")
+    command.add_argument("--channel", type=int, default=1, help="channel of the wet file, counted from 1 (default 1)")
+    command.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    command.set_defaults(action=_evaluate)
+    return parser
+
+
+def _align(args: argparse.Namespace) -> None:
+    from twinlib.alignment.align import align
+    from twinlib.alignment.figure import draw_alignment
+
+    found = align(args.dry, args.wet, channel=_column(args.channel))
+    content = {key: value for key, value in found.to_dict().items() if key != "track"}
+    if args.plot:
+        draw_alignment(found, args.plot)
+    _print(content if args.json else _brief(content), args.json)
+    if found.verdict == "refused":
+        raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
+    if args.out:
+        _write_aligned(args.wet, found, args.channel, args.out)
+
+
+def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
+    import dataclasses
+
+    from twinlib.alignment.warp import WarpedWet
+    from twinlib.audio import BLOCK, Subtype, Writer
+
+    exact = dataclasses.replace(found, guard_samples=0)
+    frames = found.dry_frames
+    subtype: Subtype = "PCM_24" if out.suffix.lower() == ".flac" else "FLOAT"
+    with (
+        WarpedWet(wet, exact, _column(channel)) as warped,
+        Writer(out, found.sample_rate, 1, subtype, frames) as writer,
+        progress(f"write {out}", frames, "samples") as done,
+    ):
+        for start in range(0, frames, BLOCK):
+            stop = min(start + BLOCK, frames)
+            writer.write(warped.read(start, stop))
+            done(stop - start)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from twinlib.alignment.align import align
+    from twinlib.capture.ingest import ingest
+
+    take = ingest(args.take, reel=args.reel, channel=args.channel)
+    content: dict[str, Any] = {"take": take.to_dict()}
+    verdicts, reasons = [take.verdict], list(take.reasons)
+    if take.verdict != "refused":
+        found = align(args.reel, args.take, channel=_column(args.channel), clicks=_clicks(args.reel))
+        content["alignment"] = {key: value for key, value in found.to_dict().items() if key != "track"}
+        verdicts.append(found.verdict)
+        reasons += found.reasons
+    verdict = next(word for word in ("refused", "suspect", "ok") if word in verdicts)
+    content = {"verdict": verdict, "reasons": reasons, **content}
+    if args.json:
+        _print(content, True)
+    else:
+        print(f"{args.take}: {verdict}")
+        for reason in reasons:
+            print(f"  {reason}")
+        shown = {name: getattr(take, name) for name in ("peak_dbfs", "noise_floor_dbfs", "snr_db")}
+        if "alignment" in content:
+            shown |= {key: content["alignment"][key] for key in ("lag_samples", "drift_ppm", "polarity")}
+        _print(shown, False)
+    if verdict == "refused":
+        raise TwinError(f"{args.take} is not usable")
+
+
+def _clicks(reel: Path) -> list[int] | None:
+    """The click positions of a reel, from the `excitation.json` two folders up, where the pipeline leaves it."""
+    from twinlib.excitation.plan import EXCITATION
+    from twinlib.files import read_json
+
+    path = reel.absolute().parents[1] / "excitation.json"
+    if not path.is_file():
+        print(f"note: {path} is not there, so the clicks' places are not known: aligning on the music", file=sys.stderr)
+        return None
+    reels = read_json(path, EXCITATION)["reels"]
+    return list(reels[reel.stem]["clicks"]) if reel.stem in reels else None
+
+
+def _render(args: argparse.Namespace) -> None:
+    from twinlib.audio import probe
+    from twinlib.model.render import render
+    from twinlib.model.twin import load
+
+    _one_thread()
+    twin = load(args.twin)
+    with progress(f"render {args.out}", probe(args.dry).frames, "samples") as done:
+        render(twin, args.dry, args.out, progress=done)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+
+    from twinlib.alignment.align import align
+    from twinlib.alignment.warp import WarpedWet
+    from twinlib.audio import Reader
+    from twinlib.evaluation.evaluate import evaluate_pair
+    from twinlib.evaluation.settings import Evaluation
+    from twinlib.model.twin import load
+
+    _one_thread()
+    twin = load(args.twin)
+    found = align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
+    if found.verdict == "refused":
+        raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
+    if found.sample_rate != twin.sample_rate:
+        raise TwinError(
+            f"the twin plays at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate}: resample the pair"
+        )
+    with Reader(args.dry) as dry, WarpedWet(args.wet, found, _column(args.channel)) as wet:
+        start, stop = wet.valid_range()
+        with progress(f"evaluate {args.wet}", 2 * (stop - start) / twin.sample_rate, "s of audio") as done:
+            metrics = evaluate_pair(
+                twin,
+                lambda first, last: dry.read(start + first, start + last)[:, 0],
+                lambda first, last: wet.read(start + first, start + last),
+                stop - start,
+                Evaluation(),
+                done,
+            )
+    alignment = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
+    _print({**metrics, "alignment": alignment} if args.json else metrics, args.json)
+
+
+def _one_thread() -> None:
+    """Several torch threads are slower than one wherever a core is busy."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _column(channel: int) -> int:
+    if channel < 1:
+        raise TwinError(f"channels are counted from 1, so there is no channel {channel}")
+    return channel - 1
+
+
+def _brief(content: dict[str, Any]) -> dict[str, Any]:
+    names = ("verdict", "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples", "confidence")
+    return {name: content[name] for name in names}
+
+
+def _print(content: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(content, indent=1))
+        return
+    width = max(len(key) for key in content)
+    for key, value in content.items():
+        print(f"{key:<{width}}  {value:.6g}" if isinstance(value, float) else f"{key:<{width}}  {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+# Both signals on one clock.
+
+
+rule align:
+    input:
+        unpack(
+            lambda wildcards: {
+                "dry": dry_of(wildcards),
+                "wet": wet_of(wildcards),
+                "excitation": excitation_of(wildcards),
+            }
+        ),
+    output:
+        alignment="<results>/devices/{device}/{capture}/alignment.json",
+        picture=report(
+            "<results>/devices/{device}/{capture}/alignment.svg",
+            caption="../report/alignment.rst",
+            category="Alignment",
+            labels={"device": "{device}", "capture": "{capture}"},
+        ),
+        record="<results>/devices/{device}/{capture}/alignment.json.prov.json",
+    log:
+        "<logs>/align/{device}/{capture}.log",
+    benchmark:
+        "<benchmarks>/align/{device}/{capture}.tsv"
+    params:
+        settings=settings(CONFIG.dataset),
+        pair=pair_of,
+        channel=wet_channel,
+        code=code("align.py"),
+    shell:
+        "python {SCRIPTS}/align.py --name {wildcards.capture} --settings {params.settings:q} --pair {params.pair:q}"
+        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
+        " --excitation {input.excitation} --alignment {output.alignment} --picture {output.picture} 2>&1 | tee {log}"
+
+
+CAPTURE_FILES += [
+    path
+    for name in CONFIG.devices
+    for path in expand(rules.align.output, device=name, capture=captures(name))
+]

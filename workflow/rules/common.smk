@@ -1,0 +1,169 @@
+# Names, settings and digests that the rules share. Decisions are made in twinlib; here they only get names.
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from twinlib import config as configuration
+from twinlib.capture.pairs import read_pairs
+from twinlib.capture.takes import missing_takes, take_path
+from twinlib.corpus.index import source_files
+from twinlib.errors import TwinError
+from twinlib.excitation.frozen import changed_settings
+from twinlib.provenance.code import digest
+from twinlib.provenance.record import read_record, record_path
+from twinlib.provenance.settle import settle
+
+REPOSITORY = Path(workflow.basedir).parent
+SCRIPTS = REPOSITORY / "scripts"
+
+
+def refused(action, *arguments):
+    """Call into the library; its errors are sentences and end the run without a traceback."""
+    try:
+        return action(*arguments)
+    except TwinError as error:
+        raise WorkflowError(str(error)) from None
+
+
+SOURCE = (
+    ", ".join(str(path) for path in workflow.overwrite_configfiles)
+    or "config/config.yaml"
+)
+CONFIG = refused(configuration.from_mapping, config, SOURCE)
+RESULTS = Path(CONFIG.results)
+TWINS = CONFIG.twins()
+TRACKING = CONFIG.tracking.model_dump_json()
+STORE = "<results>/mlflow/store.json"
+
+# Programs find this Python first; one thread a worker (several collapse on a busy core); nothing phones home.
+shell.prefix(
+    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH OMP_NUM_THREADS=1 "
+    "MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true PYTHONWARNINGS=ignore::FutureWarning; "
+)
+
+
+wildcard_constraints:
+    excitation="[^/]+",
+    reel="[^/]+",
+    device="[^/]+",
+    capture="[^/]+",
+    model="[^/]+",
+
+
+def code(script):
+    """The digest of a script and all of the library that it imports: an edit there reruns the rule."""
+    return digest(SCRIPTS / script, REPOSITORY)
+
+
+def settings(section):
+    """A section of the configuration as a rule's parameter."""
+    return section.model_dump_json()
+
+
+PAIRS = {
+    name: {pair.capture: pair for pair in refused(read_pairs, device.pairs)}
+    for name, device in CONFIG.devices.items()
+    if device.pairs
+}
+MISSING = {
+    name: refused(missing_takes, name, device, CONFIG.reels(device.excitation))
+    for name, device in CONFIG.devices.items()
+    if device.takes
+}
+
+
+def captures(device):
+    """The names of a device's captures: its pairs, or the reels that have been (or are) recorded."""
+    if device in PAIRS:
+        return list(PAIRS[device])
+    missing = {reel for reel, _ in MISSING.get(device, [])}
+    return [
+        reel
+        for reel in CONFIG.reels(CONFIG.devices[device].excitation)
+        if reel not in missing
+    ]
+
+
+# A device waits while takes are missing, unless the user goes on without them.
+WAITING = [
+    name
+    for name, missing in MISSING.items()
+    if missing and not (CONFIG.allow_missing_takes and captures(name))
+]
+READY = [name for name in CONFIG.devices if name not in WAITING]
+
+# An excitation that somebody has recorded is never made anew: its settings may not change, and what its reels were
+# made with (settings, code, exclusions) is read from their records instead of from today's configuration.
+RECORDED = {
+    CONFIG.devices[name].excitation
+    for name, missing in MISSING.items()
+    if len(missing) < len(CONFIG.reels(CONFIG.devices[name].excitation))
+}
+
+
+def plan_output(excitation):
+    return RESULTS / "excitations" / excitation / "cues.parquet"
+
+
+FROZEN = {name for name in RECORDED if record_path(plan_output(name)).is_file()}
+for _name in sorted(FROZEN):
+    _record = refused(read_record, record_path(plan_output(_name)))
+    _changed = changed_settings(
+        json.loads(_record["params"]["settings"]), CONFIG.excitations[_name]
+    )
+    if _changed:
+        raise WorkflowError(
+            f"{SOURCE}: excitations.{_name} has been recorded, so it cannot change any more ({'; '.join(_changed)}). "
+            f"Put the old values back, or give the new ones a name of their own, such as {_name}2: "
+            f"the takes of {_name} stay useful either way."
+        )
+
+
+def frozen_or(output, name, live):
+    """A parameter as it was when a recorded reel was made; else the live value."""
+    excitation = Path(output).relative_to(RESULTS / "excitations").parts[0]
+    record = record_path(Path(output))
+    if excitation in FROZEN and record.is_file():
+        content = refused(read_record, record)
+        return content["code"] if name == "code" else content["params"][name]
+    return live
+
+
+def reels_of_devices():
+    """Pairs of device and reel that are still to be recorded, with the place of the take."""
+    return [
+        (device, reel, path) for device in WAITING for reel, path in MISSING[device]
+    ]
+
+
+def waiting_for_takes():
+    """What a person has to record now, or nothing."""
+    lines = []
+    for device in WAITING:
+        guide = (
+            RESULTS / "excitations" / CONFIG.devices[device].excitation / "recording.md"
+        )
+        lines.append(
+            f"{device}: {len(MISSING[device])} reel(s) are still to be recorded; how is told in {guide}:"
+        )
+        lines += [
+            f"  play {guide.parent / 'reels' / (reel + '.wav')} through the device, save the recording as {path}"
+            for reel, path in MISSING[device]
+        ]
+        lines.append(
+            "  then run the same command again (or set allow_missing_takes: true to go on without them)"
+        )
+    return "\n".join(lines)
+
+
+def closing_words():
+    """The table of all twins, where it has been made."""
+    summary = RESULTS / "summary.txt"
+    return summary.read_text(encoding="utf-8") if TWINS and summary.is_file() else ""
+
+
+if workflow.is_main_process:
+    settle(RESULTS)

@@ -1,0 +1,138 @@
+# Segments: cut into shards a capture, listed in one manifest a device, proven free of leaks.
+
+
+def shard_inputs(wildcards):
+    """What a capture's segments are made of; a reel's cue sheet and the exclusions only where there is a reel."""
+    inputs = {
+        "dry": dry_of(wildcards),
+        "wet": wet_of(wildcards),
+        "take": f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.json",
+        "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
+    }
+    excitation = CONFIG.devices[wildcards.device].excitation
+    inputs |= {"tracks": [], "cues": [], "excitation": []}
+    if excitation:
+        inputs["tracks"] = "<results>/corpus/tracks.parquet"
+        inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
+        inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
+        if CONFIG.corpus.exclude:
+            inputs["exclude"] = str(CONFIG.corpus.exclude)
+    return inputs
+
+
+def exclusions_of(wildcards):
+    """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
+    return (
+        settings(CONFIG.corpus)
+        if CONFIG.devices[wildcards.device].excitation
+        else "null"
+    )
+
+
+rule shard:
+    input:
+        unpack(shard_inputs),
+    output:
+        shard="<results>/devices/{device}/shards/{capture}.arrow",
+        segments="<results>/devices/{device}/shards/{capture}.parquet",
+        record="<results>/devices/{device}/shards/{capture}.arrow.prov.json",
+    log:
+        "<logs>/shard/{device}/{capture}.log",
+    benchmark:
+        "<benchmarks>/shard/{device}/{capture}.tsv"
+    params:
+        settings=settings(CONFIG.dataset),
+        corpus=exclusions_of,
+        pair=pair_of,
+        channel=wet_channel,
+        code=code("shard.py"),
+    shell:
+        "python {SCRIPTS}/shard.py --device {wildcards.device} --name {wildcards.capture}"
+        " --settings {params.settings:q} --corpus {params.corpus:q} --pair {params.pair:q}"
+        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take}"
+        " --alignment {input.alignment} --tracks {input.tracks} --cues {input.cues} --excitation {input.excitation}"
+        " --shard {output.shard} --segments {output.segments} 2>&1 | tee {log}"
+
+
+rule manifest:
+    input:
+        shards=lambda wildcards: expand(
+            "<results>/devices/{device}/shards/{capture}.arrow",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+        segments=lambda wildcards: expand(
+            "<results>/devices/{device}/shards/{capture}.parquet",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+        takes=lambda wildcards: expand(
+            "<results>/devices/{device}/{capture}/take.json",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+        alignments=lambda wildcards: expand(
+            "<results>/devices/{device}/{capture}/alignment.json",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+    output:
+        segments="<results>/devices/{device}/segments.parquet",
+        dataset=report(
+            "<results>/devices/{device}/dataset.json",
+            caption="../report/dataset.rst",
+            category="Datasets",
+            labels={"device": "{device}"},
+        ),
+        record="<results>/devices/{device}/segments.parquet.prov.json",
+    log:
+        "<logs>/manifest/{device}.log",
+    benchmark:
+        "<benchmarks>/manifest/{device}.tsv"
+    params:
+        missing=lambda wildcards: json.dumps(
+            [reel for reel, _ in MISSING.get(wildcards.device, [])]
+        ),
+        tolerant=json.dumps(CONFIG.allow_missing_takes),
+        code=code("manifest.py"),
+    shell:
+        "python {SCRIPTS}/manifest.py --device {wildcards.device} --missing {params.missing:q}"
+        " --tolerant {params.tolerant} --shards {input.shards} --takes {input.takes}"
+        " --alignments {input.alignments} --segments {output.segments} --dataset {output.dataset} 2>&1 | tee {log}"
+
+
+rule leaks:
+    input:
+        segments="<results>/devices/{device}/segments.parquet",
+        cues=lambda wildcards: (
+            f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}/cues.parquet"
+            if CONFIG.devices[wildcards.device].excitation
+            else []
+        ),
+    output:
+        leaks="<results>/devices/{device}/leaks.json",
+        record="<results>/devices/{device}/leaks.json.prov.json",
+    log:
+        "<logs>/leaks/{device}.log",
+    benchmark:
+        "<benchmarks>/leaks/{device}.tsv"
+    params:
+        by=lambda wildcards: (
+            CONFIG.excitations[CONFIG.devices[wildcards.device].excitation].split.by
+            if CONFIG.devices[wildcards.device].excitation
+            else "track"
+        ),
+        code=code("leaks.py"),
+    shell:
+        "python {SCRIPTS}/leaks.py --by {params.by} --segments {input.segments} --cues {input.cues}"
+        " --leaks {output.leaks} 2>&1 | tee {log}"
+
+
+DATASET_FILES = [
+    path
+    for name in READY
+    for path in (
+        *expand(rules.shard.output, device=name, capture=captures(name)),
+        *expand([*rules.manifest.output, *rules.leaks.output], device=name),
+    )
+]

@@ -1,0 +1,81 @@
+# How good the twins are, in figures, sounds and one table.
+
+FIGURES = ["waveform", "spectrum", "transfer", "learning"]
+CLIPS = ["dry", "wet", "twin", "difference"]
+
+
+rule evaluate:
+    input:
+        twin="<results>/twins/{device}/{model}/twin.safetensors",
+        curve="<results>/twins/{device}/{model}/training.parquet",
+        segments="<results>/devices/{device}/segments.parquet",
+        dataset="<results>/devices/{device}/dataset.json",
+        shards=lambda wildcards: expand(
+            "<results>/devices/{device}/shards/{capture}.arrow",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+    output:
+        metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
+        figures=report(
+            expand(
+                "<results>/twins/{{device}}/{{model}}/evaluation/figures/{figure}.svg",
+                figure=FIGURES,
+            ),
+            caption="../report/evaluation.rst",
+            category="Twins",
+            labels={"device": "{device}", "model": "{model}"},
+        ),
+        clips=expand(
+            "<results>/twins/{{device}}/{{model}}/evaluation/listening/{clip}.flac",
+            clip=CLIPS,
+        ),
+        record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
+    log:
+        "<logs>/evaluate/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{device}/{model}.tsv"
+    threads: 1
+    params:
+        settings=settings(CONFIG.evaluation),
+        code=code("evaluate.py"),
+    shell:
+        "python {SCRIPTS}/evaluate.py --device {wildcards.device} --model {wildcards.model}"
+        " --settings {params.settings:q} --twin {input.twin} --curve {input.curve} --segments {input.segments}"
+        " --dataset {input.dataset} --shards {input.shards}"
+        " --outputs {output.metrics} {output.figures} {output.clips} 2>&1 | tee {log}"
+
+
+rule summary:
+    input:
+        [
+            f"<results>/twins/{twin.device}/{twin.model}/evaluation/metrics.json"
+            for twin in TWINS
+            if twin.device in READY
+        ],
+    output:
+        summary=report(
+            "<results>/summary.txt",
+            caption="../report/summary.rst",
+            category="Summary",
+        ),
+        record="<results>/summary.txt.prov.json",
+    log:
+        "<logs>/summary.log",
+    benchmark:
+        "<benchmarks>/summary.tsv"
+    localrule: True
+    params:
+        code=code("summary.py"),
+    shell:
+        "python {SCRIPTS}/summary.py --metrics {input} --summary {output.summary} > {log} 2>&1"
+
+
+REPORT_FILES = [
+    path
+    for twin in TWINS
+    if twin.device in READY
+    for path in expand(rules.evaluate.output, device=twin.device, model=twin.model)
+]
+if REPORT_FILES:
+    REPORT_FILES += rules.summary.output

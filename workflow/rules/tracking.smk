@@ -1,0 +1,56 @@
+# Runs in MLflow. One rule makes the store before anything is logged: parallel jobs on a new database break it.
+
+
+rule store:
+    output:
+        STORE,
+    log:
+        "<logs>/store.log",
+    benchmark:
+        "<benchmarks>/store.tsv"
+    localrule: True
+    params:
+        tracking=TRACKING,
+        experiments=" ".join(sorted({twin.device for twin in TWINS})),
+    shell:
+        "python {SCRIPTS}/store.py --results {RESULTS} --tracking {params.tracking:q}"
+        " --experiments {params.experiments} --store {output} 2>&1 | tee {log}"
+
+
+rule track:
+    input:
+        twin="<results>/twins/{device}/{model}/twin.safetensors",
+        curve="<results>/twins/{device}/{model}/training.parquet",
+        metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
+        figures=rules.evaluate.output.figures,
+        clips=rules.evaluate.output.clips,
+        segments="<results>/devices/{device}/segments.parquet",
+        dataset="<results>/devices/{device}/dataset.json",
+        store=ancient(STORE),
+    output:
+        run="<results>/twins/{device}/{model}/run.json",
+        record="<results>/twins/{device}/{model}/run.json.prov.json",
+    log:
+        "<logs>/track/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/track/{device}/{model}.tsv"
+    params:
+        network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
+        settings=settings(CONFIG.training),
+        tracking=TRACKING,
+        code=code("track.py"),
+    shell:
+        "python {SCRIPTS}/track.py --device {wildcards.device} --model {wildcards.model}"
+        " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
+        " --twin {input.twin} --curve {input.curve} --metrics {input.metrics} --files {input.figures} {input.clips}"
+        " --segments {input.segments} --dataset {input.dataset} --store {input.store} --run {output.run}"
+        " 2>&1 | tee {log}"
+
+
+if CONFIG.tracking.enabled:
+    REPORT_FILES += [
+        path
+        for twin in TWINS
+        if twin.device in READY
+        for path in expand(rules.track.output, device=twin.device, model=twin.model)
+    ]

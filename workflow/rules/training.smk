@@ -1,0 +1,42 @@
+# The twin of a device with a model's network.
+
+
+rule train:
+    input:
+        segments="<results>/devices/{device}/segments.parquet",
+        dataset="<results>/devices/{device}/dataset.json",
+        leaks="<results>/devices/{device}/leaks.json",
+        shards=lambda wildcards: expand(
+            "<results>/devices/{device}/shards/{capture}.arrow",
+            device=wildcards.device,
+            capture=captures(wildcards.device),
+        ),
+        store=ancient(STORE) if CONFIG.tracking.enabled else [],
+    output:
+        twin="<results>/twins/{device}/{model}/twin.safetensors",
+        curve="<results>/twins/{device}/{model}/training.parquet",
+        record="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
+    log:
+        "<logs>/train/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/train/{device}/{model}.tsv"
+    threads: 1
+    resources:
+        gpu=int(CONFIG.training.device == "cuda"),
+    params:
+        network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
+        settings=settings(CONFIG.training),
+        code=code("train.py"),
+    shell:
+        "python {SCRIPTS}/train.py --device {wildcards.device} --model {wildcards.model}"
+        " --network {params.network:q} --settings {params.settings:q} --tracking {TRACKING:q}"
+        " --segments {input.segments} --dataset {input.dataset} --leaks {input.leaks} --shards {input.shards}"
+        " --store {input.store} --twin {output.twin} --curve {output.curve} 2>&1 | tee {log}"
+
+
+TWIN_FILES = [
+    path
+    for twin in TWINS
+    if twin.device in READY
+    for path in expand(rules.train.output, device=twin.device, model=twin.model)
+]
