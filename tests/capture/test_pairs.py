@@ -1,0 +1,71 @@
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinlib.capture.pairs import Pair, read_pairs
+from twinlib.errors import CaptureError
+
+
+def listed(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_columns_may_come_in_any_order_and_be_missing(tmp_path: Path) -> None:
+    text = (
+        "# klon, gain at half\n\nwet\tcapture\tdry\tstart\tstop\tclip_samples\tsplit\tchannel\r\n"
+        "w.wav\ta.1\td.wav\t0\t44100\t11025\ttrain\t2\r\n# more\n"
+        "w.wav\ta-2\td.wav\t44100\t\t\t\t\nmy wet.wav\tb\td é.wav\n"
+    )
+    assert read_pairs(listed(tmp_path, text)) == [
+        Pair("a.1", Path("d.wav"), Path("w.wav"), "train", 2, 0, 44100, 11025),
+        Pair("a-2", Path("d.wav"), Path("w.wav"), None, 1, 44100, None, None),
+        Pair("b", Path("d é.wav"), Path("my wet.wav")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("# nothing\n", "empty"),
+        ("capture\tdry\twet\n", "no pair"),
+        ("capture dry wet\na b c\n", "tabs, not spaces"),
+        ("capture\tdry\n", "no column wet"),
+        ("capture\tdry\twet\tgain\n", "'gain' is unknown"),
+        ("capture\tdry\twet\tdry\n", "given twice"),
+        ("capture\tdry\twet\na\td.wav\n", "line 2: wet is empty"),
+        ("capture\tdry\twet\na\td\tw\tx\n", "line 2: 4 fields"),
+        ("capture\tdry\twet\na\td\tw\n#\na\td\tw\n", "line 4: the capture a was named in line 2"),
+        ("capture\tdry\twet\na/b\td\tw\n", "letters, digits"),
+        ("capture\tdry\twet\n..\td\tw\n", "letters, digits"),
+        ("capture\tdry\twet\tsplit\na\td\tw\tvalidation\n", "train, valid or test"),
+        ("capture\tdry\twet\tchannel\na\td\tw\t0\n", "channel is '0'"),
+        ("capture\tdry\twet\tstart\na\td\tw\t-1\n", "start is '-1'"),
+        ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "does not lie after"),
+        ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "whole number"),
+    ],
+)
+def test_what_is_wrong_is_named_by_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(CaptureError, match=words) as caught:
+        read_pairs(listed(tmp_path, text))
+    assert "pairs.tsv" in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_file_gives_another_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.tsv"
+    path.write_bytes(b"capture\tdry\twet\n" + content)
+    with contextlib.suppress(CaptureError):
+        assert all(pair.capture for pair in read_pairs(path))
+
+
+def test_a_missing_list_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="does not exist"):
+        read_pairs(tmp_path / "none.tsv")
+    with pytest.raises(CaptureError, match="not readable"):
+        read_pairs(tmp_path)

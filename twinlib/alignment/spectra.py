@@ -1,0 +1,124 @@
+"""The delay between two signals from their cross-spectrum, in the band where a device keeps its phase."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Real = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complex128]
+
+LOW_HZ, MIDDLE_HZ, HIGH_HZ = 200.0, 8000.0, 16000.0
+"""Below the low, a device's high-passes turn the phase. To the middle, every device passes signal: there is searched.
+To the high there is measured, with weights: where its low-passes no longer delay, and converters do not yet."""
+
+
+def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ) -> slice:
+    """The bins of a real FFT of `size` samples that lie in the band."""
+    low = max(1, int(np.ceil(LOW_HZ * size / sample_rate)))
+    high = int(min(high_hz, 0.45 * sample_rate) * size / sample_rate) + 1
+    return slice(low, max(high, low + 1))
+
+
+def whitened(cross: Complex, power: float = 1.0) -> Complex:
+    """A cross-spectrum with its magnitudes raised to `1 - power`; bins far below the mean keep little weight.
+
+    Knapp & Carter 1976 (power 1 is their phase transform). Plain correlation of music peaks at every period of it.
+    """
+    size = np.abs(cross)
+    floor = 1e-3 * float(size.mean()) + 1e-30
+    return np.asarray(cross / (size + floor) ** power)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The best delay in samples, its sign, its height (1 = every bin agrees) and its height over the noise."""
+
+    delay: float
+    sign: int
+    height: float
+    prominence: float
+
+
+def _course(cross: Complex, bins: slice, size: int, reach: int) -> Real:
+    """The correlation at delays -reach to reach."""
+    full = np.zeros(size // 2 + 1, np.complex128)
+    full[bins] = cross
+    course = np.fft.irfft(full, size)
+    return np.concatenate((course[-reach:], course[: reach + 1]))
+
+
+def arrival(cross: Complex, bins: slice, size: int, reach: int) -> float:
+    """The whole-sample delay within +-`reach` of the first peak, 0.7 times the highest or more, its sign respected.
+
+    A device's filters only ever delay: of two peaks alike the earlier one is the lag.
+    """
+    course = _course(cross, bins, size, reach)
+    peaks = (course[1:-1] >= course[:-2]) & (course[1:-1] >= course[2:]) & (course[1:-1] >= 0.7 * course.max())
+    return float((int(np.argmax(peaks)) + 1 if peaks.any() else int(course.argmax())) - reach)
+
+
+def whole_peak(white: Complex, bins: slice, size: int, reach: int, near: int = 4) -> Peak:
+    """The largest whole-sample peak, of either sign, of a whitened cross-spectrum within +-`reach` samples.
+
+    A peak within +-`near` wins if no other is half as high again: a tone has many periods, but one is expected.
+    """
+    course = _course(white, bins, size, reach)
+    heights = np.abs(course)
+    best = int(heights.argmax())
+    middle = reach - near + int(heights[reach - near : reach + near + 1].argmax())
+    if heights[middle] > heights[best] / 1.5:
+        best = middle
+    away = np.ones(len(course), bool)
+    away[max(0, best - 64) : best + 65] = False
+    noise = float(np.sqrt(np.mean(course[away] ** 2))) if away.any() else 0.0
+    total = 2.0 * float(np.abs(white).sum()) / size + 1e-300
+    sign = 1 if course[best] > 0 else -1
+    return Peak(float(best - reach), sign, float(heights[best]) / total, float(heights[best]) / (noise + 1e-300))
+
+
+@dataclass(frozen=True)
+class Delay:
+    """A delay in samples, its inverse variance and the normalised correlation at it."""
+
+    delay: float
+    weight: float
+    correlation: float
+
+
+def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
+    """The delay that maximises the real part of a cross-spectrum turned back by it: Newton from `start`.
+
+    The peak of the band-limited correlation, without the bias of a parabola through samples. The inverse variance
+    is that of Knapp & Carter 1976 for the coherence found.
+    """
+    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
+    delay = start
+    for _ in range(20):
+        turned = cross * np.exp(1j * omega * delay)
+        slope = -float((omega * turned.imag).sum())
+        curve = -float((omega**2 * turned.real).sum())
+        if curve >= 0.0:
+            break
+        step = float(np.clip(-slope / curve, -0.5, 0.5))
+        delay = float(np.clip(delay + step, start - 2.0, start + 2.0))
+        if abs(step) < 1e-5:
+            break
+    turned = cross * np.exp(1j * omega * delay)
+    sizes = np.abs(cross)
+    total = float(sizes.sum()) + 1e-300
+    correlation = float(np.clip(turned.real.sum() / total, 0.0, 1.0 - 1e-9))
+    breadth = float((sizes * omega**2).sum()) / total
+    effective = total**2 / (float((sizes**2).sum()) + 1e-300)
+    weight = 2.0 * effective * breadth * correlation**2 / (1.0 - correlation**2)
+    return Delay(delay, weight, correlation)
+
+
+def smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:
+    """The mean of in-band bins over a band of `octaves` about each."""
+    number = np.arange(bins.start, bins.stop)
+    half = 2.0 ** (octaves / 2)
+    low = np.maximum(np.floor(number / half).astype(int) - bins.start, 0)
+    high = np.minimum(np.ceil(number * half).astype(int) + 1 - bins.start, len(number))
+    sums = np.concatenate((np.zeros(1, values.dtype), np.cumsum(values)))
+    return np.asarray((sums[high] - sums[low]) / (high - low))

@@ -1,0 +1,6 @@
+"""Capture: dry/wet couples, whichever way they come.
+
+`settings` describes a device and where its wet signals come from, `pairs` reads a list of pairs, `takes` names the
+recordings of the reels, `ingest` judges one (take/1). `circuits` holds the simulated devices, `oversampling` their
+filters, and `simulate` records a reel through one as a sound card would (simulated-take/1).
+"""
