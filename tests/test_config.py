@@ -51,7 +51,11 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("devices.silk.takes", "recordings/a.wav", ["devices.silk", "{reel}"]),
         ("devices.silk.excitation", None, ["devices.silk", "excitation"]),
         ("devices.si/lk", {"pairs": "x.tsv"}, ["devices.si/lk"]),
-        ("excitations.main.split", {"train": 0.9, "valid": 0.2, "test": 0.1}, ["excitations.main.split", "add up to 1"]),
+        (
+            "excitations.main.split",
+            {"train": 0.9, "valid": 0.2, "test": 0.1},
+            ["excitations.main.split", "add up to 1"],
+        ),
         ("excitations.main.crossfade_samples", 9000, ["excitations.main", "half of slice_samples"]),
         ("excitations.main.bit_depth", 20, ["excitations.main.bit_depth", "16, 24 or 32"]),
         ("excitations.main.seed", "one", ["excitations.main.seed", "integer"]),
@@ -116,6 +120,8 @@ def test_every_key_is_explained() -> None:
 
 
 def test_reading_a_configuration_loads_neither_torch_nor_mlflow() -> None:
-    code = "import sys, twinlib.config; print([name for name in ('torch', 'mlflow', 'matplotlib') if name in sys.modules])"
+    code = (
+        "import sys, twinlib.config; print([name for name in ('torch', 'mlflow', 'matplotlib') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

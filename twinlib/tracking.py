@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.errors import TrackingError, TwinError
-from twinlib.files import read_json, write_json
+from twinlib.files import read_json, sha256_bytes, write_json
 from twinlib.tracking_settings import Tracking
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 CONTRACT = "run/1"
+"""The contract of the file that remembers a run's id."""
+
+STORE = "store/1"
+"""The contract of the file that says that the store has been made."""
 
 BATCH = 1000
 """The most metric values that MLflow takes in one call (0.2 s; one by one they take a hundred times as long)."""
@@ -47,6 +51,11 @@ def store_uri(settings: Tracking, results: Path) -> str:
     if uri.startswith(_SQLITE):
         return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).absolute())
     return uri
+
+
+def identity_of(code: str, dataset: str, network: str, settings: str) -> str:
+    """What a run is about: the digests of code and dataset, the network and the training settings as JSON."""
+    return sha256_bytes("\0".join((code, dataset, network, settings)).encode())
 
 
 def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str, str]:

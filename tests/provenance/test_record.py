@@ -35,11 +35,9 @@ def times(files: list[Path]) -> list[int]:
 
 def test_a_record_holds_the_sums_of_both_ends(chain: list[Path]) -> None:
     record = read_record(record_path(chain[1]))
-    assert record == {
-        "params": {"x": "1"},
-        "inputs": {"results/a": sha256_file(chain[0])},
-        "outputs": {"results/b": sha256_file(chain[1])},
-    }
+    assert record["params"] == {"x": "1"}
+    assert record["inputs"] == {"results/a": sha256_file(chain[0])}
+    assert record["outputs"] == {"results/b": sha256_file(chain[1])}
 
 
 def test_a_failed_stage_leaves_no_record(chain: list[Path]) -> None:

@@ -13,14 +13,12 @@ from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation import figures
 from twinlib.evaluation.clips import write_clips
 from twinlib.evaluation.judge import Judgement, Listener, evaluate_split
-from twinlib.evaluation.settings import Evaluation
+from twinlib.evaluation.settings import METRICS, Evaluation
 from twinlib.evaluation.spans import Excerpt, Read, Span, loudest, predict, total_seconds
 from twinlib.files import sha256_file, write_json
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import FILE_NAME, Twin, load
 from twinlib.progress import Progress, silent
-
-CONTRACT = "metrics/1"
 
 _WAVEFORM_SECONDS = 0.02
 
@@ -72,7 +70,7 @@ def evaluate(
     _write_clips(out / "listening", listener, spans, settings)
     _draw(out / "figures", title, listener, spans, judged["test"], settings)
     figures.draw_learning(out / "figures" / "learning.svg", title, curve)
-    write_json(out / "metrics.json", CONTRACT, content)
+    write_json(out / "metrics.json", METRICS, content)
     return content
 
 

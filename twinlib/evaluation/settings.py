@@ -4,6 +4,9 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
+METRICS = "metrics/1"
+"""The contract of metrics.json."""
+
 
 class Evaluation(Settings):
     """How twins are judged. The validation and the test split always are."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
@@ -69,10 +70,9 @@ def recorded(
     )
 
 
-def read_record(path: Path) -> dict[str, dict[str, str]]:
-    """The mappings of a record: `params`, `inputs` and `outputs`."""
-    content = read_json(path, CONTRACT)
-    return {key: content[key] for key in ("params", "inputs", "outputs")}
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
+    return read_json(path, CONTRACT)
 
 
 @cache

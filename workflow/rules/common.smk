@@ -122,21 +122,16 @@ for _name in sorted(FROZEN):
         )
 
 
-def frozen_or(output, name, live):
-    """A parameter as it was when a recorded reel was made; else the live value."""
-    excitation = Path(output).relative_to(RESULTS / "excitations").parts[0]
-    record = record_path(Path(output))
+def frozen_or(excitation, output, name, live):
+    """A parameter as it was when a recorded reel was made; else the live value.
+
+    Rules call it with wildcards alone: parameters that depend on a rule's output would not count for reruns.
+    """
+    record = record_path(RESULTS / "excitations" / excitation / output)
     if excitation in FROZEN and record.is_file():
         content = refused(read_record, record)
         return content["code"] if name == "code" else content["params"][name]
     return live
-
-
-def reels_of_devices():
-    """Pairs of device and reel that are still to be recorded, with the place of the take."""
-    return [
-        (device, reel, path) for device in WAITING for reel, path in MISSING[device]
-    ]
 
 
 def waiting_for_takes():

@@ -48,7 +48,12 @@ rule render:
     benchmark:
         "<benchmarks>/render/{excitation}/{reel}.tsv"
     params:
-        code=lambda wildcards, output: frozen_or(output.reel, "code", code("render.py")),
+        code=lambda wildcards: frozen_or(
+            wildcards.excitation,
+            f"reels/{wildcards.reel}.wav",
+            "code",
+            code("render.py"),
+        ),
     shell:
         "python {SCRIPTS}/render.py --name {wildcards.reel} --root {CONFIG.corpus.root:q} --cues {input.cues}"
         " --excitation {input.excitation} --devices {RESULTS}/devices --reel {output.reel} 2>&1 | tee {log}"

@@ -1,0 +1,146 @@
+"""A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from twinlib import audio
+from twinlib.files import sha256_file
+
+REPOSITORY = Path(__file__).parents[2]
+RATE = 44100
+
+TINY: dict[str, Any] = {
+    "corpus": {"root": "corpus", "layout": "folder", "licence": "CC0-1.0", "exclude": "excluded.tsv"},
+    "excitations": {
+        "tiny": {
+            "seed": 1,
+            "slices": 60,
+            "slice_samples": 8000,
+            "crossfade_samples": 2000,
+            "reel_minutes": 1,
+            "split": {"train": 0.6, "valid": 0.2, "test": 0.2, "salt": "tiny"},
+        }
+    },
+    "dataset": {"segment_samples": 4096},
+    "devices": {
+        "amp": {
+            "excitation": "tiny",
+            "simulate": {"circuit": "diode_clipper", "drive": 0.1, "recorder": {"drift_ppm": 5, "offset_seconds": 0.1}},
+            "settings": {"drive": 1},
+        },
+        "box": {"pairs": "pairs.tsv"},
+    },
+    "models": {"tiny": {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}},
+    "training": {"steps": 60, "validate_every": 30, "crop_samples": 512},
+    "evaluation": {"linear_taps": 64, "clip_seconds": 1},
+    "experiments": [{"device": "amp", "model": "tiny"}, {"device": "box", "model": "tiny"}],
+}
+
+
+def noise(seconds: float, seed: int, level: float = 0.4) -> audio.Signal:
+    """Music of a kind: noise with a spectrum and an envelope that vary, `(frames,)`."""
+    generator = np.random.default_rng(seed)
+    frames = round(seconds * RATE)
+    kernel = np.exp(-np.arange(24) / generator.uniform(1, 6))
+    signal = np.convolve(generator.standard_normal(frames), kernel, "same")
+    envelope = np.interp(np.arange(frames), np.linspace(0, frames, 12), generator.uniform(0.2, 1.0, 12))
+    signal *= envelope
+    return (level * signal / np.abs(signal).max()).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of Snakemake ended."""
+
+    code: int
+    text: str
+
+    @property
+    def rules(self) -> dict[str, int]:
+        """How many jobs of each rule were, or in a dry run would be, executed; `all` and its like not counted."""
+        jobs: dict[str, int] = {}
+        for line in self.text.splitlines():
+            words = line.split()
+            if len(words) == 2 and words[0] in ("rule", "localrule") and words[1].endswith(":"):
+                name = words[1].rstrip(":")
+                if name not in ("all", "excitation", "dataset", "twins", "report"):
+                    jobs[name] = jobs.get(name, 0) + 1
+        return jobs
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder in which Snakemake runs; `repository` holds the workflow."""
+
+    folder: Path
+    repository: Path = REPOSITORY
+
+    def write(self, config: dict[str, Any]) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "workflow" / "Snakefile")),
+            *("--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml"), "--cores", "2"),
+            *words,
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(self.repository), "OMP_NUM_THREADS": "1"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        return command, environment
+
+    def run(self, *words: str, timeout: float = 600) -> Run:
+        command, environment = self.command(*words)
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    def plan(self, *words: str) -> dict[str, int]:
+        """What a run would do."""
+        found = self.run("--dry-run", *words)
+        assert found.code == 0, found.text
+        return found.rules
+
+    def sums(self) -> dict[str, str]:
+        """sha256 of every result that must come out the same again: all but times, logs and the store of runs."""
+        results = self.folder / "results"
+        passing = ("logs", "benchmarks", "mlflow")
+        return {
+            str(path.relative_to(results)): sha256_file(path)
+            for path in sorted(results.rglob("*"))
+            if path.is_file()
+            and path.relative_to(results).parts[0] not in passing
+            and "checkpoints" not in path.parts
+            and not path.name.startswith(".")
+            and not path.name.endswith(".prov.json")
+            and path.name not in ("metrics.json", "training.parquet", "summary.txt", "run.json")
+        }
+
+    def copy(self, folder: Path, metadata: bool) -> "Project":
+        """The project elsewhere with new modification times, with or without what Snakemake remembers."""
+        ignore = None if metadata else shutil.ignore_patterns(".snakemake", ".sums.json")
+        copy = shutil.copy2 if metadata else shutil.copy
+        shutil.copytree(self.folder, folder, ignore=ignore, copy_function=copy)
+        return Project(folder, self.repository)
+
+
+def make_project(folder: Path) -> Project:
+    """A corpus of six artists, one dry and wet pair, and the configuration `TINY`."""
+    for number in range(6):
+        audio.write(folder / "corpus" / f"artist{number}" / "song.wav", noise(3.0, number), RATE, "PCM_16")
+    dry = noise(12.0, 99)
+    audio.write(folder / "pairs" / "dry.wav", dry, RATE, "PCM_24")
+    audio.write(folder / "pairs" / "wet.wav", -0.5 * np.tanh(3 * dry), RATE, "PCM_24")
+    (folder / "pairs.tsv").write_text("capture\tdry\twet\none\tpairs/dry.wav\tpairs/wet.wav\n")
+    (folder / "excluded.tsv").write_text("track_id\treason\tdate\n")
+    project = Project(folder)
+    project.write(TINY)
+    return project

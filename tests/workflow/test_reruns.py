@@ -1,0 +1,129 @@
+"""Which edit reruns what."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.project import RATE, REPOSITORY, TINY, Project, Run, noise
+from twinlib import audio
+
+pytestmark = pytest.mark.slow
+
+LATE = {"evaluate", "summary", "track"}
+TRAIN = {"train"} | LATE
+DATA = {"shard", "manifest", "leaks"} | TRAIN
+
+
+def edit(path: str, value: Any) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
+    *parents, key = path.split(".")
+    section = content
+    for name in parents:
+        section = section.setdefault(name, {})
+    section[key] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rules"),
+    [
+        ("training.steps", 70, TRAIN),
+        ("models.tiny.channels", 5, TRAIN),
+        ("evaluation.clip_seconds", 2, LATE),
+        ("devices.amp.settings.drive", 2, {"ingest"} | DATA),
+        ("devices.amp.simulate.drive", 0.2, {"simulate", "ingest", "align"} | DATA),
+        ("dataset.segment_samples", 2048, {"align"} | DATA),
+        ("excitations.tiny.seed", 2, {"plan", "guide", "render", "simulate", "ingest", "align"} | DATA),
+        ("allow_missing_takes", True, {"manifest", "leaks"} | TRAIN),
+        ("tracking.enabled", False, {"train"} | LATE - {"track"}),
+    ],
+)
+def test_an_edited_key(project: Project, path: str, value: Any, rules: set[str]) -> None:
+    project.write(edit(path, value))
+    assert set(project.plan()) == rules
+
+
+def test_a_new_twin_trains_alone(project: Project) -> None:
+    content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
+    content["experiments"].append({"device": "box", "model": "other"})
+    project.write(content)
+    assert project.plan() == {"train": 1, "evaluate": 1, "track": 1, "summary": 1}
+
+
+def exclude(project: Project) -> None:
+    (project.folder / "excluded.tsv").write_text("track_id\treason\tdate\nartist1/song\twithdrawn\t2026-01-01\n")
+
+
+def add_track(project: Project) -> None:
+    audio.write(project.folder / "corpus" / "new" / "song.wav", noise(3.0, 50), RATE, "PCM_16")
+
+
+def replace_pair(project: Project) -> None:
+    dry = audio.read(project.folder / "pairs" / "dry.wav")
+    audio.write(project.folder / "pairs" / "wet.wav", 0.4 * dry, RATE, "PCM_24")
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "jobs_of_train"),
+    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1)],
+)
+def test_changed_input(project: Project, change: Callable[[Project], None], first: str, jobs_of_train: int) -> None:
+    change(project)
+    planned = project.plan()
+    assert first in planned
+    assert planned["train"] == jobs_of_train, "the other device has nothing to do with it"
+
+
+@pytest.fixture(scope="module")
+def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project run from a copy of the repository whose library may be edited."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("workflow", "scripts", "twinlib"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / "repository" / name, ignore=ignore)
+    shutil.copy(REPOSITORY / "requirements.lock", folder / "repository")
+    return Project(first[0].copy(folder / "project", metadata=True).folder, folder / "repository")
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("evaluation/figures.py", LATE),
+        ("evaluation/summary.py", {"summary"}),
+        ("training/schedule.py", TRAIN),
+        ("alignment/warp.py", DATA),
+        ("alignment/figure.py", {"align"} | DATA),
+        ("capture/circuits.py", {"simulate", "ingest", "align"} | DATA),
+        ("tracking.py", {"store", "track"}),
+        ("cli.py", set()),
+        ("progress.py", set()),
+    ],
+)
+def test_an_edited_module(checkout: Project, module: str, rules: set[str]) -> None:
+    path = checkout.repository / "twinlib" / module
+    before = path.read_text()
+    try:
+        path.write_text(before + "\n_EDITED = True\n")
+        assert set(checkout.plan()) == rules
+    finally:
+        path.write_text(before)
+
+
+def test_an_edited_docstring_or_comment_reruns_nothing(checkout: Project) -> None:
+    path = checkout.repository / "twinlib" / "audio.py"
+    before = path.read_text()
+    try:
+        path.write_text(
+            before.replace('"""Sound files as streams', '"""Files of sound as streams') + "\n# A comment.\n"
+        )
+        assert path.read_text() != before
+        assert checkout.plan() == {}
+    finally:
+        path.write_text(before)
+
+
+def test_the_copied_checkout_itself_reruns_nothing(checkout: Project) -> None:
+    assert checkout.plan() == {}

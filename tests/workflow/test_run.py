@@ -1,0 +1,205 @@
+"""The whole road on a small project: what it leaves, what reruns, and that it can be stopped anywhere."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.project import Project, Run
+from twinlib.files import read_json, sha256_file
+from twinlib.model.twin import load
+from twinlib.provenance.record import SUFFIX
+
+pytestmark = pytest.mark.slow
+
+TIMES = ("realtime_factor",)
+"""What a metrics file says of the machine and not of the twin."""
+
+
+def metrics(project: Project) -> dict[str, object]:
+    content = {}
+    for path in sorted((project.folder / "results").rglob("metrics.json")):
+        found = read_json(path, "metrics/1")
+        content[path.parts[-4]] = {key: value for key, value in found.items() if key not in TIMES}
+    return content
+
+
+def touch_everything(folder: Path) -> None:
+    for number, path in enumerate(sorted(folder.rglob("*"))):
+        if path.is_file() and ".snakemake" not in path.parts:
+            moment = time.time() - 1000 + (number * 7919 % 1000)
+            os.utime(path, (moment, moment))
+
+
+def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
+    project, run = first
+    assert run.code == 0, run.text[-4000:]
+    results = project.folder / "results"
+    expected = [
+        "corpus/tracks.parquet",
+        "excitations/tiny/cues.parquet",
+        "excitations/tiny/reels/tiny-01.wav",
+        "excitations/tiny/recording.md",
+        "devices/amp/tiny-01/take.json",
+        "devices/amp/tiny-01/alignment.json",
+        "devices/amp/tiny-01/alignment.svg",
+        "devices/amp/shards/tiny-01.arrow",
+        "devices/amp/segments.parquet",
+        "devices/amp/dataset.json",
+        "devices/box/shards/one.arrow",
+        "twins/amp/tiny/twin.safetensors",
+        "twins/amp/tiny/training.parquet",
+        "twins/amp/tiny/evaluation/metrics.json",
+        "twins/box/tiny/evaluation/figures/transfer.svg",
+        "twins/box/tiny/evaluation/listening/difference.flac",
+        "mlflow/mlflow.db",
+    ]
+    assert [name for name in expected if not (results / name).is_file()] == []
+    assert "amp" in run.text.split("linear filter")[1]
+    assert "Traceback" not in run.text
+
+
+def test_the_simulated_take_is_found_where_it_was_put(first: tuple[Project, Run]) -> None:
+    folder = first[0].folder / "results" / "devices" / "amp" / "tiny-01"
+    found, truth = (
+        read_json(folder / "alignment.json", "alignment/1"),
+        read_json(folder / "truth.json", "simulated-take/1"),
+    )
+    assert found["polarity"] == truth["polarity"]
+    assert abs(found["lag_samples"] - truth["lag_samples"]) < 0.5, "the circuit's own delay is below half a sample"
+    assert abs(found["drift_ppm"] - truth["drift_ppm"]) < 0.2
+    assert read_json(folder / "take.json", "take/1")["simulated"] is True
+
+
+def test_every_record_names_inputs_that_another_record_made_or_the_user_gave(first: tuple[Project, Run]) -> None:
+    folder = first[0].folder
+    records = [read_json(path, "record/1") for path in sorted((folder / "results").rglob(f"*{SUFFIX}"))]
+    made = {name: digest for record in records for name, digest in record["outputs"].items()}
+    for record in records:
+        for name, digest in record["outputs"].items():
+            assert sha256_file(folder / name) == digest, name
+        for name, digest in record["inputs"].items():
+            assert made.get(name, sha256_file(folder / name)) == digest, name
+        assert record["code"]
+        assert record["environment"]["python"]
+    head = load(folder / "results" / "twins" / "amp" / "tiny")
+    assert head.dataset == read_json(folder / "results" / "devices" / "amp" / "dataset.json", "dataset/1")["digest"]
+
+
+def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
+    from twinlib import tracking
+    from twinlib.tracking_settings import Tracking
+
+    results = first[0].folder / "results"
+    client = tracking._client(tracking.store_uri(Tracking(), results))
+    for device in ("amp", "box"):
+        run_id = read_json(results / "twins" / device / "tiny" / "run.json", "run/1")["run_id"]
+        run = client.get_run(run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.params["network.channels"] == "4"
+        assert run.data.metrics["esr"] > 0
+        assert len(client.get_metric_history(run_id, "valid_esr")) == 2
+        digest = read_json(results / "devices" / device / "dataset.json", "dataset/1")["digest"]
+        assert run.inputs.dataset_inputs[0].dataset.digest == digest[:32]
+        assert run.data.tags["dataset.sha256"] == digest
+        names = {item.path for item in client.list_artifacts(run_id)}
+        assert names == {"figures", "listening", "twin", "records"}
+
+
+def test_a_finished_run_has_nothing_to_do(project: Project) -> None:
+    assert project.plan() == {}
+
+
+def test_touched_files_rerun_nothing(project: Project) -> None:
+    touch_everything(project.folder)
+    assert project.plan() == {}
+
+
+def test_a_fresh_clone_with_copied_results_reruns_nothing(first: tuple[Project, Run], tmp_path: Path) -> None:
+    clone = first[0].copy(tmp_path / "clone", metadata=False)
+    touch_everything(clone.folder)
+    assert clone.plan() == {}
+
+
+ROAD = {"index", "plan", "guide", "render", "simulate", "ingest", "align", "shard", "manifest", "leaks", "train"}
+LATE = {"evaluate", "summary", "track"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("corpus/index.json", ROAD | LATE),
+        ("excitations/tiny/reels/tiny-01.wav", (ROAD | LATE) - {"index", "plan", "guide"}),
+        ("excitations/tiny/recording.md", {"guide"}),
+        ("devices/amp/tiny-01/alignment.svg", {"align", "shard", "manifest", "leaks", "train"} | LATE),
+        ("devices/box/shards/one.parquet", {"shard", "manifest", "leaks", "train"} | LATE),
+        ("devices/box/leaks.json", {"leaks", "train"} | LATE),
+        ("twins/box/tiny/twin.safetensors", {"train"} | LATE),
+        ("twins/box/tiny/evaluation/figures/waveform.svg", LATE),
+        ("twins/box/tiny/evaluation/metrics.json.prov.json", LATE),
+    ],
+)
+def test_a_deleted_output_is_made_again_with_what_it_feeds(project: Project, name: str, rules: set[str]) -> None:
+    (project.folder / "results" / name).unlink()
+    assert set(project.plan()) == rules
+
+
+def test_what_is_made_again_has_the_same_bytes(project: Project) -> None:
+    before, judged = project.sums(), metrics(project)
+    for name in (
+        "excitations/tiny/reels/tiny-01.wav",
+        "devices/box/one/alignment.json",
+        "twins/amp/tiny/evaluation/listening/twin.flac",
+    ):
+        (project.folder / "results" / name).unlink()
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    assert project.sums() == before
+    assert metrics(project) == judged
+    assert project.plan() == {}
+
+
+def test_a_training_that_was_killed_ends_with_the_same_bytes(project: Project) -> None:
+    twin = project.folder / "results" / "twins" / "box" / "tiny" / "twin.safetensors"
+    before = sha256_file(twin)
+    for path in [twin, *(twin.parent / "checkpoints").iterdir()]:
+        path.unlink()
+    command, environment = project.command("results/twins/box/tiny/twin.safetensors")
+    started = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    deadline = time.monotonic() + 120
+    while not (twin.parent / "checkpoints" / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    assert not twin.exists()
+    project.run("--unlock")
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    assert sha256_file(twin) == before
+
+
+def test_a_report_can_be_made(project: Project) -> None:
+    run = project.run("--report", "report.zip")
+    assert run.code == 0, run.text[-4000:]
+    assert (project.folder / "report.zip").stat().st_size > 10_000
+
+
+def test_the_store_may_be_elsewhere_and_a_second_run_is_resumed(project: Project) -> None:
+    path = project.folder / "results" / "twins" / "box" / "tiny" / "run.json"
+    before = json.loads(path.read_text())["run_id"]
+    path.unlink()
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    assert json.loads(path.read_text())["run_id"] == before
