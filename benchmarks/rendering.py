@@ -56,7 +56,7 @@ def main() -> None:
             theirs.append(SECONDS / (time.process_time() - clock))
         a, b = median(ours), median(theirs)
         difference = float(np.abs(wet - plain).max())
-        print(f"{name:>12}: stream {a:5.1f} x real time, one pass {b:5.1f} x: {a / b:.1f} times ({difference:.1e} apart)")
+        print(f"{name:>12}: stream {a:5.1f} x real time, one pass {b:5.1f}: {a / b:.1f} times, {difference:.0e} apart")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
                         whole[start : start + settings.slice_samples].mean(axis=1)
                     rates["whole file"].append(WHOLE / (time.process_time() - clock))
             ours, theirs = median(rates["ours"]), median(rates["whole file"])
-            print(f"{suffix[1:]:>5}: {ours:8.0f} slices/CPU-s, whole file a slice {theirs:6.1f}: {ours / theirs:.0f} times")
+            print(f"{suffix[1:]:>5}: {ours:.0f} slices/CPU-s, whole file {theirs:.1f}: {ours / theirs:.0f} times")
 
 
 if __name__ == "__main__":

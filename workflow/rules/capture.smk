@@ -80,9 +80,7 @@ rule ingest:
         "<benchmarks>/ingest/{device}/{capture}.tsv"
     params:
         kind=lambda wildcards: kind_of(CONFIG.devices[wildcards.device]),
-        knobs=lambda wildcards: json.dumps(
-            CONFIG.devices[wildcards.device].settings, sort_keys=True
-        ),
+        knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
         pair=pair_of,
         channel=wet_channel,
         code=code("ingest.py"),

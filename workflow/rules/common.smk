@@ -28,10 +28,7 @@ def refused(action, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-SOURCE = (
-    ", ".join(str(path) for path in workflow.overwrite_configfiles)
-    or "config/config.yaml"
-)
+SOURCE = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
 CONFIG = refused(configuration.from_mapping, config, SOURCE)
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
@@ -80,19 +77,11 @@ def captures(device):
     if device in PAIRS:
         return list(PAIRS[device])
     missing = {reel for reel, _ in MISSING.get(device, [])}
-    return [
-        reel
-        for reel in CONFIG.reels(CONFIG.devices[device].excitation)
-        if reel not in missing
-    ]
+    return [reel for reel in CONFIG.reels(CONFIG.devices[device].excitation) if reel not in missing]
 
 
 # A device waits while takes are missing, unless the user goes on without them.
-WAITING = [
-    name
-    for name, missing in MISSING.items()
-    if missing and not (CONFIG.allow_missing_takes and captures(name))
-]
+WAITING = [name for name, missing in MISSING.items() if missing and not (CONFIG.allow_missing_takes and captures(name))]
 READY = [name for name in CONFIG.devices if name not in WAITING]
 
 # An excitation that somebody has recorded is never made anew: its settings may not change, and what its reels were
@@ -111,9 +100,7 @@ def plan_output(excitation):
 FROZEN = {name for name in RECORDED if record_path(plan_output(name)).is_file()}
 for _name in sorted(FROZEN):
     _record = refused(read_record, record_path(plan_output(_name)))
-    _changed = changed_settings(
-        json.loads(_record["params"]["settings"]), CONFIG.excitations[_name]
-    )
+    _changed = changed_settings(json.loads(_record["params"]["settings"]), CONFIG.excitations[_name])
     if _changed:
         raise WorkflowError(
             f"{SOURCE}: excitations.{_name} has been recorded, so it cannot change any more ({'; '.join(_changed)}). "
@@ -138,19 +125,13 @@ def waiting_for_takes():
     """What a person has to record now, or nothing."""
     lines = []
     for device in WAITING:
-        guide = (
-            RESULTS / "excitations" / CONFIG.devices[device].excitation / "recording.md"
-        )
-        lines.append(
-            f"{device}: {len(MISSING[device])} reel(s) are still to be recorded; how is told in {guide}:"
-        )
+        guide = RESULTS / "excitations" / CONFIG.devices[device].excitation / "recording.md"
+        lines.append(f"{device}: {len(MISSING[device])} reel(s) are still to be recorded; how is told in {guide}:")
         lines += [
             f"  play {guide.parent / 'reels' / (reel + '.wav')} through the device, save the recording as {path}"
             for reel, path in MISSING[device]
         ]
-        lines.append(
-            "  then run the same command again (or set allow_missing_takes: true to go on without them)"
-        )
+        lines.append("  then run the same command again (or set allow_missing_takes: true to go on without them)")
     return "\n".join(lines)
 
 

@@ -22,11 +22,7 @@ def shard_inputs(wildcards):
 
 def exclusions_of(wildcards):
     """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
-    return (
-        settings(CONFIG.corpus)
-        if CONFIG.devices[wildcards.device].excitation
-        else "null"
-    )
+    return settings(CONFIG.corpus) if CONFIG.devices[wildcards.device].excitation else "null"
 
 
 rule shard:
@@ -90,9 +86,7 @@ rule manifest:
     benchmark:
         "<benchmarks>/manifest/{device}.tsv"
     params:
-        missing=lambda wildcards: json.dumps(
-            [reel for reel, _ in MISSING.get(wildcards.device, [])]
-        ),
+        missing=lambda wildcards: json.dumps([reel for reel, _ in MISSING.get(wildcards.device, [])]),
         tolerant=json.dumps(CONFIG.allow_missing_takes),
         code=code("manifest.py"),
     shell:

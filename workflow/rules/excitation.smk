@@ -4,11 +4,7 @@
 def plan_inputs(wildcards):
     """The index and the exclusions; neither moves an excitation that has been recorded."""
     inputs = ["<results>/corpus/tracks.parquet", *filter(None, [CONFIG.corpus.exclude])]
-    return (
-        [ancient(str(path)) for path in inputs]
-        if wildcards.excitation in FROZEN
-        else inputs
-    )
+    return [ancient(str(path)) for path in inputs] if wildcards.excitation in FROZEN else inputs
 
 
 rule plan:
@@ -23,13 +19,11 @@ rule plan:
     benchmark:
         "<benchmarks>/plan/{excitation}.tsv"
     params:
-        settings=lambda wildcards, output: frozen_or(
-            output.cues, "settings", settings(CONFIG.excitations[wildcards.excitation])
+        settings=lambda wildcards: frozen_or(
+            wildcards.excitation, "cues.parquet", "settings", settings(CONFIG.excitations[wildcards.excitation])
         ),
-        corpus=lambda wildcards, output: frozen_or(
-            output.cues, "corpus", settings(CONFIG.corpus)
-        ),
-        code=lambda wildcards, output: frozen_or(output.cues, "code", code("plan.py")),
+        corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
+        code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan.py")),
     shell:
         "python {SCRIPTS}/plan.py --name {wildcards.excitation} --settings {params.settings:q}"
         " --corpus {params.corpus:q} --tracks {input[0]} --cues {output.cues} --excitation {output.excitation}"
