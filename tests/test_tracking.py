@@ -213,10 +213,11 @@ def test_a_deleted_run_or_a_broken_side_file_makes_a_new_run(store, side):
     assert read_json(side, "run/1")["run_id"] == third.run_id
 
 
-def test_an_experiment_that_was_not_made_is_refused(store, side):
-    with pytest.raises(TrackingError, match="make the store first"):
-        begin(store, side, experiment="unknown")
-    assert not side.exists()
+def test_the_experiment_of_a_new_device_is_added(made, store, side):
+    run = begin(store, side, experiment="new")
+    found = client(store).get_experiment(client(store).get_run(run.run_id).info.experiment_id)
+    assert found.name == "new"
+    assert found.artifact_location == (made[0] / "mlflow" / "artifacts" / "new").as_uri()
 
 
 def test_a_failing_store_warns_once_or_raises(made, store, side, tmp_path):
@@ -258,7 +259,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from twinlib.tracking import start
-run = start(sys.argv[1], "silk", sys.argv[2], Path(sys.argv[3]), "i")
+run = start(sys.argv[1], "fresh", sys.argv[2], Path(sys.argv[3]), "i")
 run.log_curve([{"step": k, "loss": float(k)} for k in range(300)])
 run.finish()
 print(run.run_id)
@@ -283,7 +284,7 @@ def test_two_processes_may_log_at_once(store, tmp_path):
         assert child.returncode == 0, err
         run = client(store).get_run(out.split()[-1])
         assert run.info.status == "FINISHED"
-        assert client(store).get_experiment(run.info.experiment_id).name == "silk"
+        assert client(store).get_experiment(run.info.experiment_id).name == "fresh"
         assert len(client(store).get_metric_history(run.info.run_id, "loss")) == 300
     # Nothing is left where the processes ran: the store and its artifacts are in the results.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]

@@ -5,6 +5,7 @@ store is filled again from them. The rules that keep a store whole were paid for
 experiments before any other opens it, rows go in batches, and a run that was killed is resumed, not doubled.
 """
 
+import fcntl
 import json
 import logging
 import math
@@ -70,7 +71,8 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
         if database is not None and not database.exists():
             _make_database(database)
         client = _client(uri)
-        return {name: _make_experiment(client, name, results, database is not None) for name in experiments}
+        artifacts = results / "mlflow" / "artifacts"
+        return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
     except Exception as error:
         raise _failure(f"the store {uri} cannot be opened or made", error) from error
 
@@ -171,7 +173,7 @@ class Run:
         client = _client(self._uri)
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage != "active":
-            raise TrackingError(f"the store {self._uri} has no experiment {experiment}: make the store first")
+            found = self._new_experiment(client, experiment)
         run = self._resumed(client, found.experiment_id)
         if run is None:
             run = client.create_run(found.experiment_id, tags=dict(tags), run_name=run_name)
@@ -182,6 +184,15 @@ class Run:
                 client.set_tag(run.info.run_id, key, value)
         self._client, self.run_id, self._start_time = client, run.info.run_id, run.info.start_time
         self._remember()
+
+    def _new_experiment(self, client: "MlflowClient", name: str) -> Any:
+        """Make an experiment that is not there yet; processes on one machine take turns."""
+        database = _database(self._uri)
+        folder = database.parent if database is not None else self._file.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".experiments.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return client.get_experiment(_make_experiment(client, name, folder / "artifacts", database is not None))
 
     def _resumed(self, client: "MlflowClient", experiment_id: str) -> Any:
         """The run that the side file names, if it is of this identity and still in the store."""
@@ -237,7 +248,7 @@ def start(
     tags: Mapping[str, str] | None = None,
     strict: bool = True,
 ) -> Run:
-    """Resume the run that `run_id_file` names, or start one in an existing experiment and note it there.
+    """Resume the run that `run_id_file` names, or start one in the experiment, and note it there.
 
     `identity` is a digest of what the run is about: another identity in the file, or a run that the store no longer
     has, means a new run. Where the store fails, `strict` raises `TrackingError`; else the returned run logs nothing.
@@ -275,10 +286,10 @@ def _make_database(database: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _make_experiment(client: "MlflowClient", name: str, results: Path, local: bool) -> str:
+def _make_experiment(client: "MlflowClient", name: str, artifacts: Path, local: bool) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        place = (results / "mlflow" / "artifacts" / name).absolute().as_uri() if local else None
+        place = (artifacts / name).absolute().as_uri() if local else None
         return str(client.create_experiment(name, artifact_location=place))
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)

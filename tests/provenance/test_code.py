@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def both(project: Path) -> tuple[str, str]:
-    code._tree.cache_clear()
+    code._imports.cache_clear()
     code._meaning.cache_clear()
     return code.digest(Path("scripts/a.py"), project), code.digest(Path("scripts/b.py"), project)
 

@@ -1,7 +1,6 @@
 """The marker at both ends of a reel."""
 
 import numpy as np
-from scipy.signal.windows import tukey
 
 from twinlib.audio import Signal
 
@@ -21,6 +20,8 @@ def click(sample_rate: int) -> Signal:
     seconds = np.arange(frames) / sample_rate
     low, high = 100.0, min(18000.0, 0.41 * sample_rate)
     phase = 2 * np.pi * (low * seconds + (high - low) * seconds**2 / (2 * CLICK_SECONDS))
-    sweep = np.sin(phase) * tukey(frames, 2 * FADE_SECONDS / CLICK_SECONDS)
+    from_edge = np.minimum(np.arange(frames), np.arange(frames)[::-1]) / sample_rate
+    fades = np.sin(0.5 * np.pi * np.minimum(1.0, from_edge / FADE_SECONDS)) ** 2
+    sweep = np.sin(phase) * fades
     loud: Signal = (sweep / np.max(np.abs(sweep)) * 10 ** (CLICK_DBFS / 20)).astype(np.float32)
     return loud

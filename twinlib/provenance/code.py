@@ -40,9 +40,10 @@ def digest(program: Path, root: Path) -> str:
     return total.hexdigest()[:16]
 
 
+@cache
 def _imports(path: Path, root: Path) -> list[Path]:
     found: list[Path] = []
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -57,11 +58,6 @@ def _imports(path: Path, root: Path) -> list[Path]:
                 stem = root.joinpath(*parts[:length])
                 found.extend(file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file())
     return found
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
 
 
 @cache

@@ -29,7 +29,7 @@ rule align:
         channel=wet_channel,
         code=code("align.py"),
     shell:
-        "python {SCRIPTS}/align.py --name {wildcards.capture} --settings {params.settings:q} --pair {params.pair:q}"
+        "python $SCRIPTS/align.py --name {wildcards.capture} --settings {params.settings:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation} --alignment {output.alignment} --picture {output.picture} 2>&1 | tee {log}"
 

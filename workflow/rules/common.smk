@@ -1,6 +1,6 @@
 # Names, settings and digests that the rules share. Decisions are made in twinlib; here they only get names.
 import json
-import os
+import re
 import sys
 from pathlib import Path
 
@@ -37,7 +37,7 @@ STORE = "<results>/mlflow/store.json"
 
 # Programs find this Python first; one thread a worker (several collapse on a busy core); nothing phones home.
 shell.prefix(
-    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH OMP_NUM_THREADS=1 "
+    f"set -euo pipefail; export SCRIPTS='{SCRIPTS}' PATH={Path(sys.executable).parent}:$PATH OMP_NUM_THREADS=1 "
     "MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true PYTHONWARNINGS=ignore::FutureWarning; "
 )
 
@@ -51,12 +51,12 @@ wildcard_constraints:
 
 
 def code(script):
-    """The digest of a script and all of the library that it imports: an edit there reruns the rule."""
+    """The digest of a script and all of the library that it imports: an edit there makes its outputs again."""
     return digest(SCRIPTS / script, REPOSITORY)
 
 
 def settings(section):
-    """A section of the configuration as a rule's parameter."""
+    """A section of the configuration as a parameter."""
     return section.model_dump_json()
 
 
@@ -109,10 +109,24 @@ for _name in sorted(FROZEN):
         )
 
 
+def excitation_outputs(name):
+    """What plan and render leave of an excitation."""
+    folder = RESULTS / "excitations" / name
+    made = [folder / "cues.parquet", *(folder / "reels" / f"{reel}.wav" for reel in CONFIG.reels(name))]
+    return [folder / "excitation.json", *made, *map(record_path, made)]
+
+
+# While all files of a recorded excitation are there, nothing makes them; they are sources, like the takes.
+LIVE = [
+    name for name in CONFIG.excitations if name not in FROZEN or not all(map(Path.is_file, excitation_outputs(name)))
+]
+LIVE_EXCITATION = "|".join(map(re.escape, LIVE)) or "(?!)"
+
+
 def frozen_or(excitation, output, name, live):
     """A parameter as it was when a recorded reel was made; else the live value.
 
-    Rules call it with wildcards alone: parameters that depend on a rule's output would not count for reruns.
+    It is called with wildcards alone, for parameters that depend on outputs do not count for reruns.
     """
     record = record_path(RESULTS / "excitations" / excitation / output)
     if excitation in FROZEN and record.is_file():

@@ -1,30 +1,6 @@
 # Segments: cut into shards a capture, listed in one manifest a device, proven free of leaks.
 
 
-def shard_inputs(wildcards):
-    """What a capture's segments are made of; a reel's cue sheet and the exclusions only where there is a reel."""
-    inputs = {
-        "dry": dry_of(wildcards),
-        "wet": wet_of(wildcards),
-        "take": f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.json",
-        "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
-    }
-    excitation = CONFIG.devices[wildcards.device].excitation
-    inputs |= {"tracks": [], "cues": [], "excitation": []}
-    if excitation:
-        inputs["tracks"] = "<results>/corpus/tracks.parquet"
-        inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
-        inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
-        if CONFIG.corpus.exclude:
-            inputs["exclude"] = str(CONFIG.corpus.exclude)
-    return inputs
-
-
-def exclusions_of(wildcards):
-    """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
-    return settings(CONFIG.corpus) if CONFIG.devices[wildcards.device].excitation else "null"
-
-
 rule shard:
     input:
         unpack(shard_inputs),
@@ -43,7 +19,7 @@ rule shard:
         channel=wet_channel,
         code=code("shard.py"),
     shell:
-        "python {SCRIPTS}/shard.py --device {wildcards.device} --name {wildcards.capture}"
+        "python $SCRIPTS/shard.py --device {wildcards.device} --name {wildcards.capture}"
         " --settings {params.settings:q} --corpus {params.corpus:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take}"
         " --alignment {input.alignment} --tracks {input.tracks} --cues {input.cues} --excitation {input.excitation}"
@@ -90,7 +66,7 @@ rule manifest:
         tolerant=json.dumps(CONFIG.allow_missing_takes),
         code=code("manifest.py"),
     shell:
-        "python {SCRIPTS}/manifest.py --device {wildcards.device} --missing {params.missing:q}"
+        "python $SCRIPTS/manifest.py --device {wildcards.device} --missing {params.missing:q}"
         " --tolerant {params.tolerant} --shards {input.shards} --takes {input.takes}"
         " --alignments {input.alignments} --segments {output.segments} --dataset {output.dataset} 2>&1 | tee {log}"
 
@@ -118,7 +94,7 @@ rule leaks:
         ),
         code=code("leaks.py"),
     shell:
-        "python {SCRIPTS}/leaks.py --by {params.by} --segments {input.segments} --cues {input.cues}"
+        "python $SCRIPTS/leaks.py --by {params.by} --segments {input.segments} --cues {input.cues}"
         " --leaks {output.leaks} 2>&1 | tee {log}"
 
 

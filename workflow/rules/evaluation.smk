@@ -40,7 +40,7 @@ rule evaluate:
         settings=settings(CONFIG.evaluation),
         code=code("evaluate.py"),
     shell:
-        "python {SCRIPTS}/evaluate.py --device {wildcards.device} --model {wildcards.model}"
+        "python $SCRIPTS/evaluate.py --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin} --curve {input.curve} --segments {input.segments}"
         " --dataset {input.dataset} --shards {input.shards}"
         " --outputs {output.metrics} {output.figures} {output.clips} 2>&1 | tee {log}"
@@ -68,7 +68,7 @@ rule summary:
     params:
         code=code("summary.py"),
     shell:
-        "python {SCRIPTS}/summary.py --metrics {input} --summary {output.summary} > {log} 2>&1"
+        "python $SCRIPTS/summary.py --metrics {input} --summary {output.summary} > {log} 2>&1"
 
 
 REPORT_FILES = [

@@ -1,15 +1,9 @@
 # What is played: a cue sheet, the reels rendered from it, and what a person has to do with them.
 
 
-def plan_inputs(wildcards):
-    """The index and the exclusions; neither moves an excitation that has been recorded."""
-    inputs = ["<results>/corpus/tracks.parquet", *filter(None, [CONFIG.corpus.exclude])]
-    return [ancient(str(path)) for path in inputs] if wildcards.excitation in FROZEN else inputs
-
-
 rule plan:
     input:
-        plan_inputs,
+        unpack(plan_inputs),
     output:
         cues="<results>/excitations/{excitation}/cues.parquet",
         excitation="<results>/excitations/{excitation}/excitation.json",
@@ -18,6 +12,8 @@ rule plan:
         "<logs>/plan/{excitation}.log",
     benchmark:
         "<benchmarks>/plan/{excitation}.tsv"
+    wildcard_constraints:
+        excitation=LIVE_EXCITATION,
     params:
         settings=lambda wildcards: frozen_or(
             wildcards.excitation, "cues.parquet", "settings", settings(CONFIG.excitations[wildcards.excitation])
@@ -25,8 +21,8 @@ rule plan:
         corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
         code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan.py")),
     shell:
-        "python {SCRIPTS}/plan.py --name {wildcards.excitation} --settings {params.settings:q}"
-        " --corpus {params.corpus:q} --tracks {input[0]} --cues {output.cues} --excitation {output.excitation}"
+        "python $SCRIPTS/plan.py --name {wildcards.excitation} --settings {params.settings:q}"
+        " --corpus {params.corpus:q} --tracks {input.tracks} --cues {output.cues} --excitation {output.excitation}"
         " 2>&1 | tee {log}"
 
 
@@ -41,6 +37,8 @@ rule render:
         "<logs>/render/{excitation}/{reel}.log",
     benchmark:
         "<benchmarks>/render/{excitation}/{reel}.tsv"
+    wildcard_constraints:
+        excitation=LIVE_EXCITATION,
     params:
         code=lambda wildcards: frozen_or(
             wildcards.excitation,
@@ -48,20 +46,12 @@ rule render:
             "code",
             code("render.py"),
         ),
+        # These depend on the output, so they do not count for reruns: where things are changes no reel.
+        root=lambda wildcards, output: CONFIG.corpus.root,
+        devices=lambda wildcards, output: RESULTS / "devices",
     shell:
-        "python {SCRIPTS}/render.py --name {wildcards.reel} --root {CONFIG.corpus.root:q} --cues {input.cues}"
-        " --excitation {input.excitation} --devices {RESULTS}/devices --reel {output.reel} 2>&1 | tee {log}"
-
-
-def takes_of(wildcards):
-    """Where each device wants its takes of this excitation, as JSON."""
-    return json.dumps(
-        {
-            name: device.takes
-            for name, device in CONFIG.devices.items()
-            if device.takes and device.excitation == wildcards.excitation
-        }
-    )
+        "python $SCRIPTS/render.py --name {wildcards.reel} --root {params.root:q} --cues {input.cues}"
+        " --excitation {input.excitation} --devices {params.devices:q} --reel {output.reel} 2>&1 | tee {log}"
 
 
 rule guide:
@@ -84,7 +74,7 @@ rule guide:
         takes=takes_of,
         code=code("guide.py"),
     shell:
-        "python {SCRIPTS}/guide.py --name {wildcards.excitation} --excitation {input} --takes {params.takes:q}"
+        "python $SCRIPTS/guide.py --name {wildcards.excitation} --excitation {input} --takes {params.takes:q}"
         " --guide {output.guide} 2>&1 | tee {log}"
 
 

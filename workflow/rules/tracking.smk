@@ -1,4 +1,5 @@
 # Runs in MLflow. One rule makes the store before anything is logged: parallel jobs on a new database break it.
+# The experiments are no parameter of it: a new device's is added when it is first logged to.
 
 
 rule store:
@@ -11,9 +12,11 @@ rule store:
     localrule: True
     params:
         tracking=TRACKING,
-        experiments=" ".join(sorted({twin.device for twin in TWINS})),
+        # These depend on the output, so they do not count for reruns.
+        results=lambda wildcards, output: RESULTS,
+        experiments=lambda wildcards, output: sorted({twin.device for twin in TWINS}),
     shell:
-        "python {SCRIPTS}/store.py --results {RESULTS} --tracking {params.tracking:q}"
+        "python $SCRIPTS/store.py --results {params.results:q} --tracking {params.tracking:q}"
         " --experiments {params.experiments} --store {output} 2>&1 | tee {log}"
 
 
@@ -40,7 +43,7 @@ rule track:
         tracking=TRACKING,
         code=code("track.py"),
     shell:
-        "python {SCRIPTS}/track.py --device {wildcards.device} --model {wildcards.model}"
+        "python $SCRIPTS/track.py --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
         " --twin {input.twin} --curve {input.curve} --metrics {input.metrics} --files {input.figures} {input.clips}"
         " --segments {input.segments} --dataset {input.dataset} --store {input.store} --run {output.run}"

@@ -27,9 +27,11 @@ rule train:
         network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
         settings=settings(CONFIG.training),
         code=code("train.py"),
+        # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
+        tracking=lambda wildcards, output: TRACKING,
     shell:
-        "python {SCRIPTS}/train.py --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --tracking {TRACKING:q}"
+        "python $SCRIPTS/train.py --device {wildcards.device} --model {wildcards.model}"
+        " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
         " --segments {input.segments} --dataset {input.dataset} --leaks {input.leaks} --shards {input.shards}"
         " --store {input.store} --twin {output.twin} --curve {output.curve} 2>&1 | tee {log}"
 

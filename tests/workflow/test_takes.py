@@ -1,0 +1,172 @@
+"""Recordings that a person makes: waited for, kept, never asked for twice."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.workflow.project import REPOSITORY, TINY, Project, Run, make_project
+from twinlib.capture.settings import Recorder, SimulatedClipper
+from twinlib.capture.simulate import simulate_take
+from twinlib.dataset.shards import Shard
+from twinlib.files import read_json, read_table, sha256_file
+
+pytestmark = pytest.mark.slow
+
+
+def takes_config(**more: Any) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
+    content["devices"] = {"silk": {"excitation": "tiny", "takes": "my recordings/{reel}.wav"}}
+    content["excitations"]["tiny"]["reel_minutes"] = 0.15
+    content["experiments"] = [{"device": "silk", "model": "tiny"}]
+    content["training"]["steps"] = 20
+    content["tracking"] = {"enabled": False}
+    return content | more
+
+
+def record(project: Project, reel: str) -> Path:
+    """What a person with a device would save."""
+    source = project.folder / "results" / "excitations" / "tiny" / "reels" / f"{reel}.wav"
+    take = project.folder / "my recordings" / f"{reel}.wav"
+    recorder = Recorder(drift_ppm=3, invert=True, seed=5, offset_seconds=0.2)
+    simulate_take(source, take, SimulatedClipper(circuit="diode_clipper", drive=0.1, recorder=recorder), reel)
+    return take
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Run]:
+    """A project whose reels are made and not yet recorded."""
+    project = make_project(tmp_path_factory.mktemp("waiting"))
+    project.write(takes_config())
+    return project, project.run()
+
+
+@pytest.fixture(scope="module")
+def recorded(waiting: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose takes are recorded and which ran to its end."""
+    project = waiting[0].copy(tmp_path_factory.mktemp("recorded") / "project", metadata=True)
+    for reel in ("tiny-01", "tiny-02"):
+        record(project, reel)
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    return project
+
+
+def test_a_run_makes_the_reels_says_what_to_record_and_stops(waiting: tuple[Project, Run]) -> None:
+    project, run = waiting
+    reels = project.folder / "results" / "excitations" / "tiny" / "reels"
+    assert run.code == 1
+    assert sorted(path.name for path in reels.glob("*.wav")) == ["tiny-01.wav", "tiny-02.wav"]
+    ending = run.text[run.text.rindex("silk: 2 reel(s) are still to be recorded") :]
+    for reel in ("tiny-01", "tiny-02"):
+        assert f"reels/{reel}.wav through the device, save the recording as my recordings/{reel}.wav" in ending
+    assert "results/excitations/tiny/recording.md" in ending
+    assert "Traceback" not in run.text
+    assert "my recordings/tiny-02.wav" in (project.folder / "results/excitations/tiny/recording.md").read_text()
+
+
+def test_once_recorded_the_run_goes_to_its_end(recorded: Project) -> None:
+    assert recorded.plan() == {}
+    take = read_json(recorded.folder / "results/devices/silk/tiny-01/take.json", "take/1")
+    assert take["simulated"] is False
+    assert (recorded.folder / "results/twins/silk/tiny/evaluation/metrics.json").is_file()
+
+
+def test_a_recorded_reel_is_read_only(recorded: Project) -> None:
+    reel = recorded.folder / "results/excitations/tiny/reels/tiny-01.wav"
+    assert reel.stat().st_mode & 0o222 == 0
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", 2), ("slices", 30), ("level_db", [-12, 0])])
+def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value: Any, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    content = takes_config()
+    content["excitations"]["tiny"][key] = value
+    project.write(content)
+    run = project.run("--dry-run")
+    assert run.code == 1
+    assert f"excitations.tiny has been recorded, so it cannot change any more ({key}: " in run.text
+    assert "tiny2" in run.text
+    assert "Traceback" not in run.text
+
+
+def test_excluding_a_track_asks_for_no_recording(recorded: Project, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    results = project.folder / "results"
+    before = {path: sha256_file(path) for path in sorted((results / "excitations").rglob("*")) if path.is_file()}
+    segments = read_table(results / "devices/silk/segments.parquet", "segments/1")
+    track = next(ids[0] for ids, split in zip(segments.track_ids, segments.split, strict=True) if split == "train")
+    (project.folder / "excluded.tsv").write_text(f"track_id\treason\tdate\n{track}\twithdrawn\t2026-01-01\n")
+    planned = set(project.plan())
+    assert {"index", "shard", "manifest", "leaks", "train", "evaluate"} <= planned
+    assert planned.isdisjoint({"plan", "render", "guide", "ingest", "align"})
+    run = project.run("dataset")
+    assert run.code == 0, run.text[-4000:]
+    assert {path: sha256_file(path) for path in before} == before
+    segments = read_table(results / "devices/silk/segments.parquet", "segments/1")
+    touched = segments[[track in list(ids) for ids in segments.track_ids]]
+    assert set(touched.split) == {""}
+    cues = read_table(results / "excitations/tiny/cues.parquet", "cues/1")
+    withdrawn = cues[(cues.track_id == track) & (cues.reel == "tiny-01")]
+    shard = Shard.open(results / "devices/silk/shards/tiny-01.arrow")
+    for start, stop in zip(withdrawn.start, withdrawn.stop, strict=True):
+        assert not np.any(shard.dry[start:stop])
+        assert not np.any(shard.wet[start:stop])
+    assert project.plan("dataset") == {}
+
+
+def test_an_edit_of_the_library_makes_no_recorded_reel_again(recorded: Project, tmp_path: Path) -> None:
+    for name in ("workflow", "scripts", "twinlib"):
+        shutil.copytree(REPOSITORY / name, tmp_path / "repository" / name)
+    shutil.copy(REPOSITORY / "requirements.lock", tmp_path / "repository")
+    project = Project(recorded.copy(tmp_path / "project", metadata=True).folder, tmp_path / "repository")
+    with (tmp_path / "repository" / "twinlib" / "excitation" / "slices.py").open("a") as module:
+        module.write("\n_EDITED = True\n")
+    assert set(project.plan()).isdisjoint({"plan", "render"})
+
+
+def test_a_lost_reel_is_made_again_only_with_the_same_bytes(recorded: Project, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    reel = project.folder / "results/excitations/tiny/reels/tiny-01.wav"
+    before = sha256_file(reel)
+    reel.unlink()
+    assert project.run("results/excitations/tiny/reels/tiny-01.wav").code == 0
+    assert sha256_file(reel) == before
+    reel.chmod(0o644)
+    reel.unlink()
+    take = project.folder / "results/devices/silk/tiny-01/take.json"
+    take.write_text(take.read_text().replace(before, "0" * 64))
+    run = project.run("results/excitations/tiny/reels/tiny-01.wav")
+    assert run.code == 1
+    assert "the reel tiny-01 was recorded (my recordings/tiny-01.wav)" in run.text
+    assert not reel.exists()
+
+
+def test_a_run_can_go_on_without_a_missing_take(waiting: tuple[Project, Run], tmp_path: Path) -> None:
+    project = waiting[0].copy(tmp_path / "project", metadata=True)
+    record(project, "tiny-02")
+    project.write(takes_config(allow_missing_takes=True))
+    run = project.run("dataset")
+    assert run.code == 0, run.text[-4000:]
+    dataset = read_json(project.folder / "results/devices/silk/dataset.json", "dataset/1")
+    assert dataset["missing_captures"] == ["tiny-01"]
+    assert list(dataset["captures"]) == ["tiny-02"]
+
+
+def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    folder = project.folder / "my recordings"
+    shutil.copy(folder / "tiny-02.wav", folder / "tiny-01.wav")
+    # Something else that is new at the same time must not hide the new take.
+    (project.folder / "excluded.tsv").write_text("track_id\treason\tdate\nartist9/song\twithdrawn\t2026-01-01\n")
+    run = project.run("dataset")
+    assert run.code == 1
+    assert "tiny-01" in run.text
+    assert "refused" in run.text
+    assert "Traceback" not in run.text
+    assert (
+        read_json(project.folder / "results/devices/silk/tiny-01/alignment.json", "alignment/1")["verdict"] == "refused"
+    )

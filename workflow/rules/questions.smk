@@ -1,0 +1,88 @@
+# What the rules ask: the inputs and parameters of a job by its wildcards.
+
+
+def plan_inputs(wildcards):
+    """The index and the exclusions; neither moves an excitation that has been recorded."""
+    inputs = {"tracks": "<results>/corpus/tracks.parquet"}
+    if CONFIG.corpus.exclude:
+        inputs["exclude"] = str(CONFIG.corpus.exclude)
+    if wildcards.excitation in FROZEN:
+        return {name: ancient(path) for name, path in inputs.items()}
+    return inputs
+
+
+def takes_of(wildcards):
+    """Where each device wants its takes of this excitation, as JSON."""
+    return json.dumps(
+        {
+            name: device.takes
+            for name, device in CONFIG.devices.items()
+            if device.takes and device.excitation == wildcards.excitation
+        }
+    )
+
+
+def dry_of(wildcards):
+    """The dry file of a capture: its pair's, or the reel."""
+    if wildcards.device in PAIRS:
+        return str(PAIRS[wildcards.device][wildcards.capture].dry)
+    excitation = CONFIG.devices[wildcards.device].excitation
+    return f"<results>/excitations/{excitation}/reels/{wildcards.capture}.wav"
+
+
+def wet_of(wildcards):
+    """The wet file of a capture: its pair's, the take where the user keeps it, or the simulated one."""
+    device = CONFIG.devices[wildcards.device]
+    if wildcards.device in PAIRS:
+        return str(PAIRS[wildcards.device][wildcards.capture].wet)
+    if device.takes:
+        return str(take_path(device.takes, wildcards.capture))
+    return f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.wav"
+
+
+def excitation_of(wildcards):
+    """Where the clicks and blocks of a capture's reel are told; nothing for a pair."""
+    excitation = CONFIG.devices[wildcards.device].excitation
+    return f"<results>/excitations/{excitation}/excitation.json" if excitation else []
+
+
+def pair_of(wildcards):
+    """What part of its files a pair uses, as JSON; `null` for a capture that came from a reel."""
+    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
+    parts = ("split", "start", "stop", "clip_samples")
+    return json.dumps({part: getattr(pair, part) for part in parts} if pair else None)
+
+
+def wet_channel(wildcards):
+    """The channel of the wet file that the device was on, counted from 1."""
+    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
+    return pair.channel if pair else CONFIG.devices[wildcards.device].channel
+
+
+def kind_of(device):
+    """Which way a device's captures come."""
+    return "take" if device.takes else "pair" if device.pairs else "simulated"
+
+
+def shard_inputs(wildcards):
+    """What a capture's segments are made of; a reel's cue sheet and the exclusions only where there is a reel."""
+    inputs = {
+        "dry": dry_of(wildcards),
+        "wet": wet_of(wildcards),
+        "take": f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.json",
+        "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
+    }
+    excitation = CONFIG.devices[wildcards.device].excitation
+    inputs |= {"tracks": [], "cues": [], "excitation": []}
+    if excitation:
+        inputs["tracks"] = "<results>/corpus/tracks.parquet"
+        inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
+        inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
+        if CONFIG.corpus.exclude:
+            inputs["exclude"] = str(CONFIG.corpus.exclude)
+    return inputs
+
+
+def exclusions_of(wildcards):
+    """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
+    return settings(CONFIG.corpus) if CONFIG.devices[wildcards.device].excitation else "null"
