@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from twinlib.excitation.guide import recording_guide
-from twinlib.excitation.plan import EXCITATION
+from twinlib.excitation.settings import EXCITATION
 from twinlib.files import read_json, write_text
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded

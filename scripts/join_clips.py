@@ -26,6 +26,8 @@ def main() -> None:
             with Reader(clip) as reader:
                 if (reader.info.sample_rate, reader.info.channels) != (info.sample_rate, info.channels):
                     raise AudioError(f"{clip} differs from {clips[0]} in rate or channels: they do not belong together")
+                if reader.info.frames != info.frames:
+                    raise AudioError(f"{clip} and {clips[0]} differ in length: the borders between clips would be lost")
                 writer.write(reader.read(args.skip))
     print(f"{args.out}: {len(clips)} clips")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twinlib.dataset.leaks import CONTRACT, find_leaks, leak_report, refuse_leaks
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
-from twinlib.excitation.plan import CUES
+from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_json
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded

@@ -5,6 +5,8 @@ from pathlib import Path
 from twinlib.corpus.exclusions import excluded
 from twinlib.corpus.index import TRACKS
 from twinlib.corpus.settings import Corpus
+from twinlib.errors import ExcitationError
+from twinlib.excitation.frozen import refuse_other_cues
 from twinlib.excitation.plan import plan, write_plan
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
@@ -24,6 +26,11 @@ def main() -> None:
         with progress(f"plan {args.name}", settings.slices, "slices") as done:
             made = plan(args.name, settings, tracks, set(excluded(tracks, corpus)), corpus.root, done)
         write_plan(args.cues.parent, made)
+        try:
+            refuse_other_cues(args.cues, args.cues.parents[2] / "devices")
+        except ExcitationError:
+            args.cues.unlink()
+            raise
         for source, digest in dict(zip(made.cues.source, made.cues.source_sha256, strict=True)).items():
             record.read((corpus.root / source).as_posix(), digest)
     for problem in made.excitation["left_out"]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
-from twinlib.excitation.plan import CUES, EXCITATION
 from twinlib.excitation.render import render
+from twinlib.excitation.settings import CUES, EXCITATION
 from twinlib.files import read_json, read_table
 from twinlib.program import options, run
 from twinlib.progress import progress

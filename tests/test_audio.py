@@ -77,7 +77,7 @@ def test_overs_and_nan_are_refused_and_leave_nothing(tmp_path: Path, bad: float)
     path = tmp_path / "x.wav"
     samples = noise(100, 1)
     samples[50] = bad
-    with pytest.raises(AudioError, match="lower its level"):
+    with pytest.raises(AudioError, match="lower its level" if np.isfinite(bad) else "not a number"):
         audio.write(path, samples, 44100, "PCM_24")
     assert list(tmp_path.iterdir()) == []
 

@@ -60,6 +60,8 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("excitations.main.bit_depth", 20, ["excitations.main.bit_depth", "16, 24 or 32"]),
         ("excitations.main.seed", "one", ["excitations.main.seed", "integer"]),
         ("excitations.main.guard_seconds", float("nan"), ["excitations.main.guard_seconds", "finite"]),
+        ("excitations.main.split", {"train": 0.9, "valid": 0.1, "test": 0}, ["excitations.main.split", "above 0"]),
+        ("excitations.main.reel_minutes", 0.01, ["excitations.main", "reel_minutes"]),
         ("corpus", None, ["excitations need a corpus"]),
         ("corpus.audio", ["mixes"], ["corpus.audio", "'mix', 'stems' or 'raw'"]),
         ("training.crop_samples", 10000, ["training.crop_samples", "does not fit a segment of 8192"]),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -127,9 +127,11 @@ class Writer:
         large = frames * channels * _BYTES[subtype] > RIFF_LIMIT
         container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if large else "WAV"
         self._aside = written_aside(path)
-        self._file = soundfile.SoundFile(
-            str(self._aside.__enter__()), "w", sample_rate, channels, subtype, format=container
-        )
+        aside = self._aside.__enter__()
+        try:
+            self._file = soundfile.SoundFile(str(aside), "w", sample_rate, channels, subtype, format=container)
+        except (soundfile.LibsndfileError, RuntimeError, ValueError, OSError) as error:
+            self._fail(error)
 
     def __enter__(self) -> Self:
         return self
@@ -137,17 +139,39 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except (soundfile.LibsndfileError, RuntimeError) as problem:
+            self._fail(problem)
         self._aside.__exit__(kind, error, trace)
 
     def write(self, samples: Signal) -> None:
         """Append float32 samples `(frames, channels)` or `(frames,)`."""
         peak = float(np.max(np.abs(samples), initial=0.0))
-        if not np.isfinite(peak) or (self._subtype != "FLOAT" and peak > 1.0):
-            place = self._position / self._file.samplerate
+        place = self._position / self._file.samplerate
+        if not np.isfinite(peak):
+            raise AudioError(
+                f"{self._path} would hold a sample that is not a number near {place:.2f} s: repair the recording that "
+                "it is made from"
+            )
+        if self._subtype != "FLOAT" and peak > 1.0:
             raise AudioError(f"{self._path} would reach {peak:.3f} of full scale near {place:.2f} s: lower its level")
-        self._file.write(samples)
+        try:
+            self._file.write(samples)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise self._unwritable(error) from None
         self._position += len(samples)
+
+    def _unwritable(self, error: Exception) -> AudioError:
+        return AudioError(
+            f"{self._path} cannot be written ({error}): check its folder, the space on the disk, and whether its "
+            "format takes this rate and number of channels"
+        )
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Leave nothing behind."""
+        self._aside.__exit__(type(error), error, None)
+        raise self._unwritable(error) from None
 
 
 def write(path: Path, samples: Signal, sample_rate: int, subtype: Subtype) -> None:

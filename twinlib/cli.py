@@ -63,6 +63,8 @@ def _align(args: argparse.Namespace) -> None:
     from twinlib.alignment.align import align
     from twinlib.alignment.figure import draw_alignment
 
+    _refuse_output(args.out, (".wav", ".flac"), args.dry, args.wet)
+    _refuse_output(args.plot, (".svg",), args.dry, args.wet)
     found = align(args.dry, args.wet, channel=_column(args.channel))
     content = {key: value for key, value in found.to_dict().items() if key != "track"}
     if args.plot:
@@ -72,6 +74,16 @@ def _align(args: argparse.Namespace) -> None:
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if args.out:
         _write_aligned(args.wet, found, args.channel, args.out)
+
+
+def _refuse_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -> None:
+    """Refuse, before anything is measured, an output of another kind, or one that would replace a recording."""
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise TwinError(f"{path}: this output is written as {' or '.join(suffixes)}: choose such an ending")
+    if path.resolve() in [each.resolve() for each in inputs]:
+        raise TwinError(f"{path} is one of the files to be aligned: choose another name for the output")
 
 
 def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
@@ -124,15 +136,18 @@ def _check(args: argparse.Namespace) -> None:
 
 def _clicks(reel: Path) -> list[int] | None:
     """The click positions of a reel, from the `excitation.json` two folders up, where the pipeline leaves it."""
-    from twinlib.excitation.plan import EXCITATION
+    from twinlib.excitation.settings import EXCITATION
     from twinlib.files import read_json
 
-    path = reel.absolute().parents[1] / "excitation.json"
+    path = reel.absolute().parent.parent / "excitation.json"
     if not path.is_file():
         print(f"note: {path} is not there, so the clicks' places are not known: aligning on the music", file=sys.stderr)
         return None
-    reels = read_json(path, EXCITATION)["reels"]
-    return list(reels[reel.stem]["clicks"]) if reel.stem in reels else None
+    reels = read_json(path, EXCITATION).get("reels", {})
+    if reel.stem not in reels:
+        print(f"note: {path} knows no reel {reel.stem}: aligning on the music", file=sys.stderr)
+        return None
+    return list(reels[reel.stem]["clicks"])
 
 
 def _render(args: argparse.Namespace) -> None:
@@ -147,7 +162,6 @@ def _render(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-
     from twinlib.alignment.align import align
     from twinlib.alignment.warp import WarpedWet
     from twinlib.audio import Reader
@@ -162,14 +176,16 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if found.sample_rate != twin.sample_rate:
         raise TwinError(
-            f"the twin plays at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate}: resample the pair"
+            f"the twin plays at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate} Hz: resample the pair"
         )
     with Reader(args.dry) as dry, WarpedWet(args.wet, found, _column(args.channel)) as wet:
         start, stop = wet.valid_range()
-        with progress(f"evaluate {args.wet}", 2 * (stop - start) / twin.sample_rate, "s of audio") as done:
+        # As it was aligned: the same channel of a dry file that has it, else the first.
+        column = _column(args.channel) if args.channel <= dry.info.channels else 0
+        with progress(f"evaluate {args.wet}", (stop - start) / twin.sample_rate, "s of audio") as done:
             metrics = evaluate_pair(
                 twin,
-                lambda first, last: dry.read(start + first, start + last)[:, 0],
+                lambda first, last: dry.read(start + first, start + last)[:, column],
                 lambda first, last: wet.read(start + first, start + last),
                 stop - start,
                 Evaluation(),

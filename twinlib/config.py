@@ -15,10 +15,10 @@ from pydantic import StringConstraints, ValidationError, model_validator
 from twinlib.capture.settings import Device
 from twinlib.corpus.settings import Corpus
 from twinlib.dataset.settings import Dataset
-from twinlib.errors import ConfigError
+from twinlib.errors import ConfigError, ExcitationError
 from twinlib.evaluation.settings import Evaluation
 from twinlib.excitation.layout import reel_names
-from twinlib.excitation.settings import Excitation
+from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import Architecture
 from twinlib.settings import Settings
 from twinlib.tracking_settings import Tracking
@@ -61,12 +61,19 @@ class Config(Settings):
     experiments: list[Experiment] | None = None
     """The twins to train; null means every device with every model."""
     allow_missing_takes: bool = False
-    """Go on with the takes that exist; the dataset then says which are missing."""
+    """Go on without takes that are missing or refused; the dataset then says which."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.excitations and self.corpus is None:
             raise ValueError("excitations need a corpus: add `corpus: {root: ...}`")
+        for name, excitation in self.excitations.items():
+            if len(excitation.split.shares) < len(SPLITS):
+                raise ValueError(f"excitations.{name}.split: train, valid and test all need a share above 0")
+            try:
+                self.reels(name)
+            except ExcitationError as error:
+                raise ValueError(f"excitations.{name}: {error}") from None
         for name, device in self.devices.items():
             if device.excitation is not None and device.excitation not in self.excitations:
                 known = ", ".join(self.excitations) or "none"

@@ -1,5 +1,6 @@
 """Files that are never half there: digests, JSON and tables, written aside and moved into place."""
 
+import glob
 import hashlib
 import json
 import os
@@ -22,6 +23,9 @@ CONTRACT_KEY = b"twin.contract"
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; on success what was written there takes the place of `path`, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # What a killed run has left; two processes never write one file.
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside
@@ -74,19 +78,20 @@ def write_table(path: Path, contract: str, table: pd.DataFrame) -> None:
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), CONTRACT_KEY: contract.encode()})
     with written_aside(path) as aside:
-        pq.write_table(arrow, aside, compression="zstd")
+        pq.write_table(arrow, aside, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: Path, contract: str) -> pd.DataFrame:
     """Read a table written by `write_table`; refuses a file that is not of this contract."""
     try:
-        arrow = pq.read_table(path)
+        arrow = pq.read_table(path, page_checksum_verification=True)
+        found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
+        # Damage may show only here: the types that pandas is to make are told in the file as JSON.
+        frame: pd.DataFrame = arrow.to_pandas()
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that makes it") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
-    found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
     if found != contract:
         raise TwinError(f"{path} holds {found}, not {contract}: delete it and run again")
-    frame: pd.DataFrame = arrow.to_pandas()
     return frame

@@ -1,11 +1,15 @@
 """How a program ends: 0 done, 1 refused with the reason, 2 wrong use; never with a traceback for bad input."""
 
 import argparse
+import json
+import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
+
+from pydantic import ValidationError
 
 from twinlib.errors import TwinError
 
@@ -13,17 +17,24 @@ from twinlib.errors import TwinError
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a program's `main` and exit; SIGTERM is treated as Ctrl-C so that long work can put its state away."""
     signal.signal(signal.SIGTERM, _interrupt)
+    code = 1
     try:
         main()
+        code = 0
     except TwinError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _refuse(str(error))
+    except ValidationError as error:
+        _refuse("; ".join(_sentences(error)))
+    except json.JSONDecodeError as error:
+        _refuse(f"an option is not readable JSON ({error}): {error.doc[:60]!r}")
     except BrokenPipeError:
-        sys.exit(1)
+        pass
+    except OSError as error:
+        _refuse(_of_system(error))
     except KeyboardInterrupt:
         print("stopped: run again to go on", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        code = 130
+    sys.exit(code if _flushed() else 1)
 
 
 def options(description: str, /, **types: type | list[type]) -> argparse.Namespace:
@@ -36,6 +47,35 @@ def options(description: str, /, **types: type | list[type]) -> argparse.Namespa
         else:
             parser.add_argument(flag, type=kind, required=True)
     return parser.parse_args()
+
+
+def _refuse(reason: str) -> None:
+    print(f"error: {reason}", file=sys.stderr)
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """A sentence for each setting that is wrong; the kind of settings stands in front."""
+    problems = [(item["loc"], item["msg"].removeprefix("Value error, ")) for item in error.errors(include_url=False)]
+    return [f"{'.'.join((error.title, *map(str, place)))}: {message}" for place, message in problems]
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused: no permission, no space, a folder where a file should be."""
+    file = error.filename2 or error.filename or "a file"
+    return (
+        f"{file} cannot be read or written ({error.strerror or error}): check the path, its permissions and the "
+        "space on the disk, and run again"
+    )
+
+
+def _flushed() -> bool:
+    """Write out what was printed; False if who read it has gone, and then the rest is dropped without a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

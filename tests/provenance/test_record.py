@@ -85,6 +85,15 @@ def test_changed_content_is_left_to_the_engine(chain: list[Path]) -> None:
     assert times(chain) == before
 
 
+def test_other_content_with_an_older_time_makes_outputs_older_still(chain: list[Path]) -> None:
+    chain[0].write_text("another take")
+    early = min(times(chain)) - 10**12
+    os.utime(chain[0], ns=(early, early))
+    settle(Path("results"))
+    assert times(chain)[1] < early
+    assert times(chain)[2] > early, "what was made of it is decided when it has been made again"
+
+
 def test_a_tampered_output_is_not_settled(chain: list[Path]) -> None:
     old = times(chain)[1]
     chain[1].write_text("tampered")

@@ -93,6 +93,17 @@ def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value:
     assert "Traceback" not in run.text
 
 
+@pytest.mark.parametrize("device", [{"takes": "renamed/{reel}.wav"}, {"simulate": {"circuit": "transformer"}}])
+def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dict[str, Any], tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    content = takes_config(devices={"silk": {"excitation": "tiny", **device}})
+    content["excitations"]["tiny"]["seed"] = 2
+    project.write(content)
+    run = project.run("--dry-run")
+    assert run.code == 1
+    assert "excitations.tiny has been recorded, so it cannot change any more (seed: 1 -> 2)" in run.text
+
+
 def test_excluding_a_track_asks_for_no_recording(recorded: Project, tmp_path: Path) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     results = project.folder / "results"

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from twinlib.alignment import anchors, search
+from twinlib.alignment.clicks import anchored, click_line
 from twinlib.alignment.line import Line
 from twinlib.alignment.result import CONTRACT, Alignment, Dropout, Verdict, Warp, Window
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.track import AGREES, Track, agreeing, follow, plan
+from twinlib.alignment.wander import residual_rms, wander
 from twinlib.audio import Reader
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, silent
@@ -28,6 +30,11 @@ STEADY_PPM = 100.0
 
 SIDE = 6
 """Windows on either side of a step of the lag that must agree about it."""
+
+IN_STEP = (-4, 16)
+"""Lags in samples at which a pair on one clock is taken to be in step already. A device's own phase makes the lag
+uncertain by a few samples, and differently so in every recording, but the pairs of one device must be shifted alike;
+so small a constant is left to the twin, and the guard keeps it from leading."""
 
 GUARD_SAMPLES = 12
 """The default guard: a target that leads its input by one sample costs an error-to-signal ratio of 0.08."""
@@ -48,8 +55,9 @@ def align(
 
     With `clicks` (dry positions) the capture is a take: a matched filter for the click itself finds them. Without, it
     is a pair: loud excerpts of the programme are looked for. Both are then refined on the programme in windows, by a
-    line that outliers do not bend. Ranges (samples, half-open) bound what is used of each file. A capture that cannot
-    be aligned is no exception but the verdict `refused` with its reasons. `progress` counts passes over the audio.
+    line that outliers do not bend. The line of a take is that of its clicks where the programme bears them out.
+    Ranges (samples, half-open) bound what is used of each file. A capture that cannot be aligned is no exception but
+    the verdict `refused` with its reasons. `progress` counts passes over the audio.
 
     Raises `AudioError` for unreadable files and `AlignmentError` for a range or channel that a file does not have.
     """
@@ -119,7 +127,18 @@ class _Case:
         self.judge(track, take=bool(clicks))
         if track.polarity != polarity and self.verdict != "refused":
             self.suspect("clicks and programme disagree about the polarity: listen to both ends of the recording")
+        elif clicks and len(clicks) > 1 and self.trusts_clicks(track):
+            ends = min(clicks), max(clicks)
+            measured = click_line(self.dry, self.wet, ends, track.fit.line, track.polarity, self.rate)
+            track = (anchored(track, measured) if measured is not None else None) or track
         return self.result(track, track.fit.line, track.polarity, take=bool(clicks))
+
+    def trusts_clicks(self, track: Track) -> bool:
+        """Two clicks tell a line where the lag keeps to one in between. Digital takes need none: they are shifted."""
+        if self.verdict == "refused" or wander(track, self.rate) > MOST_RESIDUAL:
+            return False
+        frames = self.dry.stop - self.dry.start
+        return _applied(track.fit.line, track.fit.drift_error_ppm, frames, take=True)[0] == "sinc"
 
     def from_clicks(self, clicks: Sequence[int], progress: Progress) -> tuple[Line, int] | None:
         waveform = anchors.waveform(self.dry, clicks[0], self.rate)
@@ -191,10 +210,10 @@ class _Case:
         drift = track.fit.line.drift_ppm
         if abs(drift) > MOST_DRIFT_PPM:
             self.refuse(f"the clocks differ by {drift:.0f} ppm, more than sound cards do: play and record at one speed")
-        wander = _wander(track)
-        if wander > MOST_RESIDUAL:
+        rms = wander(track, self.rate)
+        if rms > MOST_RESIDUAL:
             self.suspect(
-                f"the lag wanders by {wander:.3f} samples rms about the line (at most {MOST_RESIDUAL} is wanted): play "
+                f"the lag wanders by {rms:.3f} samples rms about the line (at most {MOST_RESIDUAL} is wanted): play "
                 "and record with one interface, or with a common word clock"
             )
         end = track.fit.line.wet(self.dry.stop)
@@ -240,7 +259,7 @@ class _Case:
             drift_error_ppm=error if error is not None and math.isfinite(error) else None,
             polarity=1 if polarity > 0 else -1,
             gain_db=track.gain_db if track is not None else 0.0,
-            residual_rms_samples=_residual(track) if track is not None else None,
+            residual_rms_samples=residual_rms(track) if track is not None else None,
             confidence=float(agreeing(track.measured).mean()) if track is not None else 0.0,
             dropouts=self.dropouts(track) if track is not None else (),
             verdict=self.verdict,
@@ -258,34 +277,11 @@ def _applied(line: Line, error_ppm: float | None, frames: int, take: bool) -> tu
     spread = abs(line.drift_ppm) * 1e-6 * frames
     steady = spread < 0.02 or (error_ppm is not None and abs(line.drift_ppm) < 3.0 * error_ppm)
     whole = round(line.lag + 0.5 * line.drift_ppm * 1e-6 * frames)
+    if steady and not take and IN_STEP[0] <= whole <= IN_STEP[1]:
+        whole = 0
     if steady and (not take or abs(line.lag - whole) < 0.01):
         return "shift", Line(float(whole), 0.0)
     return "sinc", line
-
-
-def _residual(track: Track) -> float | None:
-    """The rms about the line, in samples, of the windows that agree with it, weighted by their precision."""
-    fits = agreeing(track.measured)
-    if not fits.any():
-        return None
-    values, weights = track.measured.residual[fits], track.measured.weight[fits]
-    values = values - np.average(values, weights=weights)
-    return float(np.sqrt(np.average(values**2, weights=weights)))
-
-
-def _wander(track: Track) -> float:
-    """The part of the residual, in samples rms, that neighbouring windows share: clocks wander slowly.
-
-    What they do not share is the error of the measurement, large for devices that distort much.
-    """
-    fits = agreeing(track.measured)
-    if fits.sum() < 8:
-        return _residual(track) or 0.0
-    values = track.measured.residual[fits] - np.median(track.measured.residual[fits])
-    most = 4.5 * float(np.median(np.abs(values)))
-    values = np.clip(values, -most, most)
-    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
-    return math.sqrt(max(0.0, float(np.mean(values[2:] * values[:-2]))))
 
 
 def _windows(track: Track) -> tuple[Window, ...]:

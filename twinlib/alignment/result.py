@@ -17,6 +17,7 @@ Warp = Literal["sinc", "shift"]
 class Window:
     """One measurement of the lag: `position` on the dry clock, `lag` and `residual` (lag minus line) in samples.
 
+    Both lack the constant by which the device delays the programme more than a click, where the line is the clicks'.
     `weight` is the inverse variance in 1/samples²; 0 says that dry and wet do not belong together here, and then
     `lag` is the line's.
     """
@@ -43,7 +44,8 @@ class Alignment:
     wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, in samples at the dry rate (+ = wet late, wet
     longer). `applied_*` is what the warp uses: equal to the measured line for `sinc`, a whole lag without drift for
     `shift`. `gain_db` is the best linear gain from 200 Hz to 8 kHz. `residual_rms_samples` is what the windows
-    scatter about the line after the device's own phase is removed. `confidence` is the share of the windows that
+    scatter about the line after the device's own phase is removed, and where the line is that of a reel's clicks, one
+    constant. `confidence` is the share of the windows that
     agree with the line. Ranges are half-open, in samples of their own file.
     """
 

@@ -39,7 +39,7 @@ class WarpedWet:
             )
         self._alignment = alignment
         start, stop = alignment.wet_range
-        self._channel = Channel(self._reader, channel, start, stop)
+        self._channel = Channel(self._reader, channel, start, stop, exact=True)
         self._slope = alignment.applied_drift_ppm * 1e-6
         # wet index = n + lag + slope * n, the guard taken into the lag.
         self._lag = alignment.applied_lag_samples - (1.0 + self._slope) * alignment.guard_samples

@@ -12,7 +12,7 @@ from twinlib.errors import CaptureError
 
 COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples")
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ a split, in the order train, valid, test, with digital silence between the block
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +50,15 @@ class Reel:
             "programme": list(self.programme),
             "blocks": [asdict(block) for block in self.blocks],
         }
+
+
+def reel_of(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What stands where on one reel, from the content of `excitation.json`; `ExcitationError` if it knows none such."""
+    reels: dict[str, dict[str, Any]] = excitation.get("reels", {})
+    if name not in reels:
+        known = ", ".join(reels) or "none"
+        raise ExcitationError(f"excitation.json has no reel {name}; it has {known}: restore it, or plan it again")
+    return reels[name]
 
 
 def reel_names(name: str, settings: Excitation) -> list[str]:

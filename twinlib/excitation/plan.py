@@ -13,14 +13,11 @@ import pandas as pd
 from twinlib.audio import Signal
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import Block, Reel, geometry, hop
-from twinlib.excitation.settings import SPLITS, Excitation, SplitName
+from twinlib.excitation.settings import CUES, EXCITATION, SPLITS, Excitation, SplitName
 from twinlib.excitation.slices import Sources, amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.splits import by_split, split_tracks
 from twinlib.files import write_json, write_table
 from twinlib.progress import Progress, silent
-
-CUES = "cues/1"
-EXCITATION = "excitation/1"
 
 PEAK = 0.98
 """No sample of the programme lies above this part of full scale."""

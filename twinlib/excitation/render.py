@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from twinlib.audio import BLOCK, Signal, Subtype, Writer
 from twinlib.errors import ExcitationError
 from twinlib.excitation.click import click
-from twinlib.excitation.layout import hop
+from twinlib.excitation.layout import hop, reel_of
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.slices import Sources, amplified, fade_in, faded
 from twinlib.files import sha256_file
@@ -30,9 +30,7 @@ def render(
     cue sheet does not fit the reel.
     """
     settings = _settings(excitation)
-    if reel not in excitation["reels"]:
-        raise ExcitationError(f"the excitation has no reel {reel}; it has {', '.join(excitation['reels'])}")
-    layout = excitation["reels"][reel]
+    layout = reel_of(excitation, reel)
     mine = cues[cues.reel == reel].sort_values("position")
     _check_fit(reel, mine, layout, settings)
     _check_sources(mine, root)

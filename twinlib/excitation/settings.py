@@ -6,6 +6,12 @@ from pydantic import Field, model_validator
 
 from twinlib.settings import Settings
 
+CUES = "cues/1"
+"""The contract of `cues.parquet`."""
+
+EXCITATION = "excitation/1"
+"""The contract of `excitation.json`."""
+
 SplitName = Literal["train", "valid", "test"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")

@@ -1,5 +1,6 @@
 """Named tensors and a JSON header in one safetensors file: nothing is pickled, equal content gives equal bytes."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,21 +19,23 @@ _KEY = "twinlib"
 
 
 def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors with a header that names its contract (`twin/1`), whole or not at all.
+    """Write tensors with a header that names its contract (`twin/1`) and their common sum, whole or not at all.
 
     Raises `ModelError` if the header or a floating tensor holds a number that is not finite.
     """
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{path} is not written: {name} holds numbers that are not finite")
-    try:
-        text = json.dumps({"contract": contract, **header}, sort_keys=True, allow_nan=False)
-    except ValueError as error:
-        raise ModelError(f"{path} is not written: its header is not JSON ({error})") from None
     # Copies, because safetensors refuses tensors that share memory.
     content = {
         name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
     }
+    try:
+        text = json.dumps({"contract": contract, **header}, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"{path} is not written: its header is not JSON ({error})") from None
+    told = json.loads(text)
+    text = json.dumps({**told, "sha256": _sum(told, content)}, sort_keys=True)
     with written_aside(path) as aside:
         aside.write_bytes(save(content, metadata={_KEY: text}))
 
@@ -51,10 +54,24 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise ModelError(f"{path} is not a readable safetensors file ({error})") from None
-    found = header.pop("contract", None) if isinstance(header, dict) else None
-    if found != contract:
+    if not isinstance(header, dict) or header.get("contract") != contract:
+        found = header.get("contract") if isinstance(header, dict) else None
         raise ModelError(f"{path} holds {found or 'no contract of ours'}, not {contract}")
+    # A flipped bit may still be a number, but a twin that sounds wrong without a word is worse than none.
+    if header.pop("sha256", None) not in (None, _sum(header, tensors)):
+        raise ModelError(f"{path} is damaged: its content has not the sum that it was written with, copy it again")
+    del header["contract"]
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(f"{path} is damaged: {name} holds numbers that are not finite")
     return header, tensors
+
+
+def _sum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """The sha256 over a header and its tensors: names, types, shapes and bytes."""
+    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

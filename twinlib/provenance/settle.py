@@ -43,6 +43,23 @@ class Sums:
             write_text(self._store, json.dumps(self._known, sort_keys=True))
 
 
+def _age(records: list[Path], sums: Sums) -> None:
+    """Make outputs older than an input that is not what they were made of, even if it came with an older time."""
+    for path in records:
+        try:
+            record = read_record(path)
+        except TwinError:
+            continue
+        outputs = [file for name in record["outputs"] if (file := Path(name)).exists()]
+        for name, sha in record["inputs"].items():
+            file = Path(name)
+            if file.exists() and sums.of(file) != sha:
+                moment = file.stat().st_mtime_ns
+                for output in outputs:
+                    if output.stat().st_mtime_ns >= moment:
+                        os.utime(output, ns=(moment - 1, moment - 1))
+
+
 def settle(results: Path) -> list[str]:
     """Give outputs that are older than their unchanged inputs the inputs' time; returns the outputs so settled.
 
@@ -50,10 +67,11 @@ def settle(results: Path) -> list[str]:
     time, and the engine makes it again. Files in `benchmarks/` are made as young as the youngest output: Snakemake
     takes a job to be as old as the oldest of its outputs and its benchmark.
     """
-    records = sorted(results.rglob(f"*{SUFFIX}"))
+    records = [path for path in sorted(results.rglob(f"*{SUFFIX}")) if "mlflow" not in path.relative_to(results).parts]
     if not records:
         return []
     sums = Sums(results / ".sums.json")
+    _age(records, sums)
     settled: list[str] = []
     moved = True
     while moved:

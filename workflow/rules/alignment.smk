@@ -25,13 +25,12 @@ rule align:
         "<benchmarks>/align/{device}/{capture}.tsv"
     params:
         settings=settings(CONFIG.dataset),
-        pair=pair_of,
         channel=wet_channel,
         code=code("align.py"),
     shell:
-        "python $SCRIPTS/align.py --name {wildcards.capture} --settings {params.settings:q} --pair {params.pair:q}"
+        "stage align --name {wildcards.capture} --settings {params.settings:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
-        " --excitation {input.excitation} --alignment {output.alignment} --picture {output.picture} 2>&1 | tee {log}"
+        " --excitation {input.excitation:q} --alignment {output.alignment:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"
 
 
 CAPTURE_FILES += [

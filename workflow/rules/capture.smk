@@ -16,8 +16,8 @@ rule simulate:
         settings=lambda wildcards: settings(CONFIG.devices[wildcards.device].simulate),
         code=code("simulate.py"),
     shell:
-        "python $SCRIPTS/simulate.py --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input}"
-        " --take {output.take} --truth {output.truth} 2>&1 | tee {log}"
+        "stage simulate --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input:q}"
+        " --take {output.take:q} --truth {output.truth:q} 2>&1 | tee -i {log:q}"
 
 
 rule ingest:
@@ -43,8 +43,8 @@ rule ingest:
         channel=wet_channel,
         code=code("ingest.py"),
     shell:
-        "python $SCRIPTS/ingest.py --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
-        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {output.take} 2>&1 | tee {log}"
+        "stage ingest --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
+        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 
 
 rule await_takes:
@@ -57,7 +57,7 @@ rule await_takes:
     message:
         "{wildcards.device} waits for its recordings: the list stands at the end."
     shell:
-        "echo the takes of {wildcards.device} are not all there > {log}; exit 1"
+        "echo the takes of {wildcards.device} are not all there > {log:q}; exit 1"
 
 
 CAPTURE_FILES = [

@@ -1,6 +1,8 @@
 # Names, settings and digests that the rules share. Decisions are made in twinlib; here they only get names.
 import json
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from snakemake.exceptions import WorkflowError
 from twinlib import config as configuration
 from twinlib.capture.pairs import read_pairs
 from twinlib.capture.takes import missing_takes, take_path
+from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
 from twinlib.errors import TwinError
-from twinlib.excitation.frozen import changed_settings
+from twinlib.excitation.frozen import changed_settings, recorded_settings
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.settle import settle
@@ -35,11 +38,15 @@ TWINS = CONFIG.twins()
 TRACKING = CONFIG.tracking.model_dump_json()
 STORE = "<results>/mlflow/store.json"
 
-# Programs find this Python first; one thread a worker (several collapse on a busy core); nothing phones home.
-shell.prefix(
-    f"set -euo pipefail; export SCRIPTS='{SCRIPTS}' PATH={Path(sys.executable).parent}:$PATH OMP_NUM_THREADS=1 "
-    "MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true PYTHONWARNINGS=ignore::FutureWarning; "
+# Every rule calls its program as `stage NAME`, by this Python; one thread a worker (several collapse on a busy core);
+# nothing phones home.
+PRELUDE = (
+    "set -euo pipefail; export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
+    f"PYTHONWARNINGS=ignore::FutureWarning; stage() {{ {shlex.quote(sys.executable)} "
+    f'{shlex.quote(str(SCRIPTS))}/"$1".py "${{@:2}}"; }}; '
 )
+# Snakemake formats the prelude.
+shell.prefix(PRELUDE.replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
@@ -65,6 +72,17 @@ PAIRS = {
     for name, device in CONFIG.devices.items()
     if device.pairs
 }
+for _pairs in PAIRS.values():
+    for _pair in _pairs.values():
+        for _path in (_pair.dry, _pair.wet):
+            if not _path.is_file():
+                raise WorkflowError(
+                    f"the pair {_pair.capture} names {_path}, which does not exist: correct the list of pairs"
+                )
+if CONFIG.excitations:
+    refused(source_files, CONFIG.corpus)
+    if CONFIG.corpus.exclude:
+        refused(read_exclusions, CONFIG.corpus.exclude)
 MISSING = {
     name: refused(missing_takes, name, device, CONFIG.reels(device.excitation))
     for name, device in CONFIG.devices.items()
@@ -86,21 +104,14 @@ READY = [name for name in CONFIG.devices if name not in WAITING]
 
 # An excitation that somebody has recorded is never made anew: its settings may not change, and what its reels were
 # made with (settings, code, exclusions) is read from their records instead of from today's configuration.
-RECORDED = {
-    CONFIG.devices[name].excitation
-    for name, missing in MISSING.items()
-    if len(missing) < len(CONFIG.reels(CONFIG.devices[name].excitation))
-}
-
-
-def plan_output(excitation):
-    return RESULTS / "excitations" / excitation / "cues.parquet"
-
-
-FROZEN = {name for name in RECORDED if record_path(plan_output(name)).is_file()}
-for _name in sorted(FROZEN):
-    _record = refused(read_record, record_path(plan_output(_name)))
-    _changed = changed_settings(json.loads(_record["params"]["settings"]), CONFIG.excitations[_name])
+FROZEN = set()
+for _name in CONFIG.excitations:
+    _patterns = [device.takes for device in CONFIG.devices.values() if device.takes and device.excitation == _name]
+    _recorded = recorded_settings(RESULTS, _name, _patterns)
+    if _recorded is None:
+        continue
+    FROZEN.add(_name)
+    _changed = changed_settings(_recorded, CONFIG.excitations[_name])
     if _changed:
         raise WorkflowError(
             f"{SOURCE}: excitations.{_name} has been recorded, so it cannot change any more ({'; '.join(_changed)}). "

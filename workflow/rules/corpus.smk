@@ -16,5 +16,5 @@ rule index:
         settings=lambda wildcards: settings(CONFIG.corpus),
         code=code("index.py"),
     shell:
-        "python $SCRIPTS/index.py --settings {params.settings:q} --tracks {output.tracks} --index {output.index}"
-        " 2>&1 | tee {log}"
+        "stage index --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"
+        " 2>&1 | tee -i {log:q}"

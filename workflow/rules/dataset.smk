@@ -19,11 +19,11 @@ rule shard:
         channel=wet_channel,
         code=code("shard.py"),
     shell:
-        "python $SCRIPTS/shard.py --device {wildcards.device} --name {wildcards.capture}"
+        "stage shard --device {wildcards.device} --name {wildcards.capture}"
         " --settings {params.settings:q} --corpus {params.corpus:q} --pair {params.pair:q}"
-        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take}"
-        " --alignment {input.alignment} --tracks {input.tracks} --cues {input.cues} --excitation {input.excitation}"
-        " --shard {output.shard} --segments {output.segments} 2>&1 | tee {log}"
+        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take:q}"
+        " --alignment {input.alignment:q} --tracks {input.tracks:q} --cues {input.cues:q} --excitation {input.excitation:q}"
+        " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i {log:q}"
 
 
 rule manifest:
@@ -66,9 +66,9 @@ rule manifest:
         tolerant=json.dumps(CONFIG.allow_missing_takes),
         code=code("manifest.py"),
     shell:
-        "python $SCRIPTS/manifest.py --device {wildcards.device} --missing {params.missing:q}"
-        " --tolerant {params.tolerant} --shards {input.shards} --takes {input.takes}"
-        " --alignments {input.alignments} --segments {output.segments} --dataset {output.dataset} 2>&1 | tee {log}"
+        "stage manifest --device {wildcards.device} --missing {params.missing:q}"
+        " --tolerant {params.tolerant} --shards {input.shards:q} --takes {input.takes:q}"
+        " --alignments {input.alignments:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
 
 
 rule leaks:
@@ -94,8 +94,8 @@ rule leaks:
         ),
         code=code("leaks.py"),
     shell:
-        "python $SCRIPTS/leaks.py --by {params.by} --segments {input.segments} --cues {input.cues}"
-        " --leaks {output.leaks} 2>&1 | tee {log}"
+        "stage leaks --by {params.by} --segments {input.segments:q} --cues {input.cues:q}"
+        " --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
 
 
 DATASET_FILES = [

@@ -40,10 +40,10 @@ rule evaluate:
         settings=settings(CONFIG.evaluation),
         code=code("evaluate.py"),
     shell:
-        "python $SCRIPTS/evaluate.py --device {wildcards.device} --model {wildcards.model}"
-        " --settings {params.settings:q} --twin {input.twin} --curve {input.curve} --segments {input.segments}"
-        " --dataset {input.dataset} --shards {input.shards}"
-        " --outputs {output.metrics} {output.figures} {output.clips} 2>&1 | tee {log}"
+        "stage evaluate --device {wildcards.device} --model {wildcards.model}"
+        " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
+        " --dataset {input.dataset:q} --shards {input.shards:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} 2>&1 | tee -i {log:q}"
 
 
 rule summary:
@@ -68,7 +68,7 @@ rule summary:
     params:
         code=code("summary.py"),
     shell:
-        "python $SCRIPTS/summary.py --metrics {input} --summary {output.summary} > {log} 2>&1"
+        "stage summary --metrics {input:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
 REPORT_FILES = [

@@ -21,9 +21,9 @@ rule plan:
         corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
         code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan.py")),
     shell:
-        "python $SCRIPTS/plan.py --name {wildcards.excitation} --settings {params.settings:q}"
-        " --corpus {params.corpus:q} --tracks {input.tracks} --cues {output.cues} --excitation {output.excitation}"
-        " 2>&1 | tee {log}"
+        "stage plan --name {wildcards.excitation} --settings {params.settings:q}"
+        " --corpus {params.corpus:q} --tracks {input.tracks:q} --cues {output.cues:q} --excitation {output.excitation:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule render:
@@ -50,8 +50,8 @@ rule render:
         root=lambda wildcards, output: CONFIG.corpus.root,
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
-        "python $SCRIPTS/render.py --name {wildcards.reel} --root {params.root:q} --cues {input.cues}"
-        " --excitation {input.excitation} --devices {params.devices:q} --reel {output.reel} 2>&1 | tee {log}"
+        "stage render --name {wildcards.reel} --root {params.root:q} --cues {input.cues:q}"
+        " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i {log:q}"
 
 
 rule guide:
@@ -74,8 +74,8 @@ rule guide:
         takes=takes_of,
         code=code("guide.py"),
     shell:
-        "python $SCRIPTS/guide.py --name {wildcards.excitation} --excitation {input} --takes {params.takes:q}"
-        " --guide {output.guide} 2>&1 | tee {log}"
+        "stage guide --name {wildcards.excitation} --excitation {input:q} --takes {params.takes:q}"
+        " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
 # Every output of every rule is a target: whatever is deleted is made again.

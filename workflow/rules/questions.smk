@@ -85,4 +85,7 @@ def shard_inputs(wildcards):
 
 def exclusions_of(wildcards):
     """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
-    return settings(CONFIG.corpus) if CONFIG.devices[wildcards.device].excitation else "null"
+    if not CONFIG.devices[wildcards.device].excitation:
+        return "null"
+    parts = {"exclude", "exclude_artists", "exclude_genres", "exclude_bleed"}
+    return json.dumps({"root": ".", **CONFIG.corpus.model_dump(mode="json", include=parts)}, sort_keys=True)

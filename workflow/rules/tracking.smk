@@ -16,8 +16,8 @@ rule store:
         results=lambda wildcards, output: RESULTS,
         experiments=lambda wildcards, output: sorted({twin.device for twin in TWINS}),
     shell:
-        "python $SCRIPTS/store.py --results {params.results:q} --tracking {params.tracking:q}"
-        " --experiments {params.experiments} --store {output} 2>&1 | tee {log}"
+        "stage store --results {params.results:q} --tracking {params.tracking:q}"
+        " --experiments {params.experiments} --store {output:q} 2>&1 | tee -i {log:q}"
 
 
 rule track:
@@ -43,11 +43,11 @@ rule track:
         tracking=TRACKING,
         code=code("track.py"),
     shell:
-        "python $SCRIPTS/track.py --device {wildcards.device} --model {wildcards.model}"
+        "stage track --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
-        " --twin {input.twin} --curve {input.curve} --metrics {input.metrics} --files {input.figures} {input.clips}"
-        " --segments {input.segments} --dataset {input.dataset} --store {input.store} --run {output.run}"
-        " 2>&1 | tee {log}"
+        " --twin {input.twin:q} --curve {input.curve:q} --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q}"
+        " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 if CONFIG.tracking.enabled:

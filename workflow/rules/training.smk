@@ -11,7 +11,7 @@ rule train:
             device=wildcards.device,
             capture=captures(wildcards.device),
         ),
-        store=ancient(STORE) if CONFIG.tracking.enabled else [],
+        store=ancient(STORE),
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         curve="<results>/twins/{device}/{model}/training.parquet",
@@ -22,7 +22,9 @@ rule train:
         "<benchmarks>/train/{device}/{model}.tsv"
     threads: 1
     resources:
-        gpu=int(CONFIG.training.device == "cuda"),
+        gpu=int(
+            CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
+        ),
     params:
         network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
         settings=settings(CONFIG.training),
@@ -30,10 +32,10 @@ rule train:
         # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
         tracking=lambda wildcards, output: TRACKING,
     shell:
-        "python $SCRIPTS/train.py --device {wildcards.device} --model {wildcards.model}"
+        "stage train --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
-        " --segments {input.segments} --dataset {input.dataset} --leaks {input.leaks} --shards {input.shards}"
-        " --store {input.store} --twin {output.twin} --curve {output.curve} 2>&1 | tee {log}"
+        " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
+        " --store {input.store:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
 
 
 TWIN_FILES = [

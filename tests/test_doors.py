@@ -1,0 +1,514 @@
+"""Bad input at every program of the workflow: a sentence, exit code 1, nothing half written."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.workflow.project import RATE, REPOSITORY, make_project
+from twinlib import audio
+from twinlib.config import Config, load
+from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
+from twinlib.program import run
+
+EXCITATION = "results/excitations/tiny"
+CAPTURE = "results/devices/amp/tiny-01"
+DEVICE = "results/devices/amp"
+TWIN = "results/twins/amp/tiny"
+REEL = f"{EXCITATION}/reels/tiny-01.wav"
+SHARD = f"{DEVICE}/shards/tiny-01.arrow"
+
+STAGES = ("index", "plan", "render", "simulate", "ingest", "align", "shard", "manifest", "leaks", "train", "summary")
+
+
+def options_of(config: Config) -> dict[str, dict[str, Any]]:
+    """The options of each program, as the workflow gives them."""
+    assert config.corpus is not None
+    device = config.devices["amp"]
+    assert device.simulate is not None
+    corpus, dataset = config.corpus.model_dump_json(), config.dataset.model_dump_json()
+    files = {"channel": 1, "dry": REEL, "wet": f"{CAPTURE}/take.wav"}
+    capture = {**files, "pair": "null"}
+    cues, excitation, tracks = (
+        f"{EXCITATION}/cues.parquet",
+        f"{EXCITATION}/excitation.json",
+        "results/corpus/tracks.parquet",
+    )
+    table, manifest = f"{DEVICE}/segments.parquet", f"{DEVICE}/dataset.json"
+    return {
+        "index": {"settings": corpus, "tracks": tracks, "index": "results/corpus/index.json"},
+        "plan": {
+            "name": "tiny",
+            "settings": config.excitations["tiny"].model_dump_json(),
+            "corpus": corpus,
+            "tracks": tracks,
+            "cues": cues,
+            "excitation": excitation,
+        },
+        "render": {
+            "name": "tiny-01",
+            "root": "corpus",
+            "cues": cues,
+            "excitation": excitation,
+            "devices": "results/devices",
+            "reel": REEL,
+        },
+        "guide": {
+            "name": "tiny",
+            "excitation": excitation,
+            "takes": json.dumps({"amp": "takes/{reel}.wav"}),
+            "guide": f"{EXCITATION}/recording.md",
+        },
+        "simulate": {
+            "device": "amp",
+            "name": "tiny-01",
+            "settings": device.simulate.model_dump_json(),
+            "reel": REEL,
+            "take": f"{CAPTURE}/take.wav",
+            "truth": f"{CAPTURE}/truth.json",
+        },
+        "ingest": {**capture, "kind": "simulated", "knobs": '{"drive": 1}', "take": f"{CAPTURE}/take.json"},
+        "align": {
+            **files,
+            "name": "tiny-01",
+            "settings": dataset,
+            "excitation": excitation,
+            "alignment": f"{CAPTURE}/alignment.json",
+            "picture": f"{CAPTURE}/alignment.svg",
+        },
+        "shard": {
+            **capture,
+            "device": "amp",
+            "name": "tiny-01",
+            "settings": dataset,
+            "corpus": corpus,
+            "take": f"{CAPTURE}/take.json",
+            "alignment": f"{CAPTURE}/alignment.json",
+            "tracks": tracks,
+            "cues": cues,
+            "excitation": excitation,
+            "shard": SHARD,
+            "segments": SHARD.replace(".arrow", ".parquet"),
+        },
+        "manifest": {
+            "device": "amp",
+            "missing": "[]",
+            "tolerant": "false",
+            "shards": SHARD,
+            "takes": f"{CAPTURE}/take.json",
+            "alignments": f"{CAPTURE}/alignment.json",
+            "segments": table,
+            "dataset": manifest,
+        },
+        "leaks": {"by": "artist", "segments": table, "cues": cues, "leaks": f"{DEVICE}/leaks.json"},
+        "train": {
+            "device": "amp",
+            "model": "tiny",
+            "network": config.models["tiny"].model_dump_json(exclude_unset=True),
+            "settings": config.training.model_dump_json(),
+            "tracking": config.tracking.model_dump_json(),
+            "segments": table,
+            "dataset": manifest,
+            "leaks": f"{DEVICE}/leaks.json",
+            "shards": SHARD,
+            "store": [],
+            "twin": f"{TWIN}/twin.safetensors",
+            "curve": f"{TWIN}/training.parquet",
+        },
+        "evaluate": {
+            "device": "amp",
+            "model": "tiny",
+            "settings": config.evaluation.model_dump_json(),
+            "twin": f"{TWIN}/twin.safetensors",
+            "curve": f"{TWIN}/training.parquet",
+            "segments": table,
+            "dataset": manifest,
+            "shards": SHARD,
+            "outputs": f"{TWIN}/evaluation/metrics.json",
+        },
+        "summary": {"metrics": [], "summary": "results/summary.txt"},
+        "store": {
+            "results": "results",
+            "tracking": config.tracking.model_dump_json(),
+            "experiments": "amp",
+            "store": "results/mlflow/store.json",
+        },
+    }
+
+
+def program(stage: str) -> ModuleType:
+    path = REPOSITORY / "scripts" / f"{stage}.py"
+    spec = importlib.util.spec_from_file_location(f"scripts_{stage}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(stage: str, options: dict[str, Any]) -> int:
+    """Run a program of the workflow in this process and return its exit code, as `python scripts/STAGE.py` would."""
+    words = [stage]
+    for name, value in options.items():
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    before = sys.argv, signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    try:
+        sys.argv = words
+        with pytest.raises(SystemExit) as ended:
+            run(program(stage).main)
+    finally:
+        sys.argv = before[0]
+        signal.signal(signal.SIGTERM, before[1])
+        torch.set_num_threads(before[2])
+    return int(ended.value.code or 0)
+
+
+Options = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Options]]:
+    """A project whose stages have all been run on good input."""
+    folder = tmp_path_factory.mktemp("doors") / "project"
+    project = make_project(folder)
+    here = Path.cwd()
+    os.chdir(project.folder)
+    try:
+        config = load(Path("config.yaml"))
+        config = config.model_copy(
+            update={"training": config.training.model_copy(update={"steps": 2, "validate_every": 1, "batch": 2})}
+        )
+        options = options_of(config)
+        for stage in STAGES:
+            assert call(stage, options[stage]) == 0, stage
+        yield folder, options
+    finally:
+        os.chdir(here)
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def door(
+    finished: tuple[Path, Options],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Refused:
+    """A copy of the project, and what calls a program in it that must refuse: its sentence comes back."""
+    shutil.copytree(finished[0], tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+
+    def refused(stage: str, *parts: str, **changes: Any) -> str:
+        before = snapshot(Path())
+        capsys.readouterr()
+        code = call(stage, {**finished[1][stage], **changes})
+        err = capsys.readouterr().err
+        assert code == 1, err
+        sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(sentences) == 1, err
+        assert "Traceback" not in err
+        for part in parts:
+            assert part in sentences[0]
+        assert snapshot(Path()) == before
+        return sentences[0]
+
+    return refused
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file below a folder, hidden ones and the halves that a crash would leave included, with its sum."""
+    return {path.as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
+
+
+INPUTS = [
+    (stage, name)
+    for stage, names in {
+        "plan": ["tracks"],
+        "render": ["cues", "excitation"],
+        "guide": ["excitation"],
+        "simulate": ["reel"],
+        "ingest": ["dry", "wet"],
+        "align": ["dry", "wet", "excitation"],
+        "shard": ["take", "alignment", "tracks", "cues", "excitation"],
+        "manifest": ["shards", "takes", "alignments"],
+        "leaks": ["segments", "cues"],
+        "train": ["segments", "dataset", "leaks", "shards"],
+        "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
+        "summary": ["metrics"],
+    }.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("stage", "name"), INPUTS)
+def test_an_input_that_is_missing_or_broken_is_named(
+    door: Refused, finished: tuple[Path, Options], stage: str, name: str
+) -> None:
+    path = Path("results/broken.json" if stage == "summary" else finished[1][stage][name])
+    changes = {"metrics": str(path)} if stage == "summary" else {}
+    content = path.read_bytes() if path.is_file() else b"{}"
+    if stage == "train":
+        shutil.rmtree(f"{TWIN}/checkpoints")  # or it would be done before it reads anything
+    # Half a WAV file is a shorter one: that is for its verdict to say.
+    half = [] if path.suffix == ".wav" else [content[: len(content) // 2]]
+    for broken in (b"", b"this is none of our files\n" * 40, *half):
+        path.write_bytes(broken)
+        door(stage, path.name, **changes)
+    path.unlink()
+    door(stage, path.name, "does not exist", **changes)
+    path.mkdir()
+    door(stage, path.name, **changes)
+
+
+def test_a_flipped_byte_of_a_twin_is_named(door: Refused) -> None:
+    path = Path(f"{TWIN}/twin.safetensors")
+    good = path.read_bytes()
+    for place in (9, len(good) // 2, len(good) - 2):
+        path.write_bytes(good)
+        flip(path, place)
+        door("evaluate", path.name)
+
+
+def test_a_table_of_another_contract_is_named(door: Refused) -> None:
+    shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
+    door("leaks", "segments.parquet holds cues/1, not segments/1")
+    shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
+    door("shard", "alignment.json holds take/1, not alignment/1")
+
+
+SETTINGS = [
+    ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"), ("align", "settings"),
+    ("shard", "settings"), ("shard", "corpus"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "name"), SETTINGS)
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": "blue"}'])
+def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: str, text: str) -> None:
+    sentence = door(stage, **{name: text})
+    assert "pydantic" not in sentence
+    if text.startswith('{"'):
+        assert "colour" in sentence or "circuit" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("ingest", "pair"), ("ingest", "knobs"), ("shard", "pair"), ("guide", "takes"),
+     ("manifest", "missing"), ("manifest", "tolerant")],
+)  # fmt: skip
+def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name: str) -> None:
+    door(stage, "not readable JSON", "{drive", **{name: "{drive"})
+
+
+def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
+    door("align", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
+    door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
+
+
+# --- the corpus and its reels
+
+
+def test_a_corpus_that_is_none(door: Refused, finished: tuple[Path, Options]) -> None:
+    settings = json.loads(finished[1]["index"]["settings"])
+    door("index", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
+    Path("excluded.tsv").write_text("track_id\treason\nartist0/song\tnone\n")
+    door("index", "excluded.tsv", "columns")
+    door("plan", "excluded.tsv", "columns")
+    Path("excluded.tsv").unlink()
+    door("plan", "excluded.tsv does not exist")
+    for path in Path("corpus").rglob("*.wav"):
+        path.write_bytes(b"RIFF")
+    Path("excluded.tsv").write_text("track_id\treason\tdate\n")
+    door("index", "no usable sound file", "song.wav")
+
+
+def test_a_source_that_has_gone_or_changed(door: Refused) -> None:
+    source = Path("corpus/artist0/song.wav")
+    good = source.read_bytes()
+    flip(source, len(good) // 2)
+    door("render", "artist0/song.wav")
+    for stage in ("plan", "render"):
+        source.write_bytes(good[:3000])
+        door(stage, "artist0/song.wav")
+        source.unlink()
+        door(stage, "artist0/song.wav does not exist")
+
+
+def test_a_reel_that_was_recorded_is_never_made_otherwise(door: Refused) -> None:
+    take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
+    write_json(Path(f"{CAPTURE}/take.json"), "take/1", {**take, "kind": "take", "dry_sha256": "0" * 64})
+    Path(REEL).unlink()
+    door("render", "tiny-01 was recorded", "put it back")
+    assert not Path(REEL).exists()
+
+
+@pytest.mark.parametrize("stage", ["align", "shard", "render"])
+def test_a_reel_that_the_excitation_does_not_know(door: Refused, stage: str) -> None:
+    path = Path(f"{EXCITATION}/excitation.json")
+    content = read_json(path, "excitation/1")
+    write_json(path, "excitation/1", {**content, "reels": {"tiny-02": content["reels"]["tiny-01"]}})
+    door(stage, "tiny-01", "tiny-02")
+
+
+# --- takes
+
+
+def _spoil(name: str, start: int, value: float) -> None:
+    path = Path(name)
+    samples = audio.read(path)
+    samples[start : start + 20] = value
+    soundfile.write(path, samples, RATE, "FLOAT")
+
+
+def test_a_take_that_is_no_number_is_refused_by_its_verdict_and_cut_by_nobody(
+    door: Refused, finished: tuple[Path, Options]
+) -> None:
+    options = finished[1]
+    _spoil(f"{CAPTURE}/take.wav", 200_000, np.nan)
+    assert call("ingest", options["ingest"]) == 0
+    take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
+    assert take["verdict"] == "refused"
+    assert "200000" in take["reasons"][0]
+    assert call("align", options["align"]) == 0
+    assert call("shard", options["shard"]) == 0
+    sentence = door("manifest", "200000", "not a number", "record the take again")
+    assert "tiny-01" in sentence
+
+
+def test_a_take_that_was_spoilt_after_it_was_judged(door: Refused) -> None:
+    _spoil(f"{CAPTURE}/take.wav", 200_000, np.inf)
+    door("shard", "wet signal is not a number at sample")
+    _spoil(f"{CAPTURE}/take.wav", 200_000, 0.0)
+    _spoil(REEL, 200_000, np.nan)
+    door("shard", "dry signal is not a number at sample 200000")
+
+
+@pytest.mark.parametrize("frames", [400, 300_000])
+def test_a_take_of_another_length_is_aligned_again_first(door: Refused, frames: int) -> None:
+    audio.write(Path(f"{CAPTURE}/take.wav"), audio.read(Path(f"{CAPTURE}/take.wav"))[:frames], RATE, "PCM_24")
+    door("shard", "take.wav", "align it again")
+
+
+def test_a_channel_that_the_take_has_not(door: Refused) -> None:
+    door("align", "take.wav", "no channel 2", channel=2)
+    door("shard", "take.wav", "no channel 2", channel=2)
+    door("ingest", "counted from 1", channel=0)
+    door("align", "no channel", channel=0)
+
+
+def test_a_pair_outside_its_files(door: Refused) -> None:
+    pair = json.dumps({"split": None, "start": 10**9, "stop": 10**9 + 5, "clip_samples": None})
+    door("shard", "correct start and stop", pair=pair, corpus="null")
+
+
+# --- training and evaluation
+
+
+def test_nothing_is_trained_on_a_leak(door: Refused) -> None:
+    path = Path(f"{DEVICE}/leaks.json")
+    leak = {"kind": "artist", "what": "artist0", "splits": ["train", "test"], "segments": ["a", "b"]}
+    write_json(path, "leaks/1", {**read_json(path, "leaks/1"), "leaks": [leak]})
+    Path(f"{TWIN}/twin.safetensors").unlink()
+    door("train", "leaks.json names leaks", "nothing is trained")
+
+
+def test_a_leak_is_found_and_not_written(door: Refused) -> None:
+    path = Path(f"{EXCITATION}/cues.parquet")
+    cues = read_table(path, "cues/1")
+    write_table(path, "cues/1", cues.assign(split=np.where(cues.split == "train", "test", "train")))
+    Path(f"{DEVICE}/leaks.json").unlink()
+    door("leaks", "The splits leak")
+
+
+@pytest.mark.parametrize("harm", ["empty", "text", "half", "head", "weights", "gone"])
+def test_a_broken_checkpoint_is_ignored(
+    door: Refused, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    path, twin = Path(f"{TWIN}/checkpoints/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
+    good, before = path.read_bytes(), sha256_file(twin)
+    match harm:
+        case "gone":
+            path.unlink()
+        case "head" | "weights":
+            flip(path, 100 if harm == "head" else len(good) - 3)
+        case _:
+            path.write_bytes({"empty": b"", "text": b"no checkpoint" * 9, "half": good[: len(good) // 2]}[harm])
+    assert call("train", finished[1]["train"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+    assert sha256_file(twin) == before
+
+
+def test_a_shard_of_another_take(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    Path(SHARD).write_bytes(Path(f"{EXCITATION}/cues.parquet").read_bytes())
+    for stage in ("manifest", "train", "evaluate"):
+        door(stage, "tiny-01.arrow", "delete it and run again")
+
+
+def test_a_twin_of_another_dataset(door: Refused) -> None:
+    path = Path(f"{DEVICE}/dataset.json")
+    write_json(path, "dataset/1", {**read_json(path, "dataset/1"), "digest": "other"})
+    door("evaluate", "twin.safetensors", "train the twin again")
+
+
+# --- outputs
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
+     ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
+     ("summary", "summary")],
+)  # fmt: skip
+def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
+    door(stage, "config.yaml", **{name: "config.yaml/below/a/file.wav"})
+
+
+@pytest.mark.slow
+def test_a_store_that_is_none(door: Refused) -> None:
+    Path("results/mlflow").mkdir()
+    Path("results/mlflow/mlflow.db").write_bytes(b"no database" * 500)
+    door("store", "mlflow.db", "tracking")
+
+
+def test_clips_that_are_none(door: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+
+    def join(*words: str) -> str:
+        before, sys.argv = sys.argv, ["join_clips", *words]
+        files = snapshot(Path())
+        try:
+            with pytest.raises(SystemExit) as ended:
+                run(program("join_clips").main)
+        finally:
+            sys.argv = before
+        assert ended.value.code == 1
+        assert snapshot(Path()) == files
+        return capsys.readouterr().err
+
+    assert "holds no .wav files" in join("clips", "out.wav")
+    audio.write(Path("clips/sample0.wav"), np.zeros(100, np.float32), RATE, "PCM_16")
+    assert "outside" in join("clips", "out.wav", "--skip", "101")
+    audio.write(Path("clips/sample1.wav"), np.zeros(100, np.float32), 48000, "PCM_16")
+    assert "sample1.wav differs from clips/sample0.wav" in join("clips", "out.wav")
+    Path("clips/sample1.wav").write_bytes(b"RIFF")
+    assert "sample1.wav is not a readable sound file" in join("clips", "out.wav")

@@ -1,0 +1,125 @@
+"""The line through the two clicks of a reel, and when it is to be trusted more than the programme's.
+
+A device answers equal signals equally: what it does to one click it does to the other, so that the difference of their
+lags is the drift alone, and the constant carries the same bias in every reel of a device. The programme is heard
+through a phase that changes with it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from twinlib.alignment import anchors, sinc
+from twinlib.alignment.line import Fit, Line
+from twinlib.alignment.signals import Channel
+from twinlib.alignment.spectra import Complex, band, fine_delay, whole_peak
+from twinlib.alignment.track import FLOOR as PROGRAMME_FLOOR
+from twinlib.alignment.track import NEAR, Track, agreeing
+
+REACH = 64
+"""Samples from the line within which a click is looked for."""
+
+FLOOR = 1e-4
+"""Samples rms that no difference of two clicks is better than: jitter, and what the programme leaves in the device."""
+
+MOST_ERROR = 0.02
+"""Samples rms of that difference above which clicks are worth less than the programme, unless it is worse."""
+
+SIGMAS = 5.0
+"""Standard errors by which the two drifts may differ before one of them must be wrong."""
+
+_PASSES = 2
+
+
+@dataclass(frozen=True)
+class ClickLine:
+    """The line through both clicks, where they stand on the dry clock, and the standard error of its drift.
+
+    `error` is that of the difference of their lags, in samples.
+    """
+
+    line: Line
+    clicks: tuple[int, int]
+    error: float
+
+    @property
+    def span(self) -> float:
+        """The distance of the clicks in samples."""
+        return float(self.clicks[1] - self.clicks[0])
+
+    @property
+    def drift_error_ppm(self) -> float:
+        """The standard error of the drift."""
+        return self.error / self.span * 1e6
+
+
+def click_line(
+    dry: Channel, wet: Channel, clicks: tuple[int, int], line: Line, polarity: int, sample_rate: int
+) -> ClickLine | None:
+    """Measure the lag at both clicks, `line` being right within some samples; None if one of them is not there.
+
+    Each lag is the peak of the band-limited correlation of the dry click with the wet one. Its error is that which
+    the difference of the two wet clicks, noise or damage, causes where their phase is by chance.
+    """
+    length = len(anchors.waveform(dry, clicks[0], sample_rate))
+    size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
+    bins = band(size, sample_rate)
+    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
+    before = (size - length) // 4
+    span = float(clicks[1] - clicks[0])
+    error = np.inf
+    for _ in range(_PASSES):
+        slope = line.drift_ppm * 1e-6
+        delays: list[float] = []
+        answers: list[Complex] = []
+        for click in clicks:
+            start, stop = click - before, click - before + size
+            first, last = sinc.support(line.lag, slope, start, stop)
+            x = np.fft.rfft(dry.read(start, stop))[bins]
+            y = sinc.interpolate(wet.read(first, last), first, line.lag, slope, start, stop)
+            cross = x.conj() * polarity * np.fft.rfft(y)[bins]
+            peak = whole_peak(cross, bins, size, REACH)
+            if peak.sign < 0 or abs(peak.delay) >= REACH:
+                return None
+            delays.append(fine_delay(cross, bins, size, peak.delay).delay)
+            answers.append(np.asarray(cross * np.exp(1j * omega * delays[-1])))
+        curve = float((omega**2 * (answers[0] + answers[1]).real).sum()) / 2.0
+        if curve <= 0.0:
+            return None
+        error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
+        drift = (delays[1] - delays[0]) / span
+        lag = delays[0] - drift * clicks[0]
+        line = Line(line.lag + lag, line.drift_ppm + drift * 1e6)
+    return ClickLine(line, clicks, float(np.hypot(error, FLOOR)))
+
+
+def anchored(track: Track, clicks: ClickLine) -> Track | None:
+    """The track with the line of its clicks, its drift the mean of theirs and the programme's weighted by precision.
+
+    The residuals are about that line, less one constant: the device's phase on the programme against that on the
+    click. None if the clicks are too uncertain, or the programme, as a witness, says another line than the clicks by
+    more than both errors and the scatter of its windows allow.
+    """
+    measured, fits = track.measured, agreeing(track.measured)
+    errors = np.array([track.fit.drift_error_ppm, clicks.drift_error_ppm])
+    if fits.sum() < 3 or not np.isfinite(errors).all():
+        return None
+    if clicks.error > max(MOST_ERROR, errors[0] * 1e-6 * clicks.span):
+        return None
+    programme, click = track.fit.line, clicks.line
+    inside = measured.residual[fits]
+    scatter = 1.4826 * float(np.median(np.abs(inside - np.median(inside))))
+    allowed = SIGMAS * float(np.hypot(*errors)) + max(scatter, PROGRAMME_FLOOR) / clicks.span * 1e6
+    centre = sum(clicks.clicks) / 2.0
+    apart = abs(click.at(centre) - programme.at(centre))
+    if abs(click.drift_ppm - programme.drift_ppm) > allowed or apart > NEAR:
+        return None
+    # A programme without any scatter has no error, and then the clicks count nothing.
+    precision = 1.0 / np.maximum(errors, 1e-12) ** 2
+    drift = float(np.average([programme.drift_ppm, click.drift_ppm], weights=precision))
+    line = Line(click.at(centre) - drift * 1e-6 * centre, drift)
+    change = Line(programme.lag - line.lag, programme.drift_ppm - line.drift_ppm)
+    residual = measured.residual + change.lag + change.drift_ppm * 1e-6 * measured.position
+    residual = np.where(measured.weight > 0, residual - np.median(residual[fits]), 0.0)
+    fit = Fit(line, float(precision.sum()) ** -0.5)
+    return replace(track, fit=fit, measured=replace(measured, residual=residual))
