@@ -29,7 +29,7 @@ demo: $(READY)
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

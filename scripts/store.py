@@ -11,8 +11,8 @@ from twinlib.tracking_settings import Tracking
 def main() -> None:
     """Make the store, and `store.json` to say so."""
     args = options(__doc__, results=Path, tracking=str, experiments=[str], store=Path)
-    uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
-    made = make_store(args.results, uri, args.experiments)
+    settings = Tracking.model_validate_json(args.tracking)
+    made = make_store(args.results, store_uri(settings, args.results), args.experiments) if settings.enabled else {}
     write_json(args.store, STORE, {"experiments": made})
 
 

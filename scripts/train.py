@@ -36,7 +36,7 @@ def main() -> None:
         dataset=Path,
         leaks=Path,
         shards=[Path],
-        store=[Path],
+        store=Path,
         twin=Path,
         curve=Path,
     )
@@ -62,8 +62,9 @@ def main() -> None:
         title, budget = f"train {args.device}/{args.model}", settings.steps or settings.cpu_seconds or 0
         unit = "steps" if settings.steps else "CPU-s"
         run_log = None
-        if args.store:
-            uri = store_uri(Tracking.model_validate_json(args.tracking), args.store[0].parents[1])
+        tracking = Tracking.model_validate_json(args.tracking)
+        if tracking.enabled:
+            uri = store_uri(tracking, args.store.parents[1])
             identity = identity_of(code, data.digest, args.network, args.settings)
             run_log = start(uri, args.device, args.model, checkpoints / "run.json", identity, strict=False)
             run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})

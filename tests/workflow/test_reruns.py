@@ -38,7 +38,7 @@ def edit(path: str, value: Any) -> dict[str, Any]:
         ("dataset.segment_samples", 2048, {"align"} | DATA),
         ("excitations.tiny.seed", 2, {"plan", "guide", "render", "simulate", "ingest", "align"} | DATA),
         ("allow_missing_takes", True, {"manifest", "leaks"} | TRAIN),
-        ("tracking.enabled", False, {"train"} | LATE - {"track"}),
+        ("tracking.enabled", False, {"store"}),
     ],
 )
 def test_an_edited_key(project: Project, path: str, value: Any, rules: set[str]) -> None:
