@@ -8,7 +8,7 @@ import torch
 from tests.evaluation.material import RATE, device, music, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import DatasetError, ModelError, TwinError
-from twinlib.evaluation.evaluate import delayed, evaluate, evaluate_pair, evaluation_seconds
+from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds
 from twinlib.evaluation.metrics import Errors
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, sha256_file
@@ -196,12 +196,3 @@ def test_a_pair_that_is_too_short_is_refused(twin, signals):
     dry, wet = signals
     with pytest.raises(DatasetError, match="too few"):
         evaluate_pair(twin, reader(dry), reader(wet), 63, SETTINGS)
-
-
-@pytest.mark.parametrize(("start", "stop"), [(0, 3), (0, 5), (3, 9), (5, 9), (8, 12), (4, 4)])
-def test_delayed_reads_the_same_signal_later(start, stop):
-    signal = np.arange(1, 13, dtype=np.float32)
-    expected = np.concatenate([np.zeros(5, np.float32), signal])[start:stop]
-    found = delayed(reader(signal), 5)(start, stop)
-    assert np.array_equal(found, expected)
-    assert found.dtype == np.float32

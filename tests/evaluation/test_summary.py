@@ -1,6 +1,6 @@
 import pytest
 
-from twinlib.evaluation.summary import summary_markdown, summary_table
+from twinlib.evaluation.summary import summary_table
 
 METRICS = {
     "device": "silk",
@@ -30,14 +30,6 @@ def test_the_table_says_what_matters():
 def test_the_order_is_that_of_the_caller():
     rows = [{**METRICS, "device": name} for name in ("b", "a", "c")]
     assert [line[0] for line in summary_table(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
-
-
-def test_markdown_is_a_table():
-    text = summary_markdown([{**METRICS, "device": "a|b"}], ["here"])
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 3
-    assert "a\\|b" in rows[2]
-    assert "0.123 %" in rows[2]
 
 
 def test_every_twin_needs_its_place():

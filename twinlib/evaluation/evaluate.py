@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from twinlib.audio import Signal
@@ -80,7 +79,7 @@ def evaluate_pair(
     """Judge a twin on any aligned pair of `frames` samples, such as two files that `twin align` has put in step.
 
     The readers give samples [start, stop) of one channel as float32. The wet one is late by the twin's guard, as
-    `twinlib.alignment.warp` hands it out; see `delayed` for one that is not. The first samples, which lack the history
+    `twinlib.alignment.warp` hands it out. The first samples, which lack the history
     that the twin needs, are not judged. Returns the numbers of one split of `metrics/1`, with who was judged.
     """
     listener = listener_of(twin)
@@ -93,18 +92,6 @@ def evaluate_pair(
         )
     judgement = evaluate_split(listener, [Span(read_dry, read_wet, warm_up, frames, warm_up)], settings, progress)
     return {**_identity(twin), "realtime_factor": _speed(judgement), **judgement.metrics}
-
-
-def delayed(read: Read, samples: int) -> Read:
-    """A reader of the same signal, `samples` later, with silence before it."""
-
-    def read_delayed(start: int, stop: int) -> Signal:
-        missing = np.zeros(min(max(samples - start, 0), stop - start), np.float32)
-        if stop <= samples:
-            return missing
-        return np.concatenate([missing, read(max(start - samples, 0), stop - samples)])
-
-    return read_delayed
 
 
 def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate: int) -> float:

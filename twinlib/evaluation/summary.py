@@ -1,4 +1,4 @@
-"""The table that compares twins: plain for a terminal, Markdown for a report."""
+"""The table that compares twins."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,15 +52,3 @@ def summary_table(metrics: Sequence[dict[str, Any]], places: Sequence[str]) -> s
     ]
     rule = "-" * max(len(line) for line in aligned)
     return "\n".join([aligned[0], rule, *aligned[1:], "", _NOTE]) + "\n"
-
-
-def summary_markdown(metrics: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
-    """The same table in Markdown."""
-    marks = ["---" if column in (0, 1, len(_HEADINGS) - 1) else "---:" for column in range(len(_HEADINGS))]
-    rows = [_HEADINGS, tuple(marks), *_rows(metrics, places)]
-    return (
-        "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-        + "\n\n"
-        + _NOTE
-        + "\n"
-    )
