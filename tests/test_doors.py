@@ -122,7 +122,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "dataset": manifest,
             "leaks": f"{DEVICE}/leaks.json",
             "shards": SHARD,
-            "store": [],
+            "store": "results/mlflow/store.json",
             "twin": f"{TWIN}/twin.safetensors",
             "curve": f"{TWIN}/training.parquet",
         },
@@ -507,7 +507,7 @@ def test_clips_that_are_none(door: Refused, capsys: pytest.CaptureFixture[str]) 
 
     assert "holds no .wav files" in join("clips", "out.wav")
     audio.write(Path("clips/sample0.wav"), np.zeros(100, np.float32), RATE, "PCM_16")
-    assert "outside" in join("clips", "out.wav", "--skip", "101")
+    assert "cannot be left out" in join("clips", "out.wav", "--skip", "101")
     audio.write(Path("clips/sample1.wav"), np.zeros(100, np.float32), 48000, "PCM_16")
     assert "sample1.wav differs from clips/sample0.wav" in join("clips", "out.wav")
     Path("clips/sample1.wav").write_bytes(b"RIFF")
