@@ -9,7 +9,7 @@ READY := .venv/ready
 .PHONY: help demo test lint format bench reference clean
 
 help:
-	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (about 10 minutes)"
+	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (five to ten minutes)"
 	@echo "make test       all tests"
 	@echo "make lint       format, rules, types, workflow"
 	@echo "make bench      speed against peers, as ratios"
