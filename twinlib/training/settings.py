@@ -32,7 +32,7 @@ class Training(Settings):
     optimiser: Literal["muon", "adamw"] = "muon"
     """`muon` for the hidden convolutions and AdamW for all other weights, or AdamW for all."""
     muon_rate: Positive = 0.01
-    """Learning rate of Muon. 0.01 was best of four on one device (Klon, gain 25 %), most of them tried with one seed."""
+    """Learning rate of Muon. 0.01 was best of four on one device (Klon, gain 25 %), mostly with one seed."""
     adamw_rate: Positive = 0.004
     """Learning rate of AdamW."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
