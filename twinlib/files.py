@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from twinlib.errors import TwinError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONTRACT_KEY = b"twin.contract"
 """The key of a table's schema metadata that holds its contract and version, such as `tracks/1`."""
@@ -73,16 +72,23 @@ def read_json(path: Path, contract: str) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "contract"}
 
 
-def write_table(path: Path, contract: str, table: pd.DataFrame) -> None:
+def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
     """Write a Parquet table that names its contract in its schema; equal rows give equal bytes."""
+    # Here and not above: 70 MB and half a second that programs without tables need not pay.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), CONTRACT_KEY: contract.encode()})
     with written_aside(path) as aside:
         pq.write_table(arrow, aside, compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: Path, contract: str) -> pd.DataFrame:
+def read_table(path: Path, contract: str) -> "pd.DataFrame":
     """Read a table written by `write_table`; refuses a file that is not of this contract."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         arrow = pq.read_table(path, page_checksum_verification=True)
         found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()

@@ -20,6 +20,19 @@ def silent(n: float, note: str = "") -> None:
     """A progress that nobody watches."""
 
 
+class Share:
+    """A part of longer work: of `whole` units `part` pass by while `total` of its own are done, and never more."""
+
+    def __init__(self, whole: Progress, part: float, total: float) -> None:
+        self._whole, self._left, self._rate = whole, part, part / max(total, 1.0)
+
+    def __call__(self, n: float, note: str = "") -> None:
+        """Report `n` more of its own units."""
+        step = min(n * self._rate, self._left)
+        self._left -= step
+        self._whole(step, note)
+
+
 class _Lines:
     """A line at most every `seconds`, and one at the end: for logs."""
 
