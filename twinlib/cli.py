@@ -5,11 +5,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinlib.errors import TwinError
 from twinlib.program import run
 from twinlib.progress import progress
+
+if TYPE_CHECKING:
+    from twinlib.alignment.result import Alignment
 
 
 def main() -> None:
@@ -28,18 +31,17 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("align", help="where a wet file lies on the clock of its dry file")
     command.add_argument("dry", type=Path, help="what was played")
     command.add_argument("wet", type=Path, help="what was recorded")
-    command.add_argument("--channel", type=int, default=1, help="channel of the wet file, counted from 1 (default 1)")
+    _add_alignment(command, "wet file")
     command.add_argument(
         "--out", type=Path, help="write the wet signal on the dry clock, as WAV (float) or FLAC (24 bit)"
     )
-    command.add_argument("--plot", type=Path, help="draw the lag track, as SVG")
     command.add_argument("--json", action="store_true", help="print the measurement as JSON")
     command.set_defaults(action=_align)
 
     command = commands.add_parser("check", help="is this recording usable? before anything else is run")
     command.add_argument("take", type=Path, help="the recording")
     command.add_argument("--reel", type=Path, required=True, help="the reel that was played")
-    command.add_argument("--channel", type=int, default=1, help="channel of the take, counted from 1 (default 1)")
+    _add_alignment(command, "take")
     command.add_argument("--json", action="store_true", help="print the verdict as JSON")
     command.set_defaults(action=_check)
 
@@ -59,17 +61,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _align(args: argparse.Namespace) -> None:
+def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
+    """The options of the commands that align."""
+    command.add_argument("--channel", type=int, default=1, help=f"channel of the {wet}, counted from 1 (default 1)")
+    command.add_argument(
+        "--reference-channel",
+        type=int,
+        metavar="N",
+        help="channel that recorded the dry signal beside the device (a loop-back cable), counted from 1",
+    )
+    command.add_argument("--plot", type=Path, help="draw the lag over time and what is left out, as SVG")
+
+
+def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
     from twinlib.alignment.align import align
     from twinlib.alignment.figure import draw_alignment
 
-    _refuse_output(args.out, (".wav", ".flac"), args.dry, args.wet)
-    _refuse_output(args.plot, (".svg",), args.dry, args.wet)
-    found = align(args.dry, args.wet, channel=_column(args.channel))
-    content = {key: value for key, value in found.to_dict().items() if key != "track"}
+    reference = None if args.reference_channel is None else _column(args.reference_channel)
+    with progress(f"align {wet}", 100, "%") as done:
+        found = align(
+            dry, wet, channel=_column(args.channel), reference_channel=reference, clicks=clicks, progress=done
+        )
     if args.plot:
         draw_alignment(found, args.plot)
-    _print(content if args.json else _brief(content), args.json)
+    return found
+
+
+def _align(args: argparse.Namespace) -> None:
+    _refuse_output(args.out, (".wav", ".flac"), args.dry, args.wet)
+    _refuse_output(args.plot, (".svg",), args.dry, args.wet)
+    found = _aligned(args, args.dry, args.wet)
+    _print(_without_track(found) if args.json else alignment_table(found), args.json)
+    if not args.json and found.verdict == "suspect":
+        print(*found.reasons, sep="\n")
     if found.verdict == "refused":
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if args.out:
@@ -107,15 +131,18 @@ def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from twinlib.alignment.align import align
+    from twinlib.audio import probe
     from twinlib.capture.ingest import ingest
 
-    take = ingest(args.take, reel=args.reel, channel=args.channel)
+    _refuse_output(args.plot, (".svg",), args.take, args.reel)
+    with progress(f"read {args.take}", probe(args.take).frames, "samples") as done:
+        take = ingest(args.take, reel=args.reel, channel=args.channel, progress=done)
     content: dict[str, Any] = {"take": take.to_dict()}
     verdicts, reasons = [take.verdict], list(take.reasons)
+    found = None
     if take.verdict != "refused":
-        found = align(args.reel, args.take, channel=_column(args.channel), clicks=_clicks(args.reel))
-        content["alignment"] = {key: value for key, value in found.to_dict().items() if key != "track"}
+        found = _aligned(args, args.reel, args.take, _clicks(args.reel))
+        content["alignment"] = _without_track(found)
         verdicts.append(found.verdict)
         reasons += found.reasons
     verdict = next(word for word in ("refused", "suspect", "ok") if word in verdicts)
@@ -126,9 +153,10 @@ def _check(args: argparse.Namespace) -> None:
         print(f"{args.take}: {verdict}")
         for reason in reasons:
             print(f"  {reason}")
-        shown = {name: getattr(take, name) for name in ("peak_dbfs", "noise_floor_dbfs", "snr_db")}
-        if "alignment" in content:
-            shown |= {key: content["alignment"][key] for key in ("lag_samples", "drift_ppm", "polarity")}
+        shown = {name.removesuffix("_dbfs").replace("_", " "): f"{getattr(take, name):.1f} dBFS" for name in _LEVELS}
+        if take.hum_hz is not None:
+            shown["hum"] = f"{take.hum_hz:.2f} Hz, {take.hum_dbfs:.1f} dBFS"
+        shown |= {key: value for key, value in (alignment_table(found) if found else {}).items() if key != "verdict"}
         _print(shown, False)
     if verdict == "refused":
         raise TwinError(f"{args.take} is not usable")
@@ -208,9 +236,42 @@ def _column(channel: int) -> int:
     return channel - 1
 
 
-def _brief(content: dict[str, Any]) -> dict[str, Any]:
-    names = ("verdict", "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples", "confidence")
-    return {name: content[name] for name in names}
+_LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs")
+
+
+def _without_track(found: "Alignment") -> dict[str, Any]:
+    """All keys but the windows, which are hundreds."""
+    return {key: value for key, value in found.to_dict().items() if key != "track"}
+
+
+def alignment_table(found: "Alignment") -> dict[str, str]:
+    """What an alignment says, for people: a name and a value a row."""
+    rate = found.sample_rate
+    table = {
+        "verdict": found.verdict,
+        "lag": f"{found.lag_samples:.3f} samples ({found.lag_samples / rate * 1e3:.3f} ms)",
+        "drift": f"{found.drift_ppm:.4f} ppm",
+        "polarity": "kept" if found.polarity > 0 else "inverted",
+        "gain": f"{found.gain_db:.2f} dB",
+        "confidence": f"{found.confidence:.0%} of the windows agree",
+    }
+    if found.residual_rms_samples is not None:
+        table["residual"] = f"{found.residual_rms_samples:.4f} samples rms"
+    if found.wander_rms_samples:
+        table["wander"] = f"{found.wander_rms_samples:.3f} samples rms, followed"
+    if found.wet_sample_rate != rate:
+        table["rate"] = f"{found.wet_sample_rate} Hz, read at {rate} Hz"
+    if found.reference is not None:
+        table["loop-back"] = f"channel {found.reference.channel + 1}, {found.reference.gain_db:.2f} dB"
+    for one in found.dropouts:
+        kind = "lost" if one.lost_samples >= 0 else "repeated"
+        table[f"{kind} at {one.start:.3f} s"] = (
+            f"{abs(one.lost_samples)} samples, known to {one.stop - one.start:.3f} s"
+        )
+    if found.excluded:
+        left_out = sum(one.stop - one.start for one in found.excluded) / rate
+        table["left out"] = f"{left_out:.2f} s in {len(found.excluded)} places"
+    return table
 
 
 def _print(content: dict[str, Any], as_json: bool) -> None:

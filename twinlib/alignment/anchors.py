@@ -13,7 +13,7 @@ from twinlib.alignment.spectra import MIDDLE_HZ, band
 from twinlib.audio import Signal
 from twinlib.progress import Progress, silent
 
-SIZE = 1 << 17
+SIZE = 1 << 16
 """Samples of one transform of the stream."""
 
 LEAST_CORRELATION = 0.35
@@ -21,6 +21,9 @@ LEAST_CORRELATION = 0.35
 
 FASTEST_PPM = 2000.0
 """Clicks further from each other than this allows are not those of one pass."""
+
+STEADY_PPM = 100.0
+"""What the clocks of two sound cards hardly differ by; more between two clicks is likelier a loss of samples."""
 
 
 @dataclass(frozen=True)
@@ -33,55 +36,58 @@ class Found:
 
 @dataclass(frozen=True)
 class Anchors:
-    """The line through the clicks found, the polarity, and the dry positions of the clicks that are missing."""
+    """The line through the clicks found, the polarity, the wet place of each, and the clicks that are missing."""
 
     line: Line
     polarity: int
     correlation: float
+    places: dict[int, float]
     missing: tuple[int, ...]
 
 
-def waveform(dry: Channel, click: int, sample_rate: int) -> Signal:
+def waveform(dry: Channel, click: int) -> Signal:
     """The click that stands at `click` on the dry clock, its silent end cut off."""
-    samples = dry.read(click, click + sample_rate // 4)
+    samples = dry.read(click, click + dry.rate // 4)
     loud = np.flatnonzero(np.abs(samples) > 1e-3 * float(np.abs(samples).max(initial=1e-9)))
     return samples[: loud[-1] + 1] if len(loud) else samples[:0]
 
 
-def _band_limited(samples: npt.NDArray[np.floating], size: int, sample_rate: int) -> npt.NDArray[np.complex128]:
-    spectrum = np.asarray(scipy.fft.rfft(samples.astype(np.float64), size), np.complex128)
-    bins = band(size, sample_rate, MIDDLE_HZ)
-    spectrum[: bins.start] = 0.0
-    spectrum[bins.stop :] = 0.0
-    return spectrum
-
-
-def find_clicks(wet: Channel, click: Signal, sample_rate: int, progress: Progress = silent) -> list[Found]:
+def find_clicks(wet: Channel, click: Signal, progress: Progress = silent) -> list[Found]:
     """The 64 places of the wet file that resemble the click most, best first, parabola between samples.
 
-    The correlation is normalised by the energy under the click, so that loud music does not outshine it.
+    The correlation is normalised by the energy under the click, so that loud music does not outshine it. It is that
+    of the band in which every device passes signal, and so made at half the rate or less.
     """
     length = len(click)
-    template = _band_limited(click, SIZE, sample_rate)
-    norm = float(np.sqrt((np.abs(template) ** 2).sum() * 2.0 / SIZE))
+    bins = band(SIZE, wet.rate, MIDDLE_HZ)
+    course_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
+    pace = SIZE / course_size
+    template = np.zeros(course_size // 2 + 1, np.complex64)
+    template[bins] = scipy.fft.rfft(click, SIZE)[bins]
+    norm = float(np.sqrt(np.square(np.abs(template), dtype=np.float64).sum() * 2.0 / SIZE))
     step = SIZE - 2 * length
+    span, kept = round(length / pace), int(step / pace) + 2
     found: list[Found] = []
     for start in range(wet.start - length, wet.stop, step):
         samples = wet.read(start, start + SIZE)
-        spectrum = _band_limited(samples, SIZE, sample_rate)
-        limited = scipy.fft.irfft(spectrum, SIZE)
-        energy = np.concatenate((np.zeros(1), np.cumsum(limited**2)))
-        under = np.sqrt(np.maximum(energy[length : length + step + 2] - energy[: step + 2], 0.0))
-        course = scipy.fft.irfft(spectrum * template.conj(), SIZE)[: step + 2]
-        # Rounding errors in digital silence resemble anything: what lies 100 dB under the click is no click.
-        ratio = course / (norm * np.maximum(under, 1e-5 * norm))
-        found += _peaks(ratio, start, length)
-        found = sorted(found, key=lambda one: (-abs(one.correlation), one.place))[:64]
         progress(min(step, wet.stop - start))
+        if not samples.any():
+            continue
+        spectrum = np.zeros(course_size // 2 + 1, np.complex64)
+        spectrum[bins] = scipy.fft.rfft(samples)[bins]
+        # A band-limited signal keeps its energy at the lower rate, scaled by the pace.
+        limited = scipy.fft.irfft(spectrum, course_size).astype(np.float64) / pace
+        energy = np.concatenate((np.zeros(1), np.cumsum(limited**2))) * pace
+        under = np.sqrt(np.maximum(energy[span : span + kept] - energy[:kept], 0.0))
+        course = scipy.fft.irfft(spectrum * template.conj(), course_size)[:kept].astype(np.float64) / pace
+        # Rounding errors in digital silence resemble anything: what lies 80 dB under the click is no click.
+        ratio = course / (norm * np.maximum(under, 1e-4 * norm))
+        found += _peaks(ratio, start, pace, length)
+        found = sorted(found, key=lambda one: (-abs(one.correlation), one.place))[:64]
     return found
 
 
-def _peaks(ratio: npt.NDArray[np.float64], start: int, apart: int, most: int = 16) -> list[Found]:
+def _peaks(ratio: npt.NDArray[np.float64], start: int, pace: float, apart: int, most: int = 16) -> list[Found]:
     heights = np.abs(ratio)
     inner = (heights[1:-1] >= heights[:-2]) & (heights[1:-1] > heights[2:]) & (heights[1:-1] > 0.3)
     peaks: list[Found] = []
@@ -89,12 +95,12 @@ def _peaks(ratio: npt.NDArray[np.float64], start: int, apart: int, most: int = 1
     for place in places[np.argsort(-heights[places], kind="stable")]:
         if len(peaks) == most:
             break
-        if any(abs(one.place - start - place) < apart for one in peaks):
+        if any(abs(one.place - start - place * pace) < apart for one in peaks):
             continue
         left, top, right = ratio[place - 1 : place + 2]
         bend = left - 2.0 * top + right
         between = 0.5 * (left - right) / bend if bend else 0.0
-        peaks.append(Found(float(start + place + between), float(top)))
+        peaks.append(Found(start + pace * float(place + between), float(top)))
     return peaks
 
 
@@ -131,4 +137,5 @@ def match(clicks: Sequence[int], found: Sequence[Found], slack: float) -> Anchor
     line = Line(float(np.mean(lag - drift * dry)), drift * 1e6)
     missing = tuple(click for click in clicks if click not in {click for click, _ in chosen})
     sign = 1 if chosen[0][1].correlation > 0 else -1
-    return Anchors(line, sign, min(abs(one.correlation) for _, one in chosen), missing)
+    places = {click: one.place for click, one in chosen}
+    return Anchors(line, sign, min(abs(one.correlation) for _, one in chosen), places, missing)

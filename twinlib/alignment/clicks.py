@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from twinlib.alignment import anchors, sinc
+from twinlib.alignment.clock import Clock
 from twinlib.alignment.line import Fit, Line
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import Complex, band, fine_delay, whole_peak
+from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import FLOOR as PROGRAMME_FLOOR
-from twinlib.alignment.track import NEAR, Track, agreeing
+from twinlib.alignment.track import NEAR, Measured, agreeing
 
 REACH = 64
 """Samples from the line within which a click is looked for."""
@@ -24,6 +26,9 @@ FLOOR = 1e-4
 
 MOST_ERROR = 0.02
 """Samples rms of that difference above which clicks are worth less than the programme, unless it is worse."""
+
+MOST_CONTRADICTION = 0.5
+"""Samples by which two clicks may lie otherwise than the programme between them: a whole one was lost beyond that."""
 
 SIGMAS = 5.0
 """Standard errors by which the two drifts may differ before one of them must be wrong."""
@@ -53,30 +58,30 @@ class ClickLine:
         return self.error / self.span * 1e6
 
 
-def click_line(
-    dry: Channel, wet: Channel, clicks: tuple[int, int], line: Line, polarity: int, sample_rate: int
-) -> ClickLine | None:
-    """Measure the lag at both clicks, `line` being right within some samples; None if one of them is not there.
+def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock, polarity: int) -> ClickLine | None:
+    """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is not there.
 
     Each lag is the peak of the band-limited correlation of the dry click with the wet one. Its error is that which
     the difference of the two wet clicks, noise or damage, causes where their phase is by chance.
     """
-    length = len(anchors.waveform(dry, clicks[0], sample_rate))
+    length = len(anchors.waveform(dry, clicks[0]))
     size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
-    bins = band(size, sample_rate)
+    bins = band(size, dry.rate)
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     before = (size - length) // 4
     span = float(clicks[1] - clicks[0])
     error = np.inf
+    lags = clock.lags(np.array(clicks, float))
+    drift = float(lags[1] - lags[0]) / span
+    line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
     for _ in range(_PASSES):
-        slope = line.drift_ppm * 1e-6
+        timemap = TimeMap.straight(line.lag, line.drift_ppm, clicks[0], clicks[1])
         delays: list[float] = []
         answers: list[Complex] = []
         for click in clicks:
             start, stop = click - before, click - before + size
-            first, last = sinc.support(line.lag, slope, start, stop)
-            x = np.fft.rfft(dry.read(start, stop))[bins]
-            y = sinc.interpolate(wet.read(first, last), first, line.lag, slope, start, stop)
+            x = np.fft.rfft(dry.read(start, stop).astype(np.float64))[bins]
+            y = sinc.interpolate(wet, timemap, start, stop).astype(np.float64)
             cross = x.conj() * polarity * np.fft.rfft(y)[bins]
             peak = whole_peak(cross, bins, size, REACH)
             if peak.sign < 0 or abs(peak.delay) >= REACH:
@@ -93,20 +98,27 @@ def click_line(
     return ClickLine(line, clicks, float(np.hypot(error, FLOOR)))
 
 
-def anchored(track: Track, clicks: ClickLine) -> Track | None:
-    """The track with the line of its clicks, its drift the mean of theirs and the programme's weighted by precision.
+def contradicts(clicks: ClickLine, clock: Clock) -> bool:
+    """Whether one click lies half a sample or more from where the clock has it, as the other click lies."""
+    places = np.array(clicks.clicks, float)
+    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places)
+    return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
+
+
+def anchored(fit: Fit, measured: Measured, clicks: ClickLine) -> tuple[Fit, Measured] | None:
+    """The line of the clicks, its drift the mean of theirs and the programme's weighted by precision, and the windows.
 
     The residuals are about that line, less one constant: the device's phase on the programme against that on the
     click. None if the clicks are too uncertain, or the programme, as a witness, says another line than the clicks by
     more than both errors and the scatter of its windows allow.
     """
-    measured, fits = track.measured, agreeing(track.measured)
-    errors = np.array([track.fit.drift_error_ppm, clicks.drift_error_ppm])
+    fits = agreeing(measured)
+    errors = np.array([fit.drift_error_ppm, clicks.drift_error_ppm])
     if fits.sum() < 3 or not np.isfinite(errors).all():
         return None
     if clicks.error > max(MOST_ERROR, errors[0] * 1e-6 * clicks.span):
         return None
-    programme, click = track.fit.line, clicks.line
+    programme, click = fit.line, clicks.line
     inside = measured.residual[fits]
     scatter = 1.4826 * float(np.median(np.abs(inside - np.median(inside))))
     allowed = SIGMAS * float(np.hypot(*errors)) + max(scatter, PROGRAMME_FLOOR) / clicks.span * 1e6
@@ -120,6 +132,5 @@ def anchored(track: Track, clicks: ClickLine) -> Track | None:
     line = Line(click.at(centre) - drift * 1e-6 * centre, drift)
     change = Line(programme.lag - line.lag, programme.drift_ppm - line.drift_ppm)
     residual = measured.residual + change.lag + change.drift_ppm * 1e-6 * measured.position
-    residual = np.where(measured.weight > 0, residual - np.median(residual[fits]), 0.0)
-    fit = Fit(line, float(precision.sum()) ** -0.5)
-    return replace(track, fit=fit, measured=replace(measured, residual=residual))
+    residual = np.where(measured.heard, residual - np.median(residual[fits]), 0.0)
+    return Fit(line, float(precision.sum()) ** -0.5), replace(measured, residual=residual)

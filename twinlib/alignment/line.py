@@ -1,4 +1,4 @@
-"""The straight line that maps the dry clock to the wet one, and its robust fit."""
+"""The straight line that maps the dry clock to the wet one, its pieces between losses, and its robust fit."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,36 @@ class Fit:
     drift_error_ppm: float
 
 
+@dataclass(frozen=True)
+class PieceFit:
+    """Parallel lines: one drift, for the clocks go on whatever is lost, and the lag at 0 of every piece.
+
+    `lag_errors` are their standard errors in samples, `drift_error_ppm` that of the drift.
+    """
+
+    lags: Array
+    drift_ppm: float
+    lag_errors: Array
+    drift_error_ppm: float
+
+    def at(self, positions: Array, labels: Labels) -> Array:
+        """The lag in samples at each position, in the piece of that number."""
+        return np.asarray(self.lags[labels] + self.drift_ppm * 1e-6 * positions)
+
+
 def theil_sen(positions: Array, lags: Array, most: int = 400) -> Line:
     """The line through the median of all pairwise slopes (Sen 1968); of `most` evenly chosen points at most."""
-    chosen = np.unique(np.linspace(0, len(positions) - 1, min(most, len(positions))).round().astype(int))
-    x, y = positions[chosen], lags[chosen]
-    i, j = np.triu_indices(len(x), 1)
-    apart = np.abs(x[j] - x[i]) > 0
-    slopes = (y[j] - y[i])[apart] / (x[j] - x[i])[apart]
-    slope = float(np.median(slopes)) if len(slopes) else 0.0
+    slope = _median_slope(positions, lags, np.zeros(len(positions), np.int64), most)
     return Line(float(np.median(lags - slope * positions)), slope * 1e6)
+
+
+def _median_slope(positions: Array, lags: Array, labels: Labels, most: int = 400) -> float:
+    chosen = np.unique(np.linspace(0, len(positions) - 1, min(most, len(positions))).round().astype(int))
+    x, y, piece = positions[chosen], lags[chosen], labels[chosen]
+    i, j = np.triu_indices(len(x), 1)
+    apart = (np.abs(x[j] - x[i]) > 0) & (piece[i] == piece[j])
+    slopes = (y[j] - y[i])[apart] / (x[j] - x[i])[apart]
+    return float(np.median(slopes)) if len(slopes) else 0.0
 
 
 def fit_line(positions: Array, lags: Array, weights: Array) -> Fit:
@@ -48,26 +70,43 @@ def fit_line(positions: Array, lags: Array, weights: Array) -> Fit:
 
     `positions` in samples, `lags` in samples, `weights` inverse variances. Two windows are the least.
     """
-    line = theil_sen(positions, lags)
-    centre = float(np.average(positions, weights=weights))
-    x = positions - centre
-    error = np.inf
+    found = fit_pieces(positions, lags, weights, np.zeros(len(positions), np.int64), 1)
+    return Fit(Line(float(found.lags[0]), found.drift_ppm), found.drift_error_ppm)
+
+
+def fit_pieces(positions: Array, lags: Array, weights: Array, labels: Labels, count: int) -> PieceFit:
+    """Parallel lines through the windows of each piece, as robust as `fit_line`; `labels` number them from 0.
+
+    A piece without windows gets the lag of the one before it (the first: of all), with an infinite error.
+    """
+    slope = _median_slope(positions, lags, labels)
+    level = lags - slope * positions
+    constants = np.full(count, float(np.median(level)))
+    for number in range(count):
+        here = labels == number
+        constants[number] = np.median(level[here]) if here.any() else constants[max(0, number - 1)]
+    error, constant_errors = np.inf, np.full(count, np.inf)
     for _ in range(20):
-        residuals = lags - (line.lag + line.drift_ppm * 1e-6 * positions)
+        residuals = lags - (constants[labels] + slope * positions)
         scale = max(1.4826 * float(np.median(np.abs(residuals))), 1e-5)
-        inside = np.clip(1.0 - (residuals / (6.0 * scale)) ** 2, 0.0, None)
-        w = weights * inside**2
-        total, spread = float(w.sum()), float((w * x * x).sum())
-        middle = float((w * x).sum()) / total
-        inertia = spread - total * middle * middle
-        if inertia <= 0.0:
+        w = weights * np.clip(1.0 - (residuals / (6.0 * scale)) ** 2, 0.0, None) ** 2
+        total = np.maximum(np.bincount(labels, w, count), 1e-30)
+        middle = np.bincount(labels, w * positions, count) / total
+        height = np.bincount(labels, w * lags, count) / total
+        x, y = positions - middle[labels], lags - height[labels]
+        inertia = float((w * x * x).sum())
+        # A piece of one window, or none that is trusted, tells no drift.
+        if inertia <= 1e-12 or float(w.sum()) <= 1e-12:
             break
-        height = float((w * lags).sum()) / total
-        slope = float((w * (x - middle) * lags).sum()) / inertia
-        before, line = line, Line(height - slope * (centre + middle), slope * 1e6)
-        left = lags - (line.lag + slope * positions)
-        variance = float((w * left * left).sum()) / total / max(len(lags) - 2, 1) * total
-        error = float(np.sqrt(variance / inertia)) * 1e6
-        if abs(before.drift_ppm - line.drift_ppm) < 1e-9 and abs(before.lag - line.lag) < 1e-9:
+        before = slope, constants
+        slope = float((w * x * y).sum()) / inertia
+        constants = np.where(total > 1e-30, height - slope * middle, constants)
+        left = lags - (constants[labels] + slope * positions)
+        variance = float((w * left * left).sum()) / max(len(lags) - count - 1, 1) * len(lags) / float(w.sum())
+        mean_weight = float(w.sum()) / len(lags)
+        error = float(np.sqrt(variance * mean_weight / inertia))
+        constant_errors = np.sqrt(variance * mean_weight / total + (error * middle) ** 2)
+        constant_errors = np.where(total > 1e-30, constant_errors, np.inf)
+        if abs(before[0] - slope) < 1e-15 and float(np.abs(before[1] - constants).max()) < 1e-9:
             break
-    return Fit(line, error)
+    return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)

@@ -1,25 +1,30 @@
-"""What an alignment says of a capture: the contract alignment/1."""
+"""What an alignment says of a capture: the contract alignment/2."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
+from twinlib.alignment.timemap import Piece, TimeMap
 from twinlib.errors import AlignmentError
 
-CONTRACT = "alignment/1"
+CONTRACT = "alignment/2"
 """The contract of alignment.json."""
 
 Verdict = Literal["ok", "suspect", "refused"]
 Warp = Literal["sinc", "shift"]
+Repair = Literal["polarity", "gain", "dc"]
 
 
 @dataclass(frozen=True)
 class Window:
-    """One measurement of the lag: `position` on the dry clock, `lag` and `residual` (lag minus line) in samples.
+    """One measurement of the lag: `position` on the dry clock, `lag` and `residual` (lag minus the fit) in samples.
 
     Both lack the constant by which the device delays the programme more than a click, where the line is the clicks'.
     `weight` is the inverse variance in 1/samples²; 0 says that dry and wet do not belong together here, and then
-    `lag` is the line's.
+    `lag` is the fit's.
     """
 
     position: float
@@ -30,7 +35,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Dropout:
-    """A place, in seconds of the wet file, between two windows where samples were lost (< 0: repeated)."""
+    """A place, in seconds of the wet file, in which samples were lost (< 0: repeated)."""
 
     start: float
     stop: float
@@ -38,18 +43,39 @@ class Dropout:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """Dry samples [start, stop) whose wet signal is no answer to them, and why, in a word that flags segments."""
+
+    start: int
+    stop: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The loop-back channel (from 0) that stands for the dry signal, its polarity, and its gain over the dry file."""
+
+    channel: int
+    polarity: Literal[1, -1]
+    gain_db: float
+
+
+@dataclass(frozen=True)
 class Alignment:
     """Where the wet signal of a capture lies on the clock of its dry signal, and whether that can be trusted.
 
     wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, in samples at the dry rate (+ = wet late, wet
-    longer). `applied_*` is what the warp uses: equal to the measured line for `sinc`, a whole lag without drift for
-    `shift`. `gain_db` is the best linear gain from 200 Hz to 8 kHz. `residual_rms_samples` is what the windows
-    scatter about the line after the device's own phase is removed, and where the line is that of a reel's clicks, one
-    constant. `confidence` is the share of the windows that
-    agree with the line. Ranges are half-open, in samples of their own file.
+    longer): the line of the first piece, without its curve. `pieces` is what the warp follows: the lag over the dry
+    clock, a line or a curve, anew after every loss; `applied_*` is the line of the first, whole and without drift for
+    `shift`, and what the samples are multiplied with after `applied_dc` is taken away. `gain_db` is the best linear
+    gain from 200 Hz to 16 kHz. `residual_rms_samples` is what the windows scatter about the pieces after the device's
+    own phase is removed, and where the line is that of a reel's clicks, one constant; `wander_rms_samples` that of the
+    curve about the line. `confidence` is the share of the audible windows that agree with the pieces. Ranges are
+    half-open; `wet_range` and `wet_frames` in samples of the file itself, at `wet_sample_rate`.
     """
 
     sample_rate: int
+    wet_sample_rate: int
     dry_frames: int
     wet_frames: int
     dry_range: tuple[int, int]
@@ -60,15 +86,31 @@ class Alignment:
     polarity: Literal[1, -1]
     gain_db: float
     residual_rms_samples: float | None
+    wander_rms_samples: float
     confidence: float
     dropouts: tuple[Dropout, ...]
+    excluded: tuple[Excluded, ...]
     verdict: Verdict
     reasons: tuple[str, ...]
     guard_samples: int
+    reference: Reference | None
     warp: Warp
     applied_lag_samples: float
     applied_drift_ppm: float
+    applied_polarity: Literal[1, -1]
+    applied_gain: float
+    applied_dc: float
+    pieces: tuple[Piece, ...]
     track: tuple[Window, ...]
+
+    @property
+    def timemap(self) -> TimeMap:
+        """The lag at every dry position, as the warp follows it."""
+        return TimeMap(self.pieces)
+
+    def lags(self, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The lag in samples that the warp applies at each dry position."""
+        return self.timemap.lags(positions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `twinlib.files.write_json(path, CONTRACT, ...)`."""
@@ -78,13 +120,20 @@ class Alignment:
     def from_dict(cls, content: dict[str, Any]) -> "Alignment":
         """The alignment that `to_dict` gave; raises `AlignmentError` where keys are missing or unknown."""
         try:
-            lists = {
+            reference = content["reference"]
+            parts = {
                 "track": tuple(Window(**window) for window in content["track"]),
                 "dropouts": tuple(Dropout(**dropout) for dropout in content["dropouts"]),
+                "excluded": tuple(Excluded(**excluded) for excluded in content["excluded"]),
+                "pieces": tuple(
+                    Piece(**{**piece, "positions": tuple(piece["positions"]), "lags": tuple(piece["lags"])})
+                    for piece in content["pieces"]
+                ),
+                "reference": Reference(**reference) if reference is not None else None,
                 "reasons": tuple(content["reasons"]),
                 "dry_range": tuple(content["dry_range"]),
                 "wet_range": tuple(content["wet_range"]),
             }
-            return cls(**{**content, **lists})
+            return cls(**{**content, **parts})
         except (KeyError, TypeError) as error:
             raise AlignmentError(f"this is no alignment of contract {CONTRACT} ({error}): align again") from None

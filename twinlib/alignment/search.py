@@ -1,5 +1,6 @@
 """Where a programme without clicks lies in its recording: a few loud excerpts, whitened, looked for everywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from twinlib.alignment.anchors import FASTEST_PPM
 from twinlib.alignment.line import Line, theil_sen
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import MIDDLE_HZ, band, whitened
+from twinlib.audio import Signal
 from twinlib.progress import Progress, silent
 
 EXCERPTS = 8
@@ -16,6 +18,13 @@ EXCERPTS = 8
 
 LEAST_PROMINENCE = 8.0
 """A peak counts if it stands this many times above the rms of the correlation; chance reaches about 6."""
+
+NEAR_SECONDS = 12.0
+"""How far from where it should be an excerpt is looked for at first."""
+
+
+Excerpt = tuple[int, Signal]
+"""A dry position and the samples that stand there."""
 
 
 @dataclass(frozen=True)
@@ -31,55 +40,63 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Coarse:
-    """A rough line, the polarity, and the share of the excerpts that agree."""
+    """A rough line, right at `position` (dry samples), the polarity, and the share of the excerpts that agree."""
 
+    position: int
     line: Line
     polarity: int
     share: float
 
 
 def excerpt_size(frames: int, sample_rate: int) -> int:
-    """A power of two: about 3 s, less for a short signal."""
-    longest = 1 << int(np.log2(3 * sample_rate))
+    """A power of two: about 1.5 s, less for a short signal. Longer ones would blur when the clocks differ."""
+    longest = 1 << int(np.log2(1.5 * sample_rate))
     return max(4096, min(longest, 1 << int(np.log2(max(frames, 2)))))
 
 
-def loud_places(dry: Channel, size: int, progress: Progress = silent) -> list[int]:
-    """The starts of the loudest `size` samples in each eighth of the dry signal; eighths below -70 dBFS have none."""
-    step = max(size // 4, 1)
-    energies = []
-    for start in range(dry.start, dry.stop, step):
-        samples = dry.read(start, start + step).astype(np.float64)
-        energies.append(float((samples**2).sum()))
-        progress(min(step, dry.stop - start))
-    sums = np.concatenate((np.zeros(1), np.cumsum(energies)))
-    last = max(1, len(energies) - 3)
-    loudness = sums[np.minimum(np.arange(last) + 4, len(energies))] - sums[:last]
-    audible = 1e-7 * size
+def loud_places(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = silent) -> list[int]:
+    """The starts of the loudest `size` samples in each of `count` parts of the dry signal, of some 40 that are tried.
+
+    Parts below -70 dBFS have none.
+    """
     places = []
-    for part in np.array_split(np.arange(last), EXCERPTS):
-        if len(part) and loudness[part].max() > audible:
-            places.append(dry.start + step * int(part[loudness[part].argmax()]))
+    bounds = np.linspace(dry.start, max(dry.start, dry.stop - size), count + 1).astype(int)
+    for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        tried = np.unique(np.linspace(low, high, 40).astype(int)).tolist()
+        energies = [float(np.square(dry.read(p, p + size)[:: max(1, size // 8192)]).mean()) for p in tried]
+        progress(1.0)
+        best = int(np.argmax(energies))
+        if energies[best] > 1e-7 and tried[best] not in places:
+            places.append(tried[best])
     return places
 
 
+def excerpts_of(dry: Channel, places: Sequence[int], size: int) -> list[Excerpt]:
+    """The `size` samples at each place."""
+    return [(place, dry.read(place, place + size)) for place in places]
+
+
 def candidates(
-    dry: Channel,
-    wet: Channel,
-    places: list[int],
-    size: int,
-    sample_rate: int,
-    reach: int | None,
-    progress: Progress = silent,
+    excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = silent
 ) -> list[Candidate]:
-    """The five likeliest lags of each excerpt; `reach` bounds the lag in samples, None searches the whole file."""
+    """The five likeliest lags of each excerpt, all of one length; `lags` bounds them, None searches the whole file.
+
+    Lags are right to about the sample rate over 16 kHz.
+    """
+    if not excerpts:
+        return []
+    places = [place for place, _ in excerpts]
+    size = len(excerpts[0][1])
     transform = 2 * size
-    bins = band(transform, sample_rate, MIDDLE_HZ)
+    bins = band(transform, wet.rate, MIDDLE_HZ)
+    # Only the band is turned back into time, and so at a lower rate: a fraction of the work.
+    course_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
+    step = transform / course_size
     taper = np.hanning(size).astype(np.float32)
-    templates = [scipy.fft.rfft(dry.read(p, p + size) * taper, transform)[bins].conj() for p in places]
+    templates = [scipy.fft.rfft(samples * taper, transform)[bins].conj() for _, samples in excerpts]
     found: list[list[Candidate]] = [[] for _ in places]
     for start in range(wet.start - size, wet.stop, size):
-        wanted = [i for i, p in enumerate(places) if reach is None or abs(start - p) <= reach + size]
+        wanted = [i for i, p in enumerate(places) if lags is None or lags[0] - size <= start - p <= lags[1]]
         progress(min(size, wet.stop - start))
         if not wanted:
             continue
@@ -88,19 +105,21 @@ def candidates(
             continue
         spectrum = scipy.fft.rfft(block, transform)[bins]
         for i in wanted:
-            full = np.zeros(size + 1, np.complex64)
+            full = np.zeros(course_size // 2 + 1, np.complex64)
             full[bins] = whitened(spectrum * templates[i])
-            course = scipy.fft.irfft(full, transform)[:size]
-            noise = float(np.sqrt(np.mean(course.astype(np.float64) ** 2))) + 1e-30
+            course = scipy.fft.irfft(full, course_size)[: course_size // 2]
+            noise = float(np.sqrt(np.mean(np.square(course, dtype=np.float64)))) + 1e-30
             heights = np.abs(course)
+            apart = int(64 / step) + 1
             for _ in range(5):
                 place = int(heights.argmax())
                 prominence = float(heights[place]) / noise
                 if prominence < LEAST_PROMINENCE:
                     break
-                sign = 1 if course[place] > 0 else -1
-                found[i].append(Candidate(i, places[i], start + place - places[i], sign, prominence))
-                heights[max(0, place - 64) : place + 65] = 0.0
+                lag = start + round(place * step) - places[i]
+                if lags is None or lags[0] <= lag <= lags[1]:
+                    found[i].append(Candidate(i, places[i], lag, 1 if course[place] > 0 else -1, prominence))
+                heights[max(0, place - apart) : place + apart + 1] = 0.0
             found[i] = sorted(found[i], key=lambda one: (-one.prominence, abs(one.lag)))[:5]
     return [one for group in found for one in group]
 
@@ -124,17 +143,21 @@ def vote(found: list[Candidate], excerpts: int) -> Coarse | None:
     chosen_list = best[2]
     positions = np.array([one.position for one in chosen_list], float)
     lags = np.array([one.lag for one in chosen_list], float)
-    line = theil_sen(positions, lags) if len(positions) > 1 else Line(float(lags[0]), 0.0)
-    return Coarse(line, chosen_list[0].sign, len(chosen_list) / excerpts)
+    line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
+    surest = max(chosen_list, key=lambda one: one.prominence)
+    line = Line(surest.lag - line.drift_ppm * 1e-6 * surest.position, line.drift_ppm)
+    return Coarse(surest.position, line, surest.sign, len(chosen_list) / excerpts)
 
 
-def search(dry: Channel, wet: Channel, sample_rate: int, progress: Progress = silent) -> Coarse | None:
+def search(dry: Channel, wet: Channel, progress: Progress = silent) -> Coarse | None:
     """The rough line of a pair, looked for within 12 s of where it should be, then in the whole file."""
-    size = excerpt_size(dry.stop - dry.start, sample_rate)
-    places = loud_places(dry, size, progress)
+    size = excerpt_size(dry.stop - dry.start, dry.rate)
+    places = loud_places(dry, size, progress=progress)
     if not places:
         return None
-    near = vote(candidates(dry, wet, places, size, sample_rate, 12 * sample_rate, progress), len(places))
+    reach = round(NEAR_SECONDS * dry.rate)
+    excerpts = excerpts_of(dry, places, size)
+    near = vote(candidates(excerpts, wet, (-reach, reach), progress), len(places))
     if near is not None and near.share > 0.5:
         return near
-    return vote(candidates(dry, wet, places, size, sample_rate, None, progress), len(places))
+    return vote(candidates(excerpts, wet, None, progress), len(places))

@@ -1,12 +1,15 @@
 """The delay between two signals from their cross-spectrum, in the band where a device keeps its phase."""
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 Real = npt.NDArray[np.float64]
-Complex = npt.NDArray[np.complex128]
+Complex = npt.NDArray[np.complexfloating]
 
 LOW_HZ, MIDDLE_HZ, HIGH_HZ = 200.0, 8000.0, 16000.0
 """Below the low, a device's high-passes turn the phase. To the middle, every device passes signal: there is searched.
@@ -42,9 +45,9 @@ class Peak:
 
 def _course(cross: Complex, bins: slice, size: int, reach: int) -> Real:
     """The correlation at delays -reach to reach."""
-    full = np.zeros(size // 2 + 1, np.complex128)
+    full = np.zeros(size // 2 + 1, cross.dtype)
     full[bins] = cross
-    course = np.fft.irfft(full, size)
+    course = scipy.fft.irfft(full, size)
     return np.concatenate((course[-reach:], course[: reach + 1]))
 
 
@@ -79,11 +82,32 @@ def whole_peak(white: Complex, bins: slice, size: int, reach: int, near: int = 4
 
 @dataclass(frozen=True)
 class Delay:
-    """A delay in samples, its inverse variance and the normalised correlation at it."""
+    """A delay in samples, its inverse variance, the normalised correlation at it, and how sure that is.
+
+    `certainty` is the correlation over what chance gives as many bins as effectively count.
+    """
 
     delay: float
     weight: float
     correlation: float
+    certainty: float
+
+
+@numba.njit(cache=True)
+def _turned_back(cross: Complex, first: int, step: float, delay: float) -> tuple[float, float, float]:
+    # The real part's sum and its two derivatives. The phasor of each bin is the one before, turned on.
+    turn = complex(math.cos(step * delay), math.sin(step * delay))
+    phase = complex(math.cos(first * step * delay), math.sin(first * step * delay))
+    height, slope, curve = 0.0, 0.0, 0.0
+    for i in range(cross.shape[0]):
+        real = cross[i].real * phase.real - cross[i].imag * phase.imag
+        imag = cross[i].real * phase.imag + cross[i].imag * phase.real
+        omega = step * (first + i)
+        height += real
+        slope -= omega * imag
+        curve -= omega * omega * real
+        phase = phase * turn
+    return height, slope, curve
 
 
 def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
@@ -92,26 +116,25 @@ def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
     The peak of the band-limited correlation, without the bias of a parabola through samples. The inverse variance
     is that of Knapp & Carter 1976 for the coherence found.
     """
-    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
+    step = 2.0 * np.pi / size
     delay = start
     for _ in range(20):
-        turned = cross * np.exp(1j * omega * delay)
-        slope = -float((omega * turned.imag).sum())
-        curve = -float((omega**2 * turned.real).sum())
+        height, slope, curve = _turned_back(cross, bins.start, step, delay)
         if curve >= 0.0:
             break
-        step = float(np.clip(-slope / curve, -0.5, 0.5))
-        delay = float(np.clip(delay + step, start - 2.0, start + 2.0))
-        if abs(step) < 1e-5:
+        change = min(max(-slope / curve, -0.5), 0.5)
+        delay = min(max(delay + change, start - 2.0), start + 2.0)
+        if abs(change) < 1e-5:
             break
-    turned = cross * np.exp(1j * omega * delay)
+    height, _, _ = _turned_back(cross, bins.start, step, delay)
+    omega = step * np.arange(bins.start, bins.stop)
     sizes = np.abs(cross)
-    total = float(sizes.sum()) + 1e-300
-    correlation = float(np.clip(turned.real.sum() / total, 0.0, 1.0 - 1e-9))
-    breadth = float((sizes * omega**2).sum()) / total
-    effective = total**2 / (float((sizes**2).sum()) + 1e-300)
+    total = float(sizes.sum(dtype=np.float64)) + 1e-300
+    correlation = min(max(height / total, 0.0), 1.0 - 1e-9)
+    breadth = float(sizes @ omega**2) / total
+    effective = total**2 / (float(sizes @ sizes) + 1e-300)
     weight = 2.0 * effective * breadth * correlation**2 / (1.0 - correlation**2)
-    return Delay(delay, weight, correlation)
+    return Delay(delay, weight, correlation, correlation * math.sqrt(2.0 * effective))
 
 
 def smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:

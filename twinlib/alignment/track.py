@@ -1,15 +1,17 @@
-"""The lag along the programme: window after window, measured against the line so far, fitted, measured again."""
+"""The lag along the programme: window after window, measured against what is known of the lag so far."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 from twinlib.alignment import sinc
-from twinlib.alignment.line import Fit, Line, fit_line
 from twinlib.alignment.signals import Channel
-from twinlib.alignment.spectra import Complex, Real, arrival, band, fine_delay, smoothed, whitened, whole_peak
-from twinlib.progress import Progress, silent
+from twinlib.alignment.spectra import Complex, Delay, Real, arrival, band, fine_delay, smoothed, whitened, whole_peak
+from twinlib.alignment.timemap import TimeMap
 
 QUIET_DB = -60.0
 """A window of the dry signal whose band-limited rms lies below this (dB of full scale) says nothing."""
@@ -17,16 +19,23 @@ QUIET_DB = -60.0
 LEAST_PROMINENCE = 7.0
 """A window's peak counts if it stands this many times above the noise of its correlation."""
 
+LEAST_CERTAINTY = 4.0
+"""Where it does not, its delay counts if the bins agree on it so many times better than by chance."""
+
+CLOSE = 4
+"""Samples from where it should be within which they may."""
+
 AGREES = 0.5
 """Samples from the line within which a window agrees with it."""
 
 NEAR = 8.0
 """Samples from the line within which a window tells of the device's response."""
 
-MOST_PASSES = 6
-
 FLOOR = 0.003
 """Samples rms that no window is better than: programme-dependent delay of devices, not noise."""
+
+MOST_WINDOWS = 480
+"""Windows of a take, however long: enough for a line or a slow curve, and the same work for any length."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +48,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measured:
-    """The windows that carry signal: energy centroid on the dry clock, residual lag, inverse variance, sign.
+    """The windows that carry signal: energy centroid on the dry clock, residual lag, inverse variance, sign, level.
 
-    `weight` is zero where no delay stands out.
+    `weight` is zero where no delay stands out; `level_db` is that of the dry signal.
     """
 
     position: Real
     residual: Real
     weight: Real
     sign: Real
+    level_db: Real
+
+    @property
+    def heard(self) -> npt.NDArray[np.bool_]:
+        """The windows whose delay stands out."""
+        return np.asarray(self.weight > 0)
 
 
 @dataclass(frozen=True)
@@ -64,73 +79,108 @@ class Response:
     gain_db: float
 
 
-@dataclass(frozen=True)
-class Track:
-    """The fitted line and the windows measured against it."""
-
-    fit: Fit
-    measured: Measured
-    gain_db: float
-    polarity: int
-
-
 def plan(start: int, stop: int, sample_rate: int) -> Plan:
-    """Windows of about 0.74 s over [start, stop), every 0.4 to 2 s; shorter ones where there is little signal."""
+    """Windows of about 0.74 s over [start, stop), every 0.37 s or more; shorter ones where there is little signal."""
     frames = stop - start
-    longest = 1 << int(np.log2(0.75 * sample_rate))
-    size = longest
+    size = 1 << int(np.log2(0.75 * sample_rate))
     while size > 2048 and frames < 8 * size:
         size //= 2
-    hop = int(np.clip(frames // 120, size // 2, 2 * sample_rate))
+    hop = max(size // 2, frames // MOST_WINDOWS)
     return Plan(np.arange(start, max(start, stop - size) + 1, hop, dtype=np.int64), size)
 
 
+def dense_plan(start: int, stop: int, size: int) -> Plan:
+    """Windows of `size` samples over [start, stop), each half over the next."""
+    return Plan(np.arange(start, max(start, stop - size) + 1, size // 2, dtype=np.int64), size)
+
+
+def spectrum_of(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
+    """The in-band spectrum of a tapered window, complex64."""
+    return np.asarray(scipy.fft.rfft(samples * taper)[bins])
+
+
+def level_of(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
+    """The rms of a tapered window in the band, in dB of full scale; what lies below `QUIET_DB` tells no delay."""
+    energy = 2.0 * float(np.vdot(spectrum, spectrum).real) / len(taper) / float(taper @ taper)
+    return 10.0 * math.log10(energy + 1e-30)
+
+
+def centroid(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
+    """The mean index of a tapered window, weighted by energy: when its delay was measured."""
+    energy = (samples * taper) ** 2
+    return float(np.arange(len(energy)) @ energy) / (float(energy.sum()) + 1e-300)
+
+
 def measure(
-    dry: Channel, wet: Channel, windows: Plan, line: Line, known: Response | None, polarity: int, sample_rate: int
+    dry: Channel,
+    wet: Channel,
+    windows: Plan,
+    timemap: TimeMap,
+    known: Response | None,
+    polarity: int,
+    excluded: Sequence[tuple[int, int]] = (),
+    everything: bool = False,
 ) -> tuple[Measured, Response | None]:
-    """The residual lag of each window after the wet signal is put on the dry clock by `line`.
+    """The residual lag of each window after the wet signal is put on the dry clock by `timemap`.
 
     What is `known` of the device's response is taken out, so that the programme does not modulate the lag, and bins
     count by their coherence, for harmonics tell no time. Also returns the response measured here, pooled over the
-    windows that lie near the line.
+    windows that lie near the line. Windows that touch an excluded range, or are not all on the wet file, are left out;
+    with `everything` none is, and what is not on the file is silence.
     """
-    size, bins = windows.size, band(windows.size, sample_rate)
-    taper = np.hanning(size)
-    slope = line.drift_ppm * 1e-6
-    rows: list[tuple[float, float, float, float]] = []
-    expected: Complex | float = 1.0
+    size, bins = windows.size, band(windows.size, dry.rate)
+    taper = np.hanning(size).astype(np.float32)
+    rows: list[tuple[float, float, float, float, float]] = []
+    expected = None
     if known is not None:
-        expected = known.phase.conj() * known.weight
+        expected = (known.phase.conj() * known.weight).astype(np.complex64)
     pooled = np.zeros(bins.stop - bins.start, np.complex128)
     dry_power, wet_power = np.zeros(len(pooled)), np.zeros(len(pooled))
     for start in windows.starts.tolist():
-        x = dry.read(start, start + size) * taper
-        spectrum = np.fft.rfft(x)[bins]
-        energy = float((np.abs(spectrum) ** 2).sum())
-        if 2.0 * energy / size / float((taper**2).sum()) < 10.0 ** (QUIET_DB / 10.0):
+        stop = start + size
+        if any(first < stop and start < last for first, last in excluded):
             continue
-        first, last = sinc.support(line.lag, slope, start, start + size)
-        if last <= wet.start or first >= wet.stop:
+        if not everything and (timemap.wet(start) < wet.start or timemap.wet(stop) > wet.stop):
             continue
-        y = sinc.interpolate(wet.read(first, last), first, line.lag, slope, start, start + size) * taper
-        position = start + float((np.arange(size) * x**2).sum() / (x**2).sum())
-        other = polarity * np.fft.rfft(y)[bins]
+        x = dry.read(start, stop)
+        spectrum = spectrum_of(x, taper, bins)
+        level = level_of(spectrum, taper)
+        if level < QUIET_DB:
+            continue
+        position = start + centroid(x, taper)
+        other = polarity * spectrum_of(sinc.interpolate(wet, timemap, start, stop), taper, bins)
         cross = spectrum.conj() * other
-        seen = whitened(cross) if known is None else whitened(cross, 0.5) * expected
-        peak = whole_peak(seen, bins, size, min(4096, size // 4))
-        if peak.prominence < LEAST_PROMINENCE:
-            rows.append((position, 0.0, 0.0, 0.0))
+        delay, sign = recognise(cross, bins, size, min(4096, size // 4), expected)
+        if delay is None:
+            rows.append((position, 0.0, 0.0, 0.0, level))
             continue
-        delay = fine_delay(peak.sign * whitened(cross, 0.5) * expected, bins, size, peak.delay)
-        rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), peak.sign))
-        if abs(delay.delay) < NEAR and peak.sign > 0:
-            share = 1.0 / energy
-            pooled += share * spectrum.conj() * other
+        rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
+        if abs(delay.delay) < NEAR and sign > 0:
+            share = 1.0 / float(np.vdot(spectrum, spectrum).real)
+            pooled += share * cross
             dry_power += share * np.abs(spectrum) ** 2
             wet_power += share * np.abs(other) ** 2
-    columns = np.array(rows).reshape(-1, 4)
-    measured = Measured(*columns.T)
+    measured = Measured(*np.array(rows).reshape(-1, 5).T)
     return measured, _response(pooled, dry_power, wet_power, bins, size) if dry_power.any() else None
+
+
+def recognise(
+    cross: Complex, bins: slice, size: int, reach: int, expected: Complex | None = None
+) -> tuple[Delay | None, int]:
+    """The delay within +-`reach` samples that a window's cross-spectrum tells, and its sign; None if none stands out.
+
+    What is `expected` of the device multiplies the half-whitened spectrum. Tones have many periods, and no delay of
+    theirs stands out; but at the one that is expected all bins agree, and that chance hardly does.
+    """
+    half = whitened(cross, 0.5)
+    if expected is not None:
+        half = half * expected
+    peak = whole_peak(whitened(cross) if expected is None else half, bins, size, reach)
+    stands_out = peak.prominence >= LEAST_PROMINENCE
+    if not stands_out and abs(peak.delay) > CLOSE:
+        return None, 0
+    delay = fine_delay(peak.sign * half, bins, size, peak.delay)
+    return (delay if stands_out or delay.certainty >= LEAST_CERTAINTY else None), peak.sign
 
 
 def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, size: int) -> Response:
@@ -138,7 +188,7 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
     coherence = np.clip(np.abs(cross) ** 2 / (power + 1e-300), 0.0, 1.0)
     unit = cross / (np.abs(cross) + 1e-300)
     # Weighted by coherence alone: the music's own bass would let a filter's phase stand for a delay.
-    weighted = unit * coherence
+    weighted = np.asarray(unit * coherence)
     delay = fine_delay(weighted, bins, size, arrival(weighted, bins, size, 64)).delay
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     turned = pooled * np.exp(1j * omega * delay)
@@ -151,44 +201,3 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
 def agreeing(measured: Measured) -> npt.NDArray[np.bool_]:
     """The windows that stand out and lie within half a sample of the line."""
     return np.asarray((measured.weight > 0) & (np.abs(measured.residual) < AGREES) & (measured.sign > 0))
-
-
-def follow(
-    dry: Channel,
-    wet: Channel,
-    windows: Plan,
-    line: Line,
-    polarity: int,
-    sample_rate: int,
-    progress: Progress = silent,
-) -> Track | None:
-    """Refine a rough line (right within some hundred samples) on the programme until it stands still.
-
-    None if fewer than two windows of the programme can be recognised in the wet signal.
-    """
-    known: Response | None = None
-    fit: Fit | None = None
-    for number in range(MOST_PASSES):
-        measured, response = measure(dry, wet, windows, line, known, polarity, sample_rate)
-        progress(1.0)
-        heard = measured.weight > 0
-        if heard.sum() < 2:
-            return None
-        if number == 0 and float((measured.weight * measured.sign).sum()) < 0:
-            polarity = -polarity
-            measured = Measured(measured.position, measured.residual, measured.weight, -measured.sign)
-        fit = fit_line(measured.position[heard], measured.residual[heard], measured.weight[heard])
-        change = fit.line
-        if response is not None and number > 0:
-            # The windows give the drift. The constant is the delay of the mean response: until the device's phase is
-            # known they take it for delay, and afterwards they see none.
-            known = response
-            middle = float(np.median(measured.position[heard]))
-            change = Line(response.delay - fit.line.drift_ppm * 1e-6 * middle, fit.line.drift_ppm)
-        ends = [abs(change.at(float(p))) for p in (measured.position[0], measured.position[-1])]
-        if (number > 2 and max(ends) < 1e-3) or number == MOST_PASSES - 1:
-            break
-        line = Line(line.lag + change.lag, line.drift_ppm + change.drift_ppm)
-    assert fit is not None
-    gain_db = known.gain_db if known is not None else 0.0
-    return Track(Fit(line, fit.drift_error_ppm), measured, gain_db, polarity)

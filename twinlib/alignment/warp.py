@@ -1,5 +1,6 @@
 """The wet signal on the dry clock, read anywhere, the same samples whatever the blocks."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,7 +9,7 @@ import numpy as np
 
 from twinlib.alignment import sinc
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.signals import Channel
+from twinlib.alignment.signals import Channel, frames_at
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 
@@ -16,9 +17,9 @@ from twinlib.errors import AlignmentError
 class WarpedWet:
     """A wet file read at positions of its dry file; use as a context manager.
 
-    The value at n is polarity * wet(applied_lag + (1 + applied_drift) * (n - guard_samples)): the wet signal on the dry
-    clock, delayed by the guard so that it never leads the dry one. `sinc` interpolates (Kaiser, 64 samples on either
-    side, images below -120 dB); `shift` copies samples. `channel` counts from 0.
+    The value at n is applied_polarity * applied_gain * (wet(m + lag(m)) - applied_dc) with m = n - guard_samples: the
+    wet signal on the dry clock, delayed by the guard so that it never leads the dry one. `sinc` interpolates (Kaiser,
+    64 samples on either side, errors below -120 dB); `shift` copies samples. `channel` counts from 0.
 
     Raises `AlignmentError` if the alignment is refused or the file lacks the channel.
     """
@@ -38,11 +39,10 @@ class WarpedWet:
                 f"{wet} has {info.frames} frames, but {alignment.wet_frames} were aligned: align it again"
             )
         self._alignment = alignment
-        start, stop = alignment.wet_range
-        self._channel = Channel(self._reader, channel, start, stop, exact=True)
-        self._slope = alignment.applied_drift_ppm * 1e-6
-        # wet index = n + lag + slope * n, the guard taken into the lag.
-        self._lag = alignment.applied_lag_samples - (1.0 + self._slope) * alignment.guard_samples
+        self._map = alignment.timemap
+        rate = alignment.sample_rate
+        start, stop = (int(place * rate // info.sample_rate) for place in alignment.wet_range)
+        self._channel = Channel(self._reader, channel, rate, start, min(stop, frames_at(self._reader, rate)), True)
 
     def __enter__(self) -> Self:
         return self
@@ -54,22 +54,31 @@ class WarpedWet:
 
     def read(self, start: int, stop: int) -> Signal:
         """Positions [start, stop) of the dry clock, float32 `(frames,)`; zero where the wet file has no samples."""
-        if stop <= start:
-            return np.zeros(0, np.float32)
-        sign = np.float32(self._alignment.polarity)
-        if self._alignment.warp == "shift":
-            shift = round(self._lag)
-            return sign * self._channel.read(start + shift, stop + shift)
-        first, last = sinc.support(self._lag, self._slope, start, stop)
-        samples = self._channel.read(first, last)
-        return sign * sinc.interpolate(samples, first, self._lag, self._slope, start, stop)
+        found = self._alignment
+        out = sinc.interpolate(self._channel, self._map, start - found.guard_samples, stop - found.guard_samples)
+        if found.applied_dc:
+            out -= np.float32(found.applied_dc)
+        factor = np.float32(found.applied_polarity * found.applied_gain)
+        return out if factor == 1.0 else np.asarray(factor * out)
 
     def valid_range(self) -> tuple[int, int]:
         """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
+        guard = self._alignment.guard_samples
         margin = 0 if self._alignment.warp == "shift" else sinc.HALF_WIDTH
         first, last = self._channel.start + margin, self._channel.stop - margin
-        rate = 1.0 + self._slope
         low, high = self._alignment.dry_range
-        start = max(low, int(np.ceil((first - self._lag) / rate)))
-        stop = min(high, int(np.floor((last - 1 - self._lag) / rate)) + 1)
+        start = max(low, int(np.ceil(self._map.dry(first))) + guard)
+        stop = min(high, int(np.floor(self._map.dry(last - 1))) + 1 + guard)
         return start, max(start, stop)
+
+
+def reference_of(alignment: Alignment) -> Alignment | None:
+    """The alignment by which the loop-back channel is read as the dry signal, at the dry file's level; None without.
+
+    It has no guard: the wet signal is delayed against it.
+    """
+    reference = alignment.reference
+    if reference is None:
+        return None
+    gain = 10.0 ** (-reference.gain_db / 20.0)
+    return replace(alignment, guard_samples=0, applied_polarity=reference.polarity, applied_gain=gain, applied_dc=0.0)

@@ -1,0 +1,149 @@
+"""Where samples were lost or repeated: steps of the lag, and the place of each between two windows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from scipy.ndimage import median_filter
+
+from twinlib.alignment import sinc
+from twinlib.alignment.signals import Channel
+from twinlib.alignment.spectra import Real
+from twinlib.alignment.timemap import TimeMap
+
+LEAST_STEP = 0.5
+"""Samples: nothing is lost in parts of samples."""
+
+SIGMAS = 8.0
+"""Times its own scatter that a step of the lag must have."""
+
+SIDE = 3
+"""Windows on either side of a step whose median stands for the lag there."""
+
+LEAST_EVIDENCE = 1.02
+"""Times the error of two pieces that either alone must make of a stretch, for a loss to be in it."""
+
+_RESPONSE = 4096
+_AROUND_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """The lag changes by `samples` between window `after - 1` and window `after` of those that were heard."""
+
+    after: int
+    samples: float
+
+
+@dataclass(frozen=True)
+class Break:
+    """A loss on the dry clock: the piece before it is right until `first`, the one after it from `last` on.
+
+    `place` is where the loss most likely is; between the two lies what cannot be told, and what was lost.
+    """
+
+    place: int
+    first: int
+    last: int
+
+
+def steps(position: Real, lag: Real, most_scatter: float = np.inf) -> list[Step]:
+    """The steps of a lag track that else changes slowly; `position` and `lag` of the windows heard, in order.
+
+    A step stands out from the scatter of its neighbourhood, and both sides of it hold for at least two windows.
+    """
+    count = len(position)
+    if count < 4:
+        return []
+    change, apart = np.diff(lag), np.diff(position)
+    slopes = median_filter(change / apart, size=min(15, 2 * ((count - 1) // 2) - 1), mode="nearest")
+    level = np.concatenate(([0.0], np.cumsum(change - slopes * apart)))
+    jitter = np.abs(np.diff(level))
+    found = np.zeros(count)
+    for i in range(2, count - 1):
+        before, after = level[max(0, i - SIDE) : i], level[i : i + SIDE]
+        near = jitter[max(0, i - 12) : i + 12]
+        scatter = 1.4826 * float(np.median(near)) / np.sqrt(2.0)
+        step = float(np.median(after) - np.median(before))
+        # Both sides keep to their level: a lag that swings is no step.
+        spread = max(float(np.ptp(before)), float(np.ptp(after))) if min(len(before), len(after)) < SIDE else 0.0
+        if abs(step) > max(LEAST_STEP, SIGMAS * min(scatter, most_scatter), 2.0 * spread):
+            found[i] = step
+    result = []
+    while found.any():
+        # Medians of three see a step a window early and late too; it is where two neighbours differ most.
+        top = int(np.abs(found).argmax())
+        nearby = [i for i in range(max(1, top - 2), min(count, top + 3)) if found[i] * found[top] > 0]
+        at = max(nearby, key=lambda i: (abs(level[i] - level[i - 1]), abs(found[i])))
+        if abs(level[at] - level[at - 1]) > 0.3 * abs(found[top]):
+            result.append(Step(at, float(found[top])))
+        found[max(0, at - SIDE) : at + SIDE + 1] = 0.0
+        found[top] = 0.0
+    return sorted(result, key=lambda one: one.after)
+
+
+def locate(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Break | None:
+    """Where in `zone` (dry samples) piece `number` of the map gives way to the next; None if neither does better.
+
+    The device's linear response, measured around the zone, predicts the wet signal from the dry one. Before the loss
+    the piece before it errs less, after it the other: the sum of both errors is least at the loss.
+    """
+    start, stop = zone
+    step = float(timemap.curve(number + 1, np.array([start]))[0] - timemap.curve(number, np.array([start]))[0])
+    gone = max(0, -round(step))
+    prediction = _predicted(dry, wet, timemap, number, zone)
+    if prediction is None:
+        return None
+    errors = []
+    for piece in (number, number + 1):
+        alone = TimeMap([timemap.pieces[piece]])
+        errors.append(np.diff(sinc.interpolate(wet, alone, start, stop) - prediction, prepend=0.0) ** 2)
+    before, after = (np.concatenate(([0.0], np.cumsum(error))) for error in errors)
+    places = np.arange(0, stop - start + 1 - gone) if gone < stop - start else np.arange(1)
+    cost = before[places] + after[-1] - after[np.minimum(places + gone, stop - start)]
+    best = int(cost.argmin())
+    wrong = min(float(cost[0]), float(cost[-1]))
+    floor = float(cost[best])
+    if wrong <= LEAST_EVIDENCE * floor:
+        return None
+    # Within what some milliseconds of the usual error explain, one place is as good as the other.
+    room = 0.005 * dry.rate * floor / max(1, stop - start - gone) + 0.01 * (wrong - floor)
+    fair = np.flatnonzero(cost <= floor + room)
+    low, high = best, best
+    edges = np.flatnonzero(np.diff(fair) > 0.005 * dry.rate)
+    for run in np.split(fair, edges + 1):
+        if len(run) and run[0] <= best <= run[-1]:
+            low, high = int(run[0]), int(run[-1])
+    return Break(start + best, start + low, start + high + gone)
+
+
+def _predicted(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Real | None:
+    """The wet signal as the device's mean response around a zone makes it of the dry one, float64 over the zone."""
+    size = _RESPONSE
+    taper = np.hanning(size).astype(np.float32)
+    around = round(_AROUND_SECONDS * dry.rate)
+    cross, power = np.zeros(size // 2 + 1, np.complex128), np.zeros(size // 2 + 1)
+    for piece, low, high in ((number, zone[0] - around, zone[0]), (number + 1, zone[1], zone[1] + around)):
+        alone = TimeMap([timemap.pieces[piece]])
+        low, high = max(low, dry.start, timemap.pieces[piece].start), min(high, dry.stop, timemap.pieces[piece].stop)
+        for start in range(low, high - size + 1, size // 2):
+            x = scipy.fft.rfft(dry.read(start, start + size) * taper)
+            y = scipy.fft.rfft(sinc.interpolate(wet, alone, start, start + size) * taper)
+            cross += x.conj() * y
+            power += np.abs(x) ** 2
+    if not power.any():
+        return None
+    response = scipy.fft.irfft(cross / (power + 1e-4 * power.mean()), size)
+    # Half of the response may come before its time: the map takes the device's own delay for lag.
+    taps = np.roll(response, size // 2) * np.hanning(size)
+    start, stop = zone
+    samples = dry.read(start - size // 2, stop + size // 2).astype(np.float64)
+    length = scipy.fft.next_fast_len(len(samples) + size, real=True)
+    full = scipy.fft.irfft(scipy.fft.rfft(samples, length) * scipy.fft.rfft(taps, length), length)
+    return np.asarray(full[size : size + stop - start])
+
+
+def rough(position: Real, size: int, found: Step) -> Break:
+    """A break somewhere between two windows of `size` samples, whose energy is centred at `position`."""
+    first, last = int(position[found.after - 1]) - size, int(position[found.after]) + size
+    return Break((first + last) // 2, first, last + max(0, -round(found.samples)))

@@ -1,0 +1,78 @@
+"""What is known of both clocks: one drift, perhaps a slow curve about it, and a constant for every piece of a take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from twinlib.alignment.breaks import Break
+from twinlib.alignment.line import Array, Fit, Labels, PieceFit, fit_pieces
+from twinlib.alignment.timemap import Curve, Piece, TimeMap
+from twinlib.alignment.wander import bend
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Parallel lines with a common curve (knots: positions, samples) about them, and the losses between them."""
+
+    fit: PieceFit
+    curve: tuple[Array, Array] | None
+    breaks: tuple[Break, ...]
+
+    @classmethod
+    def at_rest(cls) -> "Clock":
+        """Lag 0 and no drift: of a capture that was refused."""
+        return cls(PieceFit(np.zeros(1), 0.0, np.zeros(1), 0.0), None, ())
+
+    def lags(self, positions: Array) -> Array:
+        """The lag in samples at each dry position."""
+        straight = self.fit.at(positions, self.labels(positions))
+        return straight if self.curve is None else straight + Curve(*self.curve)(positions)
+
+    def labels(self, positions: Array) -> Labels:
+        """The number of the piece of each dry position."""
+        return np.searchsorted([one.place for one in self.breaks], positions, side="right").astype(np.int64)
+
+    def timemap(self, start: int, stop: int) -> TimeMap:
+        """The lag at every dry position of [start, stop)."""
+        pieces = []
+        borders = [(start, start), *((one.place, one.last) for one in self.breaks), (stop, stop)]
+        for number, ((_, low), (high, _)) in enumerate(pairwise(borders)):
+            knots = np.array([float(start), float(max(stop, start + 1))])
+            lags = self.fit.at(knots, np.full(2, number))
+            if self.curve is not None:
+                knots = self.curve[0]
+                lags = self.fit.at(knots, np.full(len(knots), number)) + self.curve[1]
+            pieces.append(Piece(low, max(high, low), tuple(knots.tolist()), tuple(lags.tolist())))
+        return TimeMap(pieces)
+
+    def shifted(self, samples: float) -> "Clock":
+        """The clock with a constant added to all lags."""
+        return replace(self, fit=replace(self.fit, lags=self.fit.lags + samples))
+
+    def with_line(self, fit: Fit) -> "Clock":
+        """The clock of a take without losses, with another line."""
+        line = replace(self.fit, lags=np.array([fit.line.lag]), drift_ppm=fit.line.drift_ppm)
+        return replace(self, fit=replace(line, drift_error_ppm=fit.drift_error_ppm))
+
+    @property
+    def excluded(self) -> list[tuple[int, int]]:
+        """The dry ranges in which the lag is not known."""
+        return [(one.first, one.last) for one in self.breaks]
+
+
+def fitted(positions: Array, lags: Array, weights: Array, breaks: Sequence[Break], curved: bool) -> Clock:
+    """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays."""
+    count = len(breaks) + 1
+    labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
+    fit = fit_pieces(positions, lags, weights, labels, count)
+    found = bend(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
+    if found is not None:
+        # The constants anew, about the curve: a bent piece's is not its line's.
+        level = lags - fit.drift_ppm * 1e-6 * positions - Curve(*found)(positions)
+        constants = fit.lags.copy()
+        for number in np.unique(labels).tolist():
+            constants[number] = np.median(level[labels == number])
+        fit = replace(fit, lags=constants)
+    return Clock(fit, found, tuple(breaks))

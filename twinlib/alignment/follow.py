@@ -1,0 +1,256 @@
+"""From a walk along the take to the clock that explains it: fit, warp, measure again, until nothing moves any more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from twinlib.alignment.breaks import Break, locate, rough, steps
+from twinlib.alignment.clock import Clock, fitted
+from twinlib.alignment.line import Array
+from twinlib.alignment.signals import Channel
+from twinlib.alignment.timemap import TimeMap
+from twinlib.alignment.track import Measured, Plan, Response, agreeing, dense_plan, measure
+from twinlib.alignment.walk import Walk
+from twinlib.alignment.wander import wander
+from twinlib.progress import Progress, silent
+
+MOST_WANDER = 0.01
+"""Samples rms about a line above which a curve is tried."""
+
+LEAST_AGREEING = 0.9
+"""Share of the windows heard that must agree with a line, else a curve is tried."""
+
+LEAST_STEP = 0.4
+"""Samples by which the pieces on both sides of a loss must differ at least."""
+
+SETTLED = 1e-3
+"""Samples by which nothing may move any more."""
+
+SPLIT = 8192
+"""Samples of the windows that look for a loss between two longer ones."""
+
+MOST_DOUBTFUL = 2.0
+"""Samples of a loss that is not believed if nothing tells its place."""
+
+AROUND_SECONDS = 1.0
+"""On either side of where the windows place a loss, that it is looked for."""
+
+SHARP = 100.0
+"""Inverse variance, 0.1 samples rms, from which a short window can tell a loss: one of few tones cannot."""
+
+END_SECONDS = 2.0
+"""Of each end of the programme that short windows look at for losses."""
+
+SAME = 0.005
+"""Samples by which nine tenths of a curve may differ from that on denser windows."""
+
+MOST_PASSES = 6
+DENSE = (16384, 8192, 4096)
+"""Windows tried one after the other where the clock changes within the usual one."""
+
+MOST_DENSE = 20_000
+"""Windows that a curve is measured on at most: half an hour of the shortest, several of the longest."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """The clock, the windows measured against it, gain and polarity of the device, and what windows they were."""
+
+    clock: Clock
+    measured: Measured
+    gain_db: float
+    polarity: int
+    windows: Plan
+
+    def lags(self) -> tuple[Array, Array, Array]:
+        """Position on the dry clock, lag in samples and weight of the windows heard."""
+        heard = self.measured.heard & (self.measured.sign > 0)
+        position = self.measured.position[heard]
+        return position, self.clock.lags(position) + self.measured.residual[heard], self.measured.weight[heard]
+
+
+def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Progress = silent) -> Course | None:
+    """Explain a walk; None if fewer than two of its windows can be recognised."""
+    polarity = 1 if float((walked.weight * walked.sign).sum()) >= 0 else -1
+    heard = walked.heard & (walked.sign == polarity)
+    if heard.sum() < 2:
+        return None
+    position, lag = walked.position[heard], walked.lag[heard]
+    breaks = [rough(position, windows.size, step) for step in steps(position, lag)]
+    # The walk's weights are those of whole windows by themselves; as a start, all count alike.
+    clock = fitted(position, lag, np.ones(len(position)), breaks, curved=False)
+    course = _settle(dry, wet, windows, clock, polarity, False, progress)
+    if course is None:
+        return None
+    more = _with_finer(course)
+    if not more and _wanders(course, dry.rate):
+        # A clock that wanders shows by itself; what short windows would take for losses is its curve.
+        course = _curved(dry, wet, course, progress)
+        if course.clock.curve is not None:
+            return course
+    more = _at_ends(dry, wet, course, more)
+    if more != course.clock.breaks:
+        course = _again(dry, wet, course, more, False, progress)
+    split = _split(dry, wet, course)
+    if split != course.clock.breaks:
+        course = _again(dry, wet, course, split, False, progress)
+    located = _located(dry, wet, course)
+    if located != course.clock.breaks:
+        course = _again(dry, wet, course, located, False, progress)
+    if course.clock.curve is None and _wanders(course, dry.rate):
+        course = _curved(dry, wet, course, progress)
+    return course
+
+
+def _settle(
+    dry: Channel, wet: Channel, windows: Plan, clock: Clock, polarity: int, curved: bool, progress: Progress
+) -> Course | None:
+    """Measure against the clock and fit it anew until it stands still; None if it loses the programme."""
+    known: Response | None = None
+    for number in range(MOST_PASSES):
+        timemap = clock.timemap(dry.start, dry.stop)
+        measured, response = measure(dry, wet, windows, timemap, known, polarity, clock.excluded)
+        progress(1.0)
+        heard = measured.heard & (measured.sign > 0)
+        if heard.sum() < 2:
+            return None
+        position = measured.position[heard]
+        lag = clock.lags(position) + measured.residual[heard]
+        again = fitted(position, lag, measured.weight[heard], clock.breaks, curved)
+        if response is not None and number > 0:
+            # The windows give drift and curve. The constant is the delay of the mean response: until the device's
+            # phase is known they take it for delay, and afterwards they see none.
+            known = response
+            again = again.shifted(response.delay - float(np.median(measured.residual[heard])))
+        moved = np.abs(again.lags(position) - clock.lags(position))
+        # Of a curve, some place or other always moves: what counts is nearly all of it.
+        still = float(np.quantile(moved, 0.9) if curved else moved.max()) < SETTLED
+        if (number > 2 and still) or number == MOST_PASSES - 1:
+            break
+        clock = again
+    return Course(clock, measured, known.gain_db if known is not None else 0.0, polarity, windows)
+
+
+def _again(
+    dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], curved: bool, progress: Progress
+) -> Course:
+    """The course with other breaks, or with a curve; as it was if that loses the programme."""
+    clock = fitted(*course.lags(), breaks, curved)
+    return _settle(dry, wet, course.windows, clock, course.polarity, curved, progress) or course
+
+
+def _with_finer(course: Course) -> tuple[Break, ...]:
+    """The breaks that still are some, and the small ones that show only now."""
+    position, lag, _ = course.lags()
+    lags = course.clock.fit.lags
+    kept = [one for one, step in zip(course.clock.breaks, np.diff(lags), strict=True) if abs(step) > LEAST_STEP]
+    for step in steps(position, lag):
+        new = rough(position, course.windows.size, step)
+        if not any(new.first < one.last and one.first < new.last for one in kept):
+            kept.append(new)
+    return tuple(sorted(kept, key=lambda one: one.place))
+
+
+def _at_ends(dry: Channel, wet: Channel, course: Course, known: Sequence[Break]) -> tuple[Break, ...]:
+    """The breaks, and those so near the ends of the programme that only short windows fit beyond them."""
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    first, last = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
+    reach = round(END_SECONDS * dry.rate)
+    found = list(known)
+    for start, stop in ((first, min(last, first + reach)), (max(first, last - reach), last)):
+        windows = dense_plan(start, stop, SPLIT)
+        _, response = measure(dry, wet, windows, timemap, None, course.polarity)
+        measured, _ = measure(dry, wet, windows, timemap, response, course.polarity)
+        heard = (measured.weight > SHARP) & (measured.sign > 0)
+        position = measured.position[heard]
+        for step in steps(position, measured.residual[heard]):
+            new = rough(position, SPLIT, step)
+            if not any(new.first < one.last and one.first < new.last for one in found):
+                found.append(new)
+    return tuple(sorted(found, key=lambda one: one.place))
+
+
+def _split(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
+    """Each break between shorter windows, and each of several that longer ones took for one."""
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    found: list[Break] = []
+    for number, one in enumerate(course.clock.breaks):
+        reach = 2 * course.windows.size
+        windows = dense_plan(max(dry.start, one.first - reach), min(dry.stop, one.last + reach), SPLIT)
+        lags, weights = [], []
+        for piece in (number, number + 1):
+            alone = TimeMap([timemap.pieces[piece]])
+            measured, _ = measure(dry, wet, windows, alone, None, course.polarity, everything=True)
+            lags.append(timemap.curve(piece, measured.position) + measured.residual)
+            weights.append(np.where(measured.sign > 0, measured.weight, 0.0))
+        position = measured.position
+        lag, weight = np.where(weights[0] >= weights[1], lags[0], lags[1]), np.maximum(*weights)
+        heard = weight > SHARP
+        new = [rough(position[heard], SPLIT, step) for step in steps(position[heard], lag[heard])]
+        inside = [each for each in new if each.last > one.first and each.first < one.last]
+        found += inside or [one]
+    return tuple(sorted(found, key=lambda one: one.place))
+
+
+def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
+    """Each break where it is; one that explains nothing is none, but a large one in silence stays where it may be."""
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    breaks, lags = course.clock.breaks, course.clock.fit.lags
+    reach = round(AROUND_SECONDS * dry.rate)
+    found: list[Break] = []
+    for number, one in enumerate(breaks):
+        low = found[-1].last if found else dry.start
+        high = breaks[number + 1].first if number + 1 < len(breaks) else dry.stop
+        exact = None
+        # Windows place a loss roughly, and through a device that distorts much not even so.
+        for more in (0, reach):
+            zone = max(one.first - more, low), min(one.last + more, high)
+            exact = exact or locate(dry, wet, timemap, number, zone)
+        if exact is not None or abs(lags[number + 1] - lags[number]) > MOST_DOUBTFUL:
+            found.append(exact or one)
+    return tuple(found)
+
+
+def _wanders(course: Course, sample_rate: int) -> bool:
+    share = float(agreeing(course.measured).sum()) / max(1, int(course.measured.heard.sum()))
+    return wander(course.measured, sample_rate) > MOST_WANDER or share < LEAST_AGREEING
+
+
+def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:
+    """A curve in place of the line, on denser windows where the clock changes fast; the line if no curve pays."""
+    best = _again(dry, wet, course, course.clock.breaks, True, progress)
+    first, last = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
+    for size in DENSE:
+        windows = dense_plan(first, last, size)
+        if size >= course.windows.size or len(windows.starts) > MOST_DENSE:
+            continue
+        denser = _settle(dry, wet, windows, best.clock, course.polarity, True, progress)
+        if denser is None:
+            break
+        position = denser.measured.position
+        change = denser.clock.lags(position) - best.clock.lags(position)
+        changed = float(np.quantile(np.abs(change - np.median(change)), 0.9))
+        best = denser
+        if best.clock.curve is not None and changed < SAME:
+            break
+    # Short windows tell the curve; whether it is right, the usual ones tell.
+    through = measured_through(dry, wet, replace(best, windows=course.windows))
+    if through is None:
+        return course
+    return replace(best, windows=course.windows, measured=through[0], polarity=through[2])
+
+
+def measured_through(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, float, int] | None:
+    """The windows of another channel of the same recording on a known clock, its gain in dB and its polarity.
+
+    None if fewer than two of them can be recognised.
+    """
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    measured, _ = measure(dry, wet, course.windows, timemap, None, 1, course.clock.excluded)
+    polarity = 1 if float((measured.weight * measured.sign).sum()) >= 0 else -1
+    _, response = measure(dry, wet, course.windows, timemap, None, polarity, course.clock.excluded)
+    measured, again = measure(dry, wet, course.windows, timemap, response, polarity, course.clock.excluded)
+    if measured.heard.sum() < 2 or again is None:
+        return None
+    return measured, again.gain_db, polarity

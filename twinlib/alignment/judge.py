@@ -1,0 +1,418 @@
+"""What a course is worth: which stretches are left out and why, the verdict and its reasons, and what the warp does."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from twinlib.alignment.clock import Clock
+from twinlib.alignment.closeup import strays
+from twinlib.alignment.coverage import LEAST_USUAL, Heard, listen
+from twinlib.alignment.follow import Course
+from twinlib.alignment.line import Array
+from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
+from twinlib.alignment.signals import Channel
+from twinlib.alignment.sinc import HALF_WIDTH
+from twinlib.alignment.timemap import Curve, Piece
+from twinlib.alignment.track import Measured, agreeing
+from twinlib.alignment.wander import residual_rms, wander
+from twinlib.progress import Progress
+
+MOST_RESIDUAL = 0.02
+"""Samples rms about the pieces above which an alignment is suspect: an error-to-signal ratio of 2e-5 to 2e-4."""
+
+MOST_DRIFT_PPM = 500.0
+"""Clocks of two sound cards differ by less."""
+
+IMPOSSIBLE_PPM = 5000.0
+"""No two recorders, tape machines included, differ by so much: a file says a wrong rate."""
+
+LEAST_SHARE = 0.5
+"""Of the audible windows, that must agree."""
+
+FAINT_DB = 20.0
+"""A window so far below the usual level may drown in noise: that it is not recognised says nothing."""
+
+CLOSE_SECONDS = 1.5
+"""Of each end of the programme that short windows look at."""
+
+GAP = 3.0
+"""Times the distance of two knots of a wandering clock's curve over which nobody knows where it went."""
+
+CURVE_AGREES = 0.1
+"""Samples from a curve within which a window bears it out."""
+
+MOST_ODD = 3
+"""Windows in a row that may tell another delay, or none, where only they can tell."""
+
+MISSING_SECONDS = 0.5
+"""What a pair may lack at its ends without a word: latency."""
+
+IN_STEP = (-4, 16)
+"""Lags in samples at which a pair on one clock is taken to be in step already. A device's own phase makes the lag
+uncertain by a few samples, and differently so in every recording, but the pairs of one device must be shifted alike;
+so small a constant is left to the twin, and the guard keeps it from leading."""
+
+SNAP = 0.01
+"""Samples from a whole number within which a digital loss is taken to be one."""
+
+
+class Case:
+    """One dry/wet couple while it is being judged: reasons gather, and the verdict only ever gets worse."""
+
+    def __init__(
+        self, dry: Channel, wet: Channel, reference: Channel | None, guard_samples: int, repair: frozenset[Repair]
+    ) -> None:
+        self.dry, self.wet, self.reference, self.guard, self.repair = dry, wet, reference, guard_samples, repair
+        self.rate = dry.rate
+        self.verdict: Verdict = "ok"
+        self.reasons: list[str] = []
+        self.course: Course | None = None
+        self.through: tuple[Measured, float, int] | None = None
+        self.excluded: list[Excluded] = []
+        self.dropouts: list[Dropout] = []
+        self.take = False
+        self.unsure_ends = False
+        self.mean = 0.0
+
+    @property
+    def clock_signal(self) -> Channel:
+        """The channel that tells the time: the loop-back where there is one."""
+        return self.reference if self.reference is not None else self.wet
+
+    def suspect(self, reason: str) -> None:
+        """Usable, but a person should know."""
+        self.verdict = "refused" if self.verdict == "refused" else "suspect"
+        self.reasons.append(reason)
+
+    def refuse(self, reason: str) -> None:
+        """Of no use."""
+        self.verdict = "refused"
+        self.reasons.append(reason)
+
+    def seconds(self, samples: float) -> str:
+        """A place on either file, for people."""
+        return f"{samples / self.rate:.2f} s"
+
+    def trusts_clicks(self, course: Course) -> bool:
+        """Two clicks tell a line where the lag keeps to one in between. Digital takes need none: they are shifted."""
+        if course.clock.breaks or course.clock.curve is not None or wander(course.measured, self.rate) > MOST_RESIDUAL:
+            return False
+        return _applied(course.clock, self.dry, take=True)[0] == "sinc"
+
+    def heard_through(self, course: Course, through: tuple[Measured, float, int]) -> None:
+        """What the device's channel is on the clock of the loop-back channel."""
+        self.through = through
+        measured, gain_db, _ = through
+        if not np.isfinite(gain_db) or float(measured.heard.mean()) < LEAST_SHARE:
+            self.refuse(
+                f"only {float(measured.heard.mean()):.0%} of the programme is heard through the device although the "
+                "loop-back channel has it: check the device and its cables, and record again"
+            )
+
+    def judge(self, course: Course, programme: tuple[int, int], take: bool, progress: Progress) -> None:
+        """Weigh the windows, the losses, the clocks and the ends, then listen to all of it."""
+        self.course, self.take = course, take
+        measured = course.measured
+        share = _confidence(measured)
+        if share < LEAST_SHARE:
+            self.refuse(
+                f"only {share:.0%} of the programme lies where it should: it is another recording, or very much of it "
+                "is lost; check the pairing and record again"
+            )
+        if int(agreeing(measured).sum()) < 3:
+            self.refuse("fewer than three windows of programme could be compared: use a longer signal")
+        drift = course.clock.fit.drift_ppm
+        if abs(drift) > IMPOSSIBLE_PPM:
+            self.refuse(
+                f"the wet file lasts {drift * 1e-4:+.1f} % longer than the dry one: its sample rate is not the one it "
+                "was recorded at; set it right and export it again"
+            )
+        if self.verdict == "refused":
+            return
+        heard = self._listen(course, programme, progress)
+        self._losses(course.clock)
+        self._stretches(course, heard)
+        if abs(drift) > MOST_DRIFT_PPM:
+            self.suspect(
+                f"the clocks differ by {drift:.0f} ppm, more than those of sound cards do: check that one speed was "
+                "set for playing and recording"
+            )
+        rms = wander(measured, self.rate)
+        if rms > MOST_RESIDUAL:
+            self.suspect(
+                f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
+                "wanted): play and record with one interface, or with a common word clock"
+            )
+        self._ends(course, programme)
+        self._odd_places(course, heard)
+        self._close(course, programme, heard)
+        self._gaps(course, programme)
+        self._enough(programme)
+
+    def _enough(self, programme: tuple[int, int]) -> None:
+        start, stop = programme
+        left_out = np.zeros(-(-(stop - start) // HALF_WIDTH), np.bool_)
+        for one in self.excluded:
+            left_out[max(0, one.start - start) // HALF_WIDTH : max(0, one.stop - start) // HALF_WIDTH] = True
+        share = float(left_out.mean())
+        if share > 1.0 - LEAST_SHARE:
+            self.refuse(f"{share:.0%} of the programme is damaged: too little is left, record it again")
+
+    def _losses(self, clock: Clock) -> None:
+        timemap = clock.timemap(self.dry.start, self.dry.stop)
+        for number, one in enumerate(clock.breaks):
+            lost = -round(float(clock.fit.lags[number + 1] - clock.fit.lags[number]))
+            start = max(timemap.wet(one.first, number), float(self.wet.start)) / self.rate
+            stop = min(timemap.wet(one.last, number + 1), float(self.wet.stop)) / self.rate
+            # Of repeated samples the wet file holds both; of lost ones nothing.
+            self.dropouts.append(Dropout(min(start, stop), max(start, stop), lost))
+            kind = "lost" if lost >= 0 else "repeated"
+            self.leave_out(one.first - HALF_WIDTH, one.last + HALF_WIDTH, f"{kind}-samples")
+            what = "1 sample was" if abs(lost) == 1 else f"{abs(lost)} samples were"
+            self.suspect(
+                f"{what} {kind} between {min(start, stop):.3f} s and {max(start, stop):.3f} s of the "
+                "wet file: each side is aligned by itself and the place left out; raise the interface's buffer size "
+                "and record again if it can be done"
+            )
+
+    def leave_out(self, start: float, stop: float, reason: str) -> None:
+        """Exclude a dry range, as far as it is one."""
+        low, high = max(int(start), self.dry.start), min(int(stop), self.dry.stop)
+        if low < high:
+            self.excluded.append(Excluded(low, high, reason))
+
+    def _stretches(self, course: Course, heard: Heard | None) -> None:
+        """Runs of windows that are not recognised, or not where they should be, and that do not sound right either."""
+        measured, size = course.measured, course.windows.size
+        fits, counts = agreeing(measured), _counts(measured)
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        for first, last in _runs(~fits & counts):
+            deaf = bool((measured.weight[first:last] == 0).any())
+            before = measured.position[first - 1] if first else measured.position[first] - size
+            after = measured.position[last] if last < len(fits) else measured.position[last - 1] + size
+            # Tones tell hardly any delay: such a window is nothing to worry about where dry and wet are alike.
+            alike = heard is not None and heard.alike(int(before), int(after))
+            if alike if heard is not None and heard.tells else last - first < MOST_ODD:
+                continue
+            self.leave_out(before, after, "not-recognised" if deaf else "off-the-line")
+            what = "cannot be recognised" if deaf else "does not lie where its neighbourhood does"
+            self.suspect(
+                f"the programme between {self.seconds(timemap.wet(before))} and {self.seconds(timemap.wet(after))} of "
+                f"the wet file {what} and is left out: look at the alignment figure and listen there"
+            )
+
+    def _ends(self, course: Course, programme: tuple[int, int]) -> None:
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        allowed = 0.0 if self.take else MISSING_SECONDS * self.rate
+        head = self.wet.start - timemap.wet(programme[0])
+        tail = timemap.wet(programme[1]) - self.wet.stop
+        for missing, end, remedy in ((head, "first", "start recording before"), (tail, "last", "record until after")):
+            if missing > max(allowed, 1.0):
+                self.suspect(
+                    f"the {end} {self.seconds(missing)} of the programme are not on the wet file and left out: "
+                    f"{remedy} the dry file plays"
+                )
+
+    def _listen(self, course: Course, programme: tuple[int, int], progress: Progress) -> Heard | None:
+        """How alike dry and wet are, all along what the wet file holds of the programme."""
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        start = max(programme[0], int(timemap.dry(self.wet.start)) + 1)
+        stop = min(programme[1], int(timemap.dry(self.wet.stop)))
+        if start >= stop:
+            return None
+        exact = replace(self.wet, exact=True)
+        heard = listen(self.dry, exact, timemap, start, stop, self.polarity, progress)
+        self.mean = heard.mean
+        return heard
+
+    def _odd_places(self, course: Course, heard: Heard | None) -> None:
+        """What shifts nothing and is wrong all the same."""
+        if heard is None:
+            return
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        for first, last in heard.broken:
+            self.leave_out(first - HALF_WIDTH, last + HALF_WIDTH, "not-a-number")
+        if heard.broken:
+            self.suspect(
+                f"the wet file holds samples that are no numbers in {len(heard.broken)} places, first near "
+                f"{self.seconds(timemap.wet(heard.broken[0][0]))}: they are left out; export it again without plugins"
+            )
+        known = [(one.start, one.stop) for one in self.excluded]
+        for first, last in heard.unlike:
+            if any(start < last and first < stop for start, stop in known):
+                continue
+            self.leave_out(first, last, "unlike")
+            self.suspect(
+                f"the wet file does not answer the dry one between {self.seconds(timemap.wet(first))} and "
+                f"{self.seconds(timemap.wet(last))} (a muted, repeated or disturbed stretch): the place is left out; "
+                "listen there"
+            )
+
+    def _close(self, course: Course, programme: tuple[int, int], heard: Heard | None) -> None:
+        """What seems to be shifted and the ends, by short windows; all of it where something has been lost already."""
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        reach = round(CLOSE_SECONDS * self.rate)
+        start, stop = programme
+        stretches = [programme]
+        lost = self.dropouts or self.unsure_ends or any(one.reason in _SHIFTED for one in self.excluded)
+        if not lost and stop - start > 2 * reach:
+            # A device that distorts much answers with a delay of its own that changes with the programme.
+            suspects = heard.shifted if heard is not None and heard.usual > LEAST_USUAL else ()
+            around = [(max(start, a - reach), min(stop, b + reach)) for a, b in suspects]
+            stretches = [(start, start + reach), (stop - reach, stop), *around]
+        for first, last in strays(self.dry, self.clock_signal, timemap, course.polarity, stretches):
+            if any(one.start <= first and last <= one.stop for one in self.excluded):
+                continue
+            self.leave_out(first, last, "off-the-line")
+            self.suspect(
+                f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
+                "the wet file does not lie where its neighbourhood does and is left out: samples were lost near there"
+            )
+
+    def _gaps(self, course: Course, programme: tuple[int, int]) -> None:
+        """Stretches without a window where the clock wanders, or at an end that the clicks contradict."""
+        clock, fits = course.clock, agreeing(course.measured)
+        position = course.measured.position[fits]
+        if self.unsure_ends:
+            for first, last in ((programme[0], position[0]), (position[-1], programme[1])):
+                self.leave_out(first, last, "unknown-lag")
+            self.suspect(
+                "a click does not lie where the programme between the clicks says: samples were lost beside it, and "
+                "the ends of the programme are left out; raise the interface's buffer size and record again"
+            )
+        if clock.curve is None:
+            return
+        # A window that is off tells that the curve is; beside a fast one, each is needed.
+        close = np.abs(course.measured.residual[fits]) < CURVE_AGREES
+        allowed = max(0.9 * course.windows.size, GAP * float(np.median(np.diff(clock.curve[0]))))
+        places = [float(programme[0]), *position[close].tolist(), float(programme[1])]
+        silent = [(a, b) for a, b in pairwise(places) if b - a > allowed]
+        for first, last in silent:
+            self.leave_out(first, last, "unknown-lag")
+        if silent:
+            self.suspect(
+                f"the clock wanders, and in {len(silent)} places, {self.seconds(sum(b - a for a, b in silent))} "
+                "together, there is too little sound to follow it by: they are left out"
+            )
+
+    @property
+    def polarity(self) -> int:
+        """Of the device: 1 or -1."""
+        if self.through is not None:
+            return self.through[2]
+        return self.course.polarity if self.course is not None else 1
+
+    def result(self) -> Alignment:
+        """All of it as the contract has it."""
+        course = self.course
+        clock = course.clock if course is not None else Clock.at_rest()
+        warp, pieces = _applied(clock, self.dry, self.take or self.reference is not None)
+        error = clock.fit.drift_error_ppm if course is not None else None
+        gain_db = self.through[1] if self.through is not None else course.gain_db if course is not None else 0.0
+        polarity: Literal[1, -1] = 1 if self.polarity > 0 else -1
+        measured = course.measured if course is not None else None
+        reference = None
+        if self.reference is not None and course is not None:
+            reference = Reference(self.reference.channel, 1 if course.polarity > 0 else -1, course.gain_db)
+        info = self.wet.reader.info
+        undone = polarity if "polarity" in self.repair else 1
+        ends = Curve(np.array(pieces[0].positions), np.array(pieces[0].lags))(np.array([0.0, 1e6]))
+        applied_drift = 0.0 if warp == "shift" else clock.fit.drift_ppm
+        return Alignment(
+            sample_rate=self.rate,
+            wet_sample_rate=info.sample_rate,
+            dry_frames=self.dry.reader.info.frames,
+            wet_frames=info.frames,
+            dry_range=(self.dry.start, self.dry.stop),
+            wet_range=self._wet_range(),
+            lag_samples=float(clock.fit.lags[0]),
+            drift_ppm=clock.fit.drift_ppm,
+            drift_error_ppm=error if error is not None and np.isfinite(error) else None,
+            polarity=polarity,
+            gain_db=gain_db,
+            residual_rms_samples=residual_rms(measured) if measured is not None else None,
+            wander_rms_samples=float(np.std(clock.curve[1])) if clock.curve is not None else 0.0,
+            confidence=_confidence(measured),
+            dropouts=tuple(self.dropouts),
+            excluded=tuple(sorted(self.excluded, key=lambda one: (one.start, one.stop, one.reason))),
+            verdict=self.verdict,
+            reasons=tuple(self.reasons),
+            guard_samples=self.guard,
+            reference=reference,
+            warp=warp,
+            applied_lag_samples=float(ends[0]) if clock.curve is None else float(clock.fit.lags[0]),
+            applied_drift_ppm=applied_drift,
+            applied_polarity=1 if undone > 0 else -1,
+            applied_gain=10.0 ** (-gain_db / 20.0) if "gain" in self.repair else 1.0,
+            applied_dc=self.mean if "dc" in self.repair else 0.0,
+            pieces=pieces,
+            track=_windows(clock, measured) if measured is not None else (),
+        )
+
+    def _wet_range(self) -> tuple[int, int]:
+        info = self.wet.reader.info
+        if info.sample_rate == self.rate:
+            return self.wet.start, self.wet.stop
+        stop = -(-self.wet.stop * info.sample_rate // self.rate)
+        return self.wet.start * info.sample_rate // self.rate, min(info.frames, stop)
+
+
+_SHIFTED = ("not-recognised", "off-the-line")
+
+
+def _confidence(measured: Measured | None) -> float:
+    if measured is None or not _counts(measured).any():
+        return 0.0
+    return float(agreeing(measured)[_counts(measured)].mean())
+
+
+def _counts(measured: Measured) -> npt.NDArray[np.bool_]:
+    """The windows that tell something: recognised, or loud enough that they should have been."""
+    if not len(measured.level_db):
+        return np.zeros(0, np.bool_)
+    loud = measured.level_db > float(np.median(measured.level_db)) - FAINT_DB
+    return np.asarray(measured.heard | loud)
+
+
+def _runs(where: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], where.astype(np.int8), [0])))).tolist()
+    yield from zip(edges[::2], edges[1::2], strict=True)
+
+
+def _applied(clock: Clock, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
+    """What the warp does: interpolation never touches a digital pair, whose clocks are one."""
+    frames, fit = dry.stop - dry.start, clock.fit
+    pieces = clock.timemap(dry.start, dry.stop).pieces
+    if clock.curve is not None:
+        return "sinc", pieces
+    steps = fit.lags - fit.lags[0]
+    whole_steps = np.round(steps)
+    drift = fit.drift_ppm * 1e-6
+    digital = bool(np.all(np.abs(steps - whole_steps) < np.maximum(SNAP, 3.0 * _finite(fit.lag_errors))))
+    steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
+    whole = round(float(fit.lags[0]) + 0.5 * drift * frames)
+    if steady and not take and IN_STEP[0] <= whole <= IN_STEP[1]:
+        whole = 0
+    if steady and digital and (not take or abs(float(fit.lags[0]) - whole) < SNAP):
+        lags = (whole + whole_steps).tolist()
+        return "shift", tuple(
+            Piece(one.start, one.stop, (float(one.start),), (float(lag),))
+            for one, lag in zip(pieces, lags, strict=True)
+        )
+    return "sinc", pieces
+
+
+def _finite(errors: Array) -> Array:
+    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
+
+
+def _windows(clock: Clock, measured: Measured) -> tuple[Window, ...]:
+    lags = clock.lags(measured.position) + measured.residual
+    rows = zip(
+        *(column.tolist() for column in (measured.position, lags, measured.weight, measured.residual)), strict=True
+    )
+    return tuple(Window(*row) for row in rows)
