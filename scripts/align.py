@@ -19,13 +19,20 @@ def main() -> None:
         name=str,
         settings=str,
         channel=int,
+        reference_channel=int,
+        repair=[str],
         dry=Path,
         wet=Path,
         excitation=[Path],
         alignment=Path,
         picture=Path,
     )
-    params = {"settings": args.settings, "channel": str(args.channel)}
+    params = {
+        "settings": args.settings,
+        "channel": str(args.channel),
+        "reference_channel": str(args.reference_channel),
+        "repair": " ".join(args.repair),
+    }
     inputs = [args.dry, args.wet, *args.excitation]
     with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
         clicks = [
@@ -35,8 +42,11 @@ def main() -> None:
             args.dry,
             args.wet,
             channel=args.channel - 1,
+            # Counted from 1; 0 says that there is none.
+            reference_channel=args.reference_channel - 1 if args.reference_channel else None,
             clicks=clicks or None,
             guard_samples=Dataset.model_validate_json(args.settings).guard_samples,
+            repair=args.repair,
         )
         write_json(args.alignment, CONTRACT, found.to_dict())
         draw_alignment(found, args.picture)

@@ -1,12 +1,15 @@
-"""Cut an aligned capture into segments and write them as a shard; excluded tracks become silence."""
+"""Cut an aligned capture into segments and write them as a shard; excluded tracks become silence.
+
+Where a loop-back channel recorded what was played, its samples on the dry clock are the dry ones.
+"""
 
 import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from twinlib.alignment.align import CONTRACT as ALIGNMENT
-from twinlib.alignment.align import Alignment
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.result import CONTRACT as ALIGNMENT
+from twinlib.alignment.result import Alignment
+from twinlib.alignment.warp import WarpedWet, reference_of
 from twinlib.audio import Reader, Signal
 from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.capture.pairs import used_range
@@ -52,8 +55,8 @@ def main() -> None:
     inputs = [args.dry, args.wet, args.take, args.alignment, *args.tracks, *args.cues, *args.excitation]
     inputs += [corpus.exclude] if corpus and corpus.exclude else []
     with recorded(Path(__file__), inputs, [args.shard, args.segments], params):
-        take, measured = read_json(args.take, TAKE), read_json(args.alignment, ALIGNMENT)
-        source = capture_source(args.device, args.name, take, measured, used_range(args.dry, pair))
+        take, alignment = read_json(args.take, TAKE), Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
+        source = capture_source(args.device, args.name, take, alignment, used_range(args.dry, pair))
         silenced: list[tuple[int, int]] = []
         if corpus is None:
             segments = tile_pair(
@@ -70,13 +73,16 @@ def main() -> None:
         with ExitStack() as open_files, progress(title, len(segments) * settings.segment_samples, "samples") as done:
             dry = open_files.enter_context(Reader(args.dry))
             column = args.channel - 1 if args.channel <= dry.info.channels else 0
-            wet = None
+            wet, looped_back = None, None
             if not source.refused:
-                wet = open_files.enter_context(WarpedWet(args.wet, Alignment.from_dict(measured), args.channel - 1))
+                wet = open_files.enter_context(WarpedWet(args.wet, alignment, args.channel - 1))
+            if wet and alignment.reference:
+                channel = alignment.reference.channel
+                looped_back = open_files.enter_context(WarpedWet(args.wet, reference_of(alignment), channel))
             written = write_shard(
                 args.shard,
                 segments,
-                lambda start, stop: dry.read(start, stop)[:, column],
+                looped_back.read if looped_back else lambda start, stop: dry.read(start, stop)[:, column],
                 wet.read if wet else _nothing,
                 shard_metadata(source, settings.segment_samples),
                 silenced,

@@ -251,7 +251,7 @@ def test_a_good_take_is_good(twin: Command, reel: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("case", "reason"),
-    [("wrong reel", "another"), ("silent", "silent"), ("cut", "less than the dry file"), ("rate", "48000 Hz")],
+    [("wrong reel", "another"), ("silent", "silent"), ("hardly there", "too little is left"), ("rate", "48000 Hz")],
 )
 def test_a_useless_take_is_refused(twin: Command, reel: Path, tmp_path: Path, case: str, reason: str) -> None:
     samples, rate = _take(audio.read(reel)[:, 0]), RATE
@@ -259,8 +259,8 @@ def test_a_useless_take_is_refused(twin: Command, reel: Path, tmp_path: Path, ca
         samples = _take(_reel(2)[0])
     elif case == "silent":
         samples = 1e-6 * samples
-    elif case == "cut":
-        samples = samples[: len(samples) // 2]
+    elif case == "hardly there":
+        samples = samples[: RATE // 2]
     else:
         rate = 48000
     take = wav(tmp_path / "take.wav", samples, rate)
@@ -271,6 +271,15 @@ def test_a_useless_take_is_refused(twin: Command, reel: Path, tmp_path: Path, ca
     content = strict_json(twin("check", take, "--reel", reel, "--json")[1])
     assert content["verdict"] == "refused"
     assert content["reasons"]
+
+
+def test_a_take_that_was_cut_is_used_as_far_as_it_goes(twin: Command, reel: Path, tmp_path: Path) -> None:
+    samples = _take(audio.read(reel)[:, 0])
+    take = wav(tmp_path / "take.wav", samples[: len(samples) // 2])
+    code, text, err = twin("check", take, "--reel", reel)
+    assert code == 0, text + err
+    assert text.startswith(f"{take}: suspect\n")
+    assert "less than the dry file: what is missing is left out" in text
 
 
 def test_a_reel_alone_is_checked_on_its_music(twin: Command, reel: Path, tmp_path: Path) -> None:

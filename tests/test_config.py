@@ -46,6 +46,8 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("excitation", {}, ["unknown key 'excitation'", "did you mean 'excitations'?"]),
         ("devices.silk.gain", 3, ["devices.silk", "unknown key 'gain'", "allowed are"]),
         ("devices.silk.excitation", "other", ["devices.silk.excitation", "'other'", "there are: main"]),
+        ("devices.silk.repair", ["hum"], ["devices.silk.repair", "'polarity', 'gain' or 'dc'"]),
+        ("devices.silk.reference_channel", 1, ["devices.silk", "`channel` too"]),
         ("devices.silk.pairs", "x.tsv", ["devices.silk", "exactly one of takes, pairs and simulate"]),
         ("devices.silk.takes", None, ["devices.silk", "exactly one of takes, pairs and simulate"]),
         ("devices.silk.takes", "recordings/a.wav", ["devices.silk", "{reel}"]),

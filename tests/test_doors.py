@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
+from scipy.interpolate import CubicSpline
 
 from tests.workflow.project import RATE, REPOSITORY, make_project
 from twinlib import audio
 from twinlib.config import Config, load
+from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
 from twinlib.program import run
 
@@ -28,6 +31,7 @@ DEVICE = "results/devices/amp"
 TWIN = "results/twins/amp/tiny"
 REEL = f"{EXCITATION}/reels/tiny-01.wav"
 SHARD = f"{DEVICE}/shards/tiny-01.arrow"
+ALIGNMENT = f"{CAPTURE}/alignment.json"
 
 STAGES = ("index", "plan", "render", "simulate", "ingest", "align", "shard", "manifest", "leaks", "train", "summary")
 
@@ -81,6 +85,8 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
         "ingest": {**capture, "kind": "simulated", "knobs": '{"drive": 1}', "take": f"{CAPTURE}/take.json"},
         "align": {
             **files,
+            "reference_channel": 0,
+            "repair": device.repair,
             "name": "tiny-01",
             "settings": dataset,
             "excitation": excitation,
@@ -161,7 +167,7 @@ def call(stage: str, options: dict[str, Any]) -> int:
     """Run a program of the workflow in this process and return its exit code, as `python scripts/STAGE.py` would."""
     words = [stage]
     for name, value in options.items():
-        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     before = sys.argv, signal.getsignal(signal.SIGTERM), torch.get_num_threads()
     try:
         sys.argv = words
@@ -292,7 +298,7 @@ def test_a_table_of_another_contract_is_named(door: Refused) -> None:
     shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
     door("leaks", "segments.parquet holds cues/1, not segments/1")
     shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
-    door("shard", "alignment.json holds take/1, not alignment/1")
+    door("shard", "alignment.json holds take/1, not alignment/2")
 
 
 SETTINGS = [
@@ -410,9 +416,112 @@ def test_a_take_of_another_length_is_aligned_again_first(door: Refused, frames: 
 
 def test_a_channel_that_the_take_has_not(door: Refused) -> None:
     door("align", "take.wav", "no channel 2", channel=2)
+    door("align", "take.wav", "no channel 2", reference_channel=2)
     door("shard", "take.wav", "no channel 2", channel=2)
     door("ingest", "counted from 1", channel=0)
     door("align", "no channel", channel=0)
+
+
+Judged = tuple[dict[str, Any], dict[str, Any], Any, Shard]
+
+
+def recorded_anew(options: Options, samples: np.ndarray, rate: int = RATE, **changes: Any) -> Judged:
+    """Another take in place of the project's, as far as its shard: take, alignment, segments, and shard."""
+    soundfile.write(f"{CAPTURE}/take.wav", samples, rate, "FLOAT")
+    for stage in ("ingest", "align", "shard"):
+        assert call(stage, {**options[stage], **(changes if stage == "align" else {})}) == 0, stage
+    take, alignment = read_json(Path(f"{CAPTURE}/take.json"), "take/1"), read_json(Path(ALIGNMENT), "alignment/2")
+    return take, alignment, read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
+
+
+def error_to_signal(found: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.sum((found.astype(float) - truth) ** 2) / np.sum(truth.astype(float) ** 2))
+
+
+def without_highs(samples: np.ndarray) -> np.ndarray:
+    """What lies below 18 kHz: what lies above, no change of rate can keep."""
+    return soxr.resample(soxr.resample(samples, RATE, 36000, "VHQ"), 36000, RATE, "VHQ")[: len(samples)]
+
+
+def flags_of(segments: Any) -> list[list[str]]:
+    return [list(flags) for flags in segments["flags"]]
+
+
+@pytest.mark.parametrize("rate", [48000, 96000])
+def test_a_take_of_another_rate_gives_the_same_segments(
+    door: Refused, finished: tuple[Path, Options], rate: int
+) -> None:
+    played = without_highs(audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0])
+    _, _, segments, shard = recorded_anew(finished[1], played)
+    take, alignment, others, other = recorded_anew(finished[1], soxr.resample(played, RATE, rate, "VHQ"), rate)
+    assert (take["sample_rate"], alignment["wet_sample_rate"], alignment["sample_rate"]) == (rate, rate, RATE)
+    assert (take["verdict"], alignment["verdict"]) == ("ok", "ok")
+    assert flags_of(others) == flags_of(segments)
+    assert (others.split != "").sum() > 80
+    assert other.metadata.sample_rate == RATE
+    assert np.array_equal(other.dry, shard.dry)
+    assert error_to_signal(other.wet, shard.wet) < 1e-9
+
+
+def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(door: Refused, finished: tuple[Path, Options]) -> None:
+    segments, shard = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
+    before = shard.dry.copy(), shard.wet.copy()
+    truth = read_json(Path(f"{CAPTURE}/truth.json"), "simulated-take/1")
+    take, reel = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0], audio.read(Path(REEL))[:, 0]
+    # The reel on the recorder's clock, upside down, 6 dB down, and with the noise of its own input.
+    dense = soxr.resample(np.pad(reel.astype(float), 8192), 1, 8, "VHQ")
+    at = (np.arange(len(take)) - truth["lag_samples"]) / (1 + truth["drift_ppm"] * 1e-6)
+    looped = -0.5 * CubicSpline(np.arange(len(dense)) / 8 - 8192, dense)(np.clip(at, -8000, len(reel) + 8000))
+    looped += 1e-5 * np.random.default_rng(0).standard_normal(len(looped))
+    _, alignment, others, other = recorded_anew(finished[1], np.stack([take, looped], axis=1), reference_channel=2)
+    assert alignment["reference"]["channel"] == 1
+    assert alignment["reference"]["polarity"] == -1
+    assert alignment["reference"]["gain_db"] == pytest.approx(-6.02, abs=0.01)
+    assert alignment["polarity"] == 1
+    assert alignment["lag_samples"] == pytest.approx(truth["lag_samples"], abs=1e-3), "the device's delay is not in it"
+    assert flags_of(others) == flags_of(segments)
+    assert error_to_signal(without_highs(other.dry), without_highs(before[0])) < 1e-6
+    assert error_to_signal(other.wet, before[1]) < 1e-3
+    assert not np.array_equal(other.dry, before[0])
+
+
+def test_what_is_repaired_is_what_was_asked_for(door: Refused, finished: tuple[Path, Options]) -> None:
+    before = Shard.open(Path(SHARD)).wet.copy()
+    gain_db = read_json(Path(ALIGNMENT), "alignment/2")["gain_db"]
+    played = -audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
+    for repair, factor in ((["polarity"], 1.0), ([], -1.0), (["gain", "polarity"], 10 ** (-gain_db / 20))):
+        _, alignment, _, shard = recorded_anew(finished[1], played, repair=repair)
+        assert alignment["polarity"] == -1
+        assert error_to_signal(shard.wet, factor * before) < 1e-6, repair
+
+
+LOST = 250_000
+"""A sample of the take with music around it."""
+
+
+@pytest.mark.parametrize(
+    ("keep", "flag", "most"),
+    [
+        ([slice(0, LOST), slice(LOST + 37, None)], "lost-samples", 2),
+        ([slice(0, LOST), slice(LOST - 441, None)], "repeated-samples", 2),
+        ([slice(0, 400_000)], "outside-take", 36),
+        ([slice(150_000, None)], "outside-take", 36),
+    ],
+)
+def test_a_take_that_lacks_something_loses_just_that(
+    door: Refused, finished: tuple[Path, Options], keep: list[slice], flag: str, most: int
+) -> None:
+    segments, before = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD)).wet.copy()
+    played = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
+    _, alignment, others, shard = recorded_anew(finished[1], np.concatenate([played[part] for part in keep]))
+    assert alignment["verdict"] == "suspect"
+    flagged = [flag in flags for flags in flags_of(others)]
+    assert 0 < sum(flagged) <= most
+    assert [[name for name in flags if name != flag] for flags in flags_of(others)] == flags_of(segments)
+    for row in others.itertuples():
+        if row.split:
+            here = slice(row.row * 4096, (row.row + 1) * 4096)
+            assert error_to_signal(shard.wet[here], before[here]) < 0.05, row.start
 
 
 def test_a_pair_outside_its_files(door: Refused) -> None:

@@ -28,6 +28,18 @@ def test_columns_may_come_in_any_order_and_be_missing(tmp_path: Path) -> None:
     ]
 
 
+def test_channels_that_are_not_named_are_those_of_the_device(tmp_path: Path) -> None:
+    text = (
+        "capture\tdry\twet\tchannel\treference_channel\n"
+        "none\td.wav\tw.wav\t\t\nchannel\td.wav\tw.wav\t4\t\nboth\td.wav\tw.wav\t1\t2\n"
+    )
+    path = listed(tmp_path, text)
+    assert [(pair.channel, pair.reference_channel) for pair in read_pairs(path, 3, 5)] == [(3, 5), (4, 5), (1, 2)]
+    assert [(pair.channel, pair.reference_channel) for pair in read_pairs(path)] == [(1, None), (4, None), (1, 2)]
+    with pytest.raises(CaptureError, match=r"line 3: the channel 4 cannot be the device's and the loop-back's"):
+        read_pairs(path, reference_channel=4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -45,6 +57,8 @@ def test_columns_may_come_in_any_order_and_be_missing(tmp_path: Path) -> None:
         ("capture\tdry\twet\n..\td\tw\n", "letters, digits"),
         ("capture\tdry\twet\tsplit\na\td\tw\tvalidation\n", "train, valid or test"),
         ("capture\tdry\twet\tchannel\na\td\tw\t0\n", "channel is '0'"),
+        ("capture\tdry\twet\treference_channel\na\td\tw\tleft\n", "reference_channel is 'left'"),
+        ("capture\tdry\twet\treference_channel\na\td\tw\t1\n", "line 2: the channel 1 cannot be"),
         ("capture\tdry\twet\tstart\na\td\tw\t-1\n", "start is '-1'"),
         ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "does not lie after"),
         ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "whole number"),

@@ -1,6 +1,10 @@
+from pathlib import Path
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
+from twinlib.alignment.result import Repair
 from twinlib.capture.settings import Device, Recorder, SimulatedClipper, SimulatedTransformer
 
 
@@ -35,6 +39,11 @@ def test_a_device_is_one_of_three_things() -> None:
         ({"excitation": "m", "takes": "{reel.wav"}, "braces|put"),
         ({"pairs": "a.tsv", "channel": 0}, "greater than or equal to 1"),
         ({"pairs": "a.tsv", "chanel": 1}, "chanel"),
+        ({"pairs": "a.tsv", "reference_channel": 0}, "greater than or equal to 1"),
+        ({"excitation": "m", "takes": "{reel}.wav", "reference_channel": 1}, "the device's own `channel` too"),
+        ({"pairs": "a.tsv", "channel": 2, "reference_channel": 2}, "the device's own `channel` too"),
+        ({"excitation": "m", "simulate": {"circuit": "transformer"}, "reference_channel": 2}, "no loop-back cable"),
+        ({"pairs": "a.tsv", "repair": ["hum"]}, "'polarity', 'gain' or 'dc'"),
         ({"excitation": "m", "simulate": {"circuit": "tube"}}, "circuit"),
         ({"excitation": "m", "simulate": {"circuit": "transformer", "drive": 2}}, "drive"),
         ({"excitation": "m", "simulate": {"circuit": "transformer", "recorder": {"bit_depth": 8}}}, "bit_depth"),
@@ -44,6 +53,19 @@ def test_a_device_is_one_of_three_things() -> None:
 def test_what_makes_no_sense_is_refused(content: dict, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Device.model_validate(content)
+
+
+def test_a_device_says_what_is_repaired_and_where_the_dry_signal_was_recorded_too() -> None:
+    device = Device.model_validate({"excitation": "m", "takes": "{reel}.wav"})
+    assert (device.reference_channel, device.repair) == (None, ["polarity"])
+    content = {"pairs": "a.tsv", "channel": 2, "reference_channel": 1, "repair": []}
+    device = Device.model_validate(content)
+    assert (device.reference_channel, device.repair) == (1, [])
+
+
+def test_what_can_be_repaired_is_what_the_aligner_repairs() -> None:
+    repairs = get_args(Repair)
+    assert Device(pairs=Path("a.tsv"), repair=list(repairs)).repair == list(repairs)
 
 
 def test_every_field_is_documented() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from twinlib.alignment.result import CONTRACT, Alignment, Window
+from twinlib.alignment.timemap import TimeMap
 from twinlib.dataset.segments import tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
@@ -29,18 +31,20 @@ def take(**changes: Any) -> dict[str, Any]:
     return {**base, "simulated": False, "clipped": [], "clips": len(changes.get("clipped", [])), **changes}
 
 
-def alignment(frames: int, **changes: Any) -> dict[str, Any]:
-    lag, drift = changes.get("lag_samples", 500.0), changes.get("drift_ppm", 0.0)
+def alignment(frames: int, lag: float = 500.0, drift_ppm: float = 0.0, **changes: Any) -> Alignment:
+    """An alignment of one piece along a line, or of other `pieces`."""
     wet_frames = changes.get("wet_frames", frames + 1000)
-    base = {
-        "sample_rate": RATE, "dry_frames": frames, "wet_frames": wet_frames, "wet_range": [0, wet_frames],
-        "lag_samples": lag, "drift_ppm": drift,
-        "applied_lag_samples": lag, "applied_drift_ppm": drift, "guard_samples": GUARD, "warp": "sinc",
-        "verdict": "ok", "reasons": [], "dropouts": [], "polarity": 1, "residual_rms_samples": 0.01,
-        "track": [{"position": 0.0, "lag": lag, "weight": 1.0, "residual": 0.01},
-                  {"position": float(frames), "lag": lag, "weight": 1.0, "residual": 0.03}],
+    base: dict[str, Any] = {
+        "sample_rate": RATE, "wet_sample_rate": RATE, "dry_frames": frames, "wet_frames": wet_frames,
+        "dry_range": (0, frames), "wet_range": (0, wet_frames), "lag_samples": lag, "drift_ppm": drift_ppm,
+        "drift_error_ppm": 0.001, "polarity": 1, "gain_db": 0.0, "residual_rms_samples": 0.01,
+        "wander_rms_samples": 0.0, "confidence": 1.0, "dropouts": (), "excluded": (), "verdict": "ok", "reasons": (),
+        "guard_samples": GUARD, "reference": None, "warp": "sinc", "applied_lag_samples": lag,
+        "applied_drift_ppm": drift_ppm, "applied_polarity": 1, "applied_gain": 1.0, "applied_dc": 0.0,
+        "pieces": TimeMap.straight(lag, drift_ppm, 0, frames).pieces,
+        "track": (Window(0.0, lag, 1.0, 0.01), Window(float(frames), lag, 1.0, 0.03)),
     }  # fmt: skip
-    return {**base, **changes}
+    return Alignment(**{**base, **changes})
 
 
 @dataclass
@@ -119,7 +123,7 @@ def written_reel(
 
 
 def written_pair(folder: Path, frames: int = 40_000, capture: str = "p", **options: Any) -> pd.DataFrame:
-    origin = source(frames, capture, dry_range=options.pop("dry_range", None), lag_samples=0.0)
+    origin = source(frames, capture, dry_range=options.pop("dry_range", None), lag=0.0)
     segments = tile_pair(origin, options.pop("dry_name", "dry.wav"), SETTINGS, **options)
     return write(folder, segments, origin, *signals(frames))
 
@@ -127,5 +131,5 @@ def written_pair(folder: Path, frames: int = 40_000, capture: str = "p", **optio
 def write_part_files(folder: Path, frames: int, take_changes: dict[str, Any] | None = None) -> tuple[Path, Path]:
     """take.json and alignment.json of one capture."""
     write_json(folder / "take.json", "take/1", take(**(take_changes or {})))
-    write_json(folder / "alignment.json", "alignment/1", alignment(frames))
+    write_json(folder / "alignment.json", CONTRACT, alignment(frames).to_dict())
     return folder / "take.json", folder / "alignment.json"

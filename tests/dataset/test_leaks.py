@@ -95,7 +95,7 @@ def test_the_same_content_in_two_splits_is_found_unless_it_is_silence() -> None:
 def pair_table(
     capture: str, split: str | None, dry_range: tuple[int, int], name: str = "dry.wav", clip: int | None = None
 ) -> pd.DataFrame:
-    origin = source(40_000, capture, dry_range=dry_range, lag_samples=0.0)
+    origin = source(40_000, capture, dry_range=dry_range, lag=0.0)
     table = tile_pair(origin, name, SETTINGS, split=split, clip_samples=clip)
     return table.assign(dry_sha256=[f"{capture}-{k}" for k in range(len(table))])
 
@@ -116,7 +116,7 @@ def test_written_content_that_stands_twice_is_found(tmp_path: Path) -> None:
     dry, wet = signals(20_000)
     tables = []
     for capture, split, name in (("a", "train", "song.wav"), ("b", "test", "song copy.wav")):
-        origin = source(20_000, capture, lag_samples=0.0)
+        origin = source(20_000, capture, lag=0.0)
         tables.append(write(tmp_path, tile_pair(origin, name, SETTINGS, split=split), origin, dry, wet))
     leaks = find_leaks(pd.concat(tables))
     assert len(leaks) == len(tables[0])

@@ -145,7 +145,7 @@ def test_crops_come_from_all_captures_and_say_where(tmp_path: Path) -> None:
 
 def test_clips_never_run_into_each_other(tmp_path: Path) -> None:
     frames, clip = 8 * 2 * SIZE, 2 * SIZE  # whole segments a clip: the rows lie one after another, the clips do not
-    origin = source(frames, "p", lag_samples=0.0)
+    origin = source(frames, "p", lag=0.0)
     table = tile_pair(origin, "d", SETTINGS, split="train", clip_samples=clip)
     table = write(tmp_path, table, origin, *coded(frames))
     found = stretches(table, "train", 100)
@@ -159,7 +159,7 @@ def test_clips_never_run_into_each_other(tmp_path: Path) -> None:
 
 def test_silent_segments_are_not_drawn_from(tmp_path: Path) -> None:
     frames = 20 * SIZE
-    origin = source(frames, "p", lag_samples=0.0)
+    origin = source(frames, "p", lag=0.0)
     dry, wet = coded(frames)
     quiet = np.zeros(frames, bool)
     for row in (0, 5, 6, 12, 19):

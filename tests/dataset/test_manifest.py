@@ -18,9 +18,10 @@ from tests.dataset.material import (
     written_pair,
     written_reel,
 )
+from twinlib.alignment.result import Excluded, Window
 from twinlib.dataset.manifest import Part, build_manifest, dataset_digest, refuse_useless, write_manifest
 from twinlib.dataset.segments import tile_pair
-from twinlib.errors import DatasetError
+from twinlib.errors import DatasetError, TwinError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 
 
@@ -107,6 +108,32 @@ def test_an_empty_split_says_why_and_what_to_do(tmp_path: Path) -> None:
         build_manifest("box", [part(tmp_path, "p", 40_000)])
 
 
+@pytest.mark.parametrize(
+    "reason",
+    ["lost-samples", "repeated-samples", "not-recognised", "off-the-line", "unlike", "not-a-number", "unknown-lag"],
+)
+def test_whatever_the_alignment_left_out_has_a_remedy(tmp_path: Path, reason: str) -> None:
+    origin = source(40_000, "p", lag=0.0, excluded=(Excluded(0, 40_000, reason),))
+    write(tmp_path, tile_pair(origin, "d", SETTINGS, split="train"), origin, *signals(40_000))
+    with pytest.raises(DatasetError, match=rf"no usable segment for train. .*What to do: {reason}: \w+"):
+        build_manifest("box", [part(tmp_path, "p", 40_000)])
+
+
+def test_an_unsteady_capture_has_a_remedy(tmp_path: Path) -> None:
+    origin = source(40_000, "p", lag=0.0, track=(Window(0.0, 0.0, 1.0, 0.7),))
+    write(tmp_path, tile_pair(origin, "d", SETTINGS, split="train"), origin, *signals(40_000))
+    with pytest.raises(DatasetError, match=r"unsteady: .*one interface"):
+        build_manifest("box", [part(tmp_path, "p", 40_000)])
+
+
+def test_an_alignment_of_another_contract_is_refused(tmp_path: Path) -> None:
+    made, *_ = written_reel(tmp_path)
+    old = part(tmp_path, "r-01", made.frames)
+    write_json(old.alignment, "alignment/1", {"verdict": "ok"})
+    with pytest.raises(TwinError, match="alignment/1, not alignment/2: delete it and run again"):
+        build_manifest("box", [old])
+
+
 def test_a_pair_alone_makes_a_dataset(tmp_path: Path) -> None:
     written_pair(tmp_path)
     segments, dataset = build_manifest("box", [part(tmp_path, "p", 40_000)])
@@ -117,7 +144,7 @@ def test_a_pair_alone_makes_a_dataset(tmp_path: Path) -> None:
 
 def test_captures_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     parts = device(tmp_path)
-    origin = source(50_000, "other", lag_samples=0.0)
+    origin = source(50_000, "other", lag=0.0)
     bigger = SETTINGS.model_copy(update={"segment_samples": 512})
     write(tmp_path, tile_pair(origin, "d", bigger), origin, *signals(50_000))
     with pytest.raises(DatasetError, match="other has 512 samples a segment, r-01 has 256"):
@@ -157,7 +184,7 @@ def test_a_refused_capture_is_listed_with_its_reasons(tmp_path: Path) -> None:
     assert said["usable"]["segments"] == 0
     assert said["all"]["segments"] == dataset["excluded"]["reasons"]["refused-take"]["segments"]
     assert (segments["row"][segments["capture"] == "r-03"] == -1).all()
-    assert alignment(made.frames)["verdict"] == said["alignment_verdict"]
+    assert alignment(made.frames).verdict == said["alignment_verdict"]
     with pytest.raises(DatasetError, match=r"1 of 3 captures .*: r-03: it is silence: plug the cable in"):
         refuse_useless(dataset)
     refuse_useless(build_manifest("box", parts)[1])

@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dataset.material import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
+from twinlib.alignment.result import Excluded, Reference, Window
+from twinlib.alignment.timemap import Piece
 from twinlib.dataset.segments import COLUMNS, Intervals, excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import DatasetError
@@ -139,14 +141,89 @@ def test_faults_of_the_recording_cost_just_the_segments_they_touch() -> None:
     made = reel(4)
     at = 500 + 2500
     clipped = {"clipped": [{"start": at, "samples": 5, "seconds": at / RATE}]}
-    drops = [{"start": 4500 / RATE, "stop": 4600 / RATE, "lost_samples": 7}]
-    table = tile_reel(source(made.frames, take_changes=clipped, dropouts=drops), made.cues, made.entry, SETTINGS)
-    for flag, first, last in (("clipped", 2500, 2505), ("lost-samples", 4000, 4100)):
-        touched = (table["start"] < last + GUARD + 65) & (table["stop"] > first + GUARD - 64)
+    lost = (Excluded(4000, 4100, "lost-samples"),)
+    table = tile_reel(source(made.frames, take_changes=clipped, excluded=lost), made.cues, made.entry, SETTINGS)
+    for flag, first, last in (("clipped", 2500 + GUARD - 64, 2505 + GUARD + 65), ("lost-samples", 4000, 4100 + GUARD)):
+        touched = (table["start"] < last) & (table["stop"] > first)
         assert [flag in flags for flags in table["flags"]] == touched.tolist()
     assert (table["split"][[bool(flags) for flags in table["flags"]]] == "").all()
-    after = table[(table["start"] > 4200) & (table["split"] == "train")].iloc[0]
-    assert after["start"] - after["context"] >= 4100
+
+
+REASONS = (
+    "lost-samples",
+    "repeated-samples",
+    "not-recognised",
+    "off-the-line",
+    "unlike",
+    "not-a-number",
+    "unknown-lag",
+)
+left_out = st.lists(
+    st.tuples(st.integers(0, 16_000), st.integers(1, 1500), st.sampled_from(REASONS)).map(
+        lambda one: Excluded(one[0], one[0] + one[1], one[2])
+    ),
+    max_size=4,
+)
+
+
+@given(seed=st.integers(0, 10_000), excluded=left_out, looped_back=st.booleans(), wet_frames=st.integers(8000, 20_000))
+@few
+def test_what_is_left_out_is_in_no_usable_segment_nor_its_context(
+    seed: int, excluded: list[Excluded], looped_back: bool, wet_frames: int
+) -> None:
+    made = reel(seed)
+    changes = {"wet_frames": wet_frames, "reference": Reference(1, 1, 0.0) if looped_back else None}
+    origin = source(made.frames, excluded=tuple(excluded), **changes)
+    pair = source(20_000, lag=-1000.0, excluded=tuple(excluded), **changes)
+    tables = [
+        (origin, tile_reel(origin, made.cues, made.entry, SETTINGS)),
+        (pair, tile_pair(pair, "d", SETTINGS)),
+        (pair, tile_pair(pair, "d", SETTINGS, split="valid", clip_samples=3000)),
+    ]
+    for found, table in tables:
+        held = {reason: np.zeros(30_000, bool) for reason in REASONS}
+        for one in excluded:
+            held[one.reason][one.start : one.stop + GUARD] = True
+        unheard = np.ones(30_000, bool)
+        unheard[max(0, found.available[0]) : found.available[1]] = False
+        barred = np.logical_or.reduce([*held.values(), unheard & looped_back])
+        for row in table.itertuples():
+            flags = {reason for reason in REASONS if held[reason][row.start : row.stop].any()}
+            assert set(row.flags) & set(REASONS) == flags
+            assert len(row.flags) == len(set(row.flags))
+            if row.split:
+                assert not (barred | unheard)[row.start : row.stop].any()
+                assert not barred[row.start - row.context : row.start].any()
+
+
+@given(excluded=left_out)
+@few
+def test_a_border_costs_no_more_context_than_it_must(excluded: list[Excluded]) -> None:
+    table = tile_pair(source(20_000, lag=0.0, excluded=tuple(excluded)), "d", SETTINGS, split="train")
+    barred = np.zeros(30_000, bool)
+    for one in excluded:
+        barred[one.start : one.stop + GUARD] = True
+    for row in table[table["split"] != ""].itertuples():
+        begin = row.start - row.context
+        assert begin == 0 or barred[begin - 1]
+
+
+def test_segments_that_lie_off_the_alignment_are_left_out_as_unsteady() -> None:
+    lags = [(0, 0.0), (4000, 0.0), (6000, 0.8), (8000, -0.8), (10_000, 0.0), (20_000, 0.0)]
+    track = tuple(Window(float(position), 500.0, 1.0, residual) for position, residual in lags)
+    table = tile_pair(source(20_000, track=track), "d", SETTINGS, split="train")
+    assert ["unsteady" in flags for flags in table["flags"]] == (table["residual"].abs() > 0.5).tolist()
+    assert 0 < (table["split"] == "").sum() < 20
+    deaf = tile_pair(source(20_000, track=()), "d", SETTINGS, split="train")
+    assert deaf["residual"].isna().all()
+    assert (deaf["split"] == "train").all()
+
+
+def test_a_segment_is_told_with_the_lag_of_its_own_piece() -> None:
+    pieces = (Piece(0, 9000, (0.0,), (500.0,)), Piece(9100, 20_000, (0.0,), (400.0,)))
+    table = tile_pair(source(20_000, pieces=pieces), "d", SETTINGS, split="train")
+    assert table["lag"][table["stop"] <= 9000].tolist() == [500.0] * (9000 // SIZE)
+    assert set(table["lag"][table["start"] >= 9100]) == {400.0}
 
 
 def test_a_take_cut_short_loses_only_its_end() -> None:
@@ -187,7 +264,7 @@ def test_an_unknown_split_is_refused() -> None:
 @given(clip=st.integers(SIZE, 2000), start=st.integers(0, 999), frames=st.integers(3000, 9000))
 @few
 def test_clips_are_tiled_each_by_itself(clip: int, start: int, frames: int) -> None:
-    origin = source(frames, dry_range=(start, frames), lag_samples=0.0)
+    origin = source(frames, dry_range=(start, frames), lag=0.0)
     table = tile_pair(origin, "a/dry.wav", SETTINGS, split="train", clip_samples=clip)
     expected = [
         (at, at + SIZE, at - begin)
@@ -202,7 +279,7 @@ def test_clips_are_tiled_each_by_itself(clip: int, start: int, frames: int) -> N
 @given(frames=st.integers(15_000, 120_000), start=st.integers(0, 2000), clip=st.sampled_from([None, 1000, 4096]))
 @few
 def test_a_pair_without_split_is_cut_into_blocks_with_a_gap(frames: int, start: int, clip: int | None) -> None:
-    table = tile_pair(source(frames, dry_range=(start, frames), lag_samples=0.0), "d", SETTINGS, clip_samples=clip)
+    table = tile_pair(source(frames, dry_range=(start, frames), lag=0.0), "d", SETTINGS, clip_samples=clip)
     used = table[table["split"] != ""]
     blocks = {split: used[used["split"] == split] for split in SPLITS}
     gap = max(SIZE, RATE // 2)
@@ -218,9 +295,9 @@ def test_a_pair_without_split_is_cut_into_blocks_with_a_gap(frames: int, start: 
 
 
 def test_a_pair_of_lag_zero_keeps_its_first_segment() -> None:
-    table = tile_pair(source(4000, lag_samples=0.0, wet_frames=4000), "d", SETTINGS, split="train")
+    table = tile_pair(source(4000, lag=0.0, wet_frames=4000), "d", SETTINGS, split="train")
     assert (table["split"] == "train").all()
-    early = tile_pair(source(4000, lag_samples=-20.0, wet_frames=4000), "d", SETTINGS, split="train")
+    early = tile_pair(source(4000, lag=-20.0, wet_frames=4000), "d", SETTINGS, split="train")
     assert early["flags"][0] == ["outside-take"]
     assert early["flags"][1] == []
 

@@ -5,11 +5,31 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.dataset.material import GUARD, RATE, SETTINGS, SIZE, reel, signals, source, write, written_pair, written_reel
+from tests.dataset.material import (
+    GUARD,
+    RATE,
+    SETTINGS,
+    SIZE,
+    alignment,
+    reel,
+    signals,
+    source,
+    take,
+    write,
+    written_pair,
+    written_reel,
+)
+from twinlib import audio
+from twinlib.alignment.result import Excluded
+from twinlib.alignment.timemap import Piece
+from twinlib.alignment.warp import WarpedWet
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import Shard, shard_metadata, write_shard
+from twinlib.dataset.source import capture_source
 from twinlib.errors import DatasetError
 from twinlib.files import read_table, sha256_file
 
@@ -34,6 +54,52 @@ def test_the_flat_buffers_of_clips_skip_their_remainders(tmp_path: Path) -> None
         at = row.row * SIZE
         np.testing.assert_array_equal(shard.dry[at : at + SIZE], dry[row.start : row.stop])
         np.testing.assert_array_equal(shard.dry[at - row.context : at], dry[row.start - row.context : row.start])
+
+
+@given(
+    place=st.integers(15_000, 25_000),
+    lost=st.integers(-400, 400).filter(bool),
+    lag=st.integers(0, 500),
+    fraction=st.sampled_from([0.0, 0.37]),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_around_a_loss_all_usable_segments_hold_what_the_device_made_of_them(
+    tmp_path: Path, place: int, lost: int, lag: int, fraction: float
+) -> None:
+    """A wet file of sines that lags, and that lacks samples, or holds some twice, from one place on."""
+    frames = 40_000
+    at = np.concatenate([np.arange(-lag, place), np.arange(place + lost, frames)]) - fraction
+    path, origins = tmp_path / "wet.wav", (lag + fraction, lag + fraction - lost)
+    audio.write(path, sines(at), RATE, "FLOAT")
+    pieces = (
+        Piece(0, place, (0.0,), (origins[0],)),
+        Piece(place + max(0, lost), frames, (0.0,), (origins[1],)),
+    )
+    excluded = (Excluded(place - 64, place + max(0, lost) + 64, "lost-samples" if lost > 0 else "repeated-samples"),)
+    changes = {"pieces": pieces, "excluded": excluded, "warp": "sinc" if fraction else "shift"}
+    aligned = alignment(frames, wet_frames=len(at), **changes)
+    origin = capture_source("box", "p", take(), aligned)
+    table = tile_pair(origin, "d", SETTINGS, split="train")
+    with WarpedWet(path, aligned) as wet:
+        done = write_shard(
+            tmp_path / "p.arrow", table, lambda a, b: sines(np.arange(a, b)), wet.read, shard_metadata(origin, SIZE)
+        )
+    shard = Shard.open(tmp_path / "p.arrow")
+    usable = done[done["split"] == "train"]
+    assert len(done) - len(usable) <= 2 + (max(0, lost) + 128 + GUARD) // SIZE + 1
+    for row in usable.itertuples():
+        truth = sines(np.arange(row.start, row.stop) - GUARD)
+        # At both ends of the file the interpolation reaches into nothing.
+        kept = slice(64 + GUARD if row.start == 0 else 0, None if row.stop < frames - 200 else -64)
+        here = shard.wet[row.row * SIZE : (row.row + 1) * SIZE]
+        np.testing.assert_allclose(here[kept], truth[kept], atol=2e-6)
+
+
+def sines(at: np.ndarray) -> np.ndarray:
+    """A sound that is known between its samples, and that repeats nowhere; below 0.4 of the sample rate."""
+    random = np.random.default_rng(7)
+    turns, phases = random.uniform(0.01, 0.4, 12), random.uniform(0, 6, 12)
+    return (np.sin(2 * np.pi * turns[:, None] * at + phases[:, None]).sum(0) / 12).astype(np.float32)
 
 
 def test_sums_are_those_of_the_rows(tmp_path: Path) -> None:
@@ -166,7 +232,7 @@ def test_a_shard_of_other_columns_is_refused(tmp_path: Path) -> None:
 
 def _peak(folder: Path, frames: int) -> int:
     """Peak bytes that numpy, Python and Arrow hold while a capture of some frames is written."""
-    origin = source(frames, "long", sample_rate=RATE, lag_samples=0.0)
+    origin = source(frames, "long", sample_rate=RATE, lag=0.0)
     table = tile_pair(origin, "d", Dataset(segment_samples=8192), split="train")
     block = np.random.default_rng(0).uniform(-1, 1, 8192).astype(np.float32)
     arrow = pa.default_memory_pool()

@@ -35,6 +35,11 @@ def edit(path: str, value: Any) -> dict[str, Any]:
         ("evaluation.clip_seconds", 2, LATE),
         ("devices.amp.settings.drive", 2, {"ingest"} | DATA),
         ("devices.amp.simulate.drive", 0.2, {"simulate", "ingest", "align"} | DATA),
+        ("devices.amp.repair", ["polarity", "gain"], {"align"} | DATA),
+        ("devices.amp.repair", ["polarity"], set()),
+        ("devices.box.repair", [], {"align"} | DATA),
+        ("devices.box.reference_channel", 2, {"align"} | DATA),
+        ("devices.box.channel", 2, {"ingest", "align"} | DATA),
         ("dataset.segment_samples", 2048, {"align"} | DATA),
         ("excitations.tiny.seed", 2, {"plan", "guide", "render", "simulate", "ingest", "align"} | DATA),
         ("allow_missing_takes", True, {"manifest", "leaks"} | TRAIN),
@@ -61,6 +66,12 @@ def add_track(project: Project) -> None:
     audio.write(project.folder / "corpus" / "new" / "song.wav", noise(3.0, 50), RATE, "PCM_16")
 
 
+def name_a_loop_back(project: Project) -> None:
+    (project.folder / "pairs.tsv").write_text(
+        "capture\tdry\twet\treference_channel\none\tpairs/dry.wav\tpairs/wet.wav\t2\n"
+    )
+
+
 def replace_pair(project: Project) -> None:
     dry = audio.read(project.folder / "pairs" / "dry.wav")
     audio.write(project.folder / "pairs" / "wet.wav", 0.4 * dry, RATE, "PCM_24")
@@ -68,7 +79,7 @@ def replace_pair(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("change", "starts_with", "jobs_of_train"),
-    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1)],
+    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1), (name_a_loop_back, "align", 1)],
 )
 def test_changed_input(
     project: Project, change: Callable[[Project], None], starts_with: str, jobs_of_train: int
@@ -97,6 +108,7 @@ def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactor
         ("evaluation/summary.py", {"summary"}),
         ("training/schedule.py", TRAIN),
         ("alignment/warp.py", DATA),
+        ("alignment/walk.py", {"align"} | DATA),
         ("alignment/figure.py", {"align"} | DATA),
         ("capture/circuits.py", {"simulate", "ingest", "align"} | DATA),
         ("tracking.py", {"track"}),

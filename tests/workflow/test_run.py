@@ -66,7 +66,7 @@ def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
 def test_the_simulated_take_is_found_where_it_was_put(first: tuple[Project, Run]) -> None:
     folder = first[0].folder / "results" / "devices" / "amp" / "tiny-01"
     found, truth = (
-        read_json(folder / "alignment.json", "alignment/1"),
+        read_json(folder / "alignment.json", "alignment/2"),
         read_json(folder / "truth.json", "simulated-take/1"),
     )
     assert found["polarity"] == truth["polarity"]

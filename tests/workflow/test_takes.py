@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.workflow.project import REPOSITORY, TINY, Project, Run, make_project
+from tests.workflow.project import RATE, REPOSITORY, TINY, Project, Run, make_project
+from twinlib import audio
 from twinlib.capture.settings import Recorder, SimulatedClipper
 from twinlib.capture.simulate import simulate_take
 from twinlib.dataset.shards import Shard
@@ -167,6 +168,30 @@ def test_a_run_can_go_on_without_a_missing_take(waiting: tuple[Project, Run], tm
     assert list(dataset["captures"]) == ["tiny-02"]
 
 
+def test_a_loop_back_channel_stands_for_the_dry_signal(waiting: tuple[Project, Run], tmp_path: Path) -> None:
+    project = waiting[0].copy(tmp_path / "project", metadata=True)
+    reels = project.folder / "results/excitations/tiny/reels"
+    for reel in ("tiny-01", "tiny-02"):
+        looped = np.pad(0.5 * audio.read(reels / f"{reel}.wav")[:, 0], 4410)
+        take = np.stack([looped, -np.tanh(2 * looped)], axis=1)
+        audio.write(project.folder / "my recordings" / f"{reel}.wav", take, RATE, "PCM_24")
+    content = takes_config()
+    content["devices"]["silk"] |= {"channel": 2, "reference_channel": 1, "repair": []}
+    project.write(content)
+    run = project.run("dataset")
+    assert run.code == 0, run.text[-4000:]
+    for reel in ("tiny-01", "tiny-02"):
+        found = read_json(project.folder / f"results/devices/silk/{reel}/alignment.json", "alignment/2")
+        assert (found["reference"]["channel"], found["polarity"], found["applied_polarity"]) == (0, -1, 1)
+        shard = Shard.open(project.folder / f"results/devices/silk/shards/{reel}.arrow")
+        played = audio.read(reels / f"{reel}.wav")[:, 0]
+        assert np.abs(shard.dry - played[: len(shard.dry)]).max() < 1e-4
+        assert np.abs(shard.wet[12:] + np.tanh(shard.dry[:-12])).max() < 1e-3
+        assert shard.metadata.sample_rate == RATE
+    noted = read_json(project.folder / "results/devices/silk/tiny-01/alignment.json.prov.json", "record/1")["params"]
+    assert (noted["channel"], noted["reference_channel"], noted["repair"]) == ("2", "1", "")
+
+
 def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tmp_path: Path) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     folder = project.folder / "my recordings"
@@ -179,5 +204,5 @@ def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tm
     assert "refused" in run.text
     assert "Traceback" not in run.text
     assert (
-        read_json(project.folder / "results/devices/silk/tiny-01/alignment.json", "alignment/1")["verdict"] == "refused"
+        read_json(project.folder / "results/devices/silk/tiny-01/alignment.json", "alignment/2")["verdict"] == "refused"
     )

@@ -10,16 +10,17 @@ from typing import Any, Literal
 from twinlib.audio import probe
 from twinlib.errors import CaptureError
 
-COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples")
+COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples", "reference_channel")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A dry and a wet file, or the same range of both.
+    """A dry and a wet file, or a range of the dry one and what answers to it.
 
-    `channel` of the wet file counts from 1. [start, stop) are samples of both files, `stop` None is their end.
+    `channel` of the wet file counts from 1, as does `reference_channel`, the one that recorded the dry signal beside
+    the device, if there is one. [start, stop) are samples of the dry file, `stop` None is its end.
     `clip_samples`: after every so many samples from `start` stands a clip border that no context may cross.
     `split` None: the pair is cut into train, valid and test when segments are made.
     """
@@ -32,13 +33,14 @@ class Pair:
     start: int = 0
     stop: int | None = None
     clip_samples: int | None = None
+    reference_channel: int | None = None
 
 
-def read_pairs(tsv: Path) -> list[Pair]:
+def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None) -> list[Pair]:
     """Read a tab-separated list of pairs, in its order; `#` starts a comment line, paths are as written.
 
-    Columns capture, dry and wet are required; split, channel, start, stop and clip_samples may be missing or empty.
-    Raises `CaptureError` naming file, line and remedy.
+    Columns capture, dry and wet are required, all others may be missing or empty; `channel` and `reference_channel`
+    are those of pairs that name none. Raises `CaptureError` naming file, line and remedy.
     """
     try:
         lines = tsv.read_text(encoding="utf-8-sig").splitlines()
@@ -58,7 +60,7 @@ def read_pairs(tsv: Path) -> list[Pair]:
         if len(row) > len(header):
             raise CaptureError(f"{tsv}, line {number}: {len(row)} fields but {len(header)} columns: remove tabs")
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
-        pair = _pair(f"{tsv}, line {number}", cells)
+        pair = _pair(f"{tsv}, line {number}", cells, channel, reference_channel)
         if pair.capture in seen:
             raise CaptureError(
                 f"{tsv}, line {number}: the capture {pair.capture} was named in line {seen[pair.capture]}: rename one"
@@ -80,7 +82,7 @@ def _check_header(tsv: Path, number: int, header: list[str]) -> None:
             raise CaptureError(f"{tsv}, line {number}: column {name!r} is {why}: columns are {', '.join(COLUMNS)}")
 
 
-def _pair(where: str, cells: dict[str, str]) -> Pair:
+def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: int | None) -> Pair:
     for name in ("capture", "dry", "wet"):
         if not cells.get(name):
             raise CaptureError(f"{where}: {name} is empty: every pair needs it")
@@ -93,15 +95,23 @@ def _pair(where: str, cells: dict[str, str]) -> Pair:
     stop = _number(where, cells, "stop", 1)
     if stop is not None and stop <= start:
         raise CaptureError(f"{where}: stop {stop} does not lie after start {start}")
+    channel = _number(where, cells, "channel", 1) or channel
+    reference_channel = _number(where, cells, "reference_channel", 1) or reference_channel
+    if reference_channel == channel:
+        raise CaptureError(
+            f"{where}: the channel {channel} cannot be the device's and the loop-back's: correct `channel` or "
+            "`reference_channel`"
+        )
     return Pair(
         capture=cells["capture"],
         dry=Path(cells["dry"]),
         wet=Path(cells["wet"]),
         split=split,  # type: ignore[arg-type]
-        channel=_number(where, cells, "channel", 1) or 1,
+        channel=channel,
         start=start,
         stop=stop,
         clip_samples=_number(where, cells, "clip_samples", 1),
+        reference_channel=reference_channel,
     )
 
 
@@ -115,7 +125,7 @@ def _number(where: str, cells: dict[str, str], name: str, least: int) -> int | N
 
 
 def used_range(dry: Path, part: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """The samples [start, stop) of both files that a pair uses; None for all of each, and for a capture of a reel.
+    """The samples [start, stop) of the dry file that a pair uses; None for all of it, and for a capture of a reel.
 
     `part` holds `start` and `stop` of the pair; a `stop` of None is the end of the dry file.
     """

@@ -90,6 +90,12 @@ class Device(Settings):
     """The position of the device's knobs while it was recorded, by name; kept with every segment."""
     channel: int = Field(default=1, ge=1)
     """Which channel of the wet files is used, counted from 1."""
+    reference_channel: int | None = Field(default=None, ge=1)
+    """The channel of the wet files, counted from 1, that recorded the dry signal beside the device, by a second cable
+    from the interface's output to its input (a loop-back): it then stands for the dry signal. Null if there is none."""
+    repair: list[Literal["polarity", "gain", "dc"]] = ["polarity"]
+    """What alignment undoes in the wet signal; the rest is left to the twin. Hum is measured and said, never taken
+    away, for music lies under it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -106,4 +112,17 @@ class Device(Settings):
             raise ValueError(f"takes is {self.takes!r}: {{reel}} is the only thing that may stand in braces")
         if self.takes is not None and "{reel}" not in self.takes:
             raise ValueError(f"takes is {self.takes!r}: put {{reel}} where the reel's name stands in the file name")
+        return self
+
+    @model_validator(mode="after")
+    def _reference_beside_it(self) -> Self:
+        if self.reference_channel is None:
+            return self
+        if self.simulate is not None:
+            raise ValueError("a simulated device has no loop-back cable: remove `reference_channel`")
+        if self.reference_channel == self.channel:
+            raise ValueError(
+                f"reference_channel is {self.reference_channel}, which is the device's own `channel` too: name the "
+                "channel that recorded the dry signal"
+            )
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.dataset.segments import COLUMNS, SPLITS
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.dataset.shards import Shard, ShardMetadata
@@ -23,8 +24,15 @@ _REMEDIES = {
     "two-splits": "dataset.segment_samples is longer than the silence between two splits: lower it",
     "excluded": "too many tracks of it are excluded: make an excitation with another seed or salt",
     "clipped": "lower the level at the interface's input and record the take again",
-    "outside-take": "the take ends before its reel does: record it again",
+    "outside-take": "the take holds only a part of its reel: start to record before the reel plays, stop after its end",
     "lost-samples": "the interface drops samples: use a larger buffer and record the take again",
+    "repeated-samples": "the interface repeats samples: use a larger buffer and record the take again",
+    "not-recognised": "the programme cannot be heard there: check cables and levels, and that the take is of this reel",
+    "off-the-line": "the recording jumps there: listen to it, and record the take again without stopping or editing it",
+    "unlike": "the recording is muted, repeated or disturbed there: listen to it and record the take again",
+    "not-a-number": "the wet file is damaged there: export it again without plugins",
+    "unknown-lag": "too little of the programme is heard there to tell when it was played: record the take again",
+    "unsteady": "the clocks of player and recorder drift apart: use one interface, or a common word clock",
     "refused-take": "record the take again, its reasons follow",
 }
 
@@ -67,7 +75,7 @@ def build_manifest(
         if name in tables:
             raise DatasetError(f"capture {name} of {device} is given twice: {part.shard} and another shard")
         _belong(device, part, table, shard)
-        take, alignment = read_json(part.take, "take/1"), read_json(part.alignment, "alignment/1")
+        take, alignment = read_json(part.take, "take/1"), read_json(part.alignment, ALIGNMENT)
         tables[name], metadata[name] = table, shard.metadata
         captures[name] = _capture(shard.metadata, take, alignment, table)
         sums["alignments"][name] = sha256_file(part.alignment)

@@ -21,6 +21,9 @@ BLOCK_SHARES = (0.8, 0.1, 0.1)
 BLOCK_GUARD_SECONDS = 0.5
 """What is at least left out between the blocks of such a pair."""
 
+MOST_RESIDUAL = 0.5
+"""Samples by which a segment may lie off the alignment: half a sample alone costs an error-to-signal ratio of 1e-2."""
+
 COLUMNS = (
     "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
     "sources", "settings", "take_sha256", "lag", "residual", "flags", "shard", "row", "dry_sha256", "wet_sha256",
@@ -94,7 +97,7 @@ def tile_reel(
                 *(bounds for bounds, other in zip(ranges, splits, strict=True) if other != split),
                 *clicks,
                 *withdrawn,
-                *source.lost,
+                *source.borders,
             ]
         )
         for split in SPLITS
@@ -152,7 +155,7 @@ def tile_pair(
     names = [split] * len(rows) if split else _deal_blocks(source, len(rows), size)
     dealt = dict(zip(rows, names, strict=True))
     borders = {
-        name: Intervals([(at, at + size) for at in rows if dealt[at] not in ("", name)] + list(source.lost))
+        name: Intervals([(at, at + size) for at in rows if dealt[at] not in ("", name)] + source.borders)
         for name in SPLITS
     }
     clip_starts = np.array([start for start, _ in clips])
@@ -193,7 +196,7 @@ def _tile(
     source: CaptureSource, parts: Sequence[Range], size: int, describe: Callable[[int, int], dict[str, Any]]
 ) -> pd.DataFrame:
     """A row for each whole segment of each part, with the faults of the recording added to what `describe` says."""
-    clipped, lost = Intervals(source.clipped), Intervals(source.lost)
+    clipped, excluded = Intervals(source.clipped), Intervals((one.start, one.stop) for one in source.excluded)
     rows = []
     for first, last in parts:
         for start in range(first, last - size + 1, size):
@@ -202,7 +205,9 @@ def _tile(
             flags = found["flags"]
             flags += ["clipped"] if clipped.touching(start, stop) else []
             flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
-            flags += ["lost-samples"] if lost.touching(start, stop) else []
+            flags += sorted({source.excluded[k].reason for k in excluded.touching(start, stop)})
+            residual = source.residual((start + stop) / 2)
+            flags += ["unsteady"] if abs(residual) > MOST_RESIDUAL else []
             flags += ["refused-take"] if source.refused else []
             usable = found["split"] and not flags
             rows.append(
@@ -218,7 +223,7 @@ def _tile(
                     "settings": source.settings,
                     "take_sha256": source.take_sha256,
                     "lag": source.lag((start + stop) / 2),
-                    "residual": source.residual((start + stop) / 2),
+                    "residual": residual,
                     "shard": "",
                     "row": -1,
                     "dry_sha256": "",

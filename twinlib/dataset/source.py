@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from twinlib.alignment.result import Alignment, Excluded
+from twinlib.alignment.timemap import TimeMap
 from twinlib.errors import DatasetError
 
 WARP_REACH = 64
@@ -21,9 +23,11 @@ Range = tuple[int, int]
 class CaptureSource:
     """One dry/wet couple whose wet signal has been put on the dry clock; all positions are samples of the dry file.
 
-    `start` and `stop` bound the part that is cut; `available` is where the wet file has samples to give;
-    `clipped` and `lost` are the stretches where the interface clipped and where samples were lost or repeated.
-    `settings` is the canonical JSON of the device's knobs; `refused` holds the reasons if the capture is useless.
+    `start` and `stop` bound the part that is cut; `available` is where the wet file has samples to give, and where a
+    loop-back channel stands for the dry signal (`looped_back`), that too; `clipped` are the stretches where the
+    interface clipped, `excluded` those whose wet signal is no answer to the dry one, with the alignment's reasons.
+    `timemap` holds the lag. `settings` is the canonical JSON of the device's knobs; `refused` holds the reasons if the
+    capture is useless.
     """
 
     device: str
@@ -38,15 +42,24 @@ class CaptureSource:
     refused: tuple[str, ...]
     available: Range
     clipped: tuple[Range, ...]
-    lost: tuple[Range, ...]
-    lag_samples: float
-    drift_ppm: float
+    excluded: tuple[Excluded, ...]
+    looped_back: bool
+    timemap: TimeMap
     track_positions: tuple[float, ...]
     track_residuals: tuple[float, ...]
 
+    @property
+    def borders(self) -> list[Range]:
+        """Ranges that no left context may reach into: what is excluded, and what a loop-back channel lacks."""
+        found = [(one.start, one.stop) for one in self.excluded]
+        if self.looped_back:
+            first, last = self.available
+            found += [(low, high) for low, high in ((self.start, first), (last, self.stop)) if low < high]
+        return found
+
     def lag(self, position: float) -> float:
-        """The lag in samples at a dry position: positive where the wet file is late."""
-        return self.lag_samples + self.drift_ppm * 1e-6 * position
+        """The lag in samples at a dry position, as the warp applies it: positive where the wet file is late."""
+        return float(self.timemap.lags(np.array([position]))[0])
 
     def residual(self, position: float) -> float:
         """What the alignment leaves at a dry position, in samples, from its measured windows; NaN if there are none."""
@@ -59,13 +72,13 @@ def capture_source(
     device: str,
     capture: str,
     take: Mapping[str, Any],
-    alignment: Mapping[str, Any],
+    alignment: Alignment,
     dry_range: Range | None = None,
 ) -> CaptureSource:
-    """Read what cutting needs from a take (`take/1`) and its alignment (`alignment/1`).
+    """What cutting needs of a take (`take/1`) and its alignment.
 
-    `dry_range` is the range of the dry file that is used, all of it by default. Raises `DatasetError` if a key is
-    missing, the two disagree about the sample rate, or the range lies outside the dry file.
+    `dry_range` is the range of the dry file that is used, all of it by default. Raises `DatasetError` if a key of the
+    take is missing, the two disagree about the sample rate of the recording, or the range lies outside the dry file.
     """
     try:
         return _read(device, capture, take, alignment, dry_range)
@@ -80,55 +93,48 @@ def _read(
     device: str,
     capture: str,
     take: Mapping[str, Any],
-    alignment: Mapping[str, Any],
+    alignment: Alignment,
     dry_range: Range | None,
 ) -> CaptureSource:
-    rate, frames = int(alignment["sample_rate"]), int(alignment["dry_frames"])
-    if int(take["sample_rate"]) != rate:
+    if int(take["sample_rate"]) != alignment.wet_sample_rate:
         raise DatasetError(
-            f"capture {capture} of {device} was recorded at {take['sample_rate']} Hz and aligned at {rate} Hz: "
-            "run align again"
+            f"capture {capture} of {device} was recorded at {take['sample_rate']} Hz, but what was aligned had "
+            f"{alignment.wet_sample_rate} Hz: run align again"
         )
-    start, stop = dry_range or (0, frames)
-    if not 0 <= start < stop <= frames:
+    start, stop = dry_range or (0, alignment.dry_frames)
+    if not 0 <= start < stop <= alignment.dry_frames:
         raise DatasetError(
-            f"capture {capture} of {device} asks for samples {start} to {stop} of a dry file of {frames}: "
-            "correct start and stop of its pair"
+            f"capture {capture} of {device} asks for samples {start} to {stop} of a dry file of "
+            f"{alignment.dry_frames}: correct start and stop of its pair"
         )
-    guard = int(alignment["guard_samples"])
-    clock = _Clock(
-        float(alignment["applied_lag_samples"]),
-        1.0 + 1e-6 * float(alignment["applied_drift_ppm"]),
-        guard,
-    )
+    guard, looped_back = alignment.guard_samples, alignment.reference is not None
+    clock = _Clock(alignment.timemap, alignment.sample_rate, alignment.wet_sample_rate, guard)
+    first, last = clock.available(start, *alignment.wet_range)
     refused = [
         reason
-        for part in (take, alignment)
-        if part["verdict"] == "refused"
-        for reason in (part["reasons"] or ["refused"])
+        for verdict, reasons in ((take["verdict"], take["reasons"]), (alignment.verdict, alignment.reasons))
+        if verdict == "refused"
+        for reason in (reasons or ["refused"])
     ]
-    track = sorted(
-        (float(window["position"]), float(window["residual"])) for window in alignment["track"] if window["weight"] > 0
-    )
+    track = sorted((window.position, window.residual) for window in alignment.track if window.weight > 0)
     return CaptureSource(
         device=device,
         capture=capture,
         start=start,
         stop=stop,
-        sample_rate=rate,
+        sample_rate=alignment.sample_rate,
         guard_samples=guard,
         settings=json.dumps(take["settings"], sort_keys=True, ensure_ascii=False),
         simulated=bool(take["simulated"]),
         take_sha256=str(take["sha256"]),
         refused=tuple(refused),
-        available=clock.available(start, *map(int, alignment["wet_range"])),
-        clipped=tuple(clock.faulty(*run) for run in _clipped(take, int(alignment["wet_frames"]))),
-        lost=tuple(
-            clock.faulty(math.floor(drop["start"] * rate), math.ceil(drop["stop"] * rate))
-            for drop in alignment["dropouts"]
-        ),
-        lag_samples=float(alignment["lag_samples"]),
-        drift_ppm=float(alignment["drift_ppm"]),
+        # A loop-back channel ends with the wet file, and it is not delayed.
+        available=(first, last - guard if looped_back else last),
+        clipped=tuple(clock.faulty(*run) for run in _clipped(take, alignment.wet_frames)),
+        # What answers to dry sample n is heard at n + guard.
+        excluded=tuple(replace(one, stop=one.stop + guard) for one in alignment.excluded),
+        looped_back=looped_back,
+        timemap=clock.timemap,
         track_positions=tuple(position for position, _ in track),
         track_residuals=tuple(residual for _, residual in track),
     )
@@ -148,17 +154,24 @@ def _clipped(take: Mapping[str, Any], wet_frames: int) -> list[Range]:
 
 @dataclass(frozen=True)
 class _Clock:
-    """The warp as applied: dry sample n holds wet sample `lag + rate * (n - guard)`."""
+    """The warp as applied: dry sample n holds what lies at `timemap.wet(n - guard)`, in samples at the dry rate."""
 
-    lag: float
-    rate: float
+    timemap: TimeMap
+    rate: int
+    wet_rate: int
     guard: int
 
-    def dry(self, wet: float) -> float:
-        return (wet - self.lag) / self.rate + self.guard
+    def dry(self, wet: int) -> float:
+        """The dry position that holds a sample of the wet file."""
+        return self.timemap.dry(wet * self.rate / self.wet_rate) + self.guard
 
-    def faulty(self, start: float, stop: float) -> Range:
-        return math.floor(self.dry(start)) - WARP_REACH, math.ceil(self.dry(stop)) + WARP_REACH
+    def faulty(self, start: int, stop: int) -> Range:
+        """Dry samples that hold something of samples [start, stop) of the wet file."""
+        reach = WARP_REACH
+        if self.wet_rate != self.rate:
+            # A change of rate spreads a fault as the warp does.
+            reach += math.ceil(WARP_REACH * max(1.0, self.rate / self.wet_rate))
+        return math.floor(self.dry(start)) - reach, math.ceil(self.dry(stop)) + reach
 
     def available(self, start: int, wet_start: int, wet_stop: int) -> Range:
         """Dry samples whose wet sample exists.

@@ -26,10 +26,13 @@ rule align:
     params:
         settings=settings(CONFIG.dataset),
         channel=wet_channel,
+        reference_channel=reference_channel,
+        repair=repair_of,
         code=code("align.py"),
     shell:
         "stage align --name {wildcards.capture} --settings {params.settings:q}"
-        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
+        " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
+        " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --alignment {output.alignment:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"
 
 

@@ -68,7 +68,7 @@ def settings(section):
 
 
 PAIRS = {
-    name: {pair.capture: pair for pair in refused(read_pairs, device.pairs)}
+    name: {pair.capture: pair for pair in refused(read_pairs, device.pairs, device.channel, device.reference_channel)}
     for name, device in CONFIG.devices.items()
     if device.pairs
 }

@@ -59,6 +59,17 @@ def wet_channel(wildcards):
     return pair.channel if pair else CONFIG.devices[wildcards.device].channel
 
 
+def reference_channel(wildcards):
+    """The channel of the wet file that recorded the dry signal beside the device, counted from 1; 0 if none did."""
+    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
+    return (pair or CONFIG.devices[wildcards.device]).reference_channel or 0
+
+
+def repair_of(wildcards):
+    """What alignment undoes, in alphabetical order: another order is no change."""
+    return sorted(set(CONFIG.devices[wildcards.device].repair))
+
+
 def kind_of(device):
     """Which way a device's captures come."""
     return "take" if device.takes else "pair" if device.pairs else "simulated"
