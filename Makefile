@@ -6,13 +6,14 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench reference clean
+.PHONY: help demo test lint format bench bench-alignment reference clean
 
 help:
 	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (five to ten minutes)"
 	@echo "make test       all tests"
 	@echo "make lint       format, rules, types, workflow"
 	@echo "make bench      speed against peers, as ratios"
+	@echo "make bench-alignment  the aligner against takes whose truth is known, and its speed (half an hour)"
 	@echo "make reference  write config/config.schema.json and the key tables of config/README.md anew"
 	@echo "make clean      remove .venv, caches and results/demo"
 
@@ -46,6 +47,10 @@ format: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rendering.py
+
+bench-alignment: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/alignment.py --quick --jobs $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/alignment.py --speed
 
 reference: $(READY)
 	$(BIN)/python scripts/config_reference.py

@@ -1,0 +1,598 @@
+"""The aligner against truth: takes made of music whose lag, drift and faults are known, and its errors case by case.
+
+Every line of the table is a case: takes of one kind, each made from its own seed (`alignment_truth.py` says how),
+aligned, and held against what was done to it. Times are in samples at the dry rate, 44.1 kHz. The columns:
+
+    lag        |error| of `lag_samples`, median and worst; of a device with a phase of its own after the median over
+               the takes of the case is taken out, for its delay is no error; of a clock that wanders the mean error
+               of the applied lags
+    drift      |error| of `drift_ppm`, median and worst
+    residual   rms of the applied lags against truth over the programme, less one constant and what is excluded
+    excl.      the largest share of a programme that is excluded, in percent
+    pol.       takes whose polarity is wrong
+    lost       takes whose lost or repeated samples are reported, the number exact, the middle of the span in which
+               they are said to lie within 50 ms of the place
+    false      takes with a report of samples that were not lost, or another verdict than `ok` where nothing is amiss
+    verdicts   ok, suspect, refused, and exceptions
+    noise      the error of the warped wet signal against what the device played, in dB above the injected noise (that
+               is also the ratio of their error-to-signal ratios), the worst
+
+A refused take has no lag, drift or residual. Without arguments all cases run with 100 takes each, which takes hours:
+--quick makes five, --cases 'lost*' some, --jobs N uses N processes. Then come the targets. Any take is made again by
+its case and seed: --cases lag --first 17 --takes 1 --list --keep FOLDER.
+
+--speed measures instead, on an hour of the same music: aligning and writing the warped wet file, each round in a fresh
+process, against `scipy.signal.correlate` on the same hour, and the lag that two packages find in its first minute. CPU
+time and peak memory are those of the whole process, imports included. --hours 6 shows that the memory stays (ours
+only; 8 GB of disk). Run both with OMP_NUM_THREADS=1.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+from alignment_truth import (
+    DEVICES,
+    RATE,
+    Array,
+    Fault,
+    Reel,
+    Truth,
+    Wander,
+    loudness,
+    record,
+    reel,
+    sounding_place,
+    steady,
+    temperature,
+    wow,
+    write_long,
+)
+
+from twinlib import audio
+from twinlib.alignment.align import align
+from twinlib.alignment.result import Alignment
+from twinlib.alignment.warp import WarpedWet
+from twinlib.capture.ingest import ingest
+
+GRID = RATE // 100
+"""Applied lags are compared every 10 ms."""
+
+NEAR_SECONDS = 0.05
+"""How far from its place the middle of the span may lie in which a loss is reported."""
+
+
+# The cases
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of take. None is drawn anew for every take: any device, -30 to 30 ppm, either polarity.
+
+    `lag` bounds the lag in seconds, `drift_ppm` has either sign, `lost` < 0 is a repeated buffer. `expect` is the
+    verdict that is right, None where any is. `share` of the takes asked for are made. A `digital` take has a whole lag,
+    one clock and no noise.
+    """
+
+    name: str
+    device: str | None = "tanh"
+    seconds: float = 60.0
+    pair: bool = False
+    lag: tuple[float, float] = (0.0, 2.0)
+    drift_ppm: float | None = None
+    wander: Callable[[np.random.Generator], Wander] = steady
+    polarity: int | None = None
+    snr_db: float = 70.0
+    rate: int = RATE
+    lost: int = 0
+    digital: bool = False
+    against_noise: bool = False
+    wrong: str | None = None
+    expect: str | None = "ok"
+    share: float = 1.0
+
+
+CASES = [
+    Case("ordinary", device=None),
+    Case("pair", device=None, pair=True),
+    Case("pair-digital", pair=True, digital=True),
+    Case("lag", lag=(-0.5, 120.0)),
+    Case("lag-pair", lag=(-0.5, 120.0), pair=True),
+    Case("drift-0", drift_ppm=0.0),
+    Case("drift-0.5", drift_ppm=0.5),
+    Case("drift-7", drift_ppm=7.0),
+    Case("drift-50", drift_ppm=50.0),
+    Case("drift-300", drift_ppm=300.0),
+    Case("drift-300-pair", drift_ppm=300.0, pair=True),
+    Case("long", seconds=600.0, share=0.2),
+    Case("long-diode-clipper", device="diode clipper", seconds=600.0, share=0.2),
+    Case("temperature", seconds=120.0, wander=temperature),
+    Case("wow", wander=wow, expect=None),
+    Case("inverted", device="clean", polarity=-1),
+    Case("inverted-hard-clipper", device="hard clipper", polarity=-1),
+    Case("noise-60", snr_db=60.0, against_noise=True),
+    Case("noise-40", snr_db=40.0, against_noise=True),
+    Case("noise-20", snr_db=20.0, against_noise=True, expect=None),
+    Case("clean", device="clean"),
+    Case("hard-clipper", device="hard clipper"),
+    Case("transformer", device="transformer"),
+    Case("diode-clipper", device="diode clipper"),
+    Case("tape", device="tape"),
+    Case("breathing", device="breathing"),
+    Case("48-kHz", rate=48000),
+    Case("88.2-kHz", rate=88200),
+    Case("96-kHz", rate=96000),
+    Case("lost-1", device=None, lost=1, expect=None),
+    Case("lost-7", device=None, lost=7, expect=None),
+    Case("lost-64", device=None, lost=64, expect=None),
+    Case("lost-4096", device=None, lost=4096, expect=None),
+    Case("lost-64-pair", device=None, lost=64, pair=True, expect=None),
+    Case("repeated-512", device=None, lost=-512, expect=None),
+    Case("no-head", device=None, lag=(-1.0, -0.05)),
+    Case("no-head-pair", device=None, lag=(-1.0, -0.05), pair=True, expect=None),
+    Case("another-reel", wrong="another reel", expect="refused"),
+    Case("another-pair", wrong="another reel", pair=True, expect="refused"),
+    Case("silence", wrong="silence", expect="refused"),
+    Case("hum", wrong="hum", expect="refused"),
+    Case("hum-pair", wrong="hum", pair=True, expect="refused"),
+    Case("half-speed", wrong="half speed", expect="refused"),
+    Case("half-speed-pair", wrong="half speed", pair=True, expect="refused"),
+    Case("clipped", wrong="clipped", expect="suspect"),  # by the interface: `ingest` is to see it
+]
+
+
+@dataclass(frozen=True)
+class Take:
+    """A take as it was made: its reel, what the device played, the truth, and the wet samples at the case's rate.
+
+    Gain and noise are those of the wet samples.
+    """
+
+    reel: Reel
+    device: str
+    played: Array
+    truth: Truth
+    polarity: int
+    gain: float
+    noise_rms: float
+    wet: Array
+
+
+def make(case: Case, seed: int) -> Take:
+    """The take of a case and seed, the same every time."""
+    random = np.random.default_rng([zlib.crc32(case.name.encode()), seed])
+    dry = reel(random, case.seconds, clicked=not case.pair)
+    device = case.device or str(random.choice(list(DEVICES)))
+    heard = reel(random, case.seconds, clicked=not case.pair) if case.wrong == "another reel" else dry
+    played = DEVICES[device].play(heard.samples)
+    polarity = case.polarity or int(random.choice((-1, 1)))
+    drift = random.uniform(-30.0, 30.0) if case.drift_ppm is None else float(random.choice((-1, 1))) * case.drift_ppm
+    lag = random.uniform(*case.lag) * RATE
+    peak = 1.5 if case.wrong == "clipped" else 10.0 ** (random.uniform(-15.0, -3.0) / 20)
+    gain = peak / float(np.abs(played).max())
+    noise = gain * loudness(played[slice(*dry.programme)]) * 10.0 ** (-case.snr_db / 20)
+    truth = Truth(lag, drift, case.wander(random))
+    if case.digital:
+        truth, noise = Truth(float(round(lag)), 0.0, steady(random)), 0.0
+    if case.wrong == "half speed":
+        truth = replace(truth, drift_ppm=1e6)
+    if case.wrong == "silence":
+        gain, noise = 0.0, float(random.choice((0.0, 1e-5, 1e-4)))
+    if case.wrong == "hum":
+        played = hum(len(played), random)
+        gain = 1.0
+    if case.lost:
+        place = sounding_place(played, dry.programme, random)
+        truth = replace(truth, fault=Fault(int(truth.heard(np.array([float(place)]))[0]), case.lost))
+    wet = record(played, truth, random, gain=polarity * gain, noise_rms=noise, rate=case.rate)
+    return Take(dry, device, played, truth, polarity, gain, noise, wet)
+
+
+def hum(frames: int, random: np.random.Generator) -> Array:
+    """Mains hum of 50 Hz and twenty harmonics, -30 to -6 dBFS at its peak."""
+    turns = np.arange(frames) * (50.0 / RATE)
+    out = sum((np.sin(2.0 * np.pi * (k * turns + random.uniform())) / k for k in range(1, 21)), np.zeros(frames))
+    return np.asarray(out / np.abs(out).max() * 10.0 ** (random.uniform(-30.0, -6.0) / 20))
+
+
+# One take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of one take; NaN where there is nothing to be known. Seconds are of CPU time."""
+
+    seed: int
+    verdict: str
+    reasons: tuple[str, ...]
+    lag_error: float = np.nan
+    drift_error: float = np.nan
+    residual: float = np.nan
+    excluded: float = np.nan
+    above_noise_db: float = np.nan
+    wrong_polarity: bool = False
+    found: bool = False
+    false_alarm: bool = False
+    making: float = 0.0
+    aligning: float = 0.0
+
+
+def measure(name: str, seed: int, keep: Path | None = None) -> Measured:
+    """Make one take, align it, hold it against the truth; its files are gone afterwards unless they are to be kept."""
+    case = next(case for case in CASES if case.name == name)
+    begun = time.process_time()
+    take = make(case, seed)
+    with tempfile.TemporaryDirectory(prefix="alignment-") as folder:
+        home = Path(folder) if keep is None else keep / f"{name}-{seed}"
+        home.mkdir(parents=True, exist_ok=True)
+        dry, wet = home / "dry.wav", home / "wet.wav"
+        audio.write(dry, take.reel.samples.astype(np.float32), RATE, "PCM_16")
+        audio.write(wet, take.wet.astype(np.float32), case.rate, "PCM_24")
+        if keep is not None:
+            said = {"lag": take.truth.lag, "drift_ppm": take.truth.drift_ppm, "fault": repr(take.truth.fault)}
+            said |= {"device": take.device, "polarity": take.polarity, "gain": take.gain, "clicks": take.reel.clicks}
+            (home / "truth.json").write_text(json.dumps(said, indent=2))
+        making, begun = time.process_time() - begun, time.process_time()
+        # An exception is a verdict, too: hours of other takes are not to be lost by it.
+        try:
+            if case.wrong == "clipped":
+                judged = ingest(wet, reel=dry)
+                return Measured(seed, judged.verdict, judged.reasons, false_alarm=judged.verdict != case.expect)
+            found = align(dry, wet, clicks=take.reel.clicks)
+            aligning = time.process_time() - begun
+            seen = compare(case, take, found, wet, Measured(seed, found.verdict, found.reasons))
+        except Exception as error:
+            return Measured(seed, "raised", (repr(error),), false_alarm=True, making=making)
+    return replace(seen, making=making, aligning=aligning)
+
+
+def compare(case: Case, take: Take, found: Alignment, wet: Path, blank: Measured) -> Measured:
+    """The errors of an alignment against the truth."""
+    truth, fault = take.truth, take.truth.fault
+    hits = [
+        fault is not None
+        and dropout.lost_samples == fault.lost
+        and abs(0.5 * (dropout.start + dropout.stop) - fault.place / RATE) <= NEAR_SECONDS
+        for dropout in found.dropouts
+    ]
+    invented = case.wrong is None and len(hits) > (fault is not None)
+    misjudged = case.expect is not None and found.verdict != case.expect
+    seen = replace(blank, found=any(hits), false_alarm=invented or misjudged)
+    if case.wrong is not None or found.verdict == "refused":
+        return seen
+    grid = np.arange(*take.reel.programme, GRID, dtype=np.float64)
+    places = truth.wet(grid)
+    excluded = inside(found, grid)
+    known = truth.certain(grid) & (places >= 0) & (places < len(take.wet) * RATE / case.rate) & ~excluded
+    if not known.any():
+        return replace(seen, excluded=1.0)
+    error = found.lags(grid[known]) - (places - grid)[known]
+    straight = case.wander is steady
+    constant = found.lag_samples - truth.lag if straight else float(error.mean())
+    return replace(
+        seen,
+        # Any device has any delay, which no other take tells.
+        lag_error=np.nan if case.device is None and DEVICES[take.device].own_phase else constant,
+        drift_error=found.drift_ppm - truth.drift_ppm if straight else np.nan,
+        residual=float(error.std()),
+        excluded=float(excluded.mean()),
+        above_noise_db=above_noise(take, found, wet) if case.against_noise else np.nan,
+        wrong_polarity=found.polarity != take.polarity,
+    )
+
+
+def inside(found: Alignment, positions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which positions of the dry clock are excluded."""
+    out = np.zeros(len(positions), bool)
+    for part in found.excluded:
+        out |= (positions >= part.start) & (positions < part.stop)
+    return out
+
+
+def above_noise(take: Take, found: Alignment, wet: Path) -> float:
+    """The error of the warped wet signal against what the device played, over the programme, in dB above the noise."""
+    start, stop = take.reel.programme
+    gain = take.polarity * take.gain * found.applied_polarity * found.applied_gain
+    with WarpedWet(wet, replace(found, guard_samples=0)) as warped:
+        placed = warped.read(start, stop).astype(np.float64) / gain
+    kept = ~inside(found, np.arange(start, stop))
+    error = loudness((placed - take.played[start:stop])[kept])
+    return float(20.0 * np.log10(error / (take.noise_rms / take.gain)))
+
+
+# The table
+
+WIDTHS = (-21, 5, 7, 7, 7, 7, 7, 7, 5, 4, 7, 5, 12, 6)
+HEADERS = (
+    ("", "", "lag", "", "drift", "ppm", "", "", "excl.", "", "", "false", "verdicts", "noise"),
+    ("case", "takes", "median", "worst", "median", "worst", "rms med", "worst", "%", "pol.", "lost", "alarm", "", "dB"),
+)
+
+
+def line(columns: Iterable[str]) -> str:
+    """The columns side by side, the first one to the left."""
+    return " ".join(f"{text:{'<' if w < 0 else '>'}{abs(w)}}" for text, w in zip(columns, WIDTHS, strict=True))
+
+
+def row(case: Case, takes: Sequence[Measured]) -> str:
+    """The line of a case."""
+    return line(
+        (
+            case.name,
+            str(len(takes)),
+            *pair(t.lag_error for t in takes),
+            *pair(t.drift_error for t in takes),
+            *pair(t.residual for t in takes),
+            short(100.0 * max(known(t.excluded for t in takes), default=np.nan)),
+            str(sum(t.wrong_polarity for t in takes)),
+            f"{sum(t.found for t in takes)}/{len(takes)}" if case.lost else "-",
+            str(sum(t.false_alarm for t in takes)),
+            "/".join(str(sum(t.verdict == v for t in takes)) for v in ("ok", "suspect", "refused", "raised")),
+            short(max(known(t.above_noise_db for t in takes), default=np.nan)),
+        )
+    )
+
+
+def listed(take: Measured) -> str:
+    """A line on one take."""
+    flags = {"WRONG POLARITY": take.wrong_polarity, "found": take.found, "FALSE ALARM": take.false_alarm}
+    errors = f"lag {short(take.lag_error)}, drift {short(take.drift_error)}, residual {short(take.residual)}"
+    said = [take.verdict, *(flag for flag, true in flags.items() if true), *take.reasons]
+    return f"    seed {take.seed}: {errors}, excluded {short(100.0 * take.excluded)} %: {'; '.join(said)}"
+
+
+def known(values: Iterable[float]) -> list[float]:
+    """Those that are numbers."""
+    return [value for value in values if np.isfinite(value)]
+
+
+def pair(errors: Iterable[float]) -> tuple[str, str]:
+    """Median and worst of the sizes of those errors that are known."""
+    sizes = np.abs(known(errors))
+    return (short(float(np.median(sizes))), short(float(sizes.max()))) if len(sizes) else ("-", "-")
+
+
+def short(value: float) -> str:
+    """Two digits that count."""
+    return "-" if not np.isfinite(value) else f"{value:.2g}"
+
+
+def centred(case: Case, takes: list[Measured]) -> list[Measured]:
+    """The takes less the delay of their device, if it has a phase of its own."""
+    errors = known(t.lag_error for t in takes)
+    if case.device is None or not DEVICES[case.device].own_phase or not errors:
+        return takes
+    delay = median(errors)
+    return [replace(t, lag_error=t.lag_error - delay) for t in takes]
+
+
+Results = dict[str, list[Measured]]
+
+
+def targets(results: Results) -> list[str]:
+    """A line for every target: PASS or FAIL, and which take is the worst."""
+    cases = {case.name: case for case in CASES}
+    right = {name: takes for name, takes in results.items() if cases[name].wrong is None}
+    longs = {name: takes for name, takes in right.items() if cases[name].seconds >= 600.0}
+    faulty = {name: takes for name, takes in right.items() if cases[name].lost}
+    wrong = {name: takes for name, takes in results.items() if cases[name].wrong is not None}
+    return [
+        limited("lag error at most 0.01 samples", right, 0.01, lambda t: abs(t.lag_error)),
+        limited("drift error at most 0.002 ppm in 600 s", longs, 0.002, lambda t: abs(t.drift_error)),
+        limited("residual at most 0.02 samples rms", right, 0.02, lambda t: t.residual),
+        limited("aligned within 1 dB of the noise", right, 1.0, lambda t: t.above_noise_db),
+        never("the polarity is never wrong", right, lambda t: t.wrong_polarity),
+        never("every lost or repeated sample is found", faulty, lambda t: not t.found),
+        never("no false alarm", right, lambda t: t.false_alarm),
+        never("every wrong take is refused, a clipped one seen", wrong, lambda t: t.false_alarm),
+    ]
+
+
+def limited(what: str, results: Results, limit: float, value: Callable[[Measured], float]) -> str:
+    """The line of a target that sets a limit."""
+    judged = [(value(t), name, t.seed) for name, takes in results.items() for t in takes if np.isfinite(value(t))]
+    if not judged:
+        return f"  --  {what}: no take"
+    over = sum(one[0] > limit for one in judged)
+    most, name, seed = max(judged)
+    passed = "FAIL" if over else "PASS"
+    return f"{passed}  {what}: worst {short(most)} ({name}, seed {seed}), {over} of {len(judged)} over"
+
+
+def never(what: str, results: Results, failed: Callable[[Measured], bool]) -> str:
+    """The line of a target that allows of no exception."""
+    failures = [f"{name} {t.seed}" for name, takes in results.items() for t in takes if failed(t)]
+    count = sum(len(takes) for takes in results.values())
+    if not count:
+        return f"  --  {what}: no take"
+    which = f" ({', '.join(failures[:6])}{', ...' if len(failures) > 6 else ''})" if failures else ""
+    return f"{'FAIL' if failures else 'PASS'}  {what}: {len(failures)} of {count} fail{which}"
+
+
+def accuracy(arguments: argparse.Namespace) -> None:
+    """Run the cases, print the table and the targets."""
+    chosen = [case for case in CASES if any(fnmatch(case.name, pattern) for pattern in arguments.cases)]
+    if not chosen:
+        sys.exit(f"no such case; there are {', '.join(case.name for case in CASES)}")
+    results: Results = {}
+    print("\n".join(line(columns) for columns in HEADERS), flush=True)
+    # Processes start afresh: forked ones would inherit threads of numba and torch in any state.
+    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for case in chosen:
+            count = max(1, round(case.share * arguments.takes))
+            seeds = range(arguments.first, arguments.first + count)
+            run = pool.map if arguments.jobs > 1 else map
+            takes = list(run(measure, [case.name] * count, seeds, [arguments.keep] * count))
+            results[case.name] = centred(case, takes)
+            print(row(case, results[case.name]), flush=True)
+            if arguments.list:
+                print("\n".join(listed(take) for take in results[case.name]), flush=True)
+    every = [take for takes in results.values() for take in takes]
+    print(f"\na take: {np.mean([t.making for t in every]):.1f} s of CPU to make, ", end="")
+    print(f"{np.mean([t.aligning for t in every]):.1f} s to align, means of {len(every)}")
+    print("\n".join(targets(results)))
+
+
+# Speed
+
+PEERS = {
+    "audio-offset-finder": """
+import sys, scipy.signal, soundfile
+from audio_offset_finder.audio_offset_finder import find_offset_between_buffers
+wet, dry = (scipy.signal.resample_poly(soundfile.read(path)[0], 80, 441) for path in (sys.argv[2], sys.argv[1]))
+print(find_offset_between_buffers(wet, dry, 8000)["time_offset"] * 44100)
+""",
+    "audalign": """
+import sys, audalign
+recognizer = audalign.CorrelationRecognizer()
+recognizer.config.multiprocessing = False
+found = audalign.align_files(sys.argv[1], sys.argv[2], recognizer=recognizer)
+dry, wet = (found[path.split("/")[-1]] for path in sys.argv[1:3])
+print((dry - wet) * 44100)
+""",
+}
+"""What each prints last is the lag in samples. Both work at 8 kHz, as they do by default."""
+
+STATUS = Path("/proc/self/status")
+"""What every process prints at its end. Its `ru_maxrss` would be its parent's where that is larger: Linux hands it down
+to the programs that a process starts."""
+
+
+def make_hours(folder: Path, hours: float) -> dict[str, Any]:
+    """The dry file, the wet file and an excerpt of each."""
+    truth, clicks = write_long(folder / "dry.wav", folder / "wet.wav", hours)
+    for name in ("dry", "wet"):
+        audio.write(folder / f"{name}-minute.wav", audio.read(folder / f"{name}.wav", 0, 60 * RATE), RATE, "PCM_16")
+    return {"lag": truth.lag, "drift": truth.drift_ppm, "clicks": clicks}
+
+
+def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
+    """Align, and write the wet file on the dry clock."""
+    found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)
+    frames = audio.probe(folder / "dry.wav").frames
+    with (
+        WarpedWet(folder / "wet.wav", found) as warped,
+        audio.Writer(folder / "aligned.wav", RATE, 1, "PCM_24", frames) as writer,
+    ):
+        for start in range(0, frames, audio.BLOCK):
+            writer.write(warped.read(start, min(start + audio.BLOCK, frames)))
+    (folder / "aligned.wav").unlink()
+    return {"lag": found.lag_samples, "drift": found.drift_ppm}
+
+
+def plain(folder: Path) -> dict[str, Any]:
+    """Correlate both files, and take the highest peak."""
+    dry, wet = (audio.read(folder / f"{name}.wav")[:, 0] for name in ("dry", "wet"))
+    course = scipy.signal.correlate(wet, dry, mode="full", method="fft")
+    return {"lag": float(np.argmax(np.abs(course))) - (len(dry) - 1)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a process answered (nothing where it failed), its CPU seconds and its peak memory in MiB."""
+
+    answer: str
+    seconds: float
+    memory: float
+
+
+def child(*command: str, errors: int | None = None) -> Run:
+    """Run a process that prints its answer and `STATUS`; what it complains of goes to `errors`, else on the screen."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    assert process.stdout is not None
+    said, _, status = process.stdout.read().rpartition("Name:")
+    _, code, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(code)
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if process.returncode != 0 or peak is None:
+        return Run("", np.nan, np.nan)
+    return Run(said.splitlines()[-1], usage.ru_utime + usage.ru_stime, int(peak[1]) / 1024)
+
+
+def speed(arguments: argparse.Namespace) -> None:
+    """Measure an hour, or more, in fresh processes, ours and the peer in turn."""
+    with tempfile.TemporaryDirectory(prefix="alignment-") as folder:
+        me = (sys.executable, __file__, "--part")
+        minutes = (f"{folder}/dry-minute.wav", f"{folder}/wet-minute.wav")
+        made = child(*me, "make", folder, str(arguments.hours))
+        truth = json.loads(made.answer)
+        print(f"{arguments.hours:g} h of music and its take, made in {made.seconds:.0f} s of CPU", flush=True)
+        names = ("ours", "correlate") if arguments.hours <= 1.0 else ("ours",)
+        rounds = [
+            {name: child(*me, name, folder, json.dumps(truth["clicks"])) for name in names}
+            for _ in range(arguments.rounds)
+        ]
+        seconds = {name: median(one[name].seconds for one in rounds) for name in names}
+        memory = {name: median(one[name].memory for one in rounds) for name in names}
+        for name in names:
+            answer = rounds[0][name].answer
+            errors = {key: value - truth[key] for key, value in json.loads(answer or "{}").items()}
+            says = ", ".join(f"{key} off by {error:.2g}" for key, error in errors.items()) or "failed"
+            print(f"{name:>9}: {seconds[name]:.1f} CPU-s, peak {memory[name]:.0f} MiB, {says}")
+        if len(names) > 1:
+            times, less = seconds["correlate"] / seconds["ours"], memory["correlate"] / memory["ours"]
+            print(f"correlate to ours: {times:.2f} times the CPU time, {less:.1f} times the memory")
+        for name, script in PEERS.items():
+            script += f"print(open('{STATUS}').read())"
+            run = child(arguments.peers, "-c", script, *minutes, errors=subprocess.DEVNULL)
+            says = f"not there. Make an environment of its own, pip install {name}, and name its python in --peers"
+            if run.answer:
+                off = float(run.answer) - truth["lag"]
+                says = f"lag off by {off:.0f} samples, {run.seconds:.1f} CPU-s, peak {run.memory:.0f} MiB"
+            print(f"one minute, {name}: {says}")
+
+
+def part(name: str, folder: Path, argument: str) -> None:
+    """What one of the processes of `speed` does; prints its answer as JSON."""
+    if name == "make":
+        print(json.dumps(make_hours(folder, float(argument))))
+    else:
+        print(json.dumps(ours(folder, json.loads(argument)) if name == "ours" else plain(folder)))
+    print(STATUS.read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--takes", type=int, default=100, help="takes of a case")
+    parser.add_argument("--quick", dest="takes", action="store_const", const=5, help="five takes of a case")
+    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="only these cases; 'lost*' is a name")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed of the first take")
+    parser.add_argument("--list", action="store_true", help="print every take")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the takes there")
+    parser.add_argument("--speed", action="store_true", help="measure time and memory instead")
+    parser.add_argument("--hours", type=float, default=1.0, help="length of what --speed measures; > 1: ours only")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of --speed")
+    parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that has the packages")
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    # So that `timeout` and `kill` leave no temporary files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if arguments.part:
+        part(arguments.part[0], Path(arguments.part[1]), arguments.part[2])
+    elif arguments.speed:
+        speed(arguments)
+    else:
+        accuracy(arguments)
+
+
+if __name__ == "__main__":
+    main()
