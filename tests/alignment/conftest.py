@@ -1,16 +1,24 @@
 """Captures with a known lag and drift; the kernel that makes them is not the aligner's."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.interpolate import CubicSpline
-from scipy.signal import chirp, firwin, resample_poly
+from hypothesis import strategies as st
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import butter, chirp, sosfilt
 from scipy.signal.windows import tukey
 
 from twinlib import audio
+from twinlib.alignment.result import Alignment, Window
+from twinlib.alignment.signals import Channel
+from twinlib.alignment.timemap import Piece, TimeMap
+from twinlib.capture.circuits import process_stream
+from twinlib.capture.settings import Circuit
 
 RATE = 44100
 CLICK = int(0.02 * RATE)
@@ -39,6 +47,18 @@ def programme(seconds: float, seed: int = 0) -> Array:
     return 0.5 * out / np.abs(out).max()
 
 
+def rush(seconds: float, seed: int = 0, depth_db: float = 12.0) -> Array:
+    """Something like speech without pitch: noise that swells and sinks, and never repeats."""
+    rng = np.random.default_rng(seed)
+    frames = int(seconds * RATE)
+    spectrum = rfft(rng.standard_normal(frames))
+    f = np.fft.rfftfreq(frames, 1 / RATE)
+    out = irfft(spectrum / (1 + f / 1000) / (1 + (f / 15000.0) ** 8), frames)
+    knots = np.arange(0.0, seconds + 0.4, 0.2) * RATE
+    out *= 10 ** (np.interp(np.arange(frames), knots, rng.uniform(-depth_db, 0, len(knots))) / 20)
+    return np.asarray(0.5 * out / np.abs(out).max())
+
+
 def click() -> Array:
     t = np.arange(CLICK) / RATE
     return 0.89 * chirp(t, 100, t[-1], 18000) * tukey(CLICK, 0.2)
@@ -58,23 +78,140 @@ def reel(seconds: float, seed: int = 0) -> tuple[Array, list[int]]:
     return out, [first, second]
 
 
-def warped(x: Array, lag: float, drift_ppm: float, frames: int | None = None) -> Array:
-    """The signal whose index k holds x at (k - lag) / (1 + drift): a cubic spline through 8-fold oversampling."""
-    over = 8
-    taps = firwin(2 * 20 * over + 1, 1 / over, window=("kaiser", 12.0))
-    dense = resample_poly(np.concatenate((np.zeros(64), x, np.zeros(64))), over, 1, window=taps)
-    frames = frames if frames is not None else int(np.ceil(lag + (1 + drift_ppm * 1e-6) * len(x))) + 2000
-    k = (np.arange(frames) - lag) / (1 + drift_ppm * 1e-6)
-    at = (k + 64) * over
-    out = np.zeros(frames)
-    inside = (at >= 0) & (at <= len(dense) - 1)
-    out[inside] = CubicSpline(np.arange(len(dense)), dense)(at[inside])
+def heard_at(x: Array, places: Array) -> Array:
+    """The band-limited signal at any places between its samples: Taylor's series about the nearest one.
+
+    All derivatives come from the spectrum, so that it is exact to rounding, and nothing of it is a windowed sinc.
+    Silence lies before the signal and after it.
+    """
+    pad = 64
+    length = next_fast_len(len(x) + 2 * pad, real=True)
+    spectrum = rfft(np.concatenate((np.zeros(pad), x)), length)
+    omega = 2j * np.pi * np.arange(len(spectrum)) / length
+    inside = (places > -pad) & (places < len(x) + pad - 1)
+    nearest = np.round(places[inside]).astype(np.int64) + pad
+    step = places[inside] + pad - nearest
+    value, factor = np.zeros(len(step)), np.ones(len(step))
+    for k in range(18):
+        value += factor * irfft(spectrum, length)[nearest]
+        spectrum = spectrum * omega
+        factor = factor * step / (k + 1)
+    out = np.zeros(len(places))
+    out[inside] = value
     return out
+
+
+def warped(x: Array, lag: float, drift_ppm: float, frames: int | None = None) -> Array:
+    """The signal whose index k holds x at (k - lag) / (1 + drift)."""
+    frames = frames if frames is not None else int(np.ceil(lag + (1 + drift_ppm * 1e-6) * len(x))) + 2000
+    return heard_at(x, (np.arange(frames) - lag) / (1 + drift_ppm * 1e-6))
+
+
+def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
+    """The signal that plays dry position m at m + lags(m), for lags that change slowly."""
+    wet = np.arange(frames, dtype=float)
+    places = wet
+    for _ in range(4):
+        places = wet - lags(places)
+    return heard_at(x, places)
+
+
+class Memory:
+    """An open file that is an array, for tests that need a `Channel` and no disk."""
+
+    def __init__(self, samples: npt.NDArray[np.floating], rate: int) -> None:
+        self.samples = np.ascontiguousarray(samples.reshape(len(samples), -1), np.float32)
+        frames, channels = self.samples.shape
+        self.info = audio.AudioInfo(Path("memory.wav"), rate, channels, frames, "WAV", "FLOAT")
+
+    def read(self, start: int, stop: int) -> audio.Signal:
+        assert 0 <= start <= stop <= len(self.samples), "a file has no samples there"
+        return self.samples[start:stop].copy()
+
+
+def channel(samples: npt.NDArray[np.floating], rate: int = RATE, at: int = RATE) -> Channel:
+    """The first channel of a signal that is recorded at `rate` and heard at the rate `at`."""
+    return Channel(cast(audio.Reader, Memory(samples, rate)), 0, at, 0, len(samples) * at // rate)
+
+
+@st.composite
+def pieces(draw: st.DrawFn, frames: int = 9000, most_ppm: float = 300.0) -> tuple[Piece, ...]:
+    """One to four pieces over dry samples [0, frames): constants, lines and curves, between losses of samples.
+
+    The clock of the wet file never runs backwards: what was lost lies between two pieces.
+    """
+    count = draw(st.integers(1, 4))
+    length = frames // count
+    out: list[Piece] = []
+    lag = draw(st.floats(-400, 400))
+    for number in range(count):
+        gap = draw(st.integers(0, 200)) if number else 0
+        start, stop = number * length + gap, (number + 1) * length
+        if number:
+            lag = float(TimeMap(out).lags(np.array([out[-1].stop], float))[0]) + draw(st.floats(-gap, 60))
+        slope = draw(st.floats(-most_ppm, most_ppm)) * 1e-6
+        knots = np.linspace(start, stop, draw(st.integers(1, 4))) if draw(st.booleans()) else np.array([float(start)])
+        bent = [0.0, *draw(st.lists(st.floats(-0.2, 0.2), min_size=len(knots) - 1, max_size=len(knots) - 1))]
+        lags = lag + slope * (knots - start) + np.array(bent)
+        out.append(Piece(start, stop, tuple(knots.tolist()), tuple(lags.tolist())))
+    return tuple(out)
+
+
+def alignment(frames: int, lag: float, drift_ppm: float = 0.0, **changes: object) -> Alignment:
+    """An alignment that says what is given, along one line, or a whole lag for `warp="shift"`."""
+    knots = (0.0, float(frames)) if changes.get("warp") != "shift" else (0.0,)
+    line = Piece(0, frames, knots, tuple(lag + drift_ppm * 1e-6 * knot for knot in knots))
+    base = Alignment(
+        sample_rate=RATE,
+        wet_sample_rate=RATE,
+        dry_frames=frames,
+        wet_frames=frames,
+        dry_range=(0, frames),
+        wet_range=(0, frames),
+        lag_samples=lag,
+        drift_ppm=drift_ppm,
+        drift_error_ppm=0.001,
+        polarity=1,
+        gain_db=0.0,
+        residual_rms_samples=0.01,
+        wander_rms_samples=0.0,
+        confidence=1.0,
+        dropouts=(),
+        excluded=(),
+        verdict="ok",
+        reasons=(),
+        guard_samples=12,
+        reference=None,
+        warp="sinc",
+        applied_lag_samples=lag,
+        applied_drift_ppm=drift_ppm,
+        applied_polarity=1,
+        applied_gain=1.0,
+        applied_dc=0.0,
+        pieces=(line,),
+        track=(Window(1000.0, lag + 0.01, 100.0, 0.01), Window(9000.0, lag + 0.7, 50.0, 0.7), Window(2.0, lag, 0, 0)),
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def decibels(truth: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:
+    """How far the error lies below the truth."""
+    return float(10 * np.log10(np.sum(np.square(truth)) / np.sum(np.square(found - truth, dtype=np.float64))))
 
 
 def device(x: Array, drive: float = 1.5) -> Array:
     """A mild memoryless saturation, which has no phase of its own."""
     return np.tanh(drive * x) / drive
+
+
+def filtered(x: Array) -> Array:
+    """A device with a phase of its own: a saturation between coupling capacitors and a treble cut."""
+    return np.asarray(sosfilt(butter(1, [80, 6000], "band", fs=RATE, output="sos"), np.tanh(3 * x) / 3))
+
+
+def circuit(settings: Circuit, x: Array) -> Array:
+    """A simulated device, whose phase changes with the programme."""
+    return np.concatenate(list(process_stream(settings, RATE, [x.astype(np.float32)]))).astype(float)
 
 
 def noise(frames: int, dbfs: float, seed: int = 1) -> Array:

@@ -12,7 +12,7 @@ from twinlib.alignment.align import Alignment, align
 from twinlib.alignment.warp import WarpedWet
 from twinlib.errors import AlignmentError, AudioError
 
-from .conftest import RATE, Write, device, noise, programme, reel, warped
+from .conftest import RATE, Write, decibels, device, heard_at, noise, programme, reel, warped
 
 SECONDS = 12.0
 
@@ -20,6 +20,14 @@ SECONDS = 12.0
 @pytest.fixture(scope="module")
 def dry_reel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, list[int]]:
     samples, clicks = reel(SECONDS)
+    path = tmp_path_factory.mktemp("dry") / "reel.wav"
+    audio.write(path, samples.astype(np.float32), RATE, "FLOAT")
+    return path, samples, clicks
+
+
+@pytest.fixture(scope="module")
+def short_reel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, list[int]]:
+    samples, clicks = reel(7.0, seed=1)
     path = tmp_path_factory.mktemp("dry") / "reel.wav"
     audio.write(path, samples.astype(np.float32), RATE, "FLOAT")
     return path, samples, clicks
@@ -109,6 +117,85 @@ def test_a_wet_channel_is_chosen(write: Write) -> None:
     assert align(path, wet, channel=0).verdict == "refused"
 
 
+@pytest.mark.parametrize(
+    ("lag", "drift"), [(-0.5 * RATE - 0.3, 12.0), (60.0 * RATE + 0.7, -7.0), (900.2, 300.0), (900.2, -300.0)]
+)
+def test_late_and_early_starts_and_fast_and_slow_clocks_are_exact(
+    short_reel, write: Write, lag: float, drift: float
+) -> None:
+    """The recorder was started half a second after the player, or a minute before it."""
+    path, dry, clicks = short_reel
+    wet = warped(device(dry), lag, drift)
+    wet += noise(len(wet), -75)
+    found = align(path, write("wet.wav", wet), clicks=clicks)
+    assert found.verdict == "ok", found.reasons
+    assert found.lag_samples == pytest.approx(lag, abs=0.01)
+    assert found.drift_ppm == pytest.approx(drift, abs=0.05)
+    places = np.array(clicks, float)
+    assert found.lags(places) == pytest.approx(lag + drift * 1e-6 * places, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [48_000, 88_200])
+def test_a_take_at_another_sample_rate_is_read_at_that_of_the_reel(short_reel, tmp_path: Path, rate: int) -> None:
+    """Lag and drift are in samples of the reel, and the aligned signal is what the device played."""
+    path, dry, clicks = short_reel
+    played = 0.8 * dry
+    lag, drift = 3210.6, 25.0
+    frames = int(len(dry) * rate / RATE) + rate
+    wet = heard_at(played, (np.arange(frames) * RATE / rate - lag) / (1 + drift * 1e-6))
+    audio.write(tmp_path / "wet.wav", wet.astype(np.float32), rate, "FLOAT")
+    found = align(path, tmp_path / "wet.wav", clicks=clicks, guard_samples=8)
+    assert found.verdict == "ok", found.reasons
+    assert (found.sample_rate, found.wet_sample_rate, found.wet_frames) == (RATE, rate, frames)
+    assert found.lag_samples == pytest.approx(lag, abs=0.005)
+    assert found.drift_ppm == pytest.approx(drift, abs=0.02)
+    with WarpedWet(tmp_path / "wet.wav", found) as reader:
+        start, stop = reader.valid_range()
+        assert (start, stop) == (0, len(dry))
+        assert decibels(played[clicks[0] : clicks[1]], reader.read(clicks[0] + 8, clicks[1] + 8)) > 80
+
+
+def test_repair_undoes_what_it_is_asked_to_and_nothing_else(short_reel, write: Write) -> None:
+    """Polarity is measured whether or not it is undone; a gain and an offset are undone on request."""
+    path, dry, clicks = short_reel
+    offset = 0.02
+    wet = write("wet.wav", np.concatenate((np.full(500, offset), -0.5 * dry + offset)))
+    for repair, factor, dc in (
+        (("polarity",), 0.5, -offset),
+        ((), -0.5, offset),
+        (("polarity", "gain", "dc"), 1.0, 0.0),
+    ):
+        found = align(path, wet, clicks=clicks, repair=repair, guard_samples=0)
+        assert found.verdict == "ok", found.reasons
+        assert (found.polarity, found.applied_polarity) == (-1, -1 if "polarity" in repair else 1)
+        assert found.gain_db == pytest.approx(20 * np.log10(0.5), abs=0.01)
+        with WarpedWet(wet, found) as reader:
+            music = slice(clicks[0] + RATE, clicks[1] - RATE)
+            placed = reader.read(music.start, music.stop)
+        assert np.abs(placed - (factor * dry[music] + dc)).max() < 2e-3
+
+
+def test_a_whole_buffer_that_was_lost_leaves_both_sides_exact(short_reel, write: Write) -> None:
+    path, dry, clicks = short_reel
+    wet = warped(device(dry), 2000.25, 20.0)
+    at = 5 * RATE
+    wet = np.concatenate((wet[:at], wet[at + 4096 :]))
+    found = align(path, write("wet.wav", wet + noise(len(wet), -80)), clicks=clicks)
+    assert found.verdict == "suspect"
+    assert [one.lost_samples for one in found.dropouts] == [4096]
+    assert len(found.pieces) == 2
+    n = np.arange(clicks[0], clicks[1], 100.0)
+    known = ~np.any([(n >= one.start) & (n < one.stop) for one in found.excluded], axis=0)
+    true = 2000.25 + 20e-6 * n - np.where(n + 2000.25 + 20e-6 * n >= at, 4096.0, 0.0)
+    assert np.abs(found.lags(n) - true)[known].max() < 0.02
+    assert known.mean() > 0.9
+    with WarpedWet(write("wet.wav", wet), found) as reader:
+        placed = reader.read(clicks[0], clicks[1])
+    expected = device(dry)[clicks[0] - found.guard_samples : clicks[1] - found.guard_samples]
+    behind = np.roll(np.repeat(known, 100)[: len(placed)], found.guard_samples)
+    assert decibels(expected[: len(behind)][behind], placed[: len(behind)][behind]) > 50
+
+
 class TestBadTakes:
     def test_another_reel_of_the_same_length(self, dry_reel, write: Write) -> None:
         path, _, clicks = dry_reel
@@ -123,7 +210,7 @@ class TestBadTakes:
         other, _ = reel(SECONDS - 3.0, seed=9)
         found = align(path, write("wet.wav", warped(other, 5000.3, 5.0, 20 * RATE)), clicks=clicks)
         assert found.verdict == "refused"
-        assert "another reel" in found.reasons[0]
+        assert "another re" in found.reasons[0]
 
     @pytest.mark.parametrize("clicked", [True, False])
     def test_silence(self, dry_reel, write: Write, clicked: bool) -> None:
@@ -132,13 +219,15 @@ class TestBadTakes:
             found = align(path, write(name, wet), clicks=clicks if clicked else None)
             assert found.verdict == "refused"
             assert found.confidence == 0.0
-            assert "silent" in found.reasons[0]
+            assert ("silent" if name == "zero.wav" else "nothing of the dry signal") in found.reasons[0]
 
     def test_cut_short(self, dry_reel, write: Write) -> None:
+        """What is there is used; what is missing is said."""
         path, dry, clicks = dry_reel
         found = align(path, write("wet.wav", warped(dry, 5000.3, 5.0)[: 8 * RATE]), clicks=clicks)
-        assert found.verdict == "refused"
-        assert "cut short" in found.reasons[0]
+        assert found.verdict == "suspect"
+        assert any("not on the wet file" in reason for reason in found.reasons)
+        assert found.lag_samples == pytest.approx(5000.3, abs=0.02)
 
     def test_half_speed(self, dry_reel, write: Write) -> None:
         path, dry, clicks = dry_reel
@@ -155,23 +244,20 @@ class TestBadTakes:
         assert "48000" in found.reasons[0]
 
     @pytest.mark.parametrize("lost", [137, -64])
-    def test_lost_and_repeated_samples_are_never_ok(self, dry_reel, write: Write, lost: int) -> None:
+    def test_lost_and_repeated_samples_are_found_and_left_out(self, dry_reel, write: Write, lost: int) -> None:
         path, dry, clicks = dry_reel
         wet = np.concatenate((np.zeros(3000), device(dry)))
         at = 9 * RATE
         wet = np.concatenate((wet[:at], wet[at + lost :]))
         found = align(path, write("wet.wav", wet), clicks=clicks)
-        assert found.verdict == "refused"
-        assert any(abs(one.lost_samples - lost) <= 8 for one in found.dropouts)
-        assert any(one.start - 1 < at / RATE < one.stop + 1 for one in found.dropouts)
-
-    def test_a_wandering_clock_is_suspect(self, dry_reel, write: Write) -> None:
-        path, dry, clicks = dry_reel
-        n = np.arange(len(dry))
-        wandered = np.interp(n + 0.3 * np.sin(2 * np.pi * n / (6 * RATE)), n, dry)
-        found = align(path, write("wet.wav", wandered), clicks=clicks)
         assert found.verdict == "suspect"
-        assert any("wander" in reason for reason in found.reasons)
+        assert [one.lost_samples for one in found.dropouts] == [lost]
+        assert found.dropouts[0].start - 0.05 < at / RATE < found.dropouts[0].stop + 0.05
+        assert found.dropouts[0].stop - found.dropouts[0].start < 0.1
+        place = at - 3000
+        assert any(one.start <= place < one.stop and one.reason.endswith("-samples") for one in found.excluded)
+        before, after = found.lags(np.array([clicks[0], clicks[1]], float))
+        assert (before, after) == (3000.0, 3000.0 - lost)
 
     def test_a_muted_stretch_is_suspect(self, dry_reel, write: Write) -> None:
         path, dry, clicks = dry_reel

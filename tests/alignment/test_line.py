@@ -1,8 +1,8 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.line import fit_line, theil_sen
+from twinlib.alignment.line import fit_line, fit_pieces, theil_sen
 
 
 @given(
@@ -32,3 +32,37 @@ def test_the_error_of_the_drift_is_that_of_the_scatter() -> None:
 
 def test_one_place_has_no_slope() -> None:
     assert theil_sen(np.array([5.0, 5.0]), np.array([1.0, 3.0])).drift_ppm == 0.0
+
+
+@settings(max_examples=50)
+@given(
+    drift=st.floats(-300, 300),
+    lost=st.lists(st.integers(-5000, 5000), min_size=1, max_size=4),
+    scatter=st.floats(1e-4, 0.05),
+    seed=st.integers(0, 1000),
+)
+def test_pieces_share_their_drift_and_have_constants_of_their_own(
+    drift: float, lost: list[int], scatter: float, seed: int
+) -> None:
+    """Within five standard errors, and in spite of a tenth of windows that were mistaken."""
+    rng = np.random.default_rng(seed)
+    count = len(lost) + 1
+    x = np.sort(rng.uniform(0, 1e7, 100 * count))
+    labels = np.arange(len(x)) * count // len(x)
+    constants = np.cumsum([1000.0, *(float(-one) for one in lost)])
+    y = constants[labels] + drift * 1e-6 * x + scatter * rng.standard_normal(len(x))
+    mistaken = rng.choice(len(x), len(x) // 10, replace=False)
+    y[mistaken] += rng.uniform(20, 4000, len(mistaken))
+    fit = fit_pieces(x, y, np.ones(len(x)), labels, count)
+    assert abs(fit.drift_ppm - drift) < 5 * fit.drift_error_ppm
+    assert np.all(np.abs(fit.lags - constants) < 5 * fit.lag_errors)
+    assert np.array_equal(fit.at(x, labels), fit.lags[labels] + fit.drift_ppm * 1e-6 * x)
+
+
+def test_a_piece_without_windows_goes_on_as_the_one_before_it_and_knows_nothing() -> None:
+    x = np.arange(100) * 1e5
+    labels = np.where(x < 5e6, 0, 2)
+    fit = fit_pieces(x, 7.0 - 100.0 * labels + 2e-6 * x, np.ones(100), labels, 4)
+    assert np.allclose(fit.lags, [7.0, 7.0, -193.0, -193.0], atol=1e-6)
+    assert fit.lag_errors[[0, 2]].max() < 1.0
+    assert fit.lag_errors[[1, 3]].min() > 1e6

@@ -2,23 +2,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
 
 from twinlib.alignment.align import align
-from twinlib.alignment.line import Fit, Line, fit_line
-from twinlib.alignment.track import Measured, Track
-from twinlib.alignment.wander import wander
+from twinlib.alignment.breaks import Break
+from twinlib.alignment.clock import fitted
+from twinlib.alignment.line import fit_line
+from twinlib.alignment.timemap import Curve
+from twinlib.alignment.track import Measured
+from twinlib.alignment.wander import bend, residual_rms, wander
 
-from .conftest import RATE, Array, Write, device, noise, reel
+from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
 
-def track(lag: Array, seconds: float) -> Track:
+def windows(lag: Array, seconds: float) -> Measured:
+    """Windows evenly over a recording, about the line that fits their lags."""
     position = np.linspace(0.0, seconds * RATE, len(lag))
-    fit = fit_line(position, lag, np.ones(len(lag)))
-    residual = lag - fit.line.lag - fit.line.drift_ppm * 1e-6 * position
-    return Track(
-        Fit(fit.line, fit.drift_error_ppm), Measured(position, residual, np.ones_like(lag), np.ones_like(lag)), 0, 1
-    )
+    line = fit_line(position, lag, np.ones(len(lag))).line
+    residual = lag - line.lag - line.drift_ppm * 1e-6 * position
+    return Measured(position, residual, np.ones_like(lag), np.ones_like(lag), np.zeros_like(lag))
 
 
 @pytest.mark.parametrize("count", [16, 32, 120, 700])
@@ -27,11 +28,11 @@ def test_scatter_is_no_wander(count: int, shared: float) -> None:
     """Even where a window shares programme, and so the device's phase, with the next one."""
     white = np.random.default_rng(count).standard_normal((200, count + 1))
     scattered = 0.1 * (white[:, 1:] + shared * white[:, :-1])
-    alarms = sum(wander(track(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
+    alarms = sum(wander(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
     assert alarms <= 4 if shared else alarms <= 1
 
 
-@settings(deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     seconds=st.floats(110, 1500),
     scatter=st.floats(0.001, 0.1),
@@ -43,7 +44,7 @@ def test_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
 ) -> None:
     time = np.arange(0.0, seconds, 0.97)
     true = 0.2 * np.sin(2 * np.pi * time / 60.0 + phase)
-    found = wander(track(true + scatter * np.random.default_rng(seed).standard_normal(len(time)), seconds), RATE)
+    found = wander(windows(true + scatter * np.random.default_rng(seed).standard_normal(len(time)), seconds), RATE)
     assert found == pytest.approx(0.14, abs=0.06)
 
 
@@ -51,20 +52,98 @@ def test_the_constant_and_the_drift_are_no_wander() -> None:
     rng = np.random.default_rng(3)
     lag = 0.01 * rng.standard_normal(120)
     drifting = lag + np.linspace(300.0, 310.0, 120)
-    assert wander(track(drifting, 120.0), RATE) == pytest.approx(wander(track(lag, 120.0), RATE), abs=1e-6)
+    assert wander(windows(drifting, 120.0), RATE) == pytest.approx(wander(windows(lag, 120.0), RATE), abs=1e-6)
 
 
 def test_few_windows_are_judged_by_what_is_left() -> None:
     residual = np.array([0.1, -0.1, 0.1, -0.1])
-    one = Track(Fit(Line(0.0, 0.0), 1.0), Measured(np.arange(4.0), residual, np.ones(4), np.ones(4)), 0.0, 1)
-    assert wander(one, RATE) == pytest.approx(0.1)
+    few = Measured(np.arange(4.0), residual, np.ones(4), np.ones(4), np.zeros(4))
+    assert wander(few, RATE) == pytest.approx(0.1)
+    assert residual_rms(few) == pytest.approx(0.1)
 
 
-def test_a_recording_of_a_wandering_clock_is_suspect(write: Write) -> None:
-    dry, clicks = reel(62.0, seed=6)
-    n = np.arange(len(dry))
-    at = n - 0.2 * np.sin(2 * np.pi * n / (60.0 * RATE)) - 0.4
-    wet = map_coordinates(device(dry), [at], order=5) + noise(len(dry), -75)
-    found = align(write("dry.wav", dry), write("wet.wav", wet), clicks=clicks)
-    assert found.verdict == "suspect"
-    assert any("wander" in reason for reason in found.reasons)
+@given(constant=st.floats(-0.3, 0.3), scatter=st.floats(0.001, 0.05), seed=st.integers(0, 1000))
+def test_the_residual_is_that_of_the_windows_that_agree_without_their_constant(
+    constant: float, scatter: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    residual = constant + scatter * rng.standard_normal(200)
+    weight = rng.uniform(0.5, 2.0, 200)
+    sign = np.ones(200)
+    sound = np.ones(200, bool)
+    residual[:20], weight[20:40], sign[40:60] = 40.0, 0.0, -1.0
+    sound[:60] = False
+    found = residual_rms(Measured(np.arange(200.0), residual, weight, sign, np.zeros(200)))
+    mean = np.average(residual[sound], weights=weight[sound])
+    assert found == pytest.approx(np.sqrt(np.average((residual[sound] - mean) ** 2, weights=weight[sound])))
+    none = Measured(np.arange(60.0), residual[:60], weight[:60], sign[:60], np.zeros(60))
+    assert residual_rms(none) is None
+
+
+def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: float) -> tuple[Array, Array]:
+    """Windows half over the next, and a lag that swings."""
+    position = np.arange(0.0, seconds, 0.37) * RATE
+    return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
+
+
+@settings(max_examples=20)
+@given(
+    seconds=st.floats(60, 600),
+    period=st.floats(20, 120),
+    swing=st.floats(0.1, 2.0),
+    scatter=st.floats(0.001, 0.02),
+    seed=st.integers(0, 1000),
+)
+def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: float, scatter: float, seed: int) -> None:
+    """Through a tenth of windows that were mistaken."""
+    rng = np.random.default_rng(seed)
+    position, true = slow_clock(rng, seconds, period, swing)
+    lag = true + scatter * rng.standard_normal(len(position))
+    mistaken = rng.choice(len(position), len(position) // 10, replace=False)
+    lag[mistaken] += rng.uniform(-0.5, 0.5, len(mistaken))
+    found = bend(position, lag, np.ones(len(position)), np.zeros(len(position), np.int64))
+    assert found is not None
+    assert np.std(Curve(*found)(position) - true) < 0.02
+
+
+@pytest.mark.xfail(strict=True, reason="engine: medians of the pieces and the curve are fitted in turn, not together")
+@pytest.mark.parametrize(("count", "seconds"), [(2, 60.0), (2, 200.0), (3, 60.0)])
+def test_a_curve_goes_on_over_losses(count: int, seconds: float) -> None:
+    """The pieces have a constant each and the clock is one."""
+    rng = np.random.default_rng(0)
+    position, true = slow_clock(rng, seconds, 60.0, 0.5)
+    places = [round(float(position[-1]) * number / count) for number in range(1, count)]
+    lost = np.searchsorted(places, position, side="right") * 137.0
+    lag = 500.0 - lost + true + 0.005 * rng.standard_normal(len(position))
+    found = fitted(position, lag, np.ones(len(position)), [Break(place, place, place) for place in places], True)
+    assert found.curve is not None
+    assert np.sqrt(np.mean((found.lags(position) - (500.0 - lost + true)) ** 2)) < 0.01
+
+
+@pytest.mark.parametrize("count", [4, 16, 60, 240])
+def test_no_curve_pays_in_scatter(count: int) -> None:
+    """Of fifty tracks at most one, however the windows lie on pieces."""
+    rng = np.random.default_rng(count)
+    position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
+    curves = 0
+    for number in range(50):
+        labels = np.arange(count) * (1 + number % 3) // count
+        curves += bend(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
+    assert curves <= 1
+
+
+def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> None:
+    """To a fiftieth of a sample, by a curve: the music is as good as on one clock."""
+    dry, clicks = reel(20.0, seed=6)
+    n = np.arange(0.0, len(dry))
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + 0.2 * np.sin(2 * np.pi * m / (16.0 * RATE))
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "ok", found.reasons
+    assert found.warp == "sinc"
+    assert found.wander_rms_samples == pytest.approx(0.14, abs=0.05)
+    inside = n[clicks[0] + CLICK : clicks[1]]
+    assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02

@@ -1,0 +1,59 @@
+"""A close look by short windows: what does not lie where the map has it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twinlib.alignment.closeup import SIZE, strays
+from twinlib.alignment.timemap import TimeMap
+from twinlib.capture.settings import Transformer
+
+from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, warped
+
+DRY = programme(5.0, seed=2)
+WHOLE = [(0, len(DRY))]
+STILL = TimeMap.straight(0.0, 0.0, 0, len(DRY))
+
+
+@settings(max_examples=12)
+@given(
+    start=st.floats(0.5, 3.5),
+    seconds=st.floats(0.5, 1.0),
+    late=st.integers(1, 800),
+    sign=st.sampled_from([1, -1]),
+    polarity=st.sampled_from([1, -1]),
+)
+def test_a_stretch_that_lies_elsewhere_is_found(
+    start: float, seconds: float, late: int, sign: int, polarity: int
+) -> None:
+    """Whole samples late or early, for half a second or more: most of it, to a window on either side."""
+    first, last = int(start * RATE), int((start + seconds) * RATE)
+    wet = device(DRY)
+    wet[first:last] = np.roll(wet, sign * late)[first:last]
+    wet = channel(polarity * wet + noise(len(wet), -70))
+    found = strays(channel(DRY), wet, STILL, polarity, WHOLE)
+    assert found
+    assert all(first - 2 * SIZE < low and high < last + 2 * SIZE for low, high in found)
+    left_out = np.zeros(len(DRY), bool)
+    for low, high in found:
+        left_out[low:high] = True
+    assert left_out[first:last].mean() > 0.7
+
+
+@pytest.mark.parametrize("drift", [0.0, 100.0])
+@pytest.mark.parametrize(
+    "played",
+    [lambda x: x, lambda x: device(x, 6.0), filtered, lambda x: circuit(Transformer(), x)],
+    ids=["wire", "saturation", "filters", "transformer"],
+)
+def test_nothing_strays_in_a_clean_take(played: Callable[[Array], Array], drift: float) -> None:
+    """Nor where it is mute, nor in a stretch that no window fits in."""
+    wet = played(DRY)
+    wet[RATE : RATE + RATE // 2] = 0.0
+    wet = channel(warped(wet, 0.0, drift, len(DRY)) + noise(len(DRY), -70))
+    timemap = TimeMap.straight(0.0, drift, 0, len(DRY))
+    for stretches in (WHOLE, [*WHOLE, (RATE, RATE + 100)], [(RATE, RATE + 100)]):
+        assert strays(channel(DRY), wet, timemap, 1, stretches) == []

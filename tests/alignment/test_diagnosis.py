@@ -1,0 +1,67 @@
+"""Why nothing of a programme was recognised: each cause has its sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twinlib import audio
+from twinlib.alignment.align import align
+from twinlib.alignment.diagnosis import why_nothing
+
+from .conftest import RATE, Array, channel, heard_at, noise, programme, reel
+
+SECONDS = 8.0
+
+
+def lasting(x: Array, times: float) -> Array:
+    """The signal played so slowly that it lasts so many times as long."""
+    return heard_at(x, np.arange(int(len(x) * times)) / times)
+
+
+def mains(hertz: float, harmonics: int) -> Array:
+    t = np.arange(int(SECONDS * RATE)) / RATE
+    return 0.1 * sum(np.sin(2 * np.pi * hertz * k * t + k) / k for k in range(1, harmonics + 1))
+
+
+@pytest.mark.parametrize(
+    ("wet", "words"),
+    [
+        (lambda x: lasting(x, 2.0), "runs at 0.5 times the speed"),
+        (lambda x: lasting(x, 0.5), "runs at 2 times the speed"),
+        (lambda x: lasting(x, 1.5), "runs at 0.6667 times the speed"),
+        (lambda x: lasting(x, 48000 / 44100), "runs at 0.9187 times the speed"),
+        (lambda x: np.concatenate((noise(RATE, -60), -lasting(x, 44100 / 48000))), "runs at 1.088 times the speed"),
+        (lambda x: mains(50.0, 6) + noise(len(x), -70), "nothing but hum"),
+        (lambda x: mains(60.0, 1) + 0.02, "nothing but hum"),
+        (lambda x: noise(len(x), -100), "is silent"),
+        (lambda x: np.full(len(x), 0.1), "is silent"),
+        (lambda x: programme(SECONDS, seed=9), "recording of another file"),
+        (lambda x: noise(len(x), -20), "recording of another file"),
+    ],
+    ids=["half", "double", "two thirds", "48 in 44.1", "44.1 in 48", "hum", "60 Hz", "silence", "dc", "other", "noise"],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str, seed: int) -> None:
+    dry = programme(SECONDS, seed)
+    said = why_nothing(channel(dry), channel(wet(dry)), clicked=False)
+    assert words in said
+    assert "record again" in said
+
+
+def test_clicks_around_another_programme_mean_another_reel() -> None:
+    said = why_nothing(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
+    assert "another reel" in said
+
+
+@pytest.mark.xfail(strict=True, reason="engine: the first speed that is likely is taken, not the likeliest")
+def test_a_header_that_lies_is_told_by_the_whole_aligner(tmp_path: Path) -> None:
+    """With clicks, which stand closer than they should and sound higher."""
+    dry, clicks = reel(6.0)
+    for name, rate in (("dry.wav", RATE), ("wet.wav", 48000)):
+        audio.write(tmp_path / name, dry.astype(np.float32), rate, "FLOAT")
+    found = align(tmp_path / "dry.wav", tmp_path / "wet.wav", clicks=clicks)
+    assert found.verdict == "refused"
+    assert "1.088 times the speed" in found.reasons[0]
+    assert "48000 Hz" in found.reasons[0]

@@ -1,0 +1,78 @@
+"""From a walk to the clock that explains it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from twinlib.alignment.follow import Course, follow
+from twinlib.alignment.line import Line
+from twinlib.alignment.track import plan
+from twinlib.alignment.walk import walk
+
+from .conftest import RATE, Array, channel, device, filtered, noise, programme, rush, warped
+
+AT = 5 * RATE + 1234
+
+
+def course(dry: Array, wet: Array, lag: float) -> Course:
+    windows = plan(0, len(dry), RATE)
+    heard = channel(wet)
+    found = follow(channel(dry), heard, windows, walk(channel(dry), heard, windows, RATE, Line(lag, 0.0)))
+    assert found is not None
+    return found
+
+
+NEAR = pytest.mark.xfail(strict=True, reason="engine: of two losses within two seconds one is dropped before the split")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        pytest.param(137, -64, 0.5, marks=NEAR),
+        pytest.param(137, -64, 1.0, marks=NEAR),
+        pytest.param(-300, 300, 1.0, marks=NEAR),
+        pytest.param(64, 64, 2.0, marks=NEAR),
+        (137, -64, 4.0),
+        (-300, 300, 4.0),
+    ],
+)
+def test_two_losses_close_to_each_other_are_split(first: int, second: int, apart: float) -> None:
+    """Each with its number of samples, its place, and a piece of its own between them."""
+    dry = rush(12.0, 1)
+    wet, again = device(dry), AT + round(apart * RATE)
+    wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert np.diff(found.fit.lags) == pytest.approx([-first, -second], abs=0.1)
+    for one, place, lost in zip(found.breaks, (AT, again), (first, second), strict=True):
+        assert one.first - 64 <= place + min(0, lost)
+        assert place + max(0, lost) <= one.last + 64
+        assert one.last - one.first < 0.4 * RATE
+
+
+@pytest.mark.parametrize(
+    ("lost", "played"), [(1, device), (-1, filtered), (2, filtered), (4096, filtered), (-4096, device)]
+)
+def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array], Array]) -> None:
+    dry = rush(10.0, 2)
+    wet = -warped(played(dry), 700.25, -40.0)
+    torn = round(AT * (1 - 40e-6) + 700.25)
+    wet = np.concatenate((wet[:torn], wet[torn + lost :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0)
+    assert found.polarity == -1
+    assert np.diff(found.clock.fit.lags) == pytest.approx([-lost], abs=0.05)
+    assert found.clock.fit.drift_ppm == pytest.approx(-40.0, abs=0.5)
+    (one,) = found.clock.breaks
+    assert one.first - 64 <= AT + min(0, lost)
+    assert AT + max(0, lost) <= one.last + 64
+    assert one.last - one.first - max(0, lost) < 0.5 * RATE
+
+
+@pytest.mark.parametrize(("seed", "played"), [(0, device), (1, filtered)])
+def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
+    dry = programme(10.0, seed)
+    wet = warped(played(dry), 700.25, 35.0)
+    found = course(dry, wet + noise(len(wet), -60), 700.0)
+    assert found.clock.breaks == ()
+    assert found.clock.curve is None
+    assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)

@@ -1,0 +1,68 @@
+"""What an alignment says, as a file."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Window
+from twinlib.alignment.timemap import Piece
+from twinlib.errors import AlignmentError
+
+from .conftest import alignment, pieces
+
+numbers = st.floats(-1e9, 1e9, allow_nan=False)
+ranges = st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))
+polarities = st.sampled_from([1, -1])
+
+
+@given(
+    parts=pieces(),
+    dropouts=st.lists(st.builds(Dropout, numbers, numbers, st.integers(-5000, 5000)), max_size=3),
+    excluded=st.lists(st.builds(Excluded, st.integers(0), st.integers(0), st.text(max_size=9)), max_size=3),
+    reference=st.none() | st.builds(Reference, st.integers(0, 7), polarities, numbers),
+    track=st.lists(st.builds(Window, numbers, numbers, numbers, numbers), max_size=3),
+    error=st.none() | numbers,
+    ends=ranges,
+    reasons=st.lists(st.text(max_size=20), max_size=3),
+)
+def test_json_holds_all_of_it(
+    parts: tuple[Piece, ...],
+    dropouts: list[Dropout],
+    excluded: list[Excluded],
+    reference: Reference | None,
+    track: list[Window],
+    error: float | None,
+    ends: tuple[int, int],
+    reasons: list[str],
+) -> None:
+    """Pieces, exclusions and the loop-back too, to the last bit."""
+    found = alignment(
+        9000,
+        1.5,
+        pieces=parts,
+        dropouts=tuple(dropouts),
+        excluded=tuple(excluded),
+        reference=reference,
+        track=tuple(track),
+        drift_error_ppm=error,
+        residual_rms_samples=error,
+        wet_range=ends,
+        reasons=tuple(reasons),
+    )
+    assert Alignment.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
+
+
+def test_what_lacks_a_key_or_has_one_too_many_is_refused() -> None:
+    whole = alignment(9000, 1.5, reference=Reference(1, 1, 0.0)).to_dict()
+    for name in (field.name for field in dataclasses.fields(Alignment)):
+        with pytest.raises(AlignmentError, match="align again"):
+            Alignment.from_dict({key: value for key, value in whole.items() if key != name})
+    for name in ("track", "dropouts", "excluded", "pieces", "reference"):
+        for wrong in (3, [{"colour": 1}]):
+            with pytest.raises(AlignmentError, match="align again"):
+                Alignment.from_dict({**whole, name: wrong})
+    with pytest.raises(AlignmentError, match="align again"):
+        Alignment.from_dict({**whole, "colour": 1})
