@@ -22,7 +22,7 @@ def lasting(x: Array, times: float) -> Array:
 
 def mains(hertz: float, harmonics: int) -> Array:
     t = np.arange(int(SECONDS * RATE)) / RATE
-    return 0.1 * sum(np.sin(2 * np.pi * hertz * k * t + k) / k for k in range(1, harmonics + 1))
+    return np.asarray(0.1 * sum(np.sin(2 * np.pi * hertz * k * t + k) / k for k in range(1, harmonics + 1)))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,8 @@ def mains(hertz: float, harmonics: int) -> Array:
     ],
     ids=["half", "double", "two thirds", "48 in 44.1", "44.1 in 48", "hum", "60 Hz", "silence", "dc", "other", "noise"],
 )
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str, seed: int) -> None:
-    dry = programme(SECONDS, seed)
+def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str) -> None:
+    dry = programme(SECONDS)
     said = why_nothing(channel(dry), channel(wet(dry)), clicked=False)
     assert words in said
     assert "record again" in said

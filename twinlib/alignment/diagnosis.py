@@ -30,7 +30,7 @@ def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> str:
         return "the wet file holds nothing but hum: the device is unplugged or off; check the cables and record again"
     speed = another_speed(dry, wet)
     if speed is not None:
-        rates = f"{wet.reader.info.sample_rate} Hz"
+        rates = f"{wet.reader.info.sample_rate} Hz, the dry one's {dry.rate} Hz"
         return (
             f"the wet file runs at {1.0 / speed:.4g} times the speed of the dry one: the tape machine ran at another "
             f"speed, or the file's sample rate ({rates}) is not the one it was recorded at; set it right and record "

@@ -21,7 +21,7 @@ MOST_WANDER = 0.01
 LEAST_AGREEING = 0.9
 """Share of the windows heard that must agree with a line, else a curve is tried."""
 
-LEAST_STEP = 0.4
+LEAST_STEP = 0.5
 """Samples by which the pieces on both sides of a loss must differ at least."""
 
 SETTLED = 1e-3
@@ -207,7 +207,8 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
         for more in (0, reach):
             zone = max(one.first - more, low), min(one.last + more, high)
             exact = exact or locate(dry, wet, timemap, number, zone)
-        if exact is not None or abs(lags[number + 1] - lags[number]) > MOST_DOUBTFUL:
+        step = abs(float(lags[number + 1] - lags[number]))
+        if (exact is not None and step > LEAST_STEP) or step > MOST_DOUBTFUL:
             found.append(exact or one)
     return tuple(found)
 

@@ -59,7 +59,9 @@ class WarpedWet:
         if found.applied_dc:
             out -= np.float32(found.applied_dc)
         factor = np.float32(found.applied_polarity * found.applied_gain)
-        return out if factor == 1.0 else np.asarray(factor * out)
+        # What is no number stays none; it is not for here to complain of.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return out if factor == 1.0 else np.asarray(factor * out)
 
     def valid_range(self) -> tuple[int, int]:
         """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
