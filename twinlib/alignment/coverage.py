@@ -50,7 +50,7 @@ SOUNDING = 3e-3
 NEARLY = 0.8
 """Share of the usual correlation that a stretch must reach to be taken for right."""
 
-LEAST_SHIFT = 0.35
+LEAST_SHIFT = 0.6
 """Samples that a stretch must seem to be off to be looked at closely."""
 
 _GROUP = 6
@@ -154,7 +154,9 @@ def _cells(
             y = np.where(broken, np.float32(0.0), y)
         mute = _in_silence(y) & (np.abs(x) > SOUNDING)
         a, b = _in_cells(_middle(x)), _in_cells(_middle(y))
-        c = np.gradient(a, axis=1)
+        c = np.zeros_like(a)
+        np.subtract(a[:, 2:], a[:, :-2], out=c[:, 1:-1])
+        c *= np.float32(0.5)
         products = ((a, b), (a, a), (b, b), (c, b), (c, c))
         cross, xx, yy, lead, steep = (np.einsum("ij,ij->i", *two).astype(np.float64) for two in products)
         wrong, silent = (np.any(_in_cells(which[_REACH:]), axis=1) for which in (broken, mute))
@@ -239,7 +241,7 @@ def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
     ranges = []
     for sign in (1.0, -1.0):
-        for first, last in _runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 3.0 * scatter))):
+        for first, last in _runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
             if last - first >= 3:
                 ranges.append(((first - 1) * _GROUP, (last + 1) * _GROUP))
     return sorted(ranges)
