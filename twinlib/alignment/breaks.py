@@ -47,7 +47,7 @@ class Break:
     last: int
 
 
-def steps(position: Real, lag: Real, most_scatter: float = np.inf) -> list[Step]:
+def steps(position: Real, lag: Real) -> list[Step]:
     """The steps of a lag track that else changes slowly; `position` and `lag` of the windows heard, in order.
 
     A step stands out from the scatter of its neighbourhood, and both sides of it hold for at least two windows.
@@ -56,7 +56,7 @@ def steps(position: Real, lag: Real, most_scatter: float = np.inf) -> list[Step]
     if count < 4:
         return []
     change, apart = np.diff(lag), np.diff(position)
-    slopes = median_filter(change / apart, size=min(15, 2 * ((count - 1) // 2) - 1), mode="nearest")
+    slopes = median_filter(change / apart, size=min(15, 2 * ((count - 1) // 2) - 1), mode="reflect")
     level = np.concatenate(([0.0], np.cumsum(change - slopes * apart)))
     jitter = np.abs(np.diff(level))
     found = np.zeros(count)
@@ -67,7 +67,7 @@ def steps(position: Real, lag: Real, most_scatter: float = np.inf) -> list[Step]
         step = float(np.median(after) - np.median(before))
         # Both sides keep to their level: a lag that swings is no step.
         spread = max(float(np.ptp(before)), float(np.ptp(after))) if min(len(before), len(after)) < SIDE else 0.0
-        if abs(step) > max(LEAST_STEP, SIGMAS * min(scatter, most_scatter), 2.0 * spread):
+        if abs(step) > max(LEAST_STEP, SIGMAS * scatter, 2.0 * spread):
             found[i] = step
     result = []
     while found.any():

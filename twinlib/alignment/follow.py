@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from twinlib.alignment.breaks import Break, locate, rough, steps
+from twinlib.alignment.breaks import LEAST_STEP, Break, locate, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.line import Array
 from twinlib.alignment.signals import Channel
@@ -20,9 +20,6 @@ MOST_WANDER = 0.01
 
 LEAST_AGREEING = 0.9
 """Share of the windows heard that must agree with a line, else a curve is tried."""
-
-LEAST_STEP = 0.5
-"""Samples by which the pieces on both sides of a loss must differ at least."""
 
 SETTLED = 1e-3
 """Samples by which nothing may move any more."""

@@ -39,7 +39,7 @@ FAINT_DB = 20.0
 CLOSE_SECONDS = 1.5
 """Of each end of the programme that short windows look at."""
 
-GAP = 3.0
+GAP = 6.0
 """Times the distance of two knots of a wandering clock's curve over which nobody knows where it went."""
 
 CURVE_AGREES = 0.1

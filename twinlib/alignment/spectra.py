@@ -131,8 +131,8 @@ def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
     sizes = np.abs(cross)
     total = float(sizes.sum(dtype=np.float64)) + 1e-300
     correlation = min(max(height / total, 0.0), 1.0 - 1e-9)
-    breadth = float(sizes @ omega**2) / total
-    effective = total**2 / (float(sizes @ sizes) + 1e-300)
+    breadth = float((sizes * omega**2).sum()) / total
+    effective = total**2 / (float((sizes * sizes).sum(dtype=np.float64)) + 1e-300)
     weight = 2.0 * effective * breadth * correlation**2 / (1.0 - correlation**2)
     return Delay(delay, weight, correlation, correlation * math.sqrt(2.0 * effective))
 

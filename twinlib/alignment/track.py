@@ -101,14 +101,19 @@ def spectrum_of(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]
 
 def level_of(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
     """The rms of a tapered window in the band, in dB of full scale; what lies below `QUIET_DB` tells no delay."""
-    energy = 2.0 * float(np.vdot(spectrum, spectrum).real) / len(taper) / float(taper @ taper)
+    energy = 2.0 * _energy(spectrum) / len(taper) / float(np.square(taper).sum())
     return 10.0 * math.log10(energy + 1e-30)
+
+
+def _energy(spectrum: Complex) -> float:
+    # Sums and not products of BLAS, which change in the last bit with the number of its threads.
+    return float(np.square(np.abs(spectrum)).sum(dtype=np.float64))
 
 
 def centroid(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
     """The mean index of a tapered window, weighted by energy: when its delay was measured."""
     energy = (samples * taper) ** 2
-    return float(np.arange(len(energy)) @ energy) / (float(energy.sum()) + 1e-300)
+    return float((np.arange(len(energy)) * energy).sum()) / (float(energy.sum()) + 1e-300)
 
 
 def measure(
@@ -156,7 +161,7 @@ def measure(
             continue
         rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
         if abs(delay.delay) < NEAR and sign > 0:
-            share = 1.0 / float(np.vdot(spectrum, spectrum).real)
+            share = 1.0 / _energy(spectrum)
             pooled += share * cross
             dry_power += share * np.abs(spectrum) ** 2
             wet_power += share * np.abs(other) ** 2

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from scipy.interpolate import BSpline, make_lsq_spline
+from scipy.ndimage import median_filter
 from scipy.special import fdtri
 
 from twinlib.alignment.line import Labels
@@ -69,18 +70,25 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> tuple
     best, cheapest = None, _cost(_flat(residual, labels), weights, 0)
     intervals = 1
     while LEAST_WINDOWS * intervals <= len(position) and len(position) >= 4 * LEAST_WINDOWS:
-        curve, knots, trust = np.zeros(len(position)), position, np.ones(len(position))
+        curve, knots = np.zeros(len(position)), position
+        # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
+        flat = _flat(residual, labels)
+        trust = _trust(flat - median_filter(flat, 5, mode="reflect"))
         for _ in range(6):
             flat = _flat(residual - curve, labels) + curve
             fitted, knots = _spline(position, flat, weights * trust, intervals)
             curve = np.asarray(fitted(position))
-            # What stands out by far is a window that was mistaken (Tukey's biweight).
-            trust = np.clip(1.0 - ((flat - curve) / _most(flat - curve)) ** 2, 1e-3, None) ** 2
+            trust = _trust(flat - curve)
         cost = _cost(_flat(residual - curve, labels), weights, intervals + 3)
         if cost < cheapest:
             best, cheapest = (knots, np.asarray(fitted(knots))), cost
         intervals *= 2
     return best
+
+
+def _trust(off: Real) -> Real:
+    """What a window counts by: what stands out by far is mistaken (Tukey's biweight)."""
+    return np.asarray(np.clip(1.0 - (off / _most(off)) ** 2, 1e-3, None) ** 2)
 
 
 def _most(off: Real) -> float:
@@ -107,4 +115,5 @@ def _spline(position: Real, values: Real, weights: Real, intervals: int) -> tupl
     borders = position[np.linspace(0, len(position) - 1, intervals + 1).round().astype(int)]
     knots = np.concatenate((np.repeat(borders[0], 3), borders, np.repeat(borders[-1], 3)))
     spline = make_lsq_spline(position, values, knots, k=3, w=np.sqrt(weights / weights.max()))
-    return spline, np.interp(np.arange(2 * intervals + 1) / 2.0, np.arange(intervals + 1), borders)
+    # Four places an interval: the natural spline through them bends otherwise only at its very ends.
+    return spline, np.interp(np.arange(4 * intervals + 1) / 4.0, np.arange(intervals + 1), borders)
