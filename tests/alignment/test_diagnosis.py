@@ -54,7 +54,6 @@ def test_clicks_around_another_programme_mean_another_reel() -> None:
     assert "another reel" in said
 
 
-@pytest.mark.xfail(strict=True, reason="engine: the first speed that is likely is taken, not the likeliest")
 def test_a_header_that_lies_is_told_by_the_whole_aligner(tmp_path: Path) -> None:
     """With clicks, which stand closer than they should and sound higher."""
     dry, clicks = reel(6.0)

@@ -13,7 +13,7 @@ SILENT = 1e-4
 HUM_SHARE = 0.8
 """Of the energy, at multiples of 50 or 60 Hz: more is no music."""
 
-SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 48000 / 96000, 2.0 / 3.0, 1.5)
+SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 2.0 / 3.0, 1.5)
 """How fast a wet file may run against its dry one when a tape machine or a header is set wrong."""
 
 SURE = 12.0
@@ -28,14 +28,9 @@ def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> str:
         return "the wet file is silent: check the cables and the input, and record again"
     if _hum_share(wet) > HUM_SHARE:
         return "the wet file holds nothing but hum: the device is unplugged or off; check the cables and record again"
-    speed = another_speed(dry, wet)
+    speed = wrong_speed(dry, wet)
     if speed is not None:
-        rates = f"{wet.reader.info.sample_rate} Hz, the dry one's {dry.rate} Hz"
-        return (
-            f"the wet file runs at {1.0 / speed:.4g} times the speed of the dry one: the tape machine ran at another "
-            f"speed, or the file's sample rate ({rates}) is not the one it was recorded at; set it right and record "
-            "again"
-        )
+        return speed
     if clicked:
         return (
             "the clicks are there but the programme between them is another: it is the recording of another reel; "
@@ -47,12 +42,28 @@ def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> str:
     )
 
 
+def wrong_speed(dry: Channel, wet: Channel) -> str | None:
+    """A sentence, if the programme is found at another speed."""
+    speed = another_speed(dry, wet)
+    if speed is None:
+        return None
+    rates = f"{wet.reader.info.sample_rate} Hz, the dry one's {dry.rate} Hz"
+    return (
+        f"the wet file runs at {1.0 / speed:.4g} times the speed of the dry one: the tape machine ran at another "
+        f"speed, or the file's sample rate ({rates}) is not the one it was recorded at; set it right and record again"
+    )
+
+
 def another_speed(dry: Channel, wet: Channel) -> float | None:
-    """How many times longer the wet file lasts than it should, if its loud excerpts are found at such a speed."""
+    """How many times longer the wet file lasts than it should, if its loud excerpts are found at such a speed.
+
+    Music repeats itself, so that some agree at any speed; on the true one, be it the right one, most do.
+    """
     size = excerpt_size(dry.stop - dry.start, dry.rate)
     places = loud_places(dry, size, 5)
     reach = round(_REACH_SECONDS * dry.rate)
-    for speed in SPEEDS:
+    best = (0.0, 1.0)
+    for speed in (1.0, *SPEEDS):
         excerpts = []
         for place in places:
             samples = dry.read(place, place + int(size / speed) + 1)
@@ -61,8 +72,8 @@ def another_speed(dry: Channel, wet: Channel) -> float | None:
         found = [one for one in candidates(excerpts, wet, (-reach, reach)) if one.prominence >= SURE]
         agreed = vote(found, len(places))
         if agreed is not None and agreed.share > 0.5 and len(places) > 1:
-            return speed
-    return None
+            best = max(best, (agreed.score, speed))
+    return best[1] if best[1] != 1.0 else None
 
 
 def _windows(wet: Channel, count: int = 8) -> list[Signal]:

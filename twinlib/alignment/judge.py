@@ -11,6 +11,7 @@ import numpy.typing as npt
 from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, listen
+from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.follow import Course
 from twinlib.alignment.line import Array
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
@@ -118,6 +119,13 @@ class Case:
         self.course, self.take = course, take
         measured = course.measured
         share = _confidence(measured)
+        drift = course.clock.fit.drift_ppm
+        if share < LEAST_SHARE or abs(drift) > IMPOSSIBLE_PPM:
+            # Music repeats itself, so that something of it seems to lie where it should at any speed.
+            speed = wrong_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_signal)
+            if speed is not None:
+                self.refuse(speed)
+                return
         if share < LEAST_SHARE:
             self.refuse(
                 f"only {share:.0%} of the programme lies where it should: it is another recording, or very much of it "
@@ -125,7 +133,6 @@ class Case:
             )
         if int(agreeing(measured).sum()) < 3:
             self.refuse("fewer than three windows of programme could be compared: use a longer signal")
-        drift = course.clock.fit.drift_ppm
         if abs(drift) > IMPOSSIBLE_PPM:
             self.refuse(
                 f"the wet file lasts {drift * 1e-4:+.1f} % longer than the dry one: its sample rate is not the one it "

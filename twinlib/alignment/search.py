@@ -40,12 +40,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Coarse:
-    """A rough line, right at `position` (dry samples), the polarity, and the share of the excerpts that agree."""
+    """A rough line, right at `position` (dry samples), the polarity, and the share of the excerpts that agree.
+
+    `score` is the sum of their prominences.
+    """
 
     position: int
     line: Line
     polarity: int
     share: float
+    score: float
 
 
 def excerpt_size(frames: int, sample_rate: int) -> int:
@@ -146,7 +150,7 @@ def vote(found: list[Candidate], excerpts: int) -> Coarse | None:
     line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
     surest = max(chosen_list, key=lambda one: one.prominence)
     line = Line(surest.lag - line.drift_ppm * 1e-6 * surest.position, line.drift_ppm)
-    return Coarse(surest.position, line, surest.sign, len(chosen_list) / excerpts)
+    return Coarse(surest.position, line, surest.sign, len(chosen_list) / excerpts, best[0])
 
 
 def search(dry: Channel, wet: Channel, progress: Progress = silent) -> Coarse | None:
