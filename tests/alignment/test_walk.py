@@ -34,22 +34,17 @@ def walked(dry: Array, wet: Array, anchor: int, lag: float) -> Walk:
     return walk(channel(dry), channel(wet), windows, anchor, Line(lag, 0.0))
 
 
-FALSE = pytest.mark.xfail(
-    strict=True, reason="engine: a chance peak within 8192 samples of the old lag is believed, and the lag follows it"
-)
-
-
 @pytest.mark.parametrize(
     ("make", "seconds", "backwards"),
     [
         *((rush, jump, way) for jump in (0.01, -0.01, 0.1, -0.1, 1.0, -1.0, 20.0, -20.0) for way in (False, True)),
         (rush, 5.0, False),
         (rush, -5.0, False),
-        pytest.param(rush, 5.0, True, marks=FALSE),
-        pytest.param(rush, -5.0, True, marks=FALSE),
+        (rush, 5.0, True),
+        (rush, -5.0, True),
         *((programme, jump, way) for jump in (0.01, -0.01, 0.1, -0.1) for way in (False, True)),
-        pytest.param(programme, 1.0, False, marks=FALSE),
-        pytest.param(programme, -5.0, False, marks=FALSE),
+        (programme, 1.0, False),
+        (programme, -5.0, False),
     ],
 )
 def test_a_jump_is_followed(make: Callable[[float, int], Array], seconds: float, backwards: bool) -> None:
@@ -63,7 +58,7 @@ def test_a_jump_is_followed(make: Callable[[float, int], Array], seconds: float,
         right = np.abs(found.lag[side] - true) < 2
         assert side.sum() > 15
         # Some windows pass before a loss is sure.
-        assert (right & found.heard[side]).mean() > 0.75
+        assert (right & found.heard[side]).mean() > 0.85
         assert (~right & found.heard[side]).mean() < 0.05
 
 
@@ -77,6 +72,19 @@ def test_a_muted_stretch_is_no_jump() -> None:
     assert np.abs(found.lag[found.heard & ~muted] - LAG).max() < 2
     assert found.heard[~muted].mean() > 0.95
     assert found.heard[muted].mean() < 0.1
+
+
+@pytest.mark.parametrize("make", [rush, programme])
+def test_a_stranger_in_between_is_not_followed(make: Callable[[float, int], Array]) -> None:
+    """Ten seconds of something else, of the same kind: chance leads nowhere, and the walk goes on behind them."""
+    dry = made(make)
+    wet = torn(dry, 0)
+    wet[15 * RATE : 25 * RATE] = device(make(10.0, 6))
+    found = walked(dry, wet, 2 * RATE, LAG)
+    strange = (found.position > 14.5 * RATE) & (found.position < 25.5 * RATE)
+    assert found.heard[~strange].all()
+    assert np.abs(found.lag[~strange] - LAG).max() < 2
+    assert found.heard[strange].mean() < 0.15
 
 
 @pytest.mark.parametrize(("drift", "polarity"), [(-300.0, -1), (1000.0, 1)])
