@@ -155,6 +155,26 @@ def test_a_take_at_another_sample_rate_is_read_at_that_of_the_reel(short_reel, t
         assert decibels(played[clicks[0] : clicks[1]], reader.read(clicks[0] + 8, clicks[1] + 8)) > 80
 
 
+@pytest.mark.parametrize("rate", [16_000, 22_050, 32_000])
+@pytest.mark.parametrize("clicked", [True, False])
+def test_a_take_at_a_low_rate_is_aligned_all_the_same(short_reel, tmp_path: Path, rate: int, clicked: bool) -> None:
+    """To a fiftieth of a sample of the reel; but it is dull, and that is said."""
+    path, dry, clicks = short_reel
+    lag, drift = 3210.6, 25.0
+    limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), device(dry)[::-1])[::-1]
+    limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), limited)
+    wet = heard_at(limited, (np.arange(int(len(dry) * rate / RATE) + rate) * RATE / rate - lag) / (1 + drift * 1e-6))
+    wet += noise(len(wet), -80)
+    audio.write(tmp_path / "wet.wav", wet.astype(np.float32), rate, "FLOAT")
+    found = align(path, tmp_path / "wet.wav", clicks=clicks if clicked else None)
+    assert found.verdict == "suspect"
+    assert f"nothing above {rate // 2} Hz is in it" in found.reasons[0]
+    assert "record again at 44100 Hz" in found.reasons[0]
+    assert found.confidence == 1.0
+    places = np.array(clicks, float)
+    assert found.lags(places) == pytest.approx(lag + drift * 1e-6 * places, abs=0.02)
+
+
 def test_repair_undoes_what_it_is_asked_to_and_nothing_else(short_reel, write: Write) -> None:
     """Polarity is measured whether or not it is undone; a gain and an offset are undone on request."""
     path, dry, clicks = short_reel

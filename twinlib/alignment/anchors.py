@@ -59,7 +59,7 @@ def find_clicks(wet: Channel, click: Signal, progress: Progress = silent) -> lis
     of the band in which every device passes signal, and so made at half the rate or less.
     """
     length = len(click)
-    bins = band(SIZE, wet.rate, MIDDLE_HZ)
+    bins = band(SIZE, wet.rate, min(MIDDLE_HZ, wet.top_hz))
     course_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
     pace = SIZE / course_size
     template = np.zeros(course_size // 2 + 1, np.complex64)

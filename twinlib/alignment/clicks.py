@@ -66,7 +66,7 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
     """
     length = len(anchors.waveform(dry, clicks[0]))
     size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
-    bins = band(size, dry.rate)
+    bins = band(size, dry.rate, wet.top_hz)
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     before = (size - length) // 4
     span = float(clicks[1] - clicks[0])

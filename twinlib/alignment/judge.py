@@ -37,6 +37,9 @@ LEAST_SHARE = 0.5
 FAINT_DB = 20.0
 """A window so far below the usual level may drown in noise: that it is not recognised says nothing."""
 
+AUDIBLE_HZ = 20_000.0
+"""What a take at a lower rate than the dry signal's must hold all the same."""
+
 CLOSE_SECONDS = 1.5
 """Of each end of the programme that short windows look at."""
 
@@ -148,6 +151,7 @@ class Case:
                 f"the clocks differ by {drift:.0f} ppm, more than those of sound cards do: check that one speed was "
                 "set for playing and recording"
             )
+        self._rate()
         rms = wander(measured, self.rate)
         if rms > MOST_RESIDUAL:
             self.suspect(
@@ -159,6 +163,15 @@ class Case:
         self._close(course, programme, heard)
         self._gaps(course, programme)
         self._enough(programme)
+
+    def _rate(self) -> None:
+        """What a low sample rate leaves out, no later step brings back."""
+        recorded = self.wet.reader.info.sample_rate
+        if recorded < self.rate and recorded / 2.0 < AUDIBLE_HZ:
+            self.suspect(
+                f"the wet file has a sample rate of {recorded} Hz, so that nothing above {recorded / 2.0:.0f} Hz is in "
+                f"it, and the twin would sound as dull: record again at {self.rate} Hz, the rate of the dry file"
+            )
 
     def _enough(self, programme: tuple[int, int]) -> None:
         start, stop = programme

@@ -92,7 +92,7 @@ def candidates(
     places = [place for place, _ in excerpts]
     size = len(excerpts[0][1])
     transform = 2 * size
-    bins = band(transform, wet.rate, MIDDLE_HZ)
+    bins = band(transform, wet.rate, min(MIDDLE_HZ, wet.top_hz))
     # Only the band is turned back into time, and so at a lower rate: a fraction of the work.
     course_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
     step = transform / course_size

@@ -39,6 +39,11 @@ class Channel:
     exact: bool = False
     _chunks: "OrderedDict[int, Signal]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
+    @property
+    def top_hz(self) -> float:
+        """Up to where the file holds sound: converters and changes of rate leave nothing close to half a rate."""
+        return 0.45 * min(self.rate, self.reader.info.sample_rate)
+
     def read(self, start: int, stop: int) -> Signal:
         """Samples [start, stop), float32 `(frames,)`; zero outside the range."""
         out = np.zeros(max(0, stop - start), np.float32)

@@ -17,9 +17,9 @@ To the high there is measured, with weights: where its low-passes no longer dela
 
 
 def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ) -> slice:
-    """The bins of a real FFT of `size` samples that lie in the band."""
+    """The bins of a real FFT of `size` samples that lie in the band, to `high_hz` and never above `HIGH_HZ`."""
     low = max(1, int(np.ceil(LOW_HZ * size / sample_rate)))
-    high = int(min(high_hz, 0.45 * sample_rate) * size / sample_rate) + 1
+    high = int(min(HIGH_HZ, high_hz, 0.45 * sample_rate) * size / sample_rate) + 1
     return slice(low, max(high, low + 1))
 
 

@@ -133,7 +133,7 @@ def measure(
     windows that lie near the line. Windows that touch an excluded range, or are not all on the wet file, are left out;
     with `everything` none is, and what is not on the file is silence.
     """
-    size, bins = windows.size, band(windows.size, dry.rate)
+    size, bins = windows.size, band(windows.size, dry.rate, wet.top_hz)
     taper = np.hanning(size).astype(np.float32)
     rows: list[tuple[float, float, float, float, float]] = []
     expected = None
