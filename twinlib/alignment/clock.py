@@ -66,13 +66,11 @@ def fitted(positions: Array, lags: Array, weights: Array, breaks: Sequence[Break
     """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays."""
     count = len(breaks) + 1
     labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
-    fit = fit_pieces(positions, lags, weights, labels, count)
+    fit = fit_pieces(positions, lags, weights, labels, count, [one.step for one in breaks])
     found = bend(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
-    if found is not None:
-        # The constants anew, about the curve: a bent piece's is not its line's.
-        level = lags - fit.drift_ppm * 1e-6 * positions - Curve(*found)(positions)
-        constants = fit.lags.copy()
-        for number in np.unique(labels).tolist():
-            constants[number] = np.median(level[labels == number])
-        fit = replace(fit, lags=constants)
-    return Clock(fit, found, tuple(breaks))
+    if found is None:
+        return Clock(fit, None, tuple(breaks))
+    # A piece without windows has the lag of the one before it.
+    before = np.maximum(np.searchsorted(np.unique(labels), np.arange(count), side="right") - 1, 0)
+    fit = replace(fit, lags=fit.lags + found.constants[before])
+    return Clock(fit, found.knots, tuple(breaks))

@@ -1,9 +1,11 @@
 """Whether the clocks wander, the part of the residual that neighbouring windows share, and the curve they follow."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import BSpline, make_lsq_spline
+from scipy.interpolate import BSpline
+from scipy.linalg import solveh_banded
 from scipy.ndimage import median_filter
 from scipy.special import fdtri
 
@@ -60,28 +62,39 @@ def wander(measured: Measured, sample_rate: int) -> float:
     return math.sqrt(variance - chance) if variance > least * chance else 0.0
 
 
-def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> tuple[Real, Real] | None:
-    """The slow curve about a line, as knots (positions, samples): a least-squares cubic spline with as many as pay.
+@dataclass(frozen=True)
+class Bend:
+    """A slow curve about a line as knots (positions, samples), and what each piece that has windows lies off it by.
+
+    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none.
+    """
+
+    knots: tuple[Real, Real]
+    constants: Real
+
+
+def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend | None:
+    """The slow curve about a line: a least-squares cubic spline with as many knots as pay; None where none pay.
 
     `residual` is that of the windows heard, in order, `weights` their inverse variances; `labels` number the pieces
     they lie on, each with a constant of its own. Twice as many knots must pay by Schwarz's criterion, counted double,
-    for neighbouring windows overlap. None where none pay.
+    for neighbouring windows overlap.
     """
-    best, cheapest = None, _cost(_flat(residual, labels), weights, 0)
+    _, pieces = np.unique(labels, return_inverse=True)
+    best, cheapest = None, _cost(_flat(residual, pieces), weights, 0)
+    # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
+    start = _trust(residual - median_filter(residual, 5, mode="reflect"))
     intervals = 1
     while LEAST_WINDOWS * intervals <= len(position) and len(position) >= 4 * LEAST_WINDOWS:
-        curve, knots = np.zeros(len(position)), position
-        # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
-        flat = _flat(residual, labels)
-        trust = _trust(flat - median_filter(flat, 5, mode="reflect"))
+        basis, places = _basis(position, intervals)
+        trust = start
         for _ in range(6):
-            flat = _flat(residual - curve, labels) + curve
-            fitted, knots = _spline(position, flat, weights * trust, intervals)
-            curve = np.asarray(fitted(position))
-            trust = _trust(flat - curve)
-        cost = _cost(_flat(residual - curve, labels), weights, intervals + 3)
+            coefficients, constants = _solved(basis, residual, weights * trust, pieces)
+            off = residual - basis.values(coefficients) - constants[pieces]
+            trust = _trust(off)
+        cost = _cost(off, weights, intervals + 3)
         if cost < cheapest:
-            best, cheapest = (knots, np.asarray(fitted(knots))), cost
+            best, cheapest = Bend((places, basis.at(places, coefficients)), constants), cost
         intervals *= 2
     return best
 
@@ -110,10 +123,65 @@ def _cost(off: Real, weights: Real, parameters: int) -> float:
     return len(off) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(off))
 
 
-def _spline(position: Real, values: Real, weights: Real, intervals: int) -> tuple[BSpline, Real]:
-    """A cubic spline whose intervals hold as many windows each; where it may be sampled to be known again."""
+@dataclass(frozen=True)
+class _Basis:
+    """Cubic B-splines at the windows: the four that are not zero there, `(windows, 4)`, and the number of the first."""
+
+    knots: Real
+    first: Labels
+    four: Real
+
+    @property
+    def count(self) -> int:
+        return len(self.knots) - 4
+
+    def values(self, coefficients: Real) -> Real:
+        """A spline at the windows."""
+        return np.asarray((self.four * coefficients[self.first[:, None] + np.arange(4)]).sum(axis=1))
+
+    def at(self, places: Real, coefficients: Real) -> Real:
+        """A spline anywhere."""
+        return np.asarray(BSpline(self.knots, coefficients, 3)(places))
+
+
+def _basis(position: Real, intervals: int) -> tuple[_Basis, Real]:
+    """Splines whose intervals hold as many windows each; where one may be sampled to be known again."""
     borders = position[np.linspace(0, len(position) - 1, intervals + 1).round().astype(int)]
     knots = np.concatenate((np.repeat(borders[0], 3), borders, np.repeat(borders[-1], 3)))
-    spline = make_lsq_spline(position, values, knots, k=3, w=np.sqrt(weights / weights.max()))
+    matrix = BSpline.design_matrix(position, knots, 3)
+    basis = _Basis(knots, matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4))
     # Four places an interval: the natural spline through them bends otherwise only at its very ends.
-    return spline, np.interp(np.arange(4 * intervals + 1) / 4.0, np.arange(intervals + 1), borders)
+    return basis, np.interp(np.arange(4 * intervals + 1) / 4.0, np.arange(intervals + 1), borders)
+
+
+def _solved(basis: _Basis, values: Real, weights: Real, pieces: Labels) -> tuple[Real, Real]:
+    """The spline and the constants of the pieces that together lie nearest to the values: coefficients, constants.
+
+    One least-squares problem: where a piece ends within a swing, what is its constant and what the curve is told only
+    by both. Of its normal equations, those of the spline are banded and are eliminated.
+    """
+    count, own = basis.count, int(pieces.max()) + 1
+    weighted = weights[:, None] * basis.four
+    banded = np.zeros((4, count))
+    for low in range(4):
+        for high in range(low, 4):
+            products = weighted[:, low] * basis.four[:, high]
+            banded[high - low] += np.bincount(basis.first + low, products, count)
+    shared, right = np.zeros((count, own)), np.zeros(count)
+    for number in range(4):
+        index = basis.first + number
+        right += np.bincount(index, weighted[:, number] * values, count)
+        shared += np.bincount(index * own + pieces, weighted[:, number], count * own).reshape(count, own)
+    # So little that nothing moves, and enough where an interval has only windows that hardly count.
+    banded[0] *= 1.0 + 1e-10
+    solved = solveh_banded(banded, np.column_stack((right, shared)), lower=True)
+    alone, through = solved[:, 0], solved[:, 1:]
+    total = np.bincount(pieces, weights, own)
+    left = np.diag(total) - np.einsum("ij,ik->jk", shared, through)
+    rest = np.bincount(pieces, weights * values, own) - (shared * alone[:, None]).sum(axis=0)
+    # A constant may be the curve's or that of all pieces: of these solutions the smallest, then a curve without one.
+    unit = np.sqrt(total)
+    constants = np.linalg.lstsq(left / np.outer(unit, unit), rest / unit, rcond=1e-8)[0] / unit
+    coefficients = alone - (through * constants).sum(axis=1)
+    mean = float(np.average(basis.values(coefficients), weights=weights))
+    return coefficients - mean, constants + mean
