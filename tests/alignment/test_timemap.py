@@ -38,6 +38,20 @@ def test_the_dry_position_never_goes_back_as_the_wet_index_goes_on(parts: tuple[
         assert not np.any((dry > one.stop + 1e-5) & (dry < other.start - 1e-5))
 
 
+@given(pieces(), st.floats(0, 1, exclude_max=True))
+def test_a_wet_index_within_a_loss_belongs_to_the_end_of_the_piece_before_it(
+    parts: tuple[Piece, ...], share: float
+) -> None:
+    """And the first one after it to the start of the next piece: a range of wet samples begins or ends there."""
+    timemap = TimeMap(parts)
+    for number, (one, other) in enumerate(pairwise(parts)):
+        low, high = timemap.wet(one.stop, number), timemap.wet(other.start, number + 1)
+        inside = low + share * (high - low)
+        if low <= inside < high:
+            assert timemap.dry(inside) == one.stop
+        assert timemap.dry(high) == pytest.approx(other.start, abs=1e-5)
+
+
 @given(
     lag=st.floats(-1e6, 1e6),
     drift=st.floats(-2000, 2000),

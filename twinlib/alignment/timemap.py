@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -64,16 +65,19 @@ class TimeMap:
 
     def dry(self, wet: float) -> float:
         """The dry position of a wet index; within a loss, where the piece before it ends."""
-        for number, piece in enumerate(self.pieces):
-            last = number == len(self.pieces) - 1
-            if last or wet < self.wet(piece.stop, number):
+        number = 0
+        for piece, after in pairwise(self.pieces):
+            if wet < self.wet(piece.stop, number):
                 break
+            if wet < self.wet(after.start, number + 1):
+                return float(piece.stop)
+            number += 1
         position = wet
         for _ in range(50):
             before, position = position, wet - float(self._curves[number](np.array([position]))[0])
             if abs(position - before) < 1e-7:
                 break
-        return max(position, float(piece.start)) if number else position
+        return max(position, float(self.pieces[number].start)) if number else position
 
     def shifted(self, samples: float) -> "TimeMap":
         """The map with a constant added to every lag."""
