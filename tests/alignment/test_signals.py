@@ -1,5 +1,8 @@
 """A channel of a file at the dry signal's rate, read anywhere."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +57,33 @@ def test_windows_change_no_bit(rate: int, cuts: list[int]) -> None:
     # Backwards too: what was read before leaves nothing behind.
     back = [again.read(*window) for window in reversed(list(pairwise([-500, *sorted(cuts), 70_000])))]
     assert np.array_equal(np.concatenate(back[::-1]), whole)
+
+
+READ = """
+import hashlib, sys
+import numpy as np
+from tests.alignment.conftest import channel
+for rate in map(int, sys.argv[1:]):
+    samples = np.random.default_rng(0).uniform(-1, 1, 2 * rate)
+    print(rate, hashlib.sha256(channel(samples, rate).read(0, 88_200).tobytes()).hexdigest())
+"""
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    """Libraries that add in parallel round otherwise for each number of them."""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", READ, *map(str, (*RATES, 32_000))],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert len(said[0].splitlines()) == len(RATES) + 1
+    assert said[0] == said[1]
 
 
 @given(start=st.integers(-100, 2100), frames=st.integers(0, 500), low=st.integers(0, 900), high=st.integers(1000, 2000))
