@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,10 +60,16 @@ def test_pieces_share_their_drift_and_have_constants_of_their_own(
     assert np.array_equal(fit.at(x, labels), fit.lags[labels] + fit.drift_ppm * 1e-6 * x)
 
 
-def test_a_piece_without_windows_goes_on_as_the_one_before_it_and_knows_nothing() -> None:
+@pytest.mark.parametrize(
+    ("steps", "lags"),
+    [(None, [7.0, 7.0, -193.0, -193.0, -193.0]), ([3.0, -30.0, 5.0, 2.0], [4.0, 7.0, -193.0, -188.0, -186.0])],
+)
+def test_a_piece_without_windows_goes_on_from_its_neighbour_and_knows_nothing(
+    steps: list[float] | None, lags: list[float]
+) -> None:
     x = np.arange(100) * 1e5
-    labels = np.where(x < 5e6, 0, 2)
-    fit = fit_pieces(x, 7.0 - 100.0 * labels + 2e-6 * x, np.ones(100), labels, 4)
-    assert np.allclose(fit.lags, [7.0, 7.0, -193.0, -193.0], atol=1e-6)
-    assert fit.lag_errors[[0, 2]].max() < 1.0
-    assert fit.lag_errors[[1, 3]].min() > 1e6
+    labels = np.where(x < 5e6, 1, 2)
+    fit = fit_pieces(x, np.where(x < 5e6, 7.0, -193.0) + 2e-6 * x, np.ones(100), labels, 5, steps)
+    assert np.allclose(fit.lags, lags, atol=1e-6)
+    assert fit.lag_errors[[1, 2]].max() < 1.0
+    assert fit.lag_errors[[0, 3, 4]].min() > 1e6

@@ -39,12 +39,14 @@ class Step:
 class Break:
     """A loss on the dry clock: the piece before it is right until `first`, the one after it from `last` on.
 
-    `place` is where the loss most likely is; between the two lies what cannot be told, and what was lost.
+    `place` is where the loss most likely is; between the two lies what cannot be told, and what was lost. The lag is
+    seen to change by `step` samples.
     """
 
     place: int
     first: int
     last: int
+    step: float = 0.0
 
 
 def steps(position: Real, lag: Real) -> list[Step]:
@@ -114,7 +116,7 @@ def locate(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tupl
     for run in np.split(fair, edges + 1):
         if len(run) and run[0] <= best <= run[-1]:
             low, high = int(run[0]), int(run[-1])
-    return Break(start + best, start + low, start + high + gone)
+    return Break(start + best, start + low, start + high + gone, step)
 
 
 def _predicted(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Real | None:
@@ -146,4 +148,4 @@ def _predicted(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: 
 def rough(position: Real, size: int, found: Step) -> Break:
     """A break somewhere between two windows of `size` samples, whose energy is centred at `position`."""
     first, last = int(position[found.after - 1]) - size, int(position[found.after]) + size
-    return Break((first + last) // 2, first, last + max(0, -round(found.samples)))
+    return Break((first + last) // 2, first, last + max(0, -round(found.samples)), found.samples)

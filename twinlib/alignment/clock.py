@@ -66,7 +66,7 @@ def fitted(positions: Array, lags: Array, weights: Array, breaks: Sequence[Break
     """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays."""
     count = len(breaks) + 1
     labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
-    fit = fit_pieces(positions, lags, weights, labels, count)
+    fit = fit_pieces(positions, lags, weights, labels, count, [one.step for one in breaks])
     found = bend(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
     if found is None:
         return Clock(fit, None, tuple(breaks))

@@ -27,6 +27,12 @@ SETTLED = 1e-3
 SPLIT = 8192
 """Samples of the windows that look for a loss between two longer ones."""
 
+REACH = 2000
+"""Samples within which they are found."""
+
+OFF = 16.0
+"""Samples by which a window lies off where two losses make up for each other: no device delays anything so much."""
+
 MOST_DOUBTFUL = 2.0
 """Samples of a loss that is not believed if nothing tells its place."""
 
@@ -89,12 +95,15 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     more = _at_ends(dry, wet, course, more)
     if more != course.clock.breaks:
         course = _again(dry, wet, course, more, False, progress)
-    split = _split(dry, wet, course)
+    split = _split(dry, wet, course, walked)
     if split != course.clock.breaks:
         course = _again(dry, wet, course, split, False, progress)
     located = _located(dry, wet, course)
     if located != course.clock.breaks:
         course = _again(dry, wet, course, located, False, progress)
+        # Without its mistaken neighbours, one or the other is none.
+        if len(_steps_left(course)) < len(located):
+            course = _again(dry, wet, course, _steps_left(course), False, progress)
     if course.clock.curve is None and _wanders(course, dry.rate):
         course = _curved(dry, wet, course, progress)
     return course
@@ -140,13 +149,21 @@ def _again(
 def _with_finer(course: Course) -> tuple[Break, ...]:
     """The breaks that still are some, and the small ones that show only now."""
     position, lag, _ = course.lags()
-    lags = course.clock.fit.lags
-    kept = [one for one, step in zip(course.clock.breaks, np.diff(lags), strict=True) if abs(step) > LEAST_STEP]
+    # Of what no window fits beyond, the walk's doubtful windows tell little, and short ones look there anyway.
+    untold = np.isinf(course.clock.fit.lag_errors)
+    ends = {course.clock.breaks[end] for end in (0, -1) if course.clock.breaks and untold[end]}
+    kept = [one for one in _steps_left(course) if one not in ends or abs(one.step) > OFF]
     for step in steps(position, lag):
         new = rough(position, course.windows.size, step)
         if not any(new.first < one.last and one.first < new.last for one in kept):
             kept.append(new)
     return tuple(sorted(kept, key=lambda one: one.place))
+
+
+def _steps_left(course: Course) -> list[Break]:
+    """The breaks at which the lag changes."""
+    change = np.abs(np.diff(course.clock.fit.lags))
+    return [one for one, step in zip(course.clock.breaks, change, strict=True) if step > LEAST_STEP]
 
 
 def _at_ends(dry: Channel, wet: Channel, course: Course, known: Sequence[Break]) -> tuple[Break, ...]:
@@ -168,26 +185,66 @@ def _at_ends(dry: Channel, wet: Channel, course: Course, known: Sequence[Break])
     return tuple(sorted(found, key=lambda one: one.place))
 
 
-def _split(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
-    """Each break between shorter windows, and each of several that longer ones took for one."""
+def _split(dry: Channel, wet: Channel, course: Course, walked: Walk) -> tuple[Break, ...]:
+    """The breaks between shorter windows, all at once where longer ones hardly fit between two of them."""
     timemap = course.clock.timemap(dry.start, dry.stop)
+    breaks, constants = course.clock.breaks, course.clock.fit.lags
+    places = [one.place for one in breaks]
     found: list[Break] = []
-    for number, one in enumerate(course.clock.breaks):
+    for first, last in _zones(course):
+        low, high = int(np.searchsorted(places, first)), int(np.searchsorted(places, last, side="right"))
         reach = 2 * course.windows.size
-        windows = dense_plan(max(dry.start, one.first - reach), min(dry.stop, one.last + reach), SPLIT)
+        windows = dense_plan(max(dry.start, first - reach), min(dry.stop, last + reach), SPLIT)
+        # What lies between two losses may lie far from what lies around them: there the walk may have seen it.
+        near = (walked.position > first) & (walked.position < last)
+        shifts = (constants[low : high + 1] - constants[low]).tolist()
+        for shift in (walked.lag[near] - timemap.curve(low, walked.position[near])).tolist():
+            if min(abs(shift - other) for other in shifts) > REACH:
+                shifts.append(shift)
         lags, weights = [], []
-        for piece in (number, number + 1):
-            alone = TimeMap([timemap.pieces[piece]])
+        for shift in shifts:
+            alone = TimeMap([timemap.pieces[low]]).shifted(shift)
             measured, _ = measure(dry, wet, windows, alone, None, course.polarity, everything=True)
-            lags.append(timemap.curve(piece, measured.position) + measured.residual)
+            lags.append(alone.curve(0, measured.position) + measured.residual)
             weights.append(np.where(measured.sign > 0, measured.weight, 0.0))
-        position = measured.position
-        lag, weight = np.where(weights[0] >= weights[1], lags[0], lags[1]), np.maximum(*weights)
+        best = np.argmax(weights, axis=0)[np.newaxis]
+        lag, weight = (np.take_along_axis(np.array(of), best, 0)[0] for of in (lags, weights))
         heard = weight > SHARP
-        new = [rough(position[heard], SPLIT, step) for step in steps(position[heard], lag[heard])]
-        inside = [each for each in new if each.last > one.first and each.first < one.last]
-        found += inside or [one]
+        position, lag = measured.position[heard], lag[heard]
+        new = [rough(position, SPLIT, step) for step in steps(position, lag)]
+        inside = [one for one in new if one.last > first and one.first < last]
+        # What several steps come to, the pieces around them tell; a single one is surer than short pieces are.
+        change = float(constants[high] - constants[low])
+        complete = abs(change - sum(one.step for one in inside)) < LEAST_STEP
+        surer = bool(inside) and (complete or high - low == 1)
+        found += inside if surer else _as_one(breaks[low:high], change)
     return tuple(sorted(found, key=lambda one: one.place))
+
+
+def _as_one(breaks: Sequence[Break], change: float) -> list[Break]:
+    """What is believed of breaks with no windows between them that short ones do not tell: small ones, in sum alone."""
+    if len(breaks) < 2 or max(abs(one.step) for one in breaks) > OFF:
+        return list(breaks)
+    first, last = breaks[0].first, max(one.last for one in breaks)
+    return [Break((first + last) // 2, first, last, change)] if abs(change) > LEAST_STEP else []
+
+
+def _zones(course: Course) -> list[tuple[int, int]]:
+    """The dry ranges in which something was lost, and those of windows that lie off: what two losses make up for.
+
+    Those between which no window fits are one.
+    """
+    measured, size = course.measured, course.windows.size
+    off = (np.abs(measured.residual) > OFF) & (measured.weight > SHARP) & (measured.sign > 0)
+    if off.sum() > (1.0 - LEAST_AGREEING) * measured.heard.sum():
+        off[:] = False
+    zones: list[tuple[int, int]] = []
+    odd = [(int(place) - size, int(place) + size) for place in measured.position[off]]
+    for first, last in sorted([*course.clock.excluded, *odd]):
+        if zones and first <= zones[-1][1] + size:
+            first, last = zones[-1][0], max(zones.pop()[1], last)
+        zones.append((first, last))
+    return zones
 
 
 def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:

@@ -1,5 +1,6 @@
 """The straight line that maps the dry clock to the wet one, its pieces between losses, and its robust fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,17 +75,20 @@ def fit_line(positions: Array, lags: Array, weights: Array) -> Fit:
     return Fit(Line(float(found.lags[0]), found.drift_ppm), found.drift_error_ppm)
 
 
-def fit_pieces(positions: Array, lags: Array, weights: Array, labels: Labels, count: int) -> PieceFit:
+def fit_pieces(
+    positions: Array, lags: Array, weights: Array, labels: Labels, count: int, steps: Sequence[float] | None = None
+) -> PieceFit:
     """Parallel lines through the windows of each piece, as robust as `fit_line`; `labels` number them from 0.
 
-    A piece without windows gets the lag of the one before it (the first: of all), with an infinite error.
+    A piece without windows lies where the one before it (the first ones: behind it) does, and as many samples farther
+    as the `steps` between one piece and the next say, with an infinite error.
     """
     slope = _median_slope(positions, lags, labels)
     level = lags - slope * positions
     constants = np.full(count, float(np.median(level)))
-    for number in range(count):
-        here = labels == number
-        constants[number] = np.median(level[here]) if here.any() else constants[max(0, number - 1)]
+    told = np.unique(labels)
+    for number in told.tolist():
+        constants[number] = np.median(level[labels == number])
     error, constant_errors = np.inf, np.full(count, np.inf)
     for _ in range(20):
         residuals = lags - (constants[labels] + slope * positions)
@@ -109,4 +113,7 @@ def fit_pieces(positions: Array, lags: Array, weights: Array, labels: Labels, co
         constant_errors = np.where(total > 1e-30, constant_errors, np.inf)
         if abs(before[0] - slope) < 1e-15 and float(np.abs(before[1] - constants).max()) < 1e-9:
             break
+    nearest = told[np.maximum(np.searchsorted(told, np.arange(count), side="right") - 1, 0)]
+    farther = np.concatenate(([0.0], np.cumsum(steps if steps is not None else np.zeros(count - 1))))
+    constants = constants[nearest] + farther - farther[nearest]
     return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)
