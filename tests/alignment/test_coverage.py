@@ -57,20 +57,20 @@ def mute(wet: Array, at: int) -> int:
 @pytest.mark.parametrize(
     ("fault", "names", "least"),
     [
-        (repeated, ["linear", "saturation", "transformer"], 0.85),
-        (burst, ["linear", "saturation", "transformer"], 0.85),
+        (repeated, ["linear", "saturation", "transformer", "filters", "clipper"], 0.85),
+        (burst, ["linear", "saturation", "transformer", "filters", "clipper"], 0.95),
         (mute, ["linear", "saturation", "transformer", "filters", "clipper"], 1.0),
     ],
 )
 def test_a_fault_that_shifts_nothing_is_found_where_it_is(fault: Fault, names: list[str], least: float) -> None:
-    """To some cells, and nothing else is; a repeated buffer may sound by chance as what it stands for."""
+    """To two groups of cells, and nothing else is; a repeated buffer may sound by chance as what it stands for."""
     for name in names:
         hits = []
         for at in np.random.default_rng(0).choice(LOUD, 40).tolist():
             wet = WET[name].copy()
             stop = at + fault(wet, at + round(LAG))
             found = heard(wet).unlike
-            assert all(at - 4 * CELL < start and last < stop + 4 * CELL for start, last in found)
+            assert all(at - 14 * CELL < start and last < stop + 14 * CELL for start, last in found)
             hits.append(any(start < stop + CELL and at - CELL < last for start, last in found))
         assert np.mean(hits) >= least, name
 
@@ -115,11 +115,12 @@ def test_what_is_no_number_is_found_and_spoils_nothing_else(at: int, value: floa
     timemap = TimeMap.straight(LAG, DRIFT, 0, len(DRY))
     found = listen(channel(DRY), replace(channel(wet), exact=True), timemap, 0, len(DRY), -1)
     ((start, stop),) = found.broken
-    assert at - CELL - 2 <= start <= at + 2
-    assert at + count - 2 <= stop <= at + count + CELL + 2
+    # The lag has grown by up to four samples there.
+    assert at - CELL - 4 <= start <= at + 4
+    assert at + count - 4 <= stop <= at + count + CELL + 4
     assert np.isfinite(found.mean)
     assert found.usual > 0.95
-    assert all(start - 2 * CELL <= first and last <= stop + 2 * CELL for first, last in found.unlike)
+    assert all(start - 14 * CELL <= first and last <= stop + 14 * CELL for first, last in found.unlike)
 
 
 def test_what_lies_elsewhere_is_not_alike() -> None:

@@ -69,32 +69,32 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
     bins = band(size, dry.rate, wet.top_hz)
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     before = (size - length) // 4
-    span = float(clicks[1] - clicks[0])
-    error = np.inf
     lags = clock.lags(np.array(clicks, float))
-    drift = float(lags[1] - lags[0]) / span
-    line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
+    span = float(clicks[1] - clicks[0])
+    # A loss between them changes the lag from click to click; within a click there is only drift.
+    drift = clock.fit.drift_ppm if clock.breaks else float(lags[1] - lags[0]) / span * 1e6
+    error = np.inf
     for _ in range(_PASSES):
-        timemap = TimeMap.straight(line.lag, line.drift_ppm, clicks[0], clicks[1])
-        delays: list[float] = []
         answers: list[Complex] = []
-        for click in clicks:
+        for number, click in enumerate(clicks):
             start, stop = click - before, click - before + size
+            timemap = TimeMap.straight(float(lags[number]) - drift * 1e-6 * click, drift, start, stop)
             x = np.fft.rfft(dry.read(start, stop).astype(np.float64))[bins]
             y = sinc.interpolate(wet, timemap, start, stop).astype(np.float64)
             cross = x.conj() * polarity * np.fft.rfft(y)[bins]
             peak = whole_peak(cross, bins, size, REACH)
             if peak.sign < 0 or abs(peak.delay) >= REACH:
                 return None
-            delays.append(fine_delay(cross, bins, size, peak.delay).delay)
-            answers.append(np.asarray(cross * np.exp(1j * omega * delays[-1])))
+            delay = fine_delay(cross, bins, size, peak.delay).delay
+            answers.append(np.asarray(cross * np.exp(1j * omega * delay)))
+            lags[number] += delay
         curve = float((omega**2 * (answers[0] + answers[1]).real).sum()) / 2.0
         if curve <= 0.0:
             return None
         error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
-        drift = (delays[1] - delays[0]) / span
-        lag = delays[0] - drift * clicks[0]
-        line = Line(line.lag + lag, line.drift_ppm + drift * 1e6)
+        drift = drift if clock.breaks else float(lags[1] - lags[0]) / span * 1e6
+    drift = float(lags[1] - lags[0]) / span
+    line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
     return ClickLine(line, clicks, float(np.hypot(error, FLOOR)))
 
 
@@ -103,6 +103,12 @@ def contradicts(clicks: ClickLine, clock: Clock) -> bool:
     places = np.array(clicks.clicks, float)
     apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places)
     return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
+
+
+def holds(wet: Channel, clock: Clock, clicks: tuple[int, int], length: int) -> bool:
+    """Whether the wet file goes on over both clicks, so that they should be on it."""
+    first, last = (click + float(clock.lags(np.array([float(click)]))[0]) for click in clicks)
+    return first >= wet.start and last + length <= wet.stop
 
 
 def anchored(fit: Fit, measured: Measured, clicks: ClickLine) -> tuple[Fit, Measured] | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import AGREES, dense_plan, measure
+from twinlib.alignment.track import AGREES, Response, dense_plan, measure
 
 SIZE = 4096
 """Samples of a window: 93 ms at 44.1 kHz."""
@@ -24,14 +24,22 @@ SIGMAS = 6.0
 
 
 def strays(
-    dry: Channel, wet: Channel, timemap: TimeMap, polarity: int, stretches: list[tuple[int, int]]
+    dry: Channel,
+    wet: Channel,
+    timemap: TimeMap,
+    polarity: int,
+    response: Response | None,
+    stretches: list[tuple[int, int]],
 ) -> list[tuple[int, int]]:
-    """Dry ranges within `stretches` that lie half a sample or more from where the map has them."""
+    """Dry ranges within `stretches` that lie half a sample or more from where the map has them.
+
+    `response` is the device's, in windows of `SIZE`; without it each stretch tells its own, and what is off spoils it.
+    """
     centres, residuals, errors = [], [], []
     for start, stop in stretches:
         windows = dense_plan(max(start, dry.start), min(stop, dry.stop), SIZE)
-        _, response = measure(dry, wet, windows, timemap, None, polarity)
-        measured, _ = measure(dry, wet, windows, timemap, response, polarity)
+        known = response or measure(dry, wet, windows, timemap, None, polarity)[1]
+        measured, _ = measure(dry, wet, windows, timemap, known, polarity)
         heard = measured.heard
         centres.append(measured.position[heard])
         residuals.append(measured.residual[heard])

@@ -1,27 +1,38 @@
 """Listening to all of it: places where the wet signal is no answer to the dry one, whatever the windows say.
 
 A lag track sees what shifts all that follows. A buffer played twice in place of another, a muted stretch, a burst of
-noise shift nothing; but for some milliseconds the two signals are not alike.
+noise, some samples moved and back shift nothing; but for some milliseconds the wet signal is not what the device's
+linear response predicts, or far less so than is usual at that level and around.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d, median_filter
+from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
+from twinlib.alignment.prediction import (
+    AFTER,
+    BEFORE,
+    CELL,
+    MARGIN,
+    PACE,
+    Prediction,
+    at_whole_lags,
+    middles,
+    predicted_by,
+    slow,
+)
 from twinlib.alignment.signals import Channel, sound
 from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
 from twinlib.audio import BLOCK, Signal
 from twinlib.progress import Progress, silent
 
-CELL = 256
-"""Samples whose likeness is told as one: 6 ms."""
+GROUP = 6
+"""Cells that are also told as one: 35 ms tell less unlikeness than 6 ms do, and more surely."""
 
 COARSE = 32
 """Cells that are remembered as one."""
@@ -29,17 +40,35 @@ COARSE = 32
 AROUND_SECONDS = 1.5
 """How far a cell is compared with its neighbourhood."""
 
-QUIET_DB = 20.0
-"""A cell so far below the loudest of its neighbourhood is not judged."""
-
 LEAST_USUAL = 0.8
-"""Correlation that three of four cells must reach before one can be told to be none."""
+"""Correlation of a whole take from which on small shifts can be told."""
 
 LEAST_ALIKE = 0.6
 """The same, of long stretches."""
 
-MOST_UNLIKE = 0.3
-"""Correlation of a cell that is no answer."""
+FAR_WORSE = 6.0
+"""Times the part that is usually unlike which a stretch must reach to be no answer."""
+
+LEAST_UNLIKE = 0.3, 0.024
+"""The part of its energy that is unlike, which a cell and a group must reach: chance makes cells differ."""
+
+PLAINLY_UNLIKE, PLAINLY_WORSE = 0.1, 15.0
+"""The part and the ratio at which a group is no answer even where much of its neighbourhood is none."""
+
+AUDIBLE = 4.0
+"""Times the noise of the recording, and what the loud neighbourhood leaves behind, that the unlike part must reach."""
+
+LEFT_BEHIND = 1e-4
+"""Of the energy of the loudest cell around: what any device may leave in a soft one."""
+
+FAINT = 1e-8
+"""The power of a pre-emphasised dry signal below which nothing is judged."""
+
+LEVELS = 24
+"""Groups of like level whose likeness is told apart: devices distort more what is louder."""
+
+LEAST_CELLS = 16
+"""Cells or groups of a level that tell what is usual there."""
 
 HOLE = 24
 """Zeros in a row that no sound leaves: half a millisecond."""
@@ -47,15 +76,21 @@ HOLE = 24
 SOUNDING = 3e-3
 """A dry sample, -50 dB of full scale, to which no device answers with digital silence."""
 
-NEARLY = 0.8
-"""Share of the usual correlation that a stretch must reach to be taken for right."""
+CLEARLY_SOUNDING = 1e-2
+"""A dry peak, -40 dB of full scale, that is to be heard through the noise of a recording."""
+
+DROWNED = 0.9
+"""The part of a group's energy that is unlike where noise drowns it; devices that distort much reach a third."""
+
+FAR_LOUDER = 10.0
+"""Times the energy that was predicted, at which what is unlike is no matter of distortion."""
+
+NEARLY = 4.0
+"""Times the usual unlike part, and two in a hundred, that a stretch may have to be taken for right."""
 
 LEAST_SHIFT = 0.6
 """Samples that a stretch must seem to be off to be looked at closely."""
 
-_GROUP = 6
-_REACH = 7
-_PREEMPHASIS = np.float32(0.9)
 _CHUNK = 64 * BLOCK
 
 
@@ -63,10 +98,11 @@ _CHUNK = 64 * BLOCK
 class Heard:
     """What listening to dry samples from `start` on told.
 
-    `cross`, `dry` and `wet` are sums of products of both signals, pre-emphasised over `COARSE` cells each, the sign of
-    the device's polarity taken away. `unlike` are the dry ranges [start, stop) that answer far worse than their
-    neighbourhood does or are mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken`
-    those with samples that are no numbers; `mean` is the wet signal's.
+    `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
+    cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
+    mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken` those with samples that
+    are no numbers. `drowned` is the share of the sounding programme whose answer other sound drowns, `mean` the mean
+    of the wet signal.
     """
 
     start: int
@@ -76,12 +112,13 @@ class Heard:
     unlike: tuple[tuple[int, int], ...]
     shifted: tuple[tuple[int, int], ...]
     broken: tuple[tuple[int, int], ...]
+    drowned: float
     mean: float
 
     @property
     def usual(self) -> float:
         """The correlation of all of it."""
-        return _correlation(self.cross.sum(), self.dry.sum(), self.wet.sum())
+        return float(self.cross.sum() / np.sqrt(self.dry.sum() * self.wet.sum() + 1e-20))
 
     @property
     def tells(self) -> bool:
@@ -92,18 +129,25 @@ class Heard:
         """Whether dry samples [start, stop) are as alike as the rest, or nearly, as far as the noise lets them be."""
         size = CELL * COARSE
         first, last = max(0, (start - self.start) // size), max(0, -(-(stop - self.start) // size))
-        cross, dry, wet = (float(part[first:last].sum()) for part in (self.cross, self.dry, self.wet))
-        noise = float(self.wet.min(initial=np.inf)) * (last - first)
-        signal = dry * float(self.wet.sum() / (self.dry.sum() + 1e-20))
-        return _correlation(cross, dry, wet) > NEARLY * self.usual * math.sqrt(signal / (signal + noise + 1e-20))
+        cross, dry, wet = (part[first:last].sum(keepdims=True) for part in (self.cross, self.dry, self.wet))
+        noise = float((unlike(self.cross, self.dry, self.wet) * self.wet).min(initial=np.inf)) * (last - first)
+        usual = 1.0 - self.usual**2
+        allowed = NEARLY * usual + 0.02 + 2.0 * noise / (float(wet.sum()) + 1e-20)
+        return bool((unlike(cross, dry, wet) < min(allowed, 0.9)).all())
+
+
+def unlike(cross: Real, dry: Real, wet: Real) -> Real:
+    """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
+    r = cross / np.sqrt(dry * wet + 1e-20)
+    return np.asarray(1.0 - r * np.abs(r))
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """A row a cell: sums of products, whether one of its samples is no number, or lies in digital silence.
+    """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
 
-    `lead` is that of the dry signal's slope and the wet signal, `steep` that of the slope with itself: their ratio
-    tells a small lag.
+    `dry` is what was predicted. `lead` is that of its slope and the wet signal, `steep` that of the slope with itself:
+    their ratio tells a small lag, of which `early` samples are known. `peak` is the dry signal's.
     """
 
     cross: Real
@@ -111,6 +155,8 @@ class _Cells:
     wet: Real
     lead: Real
     steep: Real
+    early: Real
+    peak: Real
     broken: npt.NDArray[np.bool_]
     mute: npt.NDArray[np.bool_]
 
@@ -118,81 +164,69 @@ class _Cells:
 def listen(
     dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = silent
 ) -> Heard:
-    """Compare [start, stop) of the dry signal, cell by cell, with the wet one, read at whole lags (`exact`)."""
-    unlike: list[tuple[int, int]] = []
+    """Compare [start, stop) of the wet signal, read at whole lags (`exact`), with what the dry one predicts."""
+    no_answer: list[tuple[int, int]] = []
     shifted: list[tuple[int, int]] = []
     broken: list[tuple[int, int]] = []
     sums: list[Real] = []
-    total = 0.0
+    total, sounding, drowned = 0.0, 0, 0
+    prediction = predicted_by(dry, wet, timemap, start, stop, polarity)
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
-        for cells, mean in _cells(dry, wet, timemap, first, last, polarity):
+        for cells, mean in _cells(dry, wet, timemap, prediction, first, last, polarity):
             parts.append(cells)
             total += mean
-        names = ("cross", "dry", "wet", "lead", "steep", "broken", "mute")
-        whole = _Cells(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-        shifted += [(first + a * CELL, first + b * CELL) for a, b in _shifted(whole, dry.rate)]
-        unlike += [(first + a * CELL, first + b * CELL) for a, b in _unlike(whole, dry.rate)]
-        broken += [(first + a * CELL, first + b * CELL) for a, b in _runs(whole.broken)]
+        whole = _Cells(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(_Cells)))
+        for ranges, found in (
+            (shifted, _shifted(whole, dry.rate)),
+            (no_answer, _no_answer(whole, dry.rate)),
+            (broken, _runs(whole.broken)),
+        ):
+            ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
+        heard = _drowned(whole)
+        sounding, drowned = sounding + len(heard), drowned + int(heard.sum())
         edges = np.arange(0, len(whole.cross), COARSE)
         sums.append(np.array([np.add.reduceat(part, edges) for part in (whole.cross, whole.dry, whole.wet)]))
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
-    return Heard(start, cross, xx, yy, tuple(unlike), tuple(shifted), tuple(broken), total / max(1, stop - start))
+    share, mean = drowned / max(1, sounding), total / max(1, stop - start)
+    return Heard(start, cross, xx, yy, tuple(no_answer), tuple(shifted), tuple(broken), share, mean)
 
 
 def _cells(
-    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int
+    dry: Channel, wet: Channel, timemap: TimeMap, prediction: Prediction, start: int, stop: int, polarity: int
 ) -> Iterator[tuple[_Cells, float]]:
     """Blocks of cells, and the sum of their wet samples."""
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        x, y = dry.read(first - _REACH, last), _at_whole_lags(wet, timemap, first - _REACH, last)
+        whole = first + -(-(last - first) // PACE) * PACE
+        x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
+        inside = slice(MARGIN, len(y) - MARGIN)
         broken = ~sound(y)
         if broken.any():
             y = np.where(broken, np.float32(0.0), y)
-        mute = _in_silence(y) & (np.abs(x) > SOUNDING)
-        a, b = _in_cells(_middle(x)), _in_cells(_middle(y))
-        c = np.zeros_like(a)
-        np.subtract(a[:, 2:], a[:, :-2], out=c[:, 1:-1])
-        c *= np.float32(0.5)
-        products = ((a, b), (a, a), (b, b), (c, b), (c, c))
-        cross, xx, yy, lead, steep = (np.einsum("ij,ij->i", *two).astype(np.float64) for two in products)
-        wrong, silent = (np.any(_in_cells(which[_REACH:]), axis=1) for which in (broken, mute))
-        yield (
-            _Cells(polarity * cross, xx, yy, polarity * lead, steep, wrong, silent),
-            float(y[_REACH:].sum(dtype=np.float64)),
-        )
+        mean = float(y[inside].sum(dtype=np.float64))
+        loud = np.abs(x[BEFORE : len(x) - AFTER])
+        mute = _in_silence(y)[inside] & (loud > SOUNDING)
+        lags = timemap.lags(middles(first, whole))
+        early = lags - np.round(lags)
+        p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
+        p = p - early[:, None].astype(np.float32) * slope
+        b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
+        # A step of the DC, and rumble, are no part of the answer.
+        p, slope, b = (part - part.mean(axis=1, keepdims=True) for part in (p, slope, b))
+        products = ((p, b), (p, p), (b, b), (slope, b), (slope, slope))
+        sums = (np.einsum("ij,ij->i", *two).astype(np.float64) for two in products)
+        peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
+        wrong, dead = (np.any(_in_cells(which, CELL), axis=1) for which in (broken[inside], mute))
+        cross, xx, yy, lead, steep = sums
+        yield _Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
 
 
-def _at_whole_lags(wet: Channel, timemap: TimeMap, start: int, stop: int) -> Signal:
-    """The wet signal at dry positions, to the nearest sample, cell by cell."""
-    middles: Real = np.arange(start, stop, CELL, dtype=np.float64) + CELL / 2.0
-    lags = np.round(timemap.lags(middles)).astype(np.int64)
-    out = np.empty(stop - start, np.float32)
-    runs = [0, *(np.flatnonzero(np.diff(lags)) + 1).tolist(), len(lags)]
-    for first, last in pairwise(runs):
-        low, high = first * CELL, min(last * CELL, len(out))
-        shift = start + int(lags[first])
-        out[low:high] = wet.read(low + shift, high + shift)
-    return out
-
-
-def _middle(samples: Signal) -> Signal:
-    """The signal less its first `_REACH` samples, pre-emphasised, and without the highs, whose phase devices turn.
-
-    Sums of four samples, twice, are a low-pass of 4 kHz: they cost little, and sharpness is not needed.
-    """
-    for _ in range(2):
-        pairs = samples[1:] + samples[:-1]
-        samples = pairs[2:] + pairs[:-2]
-    return np.asarray(samples[1:] - _PREEMPHASIS * samples[:-1])
-
-
-def _in_cells(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    count = -(-len(samples) // CELL)
-    return np.pad(samples, (0, count * CELL - len(samples))).reshape(count, CELL)
+def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    missing = -len(samples) % size
+    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
 
 
 def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
@@ -204,38 +238,70 @@ def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
     return np.asarray(zero)
 
 
-def _unlike(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of two cells or more, a cell of margin included, that answer far worse than their neighbourhood does."""
-    around = max(3, round(AROUND_SECONDS * sample_rate / CELL))
-    r = cells.cross / np.sqrt(cells.dry * cells.wet + 1e-20)
-    most = maximum_filter1d(cells.dry, 2 * around + 1, mode="nearest")
-    loud = cells.dry > np.maximum(most * 10.0 ** (-QUIET_DB / 10.0), CELL * 1e-7)
-    if not loud.any():
-        return []
-    # What the device should answer must stand out from the noise of the recording.
-    gain = float(np.median(cells.wet[loud] / cells.dry[loud]))
-    loud &= gain * cells.dry > 10.0 * float(np.percentile(cells.wet, 2.0))
-    # A device that distorts much, or turns the phase, is alike only so far: then nothing can be told from this.
-    tells = bool(loud.any()) and float(np.percentile(r[loud], 25.0)) > LEAST_USUAL
-    bad = loud & (r < MOST_UNLIKE) if tells else np.zeros(len(r), np.bool_)
+def _no_answer(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+    """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
+    bad = _far_worse(cells, sample_rate, 1)
+    bad |= np.repeat(_far_worse(cells, sample_rate, GROUP), GROUP)[: len(bad)]
     # Digital silence amid sound is an under-run, however short.
-    return [
-        (first - 1, last + 1)
-        for first, last in _runs(bad | cells.mute)
-        if last - first >= 2 or cells.mute[first:last].any()
-    ]
+    return [(first - 1, last + 1) for first, last in _runs(bad | cells.mute)]
+
+
+def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
+    """Whether a group of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
+    edges = np.arange(0, len(cells.cross), size)
+    cross, dry, wet = (np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet))
+    sounding = dry > FAINT * CELL / PACE * size
+    if not sounding.any():
+        return np.asarray(sounding)
+    off = unlike(cross, dry, wet)
+    around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
+    # Where the answer is missing, what should have been there is what is wrong.
+    energy = np.maximum(wet, dry)
+    noise = float(np.percentile((off * wet)[sounding], 10.0))
+    audible = AUDIBLE * (noise + LEFT_BEHIND * maximum_filter1d(energy, around))
+    clear = sounding & (dry > audible)
+    if not clear.any():
+        return np.asarray(clear)
+    at_level = _usual(off, np.maximum.reduceat(cells.peak, edges), clear)
+    nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
+    worse = off > np.maximum(FAR_WORSE * np.maximum(at_level, nearby), LEAST_UNLIKE[size > 1])
+    if size > 1:
+        worse |= off > np.maximum(PLAINLY_WORSE * at_level, PLAINLY_UNLIKE)
+        worse |= (off > DROWNED) & (wet > FAR_LOUDER * dry)
+    worse &= sounding & (off * energy > audible)
+    for first, last in _runs(worse):
+        worse[first:last] = last - first >= 2
+    return np.asarray(worse)
+
+
+def _drowned(cells: _Cells) -> npt.NDArray[np.bool_]:
+    """Of the groups in which the programme sounds, those that answer with something else, and no softer."""
+    edges = np.arange(0, len(cells.cross), GROUP)
+    cross, dry, wet = (np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet))
+    sounds = np.maximum.reduceat(cells.peak, edges) > CLEARLY_SOUNDING
+    return np.asarray(((unlike(cross, dry, wet) > DROWNED) & (wet > dry))[sounds])
+
+
+def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
+    """The part that three of four cells of like level do not exceed; nearly all of the loudest, which may be rare."""
+    level, part = peak[clear], off[clear]
+    groups = np.array_split(np.argsort(level, kind="stable"), max(1, min(LEVELS, len(level) // LEAST_CELLS)))
+    middle = [float(np.median(level[group])) for group in groups]
+    most = [float(np.percentile(part[group], 75.0)) for group in groups[:-1]]
+    most.append(float(np.percentile(part[groups[-1]], 85.0)))
+    return np.asarray(np.interp(peak, middle, most))
 
 
 def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of three groups of cells or more whose lag, by the slope of the dry signal, is not their neighbourhood's."""
-    edges = np.arange(0, len(cells.cross), _GROUP)
+    edges = np.arange(0, len(cells.cross), GROUP)
     cross, dry, lead, steep = (
         np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.lead, cells.steep)
     )
-    loud = (dry > 1e-7 * CELL * _GROUP) & (cross > 0.0) & (steep > 0.0)
+    loud = (dry > FAINT * CELL / PACE * GROUP) & (cross > 0.0) & (steep > 0.0)
     lag = np.zeros(len(dry))
-    lag[loud] = -lead[loud] * dry[loud] / (cross[loud] * steep[loud])
-    size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / _GROUP)) + 1
+    lag[loud] = -lead[loud] * dry[loud] / (cross[loud] * steep[loud]) - cells.early[edges][loud]
+    size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
     off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
     off = off - median_filter(off, size, mode="nearest")
     scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
@@ -243,12 +309,8 @@ def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     for sign in (1.0, -1.0):
         for first, last in _runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
             if last - first >= 3:
-                ranges.append(((first - 1) * _GROUP, (last + 1) * _GROUP))
+                ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
     return sorted(ranges)
-
-
-def _correlation(cross: float, dry: float, wet: float) -> float:
-    return float(cross / np.sqrt(dry * wet + 1e-20))
 
 
 def _runs(where: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -58,13 +58,17 @@ MOST_DENSE = 20_000
 
 @dataclass(frozen=True)
 class Course:
-    """The clock, the windows measured against it, gain and polarity of the device, and what windows they were."""
+    """The clock, the windows measured against it, gain and polarity of the device, and what windows they were.
+
+    `response` is what the windows told of the device in the end, if the clock does not wander.
+    """
 
     clock: Clock
     measured: Measured
     gain_db: float
     polarity: int
     windows: Plan
+    response: Response | None = None
 
     def lags(self) -> tuple[Array, Array, Array]:
         """Position on the dry clock, lag in samples and weight of the windows heard."""
@@ -135,7 +139,7 @@ def _settle(
         if (number > 2 and still) or number == MOST_PASSES - 1:
             break
         clock = again
-    return Course(clock, measured, known.gain_db if known is not None else 0.0, polarity, windows)
+    return Course(clock, measured, known.gain_db if known is not None else 0.0, polarity, windows, known)
 
 
 def _again(
@@ -293,7 +297,7 @@ def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> C
     through = measured_through(dry, wet, replace(best, windows=course.windows))
     if through is None:
         return course
-    return replace(best, windows=course.windows, measured=through[0], polarity=through[2])
+    return replace(best, windows=course.windows, measured=through[0], polarity=through[2], response=None)
 
 
 def measured_through(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, float, int] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.clock import Clock
-from twinlib.alignment.closeup import strays
+from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, listen
 from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.follow import Course
@@ -54,6 +54,9 @@ MOST_ODD = 3
 
 MISSING_SECONDS = 0.5
 """What a pair may lack at its ends without a word: latency."""
+
+MOST_DROWNED = 0.1
+"""Of the sounding programme, that may drown in noise without a word."""
 
 IN_STEP = (-4, 16)
 """Lags in samples at which a pair on one clock is taken to be in step already. A device's own phase makes the lag
@@ -254,6 +257,11 @@ class Case:
         if heard is None:
             return
         timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        if heard.drowned > MOST_DROWNED:
+            self.suspect(
+                f"in {heard.drowned:.0%} of the programme noise is louder than what the device makes of it: turn up "
+                "the level, look for bad cables, and record again"
+            )
         for first, last in heard.broken:
             self.leave_out(first - HALF_WIDTH, last + HALF_WIDTH, "not-a-number")
         if heard.broken:
@@ -281,10 +289,14 @@ class Case:
         lost = self.dropouts or self.unsure_ends or any(one.reason in _SHIFTED for one in self.excluded)
         if not lost and stop - start > 2 * reach:
             # A device that distorts much answers with a delay of its own that changes with the programme.
-            suspects = heard.shifted if heard is not None and heard.usual > LEAST_USUAL else ()
+            suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
+            astray = course.measured.position[course.measured.heard & ~agreeing(course.measured)].astype(int)
+            suspects += [(place, place) for place in astray.tolist() if suspects or heard is None or heard.tells]
             around = [(max(start, a - reach), min(stop, b + reach)) for a, b in suspects]
             stretches = [(start, start + reach), (stop - reach, stop), *around]
-        for first, last in strays(self.dry, self.clock_signal, timemap, course.polarity, stretches):
+        known, size = course.response, course.windows.size
+        known = known.coarser(size, SIZE, self.rate) if known is not None and size >= SIZE else None
+        for first, last in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
             if any(one.start <= first and last <= one.stop for one in self.excluded):
                 continue
             self.leave_out(first, last, "off-the-line")

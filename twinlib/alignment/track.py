@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ CLOSE = 4
 AGREES = 0.5
 """Samples from the line within which a window agrees with it."""
 
-NEAR = 8.0
-"""Samples from the line within which a window tells of the device's response."""
+NEAR, NEARER = 8.0, 2.0
+"""Samples from the line within which a window tells of the device's response: at first, and once it is known."""
 
 FLOOR = 0.003
 """Samples rms that no window is better than: programme-dependent delay of devices, not noise."""
@@ -77,6 +77,12 @@ class Response:
     weight: Real
     delay: float
     gain_db: float
+
+    def coarser(self, size: int, new_size: int, sample_rate: int) -> "Response":
+        """The response in the bins of shorter windows: of `new_size` samples where it was measured in `size`."""
+        first, bins = band(size, sample_rate).start, band(new_size, sample_rate)
+        places = np.clip(np.arange(bins.start, bins.stop) * (size // new_size) - first, 0, len(self.phase) - 1)
+        return replace(self, phase=self.phase[places], weight=self.weight[places])
 
 
 def plan(start: int, stop: int, sample_rate: int) -> Plan:
@@ -160,7 +166,7 @@ def measure(
             rows.append((position, 0.0, 0.0, 0.0, level))
             continue
         rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
-        if abs(delay.delay) < NEAR and sign > 0:
+        if abs(delay.delay) < (NEAR if known is None else NEARER) and sign > 0:
             share = 1.0 / _energy(spectrum)
             pooled += share * cross
             dry_power += share * np.abs(spectrum) ** 2
