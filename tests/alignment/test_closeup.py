@@ -25,7 +25,7 @@ def response(wet: Array, timemap: TimeMap = STILL, polarity: int = 1) -> Respons
     for _ in range(2):
         _, known = measure(channel(DRY), channel(wet), dense_plan(0, len(DRY), 4 * SIZE), timemap, known, polarity)
     assert known is not None
-    return known.coarser(4 * SIZE, SIZE, RATE)
+    return known.coarser(4 * SIZE, SIZE, channel(wet))
 
 
 @settings(max_examples=12)

@@ -295,7 +295,7 @@ class Case:
             around = [(max(start, a - reach), min(stop, b + reach)) for a, b in suspects]
             stretches = [(start, start + reach), (stop - reach, stop), *around]
         known, size = course.response, course.windows.size
-        known = known.coarser(size, SIZE, self.rate) if known is not None and size >= SIZE else None
+        known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None
         for first, last in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
             if any(one.start <= first and last <= one.stop for one in self.excluded):
                 continue

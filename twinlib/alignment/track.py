@@ -78,9 +78,9 @@ class Response:
     delay: float
     gain_db: float
 
-    def coarser(self, size: int, new_size: int, sample_rate: int) -> "Response":
+    def coarser(self, size: int, new_size: int, wet: Channel) -> "Response":
         """The response in the bins of shorter windows: of `new_size` samples where it was measured in `size`."""
-        first, bins = band(size, sample_rate).start, band(new_size, sample_rate)
+        first, bins = band(size, wet.rate, wet.top_hz).start, band(new_size, wet.rate, wet.top_hz)
         places = np.clip(np.arange(bins.start, bins.stop) * (size // new_size) - first, 0, len(self.phase) - 1)
         return replace(self, phase=self.phase[places], weight=self.weight[places])
 
