@@ -50,7 +50,7 @@ def test_a_stretch_that_lies_elsewhere_is_found(
     left_out = np.zeros(len(DRY), bool)
     for low, high in found:
         left_out[low:high] = True
-    assert left_out[first:last].mean() > 0.7
+    assert left_out[first:last].mean() > 0.6
 
 
 def test_without_a_response_a_stretch_tells_its_own() -> None:
