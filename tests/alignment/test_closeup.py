@@ -46,11 +46,12 @@ def test_a_stretch_that_lies_elsewhere_is_found(
     wet = polarity * wet + noise(len(wet), -70)
     found = strays(channel(DRY), channel(wet), STILL, polarity, response(wet, STILL, polarity), WHOLE)
     assert found
-    assert all(first - 2 * SIZE < low and high < last + 2 * SIZE for low, high in found)
+    assert all(first - 2 * SIZE < low and high < last + 2 * SIZE for low, high, _ in found)
     left_out = np.zeros(len(DRY), bool)
-    for low, high in found:
+    for low, high, _ in found:
         left_out[low:high] = True
     assert left_out[first:last].mean() > 0.6
+    assert late > SIZE // 4 or any(abs(later - sign * late) < 1.0 for _, _, later in found)
 
 
 def test_without_a_response_a_stretch_tells_its_own() -> None:

@@ -30,8 +30,8 @@ def strays(
     polarity: int,
     response: Response | None,
     stretches: list[tuple[int, int]],
-) -> list[tuple[int, int]]:
-    """Dry ranges within `stretches` that lie half a sample or more from where the map has them.
+) -> list[tuple[int, int, float]]:
+    """Dry ranges within `stretches` that lie half a sample or more from where the map has them, and how much later.
 
     `response` is the device's, in windows of `SIZE`; without it each stretch tells its own, and what is off spoils it.
     """
@@ -49,7 +49,7 @@ def strays(
         return []
     off = residual - np.median(residual)
     most = np.maximum(max(AGREES, SIGMAS * 1.4826 * float(np.median(np.abs(off)))), SIGMAS * error)
-    ranges: list[tuple[int, int, int]] = []
+    ranges: list[tuple[int, int, float]] = []
     for sign in (1, -1):
         far = np.concatenate(([False], sign * off > most, [False]))
         edges = np.flatnonzero(np.diff(far.astype(np.int8)))
@@ -57,7 +57,7 @@ def strays(
             if last - first >= IN_A_ROW and float(np.ptp(off[first:last])) < abs(float(np.median(off[first:last]))):
                 stretch = (int(position[first]) - SIZE, int(position[last - 1]) + SIZE)
                 # What lies between two stretches that are off alike is hardly right.
-                if ranges and ranges[-1][2] == sign and stretch[0] - ranges[-1][1] < BETWEEN:
+                if ranges and ranges[-1][2] * sign > 0.0 and stretch[0] - ranges[-1][1] < BETWEEN:
                     stretch = (ranges.pop()[0], stretch[1])
-                ranges.append((*stretch, sign))
-    return sorted((first, last) for first, last, _ in ranges)
+                ranges.append((*stretch, float(np.median(residual[first:last]))))
+    return sorted(ranges)

@@ -64,6 +64,12 @@ LEFT_BEHIND = 1e-4
 FAINT = 1e-8
 """The power of a pre-emphasised dry signal below which nothing is judged."""
 
+SILENT = 1e-4
+"""A dry peak, -80 dB of full scale, below which nothing is judged either."""
+
+BETTER = 0.5
+"""Of what is unlike, that must be left where a stretch really lies."""
+
 LEVELS = 24
 """Groups of like level whose likeness is told apart: devices distort more what is louder."""
 
@@ -96,7 +102,7 @@ _CHUNK = 64 * BLOCK
 
 @dataclass(frozen=True)
 class Heard:
-    """What listening to dry samples from `start` on told.
+    """What listening to dry samples from `start` on told, by the device's `prediction`.
 
     `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
     cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
@@ -106,6 +112,7 @@ class Heard:
     """
 
     start: int
+    prediction: Prediction
     cross: Real
     dry: Real
     wet: Real
@@ -140,6 +147,18 @@ def unlike(cross: Real, dry: Real, wet: Real) -> Real:
     """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
     r = cross / np.sqrt(dry * wet + 1e-20)
     return np.asarray(1.0 - r * np.abs(r))
+
+
+def lies_better(
+    dry: Channel, wet: Channel, timemap: TimeMap, heard: Heard, polarity: int, stretch: tuple[int, int], samples: float
+) -> bool:
+    """Whether a stretch of dry samples is answered far better some samples later than the map says."""
+    left = []
+    for later in (0.0, samples):
+        parts = _cells(dry, wet, timemap.shifted(later), heard.prediction, *stretch, polarity)
+        sums = np.array([[float(one.sum()) for one in (part.cross, part.dry, part.wet)] for part, _ in parts])
+        left.append(float(unlike(*sums.sum(axis=0).reshape(3, 1))[0]))
+    return left[1] < BETTER * left[0]
 
 
 @dataclass(frozen=True)
@@ -191,7 +210,7 @@ def listen(
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
     share, mean = drowned / max(1, sounding), total / max(1, stop - start)
-    return Heard(start, cross, xx, yy, tuple(no_answer), tuple(shifted), tuple(broken), share, mean)
+    return Heard(start, prediction, cross, xx, yy, tuple(no_answer), tuple(shifted), tuple(broken), share, mean)
 
 
 def _cells(
@@ -250,7 +269,9 @@ def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.boo
     """Whether a group of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
     edges = np.arange(0, len(cells.cross), size)
     cross, dry, wet = (np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet))
-    sounding = dry > FAINT * CELL / PACE * size
+    peak = np.maximum.reduceat(cells.peak, edges)
+    # A response that begins before its time answers to silence before an attack, but little is known of it.
+    sounding = (dry > FAINT * CELL / PACE * size) & (peak > SILENT)
     if not sounding.any():
         return np.asarray(sounding)
     off = unlike(cross, dry, wet)
@@ -262,7 +283,7 @@ def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.boo
     clear = sounding & (dry > audible)
     if not clear.any():
         return np.asarray(clear)
-    at_level = _usual(off, np.maximum.reduceat(cells.peak, edges), clear)
+    at_level = _usual(off, peak, clear)
     nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
     worse = off > np.maximum(FAR_WORSE * np.maximum(at_level, nearby), LEAST_UNLIKE[size > 1])
     if size > 1:

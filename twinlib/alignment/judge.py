@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
-from twinlib.alignment.coverage import LEAST_USUAL, Heard, listen
+from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.follow import Course
 from twinlib.alignment.line import Array
@@ -296,9 +296,15 @@ class Case:
             stretches = [(start, start + reach), (stop - reach, stop), *around]
         known, size = course.response, course.windows.size
         known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None
-        for first, last in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
+        for first, last, later in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
             if any(one.start <= first and last <= one.stop for one in self.excluded):
                 continue
+            inner = (max(first + SIZE, start), min(last - SIZE, stop))
+            # The delay of a device that distorts changes with the programme; then what lies there is no more alike.
+            if heard is not None and self.reference is None and inner[0] < inner[1]:
+                wet = replace(self.wet, exact=True)
+                if not lies_better(self.dry, wet, timemap, heard, course.polarity, inner, later):
+                    continue
             self.leave_out(first, last, "off-the-line")
             self.suspect(
                 f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
