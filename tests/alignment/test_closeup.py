@@ -50,8 +50,8 @@ def test_a_stretch_that_lies_elsewhere_is_found(
     left_out = np.zeros(len(DRY), bool)
     for low, high, _ in found:
         left_out[low:high] = True
-    assert left_out[first:last].mean() > 0.6
-    assert late > SIZE // 4 or any(abs(later - sign * late) < 1.0 for _, _, later in found)
+    assert left_out[first:last].mean() > 0.5
+    assert late > SIZE // 4 or any(abs(later - sign * late) < 2.0 for _, _, later in found)
 
 
 def test_without_a_response_a_stretch_tells_its_own() -> None:

@@ -6,6 +6,7 @@ second may belong to another piece than they seem to, or to one too short for an
 
 import numpy as np
 
+from twinlib.alignment.ranges import joined, runs
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import AGREES, Response, dense_plan, measure
@@ -35,29 +36,30 @@ def strays(
 
     `response` is the device's, in windows of `SIZE`; without it each stretch tells its own, and what is off spoils it.
     """
-    centres, residuals, errors = [], [], []
-    for start, stop in stretches:
+    rows = []
+    for start, stop in joined(stretches):
         windows = dense_plan(max(start, dry.start), min(stop, dry.stop), SIZE)
         known = response or measure(dry, wet, windows, timemap, None, polarity)[1]
         measured, _ = measure(dry, wet, windows, timemap, known, polarity)
         heard = measured.heard
-        centres.append(measured.position[heard])
-        residuals.append(measured.residual[heard])
-        errors.append(measured.weight[heard] ** -0.5)
-    position, residual, error = (np.concatenate(parts) for parts in (centres, residuals, errors))
-    if len(position) < IN_A_ROW:
+        rows.append(np.array([measured.position, measured.residual, measured.weight])[:, heard])
+    if not rows or sum(row.shape[1] for row in rows) < IN_A_ROW:
         return []
-    off = residual - np.median(residual)
-    most = np.maximum(max(AGREES, SIGMAS * 1.4826 * float(np.median(np.abs(off)))), SIGMAS * error)
+    usual = float(np.median(np.concatenate([residual for _, residual, _ in rows])))
+    scatter = float(np.median(np.abs(np.concatenate([residual for _, residual, _ in rows]) - usual)))
     ranges: list[tuple[int, int, float]] = []
-    for sign in (1, -1):
-        far = np.concatenate(([False], sign * off > most, [False]))
-        edges = np.flatnonzero(np.diff(far.astype(np.int8)))
-        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            if last - first >= IN_A_ROW and float(np.ptp(off[first:last])) < abs(float(np.median(off[first:last]))):
-                stretch = (int(position[first]) - SIZE, int(position[last - 1]) + SIZE)
-                # What lies between two stretches that are off alike is hardly right.
-                if ranges and ranges[-1][2] * sign > 0.0 and stretch[0] - ranges[-1][1] < BETWEEN:
-                    stretch = (ranges.pop()[0], stretch[1])
-                ranges.append((*stretch, float(np.median(residual[first:last]))))
+    for position, residual, weight in rows:
+        off = residual - usual
+        most = np.maximum(max(AGREES, SIGMAS * 1.4826 * scatter), SIGMAS * weight**-0.5)
+        for sign in (1, -1):
+            found: list[tuple[int, int, float]] = []
+            for first, last in runs(sign * off > most):
+                later = float(np.median(residual[first:last]))
+                if last - first >= IN_A_ROW and float(np.ptp(off[first:last])) < abs(later - usual):
+                    start, stop = int(position[first]) - SIZE, int(position[last - 1]) + SIZE
+                    # What lies between two stretches that are off alike is hardly right.
+                    if found and start - found[-1][1] < BETWEEN:
+                        start = found.pop()[0]
+                    found.append((start, stop, later))
+            ranges += found
     return sorted(ranges)

@@ -25,6 +25,7 @@ from twinlib.alignment.prediction import (
     predicted_by,
     slow,
 )
+from twinlib.alignment.ranges import runs
 from twinlib.alignment.signals import Channel, sound
 from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
@@ -200,7 +201,7 @@ def listen(
         for ranges, found in (
             (shifted, _shifted(whole, dry.rate)),
             (no_answer, _no_answer(whole, dry.rate)),
-            (broken, _runs(whole.broken)),
+            (broken, runs(whole.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
         heard = _drowned(whole)
@@ -252,7 +253,7 @@ def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
     """Which samples lie in a run of `HOLE` or more zeros."""
     zero = samples == 0.0
     if zero.any():
-        for first, last in _runs(zero):
+        for first, last in runs(zero):
             zero[first:last] = last - first >= HOLE
     return np.asarray(zero)
 
@@ -262,7 +263,7 @@ def _no_answer(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     bad = _far_worse(cells, sample_rate, 1)
     bad |= np.repeat(_far_worse(cells, sample_rate, GROUP), GROUP)[: len(bad)]
     # Digital silence amid sound is an under-run, however short.
-    return [(first - 1, last + 1) for first, last in _runs(bad | cells.mute)]
+    return [(first - 1, last + 1) for first, last in runs(bad | cells.mute)]
 
 
 def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
@@ -290,7 +291,7 @@ def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.boo
         worse |= off > np.maximum(PLAINLY_WORSE * at_level, PLAINLY_UNLIKE)
         worse |= (off > DROWNED) & (wet > FAR_LOUDER * dry)
     worse &= sounding & (off * energy > audible)
-    for first, last in _runs(worse):
+    for first, last in runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
 
@@ -328,12 +329,7 @@ def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
     ranges = []
     for sign in (1.0, -1.0):
-        for first, last in _runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
+        for first, last in runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
             if last - first >= 3:
                 ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
     return sorted(ranges)
-
-
-def _runs(where: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], where.astype(np.int8), [0])))).tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -1,6 +1,5 @@
 """What a course is worth: which stretches are left out and why, the verdict and its reasons, and what the warp does."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
@@ -14,6 +13,7 @@ from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.follow import Course
 from twinlib.alignment.line import Array
+from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.sinc import HALF_WIDTH
@@ -213,7 +213,7 @@ class Case:
         measured, size = course.measured, course.windows.size
         fits, counts = agreeing(measured), _counts(measured)
         timemap = course.clock.timemap(self.dry.start, self.dry.stop)
-        for first, last in _runs(~fits & counts):
+        for first, last in runs(~fits & counts):
             deaf = bool((measured.weight[first:last] == 0).any())
             before = measured.position[first - 1] if first else measured.position[first] - size
             after = measured.position[last] if last < len(fits) else measured.position[last - 1] + size
@@ -221,12 +221,27 @@ class Case:
             alike = heard is not None and heard.alike(int(before), int(after))
             if alike if heard is not None and heard.tells else last - first < MOST_ODD:
                 continue
+            later = float(np.median(measured.residual[first:last]))
+            upright = bool((measured.sign[first:last] > 0).all())
+            if not deaf and upright and not self._may_lie(course, heard, (int(before), int(after)), later):
+                continue
             self.leave_out(before, after, "not-recognised" if deaf else "off-the-line")
             what = "cannot be recognised" if deaf else "does not lie where its neighbourhood does"
             self.suspect(
                 f"the programme between {self.seconds(timemap.wet(before))} and {self.seconds(timemap.wet(after))} of "
                 f"the wet file {what} and is left out: look at the alignment figure and listen there"
             )
+
+    def _may_lie(self, course: Course, heard: Heard | None, stretch: tuple[int, int], later: float) -> bool:
+        """Whether a stretch that seems to lie some samples later may: what is heard there must be far more alike then.
+
+        The delay of a device that distorts changes with the programme, and nothing is more alike by it.
+        """
+        if heard is None or self.reference is not None or stretch[0] >= stretch[1]:
+            return True
+        wet = replace(self.wet, exact=True)
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        return lies_better(self.dry, wet, timemap, heard, course.polarity, stretch, later)
 
     def _ends(self, course: Course, programme: tuple[int, int]) -> None:
         timemap = course.clock.timemap(self.dry.start, self.dry.stop)
@@ -299,12 +314,8 @@ class Case:
         for first, last, later in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
             if any(one.start <= first and last <= one.stop for one in self.excluded):
                 continue
-            inner = (max(first + SIZE, start), min(last - SIZE, stop))
-            # The delay of a device that distorts changes with the programme; then what lies there is no more alike.
-            if heard is not None and self.reference is None and inner[0] < inner[1]:
-                wet = replace(self.wet, exact=True)
-                if not lies_better(self.dry, wet, timemap, heard, course.polarity, inner, later):
-                    continue
+            if not self._may_lie(course, heard, (max(first + SIZE, start), min(last - SIZE, stop)), later):
+                continue
             self.leave_out(first, last, "off-the-line")
             self.suspect(
                 f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
@@ -414,11 +425,6 @@ def _counts(measured: Measured) -> npt.NDArray[np.bool_]:
         return np.zeros(0, np.bool_)
     loud = measured.level_db > float(np.median(measured.level_db)) - FAINT_DB
     return np.asarray(measured.heard | loud)
-
-
-def _runs(where: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], where.astype(np.int8), [0])))).tolist()
-    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def _applied(clock: Clock, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
