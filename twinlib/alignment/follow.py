@@ -9,10 +9,11 @@ from twinlib.alignment.breaks import LEAST_STEP, Break, locate, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.line import Array
 from twinlib.alignment.signals import Channel
+from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
-from twinlib.alignment.wander import wander
+from twinlib.alignment.wander import alike, wander
 from twinlib.progress import Progress, silent
 
 MOST_WANDER = 0.01
@@ -20,6 +21,9 @@ MOST_WANDER = 0.01
 
 LEAST_AGREEING = 0.9
 """Share of the windows heard that must agree with a line, else a curve is tried."""
+
+HALVES_HZ = 1500.0
+"""Below and above it lies about as much that tells a delay."""
 
 SETTLED = 1e-3
 """Samples by which nothing may move any more."""
@@ -91,7 +95,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     if course is None:
         return None
     more = _with_finer(course)
-    if not more and _wanders(course, dry.rate):
+    if not more and _wanders(dry, wet, course):
         # A clock that wanders shows by itself; what short windows would take for losses is its curve.
         course = _curved(dry, wet, course, progress)
         if course.clock.curve is not None:
@@ -108,7 +112,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         # Without its mistaken neighbours, one or the other is none.
         if len(_steps_left(course)) < len(located):
             course = _again(dry, wet, course, _steps_left(course), False, progress)
-    if course.clock.curve is None and _wanders(course, dry.rate):
+    if course.clock.curve is None and _wanders(dry, wet, course):
         course = _curved(dry, wet, course, progress)
     return course
 
@@ -271,9 +275,26 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
     return tuple(found)
 
 
-def _wanders(course: Course, sample_rate: int) -> bool:
+def _wanders(dry: Channel, wet: Channel, course: Course) -> bool:
+    """Whether the clock does: the lags change, and those of the lows and those of the highs do so together."""
     share = float(agreeing(course.measured).sum()) / max(1, int(course.measured.heard.sum()))
-    return wander(course.measured, sample_rate) > MOST_WANDER or share < LEAST_AGREEING
+    return (wander(course.measured, dry.rate) > MOST_WANDER or share < LEAST_AGREEING) and not of_the_device(
+        dry, wet, course
+    )
+
+
+def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
+    """Whether the lag changes with the programme alone: the lows and the highs do not change together."""
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    halves = []
+    for between in ((LOW_HZ, HALVES_HZ), (HALVES_HZ, HIGH_HZ)):
+        known: Response | None = None
+        for _ in range(2):
+            measured, known = measure(
+                dry, wet, course.windows, timemap, known, course.polarity, course.clock.excluded, between_hz=between
+            )
+        halves.append(measured)
+    return not alike(halves[0], halves[1], dry.rate)
 
 
 def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:

@@ -11,7 +11,7 @@ from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
-from twinlib.alignment.follow import Course
+from twinlib.alignment.follow import Course, of_the_device
 from twinlib.alignment.line import Array
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
@@ -106,9 +106,17 @@ class Case:
 
     def trusts_clicks(self, course: Course) -> bool:
         """Two clicks tell a line where the lag keeps to one in between. Digital takes need none: they are shifted."""
-        if course.clock.breaks or course.clock.curve is not None or wander(course.measured, self.rate) > MOST_RESIDUAL:
+        if course.clock.breaks or course.clock.curve is not None or self._wander(course) > MOST_RESIDUAL:
             return False
         return _applied(course.clock, self.dry, take=True)[0] == "sinc"
+
+    def _wander(self, course: Course) -> float:
+        """The rms in samples by which the clocks wander about what is known of them."""
+        rms = wander(course.measured, self.rate)
+        curved = course.clock.curve is not None
+        if rms > MOST_RESIDUAL and not curved and of_the_device(self.dry, self.clock_signal, course):
+            return 0.0
+        return rms
 
     def heard_through(self, course: Course, through: tuple[Measured, float, int]) -> None:
         """What the device's channel is on the clock of the loop-back channel."""
@@ -155,7 +163,7 @@ class Case:
                 "set for playing and recording"
             )
         self._rate()
-        rms = wander(measured, self.rate)
+        rms = self._wander(course)
         if rms > MOST_RESIDUAL:
             self.suspect(
                 f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "

@@ -16,9 +16,9 @@ LOW_HZ, MIDDLE_HZ, HIGH_HZ = 200.0, 8000.0, 16000.0
 To the high there is measured, with weights: where its low-passes no longer delay, and converters do not yet."""
 
 
-def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ) -> slice:
-    """The bins of a real FFT of `size` samples that lie in the band, to `high_hz` and never above `HIGH_HZ`."""
-    low = max(1, int(np.ceil(LOW_HZ * size / sample_rate)))
+def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ, low_hz: float = LOW_HZ) -> slice:
+    """The bins of a real FFT of `size` samples from `low_hz` to `high_hz`, and never above `HIGH_HZ`."""
+    low = max(1, int(np.ceil(low_hz * size / sample_rate)))
     high = int(min(HIGH_HZ, high_hz, 0.45 * sample_rate) * size / sample_rate) + 1
     return slice(low, max(high, low + 1))
 

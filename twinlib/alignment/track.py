@@ -10,7 +10,19 @@ import scipy.fft
 
 from twinlib.alignment import sinc
 from twinlib.alignment.signals import Channel
-from twinlib.alignment.spectra import Complex, Delay, Real, arrival, band, fine_delay, smoothed, whitened, whole_peak
+from twinlib.alignment.spectra import (
+    HIGH_HZ,
+    LOW_HZ,
+    Complex,
+    Delay,
+    Real,
+    arrival,
+    band,
+    fine_delay,
+    smoothed,
+    whitened,
+    whole_peak,
+)
 from twinlib.alignment.timemap import TimeMap
 
 QUIET_DB = -60.0
@@ -131,15 +143,17 @@ def measure(
     polarity: int,
     excluded: Sequence[tuple[int, int]] = (),
     everything: bool = False,
+    between_hz: tuple[float, float] = (LOW_HZ, HIGH_HZ),
 ) -> tuple[Measured, Response | None]:
     """The residual lag of each window after the wet signal is put on the dry clock by `timemap`.
 
     What is `known` of the device's response is taken out, so that the programme does not modulate the lag, and bins
     count by their coherence, for harmonics tell no time. Also returns the response measured here, pooled over the
     windows that lie near the line. Windows that touch an excluded range, or are not all on the wet file, are left out;
-    with `everything` none is, and what is not on the file is silence.
+    with `everything` none is, and what is not on the file is silence. Only what lies `between_hz` is heard.
     """
-    size, bins = windows.size, band(windows.size, dry.rate, wet.top_hz)
+    size, (low_hz, high_hz) = windows.size, between_hz
+    bins = band(size, dry.rate, min(high_hz, wet.top_hz), low_hz)
     taper = np.hanning(size).astype(np.float32)
     rows: list[tuple[float, float, float, float, float]] = []
     expected = None

@@ -11,7 +11,7 @@ from scipy.special import fdtri
 
 from twinlib.alignment.line import Labels
 from twinlib.alignment.spectra import Real
-from twinlib.alignment.track import Measured, agreeing
+from twinlib.alignment.track import NEARER, Measured, agreeing
 
 BLOCK_SECONDS = 10.0
 """Clocks wander in many seconds; a device's phase changes with the programme, from window to window."""
@@ -22,6 +22,9 @@ LEAST_WINDOWS = 4
 LEAST_EXCESS = 6.0
 """The variance of block means over that which scatter explains, below which nothing wanders, however long the take:
 neighbouring windows hold programme alike, and then a device's phase is alike."""
+
+LEAST_COMMON = 0.7
+"""Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
 
 CHANCE = 1e-3
 """How often chance may exceed that ratio in a take of few blocks."""
@@ -48,18 +51,62 @@ def wander(measured: Measured, sample_rate: int) -> float:
     count = int(fits.sum())
     if count < 2 * LEAST_WINDOWS:
         return residual_rms(measured) or 0.0
-    position = measured.position[fits]
-    values = measured.residual[fits] - np.median(measured.residual[fits])
-    most = 4.5 * float(np.median(np.abs(values)))
-    values = np.clip(values, -most, most)
-    seconds = float(position[-1] - position[0]) / (count - 1) / sample_rate
-    length = max(LEAST_WINDOWS, min(count // 8, round(BLOCK_SECONDS / seconds)))
-    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
-    chance = float(np.mean((values[2:] - values[:-2]) ** 2)) / 2.0 / length
-    blocks = values[: count // length * length].reshape(-1, length).mean(axis=1)
+    length = _block(measured.position[fits], sample_rate)
+    values = _clipped(measured.residual[fits])
+    chance = _chance(values) / length
+    blocks = _means(values, length)
     variance = float(np.var(blocks, ddof=1))
     least = max(LEAST_EXCESS, float(fdtri(len(blocks) - 1, count - len(blocks), 1.0 - CHANCE)))
     return math.sqrt(variance - chance) if variance > least * chance else 0.0
+
+
+def alike(low: Measured, high: Measured, sample_rate: int) -> bool:
+    """Whether the lags that the lows and the highs of the same windows tell change together, by windows or slowly.
+
+    A clock takes all frequencies along. A device that distorts delays each by as much as the programme makes it to.
+    """
+    _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
+    told = (low.weight[first] > 0) & (high.weight[second] > 0) & (low.sign[first] > 0) & (high.sign[second] > 0)
+    if told.sum() < 2 * LEAST_WINDOWS:
+        return True
+    # The device delays either half by another constant.
+    pair = [half - np.median(half[told]) for half in (low.residual[first], high.residual[second])]
+    told &= (np.abs(pair[0]) < NEARER) & (np.abs(pair[1]) < NEARER)
+    if told.sum() < 2 * LEAST_WINDOWS:
+        return True
+    length = _block(low.position[first][told], sample_rate)
+    a, b = (_clipped(half[told]) for half in pair)
+    for size in (1, length):
+        means = np.array([_means(a, size), _means(b, size)])
+        common = np.cov(means)
+        explained = np.array([_chance(half) / size if size > 1 else 0.0 for half in (a, b)])
+        own = np.maximum(np.diag(common) - explained, 1e-12)
+        if float(common[0, 1]) > LEAST_COMMON * float(own.max()):
+            return True
+    return False
+
+
+def _block(position: Real, sample_rate: int) -> int:
+    """How many windows make a block."""
+    seconds = float(position[-1] - position[0]) / (len(position) - 1) / sample_rate
+    return max(LEAST_WINDOWS, min(len(position) // 8, round(BLOCK_SECONDS / seconds)))
+
+
+def _clipped(values: Real) -> Real:
+    """The values about their median; what stands out by far counts no more than the rest."""
+    values = values - np.median(values)
+    most = 4.5 * float(np.median(np.abs(values)))
+    return np.asarray(np.clip(values, -most, most))
+
+
+def _chance(values: Real) -> float:
+    """The variance of a window by itself."""
+    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
+    return float(np.mean((values[2:] - values[:-2]) ** 2)) / 2.0
+
+
+def _means(values: Real, length: int) -> Real:
+    return np.asarray(values[: len(values) // length * length].reshape(-1, length).mean(axis=1))
 
 
 @dataclass(frozen=True)
