@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.coverage import CELL, Heard, listen
+from twinlib.alignment.coverage import Heard, lies_better, listen
+from twinlib.alignment.prediction import CELL
 from twinlib.alignment.timemap import TimeMap
 from twinlib.capture.settings import DiodeClipper, Transformer
 
@@ -133,3 +134,22 @@ def test_what_lies_elsewhere_is_not_alike() -> None:
     assert not found.alike(2 * RATE, 3 * RATE)
     assert found.mean == pytest.approx(0.01 + np.mean(wet[500 : 500 + len(DRY)]), abs=1e-4)
     assert not heard(noise(len(WET["linear"]), -20)).tells
+
+
+@pytest.mark.parametrize("played", [lambda x: x, filtered, lambda x: circuit(Transformer(), x)])
+@pytest.mark.parametrize("late", [2, -3, 40])
+def test_what_lies_elsewhere_lies_better_there(played: Callable[[Array], Array], late: int) -> None:
+    wet = np.concatenate((played(DRY), np.zeros(1000)))
+    wet[2 * RATE : 3 * RATE] = np.roll(wet, late)[2 * RATE : 3 * RATE]
+    still = TimeMap.straight(0.0, 0.0, 0, len(DRY))
+    found = listen(channel(DRY), channel(wet), still, 0, len(DRY), 1)
+    moved, right = (2 * RATE + 3000, 3 * RATE - 3000), (RATE // 2, 3 * RATE // 2)
+    assert lies_better(channel(DRY), channel(wet), still, found, 1, moved, float(late))
+    for stretch, samples in ((moved, -float(late)), (right, float(late)), (right, 0.0)):
+        assert not lies_better(channel(DRY), channel(wet), still, found, 1, stretch, samples)
+
+
+def test_noise_that_drowns_the_programme_is_told_from_distortion() -> None:
+    assert heard(WET["linear"] + noise(len(WET["linear"]), -12)).drowned > 0.2
+    for wet in WET.values():
+        assert heard(wet).drowned < 0.05

@@ -9,7 +9,7 @@ from twinlib.alignment.clock import fitted
 from twinlib.alignment.line import fit_line
 from twinlib.alignment.timemap import Curve
 from twinlib.alignment.track import Measured
-from twinlib.alignment.wander import bend, residual_rms, wander
+from twinlib.alignment.wander import alike, bend, residual_rms, wander
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
@@ -146,3 +146,29 @@ def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> No
     assert found.wander_rms_samples == pytest.approx(0.14, abs=0.05)
     inside = n[clicks[0] + CLICK : clicks[1]]
     assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("minutes", [1, 10])
+def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> None:
+    """A clock takes both along; a device delays them by as much as each is distorted, and by another constant."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0.0, 60.0 * minutes, 0.37)
+    scatter = 0.05 * rng.standard_normal((2, len(time)))
+    clock = 0.2 * np.sin(2 * np.pi * time / 60.0 + seed)
+    fast = 0.5 * np.sin(2 * np.pi * time / 3.0)
+    loudness = np.interp(time, np.arange(0.0, 700.0, 5.0), rng.uniform(0.0, 1.0, 140))
+    device = np.array([0.3 * loudness - 4.0, 0.05 * loudness])
+
+    def told(lags: Array) -> bool:
+        return alike(*(Measured(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE)
+
+    assert told(clock + scatter)
+    assert told(fast + scatter)
+    assert told(clock + np.array([[-4.0], [0.0]]) + scatter)
+    assert not told(device + scatter)
+
+
+def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
+    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert alike(few, few, RATE)
