@@ -133,7 +133,7 @@ def predicted_by(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop:
     loudness = dry_power.sum(axis=1)
     gain = wet_power.sum(axis=1) / loudness
     # A burst of noise in a soft passage would else drown all the others.
-    trust = np.minimum(1.0, np.median(gain) / (gain + 1e-12))
+    trust = np.minimum(1.0, (np.median(gain) + 1e-12) / (gain + 1e-12))
     for _ in range(3):
         weights = (trust / loudness)[:, None]
         power = (weights * dry_power).sum(axis=0)
