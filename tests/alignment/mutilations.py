@@ -724,7 +724,7 @@ def _pieces(dry: Array) -> list[tuple[int, int]]:
 
 
 def _in_step(off: Array, found: Alignment) -> Array:
-    """A pair on one clock keeps a lag of a few samples: `judge.IN_STEP` leaves such a constant to the twin."""
+    """A pair on one clock keeps a lag of a few samples: `applied.IN_STEP` leaves such a constant to the twin."""
     if found.warp != "shift" or found.applied_lag_samples != 0.0:
         return off
     for constant in range(max(-IN_STEP[0], IN_STEP[1]) + 1):

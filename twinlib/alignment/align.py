@@ -10,6 +10,7 @@ from twinlib.alignment.diagnosis import why_nothing
 from twinlib.alignment.follow import MOST_PASSES, follow, measured_through
 from twinlib.alignment.judge import Case
 from twinlib.alignment.line import Fit, Line
+from twinlib.alignment.outcome import outcome
 from twinlib.alignment.result import CONTRACT, Alignment, Dropout, Excluded, Repair, Window
 from twinlib.alignment.signals import Channel, frames_at
 from twinlib.alignment.track import Plan, plan
@@ -67,7 +68,7 @@ def align(
             reference = _channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
         case = Case(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
         _align(case, list(clicks or ()), progress)
-        return case.result()
+        return outcome(case)
 
 
 def _channel(reader: Reader, channel: int, rate: int, wanted: tuple[int, int] | None, key: str = "channel") -> Channel:

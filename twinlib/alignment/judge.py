@@ -1,25 +1,23 @@
-"""What a course is worth: which stretches are left out and why, the verdict and its reasons, and what the warp does."""
+"""What a course is worth: which stretches are left out and why, the verdict and its reasons."""
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.alignment.applied import applied
 from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.follow import Course, of_the_device
-from twinlib.alignment.line import Array
 from twinlib.alignment.ranges import runs
-from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
+from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.sinc import HALF_WIDTH
-from twinlib.alignment.timemap import Curve, Piece
 from twinlib.alignment.track import Measured, agreeing
-from twinlib.alignment.wander import residual_rms, wander
+from twinlib.alignment.wander import wander
 from twinlib.progress import Progress
 
 MOST_RESIDUAL = 0.02
@@ -57,14 +55,6 @@ MISSING_SECONDS = 0.5
 
 MOST_DROWNED = 0.1
 """Of the sounding programme, that may drown in noise without a word."""
-
-IN_STEP = (-4, 16)
-"""Lags in samples at which a pair on one clock is taken to be in step already. A device's own phase makes the lag
-uncertain by a few samples, and differently so in every recording, but the pairs of one device must be shifted alike;
-so small a constant is left to the twin, and the guard keeps it from leading."""
-
-SNAP = 0.01
-"""Samples from a whole number within which a digital loss is taken to be one."""
 
 
 class Case:
@@ -108,7 +98,7 @@ class Case:
         """Two clicks tell a line where the lag keeps to one in between. Digital takes need none: they are shifted."""
         if course.clock.breaks or course.clock.curve is not None or self._wander(course) > MOST_RESIDUAL:
             return False
-        return _applied(course.clock, self.dry, take=True)[0] == "sinc"
+        return applied(course.clock, self.dry, take=True)[0] == "sinc"
 
     def _wander(self, course: Course) -> float:
         """The rms in samples by which the clocks wander about what is known of them."""
@@ -132,7 +122,7 @@ class Case:
         """Weigh the windows, the losses, the clocks and the ends, then listen to all of it."""
         self.course, self.take = course, take
         measured = course.measured
-        share = _confidence(measured)
+        share = confidence(measured)
         drift = course.clock.fit.drift_ppm
         if share < LEAST_SHARE or abs(drift) > IMPOSSIBLE_PPM:
             # Music repeats itself, so that something of it seems to lie where it should at any speed.
@@ -363,65 +353,12 @@ class Case:
             return self.through[2]
         return self.course.polarity if self.course is not None else 1
 
-    def result(self) -> Alignment:
-        """All of it as the contract has it."""
-        course = self.course
-        clock = course.clock if course is not None else Clock.at_rest()
-        warp, pieces = _applied(clock, self.dry, self.take or self.reference is not None)
-        error = clock.fit.drift_error_ppm if course is not None else None
-        gain_db = self.through[1] if self.through is not None else course.gain_db if course is not None else 0.0
-        polarity: Literal[1, -1] = 1 if self.polarity > 0 else -1
-        measured = course.measured if course is not None else None
-        reference = None
-        if self.reference is not None and course is not None:
-            reference = Reference(self.reference.channel, 1 if course.polarity > 0 else -1, course.gain_db)
-        info = self.wet.reader.info
-        undone = polarity if "polarity" in self.repair else 1
-        ends = Curve(np.array(pieces[0].positions), np.array(pieces[0].lags))(np.array([0.0, 1e6]))
-        applied_drift = 0.0 if warp == "shift" else clock.fit.drift_ppm
-        return Alignment(
-            sample_rate=self.rate,
-            wet_sample_rate=info.sample_rate,
-            dry_frames=self.dry.reader.info.frames,
-            wet_frames=info.frames,
-            dry_range=(self.dry.start, self.dry.stop),
-            wet_range=self._wet_range(),
-            lag_samples=float(clock.fit.lags[0]),
-            drift_ppm=clock.fit.drift_ppm,
-            drift_error_ppm=error if error is not None and np.isfinite(error) else None,
-            polarity=polarity,
-            gain_db=gain_db,
-            residual_rms_samples=residual_rms(measured) if measured is not None else None,
-            wander_rms_samples=float(np.std(clock.curve[1])) if clock.curve is not None else 0.0,
-            confidence=_confidence(measured),
-            dropouts=tuple(self.dropouts),
-            excluded=tuple(sorted(self.excluded, key=lambda one: (one.start, one.stop, one.reason))),
-            verdict=self.verdict,
-            reasons=tuple(self.reasons),
-            guard_samples=self.guard,
-            reference=reference,
-            warp=warp,
-            applied_lag_samples=float(ends[0]) if clock.curve is None else float(clock.fit.lags[0]),
-            applied_drift_ppm=applied_drift,
-            applied_polarity=1 if undone > 0 else -1,
-            applied_gain=10.0 ** (-gain_db / 20.0) if "gain" in self.repair else 1.0,
-            applied_dc=self.mean if "dc" in self.repair else 0.0,
-            pieces=pieces,
-            track=_windows(clock, measured) if measured is not None else (),
-        )
-
-    def _wet_range(self) -> tuple[int, int]:
-        info = self.wet.reader.info
-        if info.sample_rate == self.rate:
-            return self.wet.start, self.wet.stop
-        stop = -(-self.wet.stop * info.sample_rate // self.rate)
-        return self.wet.start * info.sample_rate // self.rate, min(info.frames, stop)
-
 
 _SHIFTED = ("not-recognised", "off-the-line")
 
 
-def _confidence(measured: Measured | None) -> float:
+def confidence(measured: Measured | None) -> float:
+    """The share of the windows that tell something that agree with the clock."""
     if measured is None or not _counts(measured).any():
         return 0.0
     return float(agreeing(measured)[_counts(measured)].mean())
@@ -433,38 +370,3 @@ def _counts(measured: Measured) -> npt.NDArray[np.bool_]:
         return np.zeros(0, np.bool_)
     loud = measured.level_db > float(np.median(measured.level_db)) - FAINT_DB
     return np.asarray(measured.heard | loud)
-
-
-def _applied(clock: Clock, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
-    """What the warp does: interpolation never touches a digital pair, whose clocks are one."""
-    frames, fit = dry.stop - dry.start, clock.fit
-    pieces = clock.timemap(dry.start, dry.stop).pieces
-    if clock.curve is not None:
-        return "sinc", pieces
-    steps = fit.lags - fit.lags[0]
-    whole_steps = np.round(steps)
-    drift = fit.drift_ppm * 1e-6
-    digital = bool(np.all(np.abs(steps - whole_steps) < np.maximum(SNAP, 3.0 * _finite(fit.lag_errors))))
-    steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
-    whole = round(float(fit.lags[0]) + 0.5 * drift * frames)
-    if steady and not take and IN_STEP[0] <= whole <= IN_STEP[1]:
-        whole = 0
-    if steady and digital and (not take or abs(float(fit.lags[0]) - whole) < SNAP):
-        lags = (whole + whole_steps).tolist()
-        return "shift", tuple(
-            Piece(one.start, one.stop, (float(one.start),), (float(lag),))
-            for one, lag in zip(pieces, lags, strict=True)
-        )
-    return "sinc", pieces
-
-
-def _finite(errors: Array) -> Array:
-    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
-
-
-def _windows(clock: Clock, measured: Measured) -> tuple[Window, ...]:
-    lags = clock.lags(measured.position) + measured.residual
-    rows = zip(
-        *(column.tolist() for column in (measured.position, lags, measured.weight, measured.residual)), strict=True
-    )
-    return tuple(Window(*row) for row in rows)
