@@ -13,9 +13,12 @@ from twinlib.provenance.record import recorded
 
 def main() -> None:
     """Make `take.json`."""
-    args = options(__doc__, kind=str, knobs=str, pair=str, channel=int, dry=Path, wet=Path, take=Path)
+    args = options(
+        __doc__, kind=str, knobs=str, pair=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path
+    )
     pair = json.loads(args.pair)
     params = {"kind": args.kind, "knobs": args.knobs, "pair": args.pair, "channel": str(args.channel)}
+    params["reference_channel"] = str(args.reference_channel)
     with recorded(Path(__file__), [args.wet, args.dry], [args.take], params):
         with progress(f"ingest {args.wet}", probe(args.wet).frames, "samples") as done:
             take = ingest(
@@ -23,6 +26,7 @@ def main() -> None:
                 reel=args.dry,
                 frames=pair["stop"] or pair["start"] + 1 if pair else None,
                 channel=args.channel,
+                reference_channel=args.reference_channel or None,
                 simulated=args.kind == "simulated",
                 settings=json.loads(args.knobs),
                 progress=done,

@@ -82,7 +82,13 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "take": f"{CAPTURE}/take.wav",
             "truth": f"{CAPTURE}/truth.json",
         },
-        "ingest": {**capture, "kind": "simulated", "knobs": '{"drive": 1}', "take": f"{CAPTURE}/take.json"},
+        "ingest": {
+            **capture,
+            "reference_channel": 0,
+            "kind": "simulated",
+            "knobs": '{"drive": 1}',
+            "take": f"{CAPTURE}/take.json",
+        },
         "align": {
             **files,
             "reference_channel": 0,

@@ -136,7 +136,13 @@ def _check(args: argparse.Namespace) -> None:
 
     _refuse_output(args.plot, (".svg",), args.take, args.reel)
     with progress(f"read {args.take}", probe(args.take).frames, "samples") as done:
-        take = ingest(args.take, reel=args.reel, channel=args.channel, progress=done)
+        take = ingest(
+            args.take,
+            reel=args.reel,
+            channel=args.channel,
+            reference_channel=args.reference_channel,
+            progress=done,
+        )
     content: dict[str, Any] = {"take": take.to_dict()}
     verdicts, reasons = [take.verdict], list(take.reasons)
     found = None

@@ -356,3 +356,15 @@ def test_bad_input(write: Write, tmp_path: Path) -> None:
             ingest(path)
     with pytest.raises(CaptureError, match="counted from 1"):
         ingest(write("w.wav", music(0.5)), channel=0)
+
+
+@pytest.mark.parametrize(
+    ("peak", "words"), [(1.0, "full scale"), (1e-5, "is silent"), (0.5, None)], ids=["clipped", "silent", "good"]
+)
+def test_a_loop_back_that_cannot_stand_for_the_dry_signal(write: Write, peak: float, words: str | None) -> None:
+    samples = music(1.0)
+    loop_back = peak * samples / np.abs(samples).max()
+    take = ingest(write("w.wav", np.stack((samples, loop_back), axis=1)), reference_channel=2)
+    said = [reason for reason in take.reasons if "loop-back (channel 2)" in reason]
+    assert [words in reason for reason in said] == ([True] if words else [])
+    assert ingest(write("w.wav", np.stack((samples, loop_back), axis=1))).verdict == "ok"

@@ -38,7 +38,7 @@ def edit(path: str, value: Any) -> dict[str, Any]:
         ("devices.amp.repair", ["polarity", "gain"], {"align"} | DATA),
         ("devices.amp.repair", ["polarity"], set()),
         ("devices.box.repair", [], {"align"} | DATA),
-        ("devices.box.reference_channel", 2, {"align"} | DATA),
+        ("devices.box.reference_channel", 2, {"ingest", "align"} | DATA),
         ("devices.box.channel", 2, {"ingest", "align"} | DATA),
         ("dataset.segment_samples", 2048, {"align"} | DATA),
         ("excitations.tiny.seed", 2, {"plan", "guide", "render", "simulate", "ingest", "align"} | DATA),
@@ -79,7 +79,7 @@ def replace_pair(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("change", "starts_with", "jobs_of_train"),
-    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1), (name_a_loop_back, "align", 1)],
+    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1), (name_a_loop_back, "ingest", 1)],
 )
 def test_changed_input(
     project: Project, change: Callable[[Project], None], starts_with: str, jobs_of_train: int

@@ -53,7 +53,7 @@ FAR_WORSE = 6.0
 LEAST_UNLIKE = 0.3, 0.024
 """The part of its energy that is unlike, which a cell and a group must reach: chance makes cells differ."""
 
-PLAINLY_UNLIKE, PLAINLY_WORSE = 0.1, 15.0
+PLAINLY_UNLIKE, PLAINLY_WORSE = 0.35, 15.0
 """The part and the ratio at which a group is no answer even where much of its neighbourhood is none."""
 
 AUDIBLE = 4.0

@@ -11,7 +11,7 @@ from twinlib.alignment.line import Array
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import Measured, Plan, Response, agreeing, dense_plan, measure
+from twinlib.alignment.track import AGREES, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
 from twinlib.alignment.wander import alike, wander
 from twinlib.progress import Progress, silent
@@ -140,7 +140,7 @@ def _settle(
         moved = np.abs(again.lags(position) - clock.lags(position))
         # Of a curve, some place or other always moves: what counts is nearly all of it.
         still = float(np.quantile(moved, 0.9) if curved else moved.max()) < SETTLED
-        if (number > 2 and still) or number == MOST_PASSES - 1:
+        if (number > 1 and still) or number == MOST_PASSES - 1:
             break
         clock = again
     return Course(clock, measured, known.gain_db if known is not None else 0.0, polarity, windows, known)
@@ -277,10 +277,14 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
 
 def _wanders(dry: Channel, wet: Channel, course: Course) -> bool:
     """Whether the clock does: the lags change, and those of the lows and those of the highs do so together."""
-    share = float(agreeing(course.measured).sum()) / max(1, int(course.measured.heard.sum()))
-    return (wander(course.measured, dry.rate) > MOST_WANDER or share < LEAST_AGREEING) and not of_the_device(
-        dry, wet, course
-    )
+    heard = course.measured.heard
+    share = float(agreeing(course.measured).sum()) / max(1, int(heard.sum()))
+    if wander(course.measured, dry.rate) <= MOST_WANDER and share >= LEAST_AGREEING:
+        return False
+    residual = course.measured.residual[heard]
+    # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
+    far = 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES
+    return far or not of_the_device(dry, wet, course)
 
 
 def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:

@@ -41,6 +41,9 @@ AUDIBLE_HZ = 20_000.0
 CLOSE_SECONDS = 1.5
 """Of each end of the programme that short windows look at."""
 
+AROUND = 3 * SIZE
+"""Samples on either side of what seems to be shifted that short windows look at, too."""
+
 GAP = 6.0
 """Times the distance of two knots of a wandering clock's curve over which nobody knows where it went."""
 
@@ -305,7 +308,7 @@ class Case:
             suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
             astray = course.measured.position[course.measured.heard & ~agreeing(course.measured)].astype(int)
             suspects += [(place, place) for place in astray.tolist() if suspects or heard is None or heard.tells]
-            around = [(max(start, a - reach), min(stop, b + reach)) for a, b in suspects]
+            around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
             stretches = [(start, start + reach), (stop - reach, stop), *around]
         known, size = course.response, course.windows.size
         known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None

@@ -212,6 +212,7 @@ def ingest(
     reel: Path | None = None,
     frames: int | None = None,
     channel: int = 1,
+    reference_channel: int | None = None,
     simulated: bool = False,
     settings: Mapping[str, str | int | float | bool] | None = None,
     progress: Progress = silent,
@@ -219,8 +220,9 @@ def ingest(
     """Read a recording once (twice if it may be clipped) in constant memory and judge it.
 
     `reel` is the dry file it belongs to: the take should last as long, or as long as the first `frames` of it if that
-    is given; its rate may be another. `channel` counts from 1. A bad take is no exception but the verdict `refused`
-    with its reasons; an unreadable file raises `AudioError`. `progress` counts frames.
+    is given; its rate may be another. `channel` counts from 1, as does `reference_channel`, the loop-back where there
+    is one. A bad take is no exception but the verdict `refused` with its reasons; an unreadable file raises
+    `AudioError`. `progress` counts frames.
     """
     if channel < 1:
         raise CaptureError(f"channel is {channel}: channels are counted from 1")
@@ -270,7 +272,8 @@ def ingest(
     paused = dry if dry is not None and not _missing(take, dry) else None
     if not refused:
         refused = _without_programme(take, paused, levels.spread_db())
-    suspect = [] if refused else _suspicions(take, missing) + _hum_and_noise(take, dry, paused)
+    suspect = _suspicions(take, missing) + _loop_back(take, reference_channel) + _hum_and_noise(take, dry, paused)
+    suspect = [] if refused else suspect
     verdict: Verdict = "refused" if refused else "suspect" if suspect else "ok"
     return dataclasses.replace(take, verdict=verdict, reasons=tuple(refused + suspect))
 
@@ -389,6 +392,18 @@ def _suspicions(take: Take, missing: float) -> list[str]:
     if take.peak_dbfs < QUIET_DBFS:
         reasons.append(f"its peak is {take.peak_dbfs:.0f} dBFS: raise the input gain and record again")
     return reasons
+
+
+def _loop_back(take: Take, channel: int | None) -> list[str]:
+    """A loop-back channel that cannot stand for the dry signal."""
+    if channel is None or not 1 <= channel <= take.channels:
+        return []
+    peak = take.peaks_dbfs[channel - 1]
+    if peak >= CLIP_DBFS:
+        return [f"the loop-back (channel {channel}) reaches full scale: lower its input gain and record again"]
+    if peak < SILENT_DBFS:
+        return [f"the loop-back (channel {channel}) is silent ({peak:.0f} dBFS at most): check its cable"]
+    return []
 
 
 def _hum_and_noise(take: Take, dry: _Dry | None, paused: _Dry | None) -> list[str]:

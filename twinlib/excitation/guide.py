@@ -33,6 +33,9 @@ def recording_guide(name: str, excitation: dict[str, Any], takes: dict[str, str]
         "",
         "- Use one interface for playing and recording, so that both run on one clock. If two must be used, join their"
         " clocks (word clock, ADAT or S/PDIF).",
+        "- If the interface has an input to spare, lead a second cable from its output straight into it (a loop-back)"
+        " and record both channels into one file. Its number in the configuration (`reference_channel: 2`) makes the"
+        " alignment exact, whatever the device does to the sound. It must not clip either.",
         f"- Set the interface and the session to {rate} Hz, and record at 24 bit or more.",
         "- No plugins, no fades, no normalising, no sample rate conversion, no direct monitoring back into the device.",
         "",

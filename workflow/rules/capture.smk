@@ -41,10 +41,12 @@ rule ingest:
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
         pair=pair_of,
         channel=wet_channel,
+        reference_channel=reference_channel,
         code=code("ingest.py"),
     shell:
         "stage ingest --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
-        " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
+        " --channel {params.channel} --reference-channel {params.reference_channel} --dry {input.dry:q}"
+        " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 
 
 rule await_takes:
