@@ -66,7 +66,7 @@ def find_clicks(wet: Channel, click: Signal, progress: Progress = silent) -> lis
     template[bins] = scipy.fft.rfft(click, SIZE)[bins]
     norm = float(np.sqrt(np.square(np.abs(template), dtype=np.float64).sum() * 2.0 / SIZE))
     step = SIZE - 2 * length
-    span, kept = round(length / pace), int(step / pace) + 2
+    span, kept = round(length / pace), int(step / pace) + 3
     found: list[Found] = []
     for start in range(wet.start - length, wet.stop, step):
         samples = wet.read(start, start + SIZE)

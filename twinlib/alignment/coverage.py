@@ -89,6 +89,9 @@ CLEARLY_SOUNDING = 1e-2
 DROWNED = 0.9
 """The part of a group's energy that is unlike where noise drowns it; devices that distort much reach a third."""
 
+UPSIDE_DOWN = 1.4
+"""The part of a group's energy that is unlike where its answer is upside down, whatever is usual around."""
+
 FAR_LOUDER = 10.0
 """Times the energy that was predicted, at which what is unlike is no matter of distortion."""
 
@@ -289,7 +292,7 @@ def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.boo
     worse = off > np.maximum(FAR_WORSE * np.maximum(at_level, nearby), LEAST_UNLIKE[size > 1])
     if size > 1:
         worse |= off > np.maximum(PLAINLY_WORSE * at_level, PLAINLY_UNLIKE)
-        worse |= (off > DROWNED) & (wet > FAR_LOUDER * dry)
+        worse |= ((off > DROWNED) & (wet > FAR_LOUDER * dry)) | (off > UPSIDE_DOWN)
     worse &= sounding & (off * energy > audible)
     for first, last in runs(worse):
         worse[first:last] = last - first >= 2
