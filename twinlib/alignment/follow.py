@@ -7,7 +7,9 @@ import numpy as np
 
 from twinlib.alignment.breaks import LEAST_STEP, Break, locate, rough, steps
 from twinlib.alignment.clock import Clock, fitted
+from twinlib.alignment.coverage import turning
 from twinlib.alignment.line import Array
+from twinlib.alignment.prediction import CELL, predicted_by
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
@@ -259,6 +261,9 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
     """Each break where it is; one that explains nothing is none, but a large one in silence stays where it may be."""
     timemap = course.clock.timemap(dry.start, dry.stop)
     breaks, lags = course.clock.breaks, course.clock.fit.lags
+    if not breaks:
+        return ()
+    prediction = predicted_by(dry, wet, timemap, dry.start, dry.stop, course.polarity)
     reach = round(AROUND_SECONDS * dry.rate)
     found: list[Break] = []
     for number, one in enumerate(breaks):
@@ -269,8 +274,15 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
         for more in (0, reach):
             zone = max(one.first - more, low), min(one.last + more, high)
             exact = exact or locate(dry, wet, timemap, number, zone)
-        step = abs(float(lags[number + 1] - lags[number]))
-        if (exact is not None and step > LEAST_STEP) or step > MOST_DOUBTFUL:
+        step = float(lags[number + 1] - lags[number])
+        maps = TimeMap([timemap.pieces[number]]), TimeMap([timemap.pieces[number + 1]])
+        place = turning(dry, wet, maps, prediction, course.polarity, zone) if zone[0] < zone[1] else None
+        if place is not None and (exact is None or not place[1] - CELL <= exact.place <= place[2] + CELL):
+            # Through a device that distorts much, the error in loud passages may outweigh that of the loss.
+            exact = replace(
+                one, place=place[0], first=place[1] - 2 * CELL, last=place[2] + 2 * CELL + max(0, -round(step))
+            )
+        if (exact is not None and abs(step) > LEAST_STEP) or abs(step) > MOST_DOUBTFUL:
             found.append(exact or one)
     return tuple(found)
 
