@@ -353,21 +353,27 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
 
 
 def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of three groups of cells or more whose lag, by the slope of the dry signal, is not their neighbourhood's."""
+    """Runs of three groups of cells or more whose lag, by the slope of the prediction, is not their neighbourhood's.
+
+    A lag explains, to first order, at least half of what is unlike.
+    """
     edges = np.arange(0, len(cells.cross), GROUP)
-    cross, dry, lead, steep = (
-        np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.lead, cells.steep)
+    cross, dry, wet, lead, steep = (
+        np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet, cells.lead, cells.steep)
     )
     loud = (dry > FAINT * CELL / PACE * GROUP) & (cross > 0.0) & (steep > 0.0)
+    gain = cross / (dry + 1e-20)
+    left = lead + gain * steep * cells.early[edges]
+    explained = left**2 / (steep + 1e-20) > (1.0 - BETTER) * unlike(cross, dry, wet) * wet
     lag = np.zeros(len(dry))
-    lag[loud] = -lead[loud] * dry[loud] / (cross[loud] * steep[loud]) - cells.early[edges][loud]
+    lag[loud] = -left[loud] / (gain[loud] * steep[loud])
     size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
     off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
     off = off - median_filter(off, size, mode="nearest")
     scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
     ranges = []
     for sign in (1.0, -1.0):
-        for first, last in runs(loud & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
+        for first, last in runs(loud & explained & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
             if last - first >= 3:
                 ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
     return sorted(ranges)
