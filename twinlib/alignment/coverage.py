@@ -50,10 +50,11 @@ LEAST_ALIKE = 0.6
 FAR_WORSE = 6.0
 """Times the part that is usually unlike which a stretch must reach to be no answer."""
 
-LEAST_UNLIKE = 0.3, 0.024
-"""The part of its energy that is unlike, which a cell and a group must reach: chance makes cells differ."""
+LEAST_UNLIKE, LEAST_SHIFTED = 0.8, 0.024
+"""The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates a transformer may
+make six tenths of it. If a lag explains it, which no distortion does, less is enough."""
 
-PLAINLY_UNLIKE, PLAINLY_WORSE = 0.35, 15.0
+PLAINLY_UNLIKE, PLAINLY_WORSE = 0.8, 15.0
 """The part and the ratio at which a group is no answer even where much of its neighbourhood is none."""
 
 AUDIBLE = 4.0
@@ -324,8 +325,10 @@ def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.boo
         return np.asarray(clear)
     at_level = _usual(off, peak, clear)
     nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-    worse = off > np.maximum(FAR_WORSE * np.maximum(at_level, nearby), LEAST_UNLIKE[size > 1])
+    usual = np.maximum(at_level, nearby)
+    worse = off > np.maximum(FAR_WORSE * usual, LEAST_UNLIKE)
     if size > 1:
+        worse |= (off > np.maximum(FAR_WORSE * usual, LEAST_SHIFTED)) & _lag_explains(cells, edges)[1]
         worse |= off > np.maximum(PLAINLY_WORSE * at_level, PLAINLY_UNLIKE)
         worse |= ((off > DROWNED) & (wet > FAR_LOUDER * dry)) | (off > UPSIDE_DOWN)
     worse &= sounding & (off * energy > audible)
@@ -352,21 +355,28 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     return np.asarray(np.interp(peak, middle, most))
 
 
+def _lag_explains(cells: _Cells, edges: npt.NDArray[np.int64]) -> tuple[Real, npt.NDArray[np.bool_]]:
+    """Of groups of cells: the lag in samples, to first order, and whether it explains half of what is unlike."""
+    cross, dry, wet, lead, steep = (
+        np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet, cells.lead, cells.steep)
+    )
+    tells = (cross > 0.0) & (steep > 0.0)
+    gain = cross / (dry + 1e-20)
+    left = lead + gain * steep * cells.early[edges]
+    explained = tells & (left**2 / (steep + 1e-20) > (1.0 - BETTER) * unlike(cross, dry, wet) * wet)
+    lag = np.zeros(len(dry))
+    lag[tells] = -left[tells] / (gain[tells] * steep[tells])
+    return lag, explained
+
+
 def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of three groups of cells or more whose lag, by the slope of the prediction, is not their neighbourhood's.
 
     A lag explains, to first order, at least half of what is unlike.
     """
     edges = np.arange(0, len(cells.cross), GROUP)
-    cross, dry, wet, lead, steep = (
-        np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet, cells.lead, cells.steep)
-    )
-    loud = (dry > FAINT * CELL / PACE * GROUP) & (cross > 0.0) & (steep > 0.0)
-    gain = cross / (dry + 1e-20)
-    left = lead + gain * steep * cells.early[edges]
-    explained = left**2 / (steep + 1e-20) > (1.0 - BETTER) * unlike(cross, dry, wet) * wet
-    lag = np.zeros(len(dry))
-    lag[loud] = -left[loud] / (gain[loud] * steep[loud])
+    loud = np.add.reduceat(cells.dry, edges) > FAINT * CELL / PACE * GROUP
+    lag, explained = _lag_explains(cells, edges)
     size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
     off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
     off = off - median_filter(off, size, mode="nearest")
