@@ -230,7 +230,7 @@ class TestBadTakes:
         other, _ = reel(SHORT - 2.0, seed=9)
         found = align(path, write("wet.wav", warped(other, 5000.3, 5.0, 14 * RATE)), clicks=clicks)
         assert found.verdict == "refused"
-        assert "another" in found.reasons[0]
+        assert "another re" in found.reasons[0]
 
     @pytest.mark.parametrize("clicked", [True, False])
     def test_silence(self, dry_reel, write: Write, clicked: bool) -> None:

@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twinlib.alignment import anchors
@@ -13,6 +13,7 @@ from .conftest import CLICK, RATE, Write, channel, click, device, noise, program
 
 
 @settings(max_examples=10)
+@example(offset=0, level=0.1, sign=1, rate=96_000)
 @given(
     offset=st.integers(-1200, 1200),
     level=st.floats(0.01, 1.0),

@@ -62,6 +62,13 @@ def test_nothing_is_called_ok_that_is_not(first: int, folder: Path, outcomes: li
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", sorted(KNOWN))
+def test_what_is_known_to_be_missed_still_is(seed: int, folder: Path) -> None:
+    """A seed that is mended is to be taken off the list."""
+    assert attempt(seed, folder).failures
+
+
+@pytest.mark.slow
 def test_what_is_not_mutilated_is_ok(folder: Path) -> None:
     """Else a test of mutilations shows nothing: every recording of the pool is ok, and true."""
     for number in range(POOL):

@@ -9,7 +9,7 @@ from twinlib.alignment.clock import fitted
 from twinlib.alignment.line import fit_line
 from twinlib.alignment.timemap import Curve
 from twinlib.alignment.track import Measured
-from twinlib.alignment.wander import alike, bend, residual_rms, wander
+from twinlib.alignment.wander import bend, move_together, residual_rms, wander
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
@@ -161,7 +161,9 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
     device = np.array([0.3 * loudness - 4.0, 0.05 * loudness])
 
     def told(lags: Array) -> bool:
-        return alike(*(Measured(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE)
+        return move_together(
+            *(Measured(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE
+        )
 
     assert told(clock + scatter)
     assert told(fast + scatter)
@@ -171,4 +173,4 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
 
 def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
     few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
-    assert alike(few, few, RATE)
+    assert move_together(few, few, RATE)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twinlib.alignment import anchors, search
-from twinlib.alignment.clicks import anchored, click_line, contradicts, holds
+from twinlib.alignment.clicks import anchored, click_line, contradicts, should_hold
 from twinlib.alignment.diagnosis import why_nothing
 from twinlib.alignment.follow import MOST_PASSES, follow, measured_through
 from twinlib.alignment.judge import Case
@@ -115,7 +115,7 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
         else:
             case.unsure_ends = contradicts(measured, course.clock)
     elif ends is not None:
-        case.unsure_ends = holds(heard, course.clock, ends, dry.rate // 4)
+        case.unsure_ends = should_hold(heard, course.clock, ends, dry.rate // 4)
     if case.reference is not None:
         through = measured_through(dry, case.wet, course)
         if through is None:

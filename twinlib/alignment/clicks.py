@@ -105,8 +105,8 @@ def contradicts(clicks: ClickLine, clock: Clock) -> bool:
     return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
 
 
-def holds(wet: Channel, clock: Clock, clicks: tuple[int, int], length: int) -> bool:
-    """Whether the wet file goes on over both clicks, so that they should be on it."""
+def should_hold(wet: Channel, clock: Clock, clicks: tuple[int, int], length: int) -> bool:
+    """Whether the wet file goes on over both clicks of so many samples, so that they should be on it."""
     first, last = (click + float(clock.lags(np.array([float(click)]))[0]) for click in clicks)
     return first >= wet.start and last + length <= wet.stop
 

@@ -5,7 +5,7 @@ noise, some samples moved and back shift nothing; but for some milliseconds the 
 linear response predicts, or far less so than is usual at that level and around.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -50,12 +50,12 @@ LEAST_ALIKE = 0.6
 FAR_WORSE = 6.0
 """Times the part that is usually unlike which a stretch must reach to be no answer."""
 
-LEAST_UNLIKE, LEAST_SHIFTED = 0.8, 0.024
-"""The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates a transformer may
-make six tenths of it. If a lag explains it, which no distortion does, less is enough."""
+PLAINLY_WORSE = 15.0
+"""Times what is usual at its level, at which a group is no answer even where much of its neighbourhood is none."""
 
-PLAINLY_UNLIKE, PLAINLY_WORSE = 0.8, 15.0
-"""The part and the ratio at which a group is no answer even where much of its neighbourhood is none."""
+LEAST_UNLIKE, LEAST_SHIFTED = 0.8, 0.024
+"""The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates the transformer of
+the demo makes six tenths of it. If a lag explains it, which no distortion does, less is enough."""
 
 AUDIBLE = 4.0
 """Times the noise of the recording, and what the loud neighbourhood leaves behind, that the unlike part must reach."""
@@ -161,14 +161,20 @@ def unlike(cross: Real, dry: Real, wet: Real) -> Real:
 
 
 def lies_better(
-    dry: Channel, wet: Channel, timemap: TimeMap, heard: Heard, polarity: int, stretch: tuple[int, int], samples: float
+    dry: Channel,
+    wet: Channel,
+    timemap: TimeMap,
+    prediction: Prediction,
+    polarity: int,
+    stretch: tuple[int, int],
+    samples: float,
 ) -> bool:
     """Whether a stretch of dry samples is answered far better some samples later than the map says."""
     left = []
     for later in (0.0, samples):
-        parts = _cells(dry, wet, timemap.shifted(later), heard.prediction, *stretch, polarity)
-        sums = np.array([[float(one.sum()) for one in (part.cross, part.dry, part.wet)] for part, _ in parts])
-        left.append(float(unlike(*sums.sum(axis=0).reshape(3, 1))[0]))
+        blocks = _cells(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
+        cells = _Cells.joined([block for block, _ in blocks])
+        left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
     return left[1] < BETTER * left[0]
 
 
@@ -187,10 +193,9 @@ def turning(
     """
     both = []
     for timemap in maps:
-        parts = [cells for cells, _ in _cells(dry, wet, timemap, prediction, *zone, polarity)]
-        cross, expected, came = (np.concatenate([getattr(p, name) for p in parts]) for name in ("cross", "dry", "wet"))
-        both.append(np.minimum(unlike(cross, expected, came), 1.0))
-    tells = expected > max(FAINT * CELL / PACE, SOFT * float(expected.max(initial=0.0)))
+        cells = _Cells.joined([block for block, _ in _cells(dry, wet, timemap, prediction, *zone, polarity)])
+        both.append(np.minimum(cells.unlike, 1.0))
+    tells = cells.dry > max(FAINT * CELL / PACE, SOFT * float(cells.dry.max(initial=0.0)))
     score = np.concatenate(([0.0], np.cumsum(np.where(tells, both[1] - both[0], 0.0))))
     best = int(score.argmax())
     strength = float(score[best]) - max(0.0, float(score[-1]))
@@ -219,6 +224,26 @@ class _Cells:
     broken: npt.NDArray[np.bool_]
     mute: npt.NDArray[np.bool_]
 
+    @classmethod
+    def joined(cls, parts: Sequence["_Cells"]) -> "_Cells":
+        """Those of all blocks."""
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+
+    def grouped(self, size: int) -> "_Cells":
+        """A row for `size` cells; the lag that is known is that of the first of them."""
+        edges = np.arange(0, len(self.cross), size)
+        cross, dry, wet, lead, steep = (
+            np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet, self.lead, self.steep)
+        )
+        broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
+        peak = np.maximum.reduceat(self.peak, edges)
+        return _Cells(cross, dry, wet, lead, steep, self.early[edges], peak, broken, mute)
+
+    @property
+    def unlike(self) -> Real:
+        """The part of each row's energy that is unlike."""
+        return unlike(self.cross, self.dry, self.wet)
+
 
 def listen(
     dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = silent
@@ -233,20 +258,20 @@ def listen(
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
-        for cells, mean in _cells(dry, wet, timemap, prediction, first, last, polarity):
-            parts.append(cells)
+        for block, mean in _cells(dry, wet, timemap, prediction, first, last, polarity):
+            parts.append(block)
             total += mean
-        whole = _Cells(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(_Cells)))
+        cells = _Cells.joined(parts)
+        groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
         for ranges, found in (
-            (shifted, _shifted(whole, dry.rate)),
-            (no_answer, _no_answer(whole, dry.rate)),
-            (broken, runs(whole.broken)),
+            (shifted, _shifted(groups, dry.rate)),
+            (no_answer, _no_answer(cells, groups, dry.rate)),
+            (broken, runs(cells.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
-        heard = _drowned(whole)
-        sounding, drowned = sounding + len(heard), drowned + int(heard.sum())
-        edges = np.arange(0, len(whole.cross), COARSE)
-        sums.append(np.array([np.add.reduceat(part, edges) for part in (whole.cross, whole.dry, whole.wet)]))
+        sounds, no_sound = groups.peak > CLEARLY_SOUNDING, (groups.unlike > DROWNED) & (groups.wet > groups.dry)
+        sounding, drowned = sounding + int(sounds.sum()), drowned + int((sounds & no_sound).sum())
+        sums.append(np.array([coarse.cross, coarse.dry, coarse.wet]))
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
     share, mean = drowned / max(1, sounding), total / max(1, stop - start)
@@ -297,52 +322,46 @@ def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
     return np.asarray(zero)
 
 
-def _no_answer(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+def _no_answer(cells: _Cells, groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
-    bad = _far_worse(cells, sample_rate, 1)
-    bad |= np.repeat(_far_worse(cells, sample_rate, GROUP), GROUP)[: len(bad)]
+    off = cells.unlike
     # Digital silence amid sound is an under-run, however short.
-    return [(first - 1, last + 1) for first, last in runs(bad | cells.mute)]
+    bad = _far_worse(cells, sample_rate, 1) | cells.mute
+    for first, last in runs(_far_worse(groups, sample_rate, GROUP)):
+        inside = slice(first * GROUP, last * GROUP)
+        # The cells at its ends may be those of the neighbours.
+        odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
+        bad[inside.start + odd[0] : inside.start + odd[-1] + 1] = True
+    return [(first - 1, last + 1) for first, last in runs(bad)]
 
 
-def _far_worse(cells: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
-    """Whether a group of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
-    edges = np.arange(0, len(cells.cross), size)
-    cross, dry, wet = (np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet))
-    peak = np.maximum.reduceat(cells.peak, edges)
+def _far_worse(rows: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
+    """Whether a row of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
     # A response that begins before its time answers to silence before an attack, but little is known of it.
-    sounding = (dry > FAINT * CELL / PACE * size) & (peak > SILENT)
+    sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
     if not sounding.any():
         return np.asarray(sounding)
-    off = unlike(cross, dry, wet)
+    off = rows.unlike
     around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
     # Where the answer is missing, what should have been there is what is wrong.
-    energy = np.maximum(wet, dry)
-    noise = float(np.percentile((off * wet)[sounding], 10.0))
+    energy = np.maximum(rows.wet, rows.dry)
+    noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
     audible = AUDIBLE * (noise + LEFT_BEHIND * maximum_filter1d(energy, around))
-    clear = sounding & (dry > audible)
+    clear = sounding & (rows.dry > audible)
     if not clear.any():
         return np.asarray(clear)
-    at_level = _usual(off, peak, clear)
+    at_level = _usual(off, rows.peak, clear)
     nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-    usual = np.maximum(at_level, nearby)
-    worse = off > np.maximum(FAR_WORSE * usual, LEAST_UNLIKE)
+    usual = FAR_WORSE * np.maximum(at_level, nearby)
+    worse = off > np.maximum(usual, LEAST_UNLIKE)
     if size > 1:
-        worse |= (off > np.maximum(FAR_WORSE * usual, LEAST_SHIFTED)) & _lag_explains(cells, edges)[1]
-        worse |= off > np.maximum(PLAINLY_WORSE * at_level, PLAINLY_UNLIKE)
-        worse |= ((off > DROWNED) & (wet > FAR_LOUDER * dry)) | (off > UPSIDE_DOWN)
+        worse |= (off > np.maximum(usual, LEAST_SHIFTED)) & _lag_explains(rows)[1]
+        worse |= off > np.maximum(PLAINLY_WORSE * at_level, LEAST_UNLIKE)
+        worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
     worse &= sounding & (off * energy > audible)
     for first, last in runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
-
-
-def _drowned(cells: _Cells) -> npt.NDArray[np.bool_]:
-    """Of the groups in which the programme sounds, those that answer with something else, and no softer."""
-    edges = np.arange(0, len(cells.cross), GROUP)
-    cross, dry, wet = (np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet))
-    sounds = np.maximum.reduceat(cells.peak, edges) > CLEARLY_SOUNDING
-    return np.asarray(((unlike(cross, dry, wet) > DROWNED) & (wet > dry))[sounds])
 
 
 def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
@@ -355,28 +374,24 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     return np.asarray(np.interp(peak, middle, most))
 
 
-def _lag_explains(cells: _Cells, edges: npt.NDArray[np.int64]) -> tuple[Real, npt.NDArray[np.bool_]]:
-    """Of groups of cells: the lag in samples, to first order, and whether it explains half of what is unlike."""
-    cross, dry, wet, lead, steep = (
-        np.add.reduceat(part, edges) for part in (cells.cross, cells.dry, cells.wet, cells.lead, cells.steep)
-    )
-    tells = (cross > 0.0) & (steep > 0.0)
-    gain = cross / (dry + 1e-20)
-    left = lead + gain * steep * cells.early[edges]
-    explained = tells & (left**2 / (steep + 1e-20) > (1.0 - BETTER) * unlike(cross, dry, wet) * wet)
-    lag = np.zeros(len(dry))
-    lag[tells] = -left[tells] / (gain[tells] * steep[tells])
+def _lag_explains(rows: _Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
+    """The lag in samples that each row tells, to first order, and whether it explains half of what is unlike."""
+    tells = (rows.cross > 0.0) & (rows.steep > 0.0)
+    gain = rows.cross / (rows.dry + 1e-20)
+    left = rows.lead + gain * rows.steep * rows.early
+    explained = tells & (left**2 / (rows.steep + 1e-20) > (1.0 - BETTER) * rows.unlike * rows.wet)
+    lag = np.zeros(len(rows.dry))
+    lag[tells] = -left[tells] / (gain[tells] * rows.steep[tells])
     return lag, explained
 
 
-def _shifted(cells: _Cells, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of three groups of cells or more whose lag, by the slope of the prediction, is not their neighbourhood's.
+def _shifted(groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+    """Runs of three groups or more, in cells, whose lag, by the slope of the prediction, is not their neighbourhood's.
 
     A lag explains, to first order, at least half of what is unlike.
     """
-    edges = np.arange(0, len(cells.cross), GROUP)
-    loud = np.add.reduceat(cells.dry, edges) > FAINT * CELL / PACE * GROUP
-    lag, explained = _lag_explains(cells, edges)
+    loud = groups.dry > FAINT * CELL / PACE * GROUP
+    lag, explained = _lag_explains(groups)
     size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
     off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
     off = off - median_filter(off, size, mode="nearest")

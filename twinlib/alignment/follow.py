@@ -7,15 +7,15 @@ import numpy as np
 
 from twinlib.alignment.breaks import LEAST_STEP, Break, locate, rough, steps
 from twinlib.alignment.clock import Clock, fitted
-from twinlib.alignment.coverage import turning
+from twinlib.alignment.coverage import lies_better, turning
 from twinlib.alignment.line import Array
-from twinlib.alignment.prediction import CELL, predicted_by
+from twinlib.alignment.prediction import CELL, Prediction, predicted_by
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import AGREES, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
-from twinlib.alignment.wander import alike, wander
+from twinlib.alignment.wander import move_together, wander
 from twinlib.progress import Progress, silent
 
 MOST_WANDER = 0.01
@@ -47,6 +47,9 @@ AROUND_SECONDS = 1.0
 
 SHARP = 100.0
 """Inverse variance, 0.1 samples rms, from which a short window can tell a loss: one of few tones cannot."""
+
+EXCURSION_SECONDS = 10.0
+"""Between two losses that make up for each other, within which what lies there must be answered better for them."""
 
 END_SECONDS = 2.0
 """Of each end of the programme that short windows look at for losses."""
@@ -97,7 +100,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     if course is None:
         return None
     more = _with_finer(course)
-    if not more and _wanders(dry, wet, course):
+    if not more and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         # A clock that wanders shows by itself; what short windows would take for losses is its curve.
         course = _curved(dry, wet, course, progress)
         if course.clock.curve is not None:
@@ -114,7 +117,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         # Without its mistaken neighbours, one or the other is none.
         if len(_steps_left(course)) < len(located):
             course = _again(dry, wet, course, _steps_left(course), False, progress)
-    if course.clock.curve is None and _wanders(dry, wet, course):
+    if course.clock.curve is None and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         course = _curved(dry, wet, course, progress)
     return course
 
@@ -265,8 +268,11 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
         return ()
     prediction = predicted_by(dry, wet, timemap, dry.start, dry.stop, course.polarity)
     reach = round(AROUND_SECONDS * dry.rate)
+    unfounded = _unfounded(dry, wet, course, prediction)
     found: list[Break] = []
     for number, one in enumerate(breaks):
+        if number in unfounded:
+            continue
         low = found[-1].last if found else dry.start
         high = breaks[number + 1].first if number + 1 < len(breaks) else dry.stop
         exact = None
@@ -287,20 +293,36 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
     return tuple(found)
 
 
-def _wanders(dry: Channel, wet: Channel, course: Course) -> bool:
-    """Whether the clock does: the lags change, and those of the lows and those of the highs do so together."""
-    heard = course.measured.heard
-    share = float(agreeing(course.measured).sum()) / max(1, int(heard.sum()))
-    if wander(course.measured, dry.rate) <= MOST_WANDER and share >= LEAST_AGREEING:
-        return False
-    residual = course.measured.residual[heard]
-    # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
-    far = 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES
-    return far or not of_the_device(dry, wet, course)
+def _unfounded(dry: Channel, wet: Channel, course: Course, prediction: Prediction) -> set[int]:
+    """The numbers of breaks between which the lag seems to leave its course and to come back, and nothing else does.
+
+    A few seconds of tones through a device that distorts may tell another period of theirs.
+    """
+    breaks, lags = course.clock.breaks, course.clock.fit.lags
+    timemap = course.clock.timemap(dry.start, dry.stop)
+    found: set[int] = set()
+    for number in range(len(breaks) - 1):
+        stretch = breaks[number].last, breaks[number + 1].first
+        back = abs(float(lags[number + 2] - lags[number])) < LEAST_STEP
+        if back and 0 < stretch[1] - stretch[0] < EXCURSION_SECONDS * dry.rate:
+            around, later = TimeMap([timemap.pieces[number]]), float(lags[number + 1] - lags[number])
+            if not lies_better(dry, wet, around, prediction, course.polarity, stretch, later):
+                found |= {number, number + 1}
+    return found
+
+
+def _changes(course: Course, sample_rate: int) -> bool:
+    """Whether the lag changes about the clock by more than chance."""
+    share = float(agreeing(course.measured).sum()) / max(1, int(course.measured.heard.sum()))
+    return wander(course.measured, sample_rate) > MOST_WANDER or share < LEAST_AGREEING
 
 
 def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
-    """Whether the lag changes with the programme alone: the lows and the highs do not change together."""
+    """Whether the lag changes with the programme alone: those of the lows and of the highs do not change together."""
+    residual = course.measured.residual[course.measured.heard]
+    # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
+    if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES:
+        return False
     timemap = course.clock.timemap(dry.start, dry.stop)
     halves = []
     for between in ((LOW_HZ, HALVES_HZ), (HALVES_HZ, HIGH_HZ)):
@@ -310,7 +332,7 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
                 dry, wet, course.windows, timemap, known, course.polarity, course.clock.excluded, between_hz=between
             )
         halves.append(measured)
-    return not alike(halves[0], halves[1], dry.rate)
+    return not move_together(halves[0], halves[1], dry.rate)
 
 
 def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:

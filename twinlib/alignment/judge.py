@@ -76,6 +76,7 @@ class Case:
         self.dropouts: list[Dropout] = []
         self.take = False
         self.unsure_ends = False
+        self.own_phase: bool | None = None
         self.mean = 0.0
 
     @property
@@ -106,10 +107,11 @@ class Case:
     def _wander(self, course: Course) -> float:
         """The rms in samples by which the clocks wander about what is known of them."""
         rms = wander(course.measured, self.rate)
-        curved = course.clock.curve is not None
-        if rms > MOST_RESIDUAL and not curved and of_the_device(self.dry, self.clock_signal, course):
-            return 0.0
-        return rms
+        if rms <= MOST_RESIDUAL or course.clock.curve is not None:
+            return rms
+        if self.own_phase is None:
+            self.own_phase = of_the_device(self.dry, self.clock_signal, course)
+        return 0.0 if self.own_phase else rms
 
     def heard_through(self, course: Course, through: tuple[Measured, float, int]) -> None:
         """What the device's channel is on the clock of the loop-back channel."""
@@ -242,7 +244,7 @@ class Case:
             return True
         wet = replace(self.wet, exact=True)
         timemap = course.clock.timemap(self.dry.start, self.dry.stop)
-        return lies_better(self.dry, wet, timemap, heard, course.polarity, stretch, later)
+        return lies_better(self.dry, wet, timemap, heard.prediction, course.polarity, stretch, later)
 
     def _ends(self, course: Course, programme: tuple[int, int]) -> None:
         timemap = course.clock.timemap(self.dry.start, self.dry.stop)
@@ -306,8 +308,9 @@ class Case:
         if not lost and stop - start > 2 * reach:
             # A device that distorts much answers with a delay of its own that changes with the programme.
             suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
-            astray = course.measured.position[course.measured.heard & ~agreeing(course.measured)].astype(int)
-            suspects += [(place, place) for place in astray.tolist() if suspects or heard is None or heard.tells]
+            if heard is None or heard.tells:
+                astray = course.measured.heard & ~agreeing(course.measured)
+                suspects += [(place, place) for place in course.measured.position[astray].astype(int).tolist()]
             around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
             stretches = [(start, start + reach), (stop - reach, stop), *around]
         known, size = course.response, course.windows.size

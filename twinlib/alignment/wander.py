@@ -60,7 +60,7 @@ def wander(measured: Measured, sample_rate: int) -> float:
     return math.sqrt(variance - chance) if variance > least * chance else 0.0
 
 
-def alike(low: Measured, high: Measured, sample_rate: int) -> bool:
+def move_together(low: Measured, high: Measured, sample_rate: int) -> bool:
     """Whether the lags that the lows and the highs of the same windows tell change together, by windows or slowly.
 
     A clock takes all frequencies along. A device that distorts delays each by as much as the programme makes it to.
