@@ -147,7 +147,7 @@ def _sources() -> list[Array]:
     return [audio.read(path).mean(axis=1, dtype=np.float64) for path in sorted(CORPUS.rglob("*.flac"))]
 
 
-def _music(random: Random, frames: int) -> Array:
+def music_of(random: Random, frames: int) -> Array:
     """Slices of several tracks at several levels, each faded into the next, some with a pause between them."""
     out = np.zeros(frames)
     fade = round(0.05 * RATE)
@@ -176,7 +176,7 @@ def base(number: int) -> Base:
     """A recording of the pool: five of eight are takes with clicks, the others pairs."""
     random = np.random.default_rng([7, number])
     clicked = number % 8 < 5
-    music = _music(random, round(random.uniform(9.0, 12.0) * RATE))
+    music = music_of(random, round(random.uniform(9.0, 12.0) * RATE))
     start, clicks = 0, None
     dry = music
     if clicked:

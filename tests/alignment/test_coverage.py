@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from twinlib.alignment.coverage import Heard, lies_better, listen, turning
 from twinlib.alignment.prediction import CELL, predicted_by
 from twinlib.alignment.timemap import TimeMap
-from twinlib.capture.settings import DiodeClipper, Transformer
+from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
+from .mutilations import music_of
 
 LAG, DRIFT = 500.3, 20.0
 SECONDS = 4.0
@@ -97,6 +98,16 @@ def test_a_clean_take_holds_nothing_unlike(played: Callable[[Array], Array], snr
         wet = played(dry)
         wet = wet + noise(len(wet), 20 * np.log10(np.std(wet)) - snr_db, seed)
         assert heard(-0.7 * warped(wet, LAG, DRIFT), dry).unlike == ()
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("played", [Transformer(drive=0.6), DiodeClipper(drive=0.5)], ids=["transformer", "clipper"])
+def test_a_bass_that_saturates_a_transformer_is_no_damage(seed: int, played: Circuit) -> None:
+    """Slices of real music at many levels, as reels hold them, through the devices of the demo."""
+    dry = music_of(np.random.default_rng([3, seed]), 40 * RATE)
+    wet = circuit(played, dry) + noise(len(dry), -90)
+    still = TimeMap.straight(0.0, 0.0, 0, len(dry))
+    assert listen(channel(dry), channel(wet), still, 0, len(dry), 1).unlike == ()
 
 
 def test_silence_and_pauses_hold_nothing_unlike() -> None:

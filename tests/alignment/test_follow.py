@@ -5,12 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from twinlib.alignment.follow import Course, follow
-from twinlib.alignment.line import Line
-from twinlib.alignment.track import plan
+from twinlib.alignment.breaks import Break
+from twinlib.alignment.clock import Clock
+from twinlib.alignment.follow import Course, follow, unfounded
+from twinlib.alignment.line import Line, PieceFit
+from twinlib.alignment.prediction import predicted_by
+from twinlib.alignment.timemap import TimeMap
+from twinlib.alignment.track import Measured, plan
 from twinlib.alignment.walk import walk
+from twinlib.capture.settings import DiodeClipper
 
-from .conftest import RATE, Array, channel, device, filtered, noise, programme, rush, warped
+from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
 
 AT = 5 * RATE + 1234
 
@@ -76,3 +81,22 @@ def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) 
     assert found.clock.breaks == ()
     assert found.clock.curve is None
     assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)
+
+
+@pytest.mark.parametrize("played", [device, filtered, lambda x: circuit(DiodeClipper(), x)])
+@pytest.mark.parametrize("moved", [True, False])
+def test_what_leaves_its_course_and_comes_back_must_be_answered_better_for_it(
+    played: Callable[[Array], Array], moved: bool
+) -> None:
+    """Two losses that make up for each other are believed where something moved, and no others."""
+    dry = rush(12.0, 3)
+    wet = np.concatenate((played(dry), np.zeros(100)))
+    first, last, later = 5 * RATE, 7 * RATE, 10
+    if moved:
+        wet[first:last] = np.roll(wet, later)[first:last]
+    breaks = tuple(Break(place, place - 2000, place + 2000) for place in (first, last))
+    clock = Clock(PieceFit(np.array([0.0, later, 0.0]), 0.0, np.zeros(3), 0.0), None, breaks)
+    windows = plan(0, len(dry), RATE)
+    found = Course(clock, Measured(*np.zeros((5, 0))), 0.0, 1, windows)
+    prediction = predicted_by(channel(dry), channel(wet), TimeMap.straight(0.0, 0.0, 0, len(dry)), 0, len(dry), 1)
+    assert unfounded(channel(dry), channel(wet), found, prediction) == (set() if moved else {0, 1})

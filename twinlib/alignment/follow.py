@@ -268,10 +268,10 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
         return ()
     prediction = predicted_by(dry, wet, timemap, dry.start, dry.stop, course.polarity)
     reach = round(AROUND_SECONDS * dry.rate)
-    unfounded = _unfounded(dry, wet, course, prediction)
+    skipped = unfounded(dry, wet, course, prediction)
     found: list[Break] = []
     for number, one in enumerate(breaks):
-        if number in unfounded:
+        if number in skipped:
             continue
         low = found[-1].last if found else dry.start
         high = breaks[number + 1].first if number + 1 < len(breaks) else dry.stop
@@ -293,7 +293,7 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
     return tuple(found)
 
 
-def _unfounded(dry: Channel, wet: Channel, course: Course, prediction: Prediction) -> set[int]:
+def unfounded(dry: Channel, wet: Channel, course: Course, prediction: Prediction) -> set[int]:
     """The numbers of breaks between which the lag seems to leave its course and to come back, and nothing else does.
 
     A few seconds of tones through a device that distorts may tell another period of theirs.
