@@ -73,7 +73,10 @@ def slow(samples: Signal) -> Signal:
 
 
 def at_whole_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin: int = 0) -> Signal:
-    """The wet signal at dry positions [start, stop), to the nearest sample, cell by cell, and a margin either side."""
+    """The wet signal at dry positions [start, stop), to the nearest sample, cell by cell, float32 `(frames,)`.
+
+    `margin` more samples stand before and after them, by the lag of the first and the last cell.
+    """
     lags = np.round(timemap.lags(middles(start, stop))).astype(np.int64)
     out = np.empty(stop - start + 2 * margin, np.float32)
     edges = [0, *(np.flatnonzero(np.diff(lags)) + 1).tolist(), len(lags)]
@@ -86,7 +89,7 @@ def at_whole_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin:
 
 
 def middles(start: int, stop: int) -> npt.NDArray[np.float64]:
-    """The middle of every cell of [start, stop)."""
+    """The middle of every cell of dry samples [start, stop), float64."""
     return np.arange(start, stop, CELL, dtype=np.float64) + CELL / 2.0
 
 
@@ -97,7 +100,7 @@ class Prediction:
     taps: Signal
 
     def of(self, samples: Signal) -> tuple[Signal, Signal]:
-        """The slow wet signal that dry samples predict, and how it changes a sample of the full rate.
+        """The slow wet signal that dry samples predict, and how it changes a sample of the full rate, float32 both.
 
         `BEFORE` of the samples come before those that are answered and `AFTER` after them, whose number is a multiple
         of `PACE`.
@@ -115,7 +118,11 @@ class Prediction:
 
 
 def predicted_by(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> Prediction:
-    """The response that windows all over [start, stop) tell together; those that agree with no other count little."""
+    """The response that windows all over dry samples [start, stop) tell together, the polarity taken away.
+
+    The least-squares transfer function of windows that count alike however loud; those that agree with no other count
+    little. All zeros where the dry signal is silent.
+    """
     taper = np.hanning(_SIZE).astype(np.float32)
     places = np.linspace(start, max(start, stop - _SIZE * PACE), WINDOWS).astype(int) // CELL * CELL
     pairs: list[tuple[Complex, Complex]] = []
