@@ -62,6 +62,15 @@ def test_nothing_is_called_ok_that_is_not(first: int, folder: Path, outcomes: li
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [9, 400, 572, 628, 703, 907, 964])
+def test_what_was_missed_once_is_not_again(seed: int, folder: Path) -> None:
+    """The last second moved, a sample for a fifth of a second, noise over all of it, a sample lost near the end (two of
+    them), fourteen samples for a second, a third of a second upside down.
+    """
+    assert not attempt(seed, folder).failures
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", sorted(KNOWN))
 def test_what_is_known_to_be_missed_still_is(seed: int, folder: Path) -> None:
     """A seed that is mended is to be taken off the list."""

@@ -41,6 +41,9 @@ AUDIBLE_HZ = 20_000.0
 CLOSE_SECONDS = 1.5
 """Of each end of the programme that short windows look at."""
 
+USUAL_PLACES = 12
+"""Places all over a take that tell what is usual for short windows."""
+
 AROUND = 3 * SIZE
 """Samples on either side of what seems to be shifted that short windows look at, too."""
 
@@ -312,7 +315,9 @@ class Case:
                 astray = course.measured.heard & ~agreeing(course.measured)
                 suspects += [(place, place) for place in course.measured.position[astray].astype(int).tolist()]
             around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
-            stretches = [(start, start + reach), (stop - reach, stop), *around]
+            # Some of all of it, so that what is usual is not what the suspects say.
+            usual = [(a, a + reach // 2) for a in np.linspace(start, stop - reach, USUAL_PLACES).astype(int).tolist()]
+            stretches = [(start, start + reach), (stop - reach, stop), *around, *usual]
         known, size = course.response, course.windows.size
         known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None
         for first, last, later in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
