@@ -148,6 +148,21 @@ def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> No
     assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02
 
 
+def test_a_pause_over_which_the_clock_goes_on_is_no_loss(write: Write) -> None:
+    """The lag changes by more than half a sample while nothing sounds, and yet nothing was lost."""
+    dry, clicks = reel(30.0, seed=6)
+    middle = (clicks[0] + clicks[1]) // 2
+    dry[middle : middle + round(2.5 * RATE)] = 0.0
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 1.5 * np.sin(2 * np.pi * (m - middle) / (30.0 * RATE))
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert not found.dropouts
+    assert found.wander_rms_samples > 0.5
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("minutes", [1, 10])
 def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> None:

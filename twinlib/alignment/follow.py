@@ -102,7 +102,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     more = _with_finer(course)
     if not more and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         # A clock that wanders shows by itself; what short windows would take for losses is its curve.
-        course = _curved(dry, wet, course, progress)
+        course = _curved(dry, wet, course, more, progress)
         if course.clock.curve is not None:
             return course
     more = _at_ends(dry, wet, course, more)
@@ -118,7 +118,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         if len(_steps_left(course)) < len(located):
             course = _again(dry, wet, course, _steps_left(course), False, progress)
     if course.clock.curve is None and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
-        course = _curved(dry, wet, course, progress)
+        course = _curved(dry, wet, course, course.clock.breaks, progress)
     return course
 
 
@@ -294,20 +294,29 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
 
 
 def unfounded(dry: Channel, wet: Channel, course: Course, prediction: Prediction) -> set[int]:
-    """The numbers of breaks between which the lag seems to leave its course and to come back, and nothing else does.
+    """The numbers of breaks beyond which the lag seems to leave its course for some seconds, and nothing else does.
 
-    A few seconds of tones through a device that distorts may tell another period of theirs.
+    It comes back, or the programme begins or ends there. A few seconds of tones through a device that distorts may tell
+    another period of theirs.
     """
     breaks, lags = course.clock.breaks, course.clock.fit.lags
     timemap = course.clock.timemap(dry.start, dry.stop)
+    begin, end = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
+    edges = [begin, *(place for one in breaks for place in (one.first, one.last)), end]
+    if breaks:
+        # Beyond the first and the last there may be no more than where they may lie.
+        edges[1], edges[-2] = max(edges[1], breaks[0].place), min(edges[-2], breaks[-1].place)
     found: set[int] = set()
-    for number in range(len(breaks) - 1):
-        stretch = breaks[number].last, breaks[number + 1].first
-        back = abs(float(lags[number + 2] - lags[number])) < LEAST_STEP
-        if back and 0 < stretch[1] - stretch[0] < EXCURSION_SECONDS * dry.rate:
-            around, later = TimeMap([timemap.pieces[number]]), float(lags[number + 1] - lags[number])
-            if not lies_better(dry, wet, around, prediction, course.polarity, stretch, later):
-                found |= {number, number + 1}
+    for piece in range(len(lags)):
+        stretch = edges[2 * piece], edges[2 * piece + 1]
+        around = [beside for beside in (piece - 1, piece + 1) if 0 <= beside < len(lags)]
+        back = abs(float(lags[around[-1]] - lags[around[0]])) < LEAST_STEP
+        if not back or not around or not 0 < stretch[1] - stretch[0] < EXCURSION_SECONDS * dry.rate:
+            continue
+        usual = TimeMap([timemap.pieces[around[0]]])
+        later = float(lags[piece] - lags[around[0]])
+        if not lies_better(dry, wet, usual, prediction, course.polarity, stretch, later):
+            found |= {number for number in (piece - 1, piece) if 0 <= number < len(breaks)}
     return found
 
 
@@ -335,9 +344,12 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
     return not move_together(halves[0], halves[1], dry.rate)
 
 
-def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:
-    """A curve in place of the line, on denser windows where the clock changes fast; the line if no curve pays."""
-    best = _again(dry, wet, course, course.clock.breaks, True, progress)
+def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], progress: Progress) -> Course:
+    """A curve in place of the line, on denser windows where the clock changes fast; the line if no curve pays.
+
+    Beside a curve, what looked like a break of the line may be none.
+    """
+    best = _with_steps(dry, wet, _again(dry, wet, course, breaks, True, progress), progress)
     first, last = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
     for size in DENSE:
         windows = dense_plan(first, last, size)
@@ -346,6 +358,7 @@ def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> C
         denser = _settle(dry, wet, windows, best.clock, course.polarity, True, progress)
         if denser is None:
             break
+        denser = _with_steps(dry, wet, denser, progress)
         position = denser.measured.position
         change = denser.clock.lags(position) - best.clock.lags(position)
         changed = float(np.quantile(np.abs(change - np.median(change)), 0.9))
@@ -357,6 +370,12 @@ def _curved(dry: Channel, wet: Channel, course: Course, progress: Progress) -> C
     if through is None:
         return course
     return replace(best, windows=course.windows, measured=through[0], polarity=through[2], response=None)
+
+
+def _with_steps(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:
+    """The curve without the breaks at which it does not change."""
+    left = _steps_left(course)
+    return course if len(left) == len(course.clock.breaks) else _again(dry, wet, course, left, True, progress)
 
 
 def measured_through(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, float, int] | None:
