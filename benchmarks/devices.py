@@ -1,0 +1,140 @@
+"""The devices on which recipes and trainers are compared: clips of dry and wet, without the pipeline around them.
+
+A clip is a stretch without a seam, and no context crosses its border. `klon` gives the gain stage of a Klon Centaur
+(github.com/jatinchowdhury18/KlonCentaur: 425 clips of 11,025 samples on one clock, joined to one file a gain), of which
+the last 25 are the test and the 16 before them choose the checkpoint. `simulated` plays slices of the demo's corpus
+through one of the simulated circuits, every split from tracks of its own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from twinlib import audio
+from twinlib.capture.circuits import Circuit, process_stream
+from twinlib.training.data import Pair
+from twinlib.training.settings import Training
+
+Clips = npt.NDArray[np.float32]
+"""Clips `(count, samples)` of one channel."""
+
+RATE = 44100
+CORPUS = Path(__file__).parents[1] / "config" / "demo_corpus" / "Audio"
+
+COMPARED_FROM = 4096
+"""First sample of a clip whose error counts: every network has its whole context by then."""
+
+TEST_CLIPS, VALID_CLIPS = 25, 16
+
+SLICE = 12288
+"""Samples of a clip of a simulated device."""
+
+TRAIN_CLIPS = 900
+"""Clips that a simulated device is learnt from: four minutes."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Dry and wet clips by split: `train`, `valid`, `test`."""
+
+    name: str
+    splits: dict[str, tuple[Clips, Clips]]
+
+    def save(self, path: Path) -> None:
+        """As a file that another interpreter reads with NumPy alone."""
+        arrays = {f"{split}_{part}": clips[at] for split, clips in self.splits.items() for at, part in enumerate(PARTS)}
+        np.savez(path, **arrays)
+
+
+PARTS = ("dry", "wet")
+
+
+def from_files(name: str, dry: Path, wet: Path, clip_samples: int) -> Device:
+    """A pair of files on one clock as clips; a rest shorter than a clip is left out."""
+    both = []
+    for path in (dry, wet):
+        with audio.Reader(path) as reader:
+            samples = reader.read(0, reader.info.frames)[:, 0]
+        both.append(samples[: len(samples) // clip_samples * clip_samples].reshape(-1, clip_samples))
+    last, valid = len(both[0]) - TEST_CLIPS, len(both[0]) - TEST_CLIPS - VALID_CLIPS
+    ranges = {"train": slice(0, valid), "valid": slice(valid, last), "test": slice(last, None)}
+    return Device(name, {split: (both[0][part], both[1][part]) for split, part in ranges.items()})
+
+
+def klon(folder: Path, gain: int) -> Device:
+    """The Klon Centaur's gain stage at a gain of 0, 25 or 75 %."""
+    return from_files(f"klon{gain:03d}", folder / "dry.flac", folder / f"wet_gain{gain:03d}.flac", 11025)
+
+
+def simulated(name: str, circuit: Circuit, seed: int = 0) -> Device:
+    """Slices of the demo's corpus at levels from -18 to 0 dB of their own, through a circuit without a pause."""
+    tracks = sorted(CORPUS.glob("*/*_MIX.flac"))
+    random = np.random.default_rng(seed)
+    random.shuffle(tracks)  # type: ignore[arg-type]
+    # A sixth of the tracks each for choosing and testing.
+    few = max(1, len(tracks) // 6)
+    parts = {"test": tracks[:few], "valid": tracks[few : 2 * few], "train": tracks[2 * few :]}
+    counts = {"test": TEST_CLIPS, "valid": VALID_CLIPS, "train": TRAIN_CLIPS}
+    splits = {}
+    for split, paths in parts.items():
+        sounds = [_mono(path) for path in paths]
+        dry = np.stack([_slice(random, sounds) for _ in range(counts[split])])
+        wet = np.concatenate(list(process_stream(circuit, RATE, [dry.reshape(-1)])))
+        splits[split] = dry, wet.reshape(dry.shape).astype(np.float32)
+    return Device(name, splits)
+
+
+def _mono(path: Path) -> npt.NDArray[np.float32]:
+    with audio.Reader(path) as reader:
+        assert reader.info.sample_rate == RATE, path
+        return np.asarray(reader.read(0, reader.info.frames).mean(axis=1), np.float32)
+
+
+def _slice(random: np.random.Generator, sounds: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """One that is not silent, with its peak at -18 to 0 dBFS."""
+    while True:
+        sound = sounds[int(random.integers(len(sounds)))]
+        if len(sound) < SLICE:
+            sound = np.tile(sound, SLICE // len(sound) + 1)
+        start = int(random.integers(len(sound) - SLICE + 1))
+        found = sound[start : start + SLICE]
+        peak = float(np.abs(found).max())
+        if peak > 1e-2:
+            return np.asarray(found * (10 ** (random.uniform(-18.0, 0.0) / 20) / peak), np.float32)
+
+
+class ClipData:
+    """Clips as `TrainingData`: random crops of random clips, each with its true context."""
+
+    sample_rate, guard_samples = RATE, 0
+
+    def __init__(self, device: Device, receptive_field: int, settings: Training) -> None:
+        self.device = self.digest = device.name
+        self._splits, self._reach, self._settings = device.splits, receptive_field - 1, settings
+
+    def _draw(self, step: int) -> Iterable[tuple[int, int]]:
+        """Clip and first compared sample of every crop of a step."""
+        settings, (dry, _) = self._settings, self._splits["train"]
+        random = np.random.default_rng([settings.seed, step])
+        clips = random.integers(len(dry), size=settings.batch)
+        places = random.integers(self._reach, dry.shape[1] - settings.crop_samples + 1, size=settings.batch)
+        return zip(clips.tolist(), places.tolist(), strict=True)
+
+    def batch(self, step: int) -> Pair:
+        dry, wet = self._splits["train"]
+        length = self._settings.crop_samples
+        drawn = list(self._draw(step))
+        return (
+            np.stack([dry[clip, at - self._reach : at + length] for clip, at in drawn]),
+            np.stack([wet[clip, at : at + length] for clip, at in drawn]),
+        )
+
+    def places(self, step: int) -> list[str]:
+        return [f"clip {clip}, sample {at}" for clip, at in self._draw(step)]
+
+    def excerpts(self, seconds: float) -> list[Pair]:
+        del seconds
+        return [(dry, wet[self._reach :]) for dry, wet in zip(*self._splits["valid"], strict=True)]

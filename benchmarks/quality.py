@@ -1,0 +1,137 @@
+"""How near a twin comes to a device for its processor time: our trainer against Neural Amp Modeler's.
+
+For each device, both learn from the same clips, choose their weights on the same 16 and are judged on the same 25 that
+neither saw: error-to-signal ratio pooled over all of them, of every clip from sample 4,096 on. One thread each, budgets
+in CPU-seconds of training, validation included. NAM trains its standard WaveNet by its own recipe (quality_nam.py);
+ours is the default network or a preset by the default recipe. Each training runs in a process of its own, the two by
+turns. The ratio is theirs over ours.
+
+    OMP_NUM_THREADS=1 python benchmarks/quality.py --klon FOLDER --nam .peers/nam/bin/python
+
+`--klon` is the folder of dry.flac and wet_gain000.flac, wet_gain025.flac, wet_gain075.flac; the simulated devices need
+nothing. `--pair NAME DRY WET SAMPLES` adds a device of your own: two files on one clock, cut into clips of SAMPLES.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from devices import COMPARED_FROM, ClipData, Device, from_files, klon, simulated
+
+from twinlib.capture.settings import DiodeClipper, Transformer
+from twinlib.model.architecture import Architecture
+from twinlib.model.twin import Twin
+from twinlib.training.loop import train
+from twinlib.training.settings import Training
+
+GAINS = (0, 25, 75)
+
+
+def error(twin: Twin, device: Device, split: str) -> float:
+    """The error-to-signal ratio of a twin, pooled over a split."""
+    model, (dry, wet) = twin.build(), device.splits[split]
+    first = COMPARED_FROM - twin.network.receptive_field + 1
+    total = energy = 0.0
+    for x, y in zip(dry, wet, strict=True):
+        # A network that looks back further than the comparison begins hears silence before the clip.
+        x = np.concatenate((np.zeros(max(0, -first), np.float32), x))[max(0, first) :]
+        found = model(torch.from_numpy(x * np.float32(twin.input_gain))[None])[0].numpy() * twin.output_gain
+        total += float(np.square(found - y[COMPARED_FROM:], dtype=np.float64).sum())
+        energy += float(np.square(y[COMPARED_FROM:], dtype=np.float64).sum())
+    return total / energy
+
+
+def ours(device: Device, model: Architecture, settings: Training) -> dict[str, float]:
+    """Train and judge: steps, and the error on both splits."""
+    torch.set_num_threads(1)
+    network = model.network
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(ClipData(device, network.receptive_field, settings), network, settings, Path(folder), "")
+    errors = {split: error(trained.twin, device, split) for split in ("valid", "test")}
+    return {"budget": settings.cpu_seconds or 0, "steps": trained.steps, **errors}
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Callable[[], Device]]:
+    """The devices by name, made when they are wanted."""
+    found: dict[str, Callable[[], Device]] = {}
+    if args.klon:
+        found |= {f"klon{gain:03d}": partial(klon, args.klon, gain) for gain in GAINS}
+    found |= {
+        "clipper": partial(simulated, "clipper", DiodeClipper(drive=0.5)),
+        "transformer": partial(simulated, "transformer", Transformer(drive=0.6)),
+    }
+    for name, dry, wet, samples in args.pair:
+        found[name] = partial(from_files, name, Path(dry), Path(wet), int(samples))
+    return {name: make for name, make in found.items() if not args.devices or name in args.devices}
+
+
+def devices_options(parser: argparse.ArgumentParser) -> None:
+    """What `chosen` reads."""
+    parser.add_argument("--klon", type=Path, metavar="FOLDER", help="dry.flac, wet_gain000.flac, ...")
+    parser.add_argument("--pair", nargs=4, action="append", default=[], metavar=("NAME", "DRY", "WET", "SAMPLES"))
+    parser.add_argument("--devices", nargs="+", metavar="NAME", help="only these")
+
+
+def in_a_process(arguments: list[str]) -> list[dict[str, float]]:
+    """The lines of JSON that a program prints."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def told(who: str, row: dict[str, float]) -> str:
+    return f"{who} {row['test']:9.4%} ({row['steps']:.0f} steps)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    devices_options(parser)
+    parser.add_argument(
+        "--nam", metavar="PYTHON", help="the interpreter that has neural-amp-modeler; without: ours only"
+    )
+    parser.add_argument("--budgets", nargs="+", type=float, default=[60.0, 300.0, 900.0], metavar="CPU-SECONDS")
+    parser.add_argument("--models", nargs="+", default=["default"], metavar="PRESET", help="ours: default, or presets")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    makers = chosen(args)
+    if args.one:
+        model, budget = args.one
+        (device,) = (make() for make in makers.values())
+        architecture = Architecture() if model == "default" else Architecture.model_validate({"preset": model})
+        print(json.dumps(ours(device, architecture, Training(cpu_seconds=float(budget), seed=args.seed))))
+        return
+    names = [f"{model} {budget:.0f} s" for model in args.models for budget in args.budgets]
+    print(f"test ESR in percent; networks: ours {', '.join(names)}", flush=True)
+    for name, make in makers.items():
+        with tempfile.TemporaryDirectory() as folder:
+            theirs: dict[float, dict[str, float]] = {}
+            if args.nam:
+                path = Path(folder) / "clips.npz"
+                make().save(path)
+                peer = str(Path(__file__).with_name("quality_nam.py"))
+                rows = in_a_process([args.nam, peer, str(path), *map(str, args.budgets)])
+                theirs = {row["budget"]: row for row in rows}
+            for model in args.models:
+                for budget in args.budgets:
+                    command = [sys.executable, __file__, "--devices", name, "--one", model, str(budget)]
+                    command += ["--seed", str(args.seed)] + (["--klon", str(args.klon)] if args.klon else [])
+                    for pair in args.pair:
+                        command += ["--pair", *pair]
+                    (found,) = in_a_process(command)
+                    line = f"{name:>12} {model:>9} {budget:5.0f} CPU-s: {told('ours', found)}"
+                    if budget in theirs:
+                        line += f", {told('NAM', theirs[budget])}: {theirs[budget]['test'] / found['test']:6.1f} times"
+                    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
