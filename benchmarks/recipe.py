@@ -1,0 +1,178 @@
+"""What in the recipe of our training matters: the default against one change at a time, at equal processor time.
+
+Every row is a training of its own, in a process of its own, on the clips of devices.py; the figure is the validation
+ESR of the weights that validation chose, in percent, and its mean over the devices as a factor of the default's: below
+1 the change is better. Nothing looks at the test clips. A linear branch (`linear-64`) is a causal filter of 64 taps,
+least squares over the training clips, that is taken from the wet signal before the network learns what is left.
+
+    OMP_NUM_THREADS=1 python benchmarks/recipe.py --klon FOLDER --budget 60 --jobs 2
+
+--rows 'crop*' makes some; --seeds 2 takes the mean of the logarithms over seeds. Differences of 10 % are chance.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from devices import ClipData, Clips, Device
+from quality import chosen, devices_options, error, in_a_process
+from scipy.linalg import solve_toeplitz
+
+from twinlib.model.architecture import Architecture
+from twinlib.training.loop import train
+from twinlib.training.settings import Training
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change of the default: of the entry of `models:`, of `training:`, or a linear branch of so many taps."""
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    linear: int = 0
+
+
+ROWS: dict[str, Row] = {
+    "default": Row(),
+    # Architecture: wide kernels in few layers against doubling stacks, width, depth, reach, nonlinearity.
+    "net-10-doubling-k3": Row({"kernel_size": 3, "dilations": [2**power for power in range(10)]}),
+    "net-nam-standard": Row({"preset": "nam-standard"}),
+    "net-nam-a2": Row({"preset": "nam-a2"}),
+    "net-original": Row({"preset": "original"}),
+    "net-8-channels": Row({"channels": 8}),
+    "net-12-channels": Row({"channels": 12}),
+    "net-24-channels": Row({"channels": 24}),
+    "net-4-layers": Row({"dilations": [1, 7, 43, 227]}),
+    "net-7-layers": Row({"dilations": [1, 3, 7, 17, 41, 101, 239]}),
+    "net-kernel-9": Row({"kernel_size": 9, "dilations": [1, 5, 29, 97, 180]}),
+    "net-leaky-relu": Row({"activation": "leaky_relu"}),
+    "net-gated": Row({"activation": "gated"}),
+    "net-head-16-taps": Row({"head_kernel_size": 16}),
+    "net-dry-path": Row({"dry_path": True}),
+    "linear-64": Row(linear=64),
+    "reach-500": Row({"dilations": [1, 5, 17, 31, 45]}),
+    "reach-4000": Row({"dilations": [1, 7, 41, 190, 560]}),
+    # Crops: their number in a step and their length.
+    "crop-1x4096": Row(training={"batch": 1, "crop_samples": 4096}),
+    "crop-2x2048": Row(training={"batch": 2, "crop_samples": 2048}),
+    "crop-8x512": Row(training={"batch": 8, "crop_samples": 512}),
+    "crop-4x512": Row(training={"batch": 4, "crop_samples": 512}),
+    "crop-2x1024": Row(training={"batch": 2}),
+    "crop-8x1024": Row(training={"batch": 8}),
+    "crop-16x4096": Row(training={"batch": 16, "crop_samples": 4096}),
+    "optimiser-adamw": Row(training={"optimiser": "adamw"}),
+    "optimiser-adamw-0.01": Row(training={"optimiser": "adamw", "adamw_rate": 0.01}),
+    "optimiser-muon-0.005": Row(training={"muon_rate": 0.005}),
+    "optimiser-muon-0.02": Row(training={"muon_rate": 0.02}),
+    "schedule-constant": Row(training={"decay_fraction": 0.0}),
+    "schedule-decay-0.2": Row(training={"decay_fraction": 0.2}),
+    "schedule-decay-0.7": Row(training={"decay_fraction": 0.7}),
+    "schedule-decay-1": Row(training={"decay_fraction": 1.0}),
+    "loss-esr-alone": Row(training={"preemphasis_weight": 0.0, "dc_weight": 0.0}),
+    "loss-no-dc": Row(training={"dc_weight": 0.0}),
+    "loss-preemphasis-1": Row(training={"preemphasis_weight": 1.0}),
+    "loss-stft-late": Row(training={"stft_weight": 0.001}),
+    "average-0.99": Row(training={"average": 0.99}),
+    "average-0.999": Row(training={"average": 0.999}),
+    "average-constant": Row(training={"average": 0.999, "decay_fraction": 0.0}),
+}
+
+
+def linear_branch(device: Device, taps: int) -> tuple[Device, float]:
+    """The device less its best causal filter, and the share of the validation's energy that is left."""
+    dry, wet = (clips.astype(np.float64) for clips in device.splits["train"])
+    length = 2 ** math.ceil(math.log2(2 * dry.shape[1]))
+    x, y = np.fft.rfft(dry, length), np.fft.rfft(wet, length)
+    auto = np.fft.irfft((np.abs(x) ** 2).sum(axis=0))[:taps]
+    cross = np.fft.irfft((x.conj() * y).sum(axis=0))[:taps]
+    auto[0] *= 1.0 + 1e-9
+    kernel = solve_toeplitz(auto, cross)
+
+    def rest(pair: tuple[Clips, Clips]) -> tuple[Clips, Clips]:
+        filtered = np.array([np.convolve(clip, kernel)[: len(clip)] for clip in pair[0]])
+        return pair[0], (pair[1] - filtered).astype(np.float32)
+
+    left = Device(device.name, {split: rest(pair) for split, pair in device.splits.items()})
+    energy = [float(np.square(each.splits["valid"][1][:, 4096:]).sum()) for each in (left, device)]
+    return left, energy[0] / energy[1]
+
+
+def measured(row: Row, device: Device, budget: float, seed: int) -> dict[str, float]:
+    """Train as a row says: the validation ESR, steps, and multiplications of the network for a sample."""
+    torch.set_num_threads(1)
+    share = 1.0
+    if row.linear:
+        device, share = linear_branch(device, row.linear)
+    network = Architecture.model_validate(row.model).network
+    settings = Training.model_validate({"cpu_seconds": budget, "seed": seed, **row.training})
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(ClipData(device, network.receptive_field, settings), network, settings, Path(folder), "")
+    return {"valid": share * error(trained.twin, device, "valid"), "steps": trained.steps}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    devices_options(parser)
+    parser.add_argument("--budget", type=float, default=60.0, metavar="CPU-SECONDS")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rows", nargs="+", default=["*"], metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    makers = chosen(args)
+    if args.one:
+        (make,) = makers.values()
+        print(json.dumps(measured(ROWS[args.one[0]], make(), args.budget, int(args.one[1]))))
+        return
+    rows = [name for name in ROWS if name == "default" or any(fnmatch(name, wanted) for wanted in args.rows)]
+
+    def cell(task: tuple[str, str, int]) -> dict[str, float]:
+        name, device, seed = task
+        command = [
+            sys.executable,
+            __file__,
+            "--devices",
+            device,
+            "--budget",
+            str(args.budget),
+            "--one",
+            name,
+            str(seed),
+        ]
+        command += ["--klon", str(args.klon)] if args.klon else []
+        for pair in args.pair:
+            command += ["--pair", *pair]
+        return in_a_process(command)[0]
+
+    print(f"validation ESR in percent after {args.budget:.0f} CPU-s", flush=True)
+    print(f"{'':>22}" + "".join(f"{device:>13}" for device in makers) + f"{'factor':>9}{'steps':>9}", flush=True)
+    usual: dict[str, float] = {}
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for name in rows:
+            tasks = [(name, device, seed) for device in makers for seed in range(args.seeds)]
+            cells = list(pool.map(cell, tasks))
+            esr = {
+                device: math.exp(
+                    float(np.mean([np.log(c["valid"]) for c, t in zip(cells, tasks, strict=True) if t[1] == device]))
+                )
+                for device in makers
+            }
+            usual = usual or esr
+            factor = math.exp(float(np.mean([math.log(esr[device] / usual[device]) for device in makers])))
+            steps = float(np.mean([c["steps"] for c in cells]))
+            figures = "".join(f"{esr[device]:13.4%}" for device in makers)
+            print(f"{name:>22}{figures}{factor:9.2f}{steps:9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
