@@ -75,6 +75,12 @@ def read_record(path: Path) -> dict[str, Any]:
     return read_json(path, CONTRACT)
 
 
+def started(output: Path) -> datetime | None:
+    """When the stage began that made `output` as its first file, in UTC; None if there is no record beside it."""
+    record = record_path(output)
+    return datetime.fromisoformat(read_record(record)["started"]) if record.is_file() else None
+
+
 @cache
 def environment(root: Path) -> dict[str, str]:
     """What the outputs may depend on besides code: Python, the machine's kind and the sum of the lock file."""
