@@ -78,7 +78,12 @@ def read_record(path: Path) -> dict[str, Any]:
 def started(output: Path) -> datetime | None:
     """When the stage began that made `output` as its first file, in UTC; None if there is no record beside it."""
     record = record_path(output)
-    return datetime.fromisoformat(read_record(record)["started"]) if record.is_file() else None
+    if not record.is_file():
+        return None
+    try:
+        return datetime.fromisoformat(read_record(record)["started"])
+    except (KeyError, TypeError, ValueError):
+        raise TwinError(f"{record} does not say when its stage started: delete it and run again") from None
 
 
 @cache
