@@ -45,7 +45,8 @@ def loudness(twin: Twin) -> float | None:
     """The level, in dBFS rms, of what the twin makes of one second of pink noise, to 0.01 dB; None if it is silent.
 
     Neural Amp Modeler measures `metadata.loudness` so, with a file of its own; players level their output by it. Pink
-    noise of the same level stands for that file, at the twin's own rate.
+    noise of the same level stands for that file, at the twin's own rate; on untrained networks the two figures lay up
+    to 1.7 dB apart, mostly 0.6 dB.
     """
     wet = Stream(twin).process(pink_noise(twin.sample_rate)).astype(np.float64)
     rms = math.sqrt(float(np.mean(wet**2)))

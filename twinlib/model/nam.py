@@ -29,7 +29,8 @@ from twinlib.model.folding import Folded, FoldedStack, Weights, fold
 from twinlib.model.twin import Twin
 
 LEGACY, CURRENT = "0.5.4", "0.7.0"
-"""Versions of the format: the first is read by every release of the core, the second from 0.4.1 on."""
+"""Versions of the format: the first is read by every release of the core (leaky rectifiers from 0.2.0 on), the second
+from 0.4.1 on."""
 
 SLOPE = 0.01
 """Below zero, of leaky rectifiers."""
