@@ -15,7 +15,7 @@ help:
 	@echo "make bench      speed against peers, as ratios"
 	@echo "make bench-alignment  the aligner against takes whose truth is known, and its speed (half an hour)"
 	@echo "make reference  write config/config.schema.json and the key tables of config/README.md anew"
-	@echo "make clean      remove .venv, caches and results/demo"
+	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
 $(READY): requirements.lock pyproject.toml
 	@echo "== setting up .venv (once; some minutes, most of it the download of torch)"
@@ -56,5 +56,5 @@ reference: $(READY)
 	$(BIN)/python scripts/config_reference.py
 
 clean:
-	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info results/demo logs
+	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info results/demo logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

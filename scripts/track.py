@@ -1,4 +1,4 @@
-"""Log a finished twin to MLflow: settings, curves, metrics, dataset, figures, clips and the twin itself."""
+"""Log a finished twin to MLflow: settings, curves, metrics, dataset, figures, clips and the twin in all its formats."""
 
 import json
 from pathlib import Path
@@ -24,6 +24,7 @@ def main() -> None:
         settings=str,
         tracking=str,
         twin=Path,
+        exports=[Path],
         curve=Path,
         metrics=Path,
         files=[Path],
@@ -32,7 +33,7 @@ def main() -> None:
         store=Path,
         run=Path,
     )
-    inputs = [args.twin, args.curve, args.metrics, *args.files, args.segments, args.dataset]
+    inputs = [args.twin, *args.exports, args.curve, args.metrics, *args.files, args.segments, args.dataset]
     params = {"network": args.network, "settings": args.settings, "tracking": args.tracking}
     with recorded(Path(__file__), inputs, [args.run], params):
         trained, dataset = read_json(record_path(args.twin), RECORD), read_json(args.dataset, DATASET)
@@ -52,7 +53,7 @@ def main() -> None:
         run_log.log_metrics(read_json(args.metrics, METRICS))
         run_log.log_files([path for path in args.files if path.suffix == ".svg"], "figures")
         run_log.log_files([path for path in args.files if path.suffix == ".flac"], "listening")
-        run_log.log_files([args.twin], "twin")
+        run_log.log_files([args.twin, *args.exports], "twin")
         run_log.log_files([args.metrics, args.dataset, record_path(args.twin), record_path(args.metrics)], "records")
         run_log.finish()
         write_json(args.run, CONTRACT, {"experiment": args.device, "run_id": run_log.run_id, "identity": identity})

@@ -22,6 +22,7 @@ from twinlib.excitation.click import click
 from twinlib.excitation.settings import EXCITATION
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture
+from twinlib.model.export import export
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 
@@ -395,6 +396,51 @@ def test_render_refuses_and_leaves_nothing(
     assert dry.read_bytes() == old
 
 
+@pytest.mark.parametrize(("bits", "name", "subtype"), [("24", "out.wav", "PCM_24"), ("float", "out.wav", "FLOAT")])
+def test_render_in_the_asked_bits(
+    twin: Command, model_file: Path, tmp_path: Path, bits: str, name: str, subtype: str
+) -> None:
+    dry = wav(tmp_path / "dry.wav", noise(0.2, 1))
+    assert twin("render", model_file, dry, tmp_path / "plain.wav")[0] == 0
+    assert twin("render", model_file, dry, tmp_path / name, "--bits", bits)[0] == 0
+    assert audio.probe(tmp_path / name).subtype == subtype
+    np.testing.assert_allclose(audio.read(tmp_path / name), audio.read(tmp_path / "plain.wav"), atol=2**-23)
+    refused(twin("render", model_file, dry, tmp_path / "out.flac", "--bits", "float"), "out.flac", "integers only")
+
+
+# --- export
+
+
+@pytest.mark.parametrize("ending", ["nam", "onnx"])
+def test_export_writes_what_the_library_does_and_says_how_late_it_plays(
+    twin: Command, model: Twin, model_file: Path, tmp_path: Path, ending: str
+) -> None:
+    for place in (model_file, model_file.parent):
+        code, out, err = twin("export", place, tmp_path / "new" / f"out.{ending}")
+        assert (code, err) == (0, "")
+        assert "late by 3 samples" in out
+        export(model, tmp_path / f"wanted.{ending}")
+        assert (tmp_path / "new" / f"out.{ending}").read_bytes() == (tmp_path / f"wanted.{ending}").read_bytes()
+
+
+def test_export_knows_the_date_from_the_record_of_the_training(twin: Command, model_file: Path, tmp_path: Path) -> None:
+    record = model_file.with_name("twin.safetensors.prov.json")
+    write_json(record, "record/1", {"started": "2026-03-04T05:06:07+00:00"})
+    assert twin("export", model_file.parent, tmp_path / "out.nam")[0] == 0
+    metadata = strict_json((tmp_path / "out.nam").read_text())["metadata"]
+    assert metadata["date"] == {"year": 2026, "month": 3, "day": 4, "hour": 5, "minute": 6, "second": 7}
+    write_json(record, "record/1", {"started": "last week"})
+    refused(twin("export", model_file, tmp_path / "out.nam"), "twin.safetensors.prov.json")
+
+
+def test_export_refuses_and_leaves_nothing(twin: Command, model_file: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    refused(twin("export", model_file, tmp_path / "out.vst3"), "out.vst3", ".nam or .onnx")
+    refused(twin("export", tmp_path / "none", tmp_path / "out.nam"), "none does not exist")
+    refused(twin("export", model_file, model_file / "out.nam"), "twin.safetensors")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 # --- evaluate
 
 
@@ -468,7 +514,8 @@ def test_every_sound_file_that_is_none_is_named(
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav"), ("render", "a", "b"),
+    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav"), ("render", "a", "b"), ("export", "a"),
+     ("render", "a", "b", "c", "--bits", "8"),
      ("align", "a.wav", "b.wav", "--channel", "one"), ("evaluate", "a", "b", "c", "--colour")],
 )  # fmt: skip
 def test_wrong_use_ends_with_2(twin: Command, words: tuple[str, ...]) -> None:
@@ -477,7 +524,7 @@ def test_wrong_use_ends_with_2(twin: Command, words: tuple[str, ...]) -> None:
     assert "usage: twin" in err
 
 
-@pytest.mark.parametrize("command", ["", "align", "check", "render", "evaluate"])
+@pytest.mark.parametrize("command", ["", "align", "check", "render", "evaluate", "export"])
 def test_help_is_everywhere(twin: Command, command: str) -> None:
     code, out, err = twin(*filter(None, [command]), "--help")
     assert (code, err) == (0, "")

@@ -33,7 +33,20 @@ REEL = f"{EXCITATION}/reels/tiny-01.wav"
 SHARD = f"{DEVICE}/shards/tiny-01.arrow"
 ALIGNMENT = f"{CAPTURE}/alignment.json"
 
-STAGES = ("index", "plan", "render", "simulate", "ingest", "align", "shard", "manifest", "leaks", "train", "summary")
+STAGES = (
+    "index",
+    "plan",
+    "render",
+    "simulate",
+    "ingest",
+    "align",
+    "shard",
+    "manifest",
+    "leaks",
+    "train",
+    "export",
+    "summary",
+)
 
 
 def options_of(config: Config) -> dict[str, dict[str, Any]]:
@@ -148,6 +161,11 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "dataset": manifest,
             "shards": SHARD,
             "outputs": f"{TWIN}/evaluation/metrics.json",
+        },
+        "export": {
+            "twin": f"{TWIN}/twin.safetensors",
+            "record": f"{TWIN}/twin.safetensors.prov.json",
+            "outputs": [f"{TWIN}/twin.nam", f"{TWIN}/twin.onnx"],
         },
         "summary": {"metrics": [], "summary": "results/summary.txt"},
         "store": {
@@ -265,6 +283,7 @@ INPUTS = [
         "leaks": ["segments", "cues"],
         "train": ["segments", "dataset", "leaks", "shards"],
         "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
+        "export": ["twin", "record"],
         "summary": ["metrics"],
     }.items()
     for name in names
@@ -592,10 +611,11 @@ def test_a_twin_of_another_dataset(door: Refused) -> None:
     ("stage", "name"),
     [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
      ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
-     ("summary", "summary")],
+     ("export", "outputs"), ("summary", "summary")],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
-    door(stage, "config.yaml", **{name: "config.yaml/below/a/file.wav"})
+    ending = "nam" if stage == "export" else "wav"
+    door(stage, "config.yaml", **{name: f"config.yaml/below/a/file.{ending}"})
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The `twin` command, for people: align, check, render, evaluate."""
+"""The `twin` command, for people: align, check, render, evaluate, export."""
 
 import argparse
 import json
@@ -13,6 +13,9 @@ from twinlib.progress import progress
 
 if TYPE_CHECKING:
     from twinlib.alignment.result import Alignment
+    from twinlib.audio import Subtype
+
+_SUBTYPES: dict[str, "Subtype"] = {"24": "PCM_24", "float": "FLOAT"}
 
 
 def main() -> None:
@@ -48,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("render", help="play a file through a twin")
     command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
     command.add_argument("dry", type=Path, help="any sound file, mono or stereo, of any length")
-    command.add_argument("out", type=Path, help="the file to write: WAV (float) or FLAC (24 bit)")
+    command.add_argument("out", type=Path, help="the file to write: .wav or .flac")
+    command.add_argument(
+        "--bits",
+        choices=list(_SUBTYPES),
+        help="24 bit or floating point, which holds any level (default: float in .wav, 24 in .flac)",
+    )
     command.set_defaults(action=_render)
 
     command = commands.add_parser("evaluate", help="how near a twin comes to a device on a pair of files")
@@ -58,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--channel", type=int, default=1, help="channel of the wet file, counted from 1 (default 1)")
     command.add_argument("--json", action="store_true", help="print the metrics as JSON")
     command.set_defaults(action=_evaluate)
+
+    command = commands.add_parser("export", help="write a twin for a plug-in (.nam) or for ONNX Runtime (.onnx)")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
+    command.add_argument("out", type=Path, help="the file to write: .nam or .onnx")
+    command.set_defaults(action=_export)
     return parser
 
 
@@ -192,7 +205,23 @@ def _render(args: argparse.Namespace) -> None:
     _one_thread()
     twin = load(args.twin)
     with progress(f"render {args.out}", probe(args.dry).frames, "samples") as done:
-        render(twin, args.dry, args.out, progress=done)
+        render(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from twinlib.model.export import check_name, export
+    from twinlib.model.twin import FILE_NAME, load
+    from twinlib.provenance.record import started
+
+    _one_thread()
+    check_name(args.out)
+    twin = load(args.twin)
+    export(twin, args.out, started(args.twin / FILE_NAME if args.twin.is_dir() else args.twin))
+    milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
+    print(
+        f"{args.out}: for {twin.sample_rate} Hz; its output is late by {twin.guard_samples} samples "
+        f"({milliseconds:.2f} ms), which no player that runs live can take out"
+    )
 
 
 def _evaluate(args: argparse.Namespace) -> None:

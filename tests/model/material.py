@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
 from twinlib.model.architecture import Network, Stack
+from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 
@@ -40,3 +43,15 @@ def networks(draw: st.DrawFn) -> Network:
     return Network(
         stacks=stacks, skip=skip, input_mix=draw(st.booleans()), dry_path=draw(st.booleans()), head_scale=0.5
     )
+
+
+def loud_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int = 44100) -> Twin:
+    """A twin that plays near full scale, where a bound on differences says something."""
+    twin = make_twin(network, seed, guard, sample_rate)
+    wet = Stream(twin).process(noise(2000))
+    return dataclasses.replace(twin, output_gain=twin.output_gain * 0.7 / max(float(np.abs(wet).max()), 1e-3))
+
+
+def noise(frames: int, seed: int = 0) -> np.ndarray:
+    """Dry samples `(frames,)`."""
+    return (0.3 * np.random.default_rng(seed).standard_normal(frames)).astype(np.float32)

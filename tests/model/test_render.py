@@ -70,6 +70,24 @@ def test_another_rate_is_resampled_both_ways_and_stays_in_time(tmp_path, rate):
     assert error < 3e-3
 
 
+@pytest.mark.parametrize("rate", [22050, 44100, 48000, 96000])
+def test_level_and_time_of_a_straight_wire_are_exact_at_any_rate(tmp_path, rate):
+    network = Architecture(channels=3, kernel_size=3, dilations=(1, 4), dry_path=True).network
+    twin = make_twin(network, guard=12)
+    silent = {name: weight * 0 for name, weight in twin.weights.items()}
+    wire = dataclasses.replace(twin, weights=silent, input_gain=1.0, output_gain=1.0)
+    time = np.arange(rate + 123) / rate
+    sines = [np.sin(2 * np.pi * frequency * time) for frequency in (50, 440, 3000, 8000)]
+    dry = np.stack([sines[0] + sines[2], sines[1] + sines[3]], axis=1)
+    dry = (0.3 * dry * np.hanning(len(dry))[:, None]).astype(np.float32)
+    audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
+    render(wire, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    heard = slice(1000, -1000)
+    error = (audio.read(tmp_path / "wet.wav") - dry)[heard]
+    # A thousandth of a dB would cost 1e-8, a thousandth of a sample at 8 kHz 1e-6.
+    assert np.mean(error**2) / np.mean(dry[heard] ** 2) < 1e-10
+
+
 def test_overs_are_refused_in_integers_and_kept_in_floats(tmp_path):
     loud = dataclasses.replace(TWIN, output_gain=1e3)
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")

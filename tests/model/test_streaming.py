@@ -53,6 +53,14 @@ def test_every_preset_streams_as_it_trains(name):
         np.testing.assert_allclose(in_blocks(twin, dry, sizes)[:, 0], wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1, 7, 64, 4096, 65536])
+def test_blocks_from_1_to_65536_give_the_samples_of_one_pass(size):
+    dry = noise(70_000 if size > 64 else 1500, 2)
+    wet = in_blocks(DRY_PATH, dry, [size])
+    for channel in range(2):
+        np.testing.assert_allclose(wet[:, channel], one_pass(DRY_PATH, dry[:, channel]), atol=1e-6)
+
+
 def test_blocks_larger_than_a_chunk():
     dry = noise(65536, 2)
     wet = Stream(SMALL, 2).process(dry)

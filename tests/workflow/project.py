@@ -110,7 +110,10 @@ class Project:
         return found.rules
 
     def sums(self) -> dict[str, str]:
-        """sha256 of every result that must come out the same again: all but times, logs and the store of runs."""
+        """sha256 of every result that must come out the same again: all but times, logs and the store of runs.
+
+        Exported twins say when they were trained; that they differ in nothing else is tested with the model.
+        """
         results = self.folder / "results"
         passing = ("logs", "benchmarks", "mlflow")
         return {
@@ -121,7 +124,8 @@ class Project:
             and "checkpoints" not in path.parts
             and not path.name.startswith(".")
             and not path.name.endswith(".prov.json")
-            and path.name not in ("metrics.json", "training.parquet", "summary.txt", "run.json")
+            and path.name
+            not in ("metrics.json", "training.parquet", "summary.txt", "run.json", "twin.nam", "twin.onnx")
         }
 
     def copy(self, folder: Path, metadata: bool) -> "Project":

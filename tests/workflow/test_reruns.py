@@ -13,7 +13,7 @@ from twinlib import audio
 pytestmark = pytest.mark.slow
 
 LATE = {"evaluate", "summary", "track"}
-TRAIN = {"train"} | LATE
+TRAIN = {"train", "export"} | LATE
 DATA = {"shard", "manifest", "leaks"} | TRAIN
 
 
@@ -55,7 +55,7 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
-    assert project.plan() == {"train": 1, "evaluate": 1, "track": 1, "summary": 1}
+    assert project.plan() == {"train": 1, "export": 1, "evaluate": 1, "track": 1, "summary": 1}
 
 
 def exclude(project: Project) -> None:

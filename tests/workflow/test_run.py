@@ -53,6 +53,8 @@ def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
         "devices/box/shards/one.arrow",
         "twins/amp/tiny/twin.safetensors",
         "twins/amp/tiny/training.parquet",
+        "twins/amp/tiny/twin.nam",
+        "twins/box/tiny/twin.onnx",
         "twins/amp/tiny/evaluation/metrics.json",
         "twins/box/tiny/evaluation/figures/transfer.svg",
         "twins/box/tiny/evaluation/listening/difference.flac",
@@ -108,6 +110,8 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
         assert run.data.tags["dataset.sha256"] == digest
         names = {item.path for item in client.list_artifacts(run_id)}
         assert names == {"figures", "listening", "twin", "records"}
+        twins = {Path(item.path).name for item in client.list_artifacts(run_id, "twin")}
+        assert twins == {"twin.safetensors", "twin.nam", "twin.onnx"}
 
 
 def test_a_finished_run_has_nothing_to_do(project: Project) -> None:
@@ -125,7 +129,20 @@ def test_a_fresh_clone_with_copied_results_reruns_nothing(first: tuple[Project, 
     assert clone.plan() == {}
 
 
-ROAD = {"index", "plan", "guide", "render", "simulate", "ingest", "align", "shard", "manifest", "leaks", "train"}
+ROAD = {
+    "index",
+    "plan",
+    "guide",
+    "render",
+    "simulate",
+    "ingest",
+    "align",
+    "shard",
+    "manifest",
+    "leaks",
+    "train",
+    "export",
+}
 LATE = {"evaluate", "summary", "track"}
 
 
@@ -135,10 +152,11 @@ LATE = {"evaluate", "summary", "track"}
         ("corpus/index.json", ROAD | LATE),
         ("excitations/tiny/reels/tiny-01.wav", (ROAD | LATE) - {"index", "plan", "guide"}),
         ("excitations/tiny/recording.md", {"guide"}),
-        ("devices/amp/tiny-01/alignment.svg", {"align", "shard", "manifest", "leaks", "train"} | LATE),
-        ("devices/box/shards/one.parquet", {"shard", "manifest", "leaks", "train"} | LATE),
-        ("devices/box/leaks.json", {"leaks", "train"} | LATE),
-        ("twins/box/tiny/twin.safetensors", {"train"} | LATE),
+        ("devices/amp/tiny-01/alignment.svg", {"align", "shard", "manifest", "leaks", "train", "export"} | LATE),
+        ("devices/box/shards/one.parquet", {"shard", "manifest", "leaks", "train", "export"} | LATE),
+        ("devices/box/leaks.json", {"leaks", "train", "export"} | LATE),
+        ("twins/box/tiny/twin.safetensors", {"train", "export"} | LATE),
+        ("twins/box/tiny/twin.onnx", {"export", "track"}),
         ("twins/box/tiny/evaluation/figures/waveform.svg", LATE),
         ("twins/box/tiny/evaluation/metrics.json.prov.json", LATE),
     ],

@@ -75,6 +75,17 @@ def read_record(path: Path) -> dict[str, Any]:
     return read_json(path, CONTRACT)
 
 
+def started(output: Path) -> datetime | None:
+    """When the stage began that made `output` as its first file, in UTC; None if there is no record beside it."""
+    record = record_path(output)
+    if not record.is_file():
+        return None
+    try:
+        return datetime.fromisoformat(read_record(record)["started"])
+    except (KeyError, TypeError, ValueError):
+        raise TwinError(f"{record} does not say when its stage started: delete it and run again") from None
+
+
 @cache
 def environment(root: Path) -> dict[str, str]:
     """What the outputs may depend on besides code: Python, the machine's kind and the sum of the lock file."""

@@ -23,6 +23,7 @@ rule store:
 rule track:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
+        exports=rules.export.output.files,
         curve="<results>/twins/{device}/{model}/training.parquet",
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
@@ -45,7 +46,8 @@ rule track:
     shell:
         "stage track --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
-        " --twin {input.twin:q} --curve {input.curve:q} --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q}"
+        " --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
+        " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
         " 2>&1 | tee -i {log:q}"
 

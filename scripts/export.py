@@ -1,0 +1,24 @@
+"""Write a twin in the formats of other programs, by the endings of its outputs."""
+
+from pathlib import Path
+
+import torch
+
+from twinlib.model.export import export
+from twinlib.model.twin import load
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded, started
+
+
+def main() -> None:
+    """Make `twin.nam` and `twin.onnx`."""
+    args = options(__doc__, twin=Path, record=Path, outputs=[Path])
+    torch.set_num_threads(1)
+    with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}):
+        twin = load(args.twin)
+        for path in args.outputs:
+            export(twin, path, started(args.twin))
+
+
+if __name__ == "__main__":
+    run(main)

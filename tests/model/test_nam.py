@@ -1,0 +1,193 @@
+import dataclasses
+import json
+import os
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.model import nam_reader
+from tests.model.material import loud_twin, make_twin, networks, noise
+from twinlib import audio
+from twinlib.errors import ModelError
+from twinlib.model.architecture import PRESETS, Architecture
+from twinlib.model.nam import CURRENT, LEGACY, nam_content, write_nam
+from twinlib.model.render import render
+from twinlib.model.streaming import Stream
+
+NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).network, **PRESETS}
+NEW = {"nam-a2", "damskagg-2019", "original", "dry"}
+
+
+def strictly(text: str) -> dict:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def same(twin, legacy: bool = True, frames: int = 3000) -> None:
+    """The file, read by somebody else, plays what the stream plays, as late as the stream."""
+    content, dry = strictly(json.dumps(nam_content(twin, legacy=legacy))), noise(frames, 1)
+    np.testing.assert_allclose(nam_reader.play(content, dry), Stream(twin).process(dry), atol=1e-5)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_preset_plays_from_the_file(name, legacy):
+    same(loud_twin(NETWORKS[name], guard=12), legacy)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks(), st.integers(0, 20), st.integers(0, 9), st.booleans())
+def test_any_network_plays_from_the_file(network, guard, seed, legacy):
+    same(loud_twin(network, seed, guard), legacy, 200)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_the_version_is_the_oldest_that_says_it(name):
+    content = nam_content(make_twin(NETWORKS[name]))
+    assert content["version"] == (CURRENT if name in NEW else LEGACY)
+    keys = {key for array in content["config"]["layers"] for key in array}
+    if name not in NEW:
+        assert keys == {
+            "input_size", "condition_size", "head_size", "channels", "kernel_size", "dilations", "activation", "gated",
+            "head_bias",
+        }  # fmt: skip
+    assert nam_content(make_twin(NETWORKS[name]), legacy=False)["version"] == CURRENT
+
+
+def test_weights_are_those_that_the_published_network_has():
+    assert len(nam_content(make_twin(PRESETS["nam-standard"]))["weights"]) == 13802
+
+
+@pytest.mark.parametrize("name", ["small", "original", "nam-a2"])
+def test_gains_are_folded_in(name):
+    twin = dataclasses.replace(loud_twin(NETWORKS[name]), input_gain=0.3)
+    same(twin)
+    same(dataclasses.replace(twin, output_gain=2 * twin.output_gain))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 3))
+def test_the_file_is_late_by_the_guard_and_says_so(guard):
+    twin = make_twin(Architecture(channels=2, kernel_size=2, dilations=(1, 2), dry_path=True).network, guard=guard)
+    content = nam_content(twin)
+    assert content["metadata"]["twin"]["latency_samples"] == guard
+    silent = {name: weight * 0 for name, weight in twin.weights.items()}
+    click = np.eye(1, 20, 5, dtype=np.float32)[0]
+    wet = nam_reader.play(nam_content(dataclasses.replace(twin, weights=silent)), click)
+    gain = twin.input_gain * twin.output_gain
+    np.testing.assert_allclose(wet, gain * np.eye(1, 20, 5 + guard)[0], atol=1e-6)
+
+
+def test_the_metadata_says_where_it_comes_from():
+    twin = dataclasses.replace(make_twin(PRESETS["nam-nano"], guard=9), metadata={"valid_esr": 0.02, "step": 7})
+    content = nam_content(twin, datetime(2026, 3, 4, 5, 6, 7))
+    assert content["sample_rate"] == 44100
+    metadata = content["metadata"]
+    assert metadata["name"] == "box"
+    assert metadata["date"] == {"year": 2026, "month": 3, "day": 4, "hour": 5, "minute": 6, "second": 7}
+    assert metadata["training"] == {"validation_esr": 0.02}
+    told = metadata["twin"]
+    assert [told[key] for key in ("device", "model", "dataset", "latency_samples")] == ["box", "tiny", "d1ge57", 9]
+    assert told["validation_esr"] == 0.02
+    assert told["receptive_field"] == 4093
+    assert "date" not in nam_content(twin)["metadata"]
+
+
+def test_loudness_follows_the_output_gain():
+    twin = make_twin(PRESETS["nam-nano"])
+    before = nam_content(twin)["metadata"]["loudness"]
+    after = nam_content(dataclasses.replace(twin, output_gain=10 * twin.output_gain))["metadata"]["loudness"]
+    assert after - before == pytest.approx(20, abs=0.02)
+
+
+def test_a_silent_twin_has_no_loudness():
+    twin = make_twin(PRESETS["nam-nano"])
+    silent = {name: weight * 0 for name, weight in twin.weights.items()}
+    assert nam_content(dataclasses.replace(twin, weights=silent))["metadata"]["loudness"] is None
+
+
+def test_equal_twins_give_equal_bytes_and_a_date_changes_nothing_but_itself(tmp_path):
+    for name, date in (("a", None), ("b", None), ("c", datetime(2026, 1, 1)), ("d", datetime(2026, 1, 1))):
+        write_nam(make_twin(PRESETS["original"]), tmp_path / name, date)
+    read = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert read["a"] == read["b"]
+    assert read["c"] == read["d"]
+    dated, plain = strictly(read["c"]), strictly(read["a"])
+    del dated["metadata"]["date"], dated["metadata"]["twin"]["date"], plain["metadata"]["twin"]["date"]
+    assert dated == plain
+
+
+@pytest.mark.parametrize("gains", [{"input_gain": 1e39}, {"output_gain": 1e42}, {"output_gain": 1e-60}])
+def test_what_float32_does_not_hold_is_refused(tmp_path, gains):
+    twin = dataclasses.replace(make_twin(PRESETS["nam-nano"]), **gains)
+    with pytest.raises(ModelError, match="float32"):
+        write_nam(twin, tmp_path / "twin.nam")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_ten_seconds_are_those_of_render(tmp_path, name):
+    twin = loud_twin(NETWORKS[name], guard=12)
+    dry = noise(441_000, 2)
+    audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
+    render(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    write_nam(twin, tmp_path / "twin.nam")
+    content = strictly((tmp_path / "twin.nam").read_text())
+    late = content["metadata"]["twin"]["latency_samples"]
+    wet = nam_reader.play(content, np.append(dry, np.zeros(late, np.float32)))[late:]
+    np.testing.assert_allclose(wet, audio.read(tmp_path / "wet.wav")[:, 0], atol=1e-5)
+
+
+TRAINER = """
+import json, sys
+import numpy as np
+import torch
+from nam.models import init_from_nam
+
+torch.set_num_threads(1)
+dry = torch.from_numpy(np.load(sys.argv[1]))
+for path in sys.argv[2:]:
+    model = init_from_nam(json.load(open(path)))
+    model.eval()
+    with torch.no_grad():
+        np.save(path + ".npy", model(dry, pad_start=True).numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def trainer() -> str:
+    """The Python of an environment with neural-amp-modeler 0.13.0; `.ci/run` makes one."""
+    found = os.environ.get("NAM_PYTHON")
+    if not found:
+        pytest.skip("NAM_PYTHON names no Python that has neural-amp-modeler 0.13.0")
+    return found
+
+
+@pytest.mark.slow
+def test_neural_amp_modeler_itself_plays_them_all(trainer: str, tmp_path: Path) -> None:
+    dry, twins = noise(9000, 3), {name: loud_twin(network, guard=12) for name, network in NETWORKS.items()}
+    np.save(tmp_path / "dry.npy", dry)
+    for name, twin in twins.items():
+        # It reads version 0.7.0 only.
+        (tmp_path / f"{name}.nam").write_text(json.dumps(nam_content(twin, legacy=False)))
+    paths = [str(tmp_path / f"{name}.nam") for name in twins]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [trainer, "-c", TRAINER, str(tmp_path / "dry.npy"), *paths],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, twin in twins.items():
+        wet = np.load(tmp_path / f"{name}.nam.npy")
+        np.testing.assert_allclose(wet, Stream(twin).process(dry), atol=1e-5, err_msg=name)

@@ -1,0 +1,147 @@
+import builtins
+import dataclasses
+import json
+from datetime import datetime
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.model.material import loud_twin, make_twin, networks, noise
+from twinlib import audio
+from twinlib.errors import ModelError
+from twinlib.model.architecture import PRESETS, Architecture
+from twinlib.model.onnx_export import onnx_model, write_onnx
+from twinlib.model.render import render
+from twinlib.model.streaming import Stream
+
+NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).network, **PRESETS}
+
+
+class Player:
+    """Plays a file with nothing but what the file says: its inputs, its outputs and its metadata."""
+
+    def __init__(self, content: bytes, channels: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.props = self._session.get_modelmeta().custom_metadata_map
+        self.states = json.loads(self.props["states"])
+        shapes = {name: [channels, *state["shape"][1:]] for name, state in self.states.items()}
+        self._held = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        silence = np.zeros((int(self.props["warm_up_samples"]), channels), np.float32)
+        if len(silence):
+            self.process(silence)
+
+    def process(self, dry: np.ndarray) -> np.ndarray:
+        """`(frames, channels)`."""
+        names = ["wet", *(state["next"] for state in self.states.values())]
+        found = dict(zip(names, self._session.run(names, {"dry": dry.T[:, None], **self._held}), strict=True))
+        self._held = {name: found[state["next"]] for name, state in self.states.items()}
+        return found["wet"][:, 0].T
+
+    def in_blocks(self, dry: np.ndarray, sizes: list[int]) -> np.ndarray:
+        parts, start = [], 0
+        while start < len(dry):
+            size = sizes[len(parts) % len(sizes)]
+            parts.append(self.process(dry[start : start + size]))
+            start += size
+        return np.concatenate(parts)
+
+
+def same(twin, dry: np.ndarray, sizes: list[int]) -> None:
+    player = Player(onnx_model(twin).SerializeToString(), dry.shape[1])
+    wanted = Stream(twin, dry.shape[1]).process(dry)
+    np.testing.assert_allclose(player.in_blocks(dry, sizes), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize("sizes", [[3000], [1, 64, 511]])
+def test_every_preset_plays_block_by_block(name, sizes):
+    same(loud_twin(NETWORKS[name], guard=12), noise(3000, 1)[:, None], sizes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    networks(), st.integers(0, 20), st.integers(1, 3), st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    st.integers(0, 9),
+)  # fmt: skip
+def test_any_network_plays_in_any_blocks(network, guard, channels, sizes, seed):
+    dry = np.stack([noise(200, channel) for channel in range(channels)], axis=1)
+    same(loud_twin(network, seed, guard), dry, sizes)
+
+
+def test_channels_do_not_hear_each_other():
+    content = onnx_model(loud_twin(NETWORKS["small"])).SerializeToString()
+    dry = np.stack([noise(500, 1), noise(500, 2)], axis=1)
+    both = Player(content, 2).process(dry)
+    for channel in range(2):
+        alone = Player(content, 1).process(dry[:, channel : channel + 1])
+        np.testing.assert_allclose(both[:, channel : channel + 1], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_input_and_output_is_told(name):
+    model = onnx_model(make_twin(NETWORKS[name]))
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    states = json.loads(props["states"])
+    assert {value.name for value in model.graph.input} == {"dry", *states}
+    assert {value.name for value in model.graph.output} == {"wet", *(state["next"] for state in states.values())}
+    for value in model.graph.input:
+        shape = [dimension.dim_param or dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        assert shape == (["channels", 1, "frames"] if value.name == "dry" else states[value.name]["shape"])
+    assert {entry.domain for entry in model.opset_import} == {""}
+
+
+def test_the_metadata_says_where_it_comes_from():
+    twin = dataclasses.replace(make_twin(PRESETS["nam-nano"], guard=9), metadata={"valid_esr": 0.02})
+    props = {prop.key: prop.value for prop in onnx_model(twin, datetime(2026, 3, 4, 5, 6, 7)).metadata_props}
+    wanted = {
+        "device": "box", "model": "tiny", "dataset": "d1ge57", "sample_rate": "44100", "latency_samples": "9",
+        "warm_up_samples": "4092", "validation_esr": "0.02", "date": "2026-03-04T05:06:07",
+    }  # fmt: skip
+    assert {key: props[key] for key in wanted} == wanted
+
+
+def test_equal_twins_give_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_onnx(make_twin(PRESETS["original"]), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    onnx.checker.check_model(tmp_path / "a", full_check=True)
+
+
+def test_what_float32_does_not_hold_is_refused(tmp_path):
+    twin = dataclasses.replace(make_twin(PRESETS["nam-nano"]), input_gain=1e39)
+    with pytest.raises(ModelError, match="float32"):
+        write_onnx(twin, tmp_path / "twin.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *arguments):
+        if name.split(".")[0] == "onnx":
+            raise ImportError(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ModelError, match=r"pip install onnx, or export a \.nam file"):
+        write_onnx(make_twin(PRESETS["nam-nano"]), tmp_path / "twin.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_ten_seconds_are_those_of_render(tmp_path, name):
+    twin, dry = loud_twin(NETWORKS[name], guard=12), noise(441_000, 2)
+    audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
+    render(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    write_onnx(twin, tmp_path / "twin.onnx")
+    player = Player((tmp_path / "twin.onnx").read_bytes(), 1)
+    late = int(player.props["latency_samples"])
+    wet = player.in_blocks(np.append(dry, np.zeros(late, np.float32))[:, None], [4096, 1, 512])[late:]
+    np.testing.assert_allclose(wet, audio.read(tmp_path / "wet.wav"), atol=1e-5)
