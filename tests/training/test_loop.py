@@ -175,7 +175,7 @@ def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_p
     def arm(rows) -> None:
         data.armed = True
 
-    with pytest.raises(TrainingError, match=r"step 12 .*memory at sample \d+; memory at sample"):
+    with pytest.raises(TrainingError, match=r"step 12 .*\(memory at sample \d+\): repair"):
         run(tmp_path, data, on_rows=arm)
     assert (tmp_path / FILE_NAME).exists()
     assert equal(run(tmp_path), run(tmp_path / "clean"))
