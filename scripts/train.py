@@ -60,7 +60,6 @@ def train_one(args: Namespace, settings: Training) -> None:
     warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
     inputs = [args.segments, args.dataset, args.leaks, *args.shards, *([warm.path] if warm else [])]
     params = {"network": args.network, "settings": args.settings, "warm_start": warm.sha256 if warm else ""}
-    checkpoints = args.twin.parent / "checkpoints"
     with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
         if read_json(args.leaks, LEAKS)["leaks"]:
             raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")

@@ -36,7 +36,7 @@ class Experiment(Settings):
     model: Name
     """A key of `models`."""
     warm_start: str | None = None
-    """The twin that this one starts from, in place of `training.warm_start`; one of this configuration is made first."""
+    """The twin to start from, in place of `training.warm_start`. One of this configuration is made first."""
 
 
 class Config(Settings):
@@ -120,8 +120,8 @@ class Config(Settings):
                 if chain[-1] == first:
                     said = " starts from ".join("/".join(name) for name in chain)
                     raise ValueError(
-                        f"training.warm_start: {said}: no twin can start from itself. Write warm_start at the entries of "
-                        "`experiments` that are to start from another twin"
+                        f"training.warm_start: {said}: no twin can start from itself. Write warm_start at the entries "
+                        "of `experiments` that are to start from another twin"
                     )
                 if chain[-1] in chain[:-1]:
                     break

@@ -109,7 +109,8 @@ class Run:
     def log_curve(self, rows: Sequence[Mapping[str, Any]], several: bool = False) -> None:
         """Log rows of a learning curve: each has an integer `step`, at which its other finite numbers are logged.
 
-        With `several` seeds there is a curve for each `seed` of the rows, with names such as `seed-1/loss`. Rows up to the last step already logged are passed over, in a resumed run too: logging a whole curve again at
+        With `several` seeds there is a curve for each `seed` of the rows, with names such as `seed-1/loss`. Rows up to
+        the last step already logged of a curve are passed over, in a resumed run too: logging a whole curve again at
         the end of a training only adds what is missing. Rows have the time `cpu_seconds` after the start of the run, so
         that a row that was logged just before a kill is the same row when it comes again, and MLflow keeps one.
         """

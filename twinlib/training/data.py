@@ -40,8 +40,9 @@ class TrainingData(Protocol):
 class ShardData:
     """A dataset as `TrainingData`.
 
-    `segments` is the table segments/1 (its `columns` are enough), `dataset` the content of dataset.json. Raises `DatasetError` if the stretches of
-    the training or the validation split are too short for the receptive field. Batches hold the crops of all processes.
+    `segments` is the table segments/1 (its `columns` are enough), `dataset` the content of dataset.json. Batches hold
+    the crops of all processes. Raises `DatasetError` if the stretches of the training or the validation split are too
+    short for the receptive field.
     """
 
     columns = ("shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256")
