@@ -1,4 +1,4 @@
-"""A training on data in memory by as many processes as are asked for, run as a program: PROCESSES BATCH STEPS FOLDER."""
+"""A training on data in memory by several processes, run as a program: PROCESSES BATCH STEPS FOLDER."""
 
 import sys
 from pathlib import Path

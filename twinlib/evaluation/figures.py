@@ -118,7 +118,8 @@ def draw_learning(path: Path, title: str, curve: pd.DataFrame) -> None:
     Of several seeds the one that became the twin is drawn.
     """
     if "seed" in curve and curve["valid_esr"].notna().any():
-        curve = curve[curve["seed"] == curve["seed"][curve["valid_esr"].idxmin()]]
+        best = curve["seed"].to_numpy()[int(np.nanargmin(curve["valid_esr"].to_numpy(dtype=float)))]
+        curve = curve.loc[curve["seed"] == best]
     minutes = curve["cpu_seconds"].to_numpy(dtype=float) / 60
     loss = curve["loss"].to_numpy(dtype=float)
     valid = curve["valid_esr"].to_numpy(dtype=float)
