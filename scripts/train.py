@@ -83,9 +83,11 @@ def train_along(args: Namespace, settings: Training) -> None:
 def train(args: Namespace, settings: Training, warm: Start | None, rows: Callable[[list[Row]], None]) -> Trained:
     """Train on the dataset that the options name."""
     network = Architecture.model_validate_json(args.network).network
-    segments, dataset = read_table(args.segments, SEGMENTS, ShardData.columns), read_json(args.dataset, DATASET)
+    dataset = read_json(args.dataset, DATASET)
 
     def data_of(one: Training) -> ShardData:
+        # Read here, so that nothing keeps the table: it grows with the length of the audio.
+        segments = read_table(args.segments, SEGMENTS, ShardData.columns)
         return ShardData(segments, dataset, args.shards[0].parent, network.receptive_field, one)
 
     checkpoints, code = args.twin.parent / "checkpoints", digest(Path(__file__), Path(__file__).parents[1])

@@ -10,12 +10,13 @@ import numpy as np
 
 from tests.dataset.material import GUARD, RATE, SETTINGS, source, write
 from twinlib.dataset.segments import tile_pair
+from twinlib.dataset.settings import Dataset
 from twinlib.files import write_json, write_table
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1) -> None:
+def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings: Dataset = SETTINGS) -> None:
     """A device of `repeats` captures, each of `frames` samples that are cut into train, valid and test."""
     import pandas as pd
 
@@ -25,7 +26,7 @@ def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1) -> None:
     tables = []
     for number in range(repeats):
         origin = source(frames, f"p{number}", dry_range=None, lag=0.0)
-        tables.append(write(folder / "shards", tile_pair(origin, "dry.wav", SETTINGS), origin, dry, wet))
+        tables.append(write(folder / "shards", tile_pair(origin, "dry.wav", settings), origin, dry, wet))
     write_table(folder / "segments.parquet", "segments/1", pd.concat(tables, ignore_index=True))
     content = {"sample_rate": RATE, "guard_samples": GUARD, "device": "box", "digest": "d1ge57"}
     write_json(folder / "dataset.json", "dataset/1", content)

@@ -1,4 +1,4 @@
-"""The program of the workflow on a dataset on disk: killed, stopped, with several seeds, and how much memory it takes."""
+"""The program of the workflow on a dataset on disk: killed, stopped, with several processes, and its memory."""
 
 import random
 import signal
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.dataset.material import GUARD
 from tests.training.dataset import REPOSITORY, training, write_dataset
 from twinlib import audio
 from twinlib.cli import main as twin_command
@@ -120,7 +121,8 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
     sizes = []
     for repeats in (1, 16):
         folder = tmp_path / f"{repeats}"
-        write_dataset(folder, 400_000, repeats)
+        write_dataset(folder, 400_000, repeats, Dataset(segment_samples=8192, guard_samples=GUARD))
         sizes.append(anonymous_memory(folder, folder / "out"))
     audio_kib = 15 * 2 * 4 * 400_000 / 1024
-    assert sizes[1] - sizes[0] < 0.25 * audio_kib, sizes
+    # What little there is belongs to the table of segments, while it is read.
+    assert sizes[1] - sizes[0] < 0.08 * audio_kib, sizes
