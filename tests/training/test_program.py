@@ -13,6 +13,7 @@ from tests.dataset.material import GUARD
 from tests.training.dataset import REPOSITORY, training, write_dataset
 from twinlib import audio
 from twinlib.cli import main as twin_command
+from twinlib.dataset.settings import Dataset
 from twinlib.files import read_table, sha256_file
 from twinlib.model.twin import load
 
