@@ -37,7 +37,9 @@ def main() -> None:
     params = {"network": args.network, "settings": args.settings, "tracking": args.tracking}
     with recorded(Path(__file__), inputs, [args.run], params):
         trained, dataset = read_json(record_path(args.twin), RECORD), read_json(args.dataset, DATASET)
-        identity = identity_of(trained["code"], dataset["digest"], args.network, args.settings)
+        identity = identity_of(
+            trained["code"], dataset["digest"], args.network, args.settings, trained["params"]["warm_start"]
+        )
         tags = {
             "device": args.device,
             "model": args.model,
@@ -49,7 +51,8 @@ def main() -> None:
         run_log = start(uri, args.device, args.model, args.twin.parent / "checkpoints" / "run.json", identity, tags)
         run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
         run_log.log_dataset(dataset["digest"], args.device, args.dataset)
-        run_log.log_curve(read_table(args.curve, TRAINING).to_dict("records"))
+        curve = read_table(args.curve, TRAINING)
+        run_log.log_curve(curve.to_dict("records"), several=curve["seed"].nunique() > 1)
         run_log.log_metrics(read_json(args.metrics, METRICS))
         run_log.log_files([path for path in args.files if path.suffix == ".svg"], "figures")
         run_log.log_files([path for path in args.files if path.suffix == ".flac"], "listening")

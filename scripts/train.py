@@ -2,6 +2,9 @@
 
 import json
 import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,14 +16,18 @@ from twinlib.errors import LeakError, TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.program import options, run
-from twinlib.progress import progress
+from twinlib.progress import progress, silent
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking import identity_of, start, store_uri
 from twinlib.tracking_settings import Tracking
+from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData
-from twinlib.training.loop import CONTRACT, nothing, train
+from twinlib.training.distributed import group, launch, launched_as_one, rank
+from twinlib.training.loop import CONTRACT, Trained, nothing
+from twinlib.training.seeds import stopped_sentence, train_seeds
 from twinlib.training.settings import Training
+from twinlib.training.warm import Start, read_start
 
 
 def main() -> None:
@@ -41,41 +48,23 @@ def main() -> None:
         curve=Path,
     )
     torch.set_num_threads(1)
-    settings, network = (
-        Training.model_validate_json(args.settings),
-        Architecture.model_validate_json(args.network).network,
-    )
-    inputs = [args.segments, args.dataset, args.leaks, *args.shards]
-    params = {"network": args.network, "settings": args.settings}
+    settings = Training.model_validate_json(args.settings)
+    if not launched_as_one(settings.processes):
+        sys.exit(launch(settings.processes, __file__, sys.argv[1:]))
+    with group(settings.processes, settings.device):
+        train_one(args, settings) if rank() == 0 else train_along(args, settings)
+
+
+def train_one(args: Namespace, settings: Training) -> None:
+    """Train, record and log: what the first process does, or the only one."""
+    warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
+    inputs = [args.segments, args.dataset, args.leaks, *args.shards, *([warm.path] if warm else [])]
+    params = {"network": args.network, "settings": args.settings, "warm_start": warm.sha256 if warm else ""}
     with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
         if read_json(args.leaks, LEAKS)["leaks"]:
             raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
-        data = ShardData(
-            read_table(args.segments, SEGMENTS),
-            read_json(args.dataset, DATASET),
-            args.shards[0].parent,
-            network.receptive_field,
-            settings,
-        )
-        code = digest(Path(__file__), Path(__file__).parents[1])
-        checkpoints = args.twin.parent / "checkpoints"
-        title, budget = f"train {args.device}/{args.model}", settings.steps or settings.cpu_seconds or 0
-        unit = "steps" if settings.steps else "CPU-s"
-        run_log = None
-        tracking = Tracking.model_validate_json(args.tracking)
-        if tracking.enabled:
-            uri = store_uri(tracking, args.store.parents[1])
-            identity = identity_of(code, data.digest, args.network, args.settings)
-            run_log = start(uri, args.device, args.model, checkpoints / "run.json", identity, strict=False)
-            run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
-        try:
-            with progress(title, budget, unit) as done:
-                rows = run_log.log_curve if run_log else nothing
-                trained = train(data, network, settings, checkpoints, code, done, rows, args.model)
-        except BaseException as error:
-            if run_log:
-                run_log.finish("FAILED" if isinstance(error, TwinError) else "KILLED")
-            raise
+        with logged(args, settings, params["warm_start"]) as rows:
+            trained = train(args, settings, warm, rows)
         trained.twin.save(args.twin)
         write_table(args.curve, CONTRACT, trained.curve)
     print(
@@ -83,6 +72,53 @@ def main() -> None:
         f"{trained.cpu_seconds:.0f} CPU-s",
         file=sys.stderr,
     )
+
+
+def train_along(args: Namespace, settings: Training) -> None:
+    """Train beside the first process, which alone writes."""
+    warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
+    train(args, settings, warm, nothing)
+
+
+def train(args: Namespace, settings: Training, warm: Start | None, rows: Callable[[list[Row]], None]) -> Trained:
+    """Train on the dataset that the options name."""
+    network = Architecture.model_validate_json(args.network).network
+    dataset = read_json(args.dataset, DATASET)
+
+    def data_of(one: Training) -> ShardData:
+        # Read here, so that nothing keeps the table: it grows with the length of the audio.
+        segments = read_table(args.segments, SEGMENTS, ShardData.columns)
+        return ShardData(segments, dataset, args.shards[0].parent, network.receptive_field, one)
+
+    checkpoints, code = args.twin.parent / "checkpoints", digest(Path(__file__), Path(__file__).parents[1])
+    unit, budget = ("steps", settings.steps) if settings.steps else ("CPU-s", settings.cpu_seconds)
+    title = f"train {args.device}/{args.model}"
+    try:
+        with progress(title, settings.seeds * (budget or 0), unit) if rank() == 0 else nullcontext(silent) as done:
+            return train_seeds(data_of, network, settings, checkpoints, code, done, rows, args.model, warm)
+    except (KeyboardInterrupt, SystemExit):
+        if rank() == 0:
+            print(stopped_sentence(checkpoints), file=sys.stderr)
+        raise
+
+
+@contextmanager
+def logged(args: Namespace, settings: Training, start_sha256: str) -> Iterator[Callable[[list[Row]], None]]:
+    """What logs new rows of the curves to MLflow while the training runs, or nothing."""
+    tracking = Tracking.model_validate_json(args.tracking)
+    if not tracking.enabled:
+        yield nothing
+        return
+    code, dataset = digest(Path(__file__), Path(__file__).parents[1]), read_json(args.dataset, DATASET)["digest"]
+    identity = identity_of(code, dataset, args.network, args.settings, start_sha256)
+    uri, side = store_uri(tracking, args.store.parents[1]), args.twin.parent / "checkpoints" / "run.json"
+    run_log = start(uri, args.device, args.model, side, identity, strict=False)
+    run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
+    try:
+        yield lambda rows: run_log.log_curve(rows, several=settings.seeds > 1)
+    except BaseException as error:
+        run_log.finish("FAILED" if isinstance(error, TwinError) else "KILLED")
+        raise
 
 
 if __name__ == "__main__":

@@ -129,3 +129,33 @@ def test_reading_a_configuration_loads_neither_torch_nor_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TWIN = "results/twins/silk/small"
+
+
+def test_a_twin_may_start_from_another_of_the_same_configuration() -> None:
+    content = edited("models", {"small": {}, "big": {}})
+    content["experiments"] = [
+        {"device": "silk", "model": "small"},
+        {"device": "silk", "model": "big", "warm_start": f"./{TWIN}/"},
+    ]
+    config = from_mapping(content, "mine.yaml")
+    assert config.training_of("silk", "small").twin_to_start_from is None
+    assert config.training_of("silk", "big").twin_to_start_from == Path(TWIN) / "twin.safetensors"
+
+
+@pytest.mark.parametrize("named", [TWIN, f"{TWIN}/twin.safetensors"])
+def test_no_twin_starts_from_itself(named: str) -> None:
+    with pytest.raises(ConfigError, match="silk/small starts from silk/small"):
+        from_mapping(edited("training.warm_start", named), "mine.yaml")
+
+
+def test_no_twins_start_from_each_other() -> None:
+    content = edited("models", {"small": {}, "big": {}})
+    content["experiments"] = [
+        {"device": "silk", "model": "small", "warm_start": "results/twins/silk/big"},
+        {"device": "silk", "model": "big", "warm_start": TWIN},
+    ]
+    with pytest.raises(ConfigError, match="silk/small starts from silk/big starts from silk/small"):
+        from_mapping(content, "mine.yaml")

@@ -577,7 +577,7 @@ def test_a_leak_is_found_and_not_written(door: Refused) -> None:
 def test_a_broken_checkpoint_is_ignored(
     door: Refused, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
 ) -> None:
-    path, twin = Path(f"{TWIN}/checkpoints/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
+    path, twin = Path(f"{TWIN}/checkpoints/seed-0/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
     good, before = path.read_bytes(), sha256_file(twin)
     match harm:
         case "gone":

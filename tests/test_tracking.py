@@ -294,3 +294,14 @@ def test_a_moved_store_can_be_opened_again(made, store, tmp_path):
     shutil.copytree(made[0] / "mlflow", tmp_path / "mlflow")
     uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
     assert make_store(tmp_path, uri, ["silk"])["silk"] == made[2]["silk"]
+
+
+def test_the_curves_of_several_seeds_do_not_collide(store, side):
+    run = begin(store, side)
+    both = [{**row, "seed": seed} for seed in (3, 4) for row in rows(0, 6)]
+    run.log_curve(both[:8], several=True)
+    again = begin(store, side)
+    again.log_curve(both, several=True)
+    for name in ("seed-3/loss", "seed-4/loss"):
+        assert history(store, again, name) == [(k, 1 / (k + 1)) for k in range(6)]
+    assert history(store, again, "loss") == history(store, again, "seed-3/seed") == []

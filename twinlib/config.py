@@ -22,7 +22,7 @@ from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import Architecture
 from twinlib.settings import Settings
 from twinlib.tracking_settings import Tracking
-from twinlib.training.settings import Training
+from twinlib.training.settings import Training, twin_file
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a folder: letters, digits, dot, dash and underscore."""
@@ -35,6 +35,8 @@ class Experiment(Settings):
     """A key of `devices`."""
     model: Name
     """A key of `models`."""
+    warm_start: str | None = None
+    """The twin to start from, in place of `training.warm_start`. One of this configuration is made first."""
 
 
 class Config(Settings):
@@ -92,6 +94,7 @@ class Config(Settings):
                 f"training.crop_samples: a crop of {self.training.crop_samples} samples does not fit a segment of "
                 f"{self.dataset.segment_samples} (dataset.segment_samples): make one shorter or the other longer"
             )
+        self._refuse_circles()
         return self
 
     def twins(self) -> list[Experiment]:
@@ -99,6 +102,29 @@ class Config(Settings):
         if self.experiments is not None:
             return self.experiments
         return [Experiment(device=device, model=model) for device in self.devices for model in self.models]
+
+    def training_of(self, device: str, model: str) -> Training:
+        """How the twin of a device and a model is trained."""
+        own = {(twin.device, twin.model): twin.warm_start for twin in self.twins()}[device, model]
+        return self.training if own is None else self.training.model_copy(update={"warm_start": own})
+
+    def _refuse_circles(self) -> None:
+        """Twins may start from each other, but not in a circle: one of them has to be the first."""
+        names = [(twin.device, twin.model) for twin in self.twins()]
+        files = {twin_file(f"{self.results}/twins/{device}/{model}"): (device, model) for device, model in names}
+        for first in names:
+            chain = [first]
+            while (file := self.training_of(*chain[-1]).twin_to_start_from) in files:
+                assert file is not None
+                chain.append(files[file])
+                if chain[-1] == first:
+                    said = " starts from ".join("/".join(name) for name in chain)
+                    raise ValueError(
+                        f"training.warm_start: {said}: no twin can start from itself. Write warm_start at the entries "
+                        "of `experiments` that are to start from another twin"
+                    )
+                if chain[-1] in chain[:-1]:
+                    break
 
     def reels(self, excitation: str) -> list[str]:
         """The names of an excitation's reels, known before anything is made."""

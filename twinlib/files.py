@@ -4,7 +4,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,13 @@ def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
         pq.write_table(arrow, aside, compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: Path, contract: str) -> "pd.DataFrame":
-    """Read a table written by `write_table`; refuses a file that is not of this contract."""
+def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Read a table written by `write_table`, or some of its columns; refuses a file that is not of this contract."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        arrow = pq.read_table(path, page_checksum_verification=True)
+        arrow = pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
         found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
         # Damage may show only here: the types that pandas is to make are told in the file as JSON.
         frame: pd.DataFrame = arrow.to_pandas()

@@ -54,9 +54,12 @@ def store_uri(settings: Tracking, results: Path) -> str:
     return uri
 
 
-def identity_of(code: str, dataset: str, network: str, settings: str) -> str:
-    """What a run is about: the digests of code and dataset, the network and the training settings as JSON."""
-    return sha256_bytes("\0".join((code, dataset, network, settings)).encode())
+def identity_of(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
+    """What a run is about: the digests of code and dataset, the network and the training settings as JSON.
+
+    `start` is the sha256 of the twin that the training starts from, if there is one.
+    """
+    return sha256_bytes("\0".join((code, dataset, network, settings, start)).encode())
 
 
 def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str, str]:
@@ -88,7 +91,7 @@ class Run:
         self._uri, self._file, self._identity, self._strict = uri, file, identity, strict
         self._client: MlflowClient | None = None
         self._start_time = 0
-        self._last_step = -1
+        self._last_steps: dict[str, int] = {}
         self.run_id: str | None = None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -103,20 +106,23 @@ class Run:
 
         self._guarded("parameters", log)
 
-    def log_curve(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def log_curve(self, rows: Sequence[Mapping[str, Any]], several: bool = False) -> None:
         """Log rows of a learning curve: each has an integer `step`, at which its other finite numbers are logged.
 
-        Rows up to the last step already logged are passed over, in a resumed run too: logging a whole curve again at
+        With `several` seeds there is a curve for each `seed` of the rows, with names such as `seed-1/loss`. Rows up to
+        the last step already logged of a curve are passed over, in a resumed run too: logging a whole curve again at
         the end of a training only adds what is missing. Rows have the time `cpu_seconds` after the start of the run, so
         that a row that was logged just before a kill is the same row when it comes again, and MLflow keeps one.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
-            fresh = sorted((row for row in rows if row["step"] > self._last_step), key=lambda row: row["step"])
-            for batch, last in _batches([(int(row["step"]), self._metrics(row)) for row in fresh]):
-                client.log_batch(run_id, metrics=batch)
-                self._last_step = last
-                self._remember()
+            for name, curve in _curves(rows, several).items():
+                before = self._last_steps.get(name, -1)
+                fresh = sorted((row for row in curve if row["step"] > before), key=lambda row: row["step"])
+                for batch, last in _batches([(int(row["step"]), self._metrics(row, name)) for row in fresh]):
+                    client.log_batch(run_id, metrics=batch)
+                    self._last_steps[name] = last
+                    self._remember()
 
         self._guarded("curves", log)
 
@@ -177,7 +183,7 @@ class Run:
         run = self._resumed(client, found.experiment_id)
         if run is None:
             run = client.create_run(found.experiment_id, tags=dict(tags), run_name=run_name)
-            self._last_step = -1
+            self._last_steps = {}
         else:
             client.update_run(run.info.run_id, status="RUNNING")
             for key, value in tags.items():
@@ -203,26 +209,27 @@ class Run:
             if side["identity"] != self._identity:
                 return None
             run = client.get_run(side["run_id"])
-        except (TwinError, KeyError, MlflowException):
+            last_steps = {str(name): int(step) for name, step in side["last_steps"].items()}
+        except (TwinError, KeyError, AttributeError, MlflowException):
             # No file, a broken one, or a store that was deleted: a new run takes its place.
             return None
         if run.info.lifecycle_stage != "active" or run.info.experiment_id != experiment_id:
             return None
-        self._last_step = int(side["last_step"])
+        self._last_steps = last_steps
         return run
 
     def _remember(self) -> None:
-        side = {"run_id": self.run_id, "identity": self._identity, "last_step": self._last_step}
+        side = {"run_id": self.run_id, "identity": self._identity, "last_steps": self._last_steps}
         write_json(self._file, CONTRACT, side)
 
-    def _metrics(self, row: Mapping[str, Any]) -> "list[Metric]":
+    def _metrics(self, row: Mapping[str, Any], curve: str = "") -> "list[Metric]":
         from mlflow.entities import Metric
 
         step = int(row["step"])
         # An integer of milliseconds that depends on the row alone.
         moment = self._start_time + int(1000 * row["cpu_seconds"] if _is_number(row.get("cpu_seconds")) else step)
-        numbers = ((key, value) for key, value in row.items() if key != "step" and _is_number(value))
-        return [Metric(key, float(value), moment, step) for key, value in numbers]
+        numbers = ((key, value) for key, value in row.items() if key not in ("step", "seed") and _is_number(value))
+        return [Metric(curve + key, float(value), moment, step) for key, value in numbers]
 
     def _guarded(self, what: str, action: "Callable[[MlflowClient, str], None]") -> None:
         if self._client is None or self.run_id is None:
@@ -294,6 +301,14 @@ def _make_experiment(client: "MlflowClient", name: str, artifacts: Path, local: 
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def _curves(rows: Sequence[Mapping[str, Any]], several: bool) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by what stands in front of their metrics' names."""
+    curves: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault(f"seed-{row['seed']}/" if several else "", []).append(row)
+    return curves
 
 
 def _batches(rows: "Sequence[tuple[int, list[Metric]]]") -> "Iterator[tuple[list[Metric], int]]":

@@ -15,6 +15,7 @@ STATE = State(
     loss_count=2,
     best_esr=1e-3,
     best_step=5,
+    end=12.5,
     finished=True,
     rows=[{"step": 5, "loss": 1 / 7}],
 )
@@ -23,7 +24,8 @@ TENSORS = {"a.b": torch.arange(4.0), "muon/x/mean": torch.tensor(3.0)}
 
 def checkpoint() -> Checkpoint:
     best = {name: 2 * tensor for name, tensor in TENSORS.items()}
-    return Checkpoint(dataclasses.replace(STATE), TENSORS, best, TENSORS)
+    average = {name: 3 * tensor for name, tensor in TENSORS.items()}
+    return Checkpoint(dataclasses.replace(STATE), TENSORS, best, average, TENSORS)
 
 
 def same(left, right) -> bool:
@@ -36,6 +38,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert found.state == STATE
     assert same(found.weights, checkpoint().weights)
     assert same(found.best, checkpoint().best)
+    assert same(found.average, checkpoint().average)
     assert same(found.optimiser, checkpoint().optimiser)
 
 

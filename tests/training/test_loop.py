@@ -175,7 +175,7 @@ def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_p
     def arm(rows) -> None:
         data.armed = True
 
-    with pytest.raises(TrainingError, match=r"step 12 .*memory at sample \d+; memory at sample"):
+    with pytest.raises(TrainingError, match=r"step 12 .*\(memory at sample \d+\): repair"):
         run(tmp_path, data, on_rows=arm)
     assert (tmp_path / FILE_NAME).exists()
     assert equal(run(tmp_path), run(tmp_path / "clean"))
@@ -233,3 +233,90 @@ def test_it_trains_outside_the_main_thread(tmp_path, whole):
 def test_no_checkpoint_of_a_foreign_identity_is_read(tmp_path):
     run(tmp_path)
     assert load_checkpoint(tmp_path, "code") is None  # the identity holds dataset, network and settings too
+
+
+AVERAGED = SETTINGS.model_copy(update={"average": 0.95, "stft_weight": 0.0})
+
+
+@pytest.mark.parametrize("kill", [3, 20, 38])
+def test_averages_are_resumed_exactly(tmp_path, kill):
+    whole = run(tmp_path / "whole", setup=AVERAGED)
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "cut", setup=AVERAGED, progress=kill_at(kill))
+    resumed = run(tmp_path / "cut", setup=AVERAGED)
+    assert equal(resumed, whole)
+    assert timeless(resumed).equals(timeless(whole))
+
+
+def test_the_average_is_what_is_validated_and_kept(tmp_path, whole):
+    averaged = run(tmp_path, setup=AVERAGED)
+    assert not equal(averaged, whole)
+    assert averaged.curve["loss"].tolist() == whole.curve["loss"].tolist(), "it does not change what is trained"
+    assert averaged.curve["valid_esr"].tolist() != whole.curve["valid_esr"].tolist()
+
+
+IMPATIENT = Training(
+    steps=4000, batch=2, crop_samples=64, validate_every=5, checkpoint_seconds=0, patience=2, muon_rate=0.3,
+    adamw_rate=0.1, decay_fraction=0.4,
+)  # fmt: skip
+
+
+def test_a_training_without_progress_decays_at_once_and_ends(tmp_path):
+    done: list[float] = []
+    trained = run(tmp_path, setup=IMPATIENT, progress=lambda n, note="": done.append(n))
+    curve = trained.curve
+    full = curve["learning_rate"] == IMPATIENT.muon_rate
+    lost = int(curve["step"][full].max())
+    best_before = curve["step"][curve["valid_esr"][curve["step"] <= lost].idxmin()]
+    assert lost - best_before == 2 * IMPATIENT.validate_every
+    assert trained.steps == int(np.ceil(lost / 0.6)) < 1000
+    assert curve["learning_rate"].iloc[-1] == 0
+    assert (np.diff(curve["learning_rate"][curve["step"] > lost]) < 0).all()
+    assert sum(done) == 4000
+
+
+def test_a_training_that_lost_patience_is_resumed_exactly(tmp_path):
+    whole = run(tmp_path / "whole", setup=IMPATIENT)
+    lost = int(whole.curve["step"][whole.curve["learning_rate"] == IMPATIENT.muon_rate].max())
+    for kill in (lost - 2, lost + 1):
+        folder = tmp_path / f"{kill}"
+        with pytest.raises(InterruptedError):
+            run(folder, setup=IMPATIENT.model_copy(), progress=kill_at(kill))
+        resumed = run(folder, setup=IMPATIENT)
+        assert equal(resumed, whole)
+        assert timeless(resumed).equals(timeless(whole))
+
+
+def test_without_a_decay_patience_ends_the_training(tmp_path):
+    trained = run(tmp_path, setup=IMPATIENT.model_copy(update={"decay_fraction": 0}))
+    assert trained.steps < 1000
+    assert trained.steps - trained.twin.metadata["step"] == 2 * IMPATIENT.validate_every
+
+
+def stopped(folder, step: int, setup=SETTINGS, best=None) -> None:
+    """Ask a training to stop in the middle of a step."""
+    data = MemoryData(NETWORK.receptive_field)
+    honest, calls = data.batch, []
+
+    def batch(number: int):
+        calls.append(number)
+        if number == step and (step > 63 or calls.count(step) == 2):
+            os.kill(os.getpid(), signal.SIGINT)
+        return honest(number)
+
+    data.batch = batch
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, data, setup, on_best=best)
+
+
+@pytest.mark.parametrize("step", [3, 17])
+def test_a_stop_leaves_a_twin_even_before_the_first_validation(tmp_path, whole, step):
+    left = []
+    stopped(tmp_path, step, SETTINGS.model_copy(update={"checkpoint_seconds": 1e9}), left.append)
+    assert left[-1].metadata["step"] == (4 if step == 3 else 14)
+    assert 0 < left[-1].metadata["valid_esr"] < 2
+    left[-1].save(tmp_path / "twin.safetensors")
+    resumed = run(tmp_path, setup=SETTINGS.model_copy(update={"checkpoint_seconds": 1e9}), on_best=left.append)
+    assert equal(resumed, whole)
+    assert timeless(resumed).equals(timeless(whole)), "the look at the stop has left no trace"
+    assert left[-1].metadata == resumed.twin.metadata

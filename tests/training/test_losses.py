@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import stft
 
-from twinlib.training.losses import FLOOR, combined, dc, emphasise, esr
+from twinlib.training.losses import FLOOR, WINDOWS, combined, dc, emphasise, esr, spectral
 
 PREDICTION = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 4.0]], dtype=torch.float64)
@@ -52,3 +54,39 @@ def test_silence_is_not_divided_by():
 
 def test_a_perfect_prediction_has_no_loss():
     assert combined(TARGET, TARGET, 0.85, 0.5, 0.05) == 0
+
+
+def noise(seed: int, batch: int = 3, frames: int = 1024) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.tensor([1.0, 0.1, 0.001], dtype=torch.float64)[:batch, None]
+    return level * torch.randn(batch, frames, generator=generator, dtype=torch.float64)
+
+
+def test_spectral_as_scipy_has_it():
+    prediction, target = noise(1).numpy(), noise(2).numpy()
+    losses = []
+    for size in WINDOWS:
+        window = np.hanning(size + 1)[:-1]
+        options = {"window": window, "nperseg": size, "noverlap": size - size // 4, "boundary": None, "padded": False}
+        floor = np.sqrt(FLOOR * np.sum(window**2))
+        found, wanted = (np.maximum(np.abs(stft(x, **options)[2]) * window.sum(), floor) for x in (prediction, target))
+        distances = np.sqrt(np.sum((found - wanted) ** 2, axis=(1, 2)))
+        convergence = distances.mean() / np.sqrt(np.sum(wanted**2, axis=(1, 2)).mean())
+        losses.append(convergence + np.abs(np.log(found) - np.log(wanted)).mean())
+    assert spectral(torch.tensor(prediction), torch.tensor(target)).item() == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_spectral_of_the_same_is_nothing_and_has_a_gradient():
+    target = noise(3)
+    prediction = target.clone().requires_grad_()
+    loss = spectral(prediction, target)
+    loss.backward()
+    assert loss.item() < 1e-5
+    assert torch.isfinite(prediction.grad).all()
+
+
+@pytest.mark.parametrize("loss", [spectral, lambda *three: combined(*three[:2], 0.85, 0.5, 0.05, three[2])])
+def test_the_mean_over_processes_is_the_loss_of_the_whole_batch(loss):
+    prediction, target = noise(4, 2), noise(5, 2)
+    parts = [loss(prediction[[k]], target[[k]], target) for k in range(2)]
+    torch.testing.assert_close(sum(parts) / 2, loss(prediction, target, target))

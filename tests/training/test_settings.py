@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -27,8 +29,18 @@ def test_one_budget_is_enough():
         {"steps": 1, "preemphasis": 1},
         {"steps": 1, "clip_norm": float("inf")},
         {"steps": 1, "epochs": 3},
+        {"steps": 1, "average": 1},
+        {"steps": 1, "patience": 0},
+        {"steps": 1, "seeds": 0},
+        {"steps": 1, "processes": 0},
+        {"steps": 1, "stft_weight": 0.1, "crop_samples": 511},
     ],
 )
 def test_wrong_sections_are_refused(section):
     with pytest.raises(ValidationError):
         Training.model_validate(section)
+
+
+@pytest.mark.parametrize("named", ["a/b", "a/b/", "./a/c/../b/twin.safetensors"])
+def test_a_twin_is_named_by_its_file_or_its_folder(named):
+    assert Training(steps=1, warm_start=named).twin_to_start_from == Path("a/b/twin.safetensors")

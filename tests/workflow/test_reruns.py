@@ -58,6 +58,23 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     assert project.plan() == {"train": 1, "export": 1, "evaluate": 1, "track": 1, "summary": 1}
 
 
+def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None:
+    content = edit("experiments", [{"device": "amp", "model": "tiny"}])
+    content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
+    project.write(content)
+    assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train": 1}
+    (project.folder / "results" / "twins" / "amp" / "tiny" / "twin.safetensors").unlink()
+    assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train": 2}
+
+
+def test_twins_that_start_from_each_other_are_refused(project: Project) -> None:
+    project.write(edit("training.warm_start", "results/twins/amp/tiny"))
+    run = project.run("--dry-run")
+    assert run.code != 0
+    assert "amp/tiny starts from amp/tiny" in run.text
+    assert "Traceback" not in run.text
+
+
 def exclude(project: Project) -> None:
     (project.folder / "excluded.tsv").write_text("track_id\treason\tdate\nartist1/song\twithdrawn\t2026-01-01\n")
 

@@ -53,7 +53,11 @@ class Shards:
 
     def __init__(self, segments: pd.DataFrame, folder: Path, receptive_field: int) -> None:
         written = segments[segments["row"] >= 0]
-        self._ids = {str(name): rows for name, rows in written.groupby("shard")[["row", "segment_id"]]}
+        # Sums and not names: what is kept does not grow with the length of the audio.
+        self._sums = {
+            str(name): _sum(rows.sort_values("row")["segment_id"].tolist())
+            for name, rows in written.groupby("shard")[["row", "segment_id"]]
+        }
         self._folder, self._receptive_field = folder, receptive_field
         self._open: dict[str, Shard] = {}
 
@@ -64,8 +68,7 @@ class Shards:
 
     def _checked(self, name: str) -> Shard:
         shard = Shard.open(self._folder / name)
-        rows = self._ids[name].sort_values("row")
-        if rows["segment_id"].tolist() != shard.table["segment_id"].tolist():
+        if self._sums[name] != _sum(shard.segment_ids):
             raise DatasetError(
                 f"{shard.path} does not hold the segments that segments.parquet names: run the shard stage again"
             )
@@ -75,6 +78,10 @@ class Shards:
                 f"{shard.metadata.guard_samples} by which the wet signal of {name} is delayed: use a larger network"
             )
         return shard
+
+
+def _sum(names: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 class Crops:

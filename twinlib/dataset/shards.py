@@ -120,11 +120,24 @@ class Shard:
     """An open shard: its audio as flat views of a memory map, its provenance as a table.
 
     `dry` and `wet` are float32 `(rows * segment_samples,)`, row k at [k S, (k + 1) S), read-only; `table` holds the
-    other columns, a row a segment.
+    other columns, a row a segment. They stay in the memory map until `table` is asked for.
     """
 
-    def __init__(self, path: Path, dry: Signal, wet: Signal, table: pd.DataFrame, metadata: ShardMetadata) -> None:
-        self.path, self.dry, self.wet, self.table, self.metadata = path, dry, wet, table, metadata
+    def __init__(self, path: Path, dry: Signal, wet: Signal, columns: pa.Table, metadata: ShardMetadata) -> None:
+        self.path, self.dry, self.wet, self.metadata = path, dry, wet, metadata
+        self._columns = columns
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The provenance, read anew at each call."""
+        found: pd.DataFrame = self._columns.to_pandas()
+        return found
+
+    @property
+    def segment_ids(self) -> list[str]:
+        """The names of the segments, a row each."""
+        found: list[str] = self._columns.column("segment_id").to_pylist()
+        return found
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
@@ -143,12 +156,13 @@ class Shard:
             if batch.schema.field("dry").type != audio or batch.schema.field("wet").type != audio:
                 raise ValueError("audio of another length or type")
             dry, wet = (batch.column(name).flatten().to_numpy(zero_copy_only=True) for name in ("dry", "wet"))
-            table = pa.Table.from_batches([batch]).select(list(_COLUMNS)).to_pandas()
+            columns = pa.Table.from_batches([batch]).select(list(_COLUMNS))
+            columns.validate(full=True)
         except FileNotFoundError:
             raise DatasetError(f"{path} does not exist: run the stage that makes it") from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise DatasetError(f"{path} is not a usable shard ({error}): delete it and run again") from None
-        return cls(path, dry, wet, table, metadata)
+        return cls(path, dry, wet, columns, metadata)
 
 
 def _watched(starts: list[int], size: int, progress: Progress) -> Iterator[int]:

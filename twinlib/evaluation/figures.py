@@ -113,7 +113,13 @@ def draw_transfer(path: Path, title: str, device: Quantiles, twin: Quantiles) ->
 
 
 def draw_learning(path: Path, title: str, curve: pd.DataFrame) -> None:
-    """Training loss and validation ESR over CPU minutes, from the table of contract `training/1`."""
+    """Training loss and validation ESR over CPU minutes, from the table of contract `training/1`.
+
+    Of several seeds the one that became the twin is drawn.
+    """
+    if "seed" in curve and curve["valid_esr"].notna().any():
+        best = curve["seed"].to_numpy()[int(np.nanargmin(curve["valid_esr"].to_numpy(dtype=float)))]
+        curve = curve.loc[curve["seed"] == best]
     minutes = curve["cpu_seconds"].to_numpy(dtype=float) / 60
     loss = curve["loss"].to_numpy(dtype=float)
     valid = curve["valid_esr"].to_numpy(dtype=float)

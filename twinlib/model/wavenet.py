@@ -181,16 +181,21 @@ class WaveNet(nn.Module):
                 z = torch.addmm(self._start(layer, dry, rows), windows, kernel.t())
                 signal = torch.mm(before[look_back:], stack.rechannel.t())
             active = activate(description.activation, z, layer.slopes)
-            residual = torch.addmm(layer.residual_bias, active, layer.residual.t())
-            signal = signal + residual
             match self.network.skip:
                 case "activation":
                     skips.append(active)
                 case "residual":
-                    skips.append(residual)
+                    skips.append(torch.addmm(layer.residual_bias, active, layer.residual.t()))
                 case "mixed":
                     assert layer.skip is not None
                     skips.append(torch.mm(active, layer.skip.t()))
+            if stack.head_bias is not None and index + 1 == len(stack.layers):
+                # Nothing comes after the last layer of the last stack: its residual path leads nowhere.
+                break
+            if self.network.skip == "residual":
+                signal = signal + skips[-1]
+            else:
+                signal = signal + torch.addmm(layer.residual_bias, active, layer.residual.t())
         rows = len(skips[-1])
         total = skips[0][-rows:]
         for skip in skips[1:]:

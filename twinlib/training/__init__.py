@@ -1,7 +1,8 @@
 """Training: from a dataset and a network's description to a twin.
 
 `settings` is the section of the configuration, `losses`, `schedule` and `optimiser` are the recipe, `checkpoint` makes
-it resumable, `data` is what it learns from, and `loop` runs it.
+it resumable, `data` is what it learns from, `loop` runs it and `seeds` runs several. `averaging`, `warm` and
+`distributed` are for averaged weights, warm starts and several processes.
 """
 
 from twinlib.training.settings import Training

@@ -21,6 +21,8 @@ FILE_NAME = "checkpoint.safetensors"
 Row = dict[str, JsonValue]
 """A row of the learning curve."""
 
+_PARTS = ("weights", "best", "average", "optimiser")
+
 
 @dataclass
 class State:
@@ -42,6 +44,8 @@ class State:
     """Lowest validation ESR."""
     best_step: int = 0
     """Steps done when it was reached."""
+    end: float | None = None
+    """Where the training ends, in the unit of its budget, if patience was lost before."""
     finished: bool = False
     """Whether the budget is spent."""
     rows: list[Row] = field(default_factory=list)
@@ -58,23 +62,25 @@ class _Header(Settings):
     loss_count: int
     best_esr: float | None
     best_step: int
+    end: float | None
     finished: bool
     rows: list[Row]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state with its tensors: latest weights, best weights, and the optimiser's."""
+    """A state with its tensors: latest weights, best weights, averaged weights (if any), and the optimiser's."""
 
     state: State
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
 
 
 def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in a folder, whole or not at all; raises `ModelError` if it is not finite."""
-    parts = {"weights": checkpoint.weights, "best": checkpoint.best, "optimiser": checkpoint.optimiser}
+    parts = {name: getattr(checkpoint, name) for name in _PARTS}
     tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
     header = _Header(identity=identity, **vars(checkpoint.state)).model_dump(mode="json")
     save_tensors(folder / FILE_NAME, CONTRACT, header, tensors)
@@ -89,9 +95,9 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
         return None
     if header.identity != identity:
         return None
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimiser": {}}
+    parts: dict[str, dict[str, Tensor]] = {name: {} for name in _PARTS}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(":")
-        parts.setdefault(part, {})[rest] = tensor
+        parts[part][rest] = tensor
     values = {name: getattr(header, name) for name in _Header.model_fields if name != "identity"}
-    return Checkpoint(State(**values), parts["weights"], parts["best"], parts["optimiser"])
+    return Checkpoint(State(**values), **parts)

@@ -40,9 +40,13 @@ class TrainingData(Protocol):
 class ShardData:
     """A dataset as `TrainingData`.
 
-    `segments` is the table segments/1, `dataset` the content of dataset.json. Raises `DatasetError` if the stretches of
-    the training or the validation split are too short for the receptive field.
+    `segments` is the table segments/1 (its `columns` are enough), `dataset` the content of dataset.json. Batches hold
+    the crops of all processes. Raises `DatasetError` if the stretches of the training or the validation split are too
+    short for the receptive field.
     """
+
+    columns = ("shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256")
+    """The columns of segments/1 that it reads: the others would only take memory."""
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class ShardData:
             "train",
             settings.crop_samples,
             receptive_field,
-            settings.batch,
+            settings.batch * settings.processes,
             settings.seed,
         )
         self._shards = Shards(segments, shards_folder, receptive_field)

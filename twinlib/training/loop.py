@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +18,23 @@ from twinlib.model.architecture import Network
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 from twinlib.progress import Progress, silent
+from twinlib.training import distributed
+from twinlib.training.averaging import Average
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint
 from twinlib.training.data import Pair, TrainingData
 from twinlib.training.levels import HEAD_LEVEL, INPUT_LEVEL, LEVEL_BATCHES, gains, output_level
-from twinlib.training.losses import combined
+from twinlib.training.losses import combined, spectral
 from twinlib.training.optimiser import Optimiser
-from twinlib.training.schedule import rate_factor
+from twinlib.training.schedule import rate_factor, shortened
 from twinlib.training.settings import Training
 from twinlib.training.stopping import stop_requests
+from twinlib.training.validation import Validation
+from twinlib.training.warm import Start, check_start, folded
 
 CONTRACT = "training/1"
 """The contract of the learning curve."""
 
-COLUMNS = ["step", "cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"]
+COLUMNS = ["seed", "step", "cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"]
 """The columns of the learning curve."""
 
 
@@ -41,17 +45,22 @@ class Trained:
     twin: Twin
     """The weights of the lowest validation error."""
     curve: pd.DataFrame
-    """A row a validation: step, cpu_seconds, learning_rate, loss (mean since the row before), valid_esr, best_esr."""
+    """A row a validation: seed, step, cpu_seconds, learning_rate, loss (mean since the row before), valid_esr,
+    best_esr."""
     valid_esr: float
     """Validation error of the twin."""
     steps: int
     """Steps done."""
     cpu_seconds: float
-    """Processor time spent, over all resumptions."""
+    """Processor time spent, over all resumptions; of the first process, if there are several."""
 
 
 def nothing(rows: list[Row]) -> None:
     """Take new rows of the curve and do nothing."""
+
+
+def forgotten(twin: Twin) -> None:
+    """Take the best twin so far and do nothing."""
 
 
 def train(
@@ -63,20 +72,32 @@ def train(
     progress: Progress = silent,
     on_rows: Callable[[list[Row]], None] = nothing,
     model_name: str = "",
+    start: Start | None = None,
+    on_best: Callable[[Twin], None] = forgotten,
 ) -> Trained:
-    """Train a network on a dataset until the budget is spent.
+    """Train a network on a dataset with one seed until the budget is spent, or until patience is and the decay is done.
 
     `checkpoints` is a folder for the state, from which a training that was stopped or killed goes on; on one CPU
     thread, with a budget in steps, it ends with the same weights bit for bit. A checkpoint counts only if dataset,
-    network, settings and `identity` (the digest of the code) are the same. A finished training returns at once.
-    SIGINT and SIGTERM save a checkpoint after the current step and then raise `KeyboardInterrupt` or `SystemExit`.
-    `progress` counts steps or CPU seconds, whichever the budget is in. `on_rows` gets new rows of the curve; rows
-    after the last checkpoint come again when a killed training is resumed.
+    network, settings, the twin that it starts from and `identity` (the digest of the code) are the same. A finished
+    training returns at once. SIGINT and SIGTERM save a checkpoint after the current step and then raise
+    `KeyboardInterrupt` or `SystemExit`.
 
-    Raises `TrainingError` if the data are silent or not finite, if no GPU is there that was asked for, and if the
-    training diverges: it names step and crops, and the last good checkpoint stays.
+    `progress` counts steps or CPU seconds, whichever the budget is in; a training that ends before its budget reports
+    all of it. `on_rows` gets new rows of the curve; rows after the last checkpoint come again when a killed training is
+    resumed. `on_best` gets the best twin so far when a checkpoint holds a new one, when a training is resumed, and, if
+    it is stopped before the first validation, the twin of that moment; its metadata hold `valid_esr`.
+
+    In a group of processes (`distributed.group`) all call it alike, with `data` whose batches are those of the whole
+    group; only the first process writes and reports.
+
+    Raises `TrainingError` if the data are silent or not finite, if no GPU is there that was asked for, if `start` is a
+    twin of another network, and if the training diverges: it names step and crops, and the last good checkpoint stays.
     """
-    return _Session(data, network, settings, checkpoints, identity, model_name).run(progress, on_rows)
+    if distributed.rank():
+        progress, on_rows, on_best = silent, nothing, forgotten
+    session = _Session(data, network, settings, checkpoints, identity, model_name, start, on_best)
+    return session.run(progress, on_rows)
 
 
 class _Session:
@@ -90,135 +111,177 @@ class _Session:
         checkpoints: Path,
         identity: str,
         model_name: str,
+        start: Start | None,
+        on_best: Callable[[Twin], None],
     ) -> None:
         self._data, self._network, self._settings = data, network, settings
-        self._folder, self._name = checkpoints, model_name
-        self._identity = _identity(identity, data.digest, network, settings)
-        self._place = _place(settings.device)
-        self._model = WaveNet(network, settings.seed, data.guard_samples).to(self._place)
-        muon = settings.optimiser == "muon"
-        self._optimiser = Optimiser(self._model, muon, settings.muon_rate, settings.adamw_rate)
+        self._folder, self._name, self._start, self._on_best = checkpoints, model_name, start, on_best
+        self._identity = _identity(identity, data.digest, network, settings, start)
+        self._place = distributed.place(settings.device)
         self._started = time.process_time()
+        if start is not None:
+            check_start(start, network, data.sample_rate, data.guard_samples)
+        self._model = WaveNet(network, settings.seed, data.guard_samples)
         found = load_checkpoint(checkpoints, self._identity)
         if found is None:
             input_gain, output_gain = gains(data, network)
-            self._state, self._best = State(input_gain=input_gain, output_gain=output_gain), self._weights()
+            self._state = State(input_gain=input_gain, output_gain=output_gain)
+            if start is not None:
+                self._model.load_state_dict(folded(start.twin, input_gain, output_gain))
         else:
-            self._state, self._best = found.state, dict(found.best)
+            self._state = found.state
             self._model.load_state_dict(dict(found.weights))
+        self._model.to(self._place)
+        self._average = Average(self._model, settings.average)
+        self._optimiser = Optimiser(self._model, settings.optimiser == "muon", settings.muon_rate, settings.adamw_rate)
+        if found is None:
+            self._best = _copies(self._average.model)
+        else:
+            self._best = dict(found.best)
+            self._average.load(found.average)
             self._optimiser.load(found.optimiser)
+        # All processes have read the checkpoint before one of them gets past this line and writes another.
+        self._forward = distributed.parallel(self._model)
         self._before = self._state.cpu_seconds
         self._saved = time.monotonic()
+        self._told: int | None = None
+        self._tell()
 
     def run(self, progress: Progress, on_rows: Callable[[list[Row]], None]) -> Trained:
         """Go on until the budget is spent, or until asked to stop."""
         state, settings = self._state, self._settings
         if state.finished:
             return self._trained()
-        excerpts = self._excerpts()
-        reported, note = self._used(), f"resumed at step {state.step}" if state.step else ""
+        validation = Validation(
+            [self._tensors(pair) for pair in self._data.excerpts(settings.valid_seconds)], self._data.device
+        )
+        reported, note = self._shown(), f"resumed at step {state.step}" if state.step else ""
         progress(reported, note)
         with stop_requests() as asked:
             while not state.finished:
-                self._step()
-                state.cpu_seconds = self._cpu_seconds()
-                state.finished = self._used() >= self._budget
-                if state.finished or state.step % settings.validate_every == 0:
-                    row = self._validate(excerpts)
-                    note = f"loss {row['loss']:.3g}, validation ESR {row['valid_esr']:.3%}"
+                loss = self._step()
+                stop = self._agree(loss, asked())
+                if self._spent or state.step % settings.validate_every == 0:
+                    row = self._validate(validation)
+                    note = f"loss {row['loss']:.3g}, validation ESR {row['valid_esr']:.3%}, best {row['best_esr']:.3%}"
                     on_rows([row])
-                used = min(self._used(), self._budget)
-                progress(used - reported, note)
-                reported, stop = used, asked()
+                    self._lose_patience()
+                state.finished = self._spent
+                shown = self._shown()
+                progress(shown - reported, note)
+                reported = shown
                 late = time.monotonic() - self._saved >= settings.checkpoint_seconds
                 if state.finished or late or stop is not None:
                     self._save()
                 if stop is not None and not state.finished:
+                    self._leave_a_twin(validation)
+                    # Whoever leaves first brings the others down, so none goes before the first has written.
+                    distributed.total([])
                     raise stop
         return self._trained()
 
     @property
-    def _budget(self) -> float:
-        return float(self._settings.steps or self._settings.cpu_seconds or 0)
+    def _end(self) -> float:
+        """Where the decay ends, in the unit of the budget: at the budget, or sooner once patience was lost."""
+        budget = float(self._settings.steps or self._settings.cpu_seconds or 0)
+        return budget if self._state.end is None else min(budget, self._state.end)
 
+    @property
     def _used(self) -> float:
         """What is used of the budget, in its unit."""
-        return float(self._state.step) if self._settings.steps else self._cpu_seconds()
+        return float(self._state.step) if self._settings.steps else self._state.cpu_seconds
+
+    @property
+    def _spent(self) -> bool:
+        return self._used >= self._end
+
+    def _shown(self) -> float:
+        """How much of the budget is done as people see it: all of it at the end, wherever that lies."""
+        budget = float(self._settings.steps or self._settings.cpu_seconds or 0)
+        return min(1.0, self._used / self._end) * budget
 
     def _cpu_seconds(self) -> float:
         return self._before + time.process_time() - self._started
 
     def _factor(self) -> float:
-        settings, fraction = self._settings, min(1.0, self._used() / self._budget)
+        settings, fraction = self._settings, min(1.0, self._used / self._end)
         return rate_factor(self._state.step, fraction, settings.warmup_steps, settings.decay_fraction)
+
+    @property
+    def _decaying(self) -> bool:
+        return self._used >= (1 - self._settings.decay_fraction) * self._end
+
+    def _lose_patience(self) -> None:
+        """Begin the decay now if the constant rate has brought nothing for too long."""
+        state, patience = self._state, self._settings.patience
+        if patience is None or state.end is not None or self._decaying:
+            return
+        if sum(int(str(row["step"])) > state.best_step for row in state.rows) >= patience:
+            state.end = shortened(self._used, self._settings.decay_fraction)
 
     def _tensors(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """Dry and wet at the levels of the network."""
         dry, wet = (torch.from_numpy(np.ascontiguousarray(part)).to(self._place) for part in pair)
         return dry * self._state.input_gain, wet / self._state.output_gain
 
-    def _step(self) -> None:
+    def _step(self) -> float:
+        """Move the weights once; returns the loss of this process's crops."""
         state, settings = self._state, self._settings
         factor = self._factor()
         dry, wet = self._tensors(self._data.batch(state.step))
         level = output_level(self._network)
-        loss = combined(
-            self._model(dry) / level,
-            wet / level,
-            settings.preemphasis,
-            settings.preemphasis_weight,
-            settings.dc_weight,
-        )
+        pool = wet / level
+        prediction, target = self._forward(distributed.part(dry)) / level, distributed.part(pool)
+        loss = combined(prediction, target, settings.preemphasis, settings.preemphasis_weight, settings.dc_weight, pool)
+        if settings.stft_weight and self._decaying:
+            loss = loss + settings.stft_weight * spectral(prediction, target, pool)
         self._model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), settings.clip_norm)
         value = loss.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
-            raise self._diverged(bool(torch.isfinite(dry).all() and torch.isfinite(wet).all()))
+            raise self._diverged((torch.isfinite(dry).all(dim=1) & torch.isfinite(wet).all(dim=1)).tolist())
         self._optimiser.step(factor)
         state.step += 1
-        state.loss_sum += value
-        state.loss_count += 1
+        self._average.update(state.step)
+        return value
 
-    def _diverged(self, finite: bool) -> TrainingError:
-        places = "; ".join(self._data.places(self._state.step))
-        if not finite:
+    def _agree(self, loss: float, stop: BaseException | None) -> BaseException | None:
+        """Note loss and time, the same ones in all processes; returns how to stop if any process was asked to."""
+        seconds = self._cpu_seconds() if distributed.rank() == 0 else 0.0
+        losses, seconds, stops = distributed.total([loss, seconds, float(stop is not None)])
+        self._state.cpu_seconds = seconds
+        self._state.loss_sum += losses / distributed.world()
+        self._state.loss_count += 1
+        return stop or (KeyboardInterrupt() if stops else None)
+
+    def _diverged(self, finite: list[bool]) -> TrainingError:
+        """What to say of a step: whose crops are not finite, or that the rates are too high."""
+        places = self._data.places(self._state.step)
+        if not all(finite):
+            bad = "; ".join(place for place, good in zip(places, finite, strict=True) if not good)
             return TrainingError(
-                f"The crops of step {self._state.step} hold samples that are not finite numbers ({places}): repair "
+                f"The crops of step {self._state.step} hold samples that are not finite numbers ({bad}): repair "
                 "or leave out the recording"
             )
         return TrainingError(
             f"The training of {self._name or 'the network'} diverged at step {self._state.step}, on the crops: "
-            f"{places}. Lower muon_rate and adamw_rate; if it happens again, listen to these crops"
+            f"{'; '.join(places)}. Lower muon_rate and adamw_rate; if it happens again, listen to these crops"
         )
 
-    def _excerpts(self) -> list[tuple[Tensor, Tensor]]:
-        excerpts = [self._tensors(pair) for pair in self._data.excerpts(self._settings.valid_seconds)]
-        energy = sum(wet.double().square().sum().item() for _, wet in excerpts)
-        if not math.isfinite(energy) or not energy > 0:
-            problem = "silent" if energy == 0 else "not finite"
-            raise TrainingError(
-                f"The wet signal of the validation split is {problem}: check the recordings of {self._data.device}"
-            )
-        return excerpts
-
-    @torch.no_grad()
-    def _validate(self, excerpts: Sequence[tuple[Tensor, Tensor]]) -> Row:
+    def _validate(self, validation: Validation) -> Row:
         """Add a row to the curve and keep the weights if they are the best so far."""
         state, settings = self._state, self._settings
-        error = energy = 0.0
-        for dry, wet in excerpts:
-            error += (self._model(dry[None])[0] - wet).double().square().sum().item()
-            energy += wet.double().square().sum().item()
-        found = error / energy
+        found = distributed.of_first(validation.esr(self._average.model) if distributed.rank() == 0 else 0.0)
         if not math.isfinite(found):
-            raise self._diverged(True)
+            raise self._diverged([])
         if state.best_esr is None or found < state.best_esr:
-            state.best_esr, state.best_step, self._best = found, state.step, self._weights()
+            state.best_esr, state.best_step, self._best = found, state.step, _copies(self._average.model)
         rate = settings.muon_rate if settings.optimiser == "muon" else settings.adamw_rate
         row: Row = {
+            "seed": settings.seed,
             "step": state.step,
-            "cpu_seconds": self._cpu_seconds(),
+            "cpu_seconds": state.cpu_seconds,
             "learning_rate": rate * self._factor(),
             "loss": state.loss_sum / max(1, state.loss_count),
             "valid_esr": found,
@@ -228,25 +291,38 @@ class _Session:
         state.loss_sum, state.loss_count = 0.0, 0
         return row
 
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: weight.detach().cpu().clone() for name, weight in self._model.state_dict().items()}
-
     def _save(self) -> None:
+        self._saved = time.monotonic()
+        if distributed.rank():
+            return
         state = self._state
         state.cpu_seconds = self._cpu_seconds()
+        tensors = self._model.state_dict(), self._best, self._average.state(), self._optimiser.state()
         try:
-            optimiser = self._optimiser.state()
-            save_checkpoint(self._folder, self._identity, Checkpoint(state, self._weights(), self._best, optimiser))
+            save_checkpoint(self._folder, self._identity, Checkpoint(state, *tensors))
         except ModelError:
-            raise self._diverged(True) from None
+            raise self._diverged([]) from None
+        self._tell()
         self._saved = time.monotonic()
 
-    def _trained(self) -> Trained:
+    def _tell(self) -> None:
+        """Hand out the best twin if it is a new one."""
+        if self._state.best_esr is not None and self._state.best_step != self._told:
+            self._told = self._state.best_step
+            self._on_best(self._twin(self._best, self._state.best_esr, self._state.best_step))
+
+    def _leave_a_twin(self, validation: Validation) -> None:
+        """Hand out the twin of this moment if there is none yet; the state knows nothing of it, so as to stay exact."""
+        if self._state.best_esr is None and distributed.rank() == 0:
+            model = self._average.model
+            self._on_best(self._twin(_copies(model), validation.esr(model), self._state.step))
+
+    def _twin(self, weights: dict[str, Tensor], valid_esr: float, step: int) -> Twin:
         state, data = self._state, self._data
-        assert state.best_esr is not None
-        twin = Twin(
+        metadata = {"valid_esr": valid_esr, "step": step, "seed": self._settings.seed}
+        return Twin(
             network=self._network,
-            weights=self._best,
+            weights=weights,
             sample_rate=data.sample_rate,
             guard_samples=data.guard_samples,
             input_gain=state.input_gain,
@@ -254,18 +330,21 @@ class _Session:
             device=data.device,
             model=self._name,
             dataset=data.digest,
-            metadata={"valid_esr": state.best_esr, "step": state.best_step, "seed": self._settings.seed},
+            metadata=metadata | ({"warm_start": self._start.sha256} if self._start else {}),
         )
+
+    def _trained(self) -> Trained:
+        state = self._state
+        assert state.best_esr is not None
+        twin = self._twin(self._best, state.best_esr, state.best_step)
         return Trained(twin, pd.DataFrame(state.rows, columns=COLUMNS), state.best_esr, state.step, state.cpu_seconds)
 
 
-def _identity(identity: str, digest: str, network: Network, settings: Training) -> str:
+def _copies(model: WaveNet) -> dict[str, Tensor]:
+    return {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+
+
+def _identity(identity: str, digest: str, network: Network, settings: Training, start: Start | None) -> str:
     content = [identity, digest, network.model_dump(mode="json"), settings.model_dump(mode="json")]
-    levels = [INPUT_LEVEL, HEAD_LEVEL, LEVEL_BATCHES]
-    return hashlib.sha256(json.dumps([content, levels], sort_keys=True).encode()).hexdigest()
-
-
-def _place(device: str) -> torch.device:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("training.device is cuda, but torch finds no GPU here: set it to auto or cpu")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    further = [INPUT_LEVEL, HEAD_LEVEL, LEVEL_BATCHES, start.sha256 if start else None]
+    return hashlib.sha256(json.dumps([content, further], sort_keys=True).encode()).hexdigest()

@@ -11,8 +11,9 @@ from types import FrameType
 def stop_requests() -> Iterator[Callable[[], BaseException | None]]:
     """While the context lasts, SIGINT and SIGTERM only leave a note; the value of the context, called, returns it.
 
-    The note is the exception to raise when all is saved. A second signal takes its usual effect at once. Outside the
-    main thread, where Python delivers no signals, nothing is changed.
+    The note is the exception to raise when all is saved. The same signal again takes its usual effect at once; but the
+    other does not, for who starts programs passes a Ctrl-C on as a SIGTERM. Outside the main thread, where Python
+    delivers no signals, nothing is changed.
     """
     asked: list[BaseException] = []
     if threading.current_thread() is not threading.main_thread():
@@ -26,7 +27,7 @@ def stop_requests() -> Iterator[Callable[[], BaseException | None]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         asked.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
-        restore()
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, note)

@@ -40,7 +40,7 @@ rule track:
         "<benchmarks>/track/{device}/{model}.tsv"
     params:
         network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
-        settings=settings(CONFIG.training),
+        settings=lambda wildcards: settings(training(wildcards)),
         tracking=TRACKING,
         code=code("track.py"),
     shell:

@@ -1,4 +1,9 @@
-# The twin of a device with a model's network.
+# The twin of a device with a model's network. The program calls torchrun if several processes are to train it.
+
+
+def training(wildcards):
+    """How a twin is trained."""
+    return CONFIG.training_of(wildcards.device, wildcards.model)
 
 
 rule train:
@@ -11,6 +16,8 @@ rule train:
             device=wildcards.device,
             capture=captures(wildcards.device),
         ),
+        # It may be another twin of this DAG, which then is made first.
+        start=lambda wildcards: training(wildcards).twin_to_start_from or [],
         store=ancient(STORE),
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
@@ -20,14 +27,13 @@ rule train:
         "<logs>/train/{device}/{model}.log",
     benchmark:
         "<benchmarks>/train/{device}/{model}.tsv"
-    threads: 1
+    threads: CONFIG.training.processes
     resources:
-        gpu=int(
-            CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
-        ),
+        gpu=CONFIG.training.processes
+        * (CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))),
     params:
         network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
-        settings=settings(CONFIG.training),
+        settings=lambda wildcards: settings(training(wildcards)),
         code=code("train.py"),
         # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
         tracking=lambda wildcards, output: TRACKING,

@@ -1,0 +1,43 @@
+"""A training on data in memory by several processes, run as a program: PROCESSES BATCH STEPS FOLDER."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.training.material import MemoryData
+from twinlib.model.architecture import Architecture
+from twinlib.training.distributed import group, launch, launched_as_one, rank
+from twinlib.training.loop import train
+from twinlib.training.settings import Training
+
+NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
+
+
+def main() -> None:
+    processes, batch, steps = (int(word) for word in sys.argv[1:4])
+    folder = Path(sys.argv[4])
+    if not launched_as_one(processes):
+        sys.exit(launch(processes, __file__, sys.argv[1:]))
+    torch.set_num_threads(1)
+    setup = Training(
+        steps=steps,
+        batch=batch,
+        processes=processes,
+        crop_samples=600,
+        device="cpu",
+        validate_every=7,
+        checkpoint_seconds=0,
+        stft_weight=0.1,
+        average=0.9,
+        clip_norm=0.3,
+    )
+    data = MemoryData(NETWORK.receptive_field, batch * processes, 600)
+    with group(processes, "cpu"):
+        trained = train(data, NETWORK, setup, folder, "code")
+        if rank() == 0:
+            trained.twin.save(folder / "twin.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from twinlib.errors import TrainingError
+from twinlib.files import sha256_file
+from twinlib.model.twin import load
+from twinlib.training.distributed import group, of_first, part, total
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def started(processes: int, batch: int, steps: int, folder: Path) -> subprocess.Popen:
+    words = [sys.executable, "-m", "tests.training.along", *map(str, (processes, batch, steps, folder))]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str]:
+    _, err = process.communicate(timeout=200)
+    return process.returncode, err
+
+
+def test_alone_a_process_is_the_whole_group(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    batch = torch.arange(6).reshape(3, 2)
+    with group(1, "cpu"):
+        assert torch.equal(part(batch), batch)
+        assert total([1.5, 2.0]) == [1.5, 2.0]
+        assert of_first(0.25) == 0.25
+
+
+def test_another_number_of_processes_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(TrainingError, match=r"torchrun started 3 .*training.processes is 2"), group(2, "cpu"):
+        pass
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
+    for processes, batch in ((1, 4), (2, 2)):
+        code, err = ended(started(processes, batch, 30, tmp_path / f"{processes}"))
+        assert code == 0, err
+    one, two = load(tmp_path / "1"), load(tmp_path / "2")
+    assert one.metadata["step"] == two.metadata["step"]
+    for name, weight in one.weights.items():
+        torch.testing.assert_close(two.weights[name], weight, rtol=0, atol=2e-5, msg=name)
+    assert two.metadata["valid_esr"] == pytest.approx(one.metadata["valid_esr"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_two_processes_that_were_stopped_end_with_the_same_bytes(tmp_path, number):
+    steps = 400
+    code, err = ended(started(2, 2, steps, tmp_path / "whole"))
+    assert code == 0, err
+    process = started(2, 2, steps, tmp_path / "cut")
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "cut" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    if number == signal.SIGKILL:
+        # The processes of torchrun have sessions of their own and outlive it for a moment.
+        for child in children(process.pid):
+            os.kill(child, number)
+    else:
+        process.send_signal(number)
+    code, err = ended(process)
+    assert code == (1 if number == signal.SIGKILL else 143), err
+    assert "Traceback" not in err.replace("KeyboardInterrupt", "")
+    assert not (tmp_path / "cut" / "twin.safetensors").exists(), "it was stopped before its end"
+    code, err = ended(started(2, 2, steps, tmp_path / "cut"))
+    assert code == 0, err
+    assert sha256_file(tmp_path / "cut" / "twin.safetensors") == sha256_file(tmp_path / "whole" / "twin.safetensors")
+
+
+def children(parent: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
