@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from twinlib.errors import ModelError, TrainingError
+from twinlib.errors import DivergedError, ModelError, TrainingError
 from twinlib.model.architecture import Network
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
@@ -74,7 +74,7 @@ def train(
     after the last checkpoint come again when a killed training is resumed.
 
     Raises `TrainingError` if the data are silent or not finite, if no GPU is there that was asked for, and if the
-    training diverges: it names step and crops, and the last good checkpoint stays.
+    training diverges (`DivergedError`): it names step and crops, and the last good checkpoint stays.
     """
     return _Session(data, network, settings, checkpoints, identity, model_name).run(progress, on_rows)
 
@@ -187,7 +187,7 @@ class _Session:
                 f"The crops of step {self._state.step} hold samples that are not finite numbers ({places}): repair "
                 "or leave out the recording"
             )
-        return TrainingError(
+        return DivergedError(
             f"The training of {self._name or 'the network'} diverged at step {self._state.step}, on the crops: "
             f"{places}. Lower muon_rate and adamw_rate; if it happens again, listen to these crops"
         )
