@@ -1,6 +1,5 @@
 """Train the twin of a device; a training that was stopped goes on where it was."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,16 +10,15 @@ from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import LeakError, TwinError
 from twinlib.files import read_json, read_table, write_table
-from twinlib.model.architecture import Architecture
 from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking import identity_of, start, store_uri
 from twinlib.tracking_settings import Tracking
+from twinlib.training.best import described
 from twinlib.training.data import ShardData
 from twinlib.training.loop import CONTRACT, nothing, train
-from twinlib.training.settings import Training
 
 
 def main() -> None:
@@ -31,6 +29,7 @@ def main() -> None:
         model=str,
         network=str,
         settings=str,
+        best=[Path],
         tracking=str,
         segments=Path,
         dataset=Path,
@@ -41,15 +40,13 @@ def main() -> None:
         curve=Path,
     )
     torch.set_num_threads(1)
-    settings, network = (
-        Training.model_validate_json(args.settings),
-        Architecture.model_validate_json(args.network).network,
-    )
-    inputs = [args.segments, args.dataset, args.leaks, *args.shards]
+    inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best]
     params = {"network": args.network, "settings": args.settings}
     with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
         if read_json(args.leaks, LEAKS)["leaks"]:
             raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
+        architecture, settings = described(args.network, args.settings, args.best)
+        network = architecture.network
         data = ShardData(
             read_table(args.segments, SEGMENTS),
             read_json(args.dataset, DATASET),
@@ -65,9 +62,11 @@ def main() -> None:
         tracking = Tracking.model_validate_json(args.tracking)
         if tracking.enabled:
             uri = store_uri(tracking, args.store.parents[1])
-            identity = identity_of(code, data.digest, args.network, args.settings)
+            identity = identity_of(code, data.digest, architecture.model_dump_json(), settings.model_dump_json())
             run_log = start(uri, args.device, args.model, checkpoints / "run.json", identity, strict=False)
-            run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
+            run_log.log_params(
+                {"network": architecture.model_dump(mode="json"), "training": settings.model_dump(mode="json")}
+            )
         try:
             with progress(title, budget, unit) as done:
                 rows = run_log.log_curve if run_log else nothing

@@ -25,6 +25,9 @@ from twinlib.training.trials import Rung, Trial
 if TYPE_CHECKING:
     from twinlib.training.study import Claim, Study
 
+WORKER = "worker/1"
+"""The contract of the file that says that a worker is done."""
+
 REDUCTION = 3
 """One trial of so many goes on to the next budget."""
 
@@ -42,6 +45,11 @@ def identity_of(code: str, dataset: str, search: Search, base: Architecture, tra
         training.model_dump(mode="json", exclude={"steps", "cpu_seconds"}),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def study_folder(results: Path, identity: str) -> Path:
+    """Where a study lies among the results of its search; another identity, another study, and the old one stays."""
+    return results / f"study-{identity[:12]}"
 
 
 def open_study(folder: Path, search: Search, base: Architecture, training: Training) -> "Study":
@@ -135,6 +143,17 @@ def goes_on(score: float, rivals: Sequence[float]) -> bool:
     function of the results alone: asked again after a kill it says the same, where Optuna's pruner would not.
     """
     return sum(rival < score for rival in rivals) < max(1, (len(rivals) + 1) // REDUCTION)
+
+
+def finished_trials(study: "Study", search: Search) -> list[Trial]:
+    """All trials that the search is to have; raises `TrainingError` if some are not finished."""
+    finished = [trial for trial in study.trials(search.trials) if trial.outcome != "running"]
+    if len(finished) < search.trials:
+        raise TrainingError(
+            f"Only {len(finished)} of the {search.trials} trials are finished, for a worker was stopped: delete its "
+            "file `worker-*.json` and run again"
+        )
+    return finished
 
 
 def _longest(search: Search, base: Architecture) -> Network:

@@ -137,7 +137,16 @@ class Search(Settings):
         """The rungs of the ladder: `steps` and `cpu_seconds` of a training, one of them null."""
         if self.steps is not None:
             return [{"steps": steps, "cpu_seconds": None} for steps in self.steps]
-        return [{"steps": None, "cpu_seconds": seconds} for seconds in self.cpu_seconds or (20.0, 60.0, 180.0)]
+        return [{"steps": None, "cpu_seconds": seconds} for seconds in self._seconds]
+
+    @property
+    def budget_words(self) -> list[str]:
+        """The budgets for people, such as `20 CPU-s`."""
+        return [f"{value:g} {'steps' if self.steps else 'CPU-s'}" for value in self.steps or self._seconds]
+
+    @property
+    def _seconds(self) -> tuple[float, ...]:
+        return self.cpu_seconds or (20.0, 60.0, 180.0)
 
     def fits(self, network: Architecture) -> bool:
         """Whether a network is small enough."""

@@ -1,5 +1,6 @@
 """What the trials of a search did, as values, as a table, and as text for people."""
 
+import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from twinlib.errors import TrainingError
+from twinlib.files import sha256_bytes
 from twinlib.model.architecture import Architecture
 from twinlib.training.search_settings import Parameters
 
@@ -66,6 +68,16 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
             "adamw_rate in its space and in `training`"
         )
     return min(complete, key=lambda trial: (trial.rungs[-1].valid_esr, trial.number))
+
+
+def summary(trials: Sequence[Trial]) -> str:
+    """A sha256 over what the finished trials tried and reached, times aside."""
+    content = [
+        [trial.number, trial.parameters.model_dump_json(), [rung.valid_esr for rung in trial.rungs]]
+        for trial in trials
+        if trial.outcome != "running"
+    ]
+    return sha256_bytes(json.dumps(content).encode())
 
 
 def to_table(trials: Sequence[Trial], base: Architecture) -> pd.DataFrame:

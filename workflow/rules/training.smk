@@ -11,6 +11,7 @@ rule train:
             device=wildcards.device,
             capture=captures(wildcards.device),
         ),
+        best=best_of,
         store=ancient(STORE),
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
@@ -22,25 +23,18 @@ rule train:
         "<benchmarks>/train/{device}/{model}.tsv"
     threads: 1
     resources:
-        gpu=int(
-            CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
-        ),
+        gpu=TRAINING_GPUS,
     params:
-        network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
+        network=network_of,
         settings=settings(CONFIG.training),
         code=code("train.py"),
         # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
         tracking=lambda wildcards, output: TRACKING,
     shell:
         "stage train --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
+        " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
         " --store {input.store:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
 
 
-TWIN_FILES = [
-    path
-    for twin in TWINS
-    if twin.device in READY
-    for path in expand(rules.train.output, device=twin.device, model=twin.model)
-]
+TWIN_FILES = [path for twin in READY_TWINS for path in expand(rules.train.output, device=twin.device, model=twin.model)]
