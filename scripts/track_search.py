@@ -1,6 +1,5 @@
 """Log a finished search to MLflow: a run for the study, one below it for each trial."""
 
-import json
 from pathlib import Path
 
 from twinlib.files import read_json, read_table, write_json
@@ -9,7 +8,8 @@ from twinlib.provenance.record import recorded
 from twinlib.tracking import CONTRACT, store_uri
 from twinlib.tracking_search import log_trial, start_study
 from twinlib.tracking_settings import Tracking
-from twinlib.training.search import WORKER, study_folder
+from twinlib.training.search import COUNTS, WORKER, study_folder
+from twinlib.training.search_settings import Search
 from twinlib.training.trials import CONTRACT as TRIALS
 from twinlib.training.trials import best_trial, from_table
 
@@ -34,7 +34,9 @@ def main() -> None:
         folder = study_folder(args.run.parent, identity) / "runs"
         uri = store_uri(Tracking.model_validate_json(args.tracking), args.store.parents[1])
         parent = start_study(uri, args.device, args.search, folder, identity)
-        parent.log_params({"search": json.loads(args.settings)})
+        # Trials may be added to a study, so their number is no parameter of it.
+        settings = Search.model_validate_json(args.settings)
+        parent.log_params({"search": settings.model_dump(mode="json", exclude=COUNTS)})
         trials = from_table(read_table(args.trials, TRIALS))
         for trial in trials:
             log_trial(uri, args.device, parent, folder, identity, trial)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinlib.errors import DivergedError, TrainingError
+from twinlib.errors import DatasetError, DivergedError, TrainingError
 from twinlib.model.architecture import Architecture, Network
 from twinlib.progress import Progress, silent
 from twinlib.training.data import TrainingData
 from twinlib.training.loop import train
-from twinlib.training.search_settings import Parameters, Search
+from twinlib.training.search_settings import Parameters, Search, Space
 from twinlib.training.settings import Training
 from twinlib.training.trials import Rung, Trial
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 WORKER = "worker/1"
 """The contract of the file that says that a worker is done."""
+
+COUNTS = {"trials", "workers"}
+"""The settings of a search that may change while its study goes on."""
 
 REDUCTION = 3
 """One trial of so many goes on to the next budget."""
@@ -40,7 +43,7 @@ def identity_of(code: str, dataset: str, search: Search, base: Architecture, tra
     content = [
         code,
         dataset,
-        search.model_dump(mode="json", exclude={"trials", "workers"}),
+        search.model_dump(mode="json", exclude=COUNTS),
         base.model_dump(mode="json"),
         training.model_dump(mode="json", exclude={"steps", "cpu_seconds"}),
     ]
@@ -85,8 +88,8 @@ def work(
     training that diverges ends its trial only; other errors of `train` and of `data_for` are raised, and the trial is
     left for the next process.
     """
-    # A network that looks further than the segments reach must not stop a search half-way.
-    data_for(_longest(search, base), training)
+    # A network that looks less far than the guard, or further than the segments reach, must not stop it half-way.
+    _check_reach(search.space, base, lambda network: data_for(network, training))
     reported = 0
     while True:
         with study.claim(search.trials) as claim:
@@ -156,12 +159,17 @@ def finished_trials(study: "Study", search: Search) -> list[Trial]:
     return finished
 
 
-def _longest(search: Search, base: Architecture) -> Network:
-    space = search.space
-    return max(
-        (
-            base.model_copy(update={"kernel_size": max(space.kernel_size), "dilations": dilations}).network
-            for dilations in space.dilations
-        ),
-        key=lambda network: network.receptive_field,
-    )
+def _check_reach(space: Space, base: Architecture, check: Callable[[Network], object]) -> None:
+    """Check the networks of a space that look least and furthest; the error names them."""
+    found = [
+        base.model_copy(update={"kernel_size": kernel_size, "dilations": dilations})
+        for kernel_size in (min(space.kernel_size), max(space.kernel_size))
+        for dilations in space.dilations
+    ]
+    for choose in (min, max):
+        entry = choose(found, key=lambda entry: entry.network.receptive_field)
+        try:
+            check(entry.network)
+        except DatasetError as error:
+            words = f"kernel_size {entry.kernel_size} with dilations {list(entry.dilations)}"
+            raise DatasetError(f"The space of the search allows {words}. {error}") from None
