@@ -129,6 +129,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "model": "tiny",
             "network": config.models["tiny"].model_dump_json(exclude_unset=True),
             "settings": config.training.model_dump_json(),
+            "best": [],
             "tracking": config.tracking.model_dump_json(),
             "segments": table,
             "dataset": manifest,
