@@ -337,6 +337,14 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
     door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
 
 
+def test_what_a_search_found_must_be_readable(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    door("train", "best.yaml does not exist", network="null", best="best.yaml")
+    for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
+        Path("best.yaml").write_text(text)
+        door("train", "best.yaml is not what a search has found", network="null", best="best.yaml")
+
+
 # --- the corpus and its reels
 
 

@@ -1,8 +1,10 @@
 """Training: from a dataset and a network's description to a twin.
 
 `settings` is the section of the configuration, `losses`, `schedule` and `optimiser` are the recipe, `checkpoint` makes
-it resumable, `data` is what it learns from, and `loop` runs it. A search for a better network and recipe is `search`: its section is
-`search_settings`, its memory `study`, what it did `trials`, and what it found `best`.
+it resumable, `data` is what it learns from, and `loop` runs it.
+
+A search for a better network and recipe is `search`: its section is `search_settings`, its memory `study`, what it did
+`trials`, and what it found `best`.
 """
 
 from twinlib.training.settings import Training

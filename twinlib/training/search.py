@@ -63,7 +63,7 @@ def open_study(folder: Path, search: Search, base: Architecture, training: Train
         if error.name != "optuna":
             raise
         raise TrainingError(
-            "A search needs Optuna, which is not installed: install the extra `search`, as in `pip install -e '.[search]'`"
+            "A search needs Optuna, which is not installed: install the extra `search` (`pip install -e '.[search]'`)"
         ) from None
     first = Parameters.of(base, training)
     return Study(folder, search.space, first, lambda found: search.fits(found.network(base)), search.seed)
