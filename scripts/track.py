@@ -1,6 +1,5 @@
 """Log a finished twin to MLflow: settings, curves, metrics, dataset, figures, clips and the twin in all its formats."""
 
-import json
 from pathlib import Path
 
 from twinlib.dataset.manifest import CONTRACT as DATASET
@@ -11,6 +10,7 @@ from twinlib.provenance.record import CONTRACT as RECORD
 from twinlib.provenance.record import record_path, recorded
 from twinlib.tracking import CONTRACT, identity_of, start, store_uri
 from twinlib.tracking_settings import Tracking
+from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
 
@@ -22,6 +22,7 @@ def main() -> None:
         model=str,
         network=str,
         settings=str,
+        best=[Path],
         tracking=str,
         twin=Path,
         exports=[Path],
@@ -33,12 +34,17 @@ def main() -> None:
         store=Path,
         run=Path,
     )
-    inputs = [args.twin, *args.exports, args.curve, args.metrics, *args.files, args.segments, args.dataset]
+    inputs = [args.twin, *args.exports, args.curve, args.metrics, *args.files, args.segments, args.dataset, *args.best]
     params = {"network": args.network, "settings": args.settings, "tracking": args.tracking}
     with recorded(Path(__file__), inputs, [args.run], params):
         trained, dataset = read_json(record_path(args.twin), RECORD), read_json(args.dataset, DATASET)
+        network, settings = described(args.network, args.settings, args.best)
         identity = identity_of(
-            trained["code"], dataset["digest"], args.network, args.settings, trained["params"]["warm_start"]
+            trained["code"],
+            dataset["digest"],
+            network.model_dump_json(),
+            settings.model_dump_json(),
+            trained["params"]["warm_start"],
         )
         tags = {
             "device": args.device,
@@ -49,7 +55,7 @@ def main() -> None:
         }
         uri = store_uri(Tracking.model_validate_json(args.tracking), args.store.parents[1])
         run_log = start(uri, args.device, args.model, args.twin.parent / "checkpoints" / "run.json", identity, tags)
-        run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
+        run_log.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
         run_log.log_dataset(dataset["digest"], args.device, args.dataset)
         curve = read_table(args.curve, TRAINING)
         run_log.log_curve(curve.to_dict("records"), several=curve["seed"].nunique() > 1)

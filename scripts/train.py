@@ -1,6 +1,5 @@
 """Train the twin of a device; a training that was stopped goes on where it was."""
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from twinlib.provenance.code import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking import identity_of, start, store_uri
 from twinlib.tracking_settings import Tracking
+from twinlib.training.best import described
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData
 from twinlib.training.distributed import group, launch, launched_as_one, rank
@@ -38,6 +38,7 @@ def main() -> None:
         model=str,
         network=str,
         settings=str,
+        best=[Path],
         tracking=str,
         segments=Path,
         dataset=Path,
@@ -48,23 +49,23 @@ def main() -> None:
         curve=Path,
     )
     torch.set_num_threads(1)
-    settings = Training.model_validate_json(args.settings)
+    network, settings = described(args.network, args.settings, args.best)
     if not launched_as_one(settings.processes):
         sys.exit(launch(settings.processes, __file__, sys.argv[1:]))
     with group(settings.processes, settings.device):
-        train_one(args, settings) if rank() == 0 else train_along(args, settings)
+        train_one(args, network, settings) if rank() == 0 else train_along(args, network, settings)
 
 
-def train_one(args: Namespace, settings: Training) -> None:
+def train_one(args: Namespace, network: Architecture, settings: Training) -> None:
     """Train, record and log: what the first process does, or the only one."""
     warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
-    inputs = [args.segments, args.dataset, args.leaks, *args.shards, *([warm.path] if warm else [])]
+    inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best, *([warm.path] if warm else [])]
     params = {"network": args.network, "settings": args.settings, "warm_start": warm.sha256 if warm else ""}
     with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
         if read_json(args.leaks, LEAKS)["leaks"]:
             raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
-        with logged(args, settings, params["warm_start"]) as rows:
-            trained = train(args, settings, warm, rows)
+        with logged(args, network, settings, params["warm_start"]) as rows:
+            trained = train(args, network, settings, warm, rows)
         trained.twin.save(args.twin)
         write_table(args.curve, CONTRACT, trained.curve)
     print(
@@ -74,15 +75,21 @@ def train_one(args: Namespace, settings: Training) -> None:
     )
 
 
-def train_along(args: Namespace, settings: Training) -> None:
+def train_along(args: Namespace, network: Architecture, settings: Training) -> None:
     """Train beside the first process, which alone writes."""
     warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
-    train(args, settings, warm, nothing)
+    train(args, network, settings, warm, nothing)
 
 
-def train(args: Namespace, settings: Training, warm: Start | None, rows: Callable[[list[Row]], None]) -> Trained:
+def train(
+    args: Namespace,
+    architecture: Architecture,
+    settings: Training,
+    warm: Start | None,
+    rows: Callable[[list[Row]], None],
+) -> Trained:
     """Train on the dataset that the options name."""
-    network = Architecture.model_validate_json(args.network).network
+    network = architecture.network
     dataset = read_json(args.dataset, DATASET)
 
     def data_of(one: Training) -> ShardData:
@@ -103,17 +110,19 @@ def train(args: Namespace, settings: Training, warm: Start | None, rows: Callabl
 
 
 @contextmanager
-def logged(args: Namespace, settings: Training, start_sha256: str) -> Iterator[Callable[[list[Row]], None]]:
+def logged(
+    args: Namespace, network: Architecture, settings: Training, start_sha256: str
+) -> Iterator[Callable[[list[Row]], None]]:
     """What logs new rows of the curves to MLflow while the training runs, or nothing."""
     tracking = Tracking.model_validate_json(args.tracking)
     if not tracking.enabled:
         yield nothing
         return
     code, dataset = digest(Path(__file__), Path(__file__).parents[1]), read_json(args.dataset, DATASET)["digest"]
-    identity = identity_of(code, dataset, args.network, args.settings, start_sha256)
+    identity = identity_of(code, dataset, network.model_dump_json(), settings.model_dump_json(), start_sha256)
     uri, side = store_uri(tracking, args.store.parents[1]), args.twin.parent / "checkpoints" / "run.json"
     run_log = start(uri, args.device, args.model, side, identity, strict=False)
-    run_log.log_params({"network": json.loads(args.network), "training": json.loads(args.settings)})
+    run_log.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
     try:
         yield lambda rows: run_log.log_curve(rows, several=settings.seeds > 1)
     except BaseException as error:

@@ -70,6 +70,19 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("training.cpu_seconds", 5, ["training", "exactly one of steps and cpu_seconds"]),
         ("models.big", {"preset": "nam-huge"}, ["models.big", "nam-standard"]),
         ("experiments", [{"device": "silk", "model": "big"}], ["experiments", "'big'", "there are: small"]),
+        ("search.small", {"device": "silk", "base": "small"}, ["search.small", "name of a model"]),
+        ("search.tuned", {"device": "x", "base": "small"}, ["search.tuned.device", "'x'", "there are: silk"]),
+        ("search.tuned", {"device": "silk", "base": "x"}, ["search.tuned.base", "'x'", "there are: small"]),
+        (
+            "search.tuned",
+            {"device": "silk", "base": "small", "space": {"crop_samples": [1024, 9000]}},
+            ["search.tuned.space.crop_samples", "9000", "segment of 8192"],
+        ),
+        (
+            "search.tuned",
+            {"device": "silk", "base": "small", "space": {"channels": [8]}},
+            ["search.tuned.space.channels", "16", "add it"],
+        ),
         ("dataset.guard_samples", 2, ["dataset.guard_samples", "8"]),
         ("devices", None, ["devices", "required"]),
     ],
@@ -106,6 +119,8 @@ def test_every_device_meets_every_model_unless_experiments_say_otherwise() -> No
     content = edited("models", {"a": {}, "b": {"preset": "nam-nano"}})
     pairs = [(twin.device, twin.model) for twin in from_mapping(content, "x").twins()]
     assert pairs == [("silk", "a"), ("silk", "b")]
+    content["search"] = {"found": {"device": "silk", "base": "a"}}
+    assert [twin.model for twin in from_mapping(content, "x").twins()] == ["a", "b", "found"]
     content["experiments"] = [{"device": "silk", "model": "b"}]
     assert [twin.model for twin in from_mapping(content, "x").twins()] == ["b"]
 

@@ -142,6 +142,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "model": "tiny",
             "network": config.models["tiny"].model_dump_json(exclude_unset=True),
             "settings": config.training.model_dump_json(),
+            "best": [],
             "tracking": config.tracking.model_dump_json(),
             "segments": table,
             "dataset": manifest,
@@ -353,6 +354,14 @@ def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name
 def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
     door("align", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
     door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
+
+
+def test_what_a_search_found_must_be_readable(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    door("train", "best.yaml does not exist", network="null", best="best.yaml")
+    for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
+        Path("best.yaml").write_text(text)
+        door("train", "best.yaml is not what a search has found", network="null", best="best.yaml")
 
 
 # --- the corpus and its reels

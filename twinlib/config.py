@@ -22,6 +22,7 @@ from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import Architecture
 from twinlib.settings import Settings
 from twinlib.tracking_settings import Tracking
+from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training, twin_file
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -34,7 +35,7 @@ class Experiment(Settings):
     device: Name
     """A key of `devices`."""
     model: Name
-    """A key of `models`."""
+    """A key of `models` or of `search`."""
     warm_start: str | None = None
     """The twin to start from, in place of `training.warm_start`. One of this configuration is made first."""
 
@@ -56,12 +57,14 @@ class Config(Settings):
     """The networks to train; the default is one, `small`."""
     training: Training = Training(steps=30000)
     """How every twin is trained."""
+    search: dict[Name, Search] = {}
+    """Named searches for the best network and recipe; what each finds is a model of that name."""
     evaluation: Evaluation = Evaluation()
     """How every twin is judged."""
     tracking: Tracking = Tracking()
     """Where runs are logged."""
     experiments: list[Experiment] | None = None
-    """The twins to train; null means every device with every model."""
+    """The twins to train; null means every device with every model, those that a search finds included."""
     allow_missing_takes: bool = False
     """Go on without takes that are missing or refused; the dataset then says which."""
 
@@ -86,9 +89,15 @@ class Config(Settings):
             if experiment.device not in self.devices:
                 known = ", ".join(self.devices)
                 raise ValueError(f"experiments: '{experiment.device}' is no key of `devices`; there are: {known}")
-            if experiment.model not in self.models:
-                known = ", ".join(self.models)
-                raise ValueError(f"experiments: '{experiment.model}' is no key of `models`; there are: {known}")
+            if experiment.model not in self.model_names:
+                known = ", ".join(self.model_names)
+                raise ValueError(
+                    f"experiments: '{experiment.model}' is no key of `models` or `search`; there are: {known}"
+                )
+        for name, search in self.search.items():
+            objection = self._objection(name, search)
+            if objection:
+                raise ValueError(f"search.{name}{objection}")
         if self.training.crop_samples > self.dataset.segment_samples:
             raise ValueError(
                 f"training.crop_samples: a crop of {self.training.crop_samples} samples does not fit a segment of "
@@ -97,11 +106,32 @@ class Config(Settings):
         self._refuse_circles()
         return self
 
+    def _objection(self, name: str, search: Search) -> str | None:
+        """What a search has against the other sections; it begins behind the name."""
+        if name in self.models:
+            return " has the name of a model: what it finds is a model too, so give it another name"
+        if search.device not in self.devices:
+            return f".device: '{search.device}' is no key of `devices`; there are: {', '.join(self.devices)}"
+        if search.base not in self.models:
+            return f".base: '{search.base}' is no key of `models`; there are: {', '.join(self.models)}"
+        if max(search.space.crop_samples) > self.dataset.segment_samples:
+            return (
+                f".space.crop_samples: {max(search.space.crop_samples)} samples do not fit a segment of "
+                f"{self.dataset.segment_samples} (dataset.segment_samples): leave them out or make segments longer"
+            )
+        objection = search.objection(self.models[search.base], self.training)
+        return f".{objection}" if objection else None
+
+    @property
+    def model_names(self) -> list[str]:
+        """What may be trained: the models, and what the searches will find."""
+        return [*self.models, *self.search]
+
     def twins(self) -> list[Experiment]:
         """The experiments in the order in which the configuration names them."""
         if self.experiments is not None:
             return self.experiments
-        return [Experiment(device=device, model=model) for device in self.devices for model in self.models]
+        return [Experiment(device=device, model=model) for device in self.devices for model in self.model_names]
 
     def training_of(self, device: str, model: str) -> Training:
         """How the twin of a device and a model is trained."""

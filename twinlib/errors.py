@@ -45,5 +45,9 @@ class TrainingError(TwinError):
     """A training cannot start, cannot resume or has diverged."""
 
 
+class DivergedError(TrainingError):
+    """A training left the finite numbers on data that are finite: its rates are too high for it."""
+
+
 class TrackingError(TwinError):
     """The experiment store cannot be opened or written."""

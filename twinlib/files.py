@@ -1,5 +1,6 @@
 """Files that are never half there: digests, JSON and tables, written aside and moved into place."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -33,6 +34,22 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file, made for that, while the context lasts; the system frees it when the process dies.
+
+    The value of the context says whether the lock is held: without `wait` it is False if another holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def sha256_bytes(content: bytes | memoryview) -> str:

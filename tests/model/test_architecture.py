@@ -85,3 +85,10 @@ def test_a_stack_needs_a_kernel_for_each_dilation():
 def test_describing_networks_takes_no_torch():
     code = "import sys, twinlib.model.architecture; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("entry", [{}, {"channels": 8}, *({"preset": name} for name in PRESETS)])
+def test_an_entry_that_was_written_can_be_read_again(entry):
+    # The workflow hands entries to its programs as JSON.
+    before = Architecture(**entry)
+    assert Architecture.model_validate_json(before.model_dump_json()) == before

@@ -71,7 +71,7 @@ class Run:
             words = line.split()
             if len(words) == 2 and words[0] in ("rule", "localrule") and words[1].endswith(":"):
                 name = words[1].rstrip(":")
-                if name not in ("all", "excitation", "dataset", "twins", "report"):
+                if name not in ("all", "excitation", "dataset", "searches", "twins", "report"):
                     jobs[name] = jobs.get(name, 0) + 1
         return jobs
 

@@ -1,8 +1,8 @@
 """What networks are made of, without torch: the entries of `models:` in the configuration, and the presets."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from twinlib.settings import Settings
 
@@ -96,6 +96,17 @@ class Network(Settings):
         """Trainable numbers."""
         return sum(self._parameters_of(index) for index in range(len(self.stacks)))
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications for a sample of output, each with an addition: every weight counts once, biases do not."""
+        return self.parameters - self._biases
+
+    @property
+    def _biases(self) -> int:
+        layers = sum(len(stack.kernel_sizes) * (stack.rows + stack.channels) for stack in self.stacks)
+        slopes = sum(2 * len(stack.kernel_sizes) for stack in self.stacks if stack.activation == "adaptive")
+        return layers + slopes + 1
+
     def _parameters_of(self, index: int) -> int:
         stack, heads = self.stacks[index], self.head_channels(index)
         width, rows = stack.channels, stack.rows
@@ -185,6 +196,12 @@ class Architecture(Settings):
         if self.preset is not None and others:
             raise ValueError(f"preset {self.preset} already sets {', '.join(others)}: leave out one of them")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A preset is written alone, or it could not be read again.
+        content: dict[str, Any] = dump(self)
+        return content if self.preset is None else {"preset": self.preset}
 
     @property
     def network(self) -> Network:

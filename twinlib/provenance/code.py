@@ -8,7 +8,7 @@ from pathlib import Path
 OBSERVERS = ("twinlib/progress.py", "twinlib/program.py", "twinlib/provenance/")
 """Modules that watch a stage and change none of its outputs: an edit of theirs reruns nothing."""
 
-WATCHED = {"scripts/train.py": ("twinlib/tracking",)}
+WATCHED = {"scripts/train.py": ("twinlib/tracking",), "scripts/search_worker.py": ("twinlib/tracking",)}
 """Further observers of one program: how a training is logged does not change the twin."""
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from twinlib.errors import ModelError, TrainingError
+from twinlib.errors import DivergedError, ModelError, TrainingError
 from twinlib.model.architecture import Network
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
@@ -92,7 +92,8 @@ def train(
     group; only the first process writes and reports.
 
     Raises `TrainingError` if the data are silent or not finite, if no GPU is there that was asked for, if `start` is a
-    twin of another network, and if the training diverges: it names step and crops, and the last good checkpoint stays.
+    twin of another network, and if the training diverges
+    (`DivergedError`): it names step and crops, and the last good checkpoint stays.
     """
     if distributed.rank():
         progress, on_rows, on_best = silent, nothing, forgotten
@@ -264,7 +265,7 @@ class _Session:
                 f"The crops of step {self._state.step} hold samples that are not finite numbers ({bad}): repair "
                 "or leave out the recording"
             )
-        return TrainingError(
+        return DivergedError(
             f"The training of {self._name or 'the network'} diverged at step {self._state.step}, on the crops: "
             f"{'; '.join(places)}. Lower muon_rate and adamw_rate; if it happens again, listen to these crops"
         )

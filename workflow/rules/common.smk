@@ -35,6 +35,9 @@ SOURCE = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "con
 CONFIG = refused(configuration.from_mapping, config, SOURCE)
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
+TRAINING_GPUS = int(
+    CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
+)
 TRACKING = CONFIG.tracking.model_dump_json()
 STORE = "<results>/mlflow/store.json"
 
@@ -55,6 +58,8 @@ wildcard_constraints:
     device="[^/]+",
     capture="[^/]+",
     model="[^/]+",
+    search="[^/]+",
+    worker="[0-9]+",
 
 
 def code(script):
@@ -101,6 +106,10 @@ def captures(device):
 # A device waits while takes are missing, unless the user goes on without them.
 WAITING = [name for name, missing in MISSING.items() if missing and not (CONFIG.allow_missing_takes and captures(name))]
 READY = [name for name in CONFIG.devices if name not in WAITING]
+SEARCHES = [name for name, search in CONFIG.search.items() if search.device in READY]
+READY_TWINS = [
+    twin for twin in TWINS if twin.device in READY and (twin.model not in CONFIG.search or twin.model in SEARCHES)
+]
 
 # An excitation that somebody has recorded is never made anew: its settings may not change, and what its reels were
 # made with (settings, code, exclusions) is read from their records instead of from today's configuration.

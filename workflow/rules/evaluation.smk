@@ -48,11 +48,7 @@ rule evaluate:
 
 rule summary:
     input:
-        [
-            f"<results>/twins/{twin.device}/{twin.model}/evaluation/metrics.json"
-            for twin in TWINS
-            if twin.device in READY
-        ],
+        [f"<results>/twins/{twin.device}/{twin.model}/evaluation/metrics.json" for twin in READY_TWINS],
     output:
         summary=report(
             "<results>/summary.txt",
@@ -72,10 +68,7 @@ rule summary:
 
 
 REPORT_FILES = [
-    path
-    for twin in TWINS
-    if twin.device in READY
-    for path in expand(rules.evaluate.output, device=twin.device, model=twin.model)
+    path for twin in READY_TWINS for path in expand(rules.evaluate.output, device=twin.device, model=twin.model)
 ]
 if REPORT_FILES:
     REPORT_FILES += rules.summary.output

@@ -94,9 +94,55 @@ def shard_inputs(wildcards):
     return inputs
 
 
+def network_of(wildcards):
+    """A model's entry of the configuration, as JSON; `null` if a search finds it."""
+    return settings(CONFIG.models[wildcards.model]) if wildcards.model in CONFIG.models else "null"
+
+
+def best_of(wildcards):
+    """Where a search says what it found, for a model that is found by one."""
+    return f"<results>/searches/{wildcards.model}/best.yaml" if wildcards.model in CONFIG.search else []
+
+
+def searched(wildcards):
+    """What a search has to know, as JSON: settings but for the number of jobs, base, and recipe but for the budget."""
+    search = CONFIG.search[wildcards.search]
+    return {
+        "settings": settings(search.model_copy(update={"workers": 1})),
+        "network": settings(CONFIG.models[search.base]),
+        "training": settings(CONFIG.training.model_copy(update={"steps": 1, "cpu_seconds": None})),
+    }
+
+
+def searched_dataset(wildcards):
+    """The dataset that a search trains on."""
+    device = CONFIG.search[wildcards.search].device
+    folder = f"<results>/devices/{device}"
+    return {
+        "segments": f"{folder}/segments.parquet",
+        "dataset": f"{folder}/dataset.json",
+        "leaks": f"{folder}/leaks.json",
+        "shards": [f"{folder}/shards/{capture}.arrow" for capture in captures(device)],
+    }
+
+
+def workers_of(wildcards):
+    """The files that say that the workers of a search are done."""
+    return expand(
+        "<results>/searches/{search}/worker-{worker}.json",
+        search=wildcards.search,
+        worker=range(CONFIG.search[wildcards.search].workers),
+    )
+
+
 def exclusions_of(wildcards):
     """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
     if not CONFIG.devices[wildcards.device].excitation:
         return "null"
     parts = {"exclude", "exclude_artists", "exclude_genres", "exclude_bleed"}
     return json.dumps({"root": ".", **CONFIG.corpus.model_dump(mode="json", include=parts)}, sort_keys=True)
+
+
+def training(wildcards):
+    """How a twin is trained."""
+    return CONFIG.training_of(wildcards.device, wildcards.model)

@@ -14,7 +14,9 @@ rule store:
         tracking=TRACKING,
         # These depend on the output, so they do not count for reruns.
         results=lambda wildcards, output: RESULTS,
-        experiments=lambda wildcards, output: sorted({twin.device for twin in TWINS}),
+        experiments=lambda wildcards, output: sorted(
+            {twin.device for twin in TWINS} | {search.device for search in CONFIG.search.values()}
+        ),
     shell:
         "stage store --results {params.results:q} --tracking {params.tracking:q}"
         " --experiments {params.experiments} --store {output:q} 2>&1 | tee -i {log:q}"
@@ -30,6 +32,7 @@ rule track:
         clips=rules.evaluate.output.clips,
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
+        best=best_of,
         store=ancient(STORE),
     output:
         run="<results>/twins/{device}/{model}/run.json",
@@ -39,23 +42,46 @@ rule track:
     benchmark:
         "<benchmarks>/track/{device}/{model}.tsv"
     params:
-        network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
+        network=network_of,
         settings=lambda wildcards: settings(training(wildcards)),
         tracking=TRACKING,
         code=code("track.py"),
     shell:
         "stage track --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
-        " --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
+        " --network {params.network:q} --settings {params.settings:q} --best {input.best:q}"
+        " --tracking {params.tracking:q} --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
         " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
         " 2>&1 | tee -i {log:q}"
 
 
+rule track_search:
+    input:
+        workers=workers_of,
+        trials="<results>/searches/{search}/trials.parquet",
+        best="<results>/searches/{search}/best.yaml",
+        table="<results>/searches/{search}/trials.txt",
+        store=ancient(STORE),
+    output:
+        run="<results>/searches/{search}/run.json",
+        record="<results>/searches/{search}/run.json.prov.json",
+    log:
+        "<logs>/track_search/{search}.log",
+    benchmark:
+        "<benchmarks>/track_search/{search}.tsv"
+    params:
+        device=lambda wildcards: CONFIG.search[wildcards.search].device,
+        settings=lambda wildcards: searched(wildcards)["settings"],
+        tracking=TRACKING,
+        code=code("track_search.py"),
+    shell:
+        "stage track_search --search {wildcards.search} --device {params.device} --settings {params.settings:q}"
+        " --tracking {params.tracking:q} --workers {input.workers:q} --trials {input.trials:q}"
+        " --files {input.best:q} {input.table:q} --store {input.store:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
+
+
 if CONFIG.tracking.enabled:
+    REPORT_FILES += expand(rules.track_search.output, search=SEARCHES)
     REPORT_FILES += [
-        path
-        for twin in TWINS
-        if twin.device in READY
-        for path in expand(rules.track.output, device=twin.device, model=twin.model)
+        path for twin in READY_TWINS for path in expand(rules.track.output, device=twin.device, model=twin.model)
     ]

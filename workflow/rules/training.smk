@@ -1,11 +1,6 @@
 # The twin of a device with a model's network. The program calls torchrun if several processes are to train it.
 
 
-def training(wildcards):
-    """How a twin is trained."""
-    return CONFIG.training_of(wildcards.device, wildcards.model)
-
-
 rule train:
     input:
         segments="<results>/devices/{device}/segments.parquet",
@@ -18,6 +13,7 @@ rule train:
         ),
         # It may be another twin of this DAG, which then is made first.
         start=lambda wildcards: training(wildcards).twin_to_start_from or [],
+        best=best_of,
         store=ancient(STORE),
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
@@ -29,24 +25,18 @@ rule train:
         "<benchmarks>/train/{device}/{model}.tsv"
     threads: CONFIG.training.processes
     resources:
-        gpu=CONFIG.training.processes
-        * (CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))),
+        gpu=CONFIG.training.processes * TRAINING_GPUS,
     params:
-        network=lambda wildcards: settings(CONFIG.models[wildcards.model]),
+        network=network_of,
         settings=lambda wildcards: settings(training(wildcards)),
         code=code("train.py"),
         # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
         tracking=lambda wildcards, output: TRACKING,
     shell:
         "stage train --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --tracking {params.tracking:q}"
+        " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
         " --store {input.store:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
 
 
-TWIN_FILES = [
-    path
-    for twin in TWINS
-    if twin.device in READY
-    for path in expand(rules.train.output, device=twin.device, model=twin.model)
-]
+TWIN_FILES = [path for twin in READY_TWINS for path in expand(rules.train.output, device=twin.device, model=twin.model)]

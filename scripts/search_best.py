@@ -1,0 +1,51 @@
+"""Say what a search has found: the best network and recipe, and all trials."""
+
+from pathlib import Path
+
+from twinlib.errors import TrainingError
+from twinlib.files import read_json, write_table, write_text
+from twinlib.model.architecture import Architecture
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+from twinlib.training.best import write_best
+from twinlib.training.search import WORKER, finished_trials, open_study, study_folder
+from twinlib.training.search_settings import RECIPE, Search
+from twinlib.training.settings import Training
+from twinlib.training.trials import CONTRACT, as_text, best_trial, to_table
+
+
+def main() -> None:
+    """Make `best.yaml`, `trials.parquet` and `trials.txt`."""
+    args = options(
+        __doc__,
+        search=str,
+        settings=str,
+        network=str,
+        training=str,
+        workers=[Path],
+        best=Path,
+        trials=Path,
+        table=Path,
+    )
+    search, base = Search.model_validate_json(args.settings), Architecture.model_validate_json(args.network)
+    training = Training.model_validate_json(args.training)
+    params = {"settings": args.settings, "network": args.network, "training": args.training}
+    with recorded(Path(__file__), args.workers, [args.best, args.trials, args.table], params):
+        identities = {read_json(path, WORKER)["identity"] for path in args.workers}
+        if len(identities) != 1:
+            raise TrainingError(
+                f"The workers of {args.search} did not search the same: delete {args.workers[0].parent}"
+            )
+        study = open_study(study_folder(args.best.parent, identities.pop()), search, base, training)
+        trials = finished_trials(study, search)
+        best = best_trial(trials)
+        recipe = best.parameters.model_dump(include=set(RECIPE))
+        write_best(args.best, args.search, best.number, best.rungs[-1].valid_esr, best.parameters.network(base), recipe)
+        write_table(args.trials, CONTRACT, to_table(trials, base))
+        text = as_text(trials, base, search.budget_words)
+        write_text(args.table, text)
+    print(text)
+
+
+if __name__ == "__main__":
+    run(main)

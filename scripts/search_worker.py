@@ -1,0 +1,85 @@
+"""Run trials of a search until there are enough; a worker that was stopped goes on where it was."""
+
+from pathlib import Path
+
+import torch
+
+from twinlib.dataset.leaks import CONTRACT as LEAKS
+from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.errors import LeakError
+from twinlib.files import read_json, read_table, write_json
+from twinlib.model.architecture import Architecture
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.code import digest
+from twinlib.provenance.record import recorded
+from twinlib.tracking import store_uri
+from twinlib.tracking_search import log_trial, start_study
+from twinlib.tracking_settings import Tracking
+from twinlib.training.data import ShardData
+from twinlib.training.search import WORKER, identity_of, open_study, study_folder, work
+from twinlib.training.search_settings import Search
+from twinlib.training.settings import Training
+from twinlib.training.trials import Trial, summary
+
+
+def main() -> None:
+    """Make `worker-{worker}.json`, and with the other workers the study beside it."""
+    args = options(
+        __doc__,
+        search=str,
+        worker=str,
+        settings=str,
+        network=str,
+        training=str,
+        tracking=str,
+        segments=Path,
+        dataset=Path,
+        leaks=Path,
+        shards=[Path],
+        store=Path,
+        done=Path,
+    )
+    torch.set_num_threads(1)
+    search, base = Search.model_validate_json(args.settings), Architecture.model_validate_json(args.network)
+    training = Training.model_validate_json(args.training)
+    inputs = [args.segments, args.dataset, args.leaks, *args.shards]
+    params = {"settings": args.settings, "network": args.network, "training": args.training}
+    with recorded(Path(__file__), inputs, [args.done], params):
+        if read_json(args.leaks, LEAKS)["leaks"]:
+            raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
+        segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
+        code = digest(Path(__file__), Path(__file__).parents[1])
+        identity = identity_of(code, dataset["digest"], search, base, training)
+        folder = study_folder(args.done.parent, identity)
+        tracking, uri = Tracking.model_validate_json(args.tracking), ""
+        if tracking.enabled:
+            uri = store_uri(tracking, args.store.parents[1])
+            parent = start_study(uri, search.device, args.search, folder / "runs", identity, strict=False)
+
+        def log(trial: Trial) -> None:
+            if tracking.enabled:
+                log_trial(uri, search.device, parent, folder / "runs", identity, trial, strict=False)
+
+        with progress(f"search {args.search}, worker {args.worker}", search.trials, "trials") as done:
+            study = open_study(folder, search, base, training)
+            work(
+                study,
+                folder,
+                search,
+                base,
+                training,
+                lambda network, settings: ShardData(
+                    segments, dataset, args.shards[0].parent, network.receptive_field, settings
+                ),
+                code,
+                log,
+                done,
+            )
+        found = {"identity": identity, "finished": summary(study.trials(search.trials))}
+        write_json(args.done, WORKER, found)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,60 @@
+"""A search on a device in memory, small enough to be run many times; as a program, one of its workers."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.training.material import MemoryData
+from twinlib.errors import DivergedError
+from twinlib.model.architecture import Architecture, Network
+from twinlib.training.search import open_study, work
+from twinlib.training.search_settings import Parameters, Search, Space
+from twinlib.training.settings import Training
+from twinlib.training.trials import Trial
+
+BASE = Architecture(channels=3, kernel_size=3, dilations=(1, 3))
+RECIPE = Training(steps=1, batch=2, crop_samples=64, checkpoint_seconds=0)
+SPACE = Space(
+    channels=(2, 3, 4),
+    kernel_size=(2, 3),
+    dilations=((1, 3), (1, 2, 4)),
+    activation=("tanh", "leaky_relu"),
+    batch=(1, 2),
+    crop_samples=(32, 64),
+)
+SEARCH = Search(device="box", base="tiny", trials=14, steps=(3, 9, 27), space=SPACE)
+FIRST = Parameters.of(BASE, RECIPE)
+
+
+def data_for(network: Network, settings: Training) -> MemoryData:
+    return MemoryData(network.receptive_field, settings.batch, settings.crop_samples)
+
+
+class Diverging(MemoryData):
+    """Data whose training diverges at a step."""
+
+    at = 2
+
+    def batch(self, step):
+        if step >= self.at:
+            raise DivergedError("the training diverged")
+        return super().batch(step)
+
+
+def searched(folder: Path, search: Search = SEARCH, data=data_for, on_trial=lambda trial: None) -> list[Trial]:
+    study = open_study(folder, search, BASE, RECIPE)
+    work(study, folder, search, BASE, RECIPE, data, "code", on_trial)
+    return study.trials(search.trials)
+
+
+def timeless(trials: list[Trial]) -> list[object]:
+    return [
+        (trial.number, trial.parameters, trial.outcome, [(rung.valid_esr, rung.steps) for rung in trial.rungs])
+        for trial in trials
+    ]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    searched(Path(sys.argv[1]), SEARCH.model_copy(update={"trials": int(sys.argv[2])}))

@@ -1,0 +1,81 @@
+import pytest
+from pydantic import ValidationError
+
+from twinlib.model.architecture import PRESETS, Architecture
+from twinlib.training.search_settings import Parameters, Search, Space
+from twinlib.training.settings import Training
+
+RECIPE = Training(steps=100)
+
+
+def test_the_defaults_of_all_sections_agree():
+    search = Search(device="box", base="small")
+    assert search.objection(Architecture(), RECIPE) is None
+    assert [budget["cpu_seconds"] for budget in search.budgets] == [20, 60, 180]
+    assert search.budget_words == ["20 CPU-s", "60 CPU-s", "180 CPU-s"]
+
+
+def test_settings_survive_being_written():
+    search = Search(device="box", base="small", steps=(1, 2), space=Space(channels=(16,)))
+    assert Search.model_validate_json(search.model_dump_json()) == search
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ({"steps": [10, 10]}, "larger than the one before"),
+        ({"steps": [10], "cpu_seconds": [10]}, "only one of"),
+        ({"cpu_seconds": []}, "at least 1"),
+        ({"trials": 0}, "greater than or equal to 1"),
+        ({"space": {"muon_rate": [0.1, 0.01]}}, "from the lower to the higher"),
+        ({"space": {"muon_rate": [0, 0.01]}}, "greater than 0"),
+        ({"space": {"channels": []}}, "at least 1"),
+        ({"space": {"activation": ["sine"]}}, "tanh"),
+        ({"space": {"layers": [3]}}, "unknown key 'layers'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(content, word):
+    with pytest.raises(ValidationError, match=word):
+        Search(device="box", base="small", **content)
+
+
+@pytest.mark.parametrize(
+    ("search", "base", "training", "words"),
+    [
+        ({}, Architecture(channels=5), RECIPE, ["space.channels", "'small' has 5", "add it"]),
+        ({}, Architecture(dilations=(1, 2)), RECIPE, ["space.dilations", "[1, 2]"]),
+        ({}, Architecture(), Training(steps=1, batch=6), ["space.batch", "training has 6"]),
+        ({}, Architecture(), Training(steps=1, muon_rate=0.5), ["space.muon_rate", "0.5"]),
+        ({}, Architecture(preset="nam-lite"), RECIPE, ["base", "preset"]),
+        ({"multiply_adds": 9000}, Architecture(), RECIPE, ["multiply_adds", "9072"]),
+    ],
+)
+def test_a_base_that_cannot_be_the_first_trial_is_named(search, base, training, words):
+    objection = Search(device="box", base="small", **search).objection(base, training)
+    assert objection.startswith(words[0])
+    for word in words:
+        assert word in objection
+
+
+def test_parameters_change_what_is_searched_and_nothing_else():
+    base, training = Architecture(head_kernel_size=4), Training(steps=9, dc_weight=0.3, seed=5)
+    first = Parameters.of(base, training)
+    assert first.network(base) == base
+    assert first.recipe(training) == training
+    other = first.model_copy(update={"channels": 8, "dilations": (1, 2), "batch": 2})
+    assert other.network(base).network.stacks[0].head_kernel_size == 4
+    assert other.network(base).network.stacks[0].dilations == (1, 2)
+    changed = other.recipe(training, steps=None, cpu_seconds=20.0)
+    assert (changed.batch, changed.dc_weight, changed.seed, changed.cpu_seconds) == (2, 0.3, 5, 20.0)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_multiply_adds_are_those_of_the_convolutions(name):
+    torch = pytest.importorskip("torch")
+    from twinlib.model.wavenet import WaveNet
+
+    network = PRESETS[name]
+    weights = WaveNet(network, 0, 0).state_dict()
+    matrices = sum(weight.numel() for weight in weights.values() if weight.dim() > 1)
+    assert isinstance(next(iter(weights.values())), torch.Tensor)
+    assert network.multiply_adds == matrices

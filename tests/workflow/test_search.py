@@ -1,0 +1,176 @@
+"""A search in the workflow: what it leaves, whom it feeds, what reruns, and that it can be stopped anywhere."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.project import TINY, Project, make_project
+from twinlib.files import read_json, read_table, sha256_file
+from twinlib.model.twin import load
+
+pytest.importorskip("optuna")
+pytestmark = pytest.mark.slow
+
+SEARCH: dict[str, Any] = {
+    "device": "box",
+    "base": "tiny",
+    "trials": 8,
+    "steps": [5, 15, 45],
+    "space": {
+        "channels": [2, 4],
+        "kernel_size": [2, 3],
+        "dilations": [[1, 3, 9], [1, 4, 16]],
+        "activation": ["tanh", "leaky_relu"],
+        "batch": [2, 4],
+        "crop_samples": [256, 512],
+    },
+}
+CONFIG = {
+    "dataset": TINY["dataset"],
+    "devices": {"box": TINY["devices"]["box"]},
+    "models": TINY["models"],
+    "training": TINY["training"],
+    "evaluation": TINY["evaluation"],
+    "search": {"tuned": SEARCH},
+    "experiments": [{"device": "box", "model": "tuned"}],
+}
+RESULTS = ("results/searches/tuned/best.yaml", "results/searches/tuned/trials.txt")
+FED = {"train", "evaluate", "track", "summary"}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after a search and the training that it feeds. Nobody may change it."""
+    project = make_project(tmp_path_factory.mktemp("search"))
+    project.write(CONFIG)
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    assert "Traceback" not in run.text
+    return project
+
+
+def edited(**search: Any) -> dict[str, Any]:
+    return {**CONFIG, "search": {"tuned": {**SEARCH, **search}}}
+
+
+def found(project: Project) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((project.folder / "results/searches/tuned/best.yaml").read_text())
+    return content
+
+
+def test_what_the_search_finds_is_what_is_trained_and_tracked(searched: Project) -> None:
+    best = found(searched)
+    twin = load(searched.folder / "results/twins/box/tuned")
+    assert twin.network.stacks[0].channels == best["network"]["channels"]
+    assert list(twin.network.stacks[0].dilations) == best["network"]["dilations"]
+    trials = read_table(searched.folder / "results/searches/tuned/trials.parquet", "trials/1").set_index("number")
+    assert len(trials) == SEARCH["trials"]
+    complete = trials[trials["outcome"] == "complete"]
+    assert best["valid_esr"] == complete["valid_esr"].map(lambda errors: errors[-1]).min()
+    assert best["valid_esr"] == trials.loc[best["trial"], "valid_esr"][-1]
+    assert trials.loc[0, "channels"] == TINY["models"]["tiny"]["channels"], "the base is tried first"
+    run = client(searched).get_run(run_of(searched, "results/twins/box/tuned"))
+    for name, value in best["training"].items():
+        assert run.data.params[f"training.{name}"] == str(value)
+    assert run.data.params["network.channels"] == str(best["network"]["channels"])
+
+
+def client(project: Project) -> Any:
+    from twinlib import tracking
+    from twinlib.tracking_settings import Tracking
+
+    return tracking._client(tracking.store_uri(Tracking(), project.folder / "results"))
+
+
+def run_of(project: Project, folder: str) -> str:
+    return str(read_json(project.folder / folder / "run.json", "run/1")["run_id"])
+
+
+def test_mlflow_holds_the_study_and_a_run_below_it_for_each_trial(searched: Project) -> None:
+    store, parent = client(searched), run_of(searched, "results/searches/tuned")
+    study = store.get_run(parent)
+    assert study.info.status == "FINISHED"
+    assert study.data.metrics["trials"] == SEARCH["trials"]
+    assert {item.path for item in store.list_artifacts(parent)} == {"best.yaml", "trials.parquet", "trials.txt"}
+    children = store.search_runs([study.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert len(children) == SEARCH["trials"]
+    trials = read_table(searched.folder / "results/searches/tuned/trials.parquet", "trials/1").set_index("number")
+    for child in children:
+        row = trials.loc[int(child.info.run_name.split()[1])]
+        assert child.data.tags["outcome"] == row["outcome"]
+        assert child.info.status == "FINISHED"
+        assert child.data.params["channels"] == str(row["channels"])
+        history = store.get_metric_history(child.info.run_id, "valid_esr")
+        assert [metric.value for metric in history] == list(row["valid_esr"])
+
+
+def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
+    assert searched.plan() == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "rules"),
+    [
+        (edited(trials=9), {"search_worker", "search_best", "track_search"} | FED),
+        (edited(seed=1), {"search_worker", "search_best", "track_search"} | FED),
+        ({**CONFIG, "evaluation": {"linear_taps": 32, "clip_seconds": 1}}, {"evaluate", "track", "summary"}),
+        ({**CONFIG, "training": {**TINY["training"], "steps": 70}}, FED),
+        ({**CONFIG, "experiments": [{"device": "box", "model": "tiny"}]}, FED),
+    ],
+    ids=["more trials", "another seed", "evaluation", "final budget", "search not used"],
+)
+def test_an_edited_key(searched: Project, tmp_path: Path, config: dict[str, Any], rules: set[str]) -> None:
+    project = searched.copy(tmp_path / "project", metadata=True)
+    project.write(config)
+    assert set(project.plan()) == rules
+
+
+def test_a_search_that_was_killed_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:
+    before = {path: sha256_file(searched.folder / path) for path in RESULTS}
+    project = searched.copy(tmp_path / "project", metadata=True)
+    folder = project.folder / "results/searches/tuned"
+    shutil.rmtree(folder)
+    command, environment = project.command("results/searches/tuned/best.yaml")
+    for trials in (1, 4):
+        started = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        deadline = time.monotonic() + 120
+        while not list(folder.glob(f"study-*/trials/{trials}.lock")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+        assert list(folder.glob(f"study-*/trials/{trials}.lock"))
+        assert not (folder / "worker-0.json").exists()
+        project.run("--unlock")
+    run = project.run("searches")
+    assert run.code == 0, run.text[-4000:]
+    assert {path: sha256_file(project.folder / path) for path in RESULTS} == before
+    assert project.plan("searches") == {}
+
+
+def test_more_trials_and_workers_go_on_with_the_study(searched: Project, tmp_path: Path) -> None:
+    project = searched.copy(tmp_path / "project", metadata=True)
+    before = read_table(project.folder / "results/searches/tuned/trials.parquet", "trials/1")
+    project.write(edited(trials=14, workers=2))
+    run = project.run("searches", "results/searches/tuned/run.json")
+    assert run.code == 0, run.text[-4000:]
+    after = read_table(project.folder / "results/searches/tuned/trials.parquet", "trials/1")
+    assert list(after["number"]) == list(range(14))
+    assert after[:8].to_json() == before.to_json(), "what was done is not done again"
+    assert project.plan("searches") == {}
+    study = client(project).get_run(run_of(project, "results/searches/tuned"))
+    assert study.info.run_id == run_of(searched, "results/searches/tuned")
+    assert study.data.metrics["trials"] == 14
