@@ -49,7 +49,7 @@ def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings:
         "curve": twin.parent / "training.parquet",
     }
     options = [part for name, value in words.items() for part in (f"--{name}", str(value))]
-    shards = ["--shards", *map(str, sorted((folder / "shards").glob("*.arrow")))]
+    shards = ["--best", "--shards", *map(str, sorted((folder / "shards").glob("*.arrow")))]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *prefix, str(REPOSITORY / "scripts" / "train.py"), *options, *shards]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
