@@ -1,11 +1,6 @@
 # The twin of a device with a model's network. The program calls torchrun if several processes are to train it.
 
 
-def training(wildcards):
-    """How a twin is trained."""
-    return CONFIG.training_of(wildcards.device, wildcards.model)
-
-
 rule train:
     input:
         segments="<results>/devices/{device}/segments.parquet",
