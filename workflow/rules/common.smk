@@ -72,6 +72,11 @@ def settings(section):
     return section.model_dump_json()
 
 
+def training(wildcards):
+    """How a twin is trained."""
+    return CONFIG.training_of(wildcards.device, wildcards.model)
+
+
 PAIRS = {
     name: {pair.capture: pair for pair in refused(read_pairs, device.pairs, device.channel, device.reference_channel)}
     for name, device in CONFIG.devices.items()
