@@ -48,8 +48,14 @@ class Device:
         arrays = {f"{split}_{part}": clips[at] for split, clips in self.splits.items() for at, part in enumerate(PARTS)}
         np.savez(path, **arrays)
 
+    @classmethod
+    def load(cls, path: Path) -> "Device":
+        """The device of a file that `save` wrote; its name is the file's."""
+        arrays = np.load(path)
+        return cls(path.stem, {split: (arrays[f"{split}_dry"], arrays[f"{split}_wet"]) for split in SPLITS})
 
-PARTS = ("dry", "wet")
+
+SPLITS, PARTS = ("train", "valid", "test"), ("dry", "wet")
 
 
 def from_files(name: str, dry: Path, wet: Path, clip_samples: int) -> Device:

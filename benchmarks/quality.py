@@ -100,33 +100,27 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", type=float, default=[60.0, 300.0, 900.0], metavar="CPU-SECONDS")
     parser.add_argument("--models", nargs="+", default=["default"], metavar="PRESET", help="ours: default, or presets")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    makers = chosen(args)
     if args.one:
-        model, budget = args.one
-        (device,) = (make() for make in makers.values())
+        clips, model, budget = args.one
+        device = Device.load(Path(clips))
         architecture = Architecture() if model == "default" else Architecture.model_validate({"preset": model})
         print(json.dumps(ours(device, architecture, Training(cpu_seconds=float(budget), seed=args.seed))))
         return
-    names = [f"{model} {budget:.0f} s" for model in args.models for budget in args.budgets]
-    print(f"test ESR in percent; networks: ours {', '.join(names)}", flush=True)
-    for name, make in makers.items():
+    for name, make in chosen(args).items():
         with tempfile.TemporaryDirectory() as folder:
+            clips = Path(folder) / f"{name}.npz"
+            make().save(clips)
             theirs: dict[float, dict[str, float]] = {}
             if args.nam:
-                path = Path(folder) / "clips.npz"
-                make().save(path)
                 peer = str(Path(__file__).with_name("quality_nam.py"))
-                rows = in_a_process([args.nam, peer, str(path), *map(str, args.budgets)])
+                rows = in_a_process([args.nam, peer, str(clips), *map(str, args.budgets)])
                 theirs = {row["budget"]: row for row in rows}
             for model in args.models:
                 for budget in args.budgets:
-                    command = [sys.executable, __file__, "--devices", name, "--one", model, str(budget)]
-                    command += ["--seed", str(args.seed)] + (["--klon", str(args.klon)] if args.klon else [])
-                    for pair in args.pair:
-                        command += ["--pair", *pair]
-                    (found,) = in_a_process(command)
+                    one = ["--one", str(clips), model, str(budget), "--seed", str(args.seed)]
+                    (found,) = in_a_process([sys.executable, __file__, *one])
                     line = f"{name:>12} {model:>9} {budget:5.0f} CPU-s: {told('ours', found)}"
                     if budget in theirs:
                         line += f", {told('NAM', theirs[budget])}: {theirs[budget]['test'] / found['test']:6.1f} times"

@@ -46,6 +46,12 @@ ROWS: dict[str, Row] = {
     "default": Row(),
     # Architecture: wide kernels in few layers against doubling stacks, width, depth, reach, nonlinearity.
     "net-10-doubling-k3": Row({"kernel_size": 3, "dilations": [2**power for power in range(10)]}),
+    "net-10-doubling-k3-12": Row({"channels": 12, "kernel_size": 3, "dilations": [2**power for power in range(10)]}),
+    "net-10-doubling-k2": Row({"kernel_size": 2, "dilations": [2**power for power in range(10)]}),
+    "net-10-layers-k4": Row({"kernel_size": 4, "dilations": [1, 2, 4, 8, 16, 32, 64, 128, 180, 240]}),
+    "net-8-layers-k4": Row({"kernel_size": 4, "dilations": [1, 3, 7, 18, 43, 101, 200, 310]}),
+    "net-8-layers-k3": Row({"kernel_size": 3, "dilations": [1, 3, 8, 20, 55, 140, 300, 500]}),
+    "net-7-layers-12": Row({"channels": 12, "dilations": [1, 3, 7, 17, 41, 101, 239]}),
     "net-nam-standard": Row({"preset": "nam-standard"}),
     "net-nam-a2": Row({"preset": "nam-a2"}),
     "net-original": Row({"preset": "original"}),
@@ -127,13 +133,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", nargs="+", default=["*"], metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    makers = chosen(args)
     if args.one:
-        (make,) = makers.values()
-        print(json.dumps(measured(ROWS[args.one[0]], make(), args.budget, int(args.one[1]))))
+        clips, name, seed = args.one
+        print(json.dumps(measured(ROWS[name], Device.load(Path(clips)), args.budget, int(seed))))
         return
+    with tempfile.TemporaryDirectory() as folder:
+        table(args, Path(folder))
+
+
+def table(args: argparse.Namespace, folder: Path) -> None:
+    """Print a line a row, as soon as it is known; the clips of the devices lie in a folder meanwhile."""
+    makers = chosen(args)
+    for name, make in makers.items():
+        make().save(folder / f"{name}.npz")
     rows = [name for name in ROWS if name == "default" or any(fnmatch(name, wanted) for wanted in args.rows)]
 
     def cell(task: tuple[str, str, int]) -> dict[str, float]:
