@@ -2,11 +2,11 @@
 
 Run by the interpreter of an environment with neural-amp-modeler 0.13.0, see quality.py. The network, loss, optimiser
 and scheduler are built by NAM's own classes from the `wavenet.json` and `default.json` that it ships for `nam-full`
-(batch 16, Adam 4e-3, ExponentialLR 0.993 an epoch, mean squared error), with the output at -18 dBFS as its trainer has
+(Adam 4e-3, ExponentialLR 0.993 an epoch, mean squared error), with the output at -18 dBFS as its trainer has
 it, and windows of NAM's own 8192 outputs or as many as a clip holds. Validation after every epoch chooses the weights.
-Lightning's loop is replaced by a plain one, which is a little faster.
+BATCH is 16 there, and 1 where NAM's simple trainer finds no GPU. Lightning's loop is replaced by a plain one, which is a little faster.
 
-usage: quality_nam.py CLIPS.npz BUDGET ...      prints a line of JSON a budget: budget, steps, epochs, valid, test (ESR)
+usage: quality_nam.py CLIPS.npz BATCH BUDGET ...      prints a line of JSON a budget: budget, steps, epochs, valid, test (ESR)
 """
 
 import json
@@ -19,7 +19,6 @@ from nam.train.lightning_module import LightningModule
 
 COMPARED_FROM = 4096
 OUTPUTS = 8192
-BATCH = 16
 LEVEL_DBFS = -18.0
 
 
@@ -50,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     clips = np.load(sys.argv[1])
-    budgets = sorted(float(budget) for budget in sys.argv[2:])
+    batch, budgets = int(sys.argv[2]), sorted(float(budget) for budget in sys.argv[3:])
     module = LightningModule.init_from_config(CONFIG)
     net, reach = module.net, module.net.receptive_field - 1
     scale = 10 ** (LEVEL_DBFS / 20) / float(np.sqrt(np.mean(np.square(clips["train_wet"], dtype=np.float64))))
@@ -78,7 +77,7 @@ def main() -> None:
             best, kept = found, {name: weight.clone() for name, weight in net.state_dict().items()}
 
     while budgets:
-        for rows in torch.randperm(len(dry))[: len(dry) // BATCH * BATCH].view(-1, BATCH):
+        for rows in torch.randperm(len(dry))[: len(dry) // batch * batch].view(-1, batch):
             optimiser.zero_grad()
             loss = module.training_step((dry[rows], wet[rows]), 0)
             loss.backward()
@@ -88,7 +87,14 @@ def main() -> None:
                 validate()
                 latest = {name: weight.clone() for name, weight in net.state_dict().items()}
                 net.load_state_dict(kept)
-                row = {"budget": budgets.pop(0), "steps": steps, "epochs": epochs, "valid": best, "test": error("test")}
+                row = {
+                    "budget": budgets.pop(0),
+                    "batch": batch,
+                    "steps": steps,
+                    "epochs": epochs,
+                    "valid": best,
+                    "test": error("test"),
+                }
                 print(json.dumps(row), flush=True)
                 net.load_state_dict(latest)
                 if not budgets:

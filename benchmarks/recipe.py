@@ -152,21 +152,8 @@ def table(args: argparse.Namespace, folder: Path) -> None:
 
     def cell(task: tuple[str, str, int]) -> dict[str, float]:
         name, device, seed = task
-        command = [
-            sys.executable,
-            __file__,
-            "--devices",
-            device,
-            "--budget",
-            str(args.budget),
-            "--one",
-            name,
-            str(seed),
-        ]
-        command += ["--klon", str(args.klon)] if args.klon else []
-        for pair in args.pair:
-            command += ["--pair", *pair]
-        return in_a_process(command)[0]
+        one = ["--one", str(folder / f"{device}.npz"), name, str(seed)]
+        return in_a_process([sys.executable, __file__, "--budget", str(args.budget), *one])[0]
 
     print(f"validation ESR in percent after {args.budget:.0f} CPU-s", flush=True)
     print(f"{'':>22}" + "".join(f"{device:>13}" for device in makers) + f"{'factor':>9}{'steps':>9}", flush=True)
