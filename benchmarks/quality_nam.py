@@ -2,11 +2,13 @@
 
 Run by the interpreter of an environment with neural-amp-modeler 0.13.0, see quality.py. The network, loss, optimiser
 and scheduler are built by NAM's own classes from the `wavenet.json` and `default.json` that it ships for `nam-full`
-(Adam 4e-3, ExponentialLR 0.993 an epoch, mean squared error), with the output at -18 dBFS as its trainer has
-it, and windows of NAM's own 8192 outputs or as many as a clip holds. Validation after every epoch chooses the weights.
-BATCH is 16 there, and 1 where NAM's simple trainer finds no GPU. Lightning's loop is replaced by a plain one, which is a little faster.
+(Adam 4e-3, ExponentialLR 0.993 an epoch, mean squared error), with the output at -18 dBFS as its trainer has it, and
+windows of NAM's own 8192 outputs or as many as a clip holds. BATCH is 16 there, and 1 where NAM's simple trainer finds
+no GPU. Validation after every epoch chooses the weights. Lightning's loop is replaced by a plain one, which is a little
+faster.
 
-usage: quality_nam.py CLIPS.npz BATCH BUDGET ...      prints a line of JSON a budget: budget, steps, epochs, valid, test (ESR)
+usage: quality_nam.py CLIPS.npz BATCH BUDGET ...
+prints a line of JSON a budget: budget, batch, steps, epochs, and the ESR of validation and test
 """
 
 import json
