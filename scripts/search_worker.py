@@ -9,7 +9,7 @@ from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import LeakError
 from twinlib.files import read_json, read_table, write_json
-from twinlib.model.architecture import Architecture
+from twinlib.model.architecture import Architecture, Network
 from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.code import digest
@@ -18,7 +18,7 @@ from twinlib.tracking import store_uri
 from twinlib.tracking_search import log_trial, start_study
 from twinlib.tracking_settings import Tracking
 from twinlib.training.data import ShardData
-from twinlib.training.search import WORKER, identity_of, open_study, study_folder, work
+from twinlib.training.search import WORKER, Task, identity_of, open_study, study_folder, work
 from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training
 from twinlib.training.trials import Trial, summary
@@ -58,25 +58,16 @@ def main() -> None:
             uri = store_uri(tracking, args.store.parents[1])
             parent = start_study(uri, search.device, args.search, folder / "runs", identity, strict=False)
 
+        def data_for(network: Network, settings: Training) -> ShardData:
+            return ShardData(segments, dataset, args.shards[0].parent, network.receptive_field, settings)
+
         def log(trial: Trial) -> None:
             if tracking.enabled:
                 log_trial(uri, search.device, parent, folder / "runs", identity, trial, strict=False)
 
         with progress(f"search {args.search}, worker {args.worker}", search.trials, "trials") as done:
             study = open_study(folder, search, base, training)
-            work(
-                study,
-                folder,
-                search,
-                base,
-                training,
-                lambda network, settings: ShardData(
-                    segments, dataset, args.shards[0].parent, network.receptive_field, settings
-                ),
-                code,
-                log,
-                done,
-            )
+            work(study, Task(search, base, training, data_for, folder, code), log, done)
         found = {"identity": identity, "finished": summary(study.trials(search.trials))}
         write_json(args.done, WORKER, found)
 

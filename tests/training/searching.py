@@ -8,7 +8,7 @@ import torch
 from tests.training.material import MemoryData
 from twinlib.errors import DivergedError
 from twinlib.model.architecture import Architecture, Network
-from twinlib.training.search import open_study, work
+from twinlib.training.search import Task, open_study, work
 from twinlib.training.search_settings import Parameters, Search, Space
 from twinlib.training.settings import Training
 from twinlib.training.trials import Trial
@@ -42,9 +42,13 @@ class Diverging(MemoryData):
         return super().batch(step)
 
 
+def task(folder: Path, search: Search, data) -> Task:
+    return Task(search, BASE, RECIPE, data, folder, "code")
+
+
 def searched(folder: Path, search: Search = SEARCH, data=data_for, on_trial=lambda trial: None) -> list[Trial]:
     study = open_study(folder, search, BASE, RECIPE)
-    work(study, folder, search, BASE, RECIPE, data, "code", on_trial)
+    work(study, task(folder, search, data), on_trial)
     return study.trials(search.trials)
 
 

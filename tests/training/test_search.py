@@ -22,6 +22,7 @@ from tests.training.searching import (
     Diverging,
     data_for,
     searched,
+    task,
     timeless,
 )
 from twinlib.errors import DatasetError, TrainingError
@@ -224,7 +225,7 @@ def test_a_space_that_the_dataset_does_not_fit_is_refused_before_the_first_trial
 
     study = open_study(tmp_path, SEARCH, BASE, RECIPE)
     with pytest.raises(DatasetError, match=r"kernel_size 3 with dilations \[1, 2, 4\].*longest stretch"):
-        work(study, tmp_path, SEARCH, BASE, RECIPE, short, "code")
+        work(study, task(tmp_path, SEARCH, short))
     assert study.trials(SEARCH.trials) == []
 
 

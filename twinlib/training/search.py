@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from twinlib.model.architecture import Architecture, Network
 from twinlib.progress import Progress, silent
 from twinlib.training.data import TrainingData
 from twinlib.training.loop import train
-from twinlib.training.search_settings import Parameters, Search, Space
+from twinlib.training.search_settings import Parameters, Search
 from twinlib.training.settings import Training
 from twinlib.training.trials import Rung, Trial
 
@@ -69,61 +70,60 @@ def open_study(folder: Path, search: Search, base: Architecture, training: Train
     return Study(folder, search.space, first, lambda found: search.fits(found.network(base)), search.seed)
 
 
+@dataclass(frozen=True)
+class Task:
+    """What workers of a search share."""
+
+    search: Search
+    """How it searches."""
+    base: Architecture
+    """What it varies."""
+    training: Training
+    """The recipe that it varies; its budget is not used."""
+    data_for: DataFor
+    """What it trains on."""
+    folder: Path
+    """Where trials keep their checkpoints."""
+    identity: str
+    """The digest of the code."""
+
+
 def work(
-    study: "Study",
-    folder: Path,
-    search: Search,
-    base: Architecture,
-    training: Training,
-    data_for: DataFor,
-    identity: str,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
-    progress: Progress = silent,
+    study: "Study", task: Task, on_trial: Callable[[Trial], None] = lambda trial: None, progress: Progress = silent
 ) -> None:
     """Run trials until the study has as many as it is to have, or others run the last of them.
 
     Any number of processes may do so at once, and each may be killed at any instant: the next one goes on with its
-    trial. `folder` is where trials keep their checkpoints, `identity` the digest of the code. `on_trial` gets a trial
-    when it begins, after each budget and when it ends, some of it twice after a kill; `progress` counts trials. A
-    training that diverges ends its trial only; other errors of `train` and of `data_for` are raised, and the trial is
-    left for the next process.
+    trial. `on_trial` gets a trial when it begins, after each budget and when it ends, some of it twice after a kill;
+    `progress` counts trials. A training that diverges ends its trial only; other errors of `train` and of the data are
+    raised, and the trial is left for the next process.
     """
     # A network that looks less far than the guard, or further than the segments reach, must not stop it half-way.
-    _check_reach(search.space, base, lambda network: data_for(network, training))
-    reported = 0
+    _check_reach(task)
+    reported, limit = 0, task.search.trials
     while True:
-        with study.claim(search.trials) as claim:
+        with study.claim(limit) as claim:
             if claim is None:
                 break
-            place = folder / "trials" / str(claim.trial.number)
-            _run(study, claim, place, search, base, training, data_for, identity, on_trial)
+            place = task.folder / "trials" / str(claim.trial.number)
+            _run(study, claim, task, place, on_trial)
             shutil.rmtree(place, ignore_errors=True)
             ended = claim.trial
-        finished = sum(trial.outcome != "running" for trial in study.trials(search.trials))
+        finished = sum(trial.outcome != "running" for trial in study.trials(limit))
         progress(finished - reported, f"trial {ended.number} {ended.outcome}, ESR {ended.rungs[-1].valid_esr:.3%}")
         reported = finished
 
 
-def _run(
-    study: "Study",
-    claim: "Claim",
-    place: Path,
-    search: Search,
-    base: Architecture,
-    training: Training,
-    data_for: DataFor,
-    identity: str,
-    on_trial: Callable[[Trial], None],
-) -> None:
-    network = claim.trial.parameters.network(base).network
+def _run(study: "Study", claim: "Claim", task: Task, place: Path, on_trial: Callable[[Trial], None]) -> None:
+    network, budgets = claim.trial.parameters.network(task.base).network, task.search.budgets
     on_trial(claim.trial)
-    for index, budget in enumerate(search.budgets):
+    for index, budget in enumerate(budgets):
         if index >= len(claim.trial.rungs):
-            settings = claim.trial.parameters.recipe(training, **budget)
+            settings = claim.trial.parameters.recipe(task.training, **budget)
             name = f"trial {claim.trial.number}"
             try:
-                data = data_for(network, settings)
-                trained = train(data, network, settings, place / str(index), identity, model_name=name)
+                data = task.data_for(network, settings)
+                trained = train(data, network, settings, place / str(index), task.identity, model_name=name)
                 claim.add(Rung(trained.valid_esr, trained.steps, trained.cpu_seconds))
             except DivergedError:
                 claim.add(Rung(1.0, diverged=True))
@@ -131,7 +131,7 @@ def _run(
         if claim.trial.rungs[index].diverged:
             claim.end("diverged")
             break
-        if index + 1 == len(search.budgets):
+        if index + 1 == len(budgets):
             claim.end("complete")
         elif not goes_on(claim.trial.rungs[index].score, study.rivals(claim.trial)):
             claim.end("pruned")
@@ -159,17 +159,18 @@ def finished_trials(study: "Study", search: Search) -> list[Trial]:
     return finished
 
 
-def _check_reach(space: Space, base: Architecture, check: Callable[[Network], object]) -> None:
-    """Check the networks of a space that look least and furthest; the error names them."""
+def _check_reach(task: Task) -> None:
+    """Try to cut the data for the networks of the space that look least and furthest; the error names them."""
+    space = task.search.space
     found = [
-        base.model_copy(update={"kernel_size": kernel_size, "dilations": dilations})
+        task.base.model_copy(update={"kernel_size": kernel_size, "dilations": dilations})
         for kernel_size in (min(space.kernel_size), max(space.kernel_size))
         for dilations in space.dilations
     ]
     for choose in (min, max):
         entry = choose(found, key=lambda entry: entry.network.receptive_field)
         try:
-            check(entry.network)
+            task.data_for(entry.network, task.training)
         except DatasetError as error:
             words = f"kernel_size {entry.kernel_size} with dilations {list(entry.dilations)}"
             raise DatasetError(f"The space of the search allows {words}. {error}") from None

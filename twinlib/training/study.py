@@ -2,7 +2,8 @@
 
 A trial is proposed from the history and written into the journal in one line; whoever runs it holds a lock on it, which
 the system frees when the process dies. So a trial whose lock is free while it runs is an orphan, and the next process
-goes on with it: no trial is lost or run twice, and none has to be declared dead after a time.
+goes on with it: no trial is lost or run twice, and none has to be declared dead after a time. Workers on several
+machines need a file system that knows locks, as NFS 4 does.
 """
 
 import warnings
