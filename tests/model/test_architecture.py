@@ -30,8 +30,14 @@ def test_damskagg_has_the_published_receptive_field_and_the_original_that_of_its
 
 def test_the_default_is_the_small_network():
     network = Architecture().network
-    assert network.receptive_field == 1796
-    assert network == Architecture(channels=16, kernel_size=6, dilations=[1, 5, 29, 97, 227]).network
+    assert network == Architecture(preset="small").network
+    assert network == Architecture(channels=16, kernel_size=3, dilations=[2**power for power in range(10)]).network
+    assert network.receptive_field == 2047
+
+
+@pytest.mark.parametrize(("name", "cost"), [("small", 10_432), ("medium", 29_088), ("large", 72_064)])
+def test_ours_cost_what_is_said(name, cost):
+    assert PRESETS[name].multiply_adds == cost
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -47,7 +47,7 @@ def test_what_makes_no_sense_is_refused(content, word):
         ({}, Architecture(), Training(steps=1, batch=6), ["space.batch", "training has 6"]),
         ({}, Architecture(), Training(steps=1, muon_rate=0.5), ["space.muon_rate", "0.5"]),
         ({}, Architecture(preset="nam-lite"), RECIPE, ["base", "preset"]),
-        ({"multiply_adds": 9000}, Architecture(), RECIPE, ["multiply_adds", "9072"]),
+        ({"multiply_adds": 10000}, Architecture(), RECIPE, ["multiply_adds", "10432"]),
     ],
 )
 def test_a_base_that_cannot_be_the_first_trial_is_named(search, base, training, words):

@@ -14,7 +14,18 @@ Skip = Literal["activation", "residual", "mixed"]
 """What a layer gives to the head: its activation; the same 1x1 convolution that goes to the next layer; or its own
 bias-free 1x1 convolution, which is what a mixer over all concatenated activations amounts to."""
 
-PresetName = Literal["nam-standard", "nam-lite", "nam-feather", "nam-nano", "nam-a2", "damskagg-2019", "original"]
+PresetName = Literal[
+    "small",
+    "medium",
+    "large",
+    "nam-standard",
+    "nam-lite",
+    "nam-feather",
+    "nam-nano",
+    "nam-a2",
+    "damskagg-2019",
+    "original",
+]
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]
@@ -135,7 +146,17 @@ def _nam(width: int, head: int, dilations: tuple[tuple[int, ...], tuple[int, ...
 _LITE = (_doubling(7), (128, 256, 512, *_doubling(10)))
 _A2 = (1, 3, 7, 17, 41, 101, 239)
 
+
+def _ours(channels: int, kernel_size: int, layers: int = 10) -> Network:
+    dilations = _doubling(layers)
+    return Network(stacks=(Stack(channels=channels, kernel_sizes=(kernel_size,) * layers, dilations=dilations),))
+
+
 PRESETS: dict[PresetName, Network] = {
+    # Ours, by what they cost to play: 10,432, 29,088 and 72,064 multiplications for a sample (nam-standard: 13,320).
+    "small": _ours(16, 3),
+    "medium": _ours(24, 4),
+    "large": _ours(32, 6),
     "nam-standard": _nam(16, 8, (_doubling(10), _doubling(10))),
     "nam-lite": _nam(12, 6, _LITE),
     "nam-feather": _nam(8, 4, _LITE),
@@ -169,19 +190,19 @@ PRESETS: dict[PresetName, Network] = {
         dry_path=True,
     ),
 }
-"""The networks users know, by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
+"""Ours by size, and the networks users know, by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
 
 
 class Architecture(Settings):
     """An entry of `models:`: a preset by its name, or one stack by its fields; without either the default network."""
 
     preset: PresetName | None = None
-    """A published network; the other fields must be left out."""
+    """A network by its name; the other fields must be left out."""
     channels: Count = 16
     """Channels of the signal between layers."""
-    kernel_size: Count = 6
+    kernel_size: Count = 3
     """Taps of every dilated convolution."""
-    dilations: Counts = (1, 5, 29, 97, 227)
+    dilations: Counts = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
     """Samples between taps, one a layer."""
     activation: ActivationName = "tanh"
     """The nonlinearity of every layer."""

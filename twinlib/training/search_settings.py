@@ -120,7 +120,7 @@ class Search(Settings):
     steps: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8), AfterValidator(_rising)] | None = None
     """The budgets in steps, in place of `cpu_seconds`: repeatable, but blind to what a large network costs."""
     multiply_adds: Count | None = None
-    """The most multiplications for a sample of sound that a network may do (`small` does 9,072); null for any."""
+    """The most multiplications for a sample of sound that a network may do (`small` does 10,432); null for any."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of what is drawn."""
     space: Space = Space()
