@@ -113,7 +113,7 @@ def linear_branch(device: Device, taps: int) -> tuple[Device, float]:
 
 
 def measured(row: Row, device: Device, budget: float, seed: int) -> dict[str, float]:
-    """Train as a row says: the validation ESR, steps, and multiplications of the network for a sample."""
+    """Train as a row says: the validation ESR, and the steps."""
     torch.set_num_threads(1)
     share = 1.0
     if row.linear:

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import torch
 
-from twinlib.dataset.leaks import CONTRACT as LEAKS
+from twinlib.dataset.leaks import require_no_leaks
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
-from twinlib.errors import LeakError
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model.architecture import Architecture, Network
 from twinlib.program import options, run
@@ -47,9 +46,9 @@ def main() -> None:
     inputs = [args.segments, args.dataset, args.leaks, *args.shards]
     params = {"settings": args.settings, "network": args.network, "training": args.training}
     with recorded(Path(__file__), inputs, [args.done], params):
-        if read_json(args.leaks, LEAKS)["leaks"]:
-            raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
-        segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
+        require_no_leaks(args.leaks)
+        segments = read_table(args.segments, SEGMENTS, ShardData.columns)
+        dataset = read_json(args.dataset, DATASET)
         code = digest(Path(__file__), Path(__file__).parents[1])
         identity = identity_of(code, dataset["digest"], search, base, training)
         folder = study_folder(args.done.parent, identity)

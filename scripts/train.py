@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from twinlib.dataset.leaks import CONTRACT as LEAKS
+from twinlib.dataset.leaks import require_no_leaks
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
-from twinlib.errors import LeakError, TwinError
+from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.program import options, run
@@ -62,8 +62,7 @@ def train_one(args: Namespace, network: Architecture, settings: Training) -> Non
     inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best, *([warm.path] if warm else [])]
     params = {"network": args.network, "settings": args.settings, "warm_start": warm.sha256 if warm else ""}
     with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
-        if read_json(args.leaks, LEAKS)["leaks"]:
-            raise LeakError(f"{args.leaks} names leaks between the splits: nothing is trained on them")
+        require_no_leaks(args.leaks)
         with logged(args, network, settings, params["warm_start"]) as rows:
             trained = train(args, network, settings, warm, rows)
         trained.twin.save(args.twin)

@@ -47,6 +47,12 @@ def test_what_makes_no_sense_is_refused(content, word):
         ({}, Architecture(), Training(steps=1, batch=6), ["space.batch", "training has 6"]),
         ({}, Architecture(), Training(steps=1, muon_rate=0.5), ["space.muon_rate", "0.5"]),
         ({}, Architecture(preset="nam-lite"), RECIPE, ["base", "preset"]),
+        (
+            {"space": {"crop_samples": [256, 1024]}},
+            Architecture(),
+            Training(steps=1, stft_weight=0.1),
+            ["space.crop_samples", "stft_weight", "256"],
+        ),
         ({"multiply_adds": 10000}, Architecture(), RECIPE, ["multiply_adds", "10432"]),
     ],
 )
@@ -67,6 +73,12 @@ def test_parameters_change_what_is_searched_and_nothing_else():
     assert other.network(base).network.stacks[0].dilations == (1, 2)
     changed = other.recipe(training, steps=None, cpu_seconds=20.0)
     assert (changed.batch, changed.dc_weight, changed.seed, changed.cpu_seconds) == (2, 0.3, 5, 20.0)
+
+
+def test_a_trial_is_one_training_from_drawn_weights():
+    training = Training(steps=9, seeds=3, processes=2, warm_start="twins/box")
+    found = Parameters.of(Architecture(), training).trial(training, steps=5)
+    assert found == Training(steps=5)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from twinlib.errors import LeakError
+from twinlib.files import read_json
 
 CONTRACT = "leaks/1"
 
@@ -155,3 +157,9 @@ def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
                 what = f"{file}[{segment['begin']}:{segment['stop']}]"
                 leaks.append(Leak("range", what, (split, other["split"]), (segment["segment_id"], other["segment_id"])))
     return leaks
+
+
+def require_no_leaks(path: Path) -> None:
+    """Raise `LeakError` if a leaks.json names any: no twin is trained on them."""
+    if read_json(path, CONTRACT)["leaks"]:
+        raise LeakError(f"{path} names leaks between the splits: nothing is trained on them")

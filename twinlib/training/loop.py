@@ -92,8 +92,8 @@ def train(
     group; only the first process writes and reports.
 
     Raises `TrainingError` if the data are silent or not finite, if no GPU is there that was asked for, if `start` is a
-    twin of another network, and if the training diverges
-    (`DivergedError`): it names step and crops, and the last good checkpoint stays.
+    twin of another network, and if the training diverges (`DivergedError`): it names step and crops, and the last good
+    checkpoint stays.
     """
     if distributed.rank():
         progress, on_rows, on_best = silent, nothing, forgotten

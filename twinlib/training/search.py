@@ -119,7 +119,7 @@ def _run(study: "Study", claim: "Claim", task: Task, place: Path, on_trial: Call
     on_trial(claim.trial)
     for index, budget in enumerate(budgets):
         if index >= len(claim.trial.rungs):
-            settings = claim.trial.parameters.recipe(task.training, **budget)
+            settings = claim.trial.parameters.trial(task.training, **budget)
             name = f"trial {claim.trial.number}"
             try:
                 data = task.data_for(network, settings)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from twinlib.model.architecture import ActivationName, Architecture, Count, Counts
 from twinlib.settings import Settings
-from twinlib.training.settings import Training, Weight
+from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 
 NETWORK = ("channels", "kernel_size", "dilations", "activation")
 """What a search tries of a network; the rest is its base's."""
@@ -96,6 +96,10 @@ class Parameters(Settings):
         changed = {name: getattr(self, name) for name in RECIPE}
         return Training.model_validate({**training.model_dump(), **changed, **budget})
 
+    def trial(self, training: Training, **budget: Any) -> Training:
+        """The recipe as a trial trains by it: one seed from drawn weights in one process, as networks differ."""
+        return self.recipe(training, seeds=1, warm_start=None, processes=1, **budget)
+
 
 class Search(Settings):
     """A search for the best network and recipe on one device; its name may be used as a model's.
@@ -163,6 +167,11 @@ class Search(Settings):
                 of = f"the base '{self.base}'" if name in NETWORK else "the section training"
                 found = list(value) if isinstance(value, tuple) else value
                 return f"space.{name}: {of} has {found}, which is tried first, so it must be in the space: add it"
+        if training.stft_weight and min(self.space.crop_samples) < LONGEST_WINDOW:
+            return (
+                f"space.crop_samples: training.stft_weight needs crops of {LONGEST_WINDOW} samples or more, and "
+                f"{min(self.space.crop_samples)} is allowed: leave it out"
+            )
         if not self.fits(base):
             needs = base.network.multiply_adds
             return f"multiply_adds: the base '{self.base}', which is tried first, needs {needs}: allow as many"
