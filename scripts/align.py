@@ -1,13 +1,14 @@
 """Find lag, drift and polarity of a capture; pairs that share their files are measured on all of both, so alike."""
 
+from functools import partial
 from pathlib import Path
 
 from twinlib.alignment.align import CONTRACT, align
 from twinlib.alignment.figure import draw_alignment
+from twinlib.alignment.markers import align_markers
 from twinlib.dataset.settings import Dataset
-from twinlib.excitation.layout import reel_of
-from twinlib.excitation.settings import EXCITATION
-from twinlib.files import read_json, write_json
+from twinlib.excitation.layout import PROBE_FILE, read_reel
+from twinlib.files import write_json
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
@@ -35,16 +36,14 @@ def main() -> None:
     }
     inputs = [args.dry, args.wet, *args.excitation]
     with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
-        clicks = [
-            click for path in args.excitation for click in reel_of(read_json(path, EXCITATION), args.name)["clicks"]
-        ]
-        found = align(
+        clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
+        measuring = any(path.name == PROBE_FILE for path in args.excitation)
+        found = (partial(align_markers, markers=clicks) if measuring else partial(align, clicks=clicks or None))(
             args.dry,
             args.wet,
             channel=args.channel - 1,
             # Counted from 1; 0 says that there is none.
             reference_channel=args.reference_channel - 1 if args.reference_channel else None,
-            clicks=clicks or None,
             guard_samples=Dataset.model_validate_json(args.settings).guard_samples,
             repair=args.repair,
         )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from twinlib.excitation.guide import recording_guide
-from twinlib.excitation.settings import EXCITATION
+from twinlib.excitation.settings import EXCITATION, PROBE
 from twinlib.files import read_json, write_text
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
@@ -12,10 +12,11 @@ from twinlib.provenance.record import recorded
 
 def main() -> None:
     """Make `recording.md`."""
-    args = options(__doc__, name=str, excitation=Path, takes=str, guide=Path)
-    with recorded(Path(__file__), [args.excitation], [args.guide], {"takes": args.takes}):
+    args = options(__doc__, name=str, excitation=Path, probe=[Path], takes=str, guide=Path)
+    with recorded(Path(__file__), [args.excitation, *args.probe], [args.guide], {"takes": args.takes}):
         excitation = read_json(args.excitation, EXCITATION)
-        write_text(args.guide, recording_guide(args.name, excitation, json.loads(args.takes)))
+        probes = [read_json(path, PROBE) for path in args.probe]
+        write_text(args.guide, recording_guide(args.name, excitation, json.loads(args.takes), *probes))
 
 
 if __name__ == "__main__":

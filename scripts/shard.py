@@ -21,8 +21,8 @@ from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
-from twinlib.excitation.layout import reel_of
-from twinlib.excitation.settings import CUES, EXCITATION
+from twinlib.excitation.layout import read_reel
+from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table, write_table
 from twinlib.program import options, run
 from twinlib.progress import progress
@@ -66,7 +66,7 @@ def main() -> None:
             cues = read_table(args.cues[0], CUES)
             cues = cues[cues.reel == args.name]
             withdrawn = set(excluded(read_table(args.tracks[0], TRACKS), corpus))
-            reel = reel_of(read_json(args.excitation[0], EXCITATION), args.name)
+            reel = read_reel(args.excitation[0], args.name)
             segments = tile_reel(source, cues, reel, settings, withdrawn)
             silenced = excluded_ranges(cues, withdrawn, source.guard_samples)
         title = f"shard {args.device}/{args.name}"

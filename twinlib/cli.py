@@ -4,10 +4,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinlib.errors import TwinError
+from twinlib.errors import ExcitationError, TwinError
 from twinlib.program import run
 from twinlib.progress import progress
 
@@ -89,12 +90,14 @@ def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
 def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
     from twinlib.alignment.align import align
     from twinlib.alignment.figure import draw_alignment
+    from twinlib.alignment.markers import align_markers
 
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with progress(f"align {wet}", 100, "%") as done:
-        found = align(
-            dry, wet, channel=_column(args.channel), reference_channel=reference, clicks=clicks, progress=done
-        )
+        # More than two clicks stand on a reel of measuring signals alone.
+        measuring = clicks is not None and len(clicks) > 2
+        way = partial(align_markers, markers=clicks or []) if measuring else partial(align, clicks=clicks)
+        found = way(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
     if args.plot:
         draw_alignment(found, args.plot)
     return found
@@ -182,19 +185,19 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _clicks(reel: Path) -> list[int] | None:
-    """The click positions of a reel, from the `excitation.json` two folders up, where the pipeline leaves it."""
-    from twinlib.excitation.settings import EXCITATION
-    from twinlib.files import read_json
+    """The click positions of a reel, from the file two folders up in which the pipeline tells them."""
+    from twinlib.excitation.layout import PROBE_FILE, probe_name, read_reel
 
-    path = reel.absolute().parent.parent / "excitation.json"
+    folder = reel.absolute().parent.parent
+    path = folder / (PROBE_FILE if reel.stem == probe_name(folder.name) else "excitation.json")
     if not path.is_file():
         print(f"note: {path} is not there, so the clicks' places are not known: aligning on the music", file=sys.stderr)
         return None
-    reels = read_json(path, EXCITATION).get("reels", {})
-    if reel.stem not in reels:
-        print(f"note: {path} knows no reel {reel.stem}: aligning on the music", file=sys.stderr)
+    try:
+        return list(read_reel(path, reel.stem)["clicks"])
+    except ExcitationError as error:
+        print(f"note: {path}: {error}; aligning on the music", file=sys.stderr)
         return None
-    return list(reels[reel.stem]["clicks"])
 
 
 def _render(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from twinlib.corpus.settings import Corpus
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import ConfigError, ExcitationError
 from twinlib.evaluation.settings import Evaluation
-from twinlib.excitation.layout import reel_names
+from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import Architecture
 from twinlib.settings import Settings
@@ -159,6 +159,11 @@ class Config(Settings):
     def reels(self, excitation: str) -> list[str]:
         """The names of an excitation's reels, known before anything is made."""
         return reel_names(excitation, self.excitations[excitation])
+
+    def probe(self, excitation: str | None) -> str | None:
+        """The name of an excitation's probe reel, if it has one."""
+        wanted = excitation is not None and self.excitations[excitation].probe_reel
+        return probe_name(excitation) if wanted and excitation is not None else None
 
 
 def from_mapping(content: Mapping[str, Any], source: str) -> Config:

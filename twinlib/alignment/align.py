@@ -59,19 +59,22 @@ def align(
     """
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = dry_reader.info.sample_rate
-        dry_signal = _channel(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, dry_range)
-        wet_signal = _channel(wet_reader, channel, rate, wet_range)
+        dry_signal = channel_of(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, dry_range)
+        wet_signal = channel_of(wet_reader, channel, rate, wet_range)
         if guard_samples < 0:
             raise AlignmentError(f"guard_samples is {guard_samples}: it must not be negative")
         reference = None
         if reference_channel is not None:
-            reference = _channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
+            reference = channel_of(wet_reader, reference_channel, rate, wet_range, "reference_channel")
         case = Case(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
         _align(case, list(clicks or ()), progress)
         return outcome(case)
 
 
-def _channel(reader: Reader, channel: int, rate: int, wanted: tuple[int, int] | None, key: str = "channel") -> Channel:
+def channel_of(
+    reader: Reader, channel: int, rate: int, wanted: tuple[int, int] | None, key: str = "channel"
+) -> Channel:
+    """One channel (from 0) of a file at a rate, all of it or the samples `wanted`; `AlignmentError` if it has none."""
     info = reader.info
     if not 0 <= channel < info.channels:
         raise AlignmentError(f"{info.path} has {info.channels} channels, no channel {channel + 1}: correct `{key}`")

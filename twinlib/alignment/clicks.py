@@ -8,6 +8,7 @@ through a phase that changes with it.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from twinlib.alignment import anchors, sinc
 from twinlib.alignment.clock import Clock
@@ -58,17 +59,45 @@ class ClickLine:
         return self.error / self.span * 1e6
 
 
+@dataclass(frozen=True)
+class HeardClick:
+    """A click of the wet file beside that of the dry one: their cross-spectrum `(bins,)` at `omega` (radians a sample),
+    the delay in samples beyond the lag that was assumed, and the gain.
+    """
+
+    cross: Complex
+    omega: npt.NDArray[np.float64]
+    delay: float
+    gain: float
+
+
+def heard_click(
+    dry: Channel, wet: Channel, click: int, lag: float, drift_ppm: float, polarity: int
+) -> HeardClick | None:
+    """The click at a dry position where `lag` is right within `REACH` samples; None if no such click is there."""
+    length = len(anchors.waveform(dry, click))
+    size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
+    bins = band(size, dry.rate, wet.top_hz)
+    start = click - (size - length) // 4
+    timemap = TimeMap.straight(lag - drift_ppm * 1e-6 * click, drift_ppm, start, start + size)
+    x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
+    y = sinc.interpolate(wet, timemap, start, start + size).astype(np.float64)
+    cross = x.conj() * polarity * np.fft.rfft(y)[bins]
+    peak = whole_peak(cross, bins, size, REACH)
+    if peak.sign < 0 or abs(peak.delay) >= REACH:
+        return None
+    delay = fine_delay(cross, bins, size, peak.delay).delay
+    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
+    gain = float((cross * np.exp(1j * omega * delay)).real.sum() / np.square(np.abs(x)).sum())
+    return HeardClick(cross, omega, delay, gain)
+
+
 def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock, polarity: int) -> ClickLine | None:
     """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is not there.
 
     Each lag is the peak of the band-limited correlation of the dry click with the wet one. Its error is that which
     the difference of the two wet clicks, noise or damage, causes where their phase is by chance.
     """
-    length = len(anchors.waveform(dry, clicks[0]))
-    size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
-    bins = band(size, dry.rate, wet.top_hz)
-    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
-    before = (size - length) // 4
     lags = clock.lags(np.array(clicks, float))
     span = float(clicks[1] - clicks[0])
     # A loss between them changes the lag from click to click; within a click there is only drift.
@@ -77,17 +106,12 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
     for _ in range(_PASSES):
         answers: list[Complex] = []
         for number, click in enumerate(clicks):
-            start, stop = click - before, click - before + size
-            timemap = TimeMap.straight(float(lags[number]) - drift * 1e-6 * click, drift, start, stop)
-            x = np.fft.rfft(dry.read(start, stop).astype(np.float64))[bins]
-            y = sinc.interpolate(wet, timemap, start, stop).astype(np.float64)
-            cross = x.conj() * polarity * np.fft.rfft(y)[bins]
-            peak = whole_peak(cross, bins, size, REACH)
-            if peak.sign < 0 or abs(peak.delay) >= REACH:
+            heard = heard_click(dry, wet, click, float(lags[number]), drift, polarity)
+            if heard is None:
                 return None
-            delay = fine_delay(cross, bins, size, peak.delay).delay
-            answers.append(np.asarray(cross * np.exp(1j * omega * delay)))
-            lags[number] += delay
+            omega = heard.omega
+            answers.append(np.asarray(heard.cross * np.exp(1j * omega * heard.delay)))
+            lags[number] += heard.delay
         curve = float((omega**2 * (answers[0] + answers[1]).real).sum()) / 2.0
         if curve <= 0.0:
             return None

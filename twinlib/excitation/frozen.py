@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from twinlib.errors import ExcitationError, TwinError
+from twinlib.excitation.layout import probe_name
 from twinlib.excitation.settings import EXCITATION, Excitation
 from twinlib.files import read_json, sha256_file
 
@@ -19,7 +20,8 @@ def recorded_settings(results: Path, name: str, patterns: Iterable[str]) -> Exci
     """
     try:
         content = read_json(results / "excitations" / name / "excitation.json", EXCITATION)
-        settings, reels = Excitation.model_validate(content["settings"]), sorted(content["reels"])
+        settings = Excitation.model_validate(content["settings"])
+        reels = [*sorted(content["reels"]), probe_name(name)]
     except (TwinError, KeyError, TypeError, ValidationError):
         return None
     waiting = any(Path(pattern.replace("{reel}", reel)).is_file() for pattern in patterns for reel in reels)
@@ -30,8 +32,7 @@ def recorded_settings(results: Path, name: str, patterns: Iterable[str]) -> Exci
 
 def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
     """The settings in which an excitation differs from the one that was recorded, as `seed: 1 -> 2`; sorted by name."""
-    before = _flat(recorded.model_dump(mode="json"))
-    after = _flat(now.model_dump(mode="json"))
+    before, after = _flat(recorded.planned), _flat(now.planned)
     return [
         f"{name}: {before.get(name)} -> {after.get(name)}"
         for name in sorted(before.keys() | after.keys())

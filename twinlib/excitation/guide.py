@@ -5,13 +5,16 @@ from typing import Any
 from twinlib.excitation.layout import OUTER_SECONDS
 
 
-def recording_guide(name: str, excitation: dict[str, Any], takes: dict[str, str]) -> str:
-    """How to record an excitation (contract `excitation/1`), as Markdown.
+def recording_guide(
+    name: str, excitation: dict[str, Any], takes: dict[str, str], probe: dict[str, Any] | None = None
+) -> str:
+    """How to record an excitation (contract `excitation/1`), as Markdown; its probe reel (`probe/1`) is the last one.
 
     `takes` holds, by device, the pattern of the files to be recorded, such as `recordings/silk/{reel}.wav`.
     """
     settings, rate = excitation["settings"], excitation["sample_rate"]
-    reels = {reel: layout["frames"] / rate for reel, layout in excitation["reels"].items()}
+    layouts = {**excitation["reels"], **(probe["reels"] if probe else {})}
+    reels = {reel: layout["frames"] / rate for reel, layout in layouts.items()}
     depth = "32-bit float" if settings["bit_depth"] == 32 else f"{settings['bit_depth']} bit"
     width = "stereo" if settings["channels"] == 2 else "mono"
     lines = [
@@ -27,6 +30,16 @@ def recording_guide(name: str, excitation: dict[str, Any], takes: dict[str, str]
             for number, (reel, seconds) in enumerate(reels.items(), 1)
         ),
         "",
+        *(
+            [
+                f"`{next(iter(probe['reels']))}.wav` is the probe reel: tones and sweeps from very soft to full scale,"
+                " and ten seconds of music twice, from which harmonics, responses and noise are measured. It is not"
+                " pleasant to hear. Record it like the others, at the same settings.",
+                "",
+            ]
+            if probe
+            else []
+        ),
         "## How to wire it",
         "",
         "    output of the interface -> input of the device -> output of the device -> input of the interface",

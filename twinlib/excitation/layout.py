@@ -7,17 +7,22 @@ a split, in the order train, valid, test, with digital silence between the block
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from twinlib.errors import ExcitationError
 from twinlib.excitation.click import CLICK_SECONDS
-from twinlib.excitation.settings import Excitation, SplitName
+from twinlib.excitation.settings import EXCITATION, PROBE, Excitation, SplitName
+from twinlib.files import read_json
 
 OUTER_SECONDS = 1.2
 """Silence before the first and after the last click: sound cards lose the head of a stream."""
 
 INNER_SECONDS = 0.3
 """Silence between a click and the programme: the device forgets the click."""
+
+PROBE_FILE = "probe.json"
+"""What tells the layout of a probe reel, beside `excitation.json`."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,23 @@ class Reel:
 
 
 def reel_of(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What stands where on one reel, from the content of `excitation.json`; `ExcitationError` if it knows none such."""
+    """What stands where on one reel, from the content of `excitation.json` or `probe.json`.
+
+    Raises `ExcitationError` if it knows no such reel.
+    """
     reels: dict[str, dict[str, Any]] = excitation.get("reels", {})
     if name not in reels:
         known = ", ".join(reels) or "none"
-        raise ExcitationError(f"excitation.json has no reel {name}; it has {known}: restore it, or plan it again")
+        raise ExcitationError(f"no reel {name} is known, only {known}: restore the file, or plan the excitation again")
     return reels[name]
+
+
+def read_reel(path: Path, name: str) -> dict[str, Any]:
+    """What stands where on one reel, from the file that tells it: `excitation.json`, or `probe.json` for a probe reel.
+
+    Raises `TwinError` if the file is no such file, `ExcitationError` if it knows no such reel.
+    """
+    return reel_of(read_json(path, PROBE if path.name == PROBE_FILE else EXCITATION), name)
 
 
 def reel_names(name: str, settings: Excitation) -> list[str]:
@@ -69,6 +85,11 @@ def reel_names(name: str, settings: Excitation) -> list[str]:
     count = len(_slices_by_reel(settings))
     digits = max(2, len(str(count)))
     return [f"{name}-{number:0{digits}d}" for number in range(1, count + 1)]
+
+
+def probe_name(excitation: str) -> str:
+    """The name of an excitation's probe reel, by which its take is recorded too."""
+    return f"{excitation}-probe"
 
 
 def geometry(name: str, settings: Excitation) -> list[Reel]:

@@ -93,7 +93,7 @@ def plan(
                 first += block.slices
     excitation = {
         "name": name,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.planned,
         "sample_rate": settings.sample_rate,
         "reels": {reel.name: reel.to_dict() for reel in reels},
         "tracks": by_split(given),

@@ -17,7 +17,8 @@ from twinlib.excitation.slices import Sources, amplified, fade_in, faded
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 
-_SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+"""How the samples of a reel are stored, by `bit_depth`."""
 
 
 def render(
@@ -29,12 +30,12 @@ def render(
     `progress` counts slices. Raises `ExcitationError` when a source is no longer the file that was planned with, or the
     cue sheet does not fit the reel.
     """
-    settings = _settings(excitation)
+    settings = settings_of(excitation)
     layout = reel_of(excitation, reel)
     mine = cues[cues.reel == reel].sort_values("position")
     _check_fit(reel, mine, layout, settings)
-    _check_sources(mine, root)
-    subtype = _SUBTYPES[settings.bit_depth]
+    check_sources(mine, root)
+    subtype = SUBTYPES[settings.bit_depth]
     with (
         Writer(out, settings.sample_rate, settings.channels, subtype, layout["frames"]) as writer,
         Sources(root, settings) as sources,
@@ -82,7 +83,8 @@ def _silence(frames: int, channels: int) -> Iterator[Signal]:
         yield np.zeros((min(BLOCK, frames - start), channels), np.float32)
 
 
-def _settings(excitation: dict[str, Any]) -> Excitation:
+def settings_of(excitation: dict[str, Any]) -> Excitation:
+    """The settings that `excitation.json` was planned with; `ExcitationError` if this version does not know them."""
     try:
         return Excitation.model_validate(excitation["settings"])
     except (KeyError, ValidationError) as error:
@@ -105,7 +107,7 @@ def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: 
         )
 
 
-def _check_sources(cues: pd.DataFrame, root: Path) -> None:
+def check_sources(cues: pd.DataFrame, root: Path) -> None:
     """Refuse sources that are missing, outside the corpus, or other than when the reel was planned."""
     for source, planned in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
         name = PurePosixPath(source)

@@ -1,6 +1,6 @@
 """One entry of the section `excitations` of the configuration."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,9 @@ CUES = "cues/1"
 
 EXCITATION = "excitation/1"
 """The contract of `excitation.json`."""
+
+PROBE = "probe/1"
+"""The contract of `probe.json`."""
 
 SplitName = Literal["train", "valid", "test"]
 
@@ -92,6 +95,15 @@ class Excitation(Settings):
 
     split: Split = Split()
     """Which share of the reel trains, validates and tests."""
+
+    probe_reel: bool = False
+    """Make a probe reel too: three minutes of measuring signals, recorded like any reel, for harmonics, responses and
+    the noise floor of the device. It may be asked for later: no other reel depends on it."""
+
+    @property
+    def planned(self) -> dict[str, Any]:
+        """The settings that decide what is on the music's reels, as JSON; once recorded, they cannot change."""
+        return self.model_dump(mode="json", exclude={"probe_reel"})
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -50,21 +50,29 @@ class Sources:
             reader.__exit__(None, None, None)
         self._open.clear()
 
-    def slice(self, source: str, start: int) -> Signal:
-        """One slice from sample `start` of a source, on the reel's clock: float32 `(slice_samples, channels)`.
+    def extent(self, source: str) -> tuple[int, int]:
+        """The number of samples of a source, and its rate in Hz."""
+        info = self._reader(source).info
+        return info.frames, info.sample_rate
+
+    def slice(self, source: str, start: int, frames: int | None = None) -> Signal:
+        """One slice from sample `start` of a source, on the reel's clock: float32 `(frames, channels)`.
+
+        Without `frames` it has the length of a slice of the settings.
 
         A source of another rate is resampled (soxr, 20-bit quality) with what stands around the slice, exactly: the
         first sample of the slice is sample `start` of the source, which must be a multiple of `q` in `ratio`. Raises
         `ExcitationError` for a file that cannot be read or holds NaN.
         """
         wanted = self._settings
+        frames = wanted.slice_samples if frames is None else frames
         try:
             reader = self._reader(source)
             rate = reader.info.sample_rate
             if rate == wanted.sample_rate:
-                samples = mapped(reader.read(start, start + wanted.slice_samples), wanted)
+                samples = mapped(reader.read(start, start + frames), wanted)
             else:
-                samples = self._resampled(reader, start)
+                samples = self._resampled(reader, start, frames)
         except AudioError as error:
             raise ExcitationError(
                 f"{error}; index the corpus again, and if it stays so, mend the file or exclude its track"
@@ -76,7 +84,7 @@ class Sources:
             )
         return samples
 
-    def _resampled(self, reader: Reader, start: int) -> Signal:
+    def _resampled(self, reader: Reader, start: int, frames: int) -> Signal:
         wanted, info = self._settings, reader.info
         p, q = ratio(info.sample_rate, wanted.sample_rate)
         if start % q:
@@ -84,7 +92,7 @@ class Sources:
                 f"{info.path}: a slice at {info.sample_rate} Hz must start at a multiple of {q} samples, not {start}: "
                 "plan the excitation again"
             )
-        stop = start + source_frames(wanted.slice_samples, info.sample_rate, wanted.sample_rate)
+        stop = start + source_frames(frames, info.sample_rate, wanted.sample_rate)
         if stop > info.frames:
             raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
         margin = q * math.ceil(_MARGIN * max(1.0, q / p) / q)
@@ -92,7 +100,7 @@ class Sources:
         window = mapped(reader.read(start - before, stop + after), wanted)
         out = soxr.resample(window, info.sample_rate, wanted.sample_rate, quality="HQ")
         skipped = before // q * p
-        samples: Signal = np.ascontiguousarray(out[skipped : skipped + wanted.slice_samples], dtype=np.float32)
+        samples: Signal = np.ascontiguousarray(out[skipped : skipped + frames], dtype=np.float32)
         return samples
 
     def _reader(self, source: str) -> Reader:

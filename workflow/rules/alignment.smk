@@ -37,5 +37,7 @@ rule align:
 
 
 CAPTURE_FILES += [
-    path for name in CONFIG.devices for path in expand(rules.align.output, device=name, capture=captures(name))
+    path
+    for name in CONFIG.devices
+    for path in expand(rules.align.output, device=name, capture=[*captures(name), *probes(name)])
 ]

@@ -68,7 +68,7 @@ CAPTURE_FILES = [
     for path in expand(
         [*rules.ingest.output, *(rules.simulate.output if device.simulate else [])],
         device=name,
-        capture=captures(name),
+        capture=[*captures(name), *probes(name)],
     )
 ]
 AWAITED = [f"<results>/devices/{device}/takes.complete" for device in WAITING]

@@ -72,9 +72,19 @@ def settings(section):
     return section.model_dump_json()
 
 
+def planned(excitation):
+    """What decides about the reels of an excitation, as a parameter: asking for a probe reel plans nothing anew."""
+    return json.dumps(excitation.planned, separators=(",", ":"))
+
+
 def training(wildcards):
     """How a twin is trained."""
     return CONFIG.training_of(wildcards.device, wildcards.model)
+
+
+def probes_of(excitation):
+    """The name of an excitation's probe reel in a list, which is empty if there is none."""
+    return [name for name in [CONFIG.probe(excitation)] if name]
 
 
 PAIRS = {
@@ -94,7 +104,7 @@ if CONFIG.excitations:
     if CONFIG.corpus.exclude:
         refused(read_exclusions, CONFIG.corpus.exclude)
 MISSING = {
-    name: refused(missing_takes, name, device, CONFIG.reels(device.excitation))
+    name: refused(missing_takes, name, device, [*CONFIG.reels(device.excitation), *probes_of(device.excitation)])
     for name, device in CONFIG.devices.items()
     if device.takes
 }
@@ -106,6 +116,12 @@ def captures(device):
         return list(PAIRS[device])
     missing = {reel for reel, _ in MISSING.get(device, [])}
     return [reel for reel in CONFIG.reels(CONFIG.devices[device].excitation) if reel not in missing]
+
+
+def probes(device):
+    """The capture of a device's probe reel, as a list: empty if there is none, or it has not been recorded."""
+    missing = {reel for reel, _ in MISSING.get(device, [])}
+    return [probe for probe in probes_of(CONFIG.devices[device].excitation) if probe not in missing]
 
 
 # A device waits while takes are missing, unless the user goes on without them.
@@ -137,8 +153,10 @@ for _name in CONFIG.excitations:
 def excitation_outputs(name):
     """What plan and render leave of an excitation."""
     folder = RESULTS / "excitations" / name
-    made = [folder / "cues.parquet", *(folder / "reels" / f"{reel}.wav" for reel in CONFIG.reels(name))]
-    return [folder / "excitation.json", *made, *map(record_path, made)]
+    reels = [*CONFIG.reels(name), *probes_of(name)]
+    made = [folder / "cues.parquet", *(folder / "reels" / f"{reel}.wav" for reel in reels)]
+    told = [folder / "excitation.json", *(folder / "probe.json" for _ in probes_of(name))]
+    return [*told, *made, *map(record_path, made)]
 
 
 # While all files of a recorded excitation are there, nothing makes them; they are sources, like the takes.

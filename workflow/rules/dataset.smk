@@ -62,7 +62,13 @@ rule manifest:
     benchmark:
         "<benchmarks>/manifest/{device}.tsv"
     params:
-        missing=lambda wildcards: json.dumps([reel for reel, _ in MISSING.get(wildcards.device, [])]),
+        missing=lambda wildcards: json.dumps(
+            [
+                reel
+                for reel, _ in MISSING.get(wildcards.device, [])
+                if reel not in probes_of(CONFIG.devices[wildcards.device].excitation)
+            ]
+        ),
         tolerant=json.dumps(CONFIG.allow_missing_takes),
         code=code("manifest.py"),
     shell:

@@ -16,7 +16,7 @@ rule plan:
         excitation=LIVE_EXCITATION,
     params:
         settings=lambda wildcards: frozen_or(
-            wildcards.excitation, "cues.parquet", "settings", settings(CONFIG.excitations[wildcards.excitation])
+            wildcards.excitation, "cues.parquet", "settings", planned(CONFIG.excitations[wildcards.excitation])
         ),
         corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
         code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan.py")),
@@ -54,9 +54,46 @@ rule render:
         " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i {log:q}"
 
 
+# A probe reel has the name of no other reel, though it lies among them.
+ruleorder: probe > render
+
+
+rule probe:
+    input:
+        cues="<results>/excitations/{excitation}/cues.parquet",
+        excitation="<results>/excitations/{excitation}/excitation.json",
+    output:
+        reel="<results>/excitations/{excitation}/reels/{excitation}-probe.wav",
+        probe="<results>/excitations/{excitation}/probe.json",
+        record="<results>/excitations/{excitation}/reels/{excitation}-probe.wav.prov.json",
+    log:
+        "<logs>/probe/{excitation}.log",
+    benchmark:
+        "<benchmarks>/probe/{excitation}.tsv"
+    wildcard_constraints:
+        excitation=LIVE_EXCITATION,
+    params:
+        code=lambda wildcards: frozen_or(
+            wildcards.excitation,
+            f"reels/{wildcards.excitation}-probe.wav",
+            "code",
+            code("probe.py"),
+        ),
+        # These depend on the output, so they do not count for reruns: where things are changes no reel.
+        root=lambda wildcards, output: CONFIG.corpus.root,
+        devices=lambda wildcards, output: RESULTS / "devices",
+    shell:
+        "stage probe --name {wildcards.excitation} --root {params.root:q} --cues {input.cues:q}"
+        " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} --probe {output.probe:q}"
+        " 2>&1 | tee -i {log:q}"
+
+
 rule guide:
     input:
-        "<results>/excitations/{excitation}/excitation.json",
+        excitation="<results>/excitations/{excitation}/excitation.json",
+        probe=lambda wildcards: (
+            f"<results>/excitations/{wildcards.excitation}/probe.json" if CONFIG.probe(wildcards.excitation) else []
+        ),
     output:
         guide=report(
             "<results>/excitations/{excitation}/recording.md",
@@ -74,7 +111,7 @@ rule guide:
         takes=takes_of,
         code=code("guide.py"),
     shell:
-        "stage guide --name {wildcards.excitation} --excitation {input:q} --takes {params.takes:q}"
+        "stage guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"
         " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
@@ -86,5 +123,6 @@ EXCITATION_FILES = [
         *rules.index.output,
         *expand([*rules.plan.output, *rules.guide.output], excitation=name),
         *expand(rules.render.output, excitation=name, reel=CONFIG.reels(name)),
+        *(expand(rules.probe.output, excitation=name) if CONFIG.probe(name) else []),
     )
 ]

@@ -43,7 +43,10 @@ def wet_of(wildcards):
 def excitation_of(wildcards):
     """Where the clicks and blocks of a capture's reel are told; nothing for a pair."""
     excitation = CONFIG.devices[wildcards.device].excitation
-    return f"<results>/excitations/{excitation}/excitation.json" if excitation else []
+    if not excitation:
+        return []
+    told = "probe.json" if wildcards.capture in probes_of(excitation) else "excitation.json"
+    return f"<results>/excitations/{excitation}/{told}"
 
 
 def pair_of(wildcards):

@@ -1,0 +1,36 @@
+"""Render the probe reel of an excitation; once recorded it is only ever made again with the same bytes."""
+
+from pathlib import Path
+
+from twinlib.errors import ExcitationError
+from twinlib.excitation.frozen import refuse_other_bytes
+from twinlib.excitation.layout import probe_name
+from twinlib.excitation.probe import layout, render_probe
+from twinlib.excitation.render import settings_of
+from twinlib.excitation.settings import CUES, EXCITATION, PROBE
+from twinlib.files import read_json, read_table, write_json
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make the probe reel and its cue sheet."""
+    args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path, probe=Path)
+    with recorded(Path(__file__), [args.cues, args.excitation], [args.reel, args.probe], {}) as record:
+        settings = settings_of(read_json(args.excitation, EXCITATION))
+        name = probe_name(args.name)
+        with progress(f"render {name}", len(layout(settings.sample_rate).sections), "sections") as done:
+            content = render_probe(args.name, read_table(args.cues, CUES), settings, args.root, args.reel, done)
+        try:
+            refuse_other_bytes(name, args.reel, args.devices)
+        except ExcitationError:
+            args.reel.unlink()
+            raise
+        write_json(args.probe, PROBE, content)
+        for piece in content["excerpt"]:
+            record.read((args.root / piece["source"]).as_posix(), piece["source_sha256"])
+
+
+if __name__ == "__main__":
+    run(main)
