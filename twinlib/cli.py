@@ -195,8 +195,8 @@ def _clicks(reel: Path) -> list[int] | None:
         return None
     try:
         return list(read_reel(path, reel.stem)["clicks"])
-    except ExcitationError as error:
-        print(f"note: {path}: {error}; aligning on the music", file=sys.stderr)
+    except ExcitationError:
+        print(f"note: {path} knows no reel {reel.stem}: aligning on the music", file=sys.stderr)
         return None
 
 

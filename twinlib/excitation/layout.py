@@ -65,7 +65,7 @@ def reel_of(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
     reels: dict[str, dict[str, Any]] = excitation.get("reels", {})
     if name not in reels:
         known = ", ".join(reels) or "none"
-        raise ExcitationError(f"no reel {name} is known, only {known}: restore the file, or plan the excitation again")
+        raise ExcitationError(f"the excitation has no reel {name}; it has {known}: restore its file, or plan it again")
     return reels[name]
 
 
