@@ -46,6 +46,7 @@ STAGES = (
     "train",
     "export",
     "summary",
+    "comparison",
 )
 
 
@@ -169,6 +170,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "outputs": [f"{TWIN}/twin.nam", f"{TWIN}/twin.onnx"],
         },
         "summary": {"metrics": [], "summary": "results/summary.txt"},
+        "comparison": {"metrics": [], "comparison": "results/comparison.html"},
         "store": {
             "results": "results",
             "tracking": config.tracking.model_dump_json(),
@@ -270,6 +272,8 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
+TABLES = ("summary", "comparison")
+
 INPUTS = [
     (stage, name)
     for stage, names in {
@@ -286,6 +290,7 @@ INPUTS = [
         "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
         "export": ["twin", "record"],
         "summary": ["metrics"],
+        "comparison": ["metrics"],
     }.items()
     for name in names
 ]
@@ -295,8 +300,8 @@ INPUTS = [
 def test_an_input_that_is_missing_or_broken_is_named(
     door: Refused, finished: tuple[Path, Options], stage: str, name: str
 ) -> None:
-    path = Path("results/broken.json" if stage == "summary" else finished[1][stage][name])
-    changes = {"metrics": str(path)} if stage == "summary" else {}
+    path = Path("results/broken.json" if stage in TABLES else finished[1][stage][name])
+    changes = {"metrics": str(path)} if stage in TABLES else {}
     content = path.read_bytes() if path.is_file() else b"{}"
     if stage == "train":
         shutil.rmtree(f"{TWIN}/checkpoints")  # or it would be done before it reads anything
@@ -620,7 +625,7 @@ def test_a_twin_of_another_dataset(door: Refused) -> None:
     ("stage", "name"),
     [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
      ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
-     ("export", "outputs"), ("summary", "summary")],
+     ("export", "outputs"), ("summary", "summary"), ("comparison", "comparison")],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
     ending = "nam" if stage == "export" else "wav"

@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
+from typing import Any
+
 import numpy as np
+import pytest
 from scipy.signal import lfilter
 
 from twinlib.audio import Signal
@@ -58,3 +61,8 @@ def cuts(frames: int, points: list[int]) -> list[tuple[int, int]]:
     """The pieces of `frames` samples between the given points."""
     places = sorted({0, frames, *(point % (frames + 1) for point in points)})
     return list(pairwise(places))
+
+
+def near(value: float | None, rel: float) -> Any:
+    """What an equal number may be; None, of what cannot be measured, is equal to itself only."""
+    return None if value is None else pytest.approx(value, rel=rel)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.evaluation.material import RATE, device, music, reader
+from tests.evaluation.material import RATE, device, music, near, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import DatasetError, ModelError, TwinError
 from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds
@@ -122,13 +122,15 @@ def test_the_error_is_that_of_the_rendered_signal(judged, twin, signals):
         errors.add(wet[first:stop], rendered[first:stop])
         found = judged[0]["splits"][split]
         for name, value in errors.result().items():
-            assert found[name] == pytest.approx(value, rel=1e-4), (split, name)
+            assert found[name] == near(value, 1e-4), (split, name)
 
 
 def test_figures_and_clips_are_there(judged):
     _, out = judged
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert found == [
+        "figures/esr.svg",
+        "figures/esr_over_time.svg",
         "figures/learning.svg",
         "figures/spectrum.svg",
         "figures/transfer.svg",

@@ -125,7 +125,15 @@ class Project:
             and not path.name.startswith(".")
             and not path.name.endswith(".prov.json")
             and path.name
-            not in ("metrics.json", "training.parquet", "summary.txt", "run.json", "twin.nam", "twin.onnx")
+            not in (
+                "metrics.json",
+                "training.parquet",
+                "summary.txt",
+                "comparison.html",
+                "run.json",
+                "twin.nam",
+                "twin.onnx",
+            )
         }
 
     def copy(self, folder: Path, metadata: bool) -> "Project":

@@ -12,7 +12,7 @@ from twinlib import audio
 
 pytestmark = pytest.mark.slow
 
-LATE = {"evaluate", "summary", "track"}
+LATE = {"evaluate", "summary", "comparison", "track"}
 TRAIN = {"train", "export"} | LATE
 DATA = {"shard", "manifest", "leaks"} | TRAIN
 
@@ -55,7 +55,7 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
-    assert project.plan() == {"train": 1, "export": 1, "evaluate": 1, "track": 1, "summary": 1}
+    assert project.plan() == {"train": 1, "export": 1, "evaluate": 1, "track": 1, "summary": 1, "comparison": 1}
 
 
 def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None:
@@ -123,6 +123,7 @@ def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactor
     [
         ("evaluation/figures.py", LATE),
         ("evaluation/summary.py", {"summary"}),
+        ("evaluation/comparison.py", {"comparison"}),
         ("training/schedule.py", TRAIN),
         ("alignment/warp.py", DATA),
         ("alignment/walk.py", {"align"} | DATA),

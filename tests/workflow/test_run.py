@@ -58,7 +58,9 @@ def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
         "twins/box/tiny/twin.onnx",
         "twins/amp/tiny/evaluation/metrics.json",
         "twins/box/tiny/evaluation/figures/transfer.svg",
+        "twins/box/tiny/evaluation/figures/esr_over_time.svg",
         "twins/box/tiny/evaluation/listening/difference.flac",
+        "comparison.html",
         "mlflow/mlflow.db",
     ]
     assert [name for name in expected if not (results / name).is_file()] == []
@@ -144,7 +146,7 @@ ROAD = {
     "train",
     "export",
 }
-LATE = {"evaluate", "summary", "track"}
+LATE = {"evaluate", "summary", "comparison", "track"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What no distortion would reach: the dry signal, the best gain, the best linear filter.
+"""What no distortion would reach (the dry signal, the best gain, the best linear filter), and what no twin can beat.
 
 A twin of a mild device is worth what it gains over the best linear filter, in dB.
 """
@@ -102,6 +102,26 @@ class LinearFit:
             gain=gain,
             fir=fir,
         )
+
+
+def noise_floor_esr(first: Signal, second: Signal) -> float:
+    """The best ESR that any twin can reach, from two recordings `(frames,)` of one dry excerpt, in step.
+
+    The device answers s both times, but each recording adds noise of its own, n1 and n2, of equal power N a sample,
+    independent of s and of each other. A twin renders the same dry signal the same way every time; the best it can
+    render is s, and against a recording s + n it errs by n: its ESR is N / (S + N), with S the power of s. The
+    difference n1 - n2 has the power 2 N and each recording S + N, so half the energy of the difference over the mean
+    energy of the two is that ESR. Of k samples of white noise its relative standard deviation is about sqrt(2 / k).
+    Whatever else differs between the recordings (drift, a warmer device) counts as noise.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise DatasetError(f"the two recordings have the shapes {first.shape} and {second.shape}: give equal ones")
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    energy = (float(np.sum(np.square(one))) + float(np.sum(np.square(other)))) / 2
+    floor = float(np.sum(np.square(one - other))) / 2
+    if not 0.0 < energy < np.inf or not np.isfinite(floor):
+        raise DatasetError("the two recordings are silent, or hold what is not a number: record the excerpt again")
+    return floor / energy
 
 
 def _correlate(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

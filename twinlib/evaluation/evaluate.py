@@ -1,19 +1,23 @@
 """A trained twin judged: on its data set with figures and clips, or on any aligned pair of files."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from twinlib.audio import Signal
-from twinlib.dataset.loader import Shards, stretches
+from twinlib.dataset.loader import Shards, Stretch, stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation import figures
+from twinlib.evaluation.breakdown import tables
 from twinlib.evaluation.clips import write_clips
-from twinlib.evaluation.judge import Judgement, Listener, evaluate_split
+from twinlib.evaluation.judge import Judgement, Listener, evaluate_split, linear_breakdown
+from twinlib.evaluation.perceptual import visqol
 from twinlib.evaluation.settings import METRICS, Evaluation
-from twinlib.evaluation.spans import Excerpt, Read, Span, loudest, predict, total_seconds
+from twinlib.evaluation.spans import Excerpt, Part, Read, Span, loudest, predict, total_seconds
 from twinlib.files import sha256_file, write_json
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import FILE_NAME, Twin, load
@@ -56,6 +60,9 @@ def evaluate(
     open_spans = _SpanSource(segments, shards, listener.warm_up(settings))
     names = [*(["train"] if settings.judge_train else []), "valid", "test"]
     judged = {name: evaluate_split(listener, open_spans.of(name), settings, progress) for name in names}
+    spans = open_spans.of("test")
+    excerpts = loudest(spans, round(settings.clip_seconds * listener.sample_rate))
+    twins = [_predicted(listener, spans, excerpt) for excerpt in excerpts]
     content = {
         **_identity(twin),
         "dataset": dataset["digest"],
@@ -63,11 +70,16 @@ def evaluate(
         "realtime_factor": _speed(judged["test"]),
         **judged["test"].metrics,
         "splits": {name: judgement.metrics for name, judgement in judged.items()},
+        **tables(judged["test"].breakdown, linear_breakdown(judged["test"].fir, spans, listener.sample_rate)),
     }
-    spans = open_spans.of("test")
+    if settings.visqol:
+        wet = [spans[excerpt.span].read_wet(excerpt.start, excerpt.stop) for excerpt in excerpts]
+        content["visqol"] = visqol(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
     title = f"{twin.device}, {twin.model}"
-    _write_clips(out / "listening", listener, spans, settings)
-    _draw(out / "figures", title, listener, spans, judged["test"], settings)
+    write_clips(out / "listening", spans, excerpts, twins, listener.guard, listener.sample_rate)
+    _draw(out / "figures", title, listener, spans, judged["test"])
+    figures.draw_errors(out / "figures" / "esr.svg", title, content)
+    figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content)
     figures.draw_learning(out / "figures" / "learning.svg", title, curve)
     write_json(out / "metrics.json", METRICS, content)
     return content
@@ -102,19 +114,36 @@ def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate
 
 
 class _SpanSource:
-    """The spans of a data set's splits, read from memory-mapped shards."""
+    """The spans of a data set's splits, read from memory-mapped shards; their parts are named by tracks or captures.
+
+    A segment has the names of all tracks that sound in it, in their crossfades too; the guard, by which a track sounds
+    later in the wet signal, is too short to count. The segments of a pair have the name of their capture.
+    """
 
     def __init__(self, segments: pd.DataFrame, shards: Path, warm_up: int) -> None:
         self._segments, self._warm_up = segments, warm_up
         self._shards = Shards(segments, shards, warm_up + 1)
 
     def of(self, split: str) -> list[Span]:
+        rows = self._segments[(self._segments["split"] == split) & (self._segments["row"] >= 0)]
+        columns = (rows[name] for name in ("shard", "row", "capture", "track_ids"))
+        names = {
+            (str(shard), int(row)): tuple(str(track) for track in tracks) or (str(capture),)
+            for shard, row, capture, tracks in zip(*columns, strict=True)
+        }
         spans = []
         for stretch in stretches(self._segments, split, self._warm_up + 1):
             shard = self._shards[stretch.shard]
             first = stretch.first_output(self._warm_up + 1)
-            spans.append(Span(_reader(shard.dry), _reader(shard.wet), first, stretch.stop, self._warm_up))
+            parts = _parts(stretch, names, shard.metadata.segment_samples)
+            spans.append(Span(_reader(shard.dry), _reader(shard.wet), first, stretch.stop, self._warm_up, parts))
         return spans
+
+
+def _parts(stretch: Stretch, names: dict[tuple[str, int], tuple[str, ...]], size: int) -> tuple[Part, ...]:
+    rows = range(stretch.start // size, stretch.stop // size)
+    runs = groupby(rows, key=lambda row: names[stretch.shard, row])
+    return tuple(Part((max(run) + 1) * size, name) for name, run in runs)
 
 
 def _reader(samples: Signal) -> Read:
@@ -154,20 +183,12 @@ def _check_match(twin: Twin, path: Path, dataset: dict[str, Any]) -> None:
             )
 
 
-def _write_clips(folder: Path, listener: Listener, spans: Sequence[Span], settings: Evaluation) -> None:
-    excerpts = loudest(spans, round(settings.clip_seconds * listener.sample_rate))
-    twins = [_predicted(listener, spans, excerpt) for excerpt in excerpts]
-    write_clips(folder, spans, excerpts, twins, listener.guard, listener.sample_rate)
-
-
 def _predicted(listener: Listener, spans: Sequence[Span], excerpt: Excerpt) -> Signal:
     warm_up = listener.receptive_field - 1
     return predict(spans[excerpt.span], listener.fresh(), warm_up, excerpt.start, excerpt.stop)
 
 
-def _draw(
-    folder: Path, title: str, listener: Listener, spans: Sequence[Span], judgement: Judgement, settings: Evaluation
-) -> None:
+def _draw(folder: Path, title: str, listener: Listener, spans: Sequence[Span], judgement: Judgement) -> None:
     excerpt = loudest(spans, round(_WAVEFORM_SECONDS * listener.sample_rate))[0]
     span = spans[excerpt.span]
     # Where the excerpt stands in the judged audio of the split, which is what a reader can count.

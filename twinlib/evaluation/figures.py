@@ -4,8 +4,9 @@ The device and the twin have the same two colours everywhere (Okabe and Ito 2008
 different strokes, so that they stay apart in grey print too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from twinlib.audio import Signal
+from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.statistics import Curve, Quantiles
 from twinlib.files import written_aside
 
@@ -40,15 +42,19 @@ _STYLE: Any = {
 
 
 @contextmanager
-def _figure(path: Path, height: float, rows: tuple[float, ...] = (1.0,)) -> Iterator[list[Axes]]:
+def _figure(path: Path | StringIO, height: float, rows: tuple[float, ...] = (1.0,)) -> Iterator[list[Axes]]:
     """Axes one above the other on a page 16 cm wide; the file is written when the context ends."""
+    metadata = {"Date": None, "Creator": None}
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.3, height))
         grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
         first = figure.add_subplot(grid[0, 0])
         yield [first, *(figure.add_subplot(grid[row, 0], sharex=first) for row in range(1, len(rows)))]
+        if isinstance(path, StringIO):
+            figure.savefig(path, format="svg", metadata=metadata)
+            return
         with written_aside(path) as aside:
-            figure.savefig(aside, format="svg", metadata={"Date": None, "Creator": None})
+            figure.savefig(aside, format="svg", metadata=metadata)
 
 
 def draw_waveform(
@@ -144,6 +150,103 @@ def draw_learning(path: Path, title: str, curve: pd.DataFrame) -> None:
         axes.set_ylabel("loss, ESR (no unit)")
         axes.set_title(f"{title}: learning", loc="left")
         axes.legend(loc="upper right")
+
+
+_SMALLEST = 1e-12
+"""An ESR of nothing has no place on a logarithmic axis; 32-bit samples hide what is smaller anyway."""
+
+
+def draw_errors(path: Path, title: str, metrics: Mapping[str, Any], floor: float | None = None) -> None:
+    """The test ESR of a twin beside those of what no distortion would reach, and the floor that no twin can pass.
+
+    `metrics` has `esr`, `esr_dry`, `esr_gain` and `esr_linear`, as metrics.json does; `floor` is an ESR too.
+    """
+    bars = [
+        ("dry signal", metrics["esr_dry"], DRY),
+        ("best gain", metrics["esr_gain"], DRY),
+        ("best linear filter", metrics["esr_linear"], DRY),
+        ("twin", metrics["esr"], TWIN),
+        *([] if floor is None else [("noise floor of the device", floor, DEVICE)]),
+    ]
+    values = np.maximum([value for _, value, _ in bars], _SMALLEST)
+    left, right = 10.0 ** np.floor(np.log10(np.min(values) / 2)), 10.0 ** np.ceil(np.log10(np.max(values)) + 0.2)
+    with _figure(path, 1.1 + 0.36 * len(bars)) as (axes,):
+        for place, ((_, value, colour), length) in enumerate(zip(bars, values, strict=True)):
+            axes.barh(place, length - left, left=left, height=0.62, color=colour)
+            axes.annotate(
+                f"{percent(value)}, {10 * np.log10(length):.1f} dB",
+                (length, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                verticalalignment="center",
+            )
+        axes.set_xscale("log")
+        # Room for the words at the end of the longest bar.
+        axes.set_xlim(left, right * (right / left) ** 0.3)
+        axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
+        axes.invert_yaxis()
+        axes.grid(False, axis="y")
+        axes.tick_params(left=False)
+        axes.set_xlabel("error to signal ratio of the test split (shorter is better)")
+        axes.set_title(title, loc="left")
+
+
+def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
+    """The ESR over the judged seconds of the test split, of the twin and of the best linear filter.
+
+    `metrics` has `esr`, `esr_linear` and `esr_over_time`, as metrics.json does. Silence leaves a gap.
+    """
+    track = metrics["esr_over_time"]
+    seconds = np.arange(len(track["esr"]) + 1) * track["seconds"]
+    with _figure(path, 3.4) as (axes,):
+        for name, colour, strength, stroke in (("esr_linear", DRY, 0.8, "-"), ("esr", TWIN, 1.2, "-")):
+            values = np.array([np.nan if value is None else max(value, _SMALLEST) for value in track[name]])
+            axes.stairs(values, seconds, baseline=None, color=colour, linewidth=strength, linestyle=stroke)
+        for name, colour, label in (("esr_linear", DRY, "best linear filter"), ("esr", TWIN, "twin")):
+            axes.axhline(
+                max(metrics[name], _SMALLEST),
+                color=colour,
+                linewidth=1.0,
+                linestyle=(0, (4, 1.5)),
+                label=f"{label}, all: {percent(metrics[name])}",
+            )
+        axes.set_yscale("log")
+        axes.set_xlim(0, seconds[-1])
+        axes.margins(y=0.12)
+        axes.set_xlabel(f"judged audio (s), {track['seconds']:g} s a step")
+        axes.set_ylabel("error to signal ratio")
+        axes.set_title(f"{title}: error over the test split", loc="left")
+        axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1.0, 1.0))
+
+
+_MARKERS = "os^DvP*X<>ph"
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours that are legible on white; a device is told by its marker too."""
+
+
+def comparison_figure(twins: Sequence[tuple[str, str, float, float]]) -> str:
+    """Test ESR against speed as SVG: (device, model, ESR, real-time factor) of each twin; a marker a device."""
+    devices = list(dict.fromkeys(device for device, *_ in twins))
+    drawn = StringIO()
+    with _figure(drawn, 4.2) as (axes,):
+        for index, device in enumerate(devices):
+            own = [(speed, max(esr, _SMALLEST), model) for name, model, esr, speed in twins if name == device]
+            axes.scatter(
+                [speed for speed, _, _ in own],
+                [esr for _, esr, _ in own],
+                marker=_MARKERS[index % len(_MARKERS)],
+                color=_PALETTE[index % len(_PALETTE)],
+                label=device,
+            )
+            for speed, esr, model in own:
+                axes.annotate(model, (speed, esr), xytext=(5, 3), textcoords="offset points", fontsize=7)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.12)
+        axes.set_xlabel("speed (seconds of audio a second of one CPU; to the right is better)")
+        axes.set_ylabel("error to signal ratio of the test split (lower is better)")
+        axes.legend(loc="best", title="device")
+    return drawn.getvalue()
 
 
 def _sixths(top: float) -> Curve:

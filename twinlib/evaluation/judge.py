@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import oaconvolve
 
 from twinlib.errors import DatasetError
 from twinlib.evaluation.baselines import LinearFit
-from twinlib.evaluation.metrics import Errors, Metrics, decibels
+from twinlib.evaluation.breakdown import Breakdown
+from twinlib.evaluation.metrics import Errors, Metrics, decibels, nine_digits
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.spans import Process, Span, blocks, peaks
 from twinlib.evaluation.statistics import Curve, Quantiles, Spectrum, Transfer
@@ -44,6 +46,7 @@ class Judgement:
     frequencies: Curve
     densities: dict[str, Curve]
     transfers: dict[str, Quantiles]
+    breakdown: Breakdown
 
 
 def evaluate_split(
@@ -60,6 +63,7 @@ def evaluate_split(
     if min(span.history for span in spans) < warm_up:
         raise DatasetError(f"a span has less than the {warm_up} samples of history that the twin needs")
     errors = Errors(listener.sample_rate, settings.preemphasis)
+    breakdown = Breakdown(listener.sample_rate)
     fit = LinearFit(settings.linear_taps)
     length = min(LONGEST_FRAME, 1 << (max(span.frames for span in spans).bit_length() - 1))
     spectra = {name: Spectrum(length, listener.sample_rate) for name in ("device", "twin", "error")}
@@ -68,6 +72,7 @@ def evaluate_split(
     cpu_seconds = 0.0
     for span in spans:
         errors.start()
+        breakdown.start(span)
         for spectrum in spectra.values():
             spectrum.start()
         process = listener.fresh()
@@ -77,6 +82,7 @@ def evaluate_split(
             twin = process(dry[warm_up:])
             cpu_seconds += time.process_time() - before
             errors.add(wet, twin)
+            breakdown.add(wet, twin)
             fit.add(dry[warm_up + 1 - settings.linear_taps :], wet)
             for name, samples in (("device", wet), ("twin", twin), ("error", twin - wet)):
                 spectra[name].add(samples)
@@ -95,15 +101,24 @@ def evaluate_split(
         "gain_over_linear_db": decibels(baselines.esr_linear) - decibels(esr),
     }
     return Judgement(
-        metrics={name: _nine_digits(value) for name, value in metrics.items()},
+        metrics={name: nine_digits(value) for name, value in metrics.items()},
         fir=baselines.fir,
         cpu_seconds=cpu_seconds,
         frequencies=spectra["device"].frequencies,
         densities={name: spectrum.density() for name, spectrum in spectra.items()},
         transfers={name: transfer.quantiles() for name, transfer in transfers.items()},
+        breakdown=breakdown,
     )
 
 
-def _nine_digits(value: float | None) -> float | None:
-    # More would only show the order in which sums were taken.
-    return None if value is None else float(f"{value:.9g}")
+def linear_breakdown(fir: npt.NDArray[np.float64], spans: Sequence[Span], sample_rate: int) -> Breakdown:
+    """What a linear filter `(taps,)`, such as that of a judgement, makes of spans, broken down as a twin's errors are.
+
+    It takes a second pass over the spans, for the filter is known only after the first.
+    """
+    found = Breakdown(sample_rate)
+    for span in spans:
+        found.start(span)
+        for dry, wet in blocks(span, len(fir) - 1):
+            found.add(wet, oaconvolve(dry, fir, "valid").astype(np.float32))
+    return found

@@ -14,13 +14,19 @@ from scipy import fft
 
 from twinlib.audio import Signal
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation.loudness import Loudness
+from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
 
 RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""
 
 POWER_FLOOR = 1e-7
 """Powers of STFT bins count as no less than this, about the noise of 16 bits; else silence would decide the mean."""
+
+MEL_WINDOW = 2048
+"""The window length in samples of the log-mel distance, one of `RESOLUTIONS`."""
+
+MEL_BANDS = 64
+"""The number of bands of the log-mel distance."""
 
 Metrics = dict[str, float | None]
 """Numbers by name; None for one that cannot be measured, such as the loudness of a signal shorter than 400 ms."""
@@ -29,6 +35,25 @@ Metrics = dict[str, float | None]
 def decibels(power_ratio: float) -> float:
     """10 log10 of a ratio of powers, -200 dB at the least."""
     return 10 * math.log10(max(power_ratio, 1e-20))
+
+
+def nine_digits(value: float | None) -> float | None:
+    """A number as it is written: more digits would only show the order in which sums were taken."""
+    return None if value is None else float(f"{value:.9g}")
+
+
+def mel_bands(length: int, sample_rate: int, bands: int = MEL_BANDS) -> Signal:
+    """Triangular bands over the bins of an STFT, float32 `(length / 2 + 1, bands)`, which add up power.
+
+    Their centres are evenly spaced from 0 Hz to half the rate on the mel scale 2595 log10(1 + f / 700)
+    (O'Shaughnessy 1987); each reaches from its left neighbour to its right one with the height 1 at its centre.
+    """
+    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    mels = 2595 * np.log10(1 + np.arange(length // 2 + 1) * (sample_rate / length) / 700)
+    centres = np.arange(1, bands + 1)
+    heights = 1 - np.abs(mels[:, None] / top * (bands + 1) - centres)
+    found: Signal = np.maximum(heights, 0.0).astype(np.float32)
+    return found
 
 
 class Framer:
@@ -60,13 +85,19 @@ def hann(length: int) -> Signal:
 
 @dataclass
 class _Stft:
-    """Spectral convergence and log-magnitude distance at one resolution (Yamamoto et al. 2020, arXiv 1910.11480)."""
+    """Spectral convergence and log-magnitude distance at one resolution (Yamamoto et al. 2020, arXiv 1910.11480).
+
+    With `bands` `(length / 2 + 1, count)` also the distance of their levels in dB.
+    """
 
     length: int
+    bands: Signal | None = None
     difference: float = 0.0
     energy: float = 0.0
     log_distance: float = 0.0
     bins: int = 0
+    band_distance: float = 0.0
+    band_count: int = 0
     framers: tuple[Framer, Framer] = field(init=False)
     window: Signal = field(init=False)
 
@@ -90,6 +121,10 @@ class _Stft:
         self.energy += _energy(device)
         self.log_distance += float(np.sum(np.abs(np.log(device) - np.log(twin)), dtype=np.float64))
         self.bins += device.size
+        if self.bands is not None:
+            levels = [np.log10(np.maximum(np.square(one) @ self.bands, POWER_FLOOR)) for one in (device, twin)]
+            self.band_distance += 10 * float(np.sum(np.abs(levels[0] - levels[1]), dtype=np.float64))
+            self.band_count += levels[0].size
 
     def distance(self) -> float | None:
         return math.sqrt(self.difference / self.energy) + self.log_distance / self.bins if self.bins else None
@@ -108,8 +143,11 @@ class Errors:
         self._pre_wet_energy = self._pre_error_energy = 0.0
         self._wet_sum = self._error_sum = self._error_magnitude = 0.0
         self._last: tuple[float, float] | None = None
-        self._stfts = [_Stft(length) for length in RESOLUTIONS]
+        self._predicted_energy = 0.0
+        self._mel = _Stft(MEL_WINDOW, mel_bands(MEL_WINDOW, sample_rate))
+        self._stfts = [self._mel if length == MEL_WINDOW else _Stft(length) for length in RESOLUTIONS]
         self._loudness = (Loudness(sample_rate), Loudness(sample_rate))
+        self._peaks = (TruePeak(), TruePeak())
 
     def start(self) -> None:
         """A new stretch begins: filters and frames do not reach across its border."""
@@ -117,6 +155,8 @@ class Errors:
         for stft in self._stfts:
             for framer in stft.framers:
                 framer.start()
+        for peak in self._peaks:
+            peak.start()
 
     def add(self, wet: Signal, predicted: Signal) -> None:
         """The next samples `(frames,)` of the device and of the prediction, float32."""
@@ -137,14 +177,16 @@ class Errors:
         self._count += len(wet)
         self._wet_energy += _energy(exact)
         self._error_energy += _energy(error)
+        self._predicted_energy += _energy(predicted)
         self._wet_sum += float(np.sum(exact))
         self._error_sum += float(np.sum(error))
         self._error_magnitude += float(np.sum(np.abs(error)))
         self._add_preemphasised(exact, error)
         for stft in self._stfts:
             stft.add(wet, predicted)
-        for loudness, samples in zip(self._loudness, (wet, predicted), strict=True):
+        for loudness, peak, samples in zip(self._loudness, self._peaks, (wet, predicted), strict=True):
             loudness.add(samples)
+            peak.add(samples)
 
     def _add_preemphasised(self, wet: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> None:
         # The first sample of a stretch has no predecessor; it only serves the second one.
@@ -161,12 +203,19 @@ class Errors:
         seconds: the audio judged. esr: error energy over wet energy; esr_db: the same in dB; esr_preemphasis: after
         1 - a z^-1. mae: mean absolute error, dc: mean error, dc_device: mean of the device, all with full scale 1.
         mr_stft: spectral convergence plus log-magnitude distance, mean over `RESOLUTIONS`, Hann windows, hops of a
-        quarter. lufs_difference_db: programme loudness (ITU-R BS.1770-4) of the prediction minus the device's.
+        quarter. log_mel_db: mean over frames and bands of the magnitude of the difference of band levels in dB, Hann
+        windows of `MEL_WINDOW`, hops of a quarter, `MEL_BANDS` bands of `mel_bands`, powers floored at `POWER_FLOOR`.
+
+        What follows is the prediction's minus the device's. lufs_difference_db: programme loudness (ITU-R BS.1770-4).
+        lufs_short_term_difference_db: short-term loudness (EBU Tech 3341, windows of 3 s) where it differs most, in LU.
+        true_peak_difference_db: true peak (ITU-R BS.1770-4, Annex 2). crest_difference_db: crest factor, the ratio of
+        the largest sample to the root mean square of all that was judged.
         """
         if not self._count or self._wet_energy <= 0.0 or self._pre_wet_energy <= 0.0:
             raise DatasetError("the wet signal is silent where the twin is judged: there is nothing to compare it with")
         distances = [stft.distance() for stft in self._stfts]
         device, twin = (loudness.lufs() for loudness in self._loudness)
+        wet_peak, predicted_peak = self._peaks
         esr = self._error_energy / self._wet_energy
         return {
             "seconds": self._count / self._sample_rate,
@@ -177,8 +226,20 @@ class Errors:
             "dc": self._error_sum / self._count,
             "dc_device": self._wet_sum / self._count,
             "mr_stft": None if None in distances else sum(d for d in distances if d is not None) / len(distances),
+            "log_mel_db": self._mel.band_distance / self._mel.band_count if self._mel.band_count else None,
             "lufs_difference_db": None if device is None or twin is None else twin - device,
+            "lufs_short_term_difference_db": largest_difference(*self._loudness),
+            "true_peak_difference_db": _ratio_db(predicted_peak.true, wet_peak.true),
+            "crest_difference_db": _ratio_db(
+                predicted_peak.samples * math.sqrt(self._wet_energy),
+                wet_peak.samples * math.sqrt(self._predicted_energy),
+            ),
         }
+
+
+def _ratio_db(one: float, other: float) -> float | None:
+    """The ratio of two amplitudes in dB; None if one of them is zero."""
+    return 20 * math.log10(one / other) if min(one, other) > 0.0 else None
 
 
 def _energy(samples: npt.NDArray[np.float64] | Signal) -> float:

@@ -19,3 +19,5 @@ class Evaluation(Settings):
     """Coefficient a of the filter 1 - a z^-1 in front of `esr_preemphasis`, which weighs the highs more as ears do."""
     clip_seconds: float = Field(default=10.0, gt=0.0, le=120.0)
     """Length of the listening clips in seconds."""
+    visqol: bool = False
+    """Rate the listening excerpt with ViSQOL; needs the extra `perceptual` and a second of CPU for 10 s of audio."""

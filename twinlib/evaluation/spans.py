@@ -17,10 +17,19 @@ Process = Callable[[Signal], Signal]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a span: it begins where the one before it ends, and holds what has these names, such as tracks."""
+
+    stop: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Span:
     """Samples [start, stop) that are judged; `history` samples of dry can be read before `start`.
 
     The wet signal is late by the guard, as the output of a twin is: `wet[n]` answers `dry[n - guard]`.
+    `parts` tile the span in order, or there are none.
     """
 
     read_dry: Read
@@ -28,6 +37,7 @@ class Span:
     start: int
     stop: int
     history: int
+    parts: tuple[Part, ...] = ()
 
     @property
     def frames(self) -> int:

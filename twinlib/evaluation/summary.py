@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from twinlib.evaluation.numbers import percent
+
 _HEADINGS = ("device", "model", "test ESR", "in dB", "linear filter", "gained", "speed", "where to look")
 
 _NOTE = (
@@ -12,22 +14,13 @@ _NOTE = (
 )
 
 
-def _percent(ratio: float) -> str:
-    """A ratio as a percentage with three significant digits, never in powers of ten."""
-    percent = 100 * ratio
-    digits = 2
-    while digits < 8 and 0 < percent < 10.0 ** (2 - digits):
-        digits += 1
-    return f"{percent:.{digits}f} %"
-
-
 def _cells(metrics: dict[str, Any], place: str) -> tuple[str, ...]:
     return (
         str(metrics["device"]),
         str(metrics["model"]),
-        _percent(metrics["esr"]),
+        percent(metrics["esr"]),
         f"{metrics['esr_db']:.1f} dB",
-        _percent(metrics["esr_linear"]),
+        percent(metrics["esr_linear"]),
         f"{metrics['gain_over_linear_db']:+.1f} dB",
         f"{metrics['realtime_factor']:.1f} x",
         place,

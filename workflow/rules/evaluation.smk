@@ -1,6 +1,6 @@
-# How good the twins are, in figures, sounds and one table.
+# How good the twins are, in figures, sounds, one table and one page.
 
-FIGURES = ["waveform", "spectrum", "transfer", "learning"]
+FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning"]
 CLIPS = ["dry", "wet", "twin", "difference"]
 
 
@@ -67,8 +67,29 @@ rule summary:
         "stage summary --metrics {input:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
+rule comparison:
+    input:
+        rules.summary.input,
+    output:
+        comparison=report(
+            "<results>/comparison.html",
+            caption="../report/comparison.rst",
+            category="Summary",
+        ),
+        record="<results>/comparison.html.prov.json",
+    log:
+        "<logs>/comparison.log",
+    benchmark:
+        "<benchmarks>/comparison.tsv"
+    localrule: True
+    params:
+        code=code("comparison.py"),
+    shell:
+        "stage comparison --metrics {input:q} --comparison {output.comparison:q} > {log:q} 2>&1"
+
+
 REPORT_FILES = [
     path for twin in READY_TWINS for path in expand(rules.evaluate.output, device=twin.device, model=twin.model)
 ]
 if REPORT_FILES:
-    REPORT_FILES += rules.summary.output
+    REPORT_FILES += [*rules.summary.output, *rules.comparison.output]

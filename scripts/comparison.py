@@ -1,0 +1,24 @@
+"""Put all twins onto one page."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from twinlib.evaluation.comparison import comparison_page
+from twinlib.evaluation.settings import METRICS
+from twinlib.files import read_json, write_text
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `comparison.html`."""
+    args = options(__doc__, metrics=[Path], comparison=Path)
+    with recorded(Path(__file__), args.metrics, [args.comparison], {}):
+        pages = [path.with_name("index.html") for path in args.metrics]
+        links = [quote(Path(os.path.relpath(page, args.comparison.parent)).as_posix()) for page in pages]
+        write_text(args.comparison, comparison_page([read_json(path, METRICS) for path in args.metrics], links))
+
+
+if __name__ == "__main__":
+    run(main)
