@@ -1,8 +1,8 @@
 """The listening page of a twin: players with a null test, A/B/X and MUSHRA, as one HTML file that needs no network.
 
 A page of another kind can hold the same parts: `head` once, then `null_test`, `abx` and `mushra` anywhere in its body.
-All their classes begin with `tw-`, their one id is `tw-data`. The browser needs the Web Audio API and FLAC, which Firefox
-and Chromium have; pages work from the file system.
+All their classes begin with `tw-`, their one id is `tw-data`. The browser needs the Web Audio API and FLAC, which
+Firefox and Chromium have; pages work from the file system.
 """
 
 import base64

@@ -34,7 +34,7 @@ def closure(program: Path, root: Path) -> list[Path]:
 
 
 def digest(program: Path, root: Path) -> str:
-    """16 hexadecimal digits over the closure: comments, docstrings, layout and observers do not count, data do by the byte."""
+    """16 hexadecimal digits over the closure's code and data: comments, docstrings, layout, observers do not count."""
     total = hashlib.sha256()
     name = (program if program.is_absolute() else root / program).relative_to(root).as_posix()
     observers = (*OBSERVERS, *WATCHED.get(name, ()))
