@@ -185,8 +185,13 @@ def _levels(name: str, one: Prepared) -> str:
 
 
 def _signed(decibels: float) -> str:
-    return f"{decibels:+.1f}".replace("-", "−")
+    return f"{_rounded(decibels):+.1f}".replace("-", "−")
 
 
 def _number(decibels: float) -> str:
-    return f"{decibels:.1f}".replace("-", "−")
+    return f"{_rounded(decibels):.1f}".replace("-", "−")
+
+
+def _rounded(decibels: float) -> float:
+    """To a tenth, without the sign of a zero."""
+    return round(decibels, 1) + 0.0

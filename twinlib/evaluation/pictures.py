@@ -17,7 +17,7 @@ from twinlib.evaluation.figures import DEVICE, DRY, ERROR, TWIN
 
 COLOURS = {"dry": DRY, "device": DEVICE, "twin": TWIN, "difference": ERROR}
 
-LEFT, WIDTH, BOTTOM, HEIGHT = 0.075, 0.845, 0.16, 0.80
+LEFT, WIDTH, BOTTOM, HEIGHT = 0.085, 0.815, 0.16, 0.80
 """Where in a picture time runs and both panels stand, as shares of its width and height; from its lower left corner."""
 
 _STYLE: Any = {
@@ -73,7 +73,7 @@ def picture(name: str, signal: Signal, sample_rate: int, shared: Scales) -> byte
         times = (np.arange(len(low)) + 0.5) * seconds / len(low)
         above.fill_between(times, low, high, color=COLOURS[name], linewidth=0.4)
         above.set_ylim(-1.05 * shared.peak, 1.05 * shared.peak)
-        above.set_ylabel("level\n(full scale = 1)")
+        above.set_ylabel("level\n(of full scale)")
         above.tick_params(labelbottom=False, bottom=False)
         above.set_xlim(0, seconds)
         image = below.imshow(

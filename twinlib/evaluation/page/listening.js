@@ -574,7 +574,7 @@
         const goal =
           needed > series.length
             ? "So few trials can show nothing."
-            : `${needed} right answers of ${series.length} show that you hear a difference (p < 0.05).`;
+            : `${needed} right answers or more of ${series.length} show that you hear a difference (p < 0.05).`;
         progress.textContent = `Trial ${answers.length + 1} of ${series.length}. ${goal}`;
       }
     }
