@@ -8,6 +8,10 @@ Look in `settings` (what the user may choose), `metrics` and `loudness` (errors,
 floor of noise), `spans` (what is judged, as streams), `judge` (one split), `statistics` (what the figures show),
 `figures`, `clips`, `evaluate` (all of it, for a trained twin), `summary` (the table of several twins) and `comparison`
 (the page of several twins).
+
+A probe reel is measured by `harmonics`, `intermodulation` and `dynamics`, all of it together in `measurements`, drawn by
+`probe_figures`. `listening` is a page on which one hears and is tested, made of `sounds`, `pictures` and the files in
+`page`; `report` is the page of one twin.
 """
 
 from twinlib.evaluation.settings import Evaluation

@@ -1,4 +1,4 @@
-"""The digest of the code behind a stage: its program and every module of the library that it imports."""
+"""The digest of the code behind a stage: its program, every module of the library that it imports, and their data."""
 
 import ast
 import hashlib
@@ -13,10 +13,11 @@ WATCHED = {"scripts/train.py": ("twinlib/tracking",), "scripts/search_worker.py"
 
 
 def closure(program: Path, root: Path) -> list[Path]:
-    """The files, relative to `root` and sorted, that `program` executes on import: itself and the library's modules.
+    """The files, relative to `root` and sorted, behind `program`: itself, the library's modules, their packages' data.
 
     The import statements are followed statically, in functions too; `root` is the folder that holds the package
-    `twinlib`. Dynamic imports are not seen, so the library has none.
+    `twinlib`. Dynamic imports are not seen, so the library has none. The data of a package are the files beside its
+    `__init__.py` that are not Python, hidden ones left out.
     """
     seen: set[Path] = set()
     todo = [program if program.is_absolute() else root / program]
@@ -25,12 +26,15 @@ def closure(program: Path, root: Path) -> list[Path]:
         if path in seen:
             continue
         seen.add(path)
-        todo.extend(_imports(path, root))
+        if path.suffix == ".py":
+            todo.extend(_imports(path, root))
+        if path.name == "__init__.py":
+            todo.extend(_data(path.parent))
     return sorted(path.relative_to(root) for path in seen)
 
 
 def digest(program: Path, root: Path) -> str:
-    """16 hexadecimal digits over the closure's code: comments, docstrings, layout and observers do not count."""
+    """16 hexadecimal digits over the closure's code and data: comments, docstrings, layout, observers do not count."""
     total = hashlib.sha256()
     name = (program if program.is_absolute() else root / program).relative_to(root).as_posix()
     observers = (*OBSERVERS, *WATCHED.get(name, ()))
@@ -60,8 +64,18 @@ def _imports(path: Path, root: Path) -> list[Path]:
     return found
 
 
+def _data(package: Path) -> list[Path]:
+    return [
+        path
+        for path in package.iterdir()
+        if path.is_file() and path.suffix not in {".py", ".pyc"} and not path.name.startswith(".")
+    ]
+
+
 @cache
 def _meaning(path: Path) -> str:
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     tree = ast.parse(path.read_bytes(), filename=str(path))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
