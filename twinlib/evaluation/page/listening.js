@@ -99,10 +99,15 @@
   const control = (root, role) => root.querySelector(`[data-tw="${role}"]`);
   const controls = (root, kind) => [...root.querySelectorAll(`[data-tw-${kind}]`)];
 
-  function wholeNumber(input, least, most) {
-    const value = Math.min(Math.max(Math.round(Number(input.value)) || 0, least), most);
-    input.value = value;
-    return value;
+  // A field for a whole number: what it means while one types, and tidied when one has typed. `changed` is called at
+  // each key, so that the click that leaves the field finds everything in place.
+  function wholeNumber(input, least, most, changed) {
+    const read = () => Math.min(Math.max(Math.round(Number(input.value)) || 0, least), most);
+    input.addEventListener("input", changed);
+    input.addEventListener("change", () => {
+      input.value = read();
+    });
+    return read;
   }
 
   // ---------------------------------------------------------------------------------------------------------- sounds
@@ -302,9 +307,11 @@
       this.toInput.value = Number(to.toFixed(2));
       const playing = this.stop();
       this.region = { from, to, loop: this.loopBox.checked };
+      this.at = this.at >= from && this.at < to ? this.at : from;
       if (playing) {
         this.start();
       }
+      this.show();
     }
 
     setLevels(levels) {
@@ -396,13 +403,13 @@
   function seedOf(root, changed) {
     const input = control(root, "seed");
     const draw = control(root, "draw");
-    input.addEventListener("change", changed);
+    const read = wholeNumber(input, 0, 0xffffffff, changed);
     draw.addEventListener("click", () => {
       input.value = crypto.getRandomValues(new Uint32Array(1))[0];
       changed();
     });
     return {
-      read: () => wholeNumber(input, 0, 0xffffffff),
+      read,
       lock: (locked) => {
         input.disabled = draw.disabled = locked;
       },
@@ -525,6 +532,7 @@
     const trials = control(root, "trials");
     const chosen = excerptOf(root, () => begin(true));
     const seed = seedOf(root, () => begin(false));
+    const wanted = wholeNumber(trials, 1, 100, () => begin(false));
     const listenButtons = controls(root, "listen");
     const answerButtons = controls(root, "answer");
     const progress = control(root, "progress");
@@ -548,7 +556,7 @@
       if (!excerpts.length) {
         return;
       }
-      series = abxSeries(seed.read(), wholeNumber(trials, 1, 100));
+      series = abxSeries(seed.read(), wanted());
       answers = [];
       results.replaceChildren();
       control(root, "save").disabled = true;
@@ -625,7 +633,6 @@
     }
 
     pair.addEventListener("change", () => begin(false));
-    trials.addEventListener("change", () => begin(false));
     listenButtons.forEach((button) => button.addEventListener("click", () => listen(button.dataset.twListen)));
     answerButtons.forEach((button) => button.addEventListener("click", () => answer(button.dataset.twAnswer)));
     control(root, "save").addEventListener("click", save);
