@@ -7,6 +7,7 @@ import torch
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
+from twinlib.evaluation.measurements import CONTRACT as MEASUREMENTS
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, read_table
 from twinlib.program import options, run
@@ -26,12 +27,13 @@ def main() -> None:
         curve=Path,
         segments=Path,
         dataset=Path,
+        measurements=[Path],
         shards=[Path],
         outputs=[Path],
     )
     torch.set_num_threads(1)
     settings = Evaluation.model_validate_json(args.settings)
-    inputs = [args.twin, args.curve, args.segments, args.dataset, *args.shards]
+    inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
     with recorded(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
@@ -44,6 +46,7 @@ def main() -> None:
                 read_table(args.curve, TRAINING),
                 settings,
                 args.outputs[0].parent,
+                next((read_json(path, MEASUREMENTS) for path in args.measurements), None),
                 done,
             )
     print(f"{args.device}/{args.model}: test ESR {metrics['esr']:.3%}, best linear filter {metrics['esr_linear']:.3%}")

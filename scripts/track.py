@@ -60,10 +60,14 @@ def main() -> None:
         curve = read_table(args.curve, TRAINING)
         run_log.log_curve(curve.to_dict("records"), several=curve["seed"].nunique() > 1)
         run_log.log_metrics(read_json(args.metrics, METRICS))
+        measurements = [path for path in args.files if path.suffix == ".json"]
         run_log.log_files([path for path in args.files if path.suffix == ".svg"], "figures")
         run_log.log_files([path for path in args.files if path.suffix == ".flac"], "listening")
+        run_log.log_files([path for path in args.files if path.suffix == ".html"], "pages")
         run_log.log_files([args.twin, *args.exports], "twin")
-        run_log.log_files([args.metrics, args.dataset, record_path(args.twin), record_path(args.metrics)], "records")
+        run_log.log_files(
+            [args.metrics, args.dataset, record_path(args.twin), record_path(args.metrics), *measurements], "records"
+        )
         run_log.finish()
         write_json(args.run, CONTRACT, {"experiment": args.device, "run_id": run_log.run_id, "identity": identity})
 

@@ -13,7 +13,7 @@ GUARD = 12
 
 def written(folder, dry, wet, excerpts, twins):
     spans = [span(dry, wet, 100), span(dry, wet, 100)]
-    return write_clips(folder, spans, excerpts, twins, GUARD, RATE)
+    return write_clips(folder, spans, excerpts, twins, twins, GUARD, RATE)
 
 
 def test_clips_are_in_step_and_at_their_true_levels(tmp_path):

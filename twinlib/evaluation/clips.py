@@ -1,4 +1,4 @@
-"""Listening clips: one excerpt dry, from the device, from the twin, and the twin's error, all at their true levels."""
+"""Listening clips: one excerpt dry, from device, twin and best linear filter, and the twin's error, at true levels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from twinlib.evaluation.spans import Excerpt, Span
 from twinlib.files import write_json
 
 CONTRACT = "clips/1"
-NAMES = ("dry", "wet", "twin", "difference")
+NAMES = ("dry", "wet", "twin", "linear", "difference")
 
 PEAK = 10 ** (-1 / 20)
 """No clip rises above -1 dBFS."""
@@ -30,22 +30,23 @@ def write_clips(
     spans: Sequence[Span],
     excerpts: Sequence[Excerpt],
     twins: Sequence[Signal],
+    linears: Sequence[Signal],
     guard: int,
     sample_rate: int,
 ) -> dict[str, float]:
-    """Write `dry.flac`, `wet.flac`, `twin.flac`, `difference.flac` (24 bits, mono) and `clips.json`; return that JSON.
+    """Write a FLAC file (24 bits, mono) for each of `NAMES`, and `clips.json`; return that JSON.
 
-    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`. The guard is taken off: all clips are in step with
+    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`, `linears[i]` that of the best linear filter. The guard is taken off: all clips are in step with
     the dry one. All share one gain, so the difference is as loud as it is beside the others. Excerpts are joined by
     silence.
     """
     pieces: dict[str, list[Signal]] = {name: [] for name in NAMES}
     gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)
-    for excerpt, twin in zip(excerpts, twins, strict=True):
+    for excerpt, twin, linear in zip(excerpts, twins, linears, strict=True):
         span = spans[excerpt.span]
         wet = span.read_wet(excerpt.start, excerpt.stop)
         dry = span.read_dry(excerpt.start - guard, excerpt.stop - guard)
-        for name, samples in zip(NAMES, (dry, wet, twin, twin - wet), strict=True):
+        for name, samples in zip(NAMES, (dry, wet, twin, linear, twin - wet), strict=True):
             pieces[name] += [gap, samples] if pieces[name] else [samples]
     signals = {name: np.concatenate(parts) for name, parts in pieces.items()}
     gain = common_gain(list(signals.values()))

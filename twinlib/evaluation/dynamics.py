@@ -73,9 +73,9 @@ def measure_ramp(samples: Signal, hz: float, sample_rate: int, levels: tuple[flo
 def measure_burst(
     samples: Signal, hz: float, sample_rate: int, steps: tuple[tuple[float, float], ...]
 ) -> tuple[Burst, ...]:
-    """A tone `(frames,)` that steps from level to level (dBFS, seconds)."""
-    found, start = [], 0
-    for level, seconds in steps:
+    """A tone `(frames,)` that steps from level to level (dBFS, seconds); the first step fades in and is not told."""
+    found, start = [], round(steps[0][1] * sample_rate)
+    for level, seconds in steps[1:]:
         stop = start + round(seconds * sample_rate)
         # A device that delays by less than a millisecond still answers the step before.
         part = samples[start + round(0.001 * sample_rate) : stop - round(0.006 * sample_rate)]
@@ -102,7 +102,8 @@ def a_weighting(hz: Array) -> Array:
     """The factor by which the A-curve of IEC 61672-1 weighs amplitudes; 1 at 1 kHz."""
     square = np.square(hz)
     factor: Array = (
-        12194.0**2 * square**2
+        12194.0**2
+        * square**2
         / ((square + 20.6**2) * np.sqrt((square + 107.7**2) * (square + 737.9**2)) * (square + 12194.0**2))
     )
     return factor * 10 ** (2.0 / 20)

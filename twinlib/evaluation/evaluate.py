@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.signal import fftconvolve
 
-from twinlib.audio import Signal
+from twinlib.audio import BLOCK, Signal
 from twinlib.dataset.loader import Shards, Stretch, stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation import figures
@@ -44,12 +46,14 @@ def evaluate(
     curve: pd.DataFrame,
     settings: Evaluation,
     out: Path,
+    measurements: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Judge a twin on its data set and leave `metrics.json`, `figures/` and `listening/` in the folder `out`.
 
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
-    `curve` the learning curve of contract `training/1`. Returns what `metrics.json` holds. Equal input gives equal
+    `curve` the learning curve of contract `training/1`, `measurements` what a probe reel tells of the device and of
+    this twin (`measurements/1`). Returns what `metrics.json` holds. Equal input gives equal
     numbers, but for `realtime_factor` (seconds of audio a second of CPU). Progress counts seconds of audio.
     Raises `ModelError` if the twin is unreadable or belongs to another data set, `DatasetError` if there is nothing to
     judge.
@@ -72,17 +76,38 @@ def evaluate(
         "splits": {name: judgement.metrics for name, judgement in judged.items()},
         **tables(judged["test"].breakdown, linear_breakdown(judged["test"].fir, spans, listener.sample_rate)),
     }
+    if measurements is not None:
+        _check_measured(measurements, content["twin_sha256"])
+        content["esr_floor"] = measurements["device"]["esr_floor"]
+        content["harmonics"] = measurements["comparison"]
+        content["impulse_samples"] = measurements["device"]["impulse_samples"]
     if settings.visqol:
         wet = [spans[excerpt.span].read_wet(excerpt.start, excerpt.stop) for excerpt in excerpts]
         content["visqol"] = visqol(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
     title = f"{twin.device}, {twin.model}"
-    write_clips(out / "listening", spans, excerpts, twins, listener.guard, listener.sample_rate)
+    linears = [_linear(judged["test"].fir, spans, excerpt) for excerpt in excerpts]
+    write_clips(out / "listening", spans, excerpts, twins, linears, listener.guard, listener.sample_rate)
     _draw(out / "figures", title, listener, spans, judged["test"])
-    figures.draw_errors(out / "figures" / "esr.svg", title, content)
+    figures.draw_errors(out / "figures" / "esr.svg", title, content, content.get("esr_floor"))
     figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content)
     figures.draw_learning(out / "figures" / "learning.svg", title, curve)
     write_json(out / "metrics.json", METRICS, content)
     return content
+
+
+def played(twin: Twin, read: Read, frames: int, progress: Progress = silent) -> Signal:
+    """What a twin makes of `frames` samples `(frames,)` and the silence after them, in step: the guard is taken off.
+
+    All of it is kept in memory: for reels of minutes. Progress counts samples.
+    """
+    process, guard = listener_of(twin).fresh(), twin.guard_samples
+    parts = []
+    for start in range(0, frames, BLOCK):
+        block = read(start, min(start + BLOCK, frames))
+        parts.append(process(block))
+        progress(len(block))
+    parts.append(process(np.zeros(guard, np.float32)))
+    return np.concatenate(parts)[guard:]
 
 
 def evaluate_pair(
@@ -181,6 +206,16 @@ def _check_match(twin: Twin, path: Path, dataset: dict[str, Any]) -> None:
                 f"{path} was trained with {what} {ours}, but this data set has {theirs}: its test split may be what "
                 "the twin has learned from, train the twin again"
             )
+
+
+def _check_measured(measurements: dict[str, Any], twin_sha256: str) -> None:
+    if measurements["twin_sha256"] != twin_sha256:
+        raise ModelError("the measurements are those of another twin: measure this one")
+
+
+def _linear(fir: npt.NDArray[np.float64], spans: Sequence[Span], excerpt: Excerpt) -> Signal:
+    dry = spans[excerpt.span].read_dry(excerpt.start - len(fir) + 1, excerpt.stop)
+    return fftconvolve(dry.astype(np.float64), fir, "valid").astype(np.float32)
 
 
 def _predicted(listener: Listener, spans: Sequence[Span], excerpt: Excerpt) -> Signal:

@@ -44,17 +44,40 @@ _STYLE: Any = {
 @contextmanager
 def _figure(path: Path | StringIO, height: float, rows: tuple[float, ...] = (1.0,)) -> Iterator[list[Axes]]:
     """Axes one above the other on a page 16 cm wide; the file is written when the context ends."""
-    metadata = {"Date": None, "Creator": None}
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.3, height))
         grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
         first = figure.add_subplot(grid[0, 0])
         yield [first, *(figure.add_subplot(grid[row, 0], sharex=first) for row in range(1, len(rows)))]
-        if isinstance(path, StringIO):
-            figure.savefig(path, format="svg", metadata=metadata)
-            return
-        with written_aside(path) as aside:
-            figure.savefig(aside, format="svg", metadata=metadata)
+        _save(figure, path)
+
+
+@contextmanager
+def figure_of(path: Path, height: float, rows: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
+    """A grid of axes of their own, row by row, on a page 16 cm wide; the file is written when the context ends."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.3, height))
+        yield figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path | StringIO) -> None:
+    metadata = {"Date": None, "Creator": None}
+    if isinstance(path, StringIO):
+        figure.savefig(path, format="svg", metadata=metadata)
+        return
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="svg", metadata=metadata)
+
+
+def frequency_axis(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic axis of frequencies in Hz, from `low` to `high`."""
+    axes.set_xscale("log")
+    axes.set_xticks([20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000])
+    axes.set_xticklabels(["20", "50", "100", "200", "500", "1k", "2k", "5k", "10k", "20k"])
+    axes.minorticks_off()
+    axes.set_xlim(low, high)
+    axes.set_xlabel("frequency (Hz)")
 
 
 def draw_waveform(
@@ -85,15 +108,9 @@ def draw_spectrum(path: Path, title: str, frequencies: Curve, device: Curve, twi
         axes.plot(hertz, levels[0], color=DEVICE, linewidth=2.6, alpha=0.75, label="device")
         axes.plot(hertz, levels[1], color=TWIN, linewidth=1.2, linestyle=(0, (4, 1.5)), label="twin")
         axes.plot(hertz, levels[2], color=ERROR, linewidth=1.0, label="error")
-        axes.set_xscale("log")
-        axes.set_xlim(20, hertz[-1])
-        axes.set_xticks([20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000])
-        axes.set_xticklabels(["20", "50", "100", "200", "500", "1k", "2k", "5k", "10k", "20k"])
-        axes.minorticks_off()
-        axes.set_xlim(20, hertz[-1])
+        frequency_axis(axes, 20, float(hertz[-1]))
         top = max(float(np.max(level)) for level in levels)
         axes.set_ylim(max(min(float(np.min(level)) for level in levels), top - 140) - 3, top + 9)
-        axes.set_xlabel("frequency (Hz)")
         axes.set_ylabel("power density (dBFS/Hz)")
         axes.set_title(f"{title}: spectra of the test split", loc="left")
         axes.legend(loc="upper right", ncols=3)

@@ -82,9 +82,9 @@ def measure(layout: Layout, read_dry: Read, read_wet: Read) -> dict[str, Any]:
         )
     pairs = []
     for section in layout.of("smpte", "ccif"):
-        cycles, hertz = [tone.cycles for tone in section.tones], (section.tones[0].hz, section.tones[1].hz)
+        numbers, hertz = [tone.cycles for tone in section.tones], (section.tones[0].hz, section.tones[1].hz)
         way = measure_smpte if section.kind == "smpte" else measure_ccif
-        pairs.append(asdict(way(wet(section), cycles, hertz, section.level_dbfs or 0.0)))
+        pairs.append(asdict(way(wet(section), numbers, hertz, section.level_dbfs or 0.0)))
     multitones = []
     for section in layout.of("multitone"):
         cycles, hz, dbfs = zip(*((tone.cycles, tone.hz, tone.dbfs) for tone in section.tones), strict=True)

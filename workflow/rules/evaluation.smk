@@ -1,11 +1,82 @@
 # How good the twins are, in figures, sounds, one table and one page.
 
 FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning"]
-CLIPS = ["dry", "wet", "twin", "difference"]
+CLIPS = ["dry", "wet", "twin", "linear", "difference"]
+
+
+PROBE_FIGURES = [
+    "harmonics",
+    "distortion",
+    "response",
+    "compression",
+    "loops",
+    "intermodulation",
+    "aliasing",
+]
+
+
+rule measure:
+    input:
+        dry=dry_of,
+        wet=wet_of,
+        alignment="<results>/devices/{device}/{capture}/alignment.json",
+        probe=excitation_of,
+    output:
+        measurements="<results>/devices/{device}/{capture}/measurements.json",
+        record="<results>/devices/{device}/{capture}/measurements.json.prov.json",
+    log:
+        "<logs>/measure/{device}/{capture}.log",
+    benchmark:
+        "<benchmarks>/measure/{device}/{capture}.tsv"
+    params:
+        channel=wet_channel,
+        code=code("measure.py"),
+    shell:
+        "stage measure --device {wildcards.device} --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
+        " --alignment {input.alignment:q} --probe {input.probe:q} --measurements {output.measurements:q} 2>&1 | tee -i {log:q}"
+
+
+rule measure_twin:
+    input:
+        twin="<results>/twins/{device}/{model}/twin.safetensors",
+        reel=lambda wildcards: probe_file(wildcards, "reels/{probe}.wav"),
+        probe=lambda wildcards: probe_file(wildcards, "probe.json"),
+        measured=lambda wildcards: expand(
+            "<results>/devices/{device}/{probe}/measurements.json",
+            device=wildcards.device,
+            probe=probes(wildcards.device),
+        ),
+    output:
+        measurements="<results>/twins/{device}/{model}/evaluation/measurements.json",
+        figures=report(
+            expand(
+                "<results>/twins/{{device}}/{{model}}/evaluation/probe/{figure}.svg",
+                figure=PROBE_FIGURES,
+            ),
+            caption="../report/probe.rst",
+            category="Harmonics",
+            labels={"device": "{device}", "model": "{model}"},
+        ),
+        record="<results>/twins/{device}/{model}/evaluation/measurements.json.prov.json",
+    log:
+        "<logs>/measure_twin/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/measure_twin/{device}/{model}.tsv"
+    params:
+        code=code("measure_twin.py"),
+    shell:
+        "stage measure_twin --device {wildcards.device} --model {wildcards.model} --twin {input.twin:q}"
+        " --reel {input.reel:q} --probe {input.probe:q} --measured {input.measured:q}"
+        " --outputs {output.measurements:q} {output.figures:q} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate:
     input:
+        measurements=lambda wildcards: (
+            [f"<results>/twins/{wildcards.device}/{wildcards.model}/evaluation/measurements.json"]
+            if probes(wildcards.device)
+            else []
+        ),
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         curve="<results>/twins/{device}/{model}/training.parquet",
         segments="<results>/devices/{device}/segments.parquet",
@@ -42,8 +113,39 @@ rule evaluate:
     shell:
         "stage evaluate --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
-        " --dataset {input.dataset:q} --shards {input.shards:q}"
+        " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
         " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} 2>&1 | tee -i {log:q}"
+
+
+rule page:
+    input:
+        metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
+        figures=rules.evaluate.output.figures,
+        measured=lambda wildcards: expand(
+            "<results>/twins/{device}/{model}/evaluation/probe/{figure}.svg",
+            device=wildcards.device,
+            model=wildcards.model,
+            figure=PROBE_FIGURES if probes(wildcards.device) else [],
+        ),
+        clips=rules.evaluate.output.clips,
+    output:
+        index=report(
+            "<results>/twins/{device}/{model}/evaluation/index.html",
+            caption="../report/page.rst",
+            category="Twins",
+            labels={"device": "{device}", "model": "{model}"},
+        ),
+        listening="<results>/twins/{device}/{model}/evaluation/listening.html",
+        record="<results>/twins/{device}/{model}/evaluation/index.html.prov.json",
+    log:
+        "<logs>/page/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/page/{device}/{model}.tsv"
+    params:
+        code=code("page.py"),
+    shell:
+        "stage page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
+        " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i {log:q}"
 
 
 rule summary:
@@ -89,7 +191,20 @@ rule comparison:
 
 
 REPORT_FILES = [
-    path for twin in READY_TWINS for path in expand(rules.evaluate.output, device=twin.device, model=twin.model)
+    path
+    for twin in READY_TWINS
+    for path in expand(
+        [
+            *rules.evaluate.output,
+            *rules.page.output,
+            *(rules.measure_twin.output if probes(twin.device) else []),
+        ],
+        device=twin.device,
+        model=twin.model,
+    )
+]
+CAPTURE_FILES += [
+    path for name in CONFIG.devices for path in expand(rules.measure.output, device=name, capture=probes(name))
 ]
 if REPORT_FILES:
     REPORT_FILES += [*rules.summary.output, *rules.comparison.output]

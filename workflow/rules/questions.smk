@@ -49,6 +49,12 @@ def excitation_of(wildcards):
     return f"<results>/excitations/{excitation}/{told}"
 
 
+def probe_file(wildcards, pattern):
+    """A file of the probe reel that a device was recorded with; nothing if there is none."""
+    folder = f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}"
+    return [f"{folder}/{pattern.replace('{probe}', probe)}" for probe in probes(wildcards.device)]
+
+
 def pair_of(wildcards):
     """What part of its files a pair uses, as JSON; `null` for a capture that came from a reel."""
     pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)

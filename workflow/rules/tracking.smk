@@ -30,6 +30,16 @@ rule track:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
         clips=rules.evaluate.output.clips,
+        pages=[rules.page.output.index, rules.page.output.listening],
+        measured=lambda wildcards: expand(
+            (
+                rules.measure_twin.output.figures + [rules.measure_twin.output.measurements]
+                if probes(wildcards.device)
+                else []
+            ),
+            device=wildcards.device,
+            model=wildcards.model,
+        ),
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
         best=best_of,
@@ -50,7 +60,7 @@ rule track:
         "stage track --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q}"
         " --tracking {params.tracking:q} --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
-        " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q}"
+        " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q} {input.pages:q} {input.measured:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
         " 2>&1 | tee -i {log:q}"
 

@@ -1,0 +1,44 @@
+"""Measure a twin by the probe reel as its device was, and compare the two."""
+
+from pathlib import Path
+
+import torch
+
+from twinlib.audio import Reader
+from twinlib.evaluation.evaluate import played
+from twinlib.evaluation.measurements import CONTRACT, compare, measure
+from twinlib.evaluation.probe_figures import draw_probe
+from twinlib.excitation.probe import layout_of
+from twinlib.excitation.settings import PROBE
+from twinlib.files import read_json, sha256_file, write_json
+from twinlib.model.twin import load
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `measurements.json` of a twin beside its device, and the figures."""
+    args = options(__doc__, device=str, model=str, twin=Path, reel=Path, probe=Path, measured=Path, outputs=[Path])
+    torch.set_num_threads(1)
+    inputs = [args.twin, args.reel, args.probe, args.measured]
+    with recorded(Path(__file__), inputs, args.outputs, {}):
+        layout = layout_of(read_json(args.probe, PROBE))
+        device = read_json(args.measured, CONTRACT)["device"]
+        title = f"measure {args.device}/{args.model}"
+        with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
+            wet = played(load(args.twin), lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
+            twin = measure(layout, lambda start, stop: dry.read(start, stop)[:, 0], lambda start, stop: wet[start:stop])
+        comparison = compare(device, twin)
+        content = {"device": device, "twin": twin, "comparison": comparison, "twin_sha256": sha256_file(args.twin)}
+        write_json(args.outputs[0], CONTRACT, content)
+        draw_probe(args.outputs[0].parent / "probe", f"{args.device}, {args.model}", device, twin)
+    worst = comparison["worst_db"]
+    print(
+        f"{args.device}/{args.model}: {comparison['within']} of {comparison['compared']} harmonics are within 1 dB of "
+        "the device's" + (f"; the worst is off by {worst:.1f} dB" if worst is not None else "")
+    )
+
+
+if __name__ == "__main__":
+    run(main)
