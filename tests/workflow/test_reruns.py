@@ -12,7 +12,7 @@ from twinlib import audio
 
 pytestmark = pytest.mark.slow
 
-LATE = {"evaluate", "summary", "comparison", "track"}
+LATE = {"evaluate", "page", "summary", "comparison", "track"}
 TRAIN = {"train", "export"} | LATE
 DATA = {"shard", "manifest", "leaks"} | TRAIN
 

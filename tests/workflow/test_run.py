@@ -146,7 +146,7 @@ ROAD = {
     "train",
     "export",
 }
-LATE = {"evaluate", "summary", "comparison", "track"}
+LATE = {"evaluate", "page", "summary", "comparison", "track"}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ floor of noise), `spans` (what is judged, as streams), `judge` (one split), `sta
 `figures`, `clips`, `evaluate` (all of it, for a trained twin), `summary` (the table of several twins) and `comparison`
 (the page of several twins).
 
-A probe reel is measured by `harmonics`, `intermodulation` and `dynamics`, all of it together in `measurements`, drawn by
-`probe_figures`. `listening` is a page on which one hears and is tested, made of `sounds`, `pictures` and the files in
+A probe reel is measured by `harmonics`, `intermodulation` and `dynamics`, all of it together in `measurements`, and
+drawn by `probe_figures`. `listening` is a page on which one hears and is tested, made of `sounds`, `pictures` and the files in
 `page`; `report` is the page of one twin.
 """
 

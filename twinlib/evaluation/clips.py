@@ -36,9 +36,9 @@ def write_clips(
 ) -> dict[str, float]:
     """Write a FLAC file (24 bits, mono) for each of `NAMES`, and `clips.json`; return that JSON.
 
-    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`, `linears[i]` that of the best linear filter. The guard is taken off: all clips are in step with
-    the dry one. All share one gain, so the difference is as loud as it is beside the others. Excerpts are joined by
-    silence.
+    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`, `linears[i]` that of the best linear filter.
+    The guard is taken off: all clips are in step with the dry one. All share one gain, so the difference is as loud as
+    it is beside the others. Excerpts are joined by silence.
     """
     pieces: dict[str, list[Signal]] = {name: [] for name in NAMES}
     gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)

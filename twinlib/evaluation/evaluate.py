@@ -215,7 +215,8 @@ def _check_measured(measurements: dict[str, Any], twin_sha256: str) -> None:
 
 def _linear(fir: npt.NDArray[np.float64], spans: Sequence[Span], excerpt: Excerpt) -> Signal:
     dry = spans[excerpt.span].read_dry(excerpt.start - len(fir) + 1, excerpt.stop)
-    return fftconvolve(dry.astype(np.float64), fir, "valid").astype(np.float32)
+    made: Signal = fftconvolve(dry.astype(np.float64), fir, "valid").astype(np.float32)
+    return made
 
 
 def _predicted(listener: Listener, spans: Sequence[Span], excerpt: Excerpt) -> Signal:

@@ -197,7 +197,8 @@ def _at(part: Array, origin: float, hz: Array, sample_rate: int) -> Complex:
 def response_length(impulse: Array, decay_db: float = 40.0) -> int:
     """Samples after which an impulse response holds no more than -`decay_db` of its energy, the noise taken off.
 
-    The noise is that of the last fifth. What a model of so long a memory lacks is worth an error-to-signal ratio of 1e-4.
+    The noise is that of the last fifth. What a model of that memory lacks is worth an error
+    to signal ratio of 1e-4.
     """
     power = np.square(impulse)
     tail = power[-max(1, len(power) // 5) :]

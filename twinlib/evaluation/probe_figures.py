@@ -43,13 +43,13 @@ def _pair(axes: Axes, x: Any, device: Any, twin: Any, marker: str | None = None,
     axes.plot(x, twin, color=TWIN, linewidth=width, linestyle=(0, (4, 1.5)), marker=marker, markersize=2.5)
 
 
-def _key(axes: Axes, *extra: tuple[str, dict[str, Any]], place: str = "best") -> None:
+def _key(axes: Axes, *extra: tuple[str, dict[str, Any]]) -> None:
     handles = [
         axes.plot([], [], color=DEVICE, linewidth=2.6, alpha=0.6, label="device")[0],
         axes.plot([], [], color=TWIN, linewidth=1.3, linestyle=(0, (4, 1.5)), label="twin")[0],
         *(axes.plot([], [], label=label, **style)[0] for label, style in extra),
     ]
-    axes.legend(handles=handles, loc=place, fontsize=7, ncols=2)
+    axes.legend(handles=handles, loc="best", fontsize=7, ncols=2)
 
 
 def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None:
@@ -88,7 +88,7 @@ def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> Non
                 power = np.nansum(10 ** (parts / 10), axis=0)
                 told = ~np.isnan(parts[0])
                 curves.append(np.where(told, 10 * np.log10(np.maximum(power, 1e-20)), np.nan))
-            _pair(axes, sweep["hz"], *curves, width=width)
+            _pair(axes, sweep["hz"], curves[0], curves[1], width=width)
         frequency_axis(axes, 20, 11000)
         axes.set_ylabel("harmonics 2 to 5 together (dBc)")
         axes.set_ylim(_BOTTOM_DBC, 5)
@@ -100,9 +100,9 @@ def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> Non
 def _response(path: Path, title: str, device: Measured, twin: Measured) -> None:
     with figure_of(path, 5.0, rows=2) as (above, below):
         for level, width in _LEVELS:
-            sweeps = [next(s for s in one["sweeps"] if s["level_dbfs"] == level) for one in (device, twin)]
-            _pair(above, sweeps[0]["hz"], *(sweep["gain_db"] for sweep in sweeps), width=width)
-            _pair(below, sweeps[0]["hz"], *(sweep["degrees"] for sweep in sweeps), width=width)
+            theirs, ours = [next(s for s in one["sweeps"] if s["level_dbfs"] == level) for one in (device, twin)]
+            _pair(above, theirs["hz"], theirs["gain_db"], ours["gain_db"], width=width)
+            _pair(below, theirs["hz"], theirs["degrees"], ours["degrees"], width=width)
         above.set_ylabel("gain (dB)")
         below.set_ylabel("phase (degrees)")
         for axes in (above, below):

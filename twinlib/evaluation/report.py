@@ -1,7 +1,7 @@
 """The page of one twin: everything a designer of analog gear asks of it, in one file that needs no network."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -114,7 +114,7 @@ def _speed(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     head_cells = "".join(f"<th>{escape(cell)}</th>" for cell in heading)
     return f"<table><tr>{head_cells}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
