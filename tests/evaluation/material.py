@@ -1,7 +1,6 @@
 """Signals, devices and stand-ins that the tests of the evaluation share."""
 
 from itertools import pairwise
-
 from typing import Any
 
 import numpy as np

@@ -51,9 +51,11 @@ def evaluate(
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
     `curve` the learning curve of contract `training/1`. Returns what `metrics.json` holds. Equal input gives equal
     numbers, but for `realtime_factor` (seconds of audio a second of CPU). Progress counts seconds of audio.
-    Raises `ModelError` if the twin is unreadable or belongs to another data set, `DatasetError` if there is nothing to
-    judge.
+    Raises `ConfigError` if ViSQOL is asked for and missing, `ModelError` if the twin is unreadable or belongs to
+    another data set, `DatasetError` if there is nothing to judge.
     """
+    # First of all, so that a missing package is not found out after an hour.
+    rate = visqol() if settings.visqol else None
     twin = load(twin_path)
     _check_match(twin, twin_path, dataset)
     listener = listener_of(twin)
@@ -72,9 +74,9 @@ def evaluate(
         "splits": {name: judgement.metrics for name, judgement in judged.items()},
         **tables(judged["test"].breakdown, linear_breakdown(judged["test"].fir, spans, listener.sample_rate)),
     }
-    if settings.visqol:
+    if rate is not None:
         wet = [spans[excerpt.span].read_wet(excerpt.start, excerpt.stop) for excerpt in excerpts]
-        content["visqol"] = visqol(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
+        content["visqol"] = rate(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
     title = f"{twin.device}, {twin.model}"
     write_clips(out / "listening", spans, excerpts, twins, listener.guard, listener.sample_rate)
     _draw(out / "figures", title, listener, spans, judged["test"])
