@@ -93,7 +93,7 @@ def test_levels_are_told_apart(level, borders):
 
 
 def test_levels_stand_from_the_quietest():
-    wet = np.repeat([0.5, 0.001, 0.5, 0.03], 4000).astype(np.float32)
+    wet = np.repeat([0.5, 0.0009, 0.5, 0.03], 4000).astype(np.float32)
     found = gathered(wet, wet)
     rows = tables(found, found)["by_level"]
     assert [row["to_dbfs"] for row in rows] == [-60, -30, -6]

@@ -57,7 +57,7 @@ def page():
 def test_the_page_says_what_matters(page):
     head, first, second = Page(page).rows
     names = [cell["text"] for cell in head]
-    silk, klon = ({name: cell for name, cell in zip(names, row, strict=True)} for row in (first, second))
+    silk, klon = (dict(zip(names, row, strict=True)) for row in (first, second))
     shown = {"device": "silk", "test ESR": "0.123 %", "in dB": "-29.1 dB", "dry": "8.00 %", "linear filter": "2.50 %"}
     shown |= {"gained": "+13.1 dB", "loudness": "-0.1 LU", "parameters": "12 345", "speed": "17.6 x"}
     assert {name: silk[name]["text"] for name in shown} == shown
@@ -112,7 +112,8 @@ CLICKS = """
 const said = [];
 for (const index of [1, 1, 0, 0]) {
   buttons[index].click();
-  said.push(body.rows.map((row) => row.name).join("") + " " + heads.map((h) => h.attributes["aria-sort"] ?? "-").join(" "));
+  const sorts = heads.map((head) => head.attributes["aria-sort"] ?? "-");
+  said.push([body.rows.map((row) => row.name).join(""), ...sorts].join(" "));
 }
 console.log(said.join("\\n"));
 """
