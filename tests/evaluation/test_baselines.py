@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.material import cuts, device, late, music
 from twinlib.errors import DatasetError
-from twinlib.evaluation.baselines import LinearFit
+from twinlib.evaluation.baselines import LinearFit, noise_floor_esr
 
 TAPS = 32
 GUARD = 12
@@ -113,3 +113,38 @@ def test_bad_input_is_refused():
     broken[500] = np.nan
     with pytest.raises(DatasetError):
         fitted(broken, dry)
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.05])
+def test_the_floor_is_that_of_the_noise(noise):
+    frames = 100_000
+    clean = device(music(frames)).astype(np.float64)
+    rng = np.random.default_rng(5)
+    first, second = ((clean + noise * rng.standard_normal(frames)).astype(np.float32) for _ in range(2))
+    power = float(np.mean(clean**2))
+    # Five standard deviations.
+    assert noise_floor_esr(first, second) == pytest.approx(noise**2 / (power + noise**2), rel=5 * np.sqrt(2 / frames))
+    # It is what the perfect twin is judged to have.
+    judged = np.sum((clean - first) ** 2) / np.sum(first.astype(float) ** 2)
+    assert noise_floor_esr(first, second) == pytest.approx(judged, rel=0.03)
+
+
+def test_a_device_without_noise_has_no_floor_and_noise_alone_leaves_everything():
+    wet = music(1000)
+    assert noise_floor_esr(wet, wet) == 0.0
+    rng = np.random.default_rng(6)
+    assert noise_floor_esr(*rng.standard_normal((2, 100_000)).astype(np.float32)) == pytest.approx(1.0, rel=0.03)
+
+
+def test_recordings_that_cannot_be_compared_are_refused():
+    wet, silent = music(1000), np.zeros(1000, np.float32)
+    broken = wet.copy()
+    broken[7] = np.inf
+    for first, second, reason in (
+        (wet, wet[1:], "shapes"),
+        (wet[:, None], wet[:, None], "shapes"),
+        (silent, silent, "silent"),
+        (wet, broken, "not a number"),
+    ):
+        with pytest.raises(DatasetError, match=reason):
+            noise_floor_esr(first, second)

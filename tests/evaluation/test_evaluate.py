@@ -1,4 +1,6 @@
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import torch
 
 from tests.evaluation.material import RATE, device, music, near, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
-from twinlib.errors import DatasetError, ModelError, TwinError
+from twinlib.errors import ConfigError, DatasetError, ModelError, TwinError
 from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds
 from twinlib.evaluation.metrics import Errors
 from twinlib.evaluation.settings import Evaluation
@@ -17,6 +19,8 @@ from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 
+# A slice ends where another begins: the third row of the test split holds both tracks.
+TRACKS = [["track"]] * 16 + [["one"]] * 2 + [["one", "two"]] + [["two"]] * 5
 GUARD, SIZE, ROWS = 12, 2048, 24
 SETTINGS = Evaluation(linear_taps=64, clip_seconds=0.5)
 DATASET = {"digest": "d" * 64, "sample_rate": RATE, "guard_samples": GUARD}
@@ -59,7 +63,7 @@ def stored(tmp_path_factory, twin, signals):
             "stop": (row + 1) * SIZE,
             "split": split,
             "context": row % 8 * SIZE,
-            "track_ids": ["track"],
+            "track_ids": TRACKS[row],
             "sources": ["path[0:1]"],
             "licences": ["CC0"],
             "artists": ["artist"],
@@ -198,3 +202,50 @@ def test_a_pair_that_is_too_short_is_refused(twin, signals):
     dry, wet = signals
     with pytest.raises(DatasetError, match="too few"):
         evaluate_pair(twin, reader(dry), reader(wet), 63, SETTINGS)
+
+
+def test_tracks_have_the_error_of_their_segments(judged, twin, signals):
+    _, wet = signals
+    rendered = Stream(twin, 1).process(signals[0])
+    begin = 16 * SIZE
+    places = {"one": (begin + 63, begin + 3 * SIZE), "two": (begin + 2 * SIZE, begin + 8 * SIZE)}
+    found = {one["name"]: one for one in judged[0]["by_track"]}
+    assert list(found) == sorted(places, key=lambda name: -found[name]["esr"])
+    for name, (first, stop) in places.items():
+        error = rendered[first:stop].astype(float) - wet[first:stop]
+        expected = np.sum(error**2) / np.sum(wet[first:stop].astype(float) ** 2)
+        assert found[name]["esr"] == pytest.approx(expected, rel=1e-4)
+        assert found[name]["seconds"] == pytest.approx((stop - first) / RATE)
+        assert found[name]["esr_linear"] > 0
+
+
+def test_levels_and_times_hold_all_that_was_judged(judged):
+    metrics, _ = judged
+    assert sum(level["seconds"] for level in metrics["by_level"]) == pytest.approx(metrics["seconds"])
+    track = metrics["esr_over_time"]
+    assert track["seconds"] == 1.0
+    assert len(track["esr"]) == len(track["esr_linear"]) == np.ceil(metrics["seconds"])
+    assert min(track["esr"]) <= metrics["esr"] <= max(track["esr"])
+
+
+def test_a_pair_has_its_capture_instead_of_tracks(stored, tmp_path):
+    folder, table = stored
+    pairs = table.assign(track_ids=[[] for _ in range(len(table))])
+    metrics = run((folder, pairs), tmp_path)
+    assert [one["name"] for one in metrics["by_track"]] == ["take"]
+    assert metrics["by_track"][0]["esr"] == pytest.approx(metrics["esr"])
+
+
+def test_visqol_is_looked_for_before_anything_is_judged(stored, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "visqol", None)
+    with pytest.raises(ConfigError, match="perceptual"):
+        run(stored, tmp_path, settings=SETTINGS.model_copy(update={"visqol": True}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_visqol_rates_the_excerpt(stored, tmp_path):
+    if importlib.util.find_spec("visqol") is None:
+        pytest.skip("the extra `perceptual` is not installed; `.ci/run` does it")
+    found = run(stored, tmp_path, settings=SETTINGS.model_copy(update={"visqol": True, "clip_seconds": 1.5}))
+    assert 1.0 <= found["visqol"] < 4.7

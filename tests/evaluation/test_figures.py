@@ -39,6 +39,17 @@ def draw_all(folder):
     figures.draw_spectrum(folder / "spectrum.svg", "silk, small", *spectra(wet, twin, twin - wet))
     figures.draw_transfer(folder / "transfer.svg", "silk, small", *transfers)
     figures.draw_learning(folder / "learning.svg", "silk, small", curve)
+    figures.draw_errors(folder / "esr.svg", "silk, small", METRICS, floor=1e-4)
+    figures.draw_over_time(folder / "esr_over_time.svg", "silk, small", METRICS)
+
+
+METRICS = {
+    "esr": 0.001,
+    "esr_dry": 0.2,
+    "esr_gain": 0.1,
+    "esr_linear": 0.02,
+    "esr_over_time": {"seconds": 2.0, "esr": [0.001, None, 0.0, 0.002], "esr_linear": [0.02, None, 0.01, 0.03]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +60,7 @@ def folders(tmp_path_factory):
     return folders
 
 
-NAMES = ["learning.svg", "spectrum.svg", "transfer.svg", "waveform.svg"]
+NAMES = ["esr.svg", "esr_over_time.svg", "learning.svg", "spectrum.svg", "transfer.svg", "waveform.svg"]
 
 
 def test_equal_numbers_give_equal_bytes(folders):
@@ -67,7 +78,7 @@ def test_a_figure_is_plain_and_without_a_date(folders, name):
     assert len(text) < 300_000
 
 
-@pytest.mark.parametrize("name", ["spectrum.svg", "transfer.svg", "waveform.svg"])
+@pytest.mark.parametrize("name", ["esr.svg", "spectrum.svg", "transfer.svg", "waveform.svg"])
 def test_device_and_twin_have_their_colours_everywhere(folders, name):
     text = (folders[0] / name).read_text().lower()
     assert figures.DEVICE.lower() in text
@@ -95,3 +106,27 @@ def test_smoothing_keeps_a_flat_spectrum_flat():
     assert figures._smooth(frequencies, np.full(513, 0.3), centres) == pytest.approx(
         np.full(len(centres), 0.3), rel=1e-6
     )
+
+
+def test_a_floor_is_drawn_where_it_is_known(tmp_path):
+    for name, floor in (("with", 1e-4), ("without", None)):
+        figures.draw_errors(tmp_path / name, "silk, small", METRICS, floor)
+    assert figures.DEVICE.lower() in (tmp_path / "with").read_text().lower()
+    assert figures.DEVICE.lower() not in (tmp_path / "without").read_text().lower()
+
+
+def test_perfect_twins_can_be_drawn(tmp_path):
+    track = {"seconds": 1.0, "esr": [0.0], "esr_linear": [0.0]}
+    perfect = {"esr": 0.0, "esr_dry": 0.0, "esr_gain": 0.0, "esr_linear": 0.0, "esr_over_time": track}
+    figures.draw_errors(tmp_path / "esr.svg", "wire", perfect, floor=0.0)
+    figures.draw_over_time(tmp_path / "esr_over_time.svg", "wire", perfect)
+    assert "<svg" in figures.comparison_figure([("wire", "small", 0.0, 10.0)])
+
+
+def test_every_device_has_a_marker_of_its_own():
+    twins = [(f"device {k}", "small", 0.001 * (k + 1), 10.0) for k in range(12)]
+    text = figures.comparison_figure(twins)
+    assert text == figures.comparison_figure(twins)
+    assert len(text) < 300_000
+    # Markers go round last; with their colours a device is one of 77.
+    assert len({(figures._MARKERS[k % 11], figures._PALETTE[k % 7]) for k in range(12)}) == 12

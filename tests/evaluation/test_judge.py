@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 from tests.evaluation.material import RATE, device, fir_process, music, near, span
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation.judge import Listener, evaluate_split
+from twinlib.evaluation.judge import Listener, evaluate_split, linear_breakdown
 from twinlib.evaluation.metrics import Errors
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.spans import Span
@@ -131,3 +131,16 @@ def test_memory_does_not_grow_with_the_audio():
 
     peak(200_000)
     assert peak(800_000) < 1.1 * peak(200_000)
+
+
+def test_the_breakdowns_add_up_to_what_was_judged():
+    first, second = material(9000, 1), material(7000, 2)
+    spans = [span(*first, 100), span(*second, 100)]
+    judged = evaluate_split(listener(), spans, SETTINGS)
+    for name, found in (
+        ("esr", judged.breakdown),
+        ("esr_linear", linear_breakdown(judged.fir, spans, RATE)),
+    ):
+        for sums in (found.levels().sum(axis=0), found.points()[1].sum(axis=0)):
+            assert sums[2] / sums[1] == pytest.approx(judged.metrics[name], rel=1e-5)
+            assert sums[0] / RATE == pytest.approx(judged.metrics["seconds"])

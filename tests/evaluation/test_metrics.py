@@ -8,7 +8,18 @@ from scipy import signal as scipy_signal
 
 from tests.evaluation.material import RATE, cuts, device, music, near
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation.metrics import POWER_FLOOR, RESOLUTIONS, Errors, Framer, decibels, hann
+from twinlib.evaluation.metrics import (
+    MEL_BANDS,
+    MEL_WINDOW,
+    POWER_FLOOR,
+    RESOLUTIONS,
+    Errors,
+    Framer,
+    decibels,
+    hann,
+    mel_bands,
+    nine_digits,
+)
 
 
 def measured(wet, predicted, preemphasis=0.85, pieces=None, starts=(0,)):
@@ -36,24 +47,35 @@ def test_by_hand():
     assert found["seconds"] == 4 / RATE
     assert found["mr_stft"] is None
     assert found["lufs_difference_db"] is None
+    assert found["lufs_short_term_difference_db"] is None
+    assert found["log_mel_db"] is None
+    crest = [1.0 / math.sqrt(sum(y**2 for y in signal) / 4) for signal in (wet, predicted)]
+    assert found["crest_difference_db"] == pytest.approx(20 * math.log10(crest[1] / crest[0]))
 
 
 def test_equal_signals_have_no_error():
-    wet = music(2 * RATE)
+    wet = music(4 * RATE)
     found = measured(wet, wet)
     assert found["esr"] == found["esr_preemphasis"] == found["mae"] == found["dc"] == 0.0
-    assert found["mr_stft"] == found["lufs_difference_db"] == 0.0
+    assert found["mr_stft"] == found["log_mel_db"] == 0.0
+    for name in ("lufs", "lufs_short_term", "true_peak", "crest"):
+        assert found[f"{name}_difference_db"] == 0.0
     assert found["esr_db"] == -200.0
 
 
 @given(gain=st.floats(0.1, 3.0))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_gain_has_the_error_of_a_gain(gain):
-    wet = music(2 * RATE, level=0.3)
+    wet = music(4 * RATE, level=0.3)
     found = measured(wet, np.float32(gain) * wet)
     assert found["esr"] == pytest.approx((1 - gain) ** 2, rel=1e-4, abs=1e-12)
     assert found["esr_preemphasis"] == pytest.approx((1 - gain) ** 2, rel=1e-4, abs=1e-12)
-    assert found["lufs_difference_db"] == pytest.approx(20 * math.log10(gain), abs=0.1)
+    level = 20 * math.log10(gain)
+    assert found["lufs_difference_db"] == pytest.approx(level, abs=0.1)
+    assert found["lufs_short_term_difference_db"] == pytest.approx(level, abs=1e-3)
+    assert found["true_peak_difference_db"] == pytest.approx(level, abs=1e-4)
+    assert found["crest_difference_db"] == pytest.approx(0.0, abs=1e-4)
+    assert found["log_mel_db"] == pytest.approx(abs(level), abs=1e-3)
 
 
 @given(points=st.lists(st.integers(0, 25000), max_size=6))
@@ -173,3 +195,37 @@ def test_what_is_no_number_is_refused_with_its_place(bad):
 def test_decibels_have_a_floor():
     assert decibels(0.0) == -200.0
     assert decibels(0.1) == pytest.approx(-10.0)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 192000])
+def test_mel_bands_share_every_bin_between_two(rate):
+    bands = mel_bands(MEL_WINDOW, rate)
+    assert bands.shape == (MEL_WINDOW // 2 + 1, MEL_BANDS)
+    first, last = np.argmax(bands[:, 0]), np.argmax(bands[:, -1])
+    assert bands[first + 1 : last].sum(axis=1) == pytest.approx(np.ones(last - first - 1), abs=1e-4)
+    assert (bands > 0).any(axis=0).all(), "a band without a bin would always agree"
+
+
+def test_log_mel_is_that_of_its_definition():
+    dry = music(9000)
+    wet, predicted = device(dry), (0.9 * dry).astype(np.float32)
+    levels = []
+    for samples in (wet, predicted):
+        begins = range(0, len(samples) - MEL_WINDOW + 1, MEL_WINDOW // 4)
+        frames = np.array([samples[at : at + MEL_WINDOW] for at in begins], np.float64)
+        power = np.abs(np.fft.rfft(frames * scipy_signal.get_window("hann", MEL_WINDOW), axis=1)) ** 2
+        levels.append(10 * np.log10(np.maximum(power @ mel_bands(MEL_WINDOW, RATE).astype(float), POWER_FLOOR)))
+    expected = np.mean(np.abs(levels[0] - levels[1]))
+    assert measured(wet, predicted)["log_mel_db"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_silent_twin_has_no_peak():
+    wet = music(4 * RATE)
+    found = measured(wet, 0 * wet)
+    assert found["esr"] == 1.0
+    assert found["true_peak_difference_db"] is found["crest_difference_db"] is None
+
+
+def test_nine_digits():
+    assert nine_digits(1 / 3) == 0.333333333
+    assert nine_digits(None) is None

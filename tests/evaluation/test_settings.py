@@ -8,6 +8,7 @@ def test_the_defaults_stand():
     settings = Evaluation()
     assert (settings.linear_taps, settings.preemphasis, settings.clip_seconds) == (512, 0.85, 10.0)
     assert not settings.judge_train
+    assert not settings.visqol
 
 
 @pytest.mark.parametrize(

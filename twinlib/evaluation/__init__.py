@@ -10,8 +10,8 @@ floor of noise), `spans` (what is judged, as streams), `judge` (one split), `sta
 (the page of several twins).
 
 A probe reel is measured by `harmonics`, `intermodulation` and `dynamics`, all of it together in `measurements`, and
-drawn by `probe_figures`. `listening` is a page on which one hears and is tested, made of `sounds`, `pictures` and the files in
-`page`; `report` is the page of one twin.
+drawn by `probe_figures`. `listening` is a page on which one hears and is tested, made of `sounds`, `pictures` and the
+files in `page`; `report` is the page of one twin.
 """
 
 from twinlib.evaluation.settings import Evaluation

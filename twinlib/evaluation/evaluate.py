@@ -55,9 +55,11 @@ def evaluate(
     `curve` the learning curve of contract `training/1`, `measurements` what a probe reel tells of the device and of
     this twin (`measurements/1`). Returns what `metrics.json` holds. Equal input gives equal
     numbers, but for `realtime_factor` (seconds of audio a second of CPU). Progress counts seconds of audio.
-    Raises `ModelError` if the twin is unreadable or belongs to another data set, `DatasetError` if there is nothing to
-    judge.
+    Raises `ConfigError` if ViSQOL is asked for and missing, `ModelError` if the twin is unreadable or belongs to
+    another data set, `DatasetError` if there is nothing to judge.
     """
+    # First of all, so that a missing package is not found out after an hour.
+    rate = visqol() if settings.visqol else None
     twin = load(twin_path)
     _check_match(twin, twin_path, dataset)
     listener = listener_of(twin)
@@ -81,9 +83,9 @@ def evaluate(
         content["esr_floor"] = measurements["device"]["esr_floor"]
         content["harmonics"] = measurements["comparison"]
         content["impulse_samples"] = measurements["device"]["impulse_samples"]
-    if settings.visqol:
+    if rate is not None:
         wet = [spans[excerpt.span].read_wet(excerpt.start, excerpt.stop) for excerpt in excerpts]
-        content["visqol"] = visqol(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
+        content["visqol"] = rate(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
     title = f"{twin.device}, {twin.model}"
     linears = [_linear(judged["test"].fir, spans, excerpt) for excerpt in excerpts]
     write_clips(out / "listening", spans, excerpts, twins, linears, listener.guard, listener.sample_rate)

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from twinlib.audio import Signal
 from twinlib.evaluation.numbers import percent
@@ -186,7 +188,9 @@ def draw_errors(path: Path, title: str, metrics: Mapping[str, Any], floor: float
         *([] if floor is None else [("noise floor of the device", floor, DEVICE)]),
     ]
     values = np.maximum([value for _, value, _ in bars], _SMALLEST)
-    left, right = 10.0 ** np.floor(np.log10(np.min(values) / 2)), 10.0 ** np.ceil(np.log10(np.max(values)) + 0.2)
+    # Room for the words at the end of the longest bar.
+    left, longest = 10.0 ** np.floor(np.log10(np.min(values) / 2)), np.max(values)
+    limits = (left, longest * (longest / left) ** 0.6)
     with _figure(path, 1.1 + 0.36 * len(bars)) as (axes,):
         for place, ((_, value, colour), length) in enumerate(zip(bars, values, strict=True)):
             axes.barh(place, length - left, left=left, height=0.62, color=colour)
@@ -197,15 +201,14 @@ def draw_errors(path: Path, title: str, metrics: Mapping[str, Any], floor: float
                 textcoords="offset points",
                 verticalalignment="center",
             )
-        axes.set_xscale("log")
-        # Room for the words at the end of the longest bar.
-        axes.set_xlim(left, right * (right / left) ** 0.3)
+        axes.set_xlim(*limits)
+        _ratios(axes, axes.xaxis, limits)
         axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.tick_params(left=False)
         axes.set_xlabel("error to signal ratio of the test split (shorter is better)")
-        axes.set_title(title, loc="left")
+        axes.set_title(f"{title}: the error and what to hold it against", loc="left")
 
 
 def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
@@ -227,13 +230,17 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
                 linestyle=(0, (4, 1.5)),
                 label=f"{label}, all: {percent(metrics[name])}",
             )
-        axes.set_yscale("log")
+        heard = [metrics["esr"], metrics["esr_linear"], *track["esr"], *track["esr_linear"]]
+        heard = [max(value, _SMALLEST) for value in heard if value is not None]
+        # Room for the legend above.
+        limits = (min(heard) / 1.5, max(heard) * 1.5 * (max(heard) / min(heard)) ** 0.15)
+        axes.set_ylim(*limits)
+        _ratios(axes, axes.yaxis, limits)
         axes.set_xlim(0, seconds[-1])
-        axes.margins(y=0.12)
         axes.set_xlabel(f"judged audio (s), {track['seconds']:g} s a step")
         axes.set_ylabel("error to signal ratio")
         axes.set_title(f"{title}: error over the test split", loc="left")
-        axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1.0, 1.0))
+        axes.legend(loc="upper right", ncols=2)
 
 
 _MARKERS = "os^DvP*X<>ph"
@@ -257,13 +264,29 @@ def comparison_figure(twins: Sequence[tuple[str, str, float, float]]) -> str:
             )
             for speed, esr, model in own:
                 axes.annotate(model, (speed, esr), xytext=(5, 3), textcoords="offset points", fontsize=7)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.margins(0.12)
+        errors, speeds = [max(esr, _SMALLEST) for *_, esr, _ in twins], [speed for *_, speed in twins]
+        heights, widths = (min(errors) / 2, 2 * max(errors)), (min(speeds) / 1.5, 2 * max(speeds))
+        axes.set_ylim(*heights)
+        axes.set_xlim(*widths)
+        _ratios(axes, axes.yaxis, heights)
+        _ratios(axes, axes.xaxis, widths, "x", 1.0)
         axes.set_xlabel("speed (seconds of audio a second of one CPU; to the right is better)")
         axes.set_ylabel("error to signal ratio of the test split (lower is better)")
-        axes.legend(loc="best", title="device")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="device")
     return drawn.getvalue()
+
+
+def _ratios(axes: Axes, axis: Axis, limits: tuple[float, float], unit: str = "%", scale: float = 100.0) -> None:
+    """Makes an axis logarithmic, labelled in plain numbers: percent and no powers of ten."""
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    decades = np.log10(limits[1] / limits[0])
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(
+        FuncFormatter(
+            lambda value, _: f"{np.format_float_positional(scale * value, 3, fractional=False, trim='-')} {unit}"
+        )
+    )
 
 
 def _sixths(top: float) -> Curve:

@@ -1,0 +1,31 @@
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from tests.evaluation.material import music
+from twinlib.errors import ConfigError
+from twinlib.evaluation.perceptual import visqol
+
+RATE = 44100
+
+
+def test_a_missing_package_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "visqol", None)
+    with pytest.raises(ConfigError, match=r"perceptual.*evaluation\.visqol: false"):
+        visqol()
+
+
+@pytest.mark.slow
+def test_what_is_worse_is_rated_worse():
+    if importlib.util.find_spec("visqol") is None:
+        pytest.skip("the extra `perceptual` is not installed; `.ci/run` does it")
+    rate, device = visqol(), music(3 * RATE, level=0.5)
+    noise = 0.02 * np.random.default_rng(1).standard_normal(len(device)).astype(np.float32)
+    best, good, bad = (rate(device, device + gain * noise, RATE) for gain in (0, 0.02, 1))
+    assert best == pytest.approx(4.732, abs=1e-3)
+    assert best > good > bad > 1.0
+    # It brings both to one level.
+    assert rate(device, 0.5 * device, RATE) == pytest.approx(best, abs=1e-3)
+    assert rate(device[: RATE - 1], device[: RATE - 1], RATE) is None

@@ -1,0 +1,22 @@
+"""A probe reel as samples, with noise in the place of music."""
+
+import numpy as np
+
+from twinlib.audio import Signal
+from twinlib.excitation.click import click
+from twinlib.excitation.probe import Layout, signal
+
+
+def probe_samples(plan: Layout) -> Signal:
+    """All of the reel, float32 `(frames,)`; both excerpts are the same noise."""
+    reel = np.zeros(plan.frames, np.float32)
+    for place in (plan.clicks[0], plan.clicks[-1]):
+        reel[place : place + plan.click_frames] = click(plan.sample_rate)
+    for section in plan.sections:
+        length = section.stop - section.start
+        if section.kind == "music":
+            samples = 0.2 * np.random.default_rng(7).standard_normal(length)
+            reel[section.start : section.stop] = np.clip(samples, -0.9, 0.9)
+        else:
+            reel[section.start : section.stop] = signal(section, plan.sample_rate)
+    return reel
