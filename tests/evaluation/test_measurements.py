@@ -91,9 +91,8 @@ def test_a_filter_shows_its_response_and_the_length_of_its_memory() -> None:
     phase = np.degrees(np.angle(np.exp(1j * (np.radians(found.degrees) - np.angle(response)))))
     assert np.abs(phase).max() < 1.0
     assert np.nanmax(found.dbc[3]) < -80
-    # The envelope decays with the radius of the pole: -40 dB of energy is -20 dB of e to the 2.
     radius = np.abs(np.roots(a)).max()
-    assert response_length(found.impulse) == pytest.approx(np.log(100) / (-2 * np.log(radius)), rel=0.15)
+    assert response_length(found.impulse) == pytest.approx(np.log(1e4) / (-2 * np.log(radius)), rel=0.15)
 
 
 def swept(section: Section, dry: np.ndarray, wet: np.ndarray, hz: np.ndarray):

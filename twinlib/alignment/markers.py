@@ -6,7 +6,6 @@ between two clicks, and then nothing can be measured there.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -128,21 +127,23 @@ def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polari
 
 
 def _verdict(heard: _Heard, rate: int, expected: int) -> tuple[Verdict, list[str]]:
+    # The drift that most neighbours agree on, which no step bends.
+    apart = np.diff(heard.places)
+    steps = np.diff(heard.lags) - float(np.median(np.diff(heard.lags) / apart)) * apart
+    worst = int(np.argmax(np.abs(steps)))
+    if abs(steps[worst]) > MOST_STEP:
+        low, high = ((heard.places[at] + heard.lags[at]) / rate for at in (worst, worst + 1))
+        return "refused", [
+            f"about {abs(steps[worst]):.0f} samples were {'lost' if steps[worst] < 0 else 'repeated'} between "
+            f"{low:.2f} s and {high:.2f} s of the wet file: nothing can be measured on it; raise the interface's "
+            "buffer size and record the probe reel again"
+        ]
     drift = heard.fit.line.drift_ppm
     if abs(drift) > MOST_DRIFT_PPM:
         return "refused", [
             f"the clicks lie {drift:.0f} ppm farther apart than on the reel, more than two clocks differ by: set the "
             "recorder to the rate of the reel and record again"
         ]
-    line = heard.fit.line
-    for (place, residual), (after, other) in pairwise(zip(heard.places.tolist(), heard.residuals, strict=True)):
-        if abs(other - residual) > MOST_STEP:
-            low, high = (line.wet(at) / rate for at in (place, after))
-            return "refused", [
-                f"about {abs(other - residual):.0f} samples were {'lost' if other < residual else 'repeated'} between "
-                f"{low:.2f} s and {high:.2f} s of the wet file: nothing can be measured on it; raise the interface's "
-                "buffer size and record the probe reel again"
-            ]
     reasons = []
     if len(heard.places) < expected:
         reasons.append(

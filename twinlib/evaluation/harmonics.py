@@ -148,16 +148,17 @@ def measure_sweep(
     x, y = fft.rfft(dry.astype(np.float64), size), fft.rfft(wet.astype(np.float64), size)
     power = np.square(np.abs(x))
     response = fft.irfft(y * x.conj() / (power + 1e-9 * float(power.max())), size)
-    before = round(0.002 * sample_rate)
+    # A response that ends at 20 Hz rings for that long before it arrives, too.
+    before = round(0.04 * sample_rate)
     reach = len(dry) - frames - before
     parts = {}
     for order in range(1, 6):
         lead = constant * np.log(order) * sample_rate
         start = -int(np.round(lead)) - before
         # Each response must have ended before that of the next lower harmonic begins.
-        room = reach if order == 1 else int(constant * np.log(order / (order - 1)) * sample_rate) - 2 * before
+        room = reach if order == 1 else int(constant * np.log(order / (order - 1)) * sample_rate) - before
         part = np.take(response, np.arange(start, start + before + min(room, reach)), mode="wrap")
-        edge = min(before, len(part) // 8)
+        edge = before // 2
         fade = np.sin(np.pi / 2 * (np.arange(edge) + 0.5) / edge) ** 2
         part[:edge] *= fade
         part[-edge:] *= fade[::-1]
