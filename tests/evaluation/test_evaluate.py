@@ -142,6 +142,7 @@ def test_figures_and_clips_are_there(judged):
         "listening/clips.json",
         "listening/difference.flac",
         "listening/dry.flac",
+        "listening/linear.flac",
         "listening/twin.flac",
         "listening/wet.flac",
         "metrics.json",

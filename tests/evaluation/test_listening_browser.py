@@ -213,8 +213,9 @@ def test_a_loop_is_exact(page, prepared):
     piece = heard(prepared[0], "device")[round(0.4 * RATE) : round(0.7 * RATE)]
     np.testing.assert_allclose(found[SETTLED:], np.tile(piece, 3)[SETTLED : len(found)], atol=2e-5)
     page.keyboard.press(" ")
+    # A busy machine takes its time to start the sound.
+    page.wait_for_function("twListening.parts()[0].state().playing")
     page.wait_for_timeout(600)
-    assert state(page, NULL)["playing"]
     assert 0.4 <= state(page, NULL)["position"] < 0.7
     root.get_by_label("loop").uncheck()
     page.wait_for_function("!twListening.parts()[0].state().playing")

@@ -130,6 +130,7 @@ class Project:
                 "training.parquet",
                 "summary.txt",
                 "comparison.html",
+                "index.html",
                 "run.json",
                 "twin.nam",
                 "twin.onnx",

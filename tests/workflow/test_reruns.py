@@ -55,7 +55,15 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
-    assert project.plan() == {"train": 1, "export": 1, "evaluate": 1, "track": 1, "summary": 1, "comparison": 1}
+    assert project.plan() == {
+        "train": 1,
+        "export": 1,
+        "evaluate": 1,
+        "page": 1,
+        "track": 1,
+        "summary": 1,
+        "comparison": 1,
+    }
 
 
 def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None:

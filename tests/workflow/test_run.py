@@ -61,6 +61,8 @@ def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
         "twins/box/tiny/evaluation/figures/esr_over_time.svg",
         "twins/box/tiny/evaluation/listening/difference.flac",
         "comparison.html",
+        "twins/box/tiny/evaluation/index.html",
+        "twins/amp/tiny/evaluation/listening.html",
         "mlflow/mlflow.db",
     ]
     assert [name for name in expected if not (results / name).is_file()] == []
@@ -112,7 +114,7 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
         assert run.inputs.dataset_inputs[0].dataset.digest == digest[:32]
         assert run.data.tags["dataset.sha256"] == digest
         names = {item.path for item in client.list_artifacts(run_id)}
-        assert names == {"figures", "listening", "twin", "records"}
+        assert names == {"figures", "listening", "pages", "twin", "records"}
         twins = {Path(item.path).name for item in client.list_artifacts(run_id, "twin")}
         assert twins == {"twin.safetensors", "twin.nam", "twin.onnx"}
 

@@ -31,6 +31,11 @@ def draw_probe(folder: Path, title: str, device: Measured, twin: Measured) -> No
     _aliasing(folder / "aliasing.svg", title, device, twin)
 
 
+def levels_of(measured: Measured) -> list[float]:
+    """The levels in dBFS at which sines were played, from soft to loud."""
+    return sorted({float(sine["level_dbfs"]) for sine in measured["sines"]})
+
+
 def _near(sines: Sequence[Measured], hz: float) -> list[Measured]:
     """The sines of the frequency nearest to `hz`, by level."""
     nearest = min((sine["hz"] for sine in sines), key=lambda other: abs(np.log(other / hz)))
@@ -68,6 +73,7 @@ def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None
                 _pair(axes, x, np.where(shown, levels, np.nan), np.where(shown, values, np.nan), marker)
             axes.set_title(f"H{order}", loc="left")
             axes.set_ylim(_BOTTOM_DBC, 0)
+            axes.set_xlim(levels_of(device)[0] - 1, levels_of(device)[-1] + 1)
             axes.axhline(-70, color=DRY, linewidth=0.8, linestyle=":")
         for axes in grid[2:]:
             axes.set_xlabel("level of the sine (dBFS)")
@@ -86,10 +92,11 @@ def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> Non
                 (sweep,) = [sweep for sweep in one["sweeps"] if sweep["level_dbfs"] == level]
                 parts = np.array([[np.nan if v is None else v for v in row] for row in sweep["dbc"].values()])
                 power = np.nansum(10 ** (parts / 10), axis=0)
-                told = ~np.isnan(parts[0])
+                # Up to where the third harmonic is still in the band: then the sum loses its largest part.
+                told = ~np.isnan(parts[1])
                 curves.append(np.where(told, 10 * np.log10(np.maximum(power, 1e-20)), np.nan))
             _pair(axes, sweep["hz"], curves[0], curves[1], width=width)
-        frequency_axis(axes, 20, 11000)
+        frequency_axis(axes, 20, 7000)
         axes.set_ylabel("harmonics 2 to 5 together (dBc)")
         axes.set_ylim(_BOTTOM_DBC, 5)
         axes.set_title(f"{title}: distortion over frequency", loc="left")
@@ -158,7 +165,7 @@ def _intermodulation(path: Path, title: str, device: Measured, twin: Measured) -
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.set_xlabel("intermodulation and noise against the tones (dB)")
-        axes.set_title(f"{title}: several tones at once (circle: device, diamond: twin)", loc="left")
+        axes.set_title(f"{title}: several tones (circle: device)", loc="left")
 
 
 def _aliasing(path: Path, title: str, device: Measured, twin: Measured) -> None:
