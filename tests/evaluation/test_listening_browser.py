@@ -18,7 +18,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scipy.stats import binomtest
 
 from tests.evaluation.listening_material import RATE, sounds
+from tests.evaluation.test_report import METRICS
 from twinlib.evaluation.listening import abx, head, listening_page, mushra, null_test, prepare
+from twinlib.evaluation.report import report_page
 
 SECONDS = 2.0
 TITLE = 'the "loudest", seconds'
@@ -55,6 +57,15 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait till a condition holds; Playwright's own way evaluates in the page, which its policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"after ten seconds there is still not: {condition}")
+
+
 class Watched:
     """A page that is open, and what it said on the console or asked of the network."""
 
@@ -68,7 +79,7 @@ class Watched:
 
     def go(self, file: Path) -> Page:
         self.page.goto(file.as_uri())
-        self.page.wait_for_function(READY)
+        until(self.page, READY)
         return self.page
 
 
@@ -214,11 +225,11 @@ def test_a_loop_is_exact(page, prepared):
     np.testing.assert_allclose(found[SETTLED:], np.tile(piece, 3)[SETTLED : len(found)], atol=2e-5)
     page.keyboard.press(" ")
     # A busy machine takes its time to start the sound.
-    page.wait_for_function("twListening.parts()[0].state().playing")
+    until(page, "twListening.parts()[0].state().playing")
     page.wait_for_timeout(600)
     assert 0.4 <= state(page, NULL)["position"] < 0.7
     root.get_by_label("loop").uncheck()
-    page.wait_for_function("!twListening.parts()[0].state().playing")
+    until(page, "!twListening.parts()[0].state().playing")
     assert state(page, NULL)["position"] == pytest.approx(0.4)
 
 
@@ -453,3 +464,23 @@ def test_nothing_overlaps_or_leaves_the_page(page, tmp_path, scheme, width):
                 for at, size in (("x", "width"), ("y", "height"))
             ]
             assert any(apart), (one, other)
+
+
+def test_a_report_plays_and_shows_its_figures(browser, tmp_path):
+    figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
+    file = tmp_path / "index.html"
+    file.write_text(report_page(METRICS, {"transfer": figure, "esr": figure}, sounds(TITLE, SECONDS)))
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    found = Watched(page)
+    page.goto(file.as_uri())
+    until(page, READY.replace("3", "2"))
+    page.locator("#figure-esr svg").scroll_into_view_if_needed()
+    assert page.locator("#figure-transfer svg").bounding_box()["width"] >= 300
+    state_before = page.evaluate("twListening.parts()[0].state().playing")
+    page.get_by_role("button", name="Play").first.click()
+    until(page, "twListening.parts()[0].state().playing")
+    assert not state_before
+    assert page.screenshot(path=tmp_path / "report.png", full_page=True)
+    page.close()
+    assert found.said == []
+    assert [url for url in found.asked if not url.startswith(("file:", "data:", "blob:"))] == []

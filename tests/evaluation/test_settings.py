@@ -6,7 +6,7 @@ from twinlib.evaluation import Evaluation
 
 def test_the_defaults_stand():
     settings = Evaluation()
-    assert (settings.linear_taps, settings.preemphasis, settings.clip_seconds) == (512, 0.85, 10.0)
+    assert (settings.linear_taps, settings.preemphasis, settings.clip_seconds) == (None, 0.85, 10.0)
     assert not settings.judge_train
     assert not settings.visqol
 
@@ -18,3 +18,10 @@ def test_the_defaults_stand():
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValidationError):
         Evaluation(**wrong)
+
+
+def test_the_linear_filter_is_as_long_as_the_response_unless_asked_otherwise():
+    assert Evaluation().taps == 512
+    assert Evaluation(linear_taps=100).for_response(900).taps == 100
+    for samples, taps in ((1, 128), (129, 192), (640, 640), (641, 704), (99999, 2048)):
+        assert Evaluation().for_response(samples).taps == taps

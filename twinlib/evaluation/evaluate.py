@@ -63,6 +63,9 @@ def evaluate(
     twin = load(twin_path)
     _check_match(twin, twin_path, dataset)
     listener = listener_of(twin)
+    if measurements is not None:
+        _check_measured(measurements, sha256_file(_file_of(twin_path)))
+        settings = settings.for_response(measurements["device"]["impulse_samples"])
     open_spans = _SpanSource(segments, shards, listener.warm_up(settings))
     names = [*(["train"] if settings.judge_train else []), "valid", "test"]
     judged = {name: evaluate_split(listener, open_spans.of(name), settings, progress) for name in names}
@@ -79,7 +82,6 @@ def evaluate(
         **tables(judged["test"].breakdown, linear_breakdown(judged["test"].fir, spans, listener.sample_rate)),
     }
     if measurements is not None:
-        _check_measured(measurements, content["twin_sha256"])
         content["esr_floor"] = measurements["device"]["esr_floor"]
         content["harmonics"] = measurements["comparison"]
         content["impulse_samples"] = measurements["device"]["impulse_samples"]

@@ -33,7 +33,7 @@ class Listener:
 
     def warm_up(self, settings: Evaluation) -> int:
         """How many dry samples of true history every judged sample needs: the twin's, and the linear filter's."""
-        return max(self.receptive_field, settings.linear_taps) - 1
+        return max(self.receptive_field, settings.taps) - 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def evaluate_split(
         raise DatasetError(f"a span has less than the {warm_up} samples of history that the twin needs")
     errors = Errors(listener.sample_rate, settings.preemphasis)
     breakdown = Breakdown(listener.sample_rate)
-    fit = LinearFit(settings.linear_taps)
+    fit = LinearFit(settings.taps)
     length = min(LONGEST_FRAME, 1 << (max(span.frames for span in spans).bit_length() - 1))
     spectra = {name: Spectrum(length, listener.sample_rate) for name in ("device", "twin", "error")}
     dry_peak, wet_peak = peaks(spans)
@@ -83,7 +83,7 @@ def evaluate_split(
             cpu_seconds += time.process_time() - before
             errors.add(wet, twin)
             breakdown.add(wet, twin)
-            fit.add(dry[warm_up + 1 - settings.linear_taps :], wet)
+            fit.add(dry[warm_up + 1 - settings.taps :], wet)
             for name, samples in (("device", wet), ("twin", twin), ("error", twin - wet)):
                 spectra[name].add(samples)
             undelayed = dry[warm_up - listener.guard : len(dry) - listener.guard]
