@@ -195,8 +195,8 @@ def test_switching_while_playing_stays_in_place(page):
     assert before["playing"]
     assert after["playing"]
     assert after["heard"] == 2
-    # The sources run on by the clock of the sound card, none was started again.
-    assert after["position"] - before["position"] == pytest.approx(after["clock"] - before["clock"], abs=1e-6)
+    # The sources run on by the clock of the sound card, none was started again; both are read some blocks apart.
+    assert after["position"] - before["position"] == pytest.approx(after["clock"] - before["clock"], abs=0.03)
     assert after["gains"] == pytest.approx(after["targets"], abs=1e-3)
     assert [gain > 0 for gain in after["targets"]] == [False, False, True, False]
 
@@ -223,8 +223,8 @@ def test_a_loop_is_exact(page, prepared):
     found = render(page, NULL, 0.9)
     piece = heard(prepared[0], "device")[round(0.4 * RATE) : round(0.7 * RATE)]
     np.testing.assert_allclose(found[SETTLED:], np.tile(piece, 3)[SETTLED : len(found)], atol=2e-5)
-    page.keyboard.press(" ")
-    # A busy machine takes its time to start the sound.
+    # In a field a space is a space: the button.
+    root.get_by_role("button", name="Play").click()
     until(page, "twListening.parts()[0].state().playing")
     page.wait_for_timeout(600)
     assert 0.4 <= state(page, NULL)["position"] < 0.7
