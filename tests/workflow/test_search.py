@@ -42,7 +42,7 @@ CONFIG = {
     "experiments": [{"device": "box", "model": "tuned"}],
 }
 RESULTS = ("results/searches/tuned/best.yaml", "results/searches/tuned/trials.txt")
-FED = {"train", "export", "evaluate", "track", "summary", "comparison"}
+FED = {"train", "export", "evaluate", "page", "track", "summary", "comparison"}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
         (edited(seed=1), {"search_worker", "search_best", "track_search"} | FED),
         (
             {**CONFIG, "evaluation": {"linear_taps": 32, "clip_seconds": 1}},
-            {"evaluate", "track", "summary", "comparison"},
+            {"evaluate", "page", "track", "summary", "comparison"},
         ),
         ({**CONFIG, "training": {**TINY["training"], "steps": 70}}, FED),
         ({**CONFIG, "experiments": [{"device": "box", "model": "tiny"}]}, FED),
