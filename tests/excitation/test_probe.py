@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -123,4 +122,3 @@ def test_asking_for_a_probe_reel_changes_no_other(corpus: Path) -> None:
     assert plain.planned == asked.planned
     assert planned(corpus, plain).excitation == planned(corpus, asked).excitation
     assert probe_name("main") not in reel_names("main", asked)
-    assert asdict(layout(44100))["sections"]

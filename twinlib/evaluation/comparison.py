@@ -54,7 +54,9 @@ _COLUMNS = (
     ),
     _Column("MR-STFT", "the multi-resolution distance of spectra", _key("mr_stft"), lambda value: f"{value:.3f}"),
     _Column("loudness", "the twin's loudness minus the device's", _key("lufs_difference_db"), _signed("LU")),
-    _Column("harmonics", "the worst deviation of the harmonics H2 to H5", _worst_harmonic, _signed("dB")),
+    _Column(
+        "harmonics", "the worst deviation of the harmonics H2 to H5", _worst_harmonic, lambda value: f"{value:.1f} dB"
+    ),
     _Column(
         "parameters", "the size of the network", _key("parameters"), lambda value: f"{value:,.0f}".replace(",", " ")
     ),

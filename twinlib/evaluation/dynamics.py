@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from twinlib.audio import Signal
-from twinlib.evaluation.harmonics import decibels
+from twinlib.evaluation.harmonics import amplitude_db
 
 Array = npt.NDArray[np.float64]
 
@@ -94,7 +94,7 @@ def measure_noise(samples: Signal, sample_rate: int) -> Noise:
     power = np.square(np.abs(fft.rfft(exact - mean))) * 2.0 / len(exact) ** 2
     weight = a_weighting(np.arange(len(power)) * sample_rate / len(exact))
     return Noise(
-        decibels(float(np.sqrt(power.sum()))), decibels(float(np.sqrt((power * np.square(weight)).sum()))), mean
+        amplitude_db(float(np.sqrt(power.sum()))), amplitude_db(float(np.sqrt((power * np.square(weight)).sum()))), mean
     )
 
 

@@ -63,8 +63,9 @@ def evaluate(
     twin = load(twin_path)
     _check_match(twin, twin_path, dataset)
     listener = listener_of(twin)
+    digest = sha256_file(_file_of(twin_path))
     if measurements is not None:
-        _check_measured(measurements, sha256_file(_file_of(twin_path)))
+        _check_measured(measurements, digest)
         settings = settings.for_response(measurements["device"]["impulse_samples"])
     open_spans = _SpanSource(segments, shards, listener.warm_up(settings))
     names = [*(["train"] if settings.judge_train else []), "valid", "test"]
@@ -75,7 +76,7 @@ def evaluate(
     content = {
         **_identity(twin),
         "dataset": dataset["digest"],
-        "twin_sha256": sha256_file(_file_of(twin_path)),
+        "twin_sha256": digest,
         "realtime_factor": _speed(judged["test"]),
         **judged["test"].metrics,
         "splits": {name: judgement.metrics for name, judgement in judged.items()},

@@ -34,7 +34,8 @@ class Sine:
     `gain_db` and `degrees` are those of the fundamental. For the harmonics 2, 3, ... up to `HIGHEST` that lie below
     half the sample rate: level, noise around it (both dBc) and relative phase. `thd_db` counts the harmonics that stand
     out of the noise (None if none does), `thd_n_db` everything but the fundamental and DC; `alias_db` is what is
-    neither DC nor a harmonic, against what is harmonic (Sato and Smith 2025): noise and, of a network, aliases.
+    neither DC nor a harmonic, against what is harmonic (Sato and Smith 2025, arXiv 2505.04082): noise and, of a network,
+    aliases.
     """
 
     hz: float
@@ -54,7 +55,7 @@ class Sine:
         return [level > noise + MASK_DB for level, noise in zip(self.dbc, self.noise_dbc, strict=True)]
 
 
-def decibels(ratio: float) -> float:
+def amplitude_db(ratio: float) -> float:
     """20 log10 of a ratio of amplitudes, -240 dB at the least."""
     return 20.0 * float(np.log10(max(ratio, _LEAST)))
 
@@ -72,9 +73,8 @@ def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: floa
     places = np.arange(cycles, len(window) // 2, cycles)
     first = max(float(sizes[cycles]), _LEAST)
     told = places[1:HIGHEST]
-    noise = _noise(sizes, cycles)
-    dbc = tuple(decibels(float(sizes[place]) / first) for place in told)
-    noise_dbc = tuple(decibels(float(noise[place]) / first) for place in told)
+    dbc = tuple(amplitude_db(float(sizes[place]) / first) for place in told)
+    noise_dbc = tuple(amplitude_db(_noise(sizes, cycles, place) / first) for place in told.tolist())
     heard = [level for level, floor in zip(dbc, noise_dbc, strict=True) if level > floor + MASK_DB]
     phase = float(np.angle(found[cycles]))
     relative = tuple(
@@ -86,25 +86,22 @@ def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: floa
     return Sine(
         hz=cycles * sample_rate / len(window),
         level_dbfs=level_dbfs,
-        gain_db=decibels(first) - level_dbfs,
+        gain_db=amplitude_db(first) - level_dbfs,
         degrees=_degrees(phase),
         dbc=dbc,
         noise_dbc=noise_dbc,
         relative_degrees=relative,
-        thd_db=decibels(float(np.sqrt(sum(10 ** (level / 10) for level in heard)))) if heard else None,
-        thd_n_db=decibels(float(np.sqrt(max(total - first**2, 0.0))) / first),
-        alias_db=decibels(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, _LEAST**2)))),
+        thd_db=amplitude_db(float(np.sqrt(sum(10 ** (level / 10) for level in heard)))) if heard else None,
+        thd_n_db=amplitude_db(float(np.sqrt(max(total - first**2, 0.0))) / first),
+        alias_db=amplitude_db(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, _LEAST**2)))),
     )
 
 
-def _noise(sizes: Array, cycles: int) -> dict[int, float]:
-    """The rms amplitude of the bins around each harmonic that hold none."""
-    found = {}
-    for place in range(cycles, len(sizes) - 1, cycles):
-        around = np.arange(max(1, place - _AROUND), min(len(sizes), place + _AROUND + 1))
-        around = around[around % cycles != 0]
-        found[place] = float(np.sqrt(np.mean(np.square(sizes[around])))) if len(around) else 0.0
-    return found
+def _noise(sizes: Array, cycles: int, place: int) -> float:
+    """The rms amplitude of the bins around a harmonic that hold none."""
+    around = np.arange(max(1, place - _AROUND), min(len(sizes), place + _AROUND + 1))
+    around = around[around % cycles != 0]
+    return float(np.sqrt(np.mean(np.square(sizes[around])))) if len(around) else 0.0
 
 
 def _degrees(phase: float) -> float:

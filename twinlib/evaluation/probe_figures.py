@@ -31,7 +31,7 @@ def draw_probe(folder: Path, title: str, device: Measured, twin: Measured) -> No
     _aliasing(folder / "aliasing.svg", title, device, twin)
 
 
-def levels_of(measured: Measured) -> list[float]:
+def _levels_of(measured: Measured) -> list[float]:
     """The levels in dBFS at which sines were played, from soft to loud."""
     return sorted({float(sine["level_dbfs"]) for sine in measured["sines"]})
 
@@ -73,7 +73,7 @@ def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None
                 _pair(axes, x, np.where(shown, levels, np.nan), np.where(shown, values, np.nan), marker)
             axes.set_title(f"H{order}", loc="left")
             axes.set_ylim(_BOTTOM_DBC, 0)
-            axes.set_xlim(levels_of(device)[0] - 1, levels_of(device)[-1] + 1)
+            axes.set_xlim(_levels_of(device)[0] - 1, _levels_of(device)[-1] + 1)
             axes.axhline(-70, color=DRY, linewidth=0.8, linestyle=":")
         for axes in grid[2:]:
             axes.set_xlabel("level of the sine (dBFS)")
