@@ -34,8 +34,8 @@ class Sine:
     `gain_db` and `degrees` are those of the fundamental. For the harmonics 2, 3, ... up to `HIGHEST` that lie below
     half the sample rate: level, noise around it (both dBc) and relative phase. `thd_db` counts the harmonics that stand
     out of the noise (None if none does), `thd_n_db` everything but the fundamental and DC; `alias_db` is what is
-    neither DC nor a harmonic, against what is harmonic (Sato and Smith 2025, arXiv 2505.04082): noise and, of a network,
-    aliases.
+    neither DC nor a harmonic, against what is harmonic (Sato and Smith 2025, arXiv 2505.04082): noise and, of a
+    network, aliases.
     """
 
     hz: float
