@@ -51,3 +51,7 @@ class DivergedError(TrainingError):
 
 class TrackingError(TwinError):
     """The experiment store cannot be opened or written."""
+
+
+class AuditError(TwinError):
+    """A results folder cannot answer an auditor's question."""

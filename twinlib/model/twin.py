@@ -56,10 +56,10 @@ class Twin:
     """Name of the architecture in the configuration."""
     dataset: str = ""
     """Digest of the dataset that it learned from."""
-    provenance: str = ""
-    """The link of the stage record that tells how it was made: all of its history hangs on it."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON."""
+    provenance: str = ""
+    """The link of the stage record that tells how it was made: all of its history hangs on it."""
 
     def build(self) -> WaveNet:
         """The network with these weights, for inference; raises `ModelError` if they do not fit."""
