@@ -30,6 +30,7 @@ class _Header(Settings):
     device: str
     model: str
     dataset: str
+    provenance: str = ""
     metadata: dict[str, JsonValue]
 
 
@@ -55,6 +56,8 @@ class Twin:
     """Name of the architecture in the configuration."""
     dataset: str = ""
     """Digest of the dataset that it learned from."""
+    provenance: str = ""
+    """The link of the stage record that tells how it was made: all of its history hangs on it."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON."""
 
@@ -91,6 +94,7 @@ class Twin:
             device=self.device,
             model=self.model,
             dataset=self.dataset,
+            provenance=self.provenance,
             metadata=dict(self.metadata),
         )
         save_tensors(path, CONTRACT, header.model_dump(mode="json"), self.weights)
