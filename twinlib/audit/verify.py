@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from twinlib.audit.origins import embedded_link
+from twinlib.audit.origins import embedded_link, excitation_of
 from twinlib.audit.results import UNRECORDED, Results, Stage
 from twinlib.errors import AuditError, TwinError
-from twinlib.files import sha256_file
+from twinlib.files import read_json, sha256_file
 from twinlib.progress import Progress, silent
 from twinlib.provenance.record import link_of, sum_of
 
@@ -28,16 +28,22 @@ def bytes_to_verify(results: Results) -> int:
 def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
     """Compare all that lies on disk with what the records say, on all cores.
 
-    `differences` names each file that is not as it should be, why, and what was made of it; `not_here` the files
-    outside of the results (corpus, takes) that cannot be looked at; `unrecorded` the files that no record vouches for.
+    `differences` names each file that is not as it should be, why, and what was made of it; `kept` what a recorded
+    excitation was made of that is another now: its reels stay as they are; `not_here` the files outside of the results
+    (corpus, takes) that cannot be looked at; `unrecorded` the files that no record vouches for.
     Progress counts bytes. Nothing is written.
     """
     files = _files(results)
     sums = _sums(files, progress)
-    found = [
-        *_unreadable(results),
-        *(problem for stage in results.stages for problem in _of_stage(results, stage, sums)),
-    ]
+    recorded = _recorded_excitations(results)
+    found, kept = [*_unreadable(results)], []
+    for stage in results.stages:
+        found += _of_stage(results, stage, sums)
+        of_inputs = [one for name in stage.inputs for one in _of_input(results, stage, name, sums)]
+        if recorded and stage.name.startswith(recorded):
+            kept += of_inputs
+        else:
+            found += of_inputs
     unique = {(one["file"], one["what"]): one for one in found}
     differences = [{**one, "dependants": results.dependants([one["file"]])} for _, one in sorted(unique.items())]
     outside = {name for stage in results.stages for name in stage.inputs if results.maker(name) is None}
@@ -46,6 +52,7 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
         "bytes": sum(files[name].stat().st_size for name in sums),
         "records": len(results.stages),
         "differences": differences,
+        "kept": sorted({f"{one['file']}: {one['what']}" for one in kept}),
         "not_here": sorted(name for name in outside if name not in sums),
         "unrecorded": _unrecorded(results),
     }
@@ -57,6 +64,9 @@ def verify_text(found: Mapping[str, Any]) -> str:
     for one in found["differences"]:
         lines.append(f"{one['file']}: {one['what']}")
         lines += [f"  made of it: {name}" for name in one["dependants"]]
+    if found["kept"]:
+        lines.append("a recorded excitation stays as it is, though what it was made of is another now:")
+        lines += [f"  {one}" for one in found["kept"][:5]]
     if found["not_here"]:
         lines.append(
             f"{len(found['not_here'])} files outside of the results are not here and were not looked at, such as"
@@ -117,13 +127,24 @@ def _of_stage(results: Results, stage: Stage, sums: Mapping[str, str]) -> Iterat
             yield {"file": name, "what": f"was changed after {stage.program} made it"}
         elif Path(name).suffix in _CARRIERS and not _carries(results.path(name), stage.link):
             yield {"file": name, "what": "carries the head of another chain than its record's"}
-    for name, recorded in stage.inputs.items():
-        yield from _of_input(results, stage, name, recorded, sums)
 
 
-def _of_input(
-    results: Results, stage: Stage, name: str, recorded: str, sums: Mapping[str, str]
-) -> Iterator[dict[str, str]]:
+def _recorded_excitations(results: Results) -> tuple[str, ...]:
+    """The folders of the excitations that somebody has recorded, by the takes in the results."""
+    takes = [path for path in results.folder.glob("devices/*/*/take.json") if _is_recording(path)]
+    found = {excitation_of(results, path.parts[-3], path.parts[-2]) for path in takes}
+    return tuple(f"excitations/{name}/" for name in sorted(filter(None, found)))
+
+
+def _is_recording(take: Path) -> bool:
+    try:
+        return bool(read_json(take, "take/1").get("kind") == "take")
+    except TwinError:
+        return False
+
+
+def _of_input(results: Results, stage: Stage, name: str, sums: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    recorded = stage.inputs[name]
     maker = results.maker(name)
     if maker is None:
         # A file outside that is not here is no difference; what is here must be what was read.

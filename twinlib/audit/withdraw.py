@@ -98,10 +98,10 @@ def _run(results: Results, device: str, model: str) -> list[dict[str, str]]:
 def _staying(results: Results, track: str) -> dict[str, list[str]]:
     import pyarrow.compute as pc
 
-    reels = {}
+    reels: dict[str, str] = {}
     for path in sorted(results.folder.glob("excitations/*/cues.parquet")):
         cues = read_arrow(path, CUES, ["reel", "track_id"]).filter(pc.field("track_id") == track)
-        reels |= {reel: path.parent.name for reel in cues["reel"].unique().to_pylist()}
+        reels |= dict.fromkeys(cues["reel"].unique().to_pylist(), path.parent.name)
     takes = [
         path.parent
         for path in sorted(results.folder.glob("devices/*/*/take.json"))
