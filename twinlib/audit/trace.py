@@ -100,10 +100,7 @@ def _clip(results: Results, name: str, device: str, at: float | None) -> dict[st
         pieces = [piece for piece in pieces if piece["start"] <= sample < piece["stop"]]
         if not pieces:
             raise AuditError(f"{name} has {told['seconds']:.2f} s, and silence between its pieces: none holds {at:g} s")
-    segments = results.segments(
-        device, ["segment_id", "shard", "row", "start", "stop", "split", "track_ids", "licences"]
-    )
-    rows = {(row["shard"], row["row"]): row for row in segments.to_pylist() if row["row"] >= 0}
+    rows = _rows_of_shards(results, device, sorted({piece["shard"] for piece in pieces}))
     size = next(row["stop"] - row["start"] for row in rows.values())
     found = []
     for piece in pieces:
@@ -118,6 +115,16 @@ def _clip(results: Results, name: str, device: str, at: float | None) -> dict[st
             found.append({"clip_start": begin / rate, "clip_stop": end / rate, **row})
     answer: dict[str, Any] = {"kind": "clip", "clip": name, "at": at, "segments": found}
     return answer | ({"origin": _segment(results, found[0]["segment_id"])} if at is not None else {})
+
+
+def _rows_of_shards(results: Results, device: str, shards: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = ["segment_id", "shard", "row", "start", "stop", "split", "track_ids", "licences"]
+    table = results.segments(device, columns)
+    table = table.filter(pc.is_in(table["shard"], value_set=pa.array(shards, pa.string())))
+    return {(row["shard"], row["row"]): row for row in table.to_pylist()}
 
 
 def _known(results: Results, path: Path) -> str:

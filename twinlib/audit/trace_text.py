@@ -4,21 +4,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from twinlib.audit.text import table
+
 
 def trace_text(found: Mapping[str, Any]) -> str:
     """The answer of `trace` as readable lines."""
     kind = found["kind"]
     lines = {"segment": _segment, "clip": _clip, "twin": _twin, "file": _file}[kind](found)
     return "\n".join(lines)
-
-
-def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> list[str]:
-    """Rows in columns that are as wide as they need be, under a header; none if there are no rows."""
-    if not rows:
-        return []
-    texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(header, *texts, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in (header, *texts)]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
@@ -33,7 +26,7 @@ def _segment(found: Mapping[str, Any]) -> list[str]:
         f"  samples {row['start']} to {row['stop']} of {row['capture']}, row {row['row']} of {row['shard']}",
         f"  dry sha256 {row['dry_sha256']}",
         f"  wet sha256 {row['wet_sha256']}",
-        f"  lag {row['lag']:.3f} samples, {row['residual']:+.4f} off the alignment; {row['context']} samples of context",
+        f"  lag {row['lag']:.3f} samples, {row['residual']:+.4f} off its line; {row['context']} samples of context",
         f"device {row['device']}, settings {row['settings']}",
         f"take {take['path']}, {take.get('kind', 'take')}, {take['verdict']}",
         f"  sha256 {take['sha256']}",
