@@ -55,3 +55,7 @@ class TrackingError(TwinError):
 
 class AuditError(TwinError):
     """A results folder cannot answer an auditor's question."""
+
+
+class LicenceError(AuditError):
+    """The licences of the music do not allow an intended use of what was made of it."""
