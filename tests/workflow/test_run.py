@@ -102,7 +102,7 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
     from twinlib.tracking_settings import Tracking
 
     results = first[0].folder / "results"
-    client = tracking._client(tracking.store_uri(Tracking(), results))
+    client = tracking.client_of(tracking.store_uri(Tracking(), results))
     for device in ("amp", "box"):
         run_id = read_json(results / "twins" / device / "tiny" / "run.json", "run/1")["run_id"]
         run = client.get_run(run_id)

@@ -86,7 +86,7 @@ def client(project: Project) -> Any:
     from twinlib import tracking
     from twinlib.tracking_settings import Tracking
 
-    return tracking._client(tracking.store_uri(Tracking(), project.folder / "results"))
+    return tracking.client_of(tracking.store_uri(Tracking(), project.folder / "results"))
 
 
 def run_of(project: Project, folder: str) -> str:
