@@ -18,9 +18,11 @@ from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
 STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
-"""The first output of each stage that makes files of a twin, but for its measurements, which not every twin has."""
+"""The first output of each stage that makes files of a twin, but for its measurements, which evaluate reads if any."""
 
-_FOLDERS = {".svg": "figures", ".flac": "listening", ".html": "pages", ".json": "records"}
+_NEEDED = ("twin.safetensors", "evaluation/metrics.json")
+
+_FOLDERS = {".svg": "figures", ".html": "pages", ".json": "records"}
 _EXCITATION = re.compile(r"excitations/([^/]+)/cues\.parquet")
 
 
@@ -73,10 +75,10 @@ def twin_files(results: Path, device: str, model: str) -> TwinFiles:
     The dataset must be the one that the twin was trained on: the run would name another.
     """
     folder = results / "twins" / device / model
-    own = [record_path(folder / name) for name in STAGES]
-    for record in own:
-        if not record.is_file():
-            raise TwinError(f"{record} does not exist: run the stage that makes it")
+    for name in _NEEDED:
+        if not record_path(folder / name).is_file():
+            raise TwinError(f"{record_path(folder / name)} does not exist: run the stage that makes it")
+    own = [record for name in STAGES if (record := record_path(folder / name)).is_file()]
     records = records_behind(results, own, makers(results))
     made = [
         results / name
@@ -121,7 +123,8 @@ def log_twin(files: TwinFiles, uri: str, moment: int | None = None) -> dict[str,
     for path in files.made:
         # The curve has been logged as numbers.
         if path.suffix != ".parquet":
-            run.log_files([path], _FOLDERS.get(path.suffix, "twin"))
+            folder = "listening" if path.parent.name == "listening" else _FOLDERS.get(path.suffix, "twin")
+            run.log_files([path], folder)
     run.log_files([files.dataset], "records")
     for record in files.records:
         # Several have equal names, so they keep their folders.

@@ -71,6 +71,16 @@ def unmark_withdrawn(uri: str, run_ids: Iterable[str], track: str) -> list[str]:
     return _retagged(uri, run_ids, untag)
 
 
+def runs_withdrawn(uri: str, track: str) -> list[str]:
+    """The runs that are tagged with a withdrawn track, sorted; without a store none, and a warning says so."""
+    condition = f"tags.`{withdrawal_key(track)}` LIKE '%'"
+    return _asked(
+        uri,
+        f"the runs of {track} are not known",
+        lambda client: sorted(run.info.run_id for run in _runs(client, condition)),
+    )
+
+
 def runs_of_datasets(uri: str, digests: Iterable[str]) -> list[str]:
     """The runs of all twins, old ones too, that have learned from datasets with these digests (64 digits); sorted.
 

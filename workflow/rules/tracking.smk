@@ -91,6 +91,7 @@ rule track:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
         clips=rules.evaluate.output.clips,
+        told=rules.evaluate.output.told,
         pages=[rules.page.output.index, rules.page.output.listening],
         measured=lambda wildcards: expand(
             (
