@@ -389,9 +389,9 @@ def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
         segments, dataset = build_manifest(device, parts)
         write_manifest(folder, segments, dataset)
     cues_file = run.excitations / "cues.parquet"
-    with recorded(_program("leaks"), [segments_file, cues_file], [leaks_file], {"by": "artist"}):
-        sheets = {str(reel): rows for reel, rows in read_table(cues_file, CUES).groupby("reel")}
-        cues = {name: sheets[name] for name in captures if name in sheets}
+    sheets = {str(reel): rows for reel, rows in read_table(cues_file, CUES).groupby("reel")}
+    cues = {name: sheets[name] for name in captures if name in sheets}
+    with recorded(_program("leaks"), [segments_file, *([cues_file] if cues else [])], [leaks_file], {"by": "artist"}):
         leaks = find_leaks(segments, "artist", cues=cues)
         write_json(leaks_file, LEAKS, leak_report(leaks, segments, "artist", sorted(cues)))
 
@@ -399,18 +399,20 @@ def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
 def _twin(run: _Run, device: str, model: str, seed: int) -> None:
     """A twin of random weights, its learning curve and its metrics, which say what a good twin's would."""
     # Here and not above: torch takes seconds to import, and tests that need no twin need none of it.
-    from twinlib.model.architecture import Network, Stack
+    from twinlib.model.architecture import Architecture
     from twinlib.model.twin import Twin
     from twinlib.model.wavenet import WaveNet
     from twinlib.training.loop import CONTRACT as TRAINING
+    from twinlib.training.settings import Training
 
     source, folder = run.results / "devices" / device, run.results / "twins" / device / model
     twin, curve, metrics = (folder / n for n in ("twin.safetensors", "training.parquet", "evaluation/metrics.json"))
     tables = [source / "segments.parquet", source / "dataset.json"]
     dataset = read_json(tables[1], "dataset/1")
     shards = [run.shard(device, capture) for capture in dataset["captures"]]
-    network = Network(stacks=(Stack(channels=2, kernel_sizes=(3, 3), dilations=(1, 8)),))
-    params = {"network": network.model_dump_json(), "settings": json.dumps({"seed": seed}), "warm_start": ""}
+    entry = Architecture(channels=2, kernel_size=3, dilations=(1, 8))
+    network, settings = entry.network, Training(seed=seed, steps=400)
+    params = {"network": entry.model_dump_json(), "settings": settings.model_dump_json(), "warm_start": ""}
     with recorded(_program("train"), [*tables, source / "leaks.json", *shards], [twin, curve], params):
         weights = WaveNet(network, seed).state_dict()
         Twin(network, weights, RATE, GUARD, 1.0, 1.0, device, model, dataset["digest"]).save(twin)

@@ -1,5 +1,7 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
+import base64
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import numpy as np
 import yaml
 
 from twinlib import audio
-from twinlib.files import sha256_file
+from twinlib.files import read_json, sha256_file
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 44100
@@ -136,6 +138,16 @@ class Project:
                 "twin.onnx",
             )
         }
+
+    def declared(self, output: str) -> set[str]:
+        """What a rule was given to make an output, as Snakemake remembers it."""
+        name = base64.urlsafe_b64encode(output.encode()).decode()
+        content = json.loads((self.folder / ".snakemake" / "metadata" / name).read_text())
+        return set(content["input"])
+
+    def read(self, output: str) -> set[str]:
+        """What the record of an output says that its stage read."""
+        return set(read_json(self.folder / f"{output}.prov.json", "record/1")["inputs"])
 
     def copy(self, folder: Path, metadata: bool) -> "Project":
         """The project elsewhere with new modification times, with or without what Snakemake remembers."""

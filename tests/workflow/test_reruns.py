@@ -138,6 +138,7 @@ def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactor
         ("alignment/figure.py", {"align"} | DATA),
         ("capture/circuits.py", {"simulate", "ingest", "align"} | DATA),
         ("tracking.py", {"track"}),
+        ("tracking_records.py", {"track"}),
         ("cli.py", set()),
         ("progress.py", set()),
     ],
