@@ -8,6 +8,7 @@ from twinlib.audit.results import Results, Stage, read_arrow
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json
+from twinlib.provenance.history import FILE, read_history
 
 TRACKS = "tracks/1"
 
@@ -67,10 +68,9 @@ def capture_facts(results: Results, device: str, capture: str) -> dict[str, Any]
     """How a capture came about: its take (or pair) and its alignment, in the words of their files."""
     folder = results.folder / "devices" / device / capture
     take, alignment = read_json(folder / "take.json", "take/1"), read_json(folder / "alignment.json", "alignment/2")
-    history = folder / "history.json"
     return {
         "take": {key: take[key] for key in _TAKE if key in take},
-        "earlier_takes": read_json(history, "take-history/1")["takes"][:-1] if history.is_file() else [],
+        "earlier_takes": read_history(folder / FILE)[:-1],
         "alignment": {key: alignment[key] for key in _ALIGNMENT},
     }
 

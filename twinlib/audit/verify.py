@@ -11,6 +11,7 @@ from twinlib.audit.results import UNRECORDED, Results, Stage
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json, sha256_file
 from twinlib.progress import Progress, silent
+from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
 
 _STATES = ("checkpoints", "study-")
@@ -36,7 +37,7 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
     files = _files(results)
     sums = _sums(files, progress)
     recorded = _recorded_excitations(results)
-    found, kept = [*_unreadable(results)], []
+    found, kept = [*_unreadable(results), *_histories(results)], []
     for stage in results.stages:
         found += _of_stage(results, stage, sums)
         of_inputs = [one for name in stage.inputs for one in _of_input(results, stage, name, sums)]
@@ -114,6 +115,14 @@ def _unreadable(results: Results) -> Iterator[dict[str, str]]:
         yield {"file": name, "what": f"is no readable record ({reason})"}
 
 
+def _histories(results: Results) -> Iterator[dict[str, str]]:
+    for path in sorted(results.folder.glob(f"devices/*/*/{FILE}")):
+        try:
+            read_history(path)
+        except (TwinError, KeyError, TypeError) as error:
+            yield {"file": results.name_of(path), "what": f"is no readable history of takes ({error})"}
+
+
 def _of_stage(results: Results, stage: Stage, sums: Mapping[str, str]) -> Iterator[dict[str, str]]:
     content = stage.content
     if "sum" in content and content["sum"] != sum_of(content):
@@ -167,7 +176,8 @@ def _carries(path: Path, link: str) -> bool:
 
 
 def _unrecorded(results: Results) -> list[str]:
-    known = {name for stage in results.stages for name in (*stage.outputs, stage.name)} | set(results.unreadable)
+    known = {results.name_of(path) for path in results.folder.glob(f"devices/*/*/{FILE}")}
+    known |= {name for stage in results.stages for name in (*stage.outputs, stage.name)} | set(results.unreadable)
     return sorted(
         name for name in _walk(results.folder, lambda part: part.startswith((".", *_STATES))) if name not in known
     )

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,8 @@ from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, write_text
 
+_TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
+
 HEADER = ("track_id", "reason", "date")
 
 
@@ -28,17 +31,20 @@ def touched(results: Results, track: str) -> dict[str, Any]:
     """
     _require_known(results, track)
     devices = [found for device in results.devices if (found := _of_device(results, device, track))]
-    twins = [(one["device"], model) for one in devices if one["usable"] for model in one["models"]]
+    held = [one for one in devices if one["usable"]]
+    fallen = results.dependants(shard for one in held for shard in one["shards"])
+    twins = [match.groups() for name in fallen if (match := _TWIN.fullmatch(name))]
     return {
         "track": track,
         "devices": devices,
         "segments": sum(one["segments"] for one in devices),
         "usable": sum(one["usable"] for one in devices),
-        "hours": sum(one["hours"] for one in devices),
+        "hours": round(sum(one["hours"] for one in devices), 6),
         "twins": [f"{device}/{model}" for device, model in twins],
-        "renders": [name for device, model in twins for name in _renders(results, device, model)],
+        "exports": [name for name in fallen if name.endswith((".nam", ".onnx"))],
+        "renders": [name for name in fallen if name.endswith((".flac", "/listening.html"))],
         "runs": [run for device, model in twins for run in _run(results, device, model)],
-        "datasets": sorted({one["digest"] for one in devices if one["usable"]}),
+        "datasets": sorted({one["digest"] for one in held}),
         "stays": _staying(results, track),
     }
 
@@ -62,12 +68,12 @@ def _of_device(results: Results, device: str, track: str) -> dict[str, Any] | No
     import numpy as np
     import pyarrow.compute as pc
 
-    columns = results.segments(device, ["track_ids", "split", "start", "stop", "shard", "row"])
-    lists = columns["track_ids"].combine_chunks()
-    flat, parents = pc.list_flatten(lists), pc.list_parent_indices(lists)
-    rows = columns.take(pc.unique(parents.filter(pc.equal(flat, track))))
-    if not len(rows):
+    columns = results.segments(device, ["track_ids", "flags", "split", "start", "stop", "shard", "row"])
+    # Where it is excluded already, its samples are silence.
+    held = np.setdiff1d(_rows_with(columns["track_ids"], track), _rows_with(columns["flags"], f"excluded:{track}"))
+    if not len(held):
         return None
+    rows = columns.take(held)
     usable = np.asarray(pc.not_equal(rows["split"], ""))
     samples = np.asarray(rows["stop"]) - np.asarray(rows["start"])
     dataset = read_json(results.folder / "devices" / device / "dataset.json", "dataset/1")
@@ -77,14 +83,19 @@ def _of_device(results: Results, device: str, track: str) -> dict[str, Any] | No
         "usable": int(usable.sum()),
         "hours": round(float(samples[usable].sum()) / dataset["sample_rate"] / 3600, 6),
         "shards": sorted(f"devices/{device}/shards/{name}" for name in set(rows["shard"].to_pylist()) if name),
-        "models": [model for owner, model in results.twins if owner == device],
         "digest": dataset["digest"],
     }
 
 
-def _renders(results: Results, device: str, model: str) -> list[str]:
-    folder = results.folder / "twins" / device / model / "evaluation" / "listening"
-    return [results.name_of(path) for path in sorted(folder.glob("*.flac"))]
+def _rows_with(column: Any, value: str) -> Any:
+    """The rows, sorted, of a column of lists that hold a value."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = column.combine_chunks().cast(pa.list_(pa.string()))
+    found = pc.list_parent_indices(lists).filter(pc.equal(pc.list_flatten(lists), value))
+    return np.unique(found.to_numpy(zero_copy_only=False))
 
 
 def _run(results: Results, device: str, model: str) -> list[dict[str, str]]:
@@ -190,9 +201,11 @@ def _makes(results: Results, path: Path) -> bool:
 
 def touched_text(found: Mapping[str, Any]) -> str:
     """What a withdrawal touches, for people."""
-    rows = [(one["device"], one["segments"], one["usable"], f"{one['hours']:.4f}", len(one["shards"]),
-             ", ".join(one["models"]) or "none") for one in found["devices"]]  # fmt: skip
-    head = ("device", "segments", "usable", "hours usable", "shards", "twins")
+    rows = [
+        (one["device"], one["segments"], one["usable"], f"{one['hours']:.4f}", len(one["shards"]))
+        for one in found["devices"]
+    ]
+    head = ("device", "segments", "usable", "hours usable", "shards")
     lines = [f"{found['track']} sounds in", *("  " + line for line in table(rows, head))]
     if not found["devices"]:
         lines = [f"{found['track']} sounds in no segment"]
