@@ -49,6 +49,10 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     question("verify", _verify, "is every file what its record says?")
 
+    command = question("history", _history, "the versions of a recording: which takes a capture has had, and why")
+    command.add_argument("capture", nargs="?", help="DEVICE/CAPTURE (default: all that have had more than one take)")
+    command.add_argument("--reason", help="write down why the last take of this capture replaced the one before")
+
 
 def _print(found: Mapping[str, Any], text: str, as_json: bool) -> None:
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text)
@@ -129,3 +133,26 @@ def _tag(
         return unmark_withdrawn(store, runs_withdrawn(store, track), track)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
     return mark_withdrawn(store, sorted(runs), track, *told)
+
+
+def _history(args: argparse.Namespace) -> None:
+    from twinlib.audit.text import table
+    from twinlib.provenance.history import FILE, give_reason, read_history
+
+    pattern = f"devices/{args.capture or '*/*'}/{FILE}"
+    paths = sorted(args.results.glob(pattern))
+    if args.capture and not paths:
+        raise AuditError(f"no take of {args.capture} was noted in {args.results}: name a capture as DEVICE/CAPTURE")
+    if args.reason:
+        if not args.capture:
+            raise AuditError(
+                "name the capture (DEVICE/CAPTURE) whose last take replaced the one before for this reason"
+            )
+        give_reason(paths[0], args.reason)
+    found = {"/".join(path.parts[-3:-1]): read_history(path) for path in paths}
+    found = {name: takes for name, takes in found.items() if args.capture or len(takes) > 1}
+    lines = [f"{len(paths)} captures are recorded, {sum(len(takes) > 1 for takes in found.values())} of them again"]
+    for name, takes in found.items():
+        rows = [(one["since"], one["sha256"][:16], one["verdict"], one["path"], one["reason"]) for one in takes]
+        lines += [name, *("  " + line for line in table(rows, ("since", "sha256", "verdict", "file", "why")))]
+    _print({"captures": found}, "\n".join(lines), args.json)
