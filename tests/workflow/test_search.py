@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.project import TINY, Project, make_project
+from tests.workflow.project import TINY, Project, Run
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.model.twin import load
 
@@ -46,9 +46,9 @@ FED = {"train", "export", "evaluate", "page", "track", "summary", "comparison"}
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def searched(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after a search and the training that it feeds. Nobody may change it."""
-    project = make_project(tmp_path_factory.mktemp("search"))
+    project = first[0].copy(tmp_path_factory.mktemp("search") / "project", metadata=True)
     project.write(CONFIG)
     run = project.run()
     assert run.code == 0, run.text[-4000:]
