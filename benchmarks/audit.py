@@ -73,7 +73,9 @@ def check(folder: Path, results: Results, rounds: int) -> None:
     peer_wall, our_wall = (statistics.median(times[name]) for name in ("sha256sum", "verify"))
     print(f"verify, {len(files)} files, {gigabytes:.2f} GB: {gigabytes / our_wall:.2f} GB/s, start-up included")
     ratio = peer_wall / our_wall
-    print(f"sha256sum, the same files, {cores} at once: {gigabytes / peer_wall:.2f} GB/s, verify is {ratio:.2f} times it")
+    print(
+        f"sha256sum, the same files, {cores} at once: {gigabytes / peer_wall:.2f} GB/s, verify is {ratio:.2f} times it"
+    )
 
 
 def run(folder: Path, command: Sequence[str], threads: int | None) -> tuple[float, float]:

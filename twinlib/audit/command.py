@@ -49,6 +49,21 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     question("verify", _verify, "is every file what its record says?")
 
+    command = question("licences", _licences, "hours and tracks by licence, and what a twin may be used for")
+    command.add_argument("--commercial", action="store_true", help="fail unless every twin may be sold")
+    command.add_argument("--free", action="store_true", help="fail unless every twin may be passed on for free")
+    command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the text that names all of its music")
+
+    command = question("croissant", _croissant, "write a device's dataset in the format that hubs of datasets read")
+    command.add_argument("device")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
+
+    command = question("crate", _crate, "write the run as a Workflow Run RO-Crate")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: ro-crate-metadata.json in the results")
+
+    command = question("mlflow", _mlflow, "fill a lost or an empty MLflow store from the results")
+    command.add_argument("--uri", help="the store (default: the one that the stages logged to)")
+
     command = question("history", _history, "the versions of a recording: which takes a capture has had, and why")
     command.add_argument("capture", nargs="?", help="DEVICE/CAPTURE (default: all that have had more than one take)")
     command.add_argument("--reason", help="write down why the last take of this capture replaced the one before")
@@ -133,6 +148,50 @@ def _tag(
         return unmark_withdrawn(store, runs_withdrawn(store, track), track)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
     return mark_withdrawn(store, sorted(runs), track, *told)
+
+
+def _licences(args: argparse.Namespace) -> None:
+    from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
+
+    results = _results(args)
+    if args.attribution:
+        device, _, model = args.attribution.partition("/")
+        text = attribution(results, device, model or None)
+        _print({"attribution": text}, text, args.json)
+        return
+    found = licences(results, True if args.commercial else False if args.free else None)
+    _print(found, licences_text(found), args.json)
+    refuse_use(found)
+
+
+def _croissant(args: argparse.Namespace) -> None:
+    from twinlib.audit.croissant import NAME, croissant_text, read_croissant, write_croissant
+
+    results = _results(args)
+    out = args.out or results.folder / "devices" / args.device / NAME
+    write_croissant(results, args.device, out)
+    records = sum(1 for _ in read_croissant(out))
+    told = json.loads(out.read_text(encoding="utf-8"))
+    _print(told, f"{croissant_text(told)}{out}: read back, {records} records", args.json)
+
+
+def _crate(args: argparse.Namespace) -> None:
+    from twinlib.audit.crate import crate_text, read_crate, write_crate
+
+    results = _results(args)
+    out = write_crate(results, args.out)
+    actions = read_crate(out, results.folder).actions
+    told = json.loads(out.read_text(encoding="utf-8"))
+    _print(told, f"{crate_text(told)}{out}: read back, {len(actions)} stages", args.json)
+
+
+def _mlflow(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from twinlib.audit.mlflow import as_text, rebuild
+
+    found = rebuild(args.results, args.uri)
+    _print({"runs": [asdict(one) for one in found]}, as_text(found), args.json)
 
 
 def _history(args: argparse.Namespace) -> None:
