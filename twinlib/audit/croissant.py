@@ -5,6 +5,7 @@ for ML-Ready Datasets", 2024. Its fields on collection, biases and limits: crois
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,6 +141,8 @@ def _mlcroissant() -> ModuleType:
             f"Croissant is written with mlcroissant, and {error.name} is not installed: install the extra `audit` "
             "(`pip install -e '.[audit]'`)"
         ) from None
+    # It warns of fields that are recommended, and for which there is nothing to say.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     module: ModuleType = mlcroissant
     return module
 
