@@ -16,6 +16,7 @@ from twinlib.audit.facts import Device, device_facts, limits
 from twinlib.audit.licences import licences
 from twinlib.audit.results import Results
 from twinlib.audit.terms import terms
+from twinlib.audit.text import duration
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
 
@@ -197,15 +198,13 @@ def _records(mlc: ModuleType) -> Any:
 
 
 def _description(facts: Device) -> str:
-    splits = ", ".join(f"{name} {_hours(amount)}" for name, amount in facts.dataset["splits"].items())
+    splits = ", ".join(
+        f"{name} {duration(amount['seconds'] / 3600)}" for name, amount in facts.dataset["splits"].items()
+    )
     return (
         f"Music and what the device {facts.name} made of it, aligned to a fraction of a sample and cut into segments "
         f"of {facts.dataset['segment_samples']} samples at {facts.dataset['sample_rate']} Hz: {splits}."
     )
-
-
-def _hours(amount: Mapping[str, Any]) -> str:
-    return f"{amount['hours']:.2f} h" if amount["hours"] >= 1 else f"{amount['seconds'] / 60:.1f} min"
 
 
 def _responsible(facts: Device) -> dict[str, Any]:
@@ -219,7 +218,9 @@ def _responsible(facts: Device) -> dict[str, Any]:
     }
     how = "; ".join(ways[kind][1] for kind in kinds)
     settings = json.dumps(facts.settings, ensure_ascii=False)
-    reasons = "; ".join(f"{name} {_hours(amount)}" for name, amount in dataset["excluded"]["reasons"].items())
+    reasons = "; ".join(
+        f"{name} {duration(amount['seconds'] / 3600)}" for name, amount in dataset["excluded"]["reasons"].items()
+    )
     missing = ", ".join(dataset["missing_captures"]) or "none"
     hours = {genre: sum(splits.values()) for genre, splits in facts.genres.items()}
     biases = [

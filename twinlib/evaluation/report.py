@@ -20,7 +20,7 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     holds SVG documents by name, those of the probe reel too. Equal input gives equal text.
     """
     prepared = [prepare(sounds)]
-    drawn = {name: _figure(name, svg) for name, svg in figures.items()}
+    drawn = {name: inline_figure(name, svg) for name, svg in figures.items()}
 
     def shown(*names: str) -> str:
         return "\n".join(drawn[name] for name in names if name in drawn)
@@ -45,7 +45,7 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     return page.filled("report.html", title=escape(title), head=head(prepared), lead=_lead(metrics), parts=body)
 
 
-def _figure(name: str, svg: str) -> str:
+def inline_figure(name: str, svg: str) -> str:
     """An SVG to stand in a page with others: their ids must not meet."""
     inner = svg[svg.index("<svg") :]
     inner = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', inner)
