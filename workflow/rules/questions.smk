@@ -95,7 +95,9 @@ def shard_inputs(wildcards):
     excitation = CONFIG.devices[wildcards.device].excitation
     inputs |= {"tracks": [], "cues": [], "excitation": []}
     if excitation:
-        inputs["tracks"] = "<results>/corpus/tracks.parquet"
+        # A new track of the corpus is on no reel that has been recorded.
+        tracks = "<results>/corpus/tracks.parquet"
+        inputs["tracks"] = ancient(tracks) if excitation in FROZEN else tracks
         inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
         inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
         if CONFIG.corpus.exclude:
@@ -106,6 +108,11 @@ def shard_inputs(wildcards):
 def network_of(wildcards):
     """A model's entry of the configuration, as JSON; `null` if a search finds it."""
     return settings(CONFIG.models[wildcards.model]) if wildcards.model in CONFIG.models else "null"
+
+
+def recipe_of(wildcards):
+    """How a twin is trained, as JSON, but for how often the state of the training is put away."""
+    return training(wildcards).model_dump_json(exclude={"checkpoint_seconds"})
 
 
 def best_of(wildcards):
@@ -119,7 +126,9 @@ def searched(wildcards):
     return {
         "settings": settings(search.model_copy(update={"workers": 1})),
         "network": settings(CONFIG.models[search.base]),
-        "training": settings(CONFIG.training.model_copy(update={"steps": 1, "cpu_seconds": None})),
+        "training": settings(
+            CONFIG.training.model_copy(update={"steps": 1, "cpu_seconds": None, "checkpoint_seconds": 30.0})
+        ),
     }
 
 
