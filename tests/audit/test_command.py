@@ -61,6 +61,9 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         (("licences",), "no legal advice"),
         (("licences", "--attribution", "box/small"), "https://creativecommons.org/licenses/by/4.0/"),
         (("history",), "0 captures are recorded"),
+        (("card",), "card.html"),
+        (("croissant", "box"), "read back, "),
+        (("crate",), "read back, "),
     ],
 )
 def test_every_question_has_an_answer_for_people_and_for_programs(

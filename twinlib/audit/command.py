@@ -54,6 +54,9 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("--free", action="store_true", help="fail unless every twin may be passed on for free")
     command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the text that names all of its music")
 
+    command = question("card", _card, "a datasheet of the datasets and twins: Markdown, and HTML with figures")
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: the results folder")
+
     command = question("croissant", _croissant, "write a device's dataset in the format that hubs of datasets read")
     command.add_argument("device")
     command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
@@ -162,6 +165,19 @@ def _licences(args: argparse.Namespace) -> None:
     found = licences(results, True if args.commercial else False if args.free else None)
     _print(found, licences_text(found), args.json)
     refuse_use(found)
+
+
+def _card(args: argparse.Namespace) -> None:
+    from twinlib.audit.card import card, card_markdown
+    from twinlib.audit.card_figures import card_figures
+    from twinlib.audit.card_page import card_page
+    from twinlib.files import write_text
+
+    told = card(_results(args))
+    folder = args.out or args.results
+    write_text(folder / "card.md", card_markdown(told))
+    write_text(folder / "card.html", card_page(told, card_figures(told)))
+    _print(told, f"{folder / 'card.md'}\n{folder / 'card.html'}", args.json)
 
 
 def _croissant(args: argparse.Namespace) -> None:
