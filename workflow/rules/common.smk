@@ -15,7 +15,7 @@ from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.frozen import changed_settings, recorded_settings
+from twinlib.excitation.frozen import changed_settings, recorded_settings, withdrawn_tracks
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
 from twinlib.files import read_json

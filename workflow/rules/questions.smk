@@ -85,7 +85,7 @@ def kind_of(device):
 
 
 def shard_inputs(wildcards):
-    """What a capture's segments are made of; a reel's cue sheet and the exclusions only where there is a reel."""
+    """What a capture's segments are made of; a cue sheet only where there is a reel."""
     inputs = {
         "dry": dry_of(wildcards),
         "wet": wet_of(wildcards),
@@ -93,15 +93,10 @@ def shard_inputs(wildcards):
         "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
     }
     excitation = CONFIG.devices[wildcards.device].excitation
-    inputs |= {"tracks": [], "cues": [], "excitation": []}
+    inputs |= {"cues": [], "excitation": []}
     if excitation:
-        # A new track of the corpus is on no reel that has been recorded.
-        tracks = "<results>/corpus/tracks.parquet"
-        inputs["tracks"] = ancient(tracks) if excitation in FROZEN else tracks
         inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
         inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
-        if CONFIG.corpus.exclude:
-            inputs["exclude"] = str(CONFIG.corpus.exclude)
     return inputs
 
 
@@ -153,12 +148,14 @@ def workers_of(wildcards):
     )
 
 
-def exclusions_of(wildcards):
-    """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
-    if not CONFIG.devices[wildcards.device].excitation:
-        return "null"
-    parts = {"exclude", "exclude_artists", "exclude_genres", "exclude_bleed"}
-    return json.dumps({"root": ".", **CONFIG.corpus.model_dump(mode="json", include=parts)}, sort_keys=True)
+def withdrawn_of(wildcards):
+    """The tracks on the reels of a recorded excitation that must not be used any more, as JSON; reels yet to be recorded
+    are made without them. The corpus' index is no input of shards: a track that is new to it is on no recorded reel,
+    and Snakemake forgets all other reasons to make a shard again while an `ancient` input is being made.
+    """
+    excitation = CONFIG.devices[wildcards.device].excitation
+    frozen = excitation in FROZEN
+    return json.dumps(refused(withdrawn_tracks, RESULTS, excitation, CONFIG.corpus) if frozen else [])
 
 
 def training(wildcards):
