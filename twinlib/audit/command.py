@@ -181,12 +181,12 @@ def _card(args: argparse.Namespace) -> None:
 
 
 def _croissant(args: argparse.Namespace) -> None:
-    from twinlib.audit.croissant import NAME, croissant_text, read_croissant, write_croissant
+    from twinlib.audit.croissant import NAME, check_croissant, croissant_text, write_croissant
 
     results = _results(args)
     out = args.out or results.folder / "devices" / args.device / NAME
     write_croissant(results, args.device, out)
-    records = sum(1 for _ in read_croissant(out))
+    records = check_croissant(out)
     told = json.loads(out.read_text(encoding="utf-8"))
     _print(told, f"{croissant_text(told)}{out}: read back, {records} records", args.json)
 

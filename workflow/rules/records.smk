@@ -1,25 +1,27 @@
 # The stage records behind a twin, which its run in MLflow holds.
+from twinlib.tracking_records import makers, records_behind
+from twinlib.training.settings import twin_file
 
 
-def stage_records(rule, **wildcards):
+def stage_records(each, **wildcards):
     """The records of a rule's jobs."""
-    return expand(rule.output.record, **wildcards)
+    return expand(each.output.record, **wildcards)
 
 
 def records_of_captures(device, names):
     """The records of how captures came to be, from the reel to the alignment."""
     made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
-    return [path for rule in made for path in stage_records(rule, device=device, capture=names)]
+    return [path for each in made for path in stage_records(each, device=device, capture=names)]
 
 
 def records_of_dataset(device):
     """The records behind a device's dataset."""
     excitation, names = CONFIG.devices[device].excitation, captures(device)
     found = records_of_captures(device, names)
-    for rule in (rules.ingest, rules.shard):
-        found += stage_records(rule, device=device, capture=names)
-    for rule in (rules.manifest, rules.leaks):
-        found += stage_records(rule, device=device)
+    for each in (rules.ingest, rules.shard):
+        found += stage_records(each, device=device, capture=names)
+    for each in (rules.manifest, rules.leaks):
+        found += stage_records(each, device=device)
     if excitation:
         found += stage_records(rules.index)
         found += stage_records(rules.plan, excitation=excitation)
@@ -55,6 +57,6 @@ def records_of(wildcards):
         found += records_of_captures(device, probes(device))
         found += stage_records(rules.measure, device=device, capture=probes(device))
         found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
-    for rule in own:
-        found += stage_records(rule, device=device, model=model)
+    for each in own:
+        found += stage_records(each, device=device, model=model)
     return sorted(set(found))

@@ -1,7 +1,5 @@
 # Runs in MLflow. One rule makes the store before anything is logged: parallel jobs on a new database break it.
 # The experiments are no parameter of it: a new device's is added when it is first logged to.
-from twinlib.tracking_records import makers, records_behind
-from twinlib.training.settings import twin_file
 
 
 rule store:
