@@ -18,6 +18,7 @@ from twinlib.excitation.frozen import changed_settings, recorded_settings
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.settle import settle
+from twinlib.training.settings import twin_file
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"
