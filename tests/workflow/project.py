@@ -1,20 +1,26 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import yaml
 
 from twinlib import audio
-from twinlib.files import read_json, sha256_file
+from twinlib.capture.settings import Recorder, SimulatedClipper
+from twinlib.capture.simulate import simulate_take
+from twinlib.files import read_json
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 44100
@@ -44,6 +50,31 @@ TINY: dict[str, Any] = {
     "training": {"steps": 60, "validate_every": 30, "crop_samples": 512},
     "evaluation": {"linear_taps": 64, "clip_seconds": 1},
     "experiments": [{"device": "amp", "model": "tiny"}, {"device": "box", "model": "tiny"}],
+}
+
+
+SEARCH: dict[str, Any] = {
+    "device": "box",
+    "base": "tiny",
+    "trials": 8,
+    "steps": [5, 15, 45],
+    "space": {
+        "channels": [2, 4],
+        "kernel_size": [2, 3],
+        "dilations": [[1, 3, 9], [1, 4, 16]],
+        "activation": ["tanh", "leaky_relu"],
+        "batch": [2, 4],
+        "crop_samples": [256, 512],
+    },
+}
+SEARCHED: dict[str, Any] = {
+    "dataset": TINY["dataset"],
+    "devices": {"box": TINY["devices"]["box"]},
+    "models": TINY["models"],
+    "training": TINY["training"],
+    "evaluation": TINY["evaluation"],
+    "search": {"tuned": SEARCH},
+    "experiments": [{"device": "box", "model": "tuned"}],
 }
 
 
@@ -105,39 +136,20 @@ class Project:
         )
         return Run(done.returncode, done.stdout + done.stderr)
 
+    def dry(self, *words: str) -> Run:
+        """A dry run, in the child of a process that has imported Snakemake before: a second instead of four."""
+        command, environment = self.command("--dry-run", *words)
+        asked, answered = dry_runs()
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+            arguments = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
+            print(json.dumps(arguments), file=asked, flush=True)
+            return Run(int(answered.readline()), log.read())
+
     def plan(self, *words: str) -> dict[str, int]:
         """What a run would do."""
-        found = self.run("--dry-run", *words)
+        found = self.dry(*words)
         assert found.code == 0, found.text
         return found.rules
-
-    def sums(self) -> dict[str, str]:
-        """sha256 of every result that must come out the same again: all but times, logs and the store of runs.
-
-        Exported twins say when they were trained; that they differ in nothing else is tested with the model.
-        """
-        results = self.folder / "results"
-        passing = ("logs", "benchmarks", "mlflow")
-        return {
-            str(path.relative_to(results)): sha256_file(path)
-            for path in sorted(results.rglob("*"))
-            if path.is_file()
-            and path.relative_to(results).parts[0] not in passing
-            and "checkpoints" not in path.parts
-            and not path.name.startswith(".")
-            and not path.name.endswith(".prov.json")
-            and path.name
-            not in (
-                "metrics.json",
-                "training.parquet",
-                "summary.txt",
-                "comparison.html",
-                "index.html",
-                "run.json",
-                "twin.nam",
-                "twin.onnx",
-            )
-        }
 
     def declared(self, output: str) -> set[str]:
         """What a rule was given to make an output, as Snakemake remembers it."""
@@ -157,6 +169,29 @@ class Project:
         return Project(folder, self.repository)
 
 
+@cache
+def dry_runs() -> tuple[IO[str], IO[str]]:
+    """Where dry runs are asked for and answered: one process for all tests of this one, which ends when it does."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    program = [sys.executable, "-P", str(Path(__file__).with_name("dry.py"))]
+    process = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    return process.stdin, process.stdout
+
+
+def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tuple[Project, Run]:
+    """What `make` makes of a new folder, made by the first of the processes that ask for it; others wait for it."""
+    told = folder.with_suffix(".json")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            project, run = make(folder)
+            told.write_text(json.dumps([str(project.folder), asdict(run)]))
+    path, content = json.loads(told.read_text())
+    return Project(Path(path)), Run(**content)
+
+
 def make_project(folder: Path) -> Project:
     """A corpus of six artists, one dry and wet pair, and the configuration `TINY`."""
     for number in range(6):
@@ -169,3 +204,22 @@ def make_project(folder: Path) -> Project:
     project = Project(folder)
     project.write(TINY)
     return project
+
+
+def takes_config(**more: Any) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
+    content["devices"] = {"silk": {"excitation": "tiny", "takes": "my recordings/{reel}.wav"}}
+    content["excitations"]["tiny"]["reel_minutes"] = 0.15
+    content["experiments"] = [{"device": "silk", "model": "tiny"}]
+    content["training"]["steps"] = 20
+    content["tracking"] = {"enabled": False}
+    return content | more
+
+
+def record(project: Project, reel: str) -> Path:
+    """What a person with a device would save."""
+    source = project.folder / "results" / "excitations" / "tiny" / "reels" / f"{reel}.wav"
+    take = project.folder / "my recordings" / f"{reel}.wav"
+    recorder = Recorder(drift_ppm=3, invert=True, seed=5, offset_seconds=0.2)
+    simulate_take(source, take, SimulatedClipper(circuit="diode_clipper", drive=0.1, recorder=recorder), reel)
+    return take

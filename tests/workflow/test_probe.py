@@ -45,7 +45,7 @@ def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project,
     content["excitations"]["tiny"]["probe_reel"] = True
     content["devices"]["amp"] = {"excitation": "tiny", "takes": "takes/{reel}.wav"}
     project.write(content)
-    shown = project.run("--dry-run")
+    shown = project.dry()
     assert shown.code == 0
     assert {"probe", "guide"} <= set(shown.rules)
     content["allow_missing_takes"] = True

@@ -81,7 +81,7 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
 
 def test_twins_that_start_from_each_other_are_refused(project: Project) -> None:
     project.write(edit("training.warm_start", "results/twins/amp/tiny"))
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code != 0
     assert "amp/tiny starts from amp/tiny" in run.text
     assert "Traceback" not in run.text

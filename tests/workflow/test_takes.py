@@ -6,54 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from tests.workflow.project import RATE, REPOSITORY, TINY, Project, Run, make_project
+from tests.workflow.project import RATE, REPOSITORY, Project, Run, record, takes_config
 from twinlib import audio
-from twinlib.capture.settings import Recorder, SimulatedClipper
-from twinlib.capture.simulate import simulate_take
 from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, read_table, sha256_file
 
 pytestmark = pytest.mark.slow
-
-
-def takes_config(**more: Any) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
-    content["devices"] = {"silk": {"excitation": "tiny", "takes": "my recordings/{reel}.wav"}}
-    content["excitations"]["tiny"]["reel_minutes"] = 0.15
-    content["experiments"] = [{"device": "silk", "model": "tiny"}]
-    content["training"]["steps"] = 20
-    content["tracking"] = {"enabled": False}
-    return content | more
-
-
-def record(project: Project, reel: str) -> Path:
-    """What a person with a device would save."""
-    source = project.folder / "results" / "excitations" / "tiny" / "reels" / f"{reel}.wav"
-    take = project.folder / "my recordings" / f"{reel}.wav"
-    recorder = Recorder(drift_ppm=3, invert=True, seed=5, offset_seconds=0.2)
-    simulate_take(source, take, SimulatedClipper(circuit="diode_clipper", drive=0.1, recorder=recorder), reel)
-    return take
-
-
-@pytest.fixture(scope="module")
-def waiting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Run]:
-    """A project whose reels are made and not yet recorded."""
-    project = make_project(tmp_path_factory.mktemp("waiting"))
-    project.write(takes_config())
-    return project, project.run()
-
-
-@pytest.fixture(scope="module")
-def recorded(waiting: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose takes are recorded and which ran to its end."""
-    project = waiting[0].copy(tmp_path_factory.mktemp("recorded") / "project", metadata=True)
-    for reel in ("tiny-01", "tiny-02"):
-        record(project, reel)
-    run = project.run()
-    assert run.code == 0, run.text[-4000:]
-    return project
 
 
 def test_a_run_makes_the_reels_says_what_to_record_and_stops(waiting: tuple[Project, Run]) -> None:
@@ -87,7 +46,7 @@ def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value:
     content = takes_config()
     content["excitations"]["tiny"][key] = value
     project.write(content)
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code == 1
     assert f"excitations.tiny has been recorded, so it cannot change any more ({key}: " in run.text
     assert "tiny2" in run.text
@@ -100,7 +59,7 @@ def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dic
     content = takes_config(devices={"silk": {"excitation": "tiny", **device}})
     content["excitations"]["tiny"]["seed"] = 2
     project.write(content)
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code == 1
     assert "excitations.tiny has been recorded, so it cannot change any more (seed: 1 -> 2)" in run.text
 

@@ -49,6 +49,28 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     question("verify", _verify, "is every file what its record says?")
 
+    command = question("licences", _licences, "hours and tracks by licence, and what a twin may be used for")
+    command.add_argument("--commercial", action="store_true", help="fail unless every twin may be sold")
+    command.add_argument("--free", action="store_true", help="fail unless every twin may be passed on for free")
+    command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the text that names all of its music")
+
+    command = question("card", _card, "a datasheet of the datasets and twins: Markdown, and HTML with figures")
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: the results folder")
+
+    command = question("croissant", _croissant, "write a device's dataset in the format that hubs of datasets read")
+    command.add_argument("device")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
+
+    command = question("crate", _crate, "write the run as a Workflow Run RO-Crate")
+    command.add_argument("--out", type=Path, metavar="FILE", help="default: ro-crate-metadata.json in the results")
+
+    command = question("mlflow", _mlflow, "fill a lost or an empty MLflow store from the results")
+    command.add_argument("--uri", help="the store (default: the one that the stages logged to)")
+
+    command = question("history", _history, "the versions of a recording: which takes a capture has had, and why")
+    command.add_argument("capture", nargs="?", help="DEVICE/CAPTURE (default: all that have had more than one take)")
+    command.add_argument("--reason", help="write down why the last take of this capture replaced the one before")
+
 
 def _print(found: Mapping[str, Any], text: str, as_json: bool) -> None:
     print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text)
@@ -129,3 +151,83 @@ def _tag(
         return unmark_withdrawn(store, runs_withdrawn(store, track), track)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
     return mark_withdrawn(store, sorted(runs), track, *told)
+
+
+def _licences(args: argparse.Namespace) -> None:
+    from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
+
+    results = _results(args)
+    if args.attribution:
+        device, _, model = args.attribution.partition("/")
+        text = attribution(results, device, model or None)
+        _print({"attribution": text}, text, args.json)
+        return
+    found = licences(results, True if args.commercial else False if args.free else None)
+    _print(found, licences_text(found), args.json)
+    refuse_use(found)
+
+
+def _card(args: argparse.Namespace) -> None:
+    from twinlib.audit.card import card, card_markdown
+    from twinlib.audit.card_figures import card_figures
+    from twinlib.audit.card_page import card_page
+    from twinlib.files import write_text
+
+    told = card(_results(args))
+    folder = args.out or args.results
+    write_text(folder / "card.md", card_markdown(told))
+    write_text(folder / "card.html", card_page(told, card_figures(told)))
+    _print(told, f"{folder / 'card.md'}\n{folder / 'card.html'}", args.json)
+
+
+def _croissant(args: argparse.Namespace) -> None:
+    from twinlib.audit.croissant import NAME, croissant_text, read_croissant, write_croissant
+
+    results = _results(args)
+    out = args.out or results.folder / "devices" / args.device / NAME
+    write_croissant(results, args.device, out)
+    records = sum(1 for _ in read_croissant(out))
+    told = json.loads(out.read_text(encoding="utf-8"))
+    _print(told, f"{croissant_text(told)}{out}: read back, {records} records", args.json)
+
+
+def _crate(args: argparse.Namespace) -> None:
+    from twinlib.audit.crate import crate_text, read_crate, write_crate
+
+    results = _results(args)
+    out = write_crate(results, args.out)
+    actions = read_crate(out, results.folder).actions
+    told = json.loads(out.read_text(encoding="utf-8"))
+    _print(told, f"{crate_text(told)}{out}: read back, {len(actions)} stages", args.json)
+
+
+def _mlflow(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from twinlib.audit.mlflow import as_text, rebuild
+
+    found = rebuild(args.results, args.uri)
+    _print({"runs": [asdict(one) for one in found]}, as_text(found), args.json)
+
+
+def _history(args: argparse.Namespace) -> None:
+    from twinlib.audit.text import table
+    from twinlib.provenance.history import FILE, give_reason, read_history
+
+    pattern = f"devices/{args.capture or '*/*'}/{FILE}"
+    paths = sorted(args.results.glob(pattern))
+    if args.capture and not paths:
+        raise AuditError(f"no take of {args.capture} was noted in {args.results}: name a capture as DEVICE/CAPTURE")
+    if args.reason:
+        if not args.capture:
+            raise AuditError(
+                "name the capture (DEVICE/CAPTURE) whose last take replaced the one before for this reason"
+            )
+        give_reason(paths[0], args.reason)
+    found = {"/".join(path.parts[-3:-1]): read_history(path) for path in paths}
+    found = {name: takes for name, takes in found.items() if args.capture or len(takes) > 1}
+    lines = [f"{len(paths)} captures are recorded, {sum(len(takes) > 1 for takes in found.values())} of them again"]
+    for name, takes in found.items():
+        rows = [(one["since"], one["sha256"][:16], one["verdict"], one["path"], one["reason"]) for one in takes]
+        lines += [name, *("  " + line for line in table(rows, ("since", "sha256", "verdict", "file", "why")))]
+    _print({"captures": found}, "\n".join(lines), args.json)

@@ -9,6 +9,7 @@ from twinlib.audit.results import Results, Stage
 from twinlib.errors import AuditError
 from twinlib.files import read_json, sha256_file
 
+_CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")
 _SEGMENT = re.compile(r"[^/]+/[^/]+/\d{10}")
 
 
@@ -24,13 +25,12 @@ def trace(results: Results, what: str, at: float | None = None) -> dict[str, Any
     twin = _twin_of(results, what)
     if twin:
         return _twin(results, *twin)
-    name = _known(results, Path(what))
-    clip = re.fullmatch(r"twins/([^/]+)/([^/]+)/evaluation/listening/[^/]+\.flac", name)
+    clip = _CLIP.fullmatch(results.name_of(Path(what))) or _CLIP.fullmatch(what)
     if clip:
-        return _clip(results, name, clip.group(1), at)
+        return _clip(results, clip.group(0), clip.group(1), at)
     if at is not None:
         raise AuditError(f"{what} is no clip of an evaluation, so there is no moment of it to trace: leave --at out")
-    return _file(results, name)
+    return _file(results, _known(results, Path(what)))
 
 
 def _segment(results: Results, segment_id: str) -> dict[str, Any]:

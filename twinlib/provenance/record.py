@@ -18,7 +18,7 @@ from typing import Any
 
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
-from twinlib.provenance.code import digest
+from twinlib.provenance.code import digest, packages
 
 CONTRACT = "record/1"
 SUFFIX = ".prov.json"
@@ -88,7 +88,7 @@ def recorded(
         "outputs": {_name(path): sha256_file(path) for path in outputs},
         "code": record.code,
         "link": record.link,
-        "environment": environment(root),
+        "environment": {**environment(root), "packages": packages(program.resolve(), root)},
         "git": _git(root),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),

@@ -69,8 +69,9 @@ rule manifest:
                 if reel not in probes_of(CONFIG.devices[wildcards.device].excitation)
             ]
         ),
-        tolerant=json.dumps(CONFIG.allow_missing_takes),
         code=code("manifest.py"),
+        # Depends on the output, so it does not count for reruns: it only matters where a capture is refused.
+        tolerant=lambda wildcards, output: json.dumps(CONFIG.allow_missing_takes),
     shell:
         "stage manifest --device {wildcards.device} --missing {params.missing:q}"
         " --tolerant {params.tolerant} --shards {input.shards:q} --takes {input.takes:q}"

@@ -95,7 +95,9 @@ def shard_inputs(wildcards):
     excitation = CONFIG.devices[wildcards.device].excitation
     inputs |= {"tracks": [], "cues": [], "excitation": []}
     if excitation:
-        inputs["tracks"] = "<results>/corpus/tracks.parquet"
+        # A new track of the corpus is on no reel that has been recorded.
+        tracks = "<results>/corpus/tracks.parquet"
+        inputs["tracks"] = ancient(tracks) if excitation in FROZEN else tracks
         inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
         inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
         if CONFIG.corpus.exclude:
@@ -106,6 +108,11 @@ def shard_inputs(wildcards):
 def network_of(wildcards):
     """A model's entry of the configuration, as JSON; `null` if a search finds it."""
     return settings(CONFIG.models[wildcards.model]) if wildcards.model in CONFIG.models else "null"
+
+
+def recipe_of(wildcards):
+    """How a twin is trained, as JSON, but for how often the state of the training is put away."""
+    return training(wildcards).model_dump_json(exclude={"checkpoint_seconds"})
 
 
 def best_of(wildcards):
@@ -119,7 +126,9 @@ def searched(wildcards):
     return {
         "settings": settings(search.model_copy(update={"workers": 1})),
         "network": settings(CONFIG.models[search.base]),
-        "training": settings(CONFIG.training.model_copy(update={"steps": 1, "cpu_seconds": None})),
+        "training": settings(
+            CONFIG.training.model_copy(update={"steps": 1, "cpu_seconds": None, "checkpoint_seconds": 30.0})
+        ),
     }
 
 
@@ -157,25 +166,25 @@ def training(wildcards):
     return CONFIG.training_of(wildcards.device, wildcards.model)
 
 
-def stage_records(rule, **wildcards):
-    """The records of a rule's jobs."""
-    return expand(rule.output.record, **wildcards)
+def stage_records(stage, **wildcards):
+    """The records of a stage."""
+    return expand(stage.output.record, **wildcards)
 
 
 def records_of_captures(device, names):
     """The records of how captures came to be, from the reel to the alignment."""
     made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
-    return [path for rule in made for path in stage_records(rule, device=device, capture=names)]
+    return [path for stage in made for path in stage_records(stage, device=device, capture=names)]
 
 
 def records_of_dataset(device):
     """The records behind a device's dataset."""
     excitation, names = CONFIG.devices[device].excitation, captures(device)
     found = records_of_captures(device, names)
-    for rule in (rules.ingest, rules.shard):
-        found += stage_records(rule, device=device, capture=names)
-    for rule in (rules.manifest, rules.leaks):
-        found += stage_records(rule, device=device)
+    for stage in (rules.ingest, rules.shard):
+        found += stage_records(stage, device=device, capture=names)
+    for stage in (rules.manifest, rules.leaks):
+        found += stage_records(stage, device=device)
     if excitation:
         found += stage_records(rules.index)
         found += stage_records(rules.plan, excitation=excitation)
@@ -208,6 +217,6 @@ def records_of(wildcards):
         found += records_of_captures(device, probes(device))
         found += stage_records(rules.measure, device=device, capture=probes(device))
         found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
-    for rule in own:
-        found += stage_records(rule, device=device, model=model)
+    for stage in own:
+        found += stage_records(stage, device=device, model=model)
     return sorted(set(found))
