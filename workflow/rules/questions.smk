@@ -161,3 +161,59 @@ def withdrawn_of(wildcards):
 def training(wildcards):
     """How a twin is trained."""
     return CONFIG.training_of(wildcards.device, wildcards.model)
+
+
+def stage_records(stage, **wildcards):
+    """The records of a stage."""
+    return expand(stage.output.record, **wildcards)
+
+
+def records_of_captures(device, names):
+    """The records of how captures came to be, from the reel to the alignment."""
+    made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
+    return [path for stage in made for path in stage_records(stage, device=device, capture=names)]
+
+
+def records_of_dataset(device):
+    """The records behind a device's dataset."""
+    excitation, names = CONFIG.devices[device].excitation, captures(device)
+    found = records_of_captures(device, names)
+    for stage in (rules.ingest, rules.shard):
+        found += stage_records(stage, device=device, capture=names)
+    for stage in (rules.manifest, rules.leaks):
+        found += stage_records(stage, device=device)
+    if excitation:
+        found += stage_records(rules.index)
+        found += stage_records(rules.plan, excitation=excitation)
+        found += stage_records(rules.render, excitation=excitation, reel=names)
+    return found
+
+
+def records_of_training(device, model):
+    """The records behind a twin, with those of a search and of a twin that it was made from."""
+    found = stage_records(rules.train, device=device, model=model) + records_of_dataset(device)
+    if model in CONFIG.search:
+        search = CONFIG.search[model]
+        found += stage_records(rules.search_worker, search=model, worker=range(search.workers))
+        found += stage_records(rules.search_best, search=model)
+        found += records_of_dataset(search.device)
+    first = CONFIG.training_of(device, model).twin_to_start_from
+    files = {twin_file(f"{RESULTS}/twins/{twin.device}/{twin.model}"): twin for twin in TWINS}
+    if first in files:
+        found += records_of_training(files[first].device, files[first].model)
+    return found
+
+
+def records_of(wildcards):
+    """The records behind the run of a twin, each once."""
+    device, model = wildcards.device, wildcards.model
+    found = records_of_training(device, model)
+    own = [rules.export, rules.evaluate, rules.page]
+    if probes(device):
+        own.append(rules.measure_twin)
+        found += records_of_captures(device, probes(device))
+        found += stage_records(rules.measure, device=device, capture=probes(device))
+        found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
+    for stage in own:
+        found += stage_records(stage, device=device, model=model)
+    return sorted(set(found))
