@@ -17,7 +17,7 @@ from twinlib.errors import TwinError
 from twinlib.excitation.frozen import changed_settings, recorded_settings
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
-from twinlib.files import read_json
+from twinlib.files import read_json, sha256_file
 from twinlib.provenance.settle import outdate, settle
 
 REPOSITORY = Path(workflow.basedir).parent

@@ -95,14 +95,44 @@ def shard_inputs(wildcards):
     excitation = CONFIG.devices[wildcards.device].excitation
     inputs |= {"tracks": [], "cues": [], "excitation": []}
     if excitation:
-        # A new track of the corpus is on no reel that has been recorded.
         tracks = "<results>/corpus/tracks.parquet"
-        inputs["tracks"] = ancient(tracks) if excitation in FROZEN else tracks
+        inputs["tracks"] = ancient(tracks) if excitation in FROZEN and cut_alike(wildcards) else tracks
         inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
         inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
         if CONFIG.corpus.exclude:
             inputs["exclude"] = str(CONFIG.corpus.exclude)
     return inputs
+
+
+def cut_alike(wildcards):
+    """Whether a capture's shard was made as it would be now, whatever tracks the corpus has got since.
+
+    A new track is on no reel that has been recorded. But where an ancient input is made again, Snakemake looks for no
+    other reason to run a job.
+    """
+    record = record_path(RESULTS / "devices" / wildcards.device / "shards" / f"{wildcards.capture}.arrow")
+    if not record.is_file():
+        return False
+    made, exclude = refused(read_record, record), CONFIG.corpus.exclude
+    now = {
+        "settings": settings(CONFIG.dataset),
+        "corpus": exclusions_of(wildcards),
+        "pair": pair_of(wildcards),
+        "channel": str(wet_channel(wildcards)),
+    }
+    kept = not exclude or sha256_file(exclude) in made["inputs"].values()
+    return made["params"] == now and made["code"] == code("shard.py") and kept
+
+
+def store_for(output):
+    """The store, which is no reason to log a run again unless runs are logged elsewhere or otherwise than it was."""
+
+    def store(wildcards):
+        record = record_path(RESULTS / output.format(**wildcards))
+        alike = record.is_file() and refused(read_record, record)["params"]["tracking"] == TRACKING
+        return ancient(STORE) if alike else STORE
+
+    return store
 
 
 def network_of(wildcards):
