@@ -102,6 +102,8 @@ class Run:
         jobs: dict[str, int] = {}
         for line in self.text.splitlines():
             words = line.split()
+            if line.endswith(" waits for its recordings: the list stands at the end."):
+                jobs["await_takes"] = jobs.get("await_takes", 0) + 1
             if len(words) == 2 and words[0] in ("rule", "localrule") and words[1].endswith(":"):
                 name = words[1].rstrip(":")
                 if name not in ("all", "excitation", "dataset", "searches", "twins", "report"):

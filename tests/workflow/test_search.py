@@ -19,7 +19,6 @@ pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
 
 RESULTS = ("results/searches/tuned/best.yaml", "results/searches/tuned/trials.txt")
-FED = {"train", "export", "evaluate", "page", "track", "summary", "comparison"}
 
 
 def edited(**search: Any) -> dict[str, Any]:
@@ -115,26 +114,6 @@ def test_a_store_that_was_lost_is_filled_again_with_all_trials(
 
 def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
     assert searched.plan() == {}
-
-
-@pytest.mark.parametrize(
-    ("config", "rules"),
-    [
-        (edited(trials=9), {"search_worker", "search_best", "track_search"} | FED),
-        (edited(seed=1), {"search_worker", "search_best", "track_search"} | FED),
-        (
-            {**SEARCHED, "evaluation": {"linear_taps": 32, "clip_seconds": 1}},
-            {"evaluate", "page", "track", "summary", "comparison"},
-        ),
-        ({**SEARCHED, "training": {**TINY["training"], "steps": 70}}, FED),
-        ({**SEARCHED, "experiments": [{"device": "box", "model": "tiny"}]}, FED),
-    ],
-    ids=["more trials", "another seed", "evaluation", "final budget", "search not used"],
-)
-def test_an_edited_key(searched: Project, tmp_path: Path, config: dict[str, Any], rules: set[str]) -> None:
-    project = searched.copy(tmp_path / "project", metadata=True)
-    project.write(config)
-    assert set(project.plan()) == rules
 
 
 def test_a_search_that_was_killed_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:

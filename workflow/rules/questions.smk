@@ -100,6 +100,17 @@ def shard_inputs(wildcards):
     return inputs
 
 
+def store_for(output):
+    """The store, which is no reason to log a run again unless runs are logged elsewhere or otherwise than it was."""
+
+    def store(wildcards):
+        record = record_path(RESULTS / output.format(**wildcards))
+        alike = record.is_file() and refused(read_record, record)["params"]["tracking"] == TRACKING
+        return ancient(STORE) if alike else STORE
+
+    return store
+
+
 def network_of(wildcards):
     """A model's entry of the configuration, as JSON; `null` if a search finds it."""
     return settings(CONFIG.models[wildcards.model]) if wildcards.model in CONFIG.models else "null"

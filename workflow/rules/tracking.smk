@@ -45,7 +45,7 @@ rule track:
         dataset="<results>/devices/{device}/dataset.json",
         best=best_of,
         records=records_of,
-        store=ancient(STORE),
+        store=store_for("twins/{device}/{model}/run.json"),
     output:
         run="<results>/twins/{device}/{model}/run.json",
         record="<results>/twins/{device}/{model}/run.json.prov.json",
@@ -69,7 +69,7 @@ rule track_search:
         trials="<results>/searches/{search}/trials.parquet",
         best="<results>/searches/{search}/best.yaml",
         table="<results>/searches/{search}/trials.txt",
-        store=ancient(STORE),
+        store=store_for("searches/{search}/run.json"),
     output:
         run="<results>/searches/{search}/run.json",
         record="<results>/searches/{search}/run.json.prov.json",
