@@ -146,8 +146,8 @@ class Config(Settings):
             start = self.training_of(*first).twin_to_start_from
             if start and start not in files and start.is_relative_to(Path(self.results) / "twins"):
                 raise ValueError(
-                    f"training.warm_start: {'/'.join(first)} starts from {start}, which no entry of `experiments` makes: "
-                    "add its device and model there, or copy the twin out of the results and name the copy"
+                    f"training.warm_start: {'/'.join(first)} starts from {start}, which no experiment makes: add its "
+                    "device and model to `experiments`, or copy the twin out of the results and name the copy"
                 )
             chain = [first]
             while (file := self.training_of(*chain[-1]).twin_to_start_from) in files:
