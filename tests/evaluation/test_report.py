@@ -81,6 +81,23 @@ def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[
     assert "@import" not in page
 
 
+def test_the_floor_stands_below_every_breakdown() -> None:
+    tracks = [{"name": f"artist {k}", "seconds": 2.0, "esr": 0.01, "esr_linear": None} for k in range(12)]
+    level = {"seconds": 1.5, "esr": 0.02, "esr_linear": 0.3}
+    levels = [
+        {"from_dbfs": None, "to_dbfs": -96, **level, "esr": None},
+        {"from_dbfs": -12, "to_dbfs": -6, **level},
+        {"from_dbfs": 0, "to_dbfs": None, **level},
+    ]
+    metrics = {**METRICS, "by_track": tracks, "by_level": levels}
+    page = report_page({**metrics, "esr_floor": 2.6e-5}, {}, sounds())
+    for words in ("below -96 dBFS", "-12 to -6 dBFS", "0 and more dBFS", "the 10 worst of 12", "artist 9"):
+        assert words in page
+    assert "artist 10" not in page
+    assert page.count("0.00260 %") == 4, "in the lead, beside the baselines, and in two breakdowns"
+    assert "noise floor" not in report_page(metrics, {}, sounds())
+
+
 def test_without_a_probe_reel_the_page_says_how_to_get_one() -> None:
     page = report_page(METRICS, {}, sounds())
     assert page.count("probe_reel: true") == 3

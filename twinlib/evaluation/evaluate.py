@@ -94,7 +94,7 @@ def evaluate(
     write_clips(out / "listening", spans, excerpts, twins, linears, listener.guard, listener.sample_rate)
     _draw(out / "figures", title, listener, spans, judged["test"])
     figures.draw_errors(out / "figures" / "esr.svg", title, content, content.get("esr_floor"))
-    figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content)
+    figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content, content.get("esr_floor"))
     figures.draw_learning(out / "figures" / "learning.svg", title, curve)
     write_json(out / "metrics.json", METRICS, content)
     return content

@@ -11,6 +11,7 @@ from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.sounds import Sounds, prepare
 
 _MOST_MISSES = 12
+_MOST_TRACKS = 10
 
 
 def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: Sounds) -> str:
@@ -33,7 +34,10 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
             (_harmonics(metrics["harmonics"]) if measured else unmeasured) + shown("harmonics", "phases", "distortion"),
         ),
         ("Transfer curve", shown("transfer", "loops")),
-        ("Error beside the baselines", _errors(metrics) + shown("esr", "esr_over_time", "waveform", "spectrum")),
+        (
+            "Error beside the baselines",
+            _errors(metrics) + shown("esr", "esr_over_time", "waveform", "spectrum") + _breakdown(metrics),
+        ),
         ("Responses", shown("response", "compression", "intermodulation") or unmeasured),
         ("Null test", null_test(prepared)),
         ("Can you hear it? A/B/X", abx(prepared)),
@@ -84,6 +88,37 @@ def _errors(metrics: Mapping[str, Any]) -> str:
         if metrics.get(key) is not None:
             rows.append((name, f"{metrics[key]:.3g}{unit}"))
     return _table(("on the test split", "error or difference"), rows)
+
+
+def _breakdown(metrics: Mapping[str, Any]) -> str:
+    """The error by level and by track, each with the floor as its last line."""
+    levels = [
+        (f"{_level(one['from_dbfs'], one['to_dbfs'])} dBFS", *_ratios(one)) for one in metrics.get("by_level", [])
+    ]
+    tracks = metrics.get("by_track", [])
+    named = [(one["name"], *_ratios(one)) for one in tracks[:_MOST_TRACKS]]
+    floor = []
+    if "esr_floor" in metrics:
+        floor = [
+            ("noise floor of the device, on music as loud as the probe reel's", "", percent(metrics["esr_floor"]), "")
+        ]
+    words = "by track" if len(tracks) <= _MOST_TRACKS else f"by track, the {_MOST_TRACKS} worst of {len(tracks)}"
+    return "".join(
+        _table((heading, "seconds", "twin", "best linear filter"), [*rows, *floor])
+        for heading, rows in (("by the level of the device", levels), (words, named))
+        if rows
+    )
+
+
+def _level(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"below {high:.0f}"
+    return f"{low:.0f} and more" if high is None else f"{low:.0f} to {high:.0f}"
+
+
+def _ratios(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    found = ("silence" if one[key] is None else percent(one[key]) for key in ("esr", "esr_linear"))
+    return (f"{one['seconds']:.1f}", *found)
 
 
 def _harmonics(comparison: Mapping[str, Any]) -> str:
