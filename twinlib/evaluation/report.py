@@ -117,8 +117,8 @@ def _level(low: float | None, high: float | None) -> str:
 
 
 def _ratios(one: Mapping[str, Any]) -> tuple[str, str, str]:
-    found = ("silence" if one[key] is None else percent(one[key]) for key in ("esr", "esr_linear"))
-    return (f"{one['seconds']:.1f}", *found)
+    twin, linear = ("silence" if one[key] is None else percent(one[key]) for key in ("esr", "esr_linear"))
+    return f"{one['seconds']:.1f}", twin, linear
 
 
 def _harmonics(comparison: Mapping[str, Any]) -> str:
