@@ -28,7 +28,12 @@ def main() -> None:
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
             wet = played(load(args.twin), lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
-            twin = measure(layout, lambda start, stop: dry.read(start, stop)[:, 0], lambda start, stop: wet[start:stop])
+            twin = measure(
+                layout,
+                lambda start, stop: dry.read(start, stop)[:, 0],
+                lambda start, stop: wet[start:stop],
+                device["music_withdrawn"],
+            )
         comparison = compare(device, twin)
         content = {"device": device, "twin": twin, "comparison": comparison, "twin_sha256": sha256_file(args.twin)}
         write_json(args.outputs[0], CONTRACT, content)

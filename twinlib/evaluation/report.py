@@ -8,19 +8,19 @@ from typing import Any
 from twinlib.evaluation import page
 from twinlib.evaluation.listening import abx, head, null_test
 from twinlib.evaluation.numbers import percent
-from twinlib.evaluation.sounds import Sounds, prepare
+from twinlib.evaluation.sounds import Prepared
 
 _MOST_MISSES = 12
 _MOST_TRACKS = 10
 
 
-def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: Sounds) -> str:
+def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], prepared: Sequence[Prepared]) -> str:
     """The whole HTML document of a twin.
 
     `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `figures`
-    holds SVG documents by name, those of the probe reel too. Equal input gives equal text.
+    holds SVG documents by name, those of the probe reel too; one can choose between the excerpts. Equal input gives
+    equal text.
     """
-    prepared = [prepare(sounds)]
     drawn = {name: inline_figure(name, svg) for name, svg in figures.items()}
 
     def shown(*names: str) -> str:
@@ -63,7 +63,10 @@ def _lead(metrics: Mapping[str, Any]) -> str:
     words += f" ({metrics['esr_db']:.1f} dB); the best linear filter errs by {percent(metrics['esr_linear'])}."
     if "esr_floor" in metrics:
         words += f" No twin can do better than {percent(metrics['esr_floor'])}, the noise of the device itself."
-    return f"<p>{words}</p>"
+    if metrics.get("music_withdrawn"):
+        tracks = ", ".join(metrics["music_withdrawn"])
+        words += f" The music of the probe reel is left out, and so is the noise floor: withdrawn since are {tracks}."
+    return f"<p>{escape(words)}</p>"
 
 
 def _errors(metrics: Mapping[str, Any]) -> str:
