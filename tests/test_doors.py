@@ -117,6 +117,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             **files,
             "reference_channel": 0,
             "repair": device.repair,
+            "programme": [],
             "name": "tiny-01",
             "settings": dataset,
             "excitation": excitation,

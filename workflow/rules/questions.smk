@@ -91,6 +91,15 @@ def repair_of(wildcards):
     return sorted(set(CONFIG.devices[wildcards.device].repair))
 
 
+def programme_of(wildcards):
+    """The alignments of a device's music, by which the level of its probe take is repaired; nothing for another take."""
+    device = CONFIG.devices[wildcards.device]
+    if wildcards.capture not in probes_of(device.excitation) or not {"gain", "dc"} & set(device.repair):
+        return []
+    names = captures(wildcards.device)
+    return [f"<results>/devices/{wildcards.device}/{name}/alignment.json" for name in names]
+
+
 def kind_of(device):
     """Which way a device's captures come."""
     return "take" if device.takes else "pair" if device.pairs else "simulated"
