@@ -11,12 +11,11 @@ from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
 from twinlib.evaluation.clips import NAMES, write_music
-from twinlib.evaluation.evaluate import heard_music
+from twinlib.evaluation.evaluate import heard_music, load_for
 from twinlib.evaluation.settings import LINEAR
 from twinlib.excitation.probe import layout_of, withdrawn_music
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json
-from twinlib.model.twin import load
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
@@ -51,7 +50,9 @@ def main() -> None:
             sounds = dict.fromkeys(NAMES, np.zeros(section.stop - section.start, np.float32))
         else:
             with Reader(args.reel) as dry, WarpedWet(args.take, alignment, args.channel - 1) as wet:
-                sounds = heard_music(load(args.twin), fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read)
+                sounds = heard_music(
+                    load_for(args.twin, layout.sample_rate), fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read
+                )
         write_music(args.outputs[0].parent, sounds, layout.sample_rate, content["name"], section.start, withdrawn)
     words = f"silence, for {', '.join(withdrawn)} was withdrawn" if withdrawn else "dry, device, twin, linear filter"
     print(f"{args.device}/{args.model}: the music of {content['name']}: {words}")

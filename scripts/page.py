@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twinlib.audio import Reader
 from twinlib.evaluation.listening import listening_page
-from twinlib.evaluation.report import report_page
+from twinlib.evaluation.report import read_figure, report_page
 from twinlib.evaluation.settings import METRICS
 from twinlib.evaluation.sounds import Sounds, prepare
 from twinlib.files import read_json, write_text
@@ -31,7 +31,7 @@ def main() -> None:
             for words, paths in excerpts:
                 prepared.append(prepare(sounds_of(words, paths)))
                 done(1, words)
-            figures = {path.stem: path.read_text(encoding="utf-8") for path in args.figures}
+            figures = {path.stem: read_figure(path) for path in args.figures}
             write_text(index, report_page(metrics, figures, prepared))
             done(1, index.name)
             write_text(listening, listening_page(title, prepared))

@@ -43,8 +43,8 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     take = read_json(results / "devices/amp/tiny-probe/truth.json", "simulated-take/1")
     assert take["lag_samples"] > 1000
     assert np.corrcoef(clips["dry"], clips["wet"])[0, 1] > 0.7, "the take is put on the clock of the reel"
-    assert np.corrcoef(clips["twin"], clips["wet"])[0, 1] > 0.95
-    assert np.array_equal(clips["difference"], clips["twin"] - clips["wet"])
+    assert np.corrcoef(clips["linear"], clips["wet"])[0, 1] > 0.85
+    assert clips["difference"] == pytest.approx(clips["twin"] - clips["wet"], abs=1e-6)
     assert not (results / "twins/box/tiny/evaluation/listening/music.json").exists()
     for name in ("listening.html", "index.html"):
         for twin, excerpts in (("amp", 2), ("box", 1)):

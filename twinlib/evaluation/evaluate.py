@@ -126,6 +126,16 @@ def heard_music(
     }
 
 
+def load_for(path: Path, sample_rate: int) -> Twin:
+    """The twin of a file, which must have the sample rate of what it is to play; raises `ModelError` if it has not."""
+    twin = load(path)
+    if twin.sample_rate != sample_rate:
+        raise ModelError(
+            f"{path} plays at {twin.sample_rate} Hz, and the reel has {sample_rate} Hz: they do not belong together"
+        )
+    return twin
+
+
 def played(twin: Twin, read: Read, frames: int, progress: Progress = silent) -> Signal:
     """What a twin makes of `frames` samples `(frames,)` and the silence after them, in step: the guard is taken off.
 

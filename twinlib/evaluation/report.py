@@ -3,8 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+from twinlib.errors import TwinError
 from twinlib.evaluation import page
 from twinlib.evaluation.listening import abx, head, null_test
 from twinlib.evaluation.numbers import percent
@@ -47,6 +50,18 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], prepared
     body = "\n".join(f'<section class="rp-part"><h2>{title}</h2>{content}</section>' for title, content in parts)
     title = f"{metrics['device']}, {metrics['model']}"
     return page.filled("report.html", title=escape(title), head=head(prepared), lead=_lead(metrics), parts=body)
+
+
+def read_figure(path: Path) -> str:
+    """The text of an SVG file; raises `TwinError` if it is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        ElementTree.fromstring(text)
+    except FileNotFoundError:
+        raise TwinError(f"{path} does not exist: run again to draw it") from None
+    except (OSError, UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise TwinError(f"{path} is not a readable SVG file ({error}): delete it and run again") from None
+    return text
 
 
 def inline_figure(name: str, svg: str) -> str:
