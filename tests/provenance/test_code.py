@@ -1,6 +1,7 @@
 """The digest of a stage's code."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,15 @@ def project(tmp_path: Path) -> Path:
         "scripts/a.py": "from twinlib.x import one\n",
         "scripts/b.py": "def later():\n    from twinlib.y.z import two\n",
         "twinlib/__init__.py": "",
-        "twinlib/x.py": "from twinlib.y import z\none = 1\n",
+        "twinlib/x.py": "import os\nimport torch.nn as nn\nfrom twinlib.y import z\none = 1\n",
         "twinlib/y/__init__.py": "",
-        "twinlib/y/z.py": '"""Two."""\ntwo = 2  # why\n',
+        "twinlib/y/z.py": '"""Two."""\nimport numpy as np\ntwo = 2  # why\n',
         "twinlib/other.py": "three = 3\n",
-        "twinlib/progress.py": "import twinlib.other\n",
+        "twinlib/progress.py": "import twinlib.other, tqdm, yaml\n",
         "twinlib/y/page.js": "play();\n",
         "twinlib/w/__init__.py": "",
         "twinlib/w/page.js": "play();\n",
+        "requirements.lock": "# pins\nnumpy==2.0\nPyYAML==6.0.3\nscipy==1.1;os_name != 'x'\ntorch[x]==2.13.0\ntqdm==4",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -34,8 +36,10 @@ def project(tmp_path: Path) -> Path:
 
 
 def both(project: Path) -> tuple[str, str]:
-    code._imports.cache_clear()
-    code._meaning.cache_clear()
+    code._counted.cache_clear()
+    code._followed.cache_clear()
+    code._module.cache_clear()
+    code._pinned.cache_clear()
     return code.digest(Path("scripts/a.py"), project), code.digest(Path("scripts/b.py"), project)
 
 
@@ -55,9 +59,14 @@ def test_the_closure_follows_imports_wherever_they_stand(project: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "changes"),
     [
-        ("twinlib/y/z.py", "two = 3\n", (True, True)),
-        ("twinlib/x.py", "from twinlib.y import z\none = 2\n", (True, False)),
-        ("twinlib/y/z.py", '"""Another docstring."""\n\n\ntwo = 2\n', (False, False)),
+        ("twinlib/y/z.py", "import numpy as np\ntwo = 3\n", (True, True)),
+        ("twinlib/x.py", "import os\nimport torch.nn as nn\nfrom twinlib.y import z\none = 2\n", (True, False)),
+        ("twinlib/y/z.py", '"""Another docstring."""\n\n\nimport numpy as np\ntwo = 2\n', (False, False)),
+        ("twinlib/y/z.py", "import numpy as np\ntwo = '2'\n", (True, True)),
+        ("twinlib/y/z.py", "if True:\n    import numpy as np\ntwo = 2\n", (True, True)),
+        ("requirements.lock", "numpy==2.0\ntorch==2.13.0\n", (False, False)),
+        ("requirements.lock", "numpy==2.1\ntorch==2.13.0\n", (True, True)),
+        ("requirements.lock", "numpy==2.0\ntorch==2.13.1\n", (True, False)),
         ("twinlib/other.py", "three = 4\n", (False, False)),
         ("scripts/b.py", "from twinlib.y.z import two\n", (False, True)),
         ("twinlib/y/page.js", "play(); // now\n", (True, True)),
@@ -75,6 +84,29 @@ def test_only_the_code_that_a_program_runs_counts(
     (project / file).write_text(text)
     after = both(project)
     assert tuple(x != y for x, y in zip(before, after, strict=True)) == changes
+
+
+def test_packages_are_what_is_imported_as_it_is_pinned(project: Path) -> None:
+    both(project)
+    assert code.packages(Path("scripts/a.py"), project) == {"numpy": "2.0", "torch": "2.13.0"}
+    assert code.packages(project / "scripts/b.py", project) == {"numpy": "2.0"}
+    (project / "scripts/b.py").write_text("def later():\n    import yaml, scipy.signal, torch\n")
+    both(project)
+    assert code.packages(Path("scripts/b.py"), project) == {"PyYAML": "6.0.3", "scipy": "1.1", "torch": "2.13.0"}
+    (project / "requirements.lock").unlink()
+    both(project)
+    assert code.packages(Path("scripts/b.py"), project) == {}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_every_package_that_the_library_imports_is_pinned_unless_it_is_optional(program: Path) -> None:
+    pinned = set(code.packages(program, REPOSITORY))
+    for path in (path for path in code.closure(program, REPOSITORY) if path.suffix == ".py"):
+        watching = path.as_posix().startswith((*code.OBSERVERS, *code.WATCHED.get(program.as_posix(), ())))
+        for name in code._module(REPOSITORY / path).imports:
+            top = name.split(".")[0]
+            if not watching and top not in sys.stdlib_module_names and top not in ("twinlib", "visqol"):
+                assert code.DISTRIBUTIONS.get(top, top).lower() in {one.lower() for one in pinned}, f"{path}: {name}"
 
 
 def test_a_page_is_not_read_as_python(project: Path) -> None:

@@ -1,18 +1,24 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
+import base64
+import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import yaml
 
 from twinlib import audio
-from twinlib.files import sha256_file
+from twinlib.files import read_json, sha256_file
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 44100
@@ -103,9 +109,18 @@ class Project:
         )
         return Run(done.returncode, done.stdout + done.stderr)
 
+    def dry(self, *words: str) -> Run:
+        """A dry run, in the child of a process that has imported Snakemake before: a second instead of four."""
+        command, environment = self.command("--dry-run", *words)
+        asked, answered = dry_runs()
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+            arguments = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
+            print(json.dumps(arguments), file=asked, flush=True)
+            return Run(int(answered.readline()), log.read())
+
     def plan(self, *words: str) -> dict[str, int]:
         """What a run would do."""
-        found = self.run("--dry-run", *words)
+        found = self.dry(*words)
         assert found.code == 0, found.text
         return found.rules
 
@@ -137,12 +152,45 @@ class Project:
             )
         }
 
+    def declared(self, output: str) -> set[str]:
+        """What a rule was given to make an output, as Snakemake remembers it."""
+        name = base64.urlsafe_b64encode(output.encode()).decode()
+        content = json.loads((self.folder / ".snakemake" / "metadata" / name).read_text())
+        return set(content["input"])
+
+    def read(self, output: str) -> set[str]:
+        """What the record of an output says that its stage read."""
+        return set(read_json(self.folder / f"{output}.prov.json", "record/1")["inputs"])
+
     def copy(self, folder: Path, metadata: bool) -> "Project":
         """The project elsewhere with new modification times, with or without what Snakemake remembers."""
         ignore = None if metadata else shutil.ignore_patterns(".snakemake", ".sums.json")
         copy = shutil.copy2 if metadata else shutil.copy
         shutil.copytree(self.folder, folder, ignore=ignore, copy_function=copy)
         return Project(folder, self.repository)
+
+
+@cache
+def dry_runs() -> tuple[IO[str], IO[str]]:
+    """Where dry runs are asked for and answered: one process for all tests of this one, which ends when it does."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    program = [sys.executable, "-P", str(Path(__file__).with_name("dry.py"))]
+    process = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    return process.stdin, process.stdout
+
+
+def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tuple[Project, Run]:
+    """What `make` makes of a new folder, made by the first of the processes that ask for it; others wait for it."""
+    told = folder.with_suffix(".json")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            project, run = make(folder)
+            told.write_text(json.dumps([str(project.folder), asdict(run)]))
+    path, content = json.loads(told.read_text())
+    return Project(Path(path)), Run(**content)
 
 
 def make_project(folder: Path) -> Project:

@@ -77,7 +77,7 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
 
 def test_twins_that_start_from_each_other_are_refused(project: Project) -> None:
     project.write(edit("training.warm_start", "results/twins/amp/tiny"))
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code != 0
     assert "amp/tiny starts from amp/tiny" in run.text
     assert "Traceback" not in run.text
@@ -138,6 +138,7 @@ def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactor
         ("alignment/figure.py", {"align"} | DATA),
         ("capture/circuits.py", {"simulate", "ingest", "align"} | DATA),
         ("tracking.py", {"track"}),
+        ("tracking_records.py", {"track"}),
         ("cli.py", set()),
         ("progress.py", set()),
     ],

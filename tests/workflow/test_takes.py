@@ -87,7 +87,7 @@ def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value:
     content = takes_config()
     content["excitations"]["tiny"][key] = value
     project.write(content)
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code == 1
     assert f"excitations.tiny has been recorded, so it cannot change any more ({key}: " in run.text
     assert "tiny2" in run.text
@@ -100,7 +100,7 @@ def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dic
     content = takes_config(devices={"silk": {"excitation": "tiny", **device}})
     content["excitations"]["tiny"]["seed"] = 2
     project.write(content)
-    run = project.run("--dry-run")
+    run = project.dry()
     assert run.code == 1
     assert "excitations.tiny has been recorded, so it cannot change any more (seed: 1 -> 2)" in run.text
 

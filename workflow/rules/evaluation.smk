@@ -101,6 +101,7 @@ rule evaluate:
             "<results>/twins/{{device}}/{{model}}/evaluation/listening/{clip}.flac",
             clip=CLIPS,
         ),
+        told="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
         "<logs>/evaluate/{device}/{model}.log",
@@ -114,7 +115,7 @@ rule evaluate:
         "stage evaluate --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
-        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} 2>&1 | tee -i {log:q}"
 
 
 rule page:

@@ -1,5 +1,7 @@
 # Runs in MLflow. One rule makes the store before anything is logged: parallel jobs on a new database break it.
 # The experiments are no parameter of it: a new device's is added when it is first logged to.
+from twinlib.tracking_records import makers, records_behind
+from twinlib.training.settings import twin_file
 
 
 rule store:
@@ -22,6 +24,65 @@ rule store:
         " --experiments {params.experiments} --store {output:q} 2>&1 | tee -i {log:q}"
 
 
+def stage_records(rule, **wildcards):
+    """The records of a rule's jobs."""
+    return expand(rule.output.record, **wildcards)
+
+
+def records_of_captures(device, names):
+    """The records of how captures came to be, from the reel to the alignment."""
+    made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
+    return [path for rule in made for path in stage_records(rule, device=device, capture=names)]
+
+
+def records_of_dataset(device):
+    """The records behind a device's dataset."""
+    excitation, names = CONFIG.devices[device].excitation, captures(device)
+    found = records_of_captures(device, names)
+    for rule in (rules.ingest, rules.shard):
+        found += stage_records(rule, device=device, capture=names)
+    for rule in (rules.manifest, rules.leaks):
+        found += stage_records(rule, device=device)
+    if excitation:
+        found += stage_records(rules.index)
+        found += stage_records(rules.plan, excitation=excitation)
+        found += stage_records(rules.render, excitation=excitation, reel=names)
+    return found
+
+
+def records_of_training(device, model):
+    """The records behind a twin, with those of a search and of a twin that it was made from."""
+    found = stage_records(rules.train, device=device, model=model) + records_of_dataset(device)
+    if model in CONFIG.search:
+        search = CONFIG.search[model]
+        found += stage_records(rules.search_worker, search=model, worker=range(search.workers))
+        found += stage_records(rules.search_best, search=model)
+        found += records_of_dataset(search.device)
+    first = CONFIG.training_of(device, model).twin_to_start_from
+    files = {twin_file(f"{RESULTS}/twins/{twin.device}/{twin.model}"): twin for twin in TWINS}
+    if first in files:
+        found += records_of_training(files[first].device, files[first].model)
+    elif first and first.is_relative_to(RESULTS) and record_path(first).is_file():
+        # A twin that is no part of this configuration any more.
+        found += map(str, refused(records_behind, RESULTS, [record_path(first)], refused(makers, RESULTS)))
+    return found
+
+
+def records_of(wildcards):
+    """The records behind the run of a twin, each once."""
+    device, model = wildcards.device, wildcards.model
+    found = records_of_training(device, model)
+    own = [rules.export, rules.evaluate, rules.page]
+    if probes(device):
+        own.append(rules.measure_twin)
+        found += records_of_captures(device, probes(device))
+        found += stage_records(rules.measure, device=device, capture=probes(device))
+        found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
+    for rule in own:
+        found += stage_records(rule, device=device, model=model)
+    return sorted(set(found))
+
+
 rule track:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
@@ -30,6 +91,7 @@ rule track:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
         clips=rules.evaluate.output.clips,
+        told=rules.evaluate.output.told,
         pages=[rules.page.output.index, rules.page.output.listening],
         measured=lambda wildcards: expand(
             (
@@ -43,6 +105,7 @@ rule track:
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
         best=best_of,
+        records=records_of,
         store=ancient(STORE),
     output:
         run="<results>/twins/{device}/{model}/run.json",
@@ -52,17 +115,13 @@ rule track:
     benchmark:
         "<benchmarks>/track/{device}/{model}.tsv"
     params:
-        network=network_of,
-        settings=lambda wildcards: settings(training(wildcards)),
         tracking=TRACKING,
         code=code("track.py"),
+        # Depends on the output, so it does not count for reruns.
+        results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --best {input.best:q}"
-        " --tracking {params.tracking:q} --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
-        " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q} {input.pages:q} {input.measured:q}"
-        " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
-        " 2>&1 | tee -i {log:q}"
+        "stage track --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
+        " --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
 rule track_search:
@@ -80,14 +139,15 @@ rule track_search:
     benchmark:
         "<benchmarks>/track_search/{search}.tsv"
     params:
-        device=lambda wildcards: CONFIG.search[wildcards.search].device,
         settings=lambda wildcards: searched(wildcards)["settings"],
         tracking=TRACKING,
         code=code("track_search.py"),
+        # Depends on the output, so it does not count for reruns.
+        results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track_search --search {wildcards.search} --device {params.device} --settings {params.settings:q}"
+        "stage track_search --search {wildcards.search} --settings {params.settings:q}"
         " --tracking {params.tracking:q} --workers {input.workers:q} --trials {input.trials:q}"
-        " --files {input.best:q} {input.table:q} --store {input.store:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
+        " --files {input.best:q} {input.table:q} --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
 if CONFIG.tracking.enabled:
