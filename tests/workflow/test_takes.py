@@ -114,7 +114,7 @@ def test_excluding_a_track_asks_for_no_recording(recorded: Project, tmp_path: Pa
     (project.folder / "excluded.tsv").write_text(f"track_id\treason\tdate\n{track}\twithdrawn\t2026-01-01\n")
     planned = set(project.plan())
     assert {"index", "shard", "manifest", "leaks", "train", "evaluate"} <= planned
-    assert planned.isdisjoint({"plan", "render", "guide", "ingest", "align"})
+    assert planned.isdisjoint({"plan", "render", "fingerprint", "guide", "ingest", "align"})
     run = project.run("dataset")
     assert run.code == 0, run.text[-4000:]
     assert {path: sha256_file(path) for path in before} == before

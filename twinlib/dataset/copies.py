@@ -11,21 +11,24 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr
+from scipy.special import bdtr, gammaln, pdtrc
 
-from twinlib.dataset.fingerprint import STEP_SECONDS
+from twinlib.dataset.fingerprint import BANDS, STEP_SECONDS, WEAK
 
-ALARM = 1e-3
-"""Copies that chance would make, at one time, less often than this in a whole comparison are told."""
+ALARM = 1e-5
+"""Copies that chance would make less often than this in a whole comparison are told.
+
+Meetings that keep the beat gather at some times; different music of one tempo came down to 1e-2, copies to 1e-50.
+"""
 
 MOST_MEETINGS = 2_000_000
 """Meetings of equal codes that are looked at, for each two splits; the codes that are most common go first."""
 
-_GAP = 50
-"""Steps without a vote after which the next one is a meeting of its own."""
+_GAP = 20
+"""Steps without a vote after which the next one is a meeting of its own: codes that far apart share no sample."""
 
-_GOES_ON, _TRUST = 0.4, 10.0
-"""How readily a chance meeting goes on to another vote before any scatter is seen, and worth how many votes that is."""
+_GOES_ON = 0.5
+"""The least odds with which a chance meeting is taken to go on to another vote, whatever the scatter shows."""
 
 _LEAST_VOTES = 3
 
@@ -48,15 +51,17 @@ class Copy:
     rows: tuple[int, int]
 
 
-def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints) -> tuple[list[Copy], int]:
+def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, weak: Ints) -> tuple[list[Copy], int]:
     """Copies among parties of different sides, the most certain first, and how many times were possible in all.
 
     All arrays are `(rows,)`: a row is a code at a `frame` of a `party`, which is of one `side`, such as a track as far
-    as it lies in one split. Parties of one `group` are never compared.
+    as it lies in one split. Parties of one `group` are never compared. `weak` has the bits of the code that might as
+    well be the other way.
     """
     order, fresh = _ordered(code, party, frame)
     order = order[fresh]
     party, group, side, frame, code = (one[order] for one in (party, group, side, frame, code))
+    weak = weak[order]
     parties = int(party.max(initial=-1)) + 1
     low, high = np.full(parties, np.iinfo(np.int64).max), np.full(parties, -1)
     np.minimum.at(low, party, frame)
@@ -70,7 +75,7 @@ def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints) -
         mine, yours = np.flatnonzero(side == one), np.flatnonzero(side == other)
         spans = [span[side_of == which] for which in (one, other)]
         possible += int(spans[0].sum() * len(spans[1]) + spans[1].sum() * len(spans[0]))
-        a, b = _meet(mine, yours, code)
+        a, b = _meet(mine, yours, code, weak)
         differ = group[a] != group[b]
         meetings.append((a[differ], b[differ]))
     for a, b in meetings:
@@ -97,20 +102,33 @@ def _ordered(*columns: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
     return order, np.append(ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1])
 
 
-def _meet(mine: Ints, yours: Ints, code: Ints) -> tuple[Ints, Ints]:
-    """All couples of one row of `mine` and one of `yours` with equal codes; both are ordered by `code`."""
+def _meet(mine: Ints, yours: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
+    """All couples of one row of `mine` and one of `yours` with equal codes; the weak bits of the fewer rows may differ.
+
+    Both are ordered by `code`.
+    """
     if len(mine) < len(yours):
-        b, a = _meet(yours, mine, code)
+        b, a = _meet(yours, mine, code, weak)
         return a, b
-    known, wanted = code[mine], code[yours]
-    first = np.searchsorted(known, wanted, side="left")
-    count = np.searchsorted(known, wanted, side="right") - first
+    known, wanted, mask = code[mine], code[yours], weak[yours]
+    there = np.zeros(1 << (BANDS - 1), bool)
+    there[known] = True
+    turned, rows, codes = np.zeros_like(mask), [], []
+    for _ in range(1 << WEAK):
+        hit = np.flatnonzero(there[wanted ^ turned])
+        rows.append(hit)
+        codes.append((wanted ^ turned)[hit])
+        # The next subset of the bits of the mask.
+        turned = (turned - mask) & mask
+    asked, row = np.concatenate(codes), np.concatenate(rows)
+    first = np.searchsorted(known, asked, side="left")
+    count = np.searchsorted(known, asked, side="right") - first
     if count.sum() > MOST_MEETINGS:
         ordered = np.sort(count)
         most = ordered[np.searchsorted(np.cumsum(ordered), MOST_MEETINGS)]
         count = np.where(count < most, count, 0)
     into = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    return mine[into], np.repeat(yours, count)
+    return mine[into], np.repeat(yours[row], count)
 
 
 def _significant(
@@ -140,26 +158,41 @@ def _significant(
         of_pair = np.cumsum(new_pair)[at_cell] - 1
         all_votes = np.diff(np.append(at_pair, len(order)))[of_pair] - votes
         all_meetings = np.add.reduceat(new_meeting.astype(np.int64), at_pair)[of_pair] - meetings
-        for k in np.flatnonzero(votes >= _LEAST_VOTES).tolist():
-            key = int(pairs[at_cell[k]])
-            first, second = divmod(key, len(span))
-            rate = (all_meetings[k] + 1) / max(1.0, (span[first] + span[second]) / 2)
-            goes_on = (all_votes[k] - all_meetings[k] + _GOES_ON * _TRUST) / (all_votes[k] + _TRUST)
-            chance = possible * _tail(int(votes[k]), float(rate), float(goes_on))
+        first, second = np.divmod(pairs[at_cell], len(span))
+        rate = (all_meetings + 1) / np.maximum(1.0, (span[first] + span[second]) / 2)
+        goes_on = np.maximum(_GOES_ON, (all_votes - all_meetings) / np.maximum(1, all_votes))
+        # As many ways to divide the votes into meetings might have been taken for a sign.
+        cases = possible * votes
+        for k in np.flatnonzero((votes >= _LEAST_VOTES) & (cases * _part(meetings, votes, rate, goes_on) < ALARM)):
+            chance = cases[k] * _tail(int(meetings[k]), int(votes[k]), float(rate[k]), float(goes_on[k]))
             if chance < ALARM:
                 mine = order[at_cell[k] : at_cell[k] + votes[k]]
-                middle = float(offset[mine].mean())
-                entry = (chance, -int(votes[k]), int(cells[at_cell[k]]), middle, int(mine[0]))
+                entry = (
+                    float(chance),
+                    -int(votes[k]),
+                    int(cells[at_cell[k]]),
+                    float(offset[mine].mean()),
+                    int(mine[0]),
+                )
+                key = int(pairs[at_cell[k]])
                 best[key] = min(best.get(key, entry), entry)
     for key, (chance, votes_less, _, middle, at) in best.items():
         yield key, -votes_less, middle, chance, at
 
 
-def _tail(votes: int, rate: float, goes_on: float) -> float:
-    """The odds of at least so many votes, by the law of Pólya and Aeppli."""
+def _part(
+    meetings: Ints, votes: Ints, rate: npt.NDArray[np.float64], goes_on: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """A part of `_tail`, for many cells at once: just so many meetings."""
+    just = np.exp(meetings * np.log(rate) - rate - gammaln(meetings + 1.0))
+    part: npt.NDArray[np.float64] = just * bdtr(meetings - 1.0, votes - 1, 1 - goes_on)
+    return part
+
+
+def _tail(meetings: int, votes: int, rate: float, goes_on: float) -> float:
+    """The odds of at least so many meetings with at least so many votes, by the law of Pólya and Aeppli."""
     number = np.arange(1, votes + 1)
-    weights = np.exp(-rate + number * np.log(rate) - np.cumsum(np.log(number)))
-    # At most `votes` terms count: more meetings than votes have as many votes for certain.
+    weights = np.exp(number * np.log(rate) - rate - gammaln(number + 1.0))
     enough = bdtr(number - 1, votes - 1, 1 - goes_on)
-    more = max(0.0, 1.0 - float(np.exp(-rate)) - float(weights.sum())) if rate > 0.1 * votes else 0.0
-    return min(1.0, float((weights * enough).sum()) + more)
+    # More meetings than votes have as many votes for certain.
+    return float((weights * enough)[meetings - 1 :].sum() + pdtrc(votes, rate))

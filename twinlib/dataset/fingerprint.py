@@ -25,13 +25,16 @@ CONTRACT = "fingerprints/1"
 STEP_SECONDS = 0.005
 """Codes stand at the multiples of this time on the clock of the source, whatever slice they are taken from."""
 
-WINDOW_SECONDS = 0.05
+WINDOW_SECONDS = 0.04
 
 LAG = 4
 """Steps over which the change of the spectrum is told."""
 
-BANDS = 23
+BANDS = 25
 """One more than a code has bits."""
+
+WEAK = 3
+"""Bits of a code that are known to be weak: those whose change is nearest to none."""
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
 """What lossy coding, resampling and low-passes of copies leave alone, and every reel has."""
@@ -53,13 +56,13 @@ Codes = npt.NDArray[np.uint32]
 
 
 def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = silent) -> pd.DataFrame:
-    """The fingerprints of one reel, a row a code: `cue`, `at`, `frame` (int32, int64, int32) and `code` (uint32).
+    """The fingerprints of one reel, a row a code: `cue`, `at`, `frame`, `code` and `weak` (contract `fingerprints/1`).
 
     `cues` are the rows of the cue sheet (`cues/1`) of this reel. `cue` is a row's label in their index, `at` the sample
     on the reel in the middle of what the code tells of, `frame` that place on the clock of the source, in steps of
-    `STEP_SECONDS`. What a neighbour drowns in the crossfade is left out: the half in which it is the louder one. The
-    channels are mixed. Memory does not grow with the reel; `progress` counts slices. Raises `DatasetError` if a cue
-    lies outside the reel.
+    `STEP_SECONDS`, and `weak` has the `WEAK` bits of the code that are the least certain. Of a crossfade a slice gets
+    the half in which it is the louder one, if both are equally loud. The channels are mixed. Memory does not grow with
+    the reel; `progress` counts slices. Raises `DatasetError` if a cue lies outside the reel.
     """
     info, parts = reader.info, []
     cues = cues.sort_values(["start", "stop"], kind="stable")
@@ -69,22 +72,9 @@ def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = si
             "of one excitation; restore both"
         )
     for label, begin, end, clock in _audible(cues, info.sample_rate):
-        for first, codes, frames in _codes(reader, begin, end, clock):
-            about = {"cue": np.int32(label), "at": first, "frame": frames, "code": codes}
-            parts.append(about)
+        for part in _codes(reader, begin, end, clock):
+            parts.append({"cue": np.int32(label), **part})
         progress(1)
-    return _table(parts)
-
-
-def fingerprint_file(reader: Reader, cue: int, progress: Progress = silent) -> pd.DataFrame:
-    """The fingerprints of a whole file that is a source itself: rows as of `fingerprint_reel`, all of one `cue`.
-
-    `progress` counts samples.
-    """
-    info, parts = reader.info, []
-    for first, codes, frames in _codes(reader, 0, info.frames, 0.0):
-        parts.append({"cue": np.int32(cue), "at": first, "frame": frames, "code": codes})
-        progress(len(codes) * STEP_SECONDS * info.sample_rate)
     return _table(parts)
 
 
@@ -97,10 +87,13 @@ def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
     return float(fitting[0]) if fitting else source_frames * sample_rate / frames
 
 
-def codes_of(samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int) -> tuple[Codes, npt.NDArray[np.bool_]]:
+def codes_of(
+    samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int
+) -> tuple[Codes, Codes, npt.NDArray[np.bool_]]:
     """The code of every window of `samples` `(n,)` that begins at one of `starts`, but for the first `LAG` of them.
 
-    The second array says which of the codes tell something: neither of silence nor of a sound that stands still.
+    The second array has the weak bits of each. The third says which of the codes tell something: neither of silence nor
+    of a sound that stands still.
     """
     shape, weights = _filters(sample_rate)
     windows = samples[starts[:, None] + np.arange(len(shape))]
@@ -111,16 +104,16 @@ def codes_of(samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int) -
     levels = np.log(energies + FLOOR * energies.mean(axis=1, keepdims=True) + np.float32(1e-20))
     slopes = np.diff(levels, axis=1)
     change = slopes[LAG:] - slopes[:-LAG]
-    codes = (change > 0) @ (np.uint32(1) << np.arange(BANDS - 1, dtype=np.uint32))
+    bits = np.uint32(1) << np.arange(BANDS - 1, dtype=np.uint32)
+    codes = (change > 0) @ bits
+    weak = bits[np.argsort(np.abs(change), axis=1, kind="stable")[:, :WEAK]].sum(axis=1, dtype=np.uint32)
     telling = np.sqrt(np.mean(np.square(change), axis=1)) >= LEAST_CHANGE
     sounding = np.minimum(power[LAG:], power[:-LAG]) >= LEAST_POWER
-    return codes.astype(np.uint32), telling & sounding
+    return codes.astype(np.uint32), weak, telling & sounding
 
 
-def _codes(
-    reader: Reader, begin: int, end: int, clock: float
-) -> Iterator[tuple[npt.NDArray[np.int64], Codes, npt.NDArray[np.int32]]]:
-    """Codes of [begin, end) of a file, in pieces: their middles in samples, themselves, and their frames.
+def _codes(reader: Reader, begin: int, end: int, clock: float) -> Iterator[dict[str, Any]]:
+    """The columns, but for the first, of the codes of [begin, end) of a file, in pieces.
 
     `clock` is the time in seconds, on the clock of the source, of sample 0 of the file.
     """
@@ -133,9 +126,10 @@ def _codes(
         starts = np.round((frames * STEP_SECONDS - clock) * rate).astype(np.int64)
         starts = np.clip(starts, begin, end - width)
         samples = reader.read(int(starts[0]), int(starts[-1]) + width).mean(axis=1)
-        codes, good = codes_of(samples, starts - starts[0], rate)
+        codes, weak, good = codes_of(samples, starts - starts[0], rate)
         middles = (starts[LAG:] + starts[:-LAG] + width) // 2
-        yield middles[good], codes[good], frames[LAG:][good].astype(np.int32)
+        steps = frames[LAG:][good].astype(np.int32)
+        yield {"at": middles[good], "frame": steps, "code": codes[good], "weak": weak[good]}
 
 
 def _audible(cues: pd.DataFrame, sample_rate: int) -> Iterator[tuple[int, int, int, float]]:
@@ -170,7 +164,7 @@ def _filters(sample_rate: int) -> tuple[Signal, Signal]:
 
 
 def _table(parts: list[dict[str, Any]]) -> pd.DataFrame:
-    columns = {"at": np.int64, "frame": np.int32, "code": np.uint32}
+    columns = {"at": np.int64, "frame": np.int32, "code": np.uint32, "weak": np.uint32}
     joined = {
         name: np.concatenate([np.empty(0, kind), *(part[name] for part in parts)]) for name, kind in columns.items()
     }

@@ -103,8 +103,8 @@ def find_audio_leaks(
     track, tracks = pd.factorize(sheet["track_id"].to_numpy(object), sort=True)
     split, splits = pd.factorize(used["split"].to_numpy(object), sort=True)
     group, side = track[cue[heard]], split[segment]
-    frame, code = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code"))
-    copies, times = find_copies(group * len(splits) + side, group, side, frame, code)
+    columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
+    copies, times = find_copies(group * len(splits) + side, group, side, *columns)
     names = used["segment_id"].to_numpy(object)
     leaks = [
         Leak(
