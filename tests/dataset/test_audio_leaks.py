@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.dataset.copied import COPIED, NAMES, Played, altered, fingerprints, played, recordings
-from twinlib.dataset.leaks import find_audio_leaks, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset.leaks import find_audio_leaks, find_leaks, find_planned_copies, leak_report, refuse_leaks
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_table, write_table
 
@@ -57,6 +57,15 @@ def test_excluding_either_is_the_remedy(pirated: Played, excluded: str) -> None:
     leaks, compared = find_audio_leaks(pirated.segments([excluded]), pirated.cues, pirated.fingerprints)
     assert leaks == []
     assert compared["tracks"] == len(NAMES)
+
+
+def test_a_copy_is_told_before_anything_is_recorded(pirated: Played, honest: Played) -> None:
+    (leak,) = find_planned_copies(pirated.plan.cues, pirated.fingerprints)
+    assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
+    cues = pirated.plan.cues
+    slices = cues.set_index(cues["reel"] + "/" + cues["position"].astype(str)).loc[list(leak.segments)]
+    assert slices["track_id"].tolist() == [COPY, COPIED]
+    assert find_planned_copies(honest.plan.cues, honest.fingerprints) == []
 
 
 def test_a_copy_in_one_split_is_no_leak(pirated: Played) -> None:

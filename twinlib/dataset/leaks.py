@@ -119,6 +119,17 @@ def find_audio_leaks(
     return leaks, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
 
 
+def find_planned_copies(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
+    """What `find_audio_leaks` would find if every slice of a cue sheet (`cues/1`) were used: told before a recording.
+
+    The segments that a leak names are slices: their reel and their position.
+    """
+    names = cues["reel"].astype(str) + "/" + cues["position"].astype(str)
+    slices = cues.assign(capture=cues["reel"], segment_id=names)
+    sheets = {str(reel): rows for reel, rows in cues.groupby("reel")}
+    return find_audio_leaks(slices, sheets, fingerprints)[0]
+
+
 def leak_report(
     leaks: Sequence[Leak],
     segments: pd.DataFrame,
