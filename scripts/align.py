@@ -6,7 +6,6 @@ from pathlib import Path
 from twinlib.alignment.align import CONTRACT, align
 from twinlib.alignment.figure import draw_alignment
 from twinlib.alignment.markers import align_markers
-from twinlib.dataset.settings import Dataset
 from twinlib.excitation.layout import PROBE_FILE, read_reel
 from twinlib.files import write_json
 from twinlib.program import options, run
@@ -18,7 +17,7 @@ def main() -> None:
     args = options(
         __doc__,
         name=str,
-        settings=str,
+        guard=int,
         channel=int,
         reference_channel=int,
         repair=[str],
@@ -29,7 +28,7 @@ def main() -> None:
         picture=Path,
     )
     params = {
-        "settings": args.settings,
+        "guard": str(args.guard),
         "channel": str(args.channel),
         "reference_channel": str(args.reference_channel),
         "repair": " ".join(args.repair),
@@ -44,7 +43,7 @@ def main() -> None:
             channel=args.channel - 1,
             # Counted from 1; 0 says that there is none.
             reference_channel=args.reference_channel - 1 if args.reference_channel else None,
-            guard_samples=Dataset.model_validate_json(args.settings).guard_samples,
+            guard_samples=args.guard,
             repair=args.repair,
         )
         write_json(args.alignment, CONTRACT, found.to_dict())

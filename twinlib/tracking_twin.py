@@ -17,11 +17,10 @@ from twinlib.tracking_records import makers, names, records_behind
 from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
-STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
+_STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
 """The first output of each stage that makes files of a twin, but for its measurements, which evaluate reads if any."""
 
 _NEEDED = ("twin.safetensors", "evaluation/metrics.json")
-
 _FOLDERS = {".svg": "figures", ".html": "pages", ".json": "records"}
 _EXCITATION = re.compile(r"excitations/([^/]+)/cues\.parquet")
 
@@ -78,7 +77,7 @@ def twin_files(results: Path, device: str, model: str) -> TwinFiles:
     for name in _NEEDED:
         if not record_path(folder / name).is_file():
             raise TwinError(f"{record_path(folder / name)} does not exist: run the stage that makes it")
-    own = [record for name in STAGES if (record := record_path(folder / name)).is_file()]
+    own = [record for name in _STAGES if (record := record_path(folder / name)).is_file()]
     records = records_behind(results, own, makers(results))
     made = [
         results / name

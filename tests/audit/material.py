@@ -339,10 +339,9 @@ def _cut(run: _Run, device: str, capture: str, pair: dict[str, Path] | None = No
     take = read_json(folder / "take.json", TAKE)
     dry, wet = (pair["dry"], pair["wet"]) if pair else (run.excitations / "reels" / f"{capture}.wav", take["path"])
     inputs = [dry, Path(wet), folder / "take.json", folder / "alignment.json"]
-    tables = [run.results / "corpus" / "tracks.parquet"]
-    tables += [run.excitations / "cues.parquet", run.excitations / "excitation.json"]
+    tables = [run.excitations / "cues.parquet", run.excitations / "excitation.json"]
     params = {"settings": run.dataset.model_dump_json(), "pair": "null", "channel": "1"}
-    params["corpus"] = "null" if pair else run.corpus_settings
+    params["withdrawn"] = json.dumps([] if pair else sorted(run.excluded))
     outputs = [shard, shard.with_suffix(".parquet")]
     with recorded(_program("shard"), [*inputs, *([] if pair else tables)], outputs, params):
         alignment = Alignment.from_dict(read_json(folder / "alignment.json", ALIGNMENT))
@@ -351,9 +350,9 @@ def _cut(run: _Run, device: str, capture: str, pair: dict[str, Path] | None = No
         if pair:
             segments = tile_pair(source, dry.as_posix(), run.dataset)
         else:
-            cues = read_table(tables[1], CUES)
+            cues = read_table(tables[0], CUES)
             cues = cues[cues.reel == capture]
-            segments = tile_reel(source, cues, read_reel(tables[2], capture), run.dataset, run.excluded)
+            segments = tile_reel(source, cues, read_reel(tables[1], capture), run.dataset, run.excluded)
             silenced = excluded_ranges(cues, run.excluded, GUARD)
         played, heard = audio.read(dry)[:, 0], audio.read(Path(wet))[LAG - GUARD :, 0]
         metadata = shard_metadata(source, run.dataset.segment_samples)

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from tests.audit.material import Made
-from twinlib.audit.croissant import check_files, croissant, croissant_text, read_croissant, write_croissant
+from twinlib.audit.croissant import (
+    check_croissant,
+    check_files,
+    croissant,
+    croissant_text,
+    read_croissant,
+    write_croissant,
+)
 from twinlib.audit.results import Results
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import COLUMNS
@@ -41,6 +48,8 @@ def test_its_records_are_the_segments(written: Path) -> None:
     records = list(read_croissant(written))
     assert set(records[0]) == set(COLUMNS)
     assert records == rows
+    assert check_croissant(written, 7) == 7
+    assert check_croissant(written) == min(len(rows), 1000)
 
 
 def test_its_files_have_the_sums_of_the_dataset(written: Path) -> None:

@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def both(project: Path) -> tuple[str, str]:
-    code._counted.cache_clear()
+    code.counted.cache_clear()
     code._followed.cache_clear()
     code._module.cache_clear()
     code._pinned.cache_clear()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import Project, Run, made_once, make_project
+from tests.workflow.project import SEARCHED, Project, Run, made_once, make_project, record, takes_config
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,49 @@ def first(shared: Path) -> tuple[Project, Run]:
         return project, project.run()
 
     return made_once(shared / "first", make)
+
+
+@pytest.fixture(scope="session")
+def searched(first: tuple[Project, Run], shared: Path) -> Project:
+    """The project after a search and the training that it feeds. Nobody may change it."""
+
+    def make(folder: Path) -> tuple[Project, Run]:
+        project = first[0].copy(folder, metadata=True)
+        project.write(SEARCHED)
+        return project, project.run()
+
+    pytest.importorskip("optuna")
+    project, run = made_once(shared / "searched", make)
+    assert run.code == 0, run.text[-4000:]
+    assert "Traceback" not in run.text
+    return project
+
+
+@pytest.fixture(scope="session")
+def waiting(shared: Path) -> tuple[Project, Run]:
+    """A project whose reels are made and not yet recorded. Nobody may change it."""
+
+    def make(folder: Path) -> tuple[Project, Run]:
+        project = make_project(folder)
+        project.write(takes_config())
+        return project, project.run()
+
+    return made_once(shared / "waiting", make)
+
+
+@pytest.fixture(scope="session")
+def recorded(waiting: tuple[Project, Run], shared: Path) -> Project:
+    """A project whose takes are recorded and which ran to its end. Nobody may change it."""
+
+    def make(folder: Path) -> tuple[Project, Run]:
+        project = waiting[0].copy(folder, metadata=True)
+        for reel in ("tiny-01", "tiny-02"):
+            record(project, reel)
+        return project, project.run()
+
+    project, run = made_once(shared / "recorded", make)
+    assert run.code == 0, run.text[-4000:]
+    return project
 
 
 @pytest.fixture

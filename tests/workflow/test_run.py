@@ -17,17 +17,6 @@ from twinlib.provenance.record import SUFFIX
 
 pytestmark = pytest.mark.slow
 
-TIMES = ("realtime_factor",)
-"""What a metrics file says of the machine and not of the twin."""
-
-
-def metrics(project: Project) -> dict[str, object]:
-    content = {}
-    for path in sorted((project.folder / "results").rglob("metrics.json")):
-        found = read_json(path, "metrics/1")
-        content[path.parts[-4]] = {key: value for key, value in found.items() if key not in TIMES}
-    return content
-
 
 def touch_everything(folder: Path) -> None:
     for number, path in enumerate(sorted(folder.rglob("*"))):
@@ -212,21 +201,6 @@ LATE = {"evaluate", "page", "summary", "comparison", "track"}
 def test_a_deleted_output_is_made_again_with_what_it_feeds(project: Project, name: str, rules: set[str]) -> None:
     (project.folder / "results" / name).unlink()
     assert set(project.plan()) == rules
-
-
-def test_what_is_made_again_has_the_same_bytes(project: Project) -> None:
-    before, judged = project.sums(), metrics(project)
-    for name in (
-        "excitations/tiny/reels/tiny-01.wav",
-        "devices/box/one/alignment.json",
-        "twins/amp/tiny/evaluation/listening/twin.flac",
-    ):
-        (project.folder / "results" / name).unlink()
-    run = project.run()
-    assert run.code == 0, run.text[-4000:]
-    assert project.sums() == before
-    assert metrics(project) == judged
-    assert project.plan() == {}
 
 
 def test_a_training_that_was_killed_ends_with_the_same_bytes(project: Project) -> None:

@@ -11,53 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.project import TINY, Project, Run
+from tests.workflow.project import SEARCH, SEARCHED, TINY, Project
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.model.twin import load
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
 
-SEARCH: dict[str, Any] = {
-    "device": "box",
-    "base": "tiny",
-    "trials": 8,
-    "steps": [5, 15, 45],
-    "space": {
-        "channels": [2, 4],
-        "kernel_size": [2, 3],
-        "dilations": [[1, 3, 9], [1, 4, 16]],
-        "activation": ["tanh", "leaky_relu"],
-        "batch": [2, 4],
-        "crop_samples": [256, 512],
-    },
-}
-CONFIG = {
-    "dataset": TINY["dataset"],
-    "devices": {"box": TINY["devices"]["box"]},
-    "models": TINY["models"],
-    "training": TINY["training"],
-    "evaluation": TINY["evaluation"],
-    "search": {"tuned": SEARCH},
-    "experiments": [{"device": "box", "model": "tuned"}],
-}
 RESULTS = ("results/searches/tuned/best.yaml", "results/searches/tuned/trials.txt")
-FED = {"train", "export", "evaluate", "page", "track", "summary", "comparison"}
-
-
-@pytest.fixture(scope="module")
-def searched(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after a search and the training that it feeds. Nobody may change it."""
-    project = first[0].copy(tmp_path_factory.mktemp("search") / "project", metadata=True)
-    project.write(CONFIG)
-    run = project.run()
-    assert run.code == 0, run.text[-4000:]
-    assert "Traceback" not in run.text
-    return project
 
 
 def edited(**search: Any) -> dict[str, Any]:
-    return {**CONFIG, "search": {"tuned": {**SEARCH, **search}}}
+    return {**SEARCHED, "search": {"tuned": {**SEARCH, **search}}}
 
 
 def found(project: Project) -> dict[str, Any]:
@@ -149,26 +114,6 @@ def test_a_store_that_was_lost_is_filled_again_with_all_trials(
 
 def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
     assert searched.plan() == {}
-
-
-@pytest.mark.parametrize(
-    ("config", "rules"),
-    [
-        (edited(trials=9), {"search_worker", "search_best", "track_search"} | FED),
-        (edited(seed=1), {"search_worker", "search_best", "track_search"} | FED),
-        (
-            {**CONFIG, "evaluation": {"linear_taps": 32, "clip_seconds": 1}},
-            {"evaluate", "page", "track", "summary", "comparison"},
-        ),
-        ({**CONFIG, "training": {**TINY["training"], "steps": 70}}, FED),
-        ({**CONFIG, "experiments": [{"device": "box", "model": "tiny"}]}, FED),
-    ],
-    ids=["more trials", "another seed", "evaluation", "final budget", "search not used"],
-)
-def test_an_edited_key(searched: Project, tmp_path: Path, config: dict[str, Any], rules: set[str]) -> None:
-    project = searched.copy(tmp_path / "project", metadata=True)
-    project.write(config)
-    assert set(project.plan()) == rules
 
 
 def test_a_search_that_was_killed_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:

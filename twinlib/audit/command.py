@@ -54,6 +54,9 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("--free", action="store_true", help="fail unless every twin may be passed on for free")
     command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the text that names all of its music")
 
+    command = question("card", _card, "a datasheet of the datasets and twins: Markdown, and HTML with figures")
+    command.add_argument("--out", type=Path, metavar="DIR", help="default: the results folder")
+
     command = question("croissant", _croissant, "write a device's dataset in the format that hubs of datasets read")
     command.add_argument("device")
     command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
@@ -164,13 +167,26 @@ def _licences(args: argparse.Namespace) -> None:
     refuse_use(found)
 
 
+def _card(args: argparse.Namespace) -> None:
+    from twinlib.audit.card import card, card_markdown
+    from twinlib.audit.card_figures import card_figures
+    from twinlib.audit.card_page import card_page
+    from twinlib.files import write_text
+
+    told = card(_results(args))
+    folder = args.out or args.results
+    write_text(folder / "card.md", card_markdown(told))
+    write_text(folder / "card.html", card_page(told, card_figures(told)))
+    _print(told, f"{folder / 'card.md'}\n{folder / 'card.html'}", args.json)
+
+
 def _croissant(args: argparse.Namespace) -> None:
-    from twinlib.audit.croissant import NAME, croissant_text, read_croissant, write_croissant
+    from twinlib.audit.croissant import NAME, check_croissant, croissant_text, write_croissant
 
     results = _results(args)
     out = args.out or results.folder / "devices" / args.device / NAME
     write_croissant(results, args.device, out)
-    records = sum(1 for _ in read_croissant(out))
+    records = check_croissant(out)
     told = json.loads(out.read_text(encoding="utf-8"))
     _print(told, f"{croissant_text(told)}{out}: read back, {records} records", args.json)
 

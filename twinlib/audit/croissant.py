@@ -5,8 +5,10 @@ for ML-Ready Datasets", 2024. Its fields on collection, biases and limits: crois
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +17,7 @@ from twinlib.audit.facts import Device, device_facts, limits
 from twinlib.audit.licences import licences
 from twinlib.audit.results import Results
 from twinlib.audit.terms import terms
+from twinlib.audit.text import duration
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
 
@@ -111,6 +114,14 @@ def read_croissant(path: Path) -> Iterator[dict[str, Any]]:
         raise AuditError(f"{path} cannot be read back ({reason}): write it again from these results") from None
 
 
+def check_croissant(path: Path, most: int = 1000) -> int:
+    """Read a Croissant file back as `read_croissant` does, its first `most` records; returns how many there were.
+
+    The sum covers the whole table; a record costs a millisecond there, so all of a large one would take minutes.
+    """
+    return sum(1 for _ in islice(read_croissant(path), most))
+
+
 def check_files(path: Path) -> dict[str, str]:
     """The files that a Croissant file names and that are not what it says, with what is wrong; reads every file."""
     found = {}
@@ -139,6 +150,8 @@ def _mlcroissant() -> ModuleType:
             f"Croissant is written with mlcroissant, and {error.name} is not installed: install the extra `audit` "
             "(`pip install -e '.[audit]'`)"
         ) from None
+    # It warns of fields that are recommended, and for which there is nothing to say.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     module: ModuleType = mlcroissant
     return module
 
@@ -194,15 +207,13 @@ def _records(mlc: ModuleType) -> Any:
 
 
 def _description(facts: Device) -> str:
-    splits = ", ".join(f"{name} {_hours(amount)}" for name, amount in facts.dataset["splits"].items())
+    splits = ", ".join(
+        f"{name} {duration(amount['seconds'] / 3600)}" for name, amount in facts.dataset["splits"].items()
+    )
     return (
         f"Music and what the device {facts.name} made of it, aligned to a fraction of a sample and cut into segments "
         f"of {facts.dataset['segment_samples']} samples at {facts.dataset['sample_rate']} Hz: {splits}."
     )
-
-
-def _hours(amount: Mapping[str, Any]) -> str:
-    return f"{amount['hours']:.2f} h" if amount["hours"] >= 1 else f"{amount['seconds'] / 60:.1f} min"
 
 
 def _responsible(facts: Device) -> dict[str, Any]:
@@ -216,7 +227,9 @@ def _responsible(facts: Device) -> dict[str, Any]:
     }
     how = "; ".join(ways[kind][1] for kind in kinds)
     settings = json.dumps(facts.settings, ensure_ascii=False)
-    reasons = "; ".join(f"{name} {_hours(amount)}" for name, amount in dataset["excluded"]["reasons"].items())
+    reasons = "; ".join(
+        f"{name} {duration(amount['seconds'] / 3600)}" for name, amount in dataset["excluded"]["reasons"].items()
+    )
     missing = ", ".join(dataset["missing_captures"]) or "none"
     hours = {genre: sum(splits.values()) for genre, splits in facts.genres.items()}
     biases = [

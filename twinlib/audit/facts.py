@@ -11,8 +11,11 @@ from twinlib.audit.results import Results, read_arrow
 from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.dataset.leaks import CONTRACT as LEAKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.dataset.segments import SPLITS
 from twinlib.excitation.settings import CUES, EXCITATION
 from twinlib.files import read_json
+from twinlib.provenance.history import FILE as HISTORY
+from twinlib.provenance.history import read_history
 
 FEW_ARTISTS = 10
 """With fewer, one of them may decide how good a twin seems."""
@@ -29,6 +32,8 @@ class Capture:
     take: Mapping[str, Any]
     alignment: Mapping[str, Any]
     excitation: str | None
+    takes: tuple[Mapping[str, Any], ...]
+    """The takes that it has had, the first one first (`read_history`); none if nobody noted them."""
 
     @property
     def kind(self) -> str:
@@ -40,7 +45,7 @@ class Capture:
 class Device:
     """A device's dataset: `dataset/1`, `leaks/1` if the stage has run, captures, excitations (`excitation/1`) by name.
 
-    `music` is its part of `twinlib.audit.licences.licences`; `gains` are the gains of the slices in dB, by split.
+    `music` is its part of `twinlib.audit.licences.licences`.
     """
 
     name: str
@@ -49,7 +54,6 @@ class Device:
     captures: tuple[Capture, ...]
     excitations: Mapping[str, Mapping[str, Any]]
     music: Mapping[str, Any]
-    gains: Mapping[str, list[float]]
 
     @property
     def settings(self) -> list[dict[str, Any]]:
@@ -88,6 +92,7 @@ def device_facts(results: Results, device: str, music: Mapping[str, Any]) -> Dev
             read_json(folder / name / "take.json", TAKE),
             read_json(folder / name / "alignment.json", ALIGNMENT),
             excitation_of(results, device, name),
+            tuple(read_history(folder / name / HISTORY)),
         )
         for name in dataset["captures"]
     )
@@ -101,7 +106,6 @@ def device_facts(results: Results, device: str, music: Mapping[str, Any]) -> Dev
             name: read_json(results.folder / "excitations" / name / "excitation.json", EXCITATION) for name in used
         },
         music=music,
-        gains=_gains(results, captures),
     )
 
 
@@ -162,17 +166,17 @@ def _knobs(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items()) or "none is named"
 
 
-def _gains(results: Results, captures: tuple[Capture, ...]) -> dict[str, list[float]]:
-    """The gains of the slices on the reels of these captures, in dB, by split."""
-    import pyarrow as pa
+def gains(results: Results, excitation: str) -> dict[str, Any]:
+    """How often excerpts were played at which gain: `edges` in whole dB, and by split the counts between them."""
+    import numpy as np
     import pyarrow.compute as pc
 
-    found: dict[str, list[float]] = {}
-    for name in sorted({capture.excitation for capture in captures if capture.excitation}):
-        cues = read_arrow(results.folder / "excitations" / name / "cues.parquet", CUES, ["reel", "split", "gain_db"])
-        reels = pa.array([capture.name for capture in captures if capture.excitation == name], pa.string())
-        cues = cues.filter(pc.is_in(cues["reel"].cast(pa.string()), value_set=reels))
-        for split in cues["split"].unique().to_pylist():
-            gains = cues.filter(pc.equal(cues["split"], split))["gain_db"].to_pylist()
-            found.setdefault(split, []).extend(gains)
-    return found
+    cues = read_arrow(results.folder / "excitations" / excitation / "cues.parquet", CUES, ["split", "gain_db"])
+    played = cues["gain_db"].to_numpy()
+    low = np.floor(played.min())
+    edges = np.arange(low, max(np.ceil(played.max()), low + 1) + 1)
+    counts = {
+        split: np.histogram(cues.filter(pc.equal(cues["split"], split))["gain_db"].to_numpy(), edges)[0].tolist()
+        for split in SPLITS
+    }
+    return {"edges": edges.tolist(), "counts": counts}

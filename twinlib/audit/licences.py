@@ -9,11 +9,13 @@ import pyarrow.compute as pc
 from twinlib.audit.counts import Counts, counted, used
 from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.terms import concluded, terms
+from twinlib.audit.text import duration
 from twinlib.corpus.index import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError, LicenceError
 from twinlib.excitation.settings import CUES
+from twinlib.excitation.sweeps import TRACK as SWEEPS
 from twinlib.files import read_json
 
 NOTICE = (
@@ -101,11 +103,11 @@ def licences_text(found: Mapping[str, Any]) -> str:
     lines: list[str] = []
     for device, content in found["devices"].items():
         lines.append(
-            f"{device}: {_hours(content['hours'])} of {content['tracks']} tracks by {content['artists']} artists"
+            f"{device}: {duration(content['hours'])} of {content['tracks']} tracks by {content['artists']} artists"
         )
         for name, amount in content["by_licence"].items():
-            splits = ", ".join(f"{split} {_hours(hours)}" for split, hours in amount["hours_by_split"].items())
-            lines.append(f"  {name or 'no licence named'}: {_hours(amount['hours'])} ({splits}); {_asks(name)}")
+            splits = ", ".join(f"{split} {duration(hours)}" for split, hours in amount["hours_by_split"].items())
+            lines.append(f"  {name or 'no licence named'}: {duration(amount['hours'])} ({splits}); {_asks(name)}")
         twins = {f"twin {name}": twin for name, twin in found["twins"].items() if twin["device"] == device}
         for name, told in {"its dataset": content, **twins}.items():
             lines += [f"  {name}", *(f"    {line}" for line in _sentences(told))]
@@ -136,7 +138,8 @@ def attribution(results: Results, device: str, model: str | None = None) -> str:
     for source in sources:
         music = _music(results, source)
         files.update(music.files)
-        for track_id in filter(None, music.tracks):
+        # The sine sweeps are this program's own and nobody's music.
+        for track_id in filter(None, music.tracks.keys() - {SWEEPS}):
             held.setdefault(track_id, []).append(source)
 
     def place(track_id: str) -> tuple[str, str, str]:
@@ -304,7 +307,3 @@ def _asks(name: str) -> str:
         "ND": "pass on no derivatives",
     }
     return ", ".join(asks[one] for one in read.elements) or "asks for nothing"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"

@@ -126,14 +126,14 @@ def _staying(results: Results, track: str) -> dict[str, list[str]]:
 
 
 def exclusions_file(results: Results) -> Path:
-    """The file of excluded tracks (`corpus.exclude`) that the shards were cut with, by their records.
+    """The file of excluded tracks (`corpus.exclude`) that the corpus was indexed with, by the record.
 
     Raises `AuditError` if the configuration named none, or several.
     """
     told = {
-        json.loads(stage.content["params"]["corpus"]).get("exclude")
+        json.loads(stage.content["params"]["settings"]).get("exclude")
         for stage in results.stages
-        if stage.program == "shard" and stage.content["params"].get("corpus", "null") != "null"
+        if stage.program == "index"
     }
     if len(told) == 1 and (name := next(iter(told))):
         path = Path(name)

@@ -47,6 +47,14 @@ def closure(program: Path, root: Path) -> list[Path]:
     return sorted(path.relative_to(root) for path in seen)
 
 
+@cache
+def counted(program: Path, root: Path) -> tuple[Path, ...]:
+    """The part of the `closure` of a program that decides about its outputs: all but observers."""
+    name = (program if program.is_absolute() else root / program).relative_to(root).as_posix()
+    observers = (*OBSERVERS, *WATCHED.get(name, ()))
+    return tuple(path for path in closure(program, root) if not path.as_posix().startswith(observers))
+
+
 def packages(program: Path, root: Path) -> dict[str, str]:
     """Version by distribution, as `requirements.lock` in `root` pins them, of what the code behind `program` imports.
 
@@ -54,7 +62,7 @@ def packages(program: Path, root: Path) -> dict[str, str]:
     What observers import does not count, nor what others import in turn: an exact pin holds the one with the other.
     """
     pinned = _pinned(root / "requirements.lock")
-    python = [path for path in _counted(program, root) if path.suffix == ".py"]
+    python = [path for path in counted(program, root) if path.suffix == ".py"]
     names = {name.split(".")[0] for path in python for name in _module(root / path).imports}
     found = (pinned.get(_normal(DISTRIBUTIONS.get(name, name))) for name in names - set(sys.stdlib_module_names))
     return dict(sorted(one for one in found if one))
@@ -66,19 +74,11 @@ def digest(program: Path, root: Path) -> str:
     Comments, docstrings, layout and observers do not count.
     """
     total = hashlib.sha256()
-    for path in _counted(program, root):
+    for path in counted(program, root):
         total.update(f"{path.as_posix()}\0{_meaning(root / path)}\0".encode())
     for name, version in packages(program, root).items():
         total.update(f"{name}=={version}\0".encode())
     return total.hexdigest()[:16]
-
-
-@cache
-def _counted(program: Path, root: Path) -> tuple[Path, ...]:
-    """The part of a closure that decides about the outputs: all but observers."""
-    name = (program if program.is_absolute() else root / program).relative_to(root).as_posix()
-    observers = (*OBSERVERS, *WATCHED.get(name, ()))
-    return tuple(path for path in closure(program, root) if not path.as_posix().startswith(observers))
 
 
 @cache

@@ -6,6 +6,7 @@ that, so outputs whose inputs are newer but the same are given their inputs' tim
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from twinlib.errors import TwinError
@@ -43,16 +44,37 @@ class Sums:
             write_text(self._store, json.dumps(self._known, sort_keys=True))
 
 
-def _age(records: list[Path], sums: Sums) -> None:
+@dataclass(frozen=True)
+class Made:
+    """What a record says: the sums of what was read and of what was made, by where the files lie now."""
+
+    inputs: dict[Path, str]
+    outputs: dict[Path, str]
+
+
+def _read(path: Path, results: Path) -> Made | None:
+    """A record with its files found again if the results have another name now; None if it is not readable.
+
+    Where the record lies tells the name that they had: it stands beside its first output.
+    """
+    try:
+        record = read_record(path)
+    except TwinError:
+        return None
+    here = path.with_name(path.name.removesuffix(SUFFIX)).relative_to(results).as_posix()
+    before = next((name.removesuffix(here) for name in record["outputs"] if f"/{name}".endswith(f"/{here}")), "")
+
+    def now(name: str) -> Path:
+        return results / name.removeprefix(before) if before and name.startswith(before) else Path(name)
+
+    return Made(*({now(name): sha for name, sha in record[kind].items()} for kind in ("inputs", "outputs")))
+
+
+def _age(records: list[Made], sums: Sums) -> None:
     """Make outputs older than an input that is not what they were made of, even if it came with an older time."""
-    for path in records:
-        try:
-            record = read_record(path)
-        except TwinError:
-            continue
-        outputs = [file for name in record["outputs"] if (file := Path(name)).exists()]
-        for name, sha in record["inputs"].items():
-            file = Path(name)
+    for record in records:
+        outputs = [file for file in record.outputs if file.exists()]
+        for file, sha in record.inputs.items():
             if file.exists() and sums.of(file) != sha:
                 moment = file.stat().st_mtime_ns
                 for output in outputs:
@@ -67,34 +89,34 @@ def settle(results: Path) -> list[str]:
     time, and the engine makes it again. Files in `benchmarks/` are made as young as the youngest output: Snakemake
     takes a job to be as old as the oldest of its outputs and its benchmark.
     """
-    records = [path for path in sorted(results.rglob(f"*{SUFFIX}")) if "mlflow" not in path.relative_to(results).parts]
-    if not records:
+    paths = [path for path in sorted(results.rglob(f"*{SUFFIX}")) if "mlflow" not in path.relative_to(results).parts]
+    if not paths:
         return []
+    records = {path: record for path in paths if (record := _read(path, results))}
     sums = Sums(results / ".sums.json")
-    _age(records, sums)
+    _age(list(records.values()), sums)
     settled: list[str] = []
     moved = True
     while moved:
         moved = False
-        for path in records:
-            try:
-                record = read_record(path)
-            except TwinError:
+        for path, record in records.items():
+            if not all(file.exists() for file in (*record.inputs, *record.outputs)):
                 continue
-            inputs = {Path(name): sha for name, sha in record["inputs"].items()}
-            outputs = {Path(name): sha for name, sha in record["outputs"].items()}
-            if not all(file.exists() for file in (*inputs, *outputs)):
-                continue
-            newest = max((file.stat().st_mtime_ns for file in inputs), default=0)
-            late = [file for file in (*outputs, path) if file.stat().st_mtime_ns < newest]
-            if late and all(sums.of(file) == sha for file, sha in (inputs | outputs).items()):
+            newest = max((file.stat().st_mtime_ns for file in record.inputs), default=0)
+            late = [file for file in (*record.outputs, path) if file.stat().st_mtime_ns < newest]
+            if late and all(sums.of(file) == sha for file, sha in (record.inputs | record.outputs).items()):
                 for file in late:
                     os.utime(file, ns=(newest, newest))
                 settled.extend(file.as_posix() for file in late)
                 moved = True
     sums.save()
-    youngest = max(file.stat().st_mtime_ns for file in records)
+    youngest = max(file.stat().st_mtime_ns for file in paths)
     for file in (results / "benchmarks").rglob("*.tsv"):
         if file.stat().st_mtime_ns < youngest:
             os.utime(file, ns=(youngest, youngest))
     return settled
+
+
+def outdate(output: Path) -> None:
+    """Make an output so old that it is made again; `settle` takes that back if it is asked first."""
+    os.utime(output, ns=(1, 1))

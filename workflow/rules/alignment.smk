@@ -24,13 +24,13 @@ rule align:
     benchmark:
         "<benchmarks>/align/{device}/{capture}.tsv"
     params:
-        settings=settings(CONFIG.dataset),
+        guard=CONFIG.dataset.guard_samples,
         channel=wet_channel,
         reference_channel=reference_channel,
         repair=repair_of,
         code=code("align.py"),
     shell:
-        "stage align --name {wildcards.capture} --settings {params.settings:q}"
+        "stage align --name {wildcards.capture} --guard {params.guard}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --alignment {output.alignment:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"

@@ -14,10 +14,13 @@ from twinlib.capture.takes import missing_takes, take_path
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
 from twinlib.errors import TwinError
-from twinlib.excitation.frozen import changed_settings, recorded_settings
+from twinlib.evaluation.settings import PROBE_FIGURES
+from twinlib.excitation.frozen import changed_settings, recorded_settings, withdrawn_tracks
+from twinlib.files import read_json
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
-from twinlib.provenance.settle import settle
+from twinlib.provenance.settle import outdate, settle
+from twinlib.training.settings import twin_file
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"
@@ -192,6 +195,17 @@ def waiting_for_takes():
     return "\n".join(lines)
 
 
+def refused_captures(device):
+    """The captures of a device that its dataset was made without, for they were refused."""
+    dataset = RESULTS / "devices" / device / "dataset.json"
+    captures = refused(read_json, dataset, "dataset/1")["captures"] if dataset.is_file() else {}
+    return [
+        name
+        for name, capture in captures.items()
+        if "refused" in (capture["take_verdict"], capture["alignment_verdict"])
+    ]
+
+
 def closing_words():
     """The table of all twins, where it has been made."""
     summary = RESULTS / "summary.txt"
@@ -200,3 +214,7 @@ def closing_words():
 
 if workflow.is_main_process:
     settle(RESULTS)
+    # What went into a dataset although it was refused is judged anew when that is allowed no more.
+    for _name in [] if CONFIG.allow_missing_takes else CONFIG.devices:
+        if refused_captures(_name):
+            outdate(RESULTS / "devices" / _name / "dataset.json")

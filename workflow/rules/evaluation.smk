@@ -4,17 +4,6 @@ FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning
 CLIPS = ["dry", "wet", "twin", "linear", "difference"]
 
 
-PROBE_FIGURES = [
-    "harmonics",
-    "distortion",
-    "response",
-    "compression",
-    "loops",
-    "intermodulation",
-    "aliasing",
-]
-
-
 rule measure:
     input:
         dry=dry_of,

@@ -28,10 +28,12 @@ rule train:
         gpu=CONFIG.training.processes * TRAINING_GPUS,
     params:
         network=network_of,
-        settings=lambda wildcards: settings(training(wildcards)),
+        recipe=recipe_of,
         code=code("train.py"),
-        # Depends on the output, so it does not count for reruns: where a training is logged does not change it.
+        # These depend on the output, so they do not count for reruns: where a training is logged, and how often its
+        # state is put away, does not change it.
         tracking=lambda wildcards, output: TRACKING,
+        settings=lambda wildcards, output: settings(training(wildcards)),
     shell:
         "stage train --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"

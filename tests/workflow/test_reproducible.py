@@ -1,0 +1,158 @@
+"""The same configuration, corpus and pairs give the same bytes elsewhere, whatever is different around them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.workflow.project import TINY, Project, Run, make_project
+from twinlib.files import read_json, read_table, sha256_file
+from twinlib.provenance.record import SUFFIX
+
+pytestmark = pytest.mark.slow
+
+MEASURED = ("realtime_factor",)
+"""What a metrics file says of the machine and not of the twin."""
+
+VOLATILE = ("metrics.json", "training.parquet", "twin.nam", "twin.onnx", "summary.txt", "comparison.html", "index.html")
+"""Outputs that say how fast this machine was, or when they were made: the rest of them is compared by `told`."""
+
+
+def elsewhere(folder: Path) -> Project:
+    """The project run by one core instead of two, in another zone, language, umask, and order of sets."""
+    project = make_project(folder / "ein anderer Ort")
+    project.write({**TINY, "tracking": {"enabled": False}})
+    command, environment = project.command()
+    command[command.index("--cores") + 1] = "1"
+    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split()
+    language = next((name for name in known if name.startswith("de_DE")), "C")
+    environment |= {"TZ": "Asia/Kathmandu", "LC_ALL": language, "LANG": language, "PYTHONHASHSEED": "4711"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, umask=0o077, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return project
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return elsewhere(tmp_path_factory.mktemp("second"))
+
+
+def sums(project: Project) -> dict[str, str]:
+    """sha256 of every file of the results that says nothing of times."""
+    results = project.folder / "results"
+    return {
+        path.relative_to(results).as_posix(): sha256_file(path)
+        for path in sorted(results.rglob("*"))
+        if path.is_file()
+        and path.relative_to(results).parts[0] not in ("logs", "benchmarks", "mlflow")
+        and "checkpoints" not in path.parts
+        and not path.name.startswith(".")
+        and not path.name.endswith(SUFFIX)
+        and path.name not in (*VOLATILE, "run.json")
+    }
+
+
+def without_speed(content: Any) -> Any:
+    """A JSON value without what measures the machine, at any depth."""
+    if isinstance(content, dict):
+        return {key: without_speed(value) for key, value in content.items() if key not in MEASURED}
+    return [without_speed(value) for value in content] if isinstance(content, list) else content
+
+
+def told(path: Path, metrics: list[Path]) -> Any:
+    """What a volatile file says apart from dates and speeds; `metrics` are the files that know the speeds."""
+    if path.name == "metrics.json":
+        return without_speed(read_json(path, "metrics/1"))
+    if path.name == "training.parquet":
+        return read_table(path, "training/1").drop(columns="cpu_seconds")
+    if path.name == "twin.nam":
+        content = json.loads(path.read_text())
+        assert content["metadata"].pop("date")
+        return content
+    if path.name == "twin.onnx":
+        date = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
+        content, count = date.subn(b"", path.read_bytes())
+        assert count == 1, "its date, in UTC"
+        return content
+    text = path.read_text()
+    for speed in (str(read_json(one, "metrics/1")["realtime_factor"]) for one in metrics):
+        text = text.replace(speed, "")
+    # The speed rounded for people, and the picture of error against speed.
+    text = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    return re.sub(r"\d+(\.\d+)? ?(x|×|times)", "", re.sub(r" +", " ", text))
+
+
+def compared(first: Project, second: Project, name: str) -> None:
+    one, other = (
+        told(project.folder / "results" / name, sorted((project.folder / "results").rglob("metrics.json")))
+        for project in (first, second)
+    )
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    else:
+        assert one == other, name
+
+
+def test_every_file_has_the_same_bytes(first: tuple[Project, Run], second: Project) -> None:
+    found = sums(first[0])
+    assert sums(second) == found
+    kinds = {Path(name).suffix for name in found}
+    assert kinds >= {".parquet", ".json", ".wav", ".arrow", ".svg", ".safetensors", ".flac", ".md", ".html"}
+
+
+def test_what_tells_times_tells_nothing_else_that_differs(first: tuple[Project, Run], second: Project) -> None:
+    results = first[0].folder / "results"
+    names = [path.relative_to(results).as_posix() for path in sorted(results.rglob("*")) if path.name in VOLATILE]
+    names = [name for name in names if not name.startswith("mlflow/")]
+    assert {Path(name).name for name in names} == set(VOLATILE)
+    for name in names:
+        compared(first[0], second, name)
+
+
+def test_records_say_the_same_but_for_times(first: tuple[Project, Run], second: Project) -> None:
+    def said(project: Project) -> dict[str, Any]:
+        results = project.folder / "results"
+        records = {}
+        for path in sorted(results.rglob(f"*{SUFFIX}")):
+            name = path.relative_to(results).as_posix()
+            if name.startswith("mlflow/") or path.name.startswith("run.json"):
+                continue
+            content = read_json(path, "record/1")
+            files = {
+                kind: {file: digest for file, digest in content[kind].items() if not file.endswith((*VOLATILE, SUFFIX))}
+                for kind in ("inputs", "outputs")
+            }
+            places = {kind: sorted(content[kind]) for kind in ("inputs", "outputs")}
+            records[name] = (content["program"], content["params"], content["code"], files, places)
+        return records
+
+    assert said(second) == said(first[0])
+
+
+def test_what_is_deleted_is_made_again_with_the_same_bytes(project: Project) -> None:
+    """The start of a chain: all that follows is made of what was made again."""
+    before = sums(project)
+    (project.folder / "results/devices/box/one/alignment.json").unlink()
+    run = project.run("results/devices/box/leaks.json")
+    assert run.code == 0, run.text[-4000:]
+    assert set(run.rules) == {"align", "shard", "manifest", "leaks"}
+    assert sums(project) == before
+    assert project.plan() == {}
+
+
+def test_another_seed_gives_other_bytes(first: tuple[Project, Run], tmp_path: Path) -> None:
+    """Else equal bytes would prove nothing."""
+    project = make_project(tmp_path / "other")
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
+    content["excitations"]["tiny"]["seed"] = 2
+    project.write(content)
+    reel = "results/excitations/tiny/reels/tiny-01.wav"
+    assert project.run(reel).code == 0
+    assert sha256_file(project.folder / reel) != sha256_file(first[0].folder / reel)

@@ -1,0 +1,208 @@
+"""What reruns after which change: the tables of workflow/README.md are tried, row by row."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.project import REPOSITORY, SEARCHED, TINY, Project, takes_config
+from twinlib.config import Config
+from twinlib.provenance import code
+
+pytestmark = pytest.mark.slow
+
+TEXT = (REPOSITORY / "workflow" / "README.md").read_text(encoding="utf-8")
+ABSENT = {"recorded": {"simulate", "track"}, "waiting": {"simulate", "track"}}
+"""Stages that a project of the table has not."""
+
+CONFIGS = {"small": TINY, "searched": SEARCHED, "recorded": takes_config(), "waiting": takes_config()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change of the tables: `steps` are made one after the other, each a command, a key, a module or a package."""
+
+    change: str
+    project: str
+    steps: tuple[str, ...]
+    expected: str
+
+
+def cells(header: str) -> Iterator[list[str]]:
+    """The rows of all tables with these headings."""
+    inside = False
+    for line in TEXT.splitlines():
+        parts = [part.strip() for part in line.strip("|").split(" | ")] if line.startswith("|") else []
+        if parts == header.split(" | "):
+            inside = True
+        elif not parts:
+            inside = False
+        elif inside and not line.startswith("|--"):
+            yield parts
+
+
+def rows() -> list[Row]:
+    found = []
+    for change, project, tried, expected in cells("you change | on | tried | made again"):
+        trials = re.findall(r"(`[^`]+`(?: and `[^`]+`)*)(?:; |$)", tried)
+        assert "; ".join(trials) == tried, tried
+        found += [Row(change, project, tuple(re.findall(r"`([^`]+)`", trial)), expected) for trial in trials]
+    return found
+
+
+def stages(text: str) -> set[str]:
+    """The stages that a cell of a table names, by themselves or by the name of a group."""
+    groups = dict(cells("name | stages"))
+    named = set(re.findall(r"`([a-z_]+)`", text))
+    for group in re.findall(r"\*([a-z]+)\*", text):
+        named |= stages(groups[f"*{group}*"])
+    return named
+
+
+def rooms() -> dict[str, set[str]]:
+    """The stages whose digest changes when some module of a room does."""
+    programs = {path.stem: path for path in (REPOSITORY / "scripts").glob("*.py")}
+    rules = "\n".join(path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"))
+    found: dict[str, set[str]] = {}
+    for path in sorted((REPOSITORY / "twinlib").rglob("*.py")):
+        name = path.relative_to(REPOSITORY)
+        room = found.setdefault("/".join(name.parts[:2]), set())
+        room |= {
+            stage
+            for stage, program in programs.items()
+            if f'code("{program.name}")' in rules and name in code.counted(program, REPOSITORY)
+        }
+    return found
+
+
+def keys(schema: dict[str, Any], section: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key of the configuration, with X for a name and * for the number of an entry."""
+    if "$ref" in section:
+        section = schema["$defs"][section["$ref"].rsplit("/", 1)[1]]
+    options = [one for word in ("anyOf", "oneOf") for one in section.get(word, []) if one.get("type") != "null"]
+    nested = [*section.get("patternProperties", {}).values(), section.get("additionalProperties")]
+    below = [one for one in nested if isinstance(one, dict) and "$ref" in one]
+    if "properties" in section:
+        for name, part in section["properties"].items():
+            yield from keys(schema, part, f"{prefix}.{name}" if prefix else name)
+    elif any({"$ref", "items", "oneOf"} & one.keys() for one in options):
+        for one in options:
+            yield from keys(schema, one, prefix)
+    elif below:
+        yield from keys(schema, below[0], f"{prefix}.X")
+    elif "$ref" in section.get("items", {}):
+        yield from keys(schema, section["items"], f"{prefix}.*")
+    else:
+        yield prefix
+
+
+def test_every_key_of_the_configuration_has_a_row_and_every_row_a_key() -> None:
+    schema = json.loads((REPOSITORY / "config" / "config.schema.json").read_text())
+    assert schema["$defs"] == Config.model_json_schema()["$defs"], "make reference"
+    known = sorted(set(keys(schema, schema)))
+    assert {"corpus.root", "devices.X.simulate.recorder.drift_ppm", "experiments.*.warm_start"} <= set(known)
+    assert {"results", "excitations.X.split.salt", "search.X.space.batch", "training.steps"} <= set(known)
+    patterns = {key for row in rows() for key in re.findall(r"`([^` ]+)`", row.change)}
+    exact = {pattern for pattern in patterns if pattern in known}
+    wild = {pattern for pattern in patterns - exact if any(fnmatchcase(key, pattern) for key in known)}
+    assert patterns == exact | wild, "a row names a key that is none"
+    assert [key for key in known if key not in exact and not any(fnmatchcase(key, one) for one in wild)] == []
+
+
+def test_the_stages_of_a_room_are_those_that_run_its_modules() -> None:
+    found = {room.strip("`"): stages(named) for room, named in cells("room | stages")}
+    assert found == rooms()
+
+
+def test_every_stage_is_in_the_tables() -> None:
+    named = {stage for row in rows() for stage in stages(row.expected)}
+    rules = {
+        name
+        for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
+        for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
+    }
+    assert named == rules
+
+
+@pytest.fixture(scope="module")
+def projects(request: pytest.FixtureRequest) -> dict[str, Project]:
+    """The finished projects by their names in the tables."""
+    first, waiting = request.getfixturevalue("first"), request.getfixturevalue("waiting")
+    found = {"small": first[0], "waiting": waiting[0], "recorded": request.getfixturevalue("recorded")}
+    try:
+        return {**found, "searched": request.getfixturevalue("searched")}
+    except pytest.skip.Exception:
+        return found
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository that may be edited."""
+    folder = tmp_path_factory.mktemp("checkout") / "repository"
+    for name in ("workflow", "scripts", "twinlib"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
+    shutil.copy(REPOSITORY / "requirements.lock", folder)
+    return folder
+
+
+def assigned(content: dict[str, Any], step: str) -> None:
+    """Set a key, as `section.key: value` says."""
+    path, value = step.split(": ", 1)
+    *parents, key = path.split(".")
+    for name in parents:
+        content = content.setdefault(name, {})
+    content[key] = yaml.safe_load(value)
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.project}: {' and '.join(row.steps)[:80]}")
+def test_a_change_reruns_what_the_table_says(
+    row: Row, projects: dict[str, Project], checkout: Path, tmp_path: Path
+) -> None:
+    if row.project not in projects:
+        pytest.skip("optuna is not installed")
+    project = projects[row.project].copy(tmp_path / "project", metadata=True)
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(CONFIGS[row.project]))
+    edited: dict[Path, str] = {}
+    try:
+        for step in row.steps:
+            if re.match(r"[a-z_.A-Z]+: ", step):
+                assigned(content, step)
+                project.write(content)
+                continue
+            if not re.match(r"(twinlib|scripts)/\S+$|[a-z]+==", step):
+                subprocess.run(["bash", "-euc", step], cwd=project.folder, check=True)
+                continue
+            path = checkout / ("requirements.lock" if "==" in step else step)
+            edited[path] = path.read_text()
+            if "==" in step:
+                name = step.split("==")[0]
+                text, count = re.subn(rf"^{name}==.*$", step, edited[path], flags=re.MULTILINE)
+                assert count == 1, f"{name} is not in the lock file"
+            else:
+                text = edited[path] + "\n_EDITED = True\n"
+            path.write_text(text)
+        if not project.folder.exists():
+            (moved,) = tmp_path.iterdir()
+            project = Project(moved)
+        if edited:
+            project = Project(project.folder, checkout)
+        shown = project.dry()
+    finally:
+        for path, text in edited.items():
+            path.write_text(text)
+    assert "Traceback" not in shown.text
+    if row.expected.startswith("stops: "):
+        assert shown.code == 1
+        assert row.expected.removeprefix("stops: ").strip("`") in shown.text
+    else:
+        assert shown.code == 0, shown.text
+        assert (row.expected == "nothing") == (not stages(row.expected))
+        assert set(shown.rules) == stages(row.expected) - ABSENT.get(row.project, set())
