@@ -54,7 +54,7 @@ def test_other_music_has_other_codes_and_half_a_step_more_is_the_same_music(musi
     later, *_ = codes(music, first=round(STEP_SECONDS * RATE / 2))
     count = min(len(plain), len(later))
     near = (plain[:count] ^ later[:count]) & ~weak[:count] == 0
-    assert np.mean(near[telling[:count]]) > 0.25
+    assert np.mean(near[telling[:count]]) > 0.15
     assert np.mean(plain[telling] == np.roll(plain, 200)[telling]) < 0.01
 
 

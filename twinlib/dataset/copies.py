@@ -21,7 +21,7 @@ ALARM = 1e-5
 Meetings that keep the beat gather at some times; different music of one tempo came down to 1e-2, copies to 1e-50.
 """
 
-MOST_MEETINGS = 2_000_000
+MOST_MEETINGS = 1_000_000
 """Meetings of equal codes that are looked at, for each two splits; the codes that are most common go first."""
 
 _GAP = 20
@@ -121,8 +121,9 @@ def _meet(mine: Ints, yours: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
         # The next subset of the bits of the mask.
         turned = (turned - mask) & mask
     asked, row = np.concatenate(codes), np.concatenate(rows)
-    first = np.searchsorted(known, asked, side="left")
-    count = np.searchsorted(known, asked, side="right") - first
+    fresh = np.flatnonzero(np.append(known[:1] == known[:1], known[1:] != known[:-1]))
+    place = np.searchsorted(known[fresh], asked)
+    first, count = fresh[place], np.diff(np.append(fresh, len(known)))[place]
     if count.sum() > MOST_MEETINGS:
         ordered = np.sort(count)
         most = ordered[np.searchsorted(np.cumsum(ordered), MOST_MEETINGS)]
@@ -158,23 +159,20 @@ def _significant(
         of_pair = np.cumsum(new_pair)[at_cell] - 1
         all_votes = np.diff(np.append(at_pair, len(order)))[of_pair] - votes
         all_meetings = np.add.reduceat(new_meeting.astype(np.int64), at_pair)[of_pair] - meetings
+        some = np.flatnonzero(votes >= _LEAST_VOTES)
+        at_cell, votes, meetings = at_cell[some], votes[some], meetings[some]
+        all_votes, all_meetings = all_votes[some], all_meetings[some]
         first, second = np.divmod(pairs[at_cell], len(span))
         rate = (all_meetings + 1) / np.maximum(1.0, (span[first] + span[second]) / 2)
         goes_on = np.maximum(_GOES_ON, (all_votes - all_meetings) / np.maximum(1, all_votes))
         # As many ways to divide the votes into meetings might have been taken for a sign.
         cases = possible * votes
-        for k in np.flatnonzero((votes >= _LEAST_VOTES) & (cases * _part(meetings, votes, rate, goes_on) < ALARM)):
+        for k in np.flatnonzero(cases * _part(meetings, votes, rate, goes_on) < ALARM).tolist():
             chance = cases[k] * _tail(int(meetings[k]), int(votes[k]), float(rate[k]), float(goes_on[k]))
             if chance < ALARM:
-                mine = order[at_cell[k] : at_cell[k] + votes[k]]
-                entry = (
-                    float(chance),
-                    -int(votes[k]),
-                    int(cells[at_cell[k]]),
-                    float(offset[mine].mean()),
-                    int(mine[0]),
-                )
-                key = int(pairs[at_cell[k]])
+                mine, key = order[at_cell[k] : at_cell[k] + votes[k]], int(pairs[at_cell[k]])
+                place, middle = int(cells[at_cell[k]]), float(offset[mine].mean())
+                entry = (float(chance), -int(votes[k]), place, middle, int(mine[0]))
                 best[key] = min(best.get(key, entry), entry)
     for key, (chance, votes_less, _, middle, at) in best.items():
         yield key, -votes_less, middle, chance, at

@@ -33,7 +33,7 @@ LAG = 4
 BANDS = 25
 """One more than a code has bits."""
 
-WEAK = 3
+WEAK = 2
 """Bits of a code that are known to be weak: those whose change is nearest to none."""
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
