@@ -31,7 +31,7 @@ def codes(samples: audio.Signal, rate: int = RATE, first: int = 0) -> tuple[np.n
 def sheet(*cues: tuple[int, int, int]) -> pd.DataFrame:
     """Cues of a source at the reel's rate: start, stop, source_start."""
     rows = [(start, stop, origin, origin + stop - start) for start, stop, origin in cues]
-    return pd.DataFrame(rows, columns=["start", "stop", "source_start", "source_stop"])
+    return pd.DataFrame(rows, columns=["start", "stop", "source_start", "source_stop"]).assign(source="song.wav")
 
 
 def prints(path: Path, cues: pd.DataFrame) -> pd.DataFrame:
@@ -147,3 +147,13 @@ def test_memory_does_not_grow_with_the_reel(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] + 1e6
+
+
+def test_a_sweep_has_no_fingerprint(tmp_path: Path, music: audio.Signal) -> None:
+    audio.write(tmp_path / "reel.wav", music[: 3 * RATE], RATE, "PCM_24")
+    cues = sheet((0, RATE, 0), (RATE, 2 * RATE, 0), (2 * RATE, 3 * RATE, 0))
+    every = prints(tmp_path / "reel.wav", cues)
+    cues.loc[1, "source"] = "sweep:100.00-5000.00Hz"
+    left = prints(tmp_path / "reel.wav", cues)
+    assert set(every["cue"]) == {0, 1, 2}
+    pd.testing.assert_frame_equal(left, every[every["cue"] != 1].reset_index(drop=True))
