@@ -104,35 +104,64 @@ def shard_inputs(wildcards):
     return inputs
 
 
-def cut_alike(wildcards):
-    """Whether a capture's shard was made as it would be now, whatever tracks the corpus has got since.
+def made_alike(output, script, **params):
+    """Whether a record says that an output was made by today's code, with these parameters.
 
-    A new track is on no reel that has been recorded. But where an ancient input is made again, Snakemake looks for no
-    other reason to run a job.
+    Where an ancient input is made again, Snakemake looks for no other reason to run a job. So inputs are ancient only
+    while there is none.
     """
-    record = record_path(RESULTS / "devices" / wildcards.device / "shards" / f"{wildcards.capture}.arrow")
+    record = record_path(RESULTS / output)
     if not record.is_file():
         return False
-    made, exclude = refused(read_record, record), CONFIG.corpus.exclude
-    now = {
-        "settings": settings(CONFIG.dataset),
-        "corpus": exclusions_of(wildcards),
-        "pair": pair_of(wildcards),
-        "channel": str(wet_channel(wildcards)),
-    }
-    kept = not exclude or sha256_file(exclude) in made["inputs"].values()
-    return made["params"] == now and made["code"] == code("shard.py") and kept
+    made = refused(read_record, record)
+    return made["code"] == code(script) and all(made["params"].get(name) == value for name, value in params.items())
 
 
-def store_for(output):
-    """The store, which is no reason to log a run again unless runs are logged elsewhere or otherwise than it was."""
+def cut_alike(wildcards):
+    """Whether a capture's shard was made as it would be now, whatever tracks the corpus has got since."""
+    output, exclude = f"devices/{wildcards.device}/shards/{wildcards.capture}.arrow", CONFIG.corpus.exclude
+    alike = made_alike(
+        output,
+        "shard.py",
+        settings=settings(CONFIG.dataset),
+        corpus=exclusions_of(wildcards),
+        pair=pair_of(wildcards),
+        channel=str(wet_channel(wildcards)),
+    )
+    if not alike or not exclude:
+        return alike
+    return sha256_file(exclude) in read_record(record_path(RESULTS / output))["inputs"].values()
 
-    def store(wildcards):
-        record = record_path(RESULTS / output.format(**wildcards))
-        alike = record.is_file() and refused(read_record, record)["params"]["tracking"] == TRACKING
-        return ancient(STORE) if alike else STORE
 
-    return store
+def store_of_training(wildcards):
+    """The store; that it was made again is no reason to train again."""
+    output = f"twins/{wildcards.device}/{wildcards.model}/twin.safetensors"
+    record = record_path(RESULTS / output)
+    if not made_alike(output, "train.py", network=network_of(wildcards)):
+        return STORE
+    made = json.loads(read_record(record)["params"]["settings"])
+    made.pop("checkpoint_seconds", None)
+    return ancient(STORE) if made == json.loads(recipe_of(wildcards)) else STORE
+
+
+def store_of_run(wildcards):
+    """The store; that it was made again is no reason to log a run again, unless it is to be logged elsewhere."""
+    output = f"twins/{wildcards.device}/{wildcards.model}/run.json"
+    params = {"network": network_of(wildcards), "settings": settings(training(wildcards)), "tracking": TRACKING}
+    return ancient(STORE) if made_alike(output, "track.py", **params) else STORE
+
+
+def store_of_worker(wildcards):
+    """The store; that it was made again is no reason to search again."""
+    output = f"searches/{wildcards.search}/worker-{wildcards.worker}.json"
+    return ancient(STORE) if made_alike(output, "search_worker.py", **searched(wildcards)) else STORE
+
+
+def store_of_search(wildcards):
+    """The store; that it was made again is no reason to log a search again, unless it is to be logged elsewhere."""
+    output = f"searches/{wildcards.search}/run.json"
+    params = {"settings": searched(wildcards)["settings"], "tracking": TRACKING}
+    return ancient(STORE) if made_alike(output, "track_search.py", **params) else STORE
 
 
 def network_of(wildcards):
