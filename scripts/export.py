@@ -1,5 +1,6 @@
 """Write a twin in the formats of other programs, by the endings of its outputs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,8 +15,8 @@ def main() -> None:
     """Make `twin.nam` and `twin.onnx`."""
     args = options(__doc__, twin=Path, record=Path, outputs=[Path])
     torch.set_num_threads(1)
-    with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}):
-        twin = load(args.twin)
+    with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:
+        twin = replace(load(args.twin), provenance=record.link)
         for path in args.outputs:
             export(twin, path, started(args.twin))
 

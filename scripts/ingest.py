@@ -1,6 +1,7 @@
 """Judge a recording where it lies; once a reel has a real take, the reel is made read-only."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from twinlib.audio import probe
@@ -8,6 +9,7 @@ from twinlib.capture.ingest import CONTRACT, ingest
 from twinlib.files import sha256_file, write_json
 from twinlib.program import options, run
 from twinlib.progress import progress
+from twinlib.provenance.history import FILE, note_take
 from twinlib.provenance.record import recorded
 
 
@@ -32,6 +34,8 @@ def main() -> None:
                 progress=done,
             )
         write_json(args.take, CONTRACT, {**take.to_dict(), "kind": args.kind, "dry_sha256": sha256_file(args.dry)})
+    if args.kind != "simulated" and note_take(args.take.with_name(FILE), take.to_dict(), datetime.now(UTC).date()):
+        print(f"{args.wet}: noted in {args.take.with_name(FILE)}")
     if args.kind == "take":
         args.dry.chmod(0o444)
     print(f"{args.wet}: {take.verdict}" + "".join(f"\n  {reason}" for reason in take.reasons))

@@ -13,9 +13,6 @@ from twinlib.alignment.warp import WarpedWet, reference_of
 from twinlib.audio import Reader, Signal
 from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.capture.pairs import used_range
-from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.index import TRACKS
-from twinlib.corpus.settings import Corpus
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
@@ -36,36 +33,33 @@ def main() -> None:
         device=str,
         name=str,
         settings=str,
-        corpus=str,
+        withdrawn=str,
         pair=str,
         channel=int,
         dry=Path,
         wet=Path,
         take=Path,
         alignment=Path,
-        tracks=[Path],
         cues=[Path],
         excitation=[Path],
         shard=Path,
         segments=Path,
     )
     settings, pair = Dataset.model_validate_json(args.settings), json.loads(args.pair)
-    corpus = Corpus.model_validate_json(args.corpus) if args.corpus != "null" else None
-    params = {"settings": args.settings, "corpus": args.corpus, "pair": args.pair, "channel": str(args.channel)}
-    inputs = [args.dry, args.wet, args.take, args.alignment, *args.tracks, *args.cues, *args.excitation]
-    inputs += [corpus.exclude] if corpus and corpus.exclude else []
+    params = {"settings": args.settings, "withdrawn": args.withdrawn, "pair": args.pair, "channel": str(args.channel)}
+    inputs = [args.dry, args.wet, args.take, args.alignment, *args.cues, *args.excitation]
     with recorded(Path(__file__), inputs, [args.shard, args.segments], params):
         take, alignment = read_json(args.take, TAKE), Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
         source = capture_source(args.device, args.name, take, alignment, used_range(args.dry, pair))
         silenced: list[tuple[int, int]] = []
-        if corpus is None:
+        if pair is not None:
             segments = tile_pair(
                 source, args.dry.as_posix(), settings, split=pair["split"], clip_samples=pair["clip_samples"]
             )
         else:
             cues = read_table(args.cues[0], CUES)
             cues = cues[cues.reel == args.name]
-            withdrawn = set(excluded(read_table(args.tracks[0], TRACKS), corpus))
+            withdrawn = set(json.loads(args.withdrawn))
             reel = read_reel(args.excitation[0], args.name)
             segments = tile_reel(source, cues, reel, settings, withdrawn)
             silenced = excluded_ranges(cues, withdrawn, source.guard_samples)

@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -61,11 +62,11 @@ def train_one(args: Namespace, network: Architecture, settings: Training) -> Non
     warm = read_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
     inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best, *([warm.path] if warm else [])]
     params = {"network": args.network, "settings": args.settings, "warm_start": warm.sha256 if warm else ""}
-    with recorded(Path(__file__), inputs, [args.twin, args.curve], params):
+    with recorded(Path(__file__), inputs, [args.twin, args.curve], params) as record:
         require_no_leaks(args.leaks)
         with logged(args, network, settings, params["warm_start"]) as rows:
             trained = train(args, network, settings, warm, rows)
-        trained.twin.save(args.twin)
+        replace(trained.twin, provenance=record.link).save(args.twin)
         write_table(args.curve, CONTRACT, trained.curve)
     print(
         f"{args.device}/{args.model}: validation ESR {trained.valid_esr:.3%} after {trained.steps} steps, "

@@ -166,6 +166,12 @@ def test_no_twin_starts_from_itself(named: str) -> None:
         from_mapping(edited("training.warm_start", named), "mine.yaml")
 
 
+def test_a_twin_in_the_results_that_no_experiment_makes_is_no_start() -> None:
+    with pytest.raises(ConfigError, match=r"silk/old.* which no experiment makes"):
+        from_mapping(edited("training.warm_start", "results/twins/silk/old"), "mine.yaml")
+    assert from_mapping(edited("training.warm_start", "elsewhere/silk/old"), "mine.yaml")
+
+
 def test_no_twins_start_from_each_other() -> None:
     content = edited("models", {"small": {}, "big": {}})
     content["experiments"] = [

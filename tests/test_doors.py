@@ -128,10 +128,9 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "device": "amp",
             "name": "tiny-01",
             "settings": dataset,
-            "corpus": corpus,
+            "withdrawn": "[]",
             "take": f"{CAPTURE}/take.json",
             "alignment": f"{CAPTURE}/alignment.json",
-            "tracks": tracks,
             "cues": cues,
             "excitation": excitation,
             "shard": SHARD,
@@ -295,7 +294,7 @@ INPUTS = [
         "simulate": ["reel"],
         "ingest": ["dry", "wet"],
         "align": ["dry", "wet", "excitation"],
-        "shard": ["take", "alignment", "tracks", "cues", "excitation"],
+        "shard": ["take", "alignment", "cues", "excitation"],
         "manifest": ["shards", "takes", "alignments"],
         "leaks": ["segments", "cues"],
         "train": ["segments", "dataset", "leaks", "shards"],
@@ -346,7 +345,7 @@ def test_a_table_of_another_contract_is_named(door: Refused) -> None:
 
 SETTINGS = [
     ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"), ("align", "settings"),
-    ("shard", "settings"), ("shard", "corpus"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
+    ("shard", "settings"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
 ]  # fmt: skip
 
 
@@ -361,7 +360,7 @@ def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: 
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [("ingest", "pair"), ("ingest", "knobs"), ("shard", "pair"), ("guide", "takes"),
+    [("ingest", "pair"), ("ingest", "knobs"), ("shard", "pair"), ("shard", "withdrawn"), ("guide", "takes"),
      ("manifest", "missing"), ("manifest", "tolerant")],
 )  # fmt: skip
 def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name: str) -> None:
@@ -577,7 +576,7 @@ def test_a_take_that_lacks_something_loses_just_that(
 
 def test_a_pair_outside_its_files(door: Refused) -> None:
     pair = json.dumps({"split": None, "start": 10**9, "stop": 10**9 + 5, "clip_samples": None})
-    door("shard", "correct start and stop", pair=pair, corpus="null")
+    door("shard", "correct start and stop", pair=pair)
 
 
 # --- training and evaluation

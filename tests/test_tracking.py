@@ -46,7 +46,7 @@ def begin(store, side, **changes):
 
 
 def client(store):
-    return tracking._client(store)
+    return tracking.client_of(store)
 
 
 def history(store, run, key):

@@ -1,4 +1,4 @@
-"""The `twin` command, for people: align, check, render, evaluate, export."""
+"""The `twin` command, for people: align, check, render, evaluate, export, audit."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinlib.audit.command import add_audit
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.program import run
 from twinlib.progress import progress
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
     command.add_argument("out", type=Path, help="the file to write: .nam or .onnx")
     command.set_defaults(action=_export)
+
+    add_audit(commands)
     return parser
 
 

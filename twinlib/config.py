@@ -143,6 +143,12 @@ class Config(Settings):
         names = [(twin.device, twin.model) for twin in self.twins()]
         files = {twin_file(f"{self.results}/twins/{device}/{model}"): (device, model) for device, model in names}
         for first in names:
+            start = self.training_of(*first).twin_to_start_from
+            if start and start not in files and start.is_relative_to(Path(self.results) / "twins"):
+                raise ValueError(
+                    f"training.warm_start: {'/'.join(first)} starts from {start}, which no experiment makes: add its "
+                    "device and model to `experiments`, or copy the twin out of the results and name the copy"
+                )
             chain = [first]
             while (file := self.training_of(*chain[-1]).twin_to_start_from) in files:
                 assert file is not None

@@ -51,3 +51,11 @@ class DivergedError(TrainingError):
 
 class TrackingError(TwinError):
     """The experiment store cannot be opened or written."""
+
+
+class AuditError(TwinError):
+    """A results folder cannot answer an auditor's question."""
+
+
+class LicenceError(AuditError):
+    """The licences of the music do not allow an intended use of what was made of it."""

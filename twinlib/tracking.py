@@ -47,11 +47,13 @@ _SQLITE = "sqlite:///"
 def store_uri(settings: Tracking, results: Path) -> str:
     """The URI of MLFLOW_TRACKING_URI, else of the settings, else `mlflow/mlflow.db` in the results; never relative."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.uri
-    if uri is None:
-        return _SQLITE + str((results / "mlflow" / "mlflow.db").absolute())
-    if uri.startswith(_SQLITE):
-        return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).absolute())
-    return uri
+    return absolute(_SQLITE + str(results / "mlflow" / "mlflow.db") if uri is None else uri)
+
+
+def absolute(uri: str) -> str:
+    """A URI that means the same in every working directory."""
+    database = _database(uri)
+    return uri if database is None else _SQLITE + str(database.absolute())
 
 
 def identity_of(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
@@ -73,7 +75,7 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
         database = _database(uri)
         if database is not None and not database.exists():
             _make_database(database)
-        client = _client(uri)
+        client = client_of(uri)
         artifacts = results / "mlflow" / "artifacts"
         return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
     except Exception as error:
@@ -126,13 +128,16 @@ class Run:
 
         self._guarded("curves", log)
 
-    def log_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Log final numbers, nested ones with names such as `splits/test/esr`; what is no finite number is left out."""
+    def log_metrics(self, metrics: Mapping[str, Any], moment: int | None = None) -> None:
+        """Log final numbers, nested ones with names such as `splits/test/esr`; what is no finite number is left out.
+
+        `moment` is when they were found, in milliseconds since 1970; without it that is now.
+        """
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Metric
 
-            known, now = client.get_run(run_id).data.metrics, int(1000 * time.time())
+            known, now = client.get_run(run_id).data.metrics, moment or int(1000 * time.time())
             numbers = [(key, float(value)) for key, value in _flat(metrics, "/") if _is_number(value)]
             fresh = [Metric(key, value, now, 0) for key, value in numbers if known.get(key) != value]
             for start in range(0, len(fresh), BATCH):
@@ -167,22 +172,22 @@ class Run:
 
         self._guarded("files", log)
 
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
-        """Say how the run ended. A run may be resumed and finished again."""
-        self._guarded("the end", lambda client, run_id: client.set_terminated(run_id, status))
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", moment: int | None = None) -> None:
+        """Say how the run ended, and when if not now. A run may be resumed and finished again."""
+        self._guarded("the end", lambda client, run_id: client.set_terminated(run_id, status, moment))
 
-    def _open(self, experiment: str, run_name: str, tags: Mapping[str, str]) -> None:
+    def _open(self, experiment: str, run_name: str, tags: Mapping[str, str], started: int | None) -> None:
         database = _database(self._uri)
         if database is not None and not database.exists():
             # MLflow would make it here, and break it if another run starts at the same time.
             raise TrackingError(f"the store {self._uri} does not exist: make the store first")
-        client = _client(self._uri)
+        client = client_of(self._uri)
         found = client.get_experiment_by_name(experiment)
         if found is None or found.lifecycle_stage != "active":
             found = self._new_experiment(client, experiment)
         run = self._resumed(client, found.experiment_id)
         if run is None:
-            run = client.create_run(found.experiment_id, tags=dict(tags), run_name=run_name)
+            run = client.create_run(found.experiment_id, start_time=started, tags=dict(tags), run_name=run_name)
             self._last_steps = {}
         else:
             client.update_run(run.info.run_id, status="RUNNING")
@@ -254,21 +259,44 @@ def start(
     identity: str,
     tags: Mapping[str, str] | None = None,
     strict: bool = True,
+    started: int | None = None,
 ) -> Run:
     """Resume the run that `run_id_file` names, or start one in the experiment, and note it there.
 
     `identity` is a digest of what the run is about: another identity in the file, or a run that the store no longer
-    has, means a new run. Where the store fails, `strict` raises `TrackingError`; else the returned run logs nothing.
+    has, means a new run, which began at `started`, in milliseconds since 1970, or now. Where the store fails, `strict`
+    raises `TrackingError`; else the returned run logs nothing.
     """
     run = Run(uri, run_id_file, identity, strict)
     try:
-        run._open(experiment, run_name, tags or {})
+        run._open(experiment, run_name, tags or {}, started)
     except Exception as error:
         run._give_up(f"the run {run_name} of {experiment} cannot be started in the store {uri}", error)
     return run
 
 
-def _client(uri: str) -> "MlflowClient":
+def exists(uri: str) -> bool:
+    """Whether there may be a store: a database that is no file yet is none, and asking MLflow would make it."""
+    database = _database(uri)
+    return database is None or database.is_file()
+
+
+def held(uri: str, run_id: str, experiment: str) -> bool:
+    """Whether the store holds a run that has ended well, in the experiment of that name."""
+    from mlflow.exceptions import MlflowException
+
+    client = client_of(uri)
+    try:
+        info = client.get_run(run_id).info
+        found = client.get_experiment(info.experiment_id)
+    except MlflowException:
+        return False
+    active = info.lifecycle_stage == found.lifecycle_stage == "active"
+    return bool(active and info.status == "FINISHED" and found.name == experiment)
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """MLflow's own way into a store. With a database that is no file yet it makes one: ask `exists` first."""
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Here and not above: the import takes seconds, and a run that is not tracked need not wait for it.
@@ -287,7 +315,7 @@ def _make_database(database: Path) -> None:
     aside = database.with_name(f".{database.name}.{os.getpid()}.part")
     aside.unlink(missing_ok=True)
     try:
-        _client(_SQLITE + str(aside)).search_experiments(max_results=1)
+        client_of(_SQLITE + str(aside)).search_experiments(max_results=1)
         aside.replace(database)
     finally:
         aside.unlink(missing_ok=True)

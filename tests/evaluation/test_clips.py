@@ -53,6 +53,9 @@ def test_several_excerpts_are_joined_by_silence(tmp_path):
     gap = RATE // 10
     assert len(clip) == 100 + gap + 200
     assert not clip[100 : 100 + gap].any()
+    first, second = read_json(tmp_path / "clips.json", "clips/1")["pieces"]
+    assert (first["start"], first["stop"], first["shard_start"]) == (0, 100, 200)
+    assert (second["start"], second["stop"], second["shard_start"]) == (100 + gap, 300 + gap, 500)
     assert not audio.read(tmp_path / "difference.flac").any()
 
 

@@ -214,6 +214,17 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
     off = compare(device, spoilt)
     assert off["within"] == 0
     assert off["worst_db"] == pytest.approx(2.0)
+    assert (off["within_degrees"], off["worst_degrees"]) == (off["compared"], 0.0), "a level has no phase"
+    turned = {
+        **device,
+        "sines": [
+            {**one, "relative_degrees": [(v + 170 + 180) % 360 - 180 for v in one["relative_degrees"]]}
+            for one in device["sines"]
+        ],
+    }
+    off = compare(turned, device)
+    assert (off["within"], off["within_degrees"]) == (off["compared"], 0)
+    assert off["rms_degrees"] == pytest.approx(170)
 
 
 def one_phase(one: dict) -> float:

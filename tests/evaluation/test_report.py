@@ -6,8 +6,9 @@ import pytest
 from tests.evaluation.material import RATE, music
 from tests.excitation.probing import probe_samples
 from twinlib.evaluation.measurements import compare, measure
-from twinlib.evaluation.probe_figures import FIGURES, draw_probe
+from twinlib.evaluation.probe_figures import draw_probe
 from twinlib.evaluation.report import report_page
+from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.evaluation.sounds import Sounds
 from twinlib.excitation.probe import layout
 
@@ -48,18 +49,18 @@ def sounds() -> Sounds:
 def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_path) -> None:
     for folder in ("one", "two"):
         draw_probe(tmp_path / folder, "amp, small", *measured)
-    for name in FIGURES:
+    for name in PROBE_FIGURES:
         svg = (tmp_path / "one" / f"{name}.svg").read_bytes()
         assert svg == (tmp_path / "two" / f"{name}.svg").read_bytes()
         ET.fromstring(svg)
         assert b"#0072b2" in svg.lower(), name
         assert b"#d55e00" in svg.lower(), name
-    assert {path.stem for path in (tmp_path / "one").iterdir()} == set(FIGURES)
+    assert {path.stem for path in (tmp_path / "one").iterdir()} == set(PROBE_FIGURES)
 
 
 def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[dict, dict], tmp_path) -> None:
     draw_probe(tmp_path, "amp, small", *measured)
-    figures = {name: (tmp_path / f"{name}.svg").read_text() for name in FIGURES}
+    figures = {name: (tmp_path / f"{name}.svg").read_text() for name in PROBE_FIGURES}
     comparison = compare(*measured)
     assert 0 < comparison["within"] < comparison["compared"]
     metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
@@ -73,7 +74,7 @@ def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[
     assert f"{comparison['within']} of {comparison['compared']} harmonics" in page
     worst = comparison["misses"][0]
     assert f"H{worst['harmonic']} of {worst['hz']:.0f} Hz at {worst['level_dbfs']:.0f} dBFS" in page
-    assert all(f'id="figure-{name}"' in page for name in FIGURES)
+    assert all(f'id="figure-{name}"' in page for name in PROBE_FIGURES)
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids)), "figures must not share ids"
     assert 'src="http' not in page

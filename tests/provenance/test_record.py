@@ -7,7 +7,7 @@ import pytest
 
 from twinlib.errors import TwinError
 from twinlib.files import sha256_file
-from twinlib.provenance.record import read_record, record_path, recorded
+from twinlib.provenance.record import link_of, read_record, record_path, recorded, sum_of
 from twinlib.provenance.settle import Sums, settle
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "join_clips.py"
@@ -38,6 +38,70 @@ def test_a_record_holds_the_sums_of_both_ends(chain: list[Path]) -> None:
     assert record["params"] == {"x": "1"}
     assert record["inputs"] == {"results/a": sha256_file(chain[0])}
     assert record["outputs"] == {"results/b": sha256_file(chain[1])}
+
+
+def test_records_are_linked_and_the_last_link_stands_for_all_before_it(chain: list[Path]) -> None:
+    middle, end = read_record(record_path(chain[1])), read_record(record_path(chain[2]))
+    assert middle["upstream"] == {}, "a source comes from no stage"
+    assert end["upstream"] == {"results/b": middle["link"]}
+    assert (middle["link"], end["link"]) == (link_of(middle), link_of(end))
+    for key, value in (
+        ("program", "scripts/x.py"),
+        ("params", {"x": "2"}),
+        ("code", "0"),
+        ("inputs", {"results/a": "0"}),
+    ):
+        assert link_of({**end, "upstream": {"results/b": link_of({**middle, key: value})}}) != end["link"], key
+
+
+def test_a_link_does_not_depend_on_when_and_where(
+    chain: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "elsewhere"
+    (other / "results" / "made").mkdir(parents=True)
+    (other / "results" / "a").write_text("source")
+    first = read_record(record_path(chain[2]))
+    monkeypatch.chdir(other)
+    stage([Path("results/a")], Path("results/made/b"), "middle")
+    stage([Path("results/made/b")], Path("results/c"), "end")
+    second = read_record(record_path(Path("results/c")))
+    assert second["started"] >= first["started"]
+    assert second["link"] == first["link"]
+
+
+def test_a_record_among_the_inputs_counts_by_its_link(chain: list[Path]) -> None:
+    stage([record_path(chain[1])], Path("results/d"), "of a record")
+    before = read_record(record_path(Path("results/d")))
+    stage([chain[0]], chain[1], "middle")
+    os.utime(record_path(chain[1]))
+    record_path(chain[1]).write_text(record_path(chain[1]).read_text().replace('"seconds": 0.', '"seconds": 10.'))
+    stage([record_path(chain[1])], Path("results/d"), "of a record")
+    after = read_record(record_path(Path("results/d")))
+    assert before["inputs"] != after["inputs"]
+    assert before["link"] == after["link"]
+
+
+def test_an_output_in_a_folder_below_or_above_has_its_maker(chain: list[Path]) -> None:
+    outputs = [Path("results/reels/reel"), Path("results/told"), Path("results/reels/more/figure")]
+    with recorded(PROGRAM, [chain[0]], outputs, {}):
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
+    stage(outputs, Path("results/d"), "of all")
+    link = read_record(record_path(outputs[0]))["link"]
+    assert read_record(record_path(Path("results/d")))["upstream"] == {path.as_posix(): link for path in outputs}
+
+
+def test_a_changed_output_has_no_maker(chain: list[Path]) -> None:
+    chain[1].write_text("edited by hand")
+    stage([chain[1]], chain[2], "end")
+    assert read_record(record_path(chain[2]))["upstream"] == {}
+
+
+def test_a_record_says_whether_it_was_edited(chain: list[Path]) -> None:
+    content = read_record(record_path(chain[2]))
+    assert content["sum"] == sum_of(content)
+    assert sum_of({**content, "started": "2020-01-01T00:00:00+00:00"}) != content["sum"]
 
 
 def test_a_failed_stage_leaves_no_record(chain: list[Path]) -> None:

@@ -1,5 +1,6 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
+import base64
 import fcntl
 import json
 import os
@@ -19,6 +20,7 @@ import yaml
 from twinlib import audio
 from twinlib.capture.settings import Recorder, SimulatedClipper
 from twinlib.capture.simulate import simulate_take
+from twinlib.files import read_json
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 44100
@@ -150,6 +152,16 @@ class Project:
         found = self.dry(*words)
         assert found.code == 0, found.text
         return found.rules
+
+    def declared(self, output: str) -> set[str]:
+        """What a rule was given to make an output, as Snakemake remembers it."""
+        name = base64.urlsafe_b64encode(output.encode()).decode()
+        content = json.loads((self.folder / ".snakemake" / "metadata" / name).read_text())
+        return set(content["input"])
+
+    def read(self, output: str) -> set[str]:
+        """What the record of an output says that its stage read."""
+        return set(read_json(self.folder / f"{output}.prov.json", "record/1")["inputs"])
 
     def copy(self, folder: Path, metadata: bool) -> "Project":
         """The project elsewhere with new modification times, with or without what Snakemake remembers."""

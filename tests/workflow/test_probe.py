@@ -34,6 +34,9 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     segments = read_json(results / "devices/amp/dataset.json", "dataset/1")
     assert "tiny-probe" not in str(segments), "nothing is learnt from measuring signals"
     assert project.plan() == {}
+    tracked = "results/twins/amp/tiny/run.json"
+    assert project.declared(tracked) - project.read(tracked) == {"results/mlflow/store.json"}
+    assert project.read(tracked) <= project.declared(tracked)
 
 
 def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project, Run], tmp_path) -> None:

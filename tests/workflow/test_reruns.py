@@ -1,5 +1,6 @@
 """Which edit reruns what: how many jobs, in which order, and what the tables of workflow/README.md do not try."""
 
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +43,10 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
     content = edit("experiments", [{"device": "amp", "model": "tiny"}])
     content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
     project.write(content)
-    assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train": 1}
+    run = project.run("--dry-run", "results/twins/box/tiny/run.json")
+    assert run.rules == {"train": 1, "export": 1, "evaluate": 1, "page": 1, "track": 1}
+    (inputs,) = re.findall(r"rule track:\n +input: (.*)", run.text)
+    assert "results/devices/amp/segments.parquet.prov.json" in inputs, "what the first one has learned is in it too"
     (project.folder / "results" / "twins" / "amp" / "tiny" / "twin.safetensors").unlink()
     assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train": 2}
 

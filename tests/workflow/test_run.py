@@ -91,7 +91,7 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
     from twinlib.tracking_settings import Tracking
 
     results = first[0].folder / "results"
-    client = tracking._client(tracking.store_uri(Tracking(), results))
+    client = tracking.client_of(tracking.store_uri(Tracking(), results))
     for device in ("amp", "box"):
         run_id = read_json(results / "twins" / device / "tiny" / "run.json", "run/1")["run_id"]
         run = client.get_run(run_id)
@@ -106,6 +106,42 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
         assert names == {"figures", "listening", "pages", "twin", "records"}
         twins = {Path(item.path).name for item in client.list_artifacts(run_id, "twin")}
         assert twins == {"twin.safetensors", "twin.nam", "twin.onnx"}
+
+
+def test_tracking_reads_what_its_rule_declares(first: tuple[Project, Run]) -> None:
+    for run in ("results/twins/amp/tiny/run.json", "results/twins/box/tiny/run.json"):
+        assert first[0].declared(run) - first[0].read(run) == {"results/mlflow/store.json"}
+        assert first[0].read(run) <= first[0].declared(run)
+        assert "results/devices/amp/tiny-01/take.wav.prov.json" in first[0].read("results/twins/amp/tiny/run.json")
+
+
+def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twinlib import tracking
+    from twinlib.audit.mlflow import rebuild, store_of
+
+    monkeypatch.chdir(project.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    results = Path("results")
+    store = tracking.client_of(store_of(results, None))
+    before = {path: read_json(path, "run/1") for path in results.glob("twins/*/*/run.json")}
+    runs = {path: store.get_run(run["run_id"]) for path, run in before.items()}
+    for run in runs.values():
+        store.delete_run(run.info.run_id)
+    (results / "mlflow/store.json").unlink()
+    assert {one.outcome for one in rebuild(results)} == {"logged"}
+    for path, run in runs.items():
+        after = read_json(path, "run/1")
+        assert after["run_id"] != run.info.run_id
+        assert after["identity"] == before[path]["identity"]
+        again = store.get_run(after["run_id"])
+        assert again.data.params == run.data.params
+        assert again.data.metrics == run.data.metrics
+        assert again.data.tags == run.data.tags
+        assert again.inputs.dataset_inputs == run.inputs.dataset_inputs
+        assert project.read(path.as_posix()) <= project.declared(path.as_posix())
+    assert project.plan() == {}
 
 
 def test_a_finished_run_has_nothing_to_do(project: Project) -> None:

@@ -51,7 +51,7 @@ def client(project: Project) -> Any:
     from twinlib import tracking
     from twinlib.tracking_settings import Tracking
 
-    return tracking._client(tracking.store_uri(Tracking(), project.folder / "results"))
+    return tracking.client_of(tracking.store_uri(Tracking(), project.folder / "results"))
 
 
 def run_of(project: Project, folder: str) -> str:
@@ -75,6 +75,41 @@ def test_mlflow_holds_the_study_and_a_run_below_it_for_each_trial(searched: Proj
         history = store.get_metric_history(child.info.run_id, "valid_esr")
         by_step = sorted(history, key=lambda metric: metric.step)
         assert [metric.value for metric in by_step] == list(row["valid_esr"])
+
+
+def test_a_store_that_was_lost_is_filled_again_with_all_trials(
+    searched: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twinlib.audit.mlflow import rebuild
+
+    tracked = "results/twins/box/tuned/run.json"
+    assert searched.declared(tracked) - searched.read(tracked) == {"results/mlflow/store.json"}
+    assert searched.read(tracked) <= searched.declared(tracked)
+    project = searched.copy(tmp_path / "project", metadata=True)
+    monkeypatch.chdir(project.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store, parent = client(project), run_of(project, "results/searches/tuned")
+    study = store.get_run(parent)
+
+    def trials(parent: str) -> dict[str, Any]:
+        found = store.search_runs([study.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+        return {run.info.run_name: (run.info.status, run.data.params, run.data.metrics) for run in found}
+
+    before = trials(parent)
+    for run in store.search_runs([study.info.experiment_id]):
+        store.delete_run(run.info.run_id)
+    assert [(one.kind, one.outcome) for one in rebuild(Path("results"))] == [("search", "logged"), ("twin", "logged")]
+    again = store.get_run(run_of(project, "results/searches/tuned"))
+    assert again.info.run_id != parent
+    assert (again.data.params, again.data.metrics) == (study.data.params, study.data.metrics)
+    assert trials(again.info.run_id) == before
+    assert {item.path for item in store.list_artifacts(again.info.run_id)} == {
+        "best.yaml",
+        "trials.parquet",
+        "trials.txt",
+    }
+    assert {one.outcome for one in rebuild(Path("results"))} == {"kept"}
+    assert project.plan() == {}
 
 
 def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:

@@ -1,6 +1,10 @@
 """Recordings that a person makes: waited for, kept, never asked for twice."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,29 +68,65 @@ def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dic
     assert "excitations.tiny has been recorded, so it cannot change any more (seed: 1 -> 2)" in run.text
 
 
-def test_excluding_a_track_asks_for_no_recording(recorded: Project, tmp_path: Path) -> None:
+def ask(project: Project, *words: str) -> dict[str, Any]:
+    """`twin audit`, as a person asks it in the project's folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "twinlib.cli", "audit", *words, "--json"],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(project.repository), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_a_withdrawn_track_is_gone_and_nobody_records_anything(recorded: Project, tmp_path: Path) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     results = project.folder / "results"
-    before = {path: sha256_file(path) for path in sorted((results / "excitations").rglob("*")) if path.is_file()}
+    precious = sorted([*(results / "excitations").rglob("*"), *(project.folder / "my recordings").rglob("*")])
+    before = {path: sha256_file(path) for path in precious if path.is_file()}
     segments = read_table(results / "devices/silk/segments.parquet", "segments/1")
-    track = next(ids[0] for ids, split in zip(segments.track_ids, segments.split, strict=True) if split == "train")
-    (project.folder / "excluded.tsv").write_text(f"track_id\treason\tdate\n{track}\twithdrawn\t2026-01-01\n")
+    used = segments[segments.split == "train"]
+    track = used.explode("track_ids").track_ids.value_counts().index[0]
+    held = segments[[track in list(ids) for ids in segments.track_ids]]
+    assert len(held) >= 10
+    twin = ask(project, "trace", "silk/tiny")
+    assert twin["head_is_its_record"]
+    assert track in {one["track_id"] for one in twin["tracks"]}
+
+    answer = ask(project, "withdraw", track, "--reason", "the artist asks for it")
+    assert answer["usable"] >= (held.split == "train").sum() > 0
+    assert answer["twins"] == ["silk/tiny"]
+    assert answer["command"] == "snakemake --configfile config.yaml --cores all"
     planned = set(project.plan())
     assert {"index", "shard", "manifest", "leaks", "train", "evaluate"} <= planned
     assert planned.isdisjoint({"plan", "render", "guide", "ingest", "align"})
-    run = project.run("dataset")
+    run = project.run()
     assert run.code == 0, run.text[-4000:]
+
     assert {path: sha256_file(path) for path in before} == before
     segments = read_table(results / "devices/silk/segments.parquet", "segments/1")
-    touched = segments[[track in list(ids) for ids in segments.track_ids]]
-    assert set(touched.split) == {""}
+    assert set(segments[[track in list(ids) for ids in segments.track_ids]].split) == {""}
     cues = read_table(results / "excitations/tiny/cues.parquet", "cues/1")
-    withdrawn = cues[(cues.track_id == track) & (cues.reel == "tiny-01")]
-    shard = Shard.open(results / "devices/silk/shards/tiny-01.arrow")
-    for start, stop in zip(withdrawn.start, withdrawn.stop, strict=True):
-        assert not np.any(shard.dry[start:stop])
-        assert not np.any(shard.wet[start:stop])
-    assert project.plan("dataset") == {}
+    for reel in ("tiny-01", "tiny-02"):
+        withdrawn = cues[(cues.track_id == track) & (cues.reel == reel)]
+        shard = Shard.open(results / f"devices/silk/shards/{reel}.arrow")
+        for start, stop in zip(withdrawn.start, withdrawn.stop, strict=True):
+            assert not np.any(shard.dry[start:stop])
+            assert not np.any(shard.wet[start:stop])
+    told = ask(project, "trace", "silk/tiny")
+    assert told["head_is_its_record"]
+    assert told["head"] != twin["head"], "its chain is another"
+    assert track in told["left_out"]["tracks"]
+    assert track not in {one["track_id"] for one in told["tracks"]}
+    clip = ask(project, "trace", "results/twins/silk/tiny/evaluation/listening/twin.flac")
+    assert not any(track in one["track_ids"] for one in clip["segments"])
+    assert ask(project, "withdraw", track, "--dry-run")["segments"] == 0
+    assert ask(project, "verify")["differences"] == []
+    assert project.plan() == {}
 
 
 def test_a_lost_reel_is_made_again_only_with_the_same_bytes(recorded: Project, tmp_path: Path) -> None:

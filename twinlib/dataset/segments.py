@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from twinlib.dataset.settings import Dataset
+from twinlib.dataset.settings import SEGMENTS, Dataset
 from twinlib.dataset.source import CaptureSource, Range
 from twinlib.errors import DatasetError
 
-CONTRACT = "segments/1"
+CONTRACT = SEGMENTS
+"""The contract of tables of segments."""
 
 SPLITS = ("train", "valid", "test")
 

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
+SEGMENTS = "segments/1"
+"""The contract of tables of segments."""
+
 
 class Dataset(Settings):
     """How aligned captures are cut into segments."""

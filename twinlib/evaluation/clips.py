@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,17 +34,22 @@ def write_clips(
     linears: Sequence[Signal],
     guard: int,
     sample_rate: int,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Write a FLAC file (24 bits, mono) for each of `NAMES`, and `clips.json`; return that JSON.
 
     `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`, `linears[i]` that of the best linear filter.
     The guard is taken off: all clips are in step with the dry one. All share one gain, so the difference is as loud as
-    it is beside the others. Excerpts are joined by silence.
+    it is beside the others. Excerpts are joined by silence. `pieces` tells where each excerpt stands in the clips, in
+    samples, and where in its shard the wet signal begins.
     """
     pieces: dict[str, list[Signal]] = {name: [] for name in NAMES}
     gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)
+    told: list[dict[str, Any]] = []
     for excerpt, twin, linear in zip(excerpts, twins, linears, strict=True):
         span = spans[excerpt.span]
+        begin = told[-1]["stop"] + len(gap) if told else 0
+        stop = begin + excerpt.stop - excerpt.start
+        told.append({"start": begin, "stop": stop, "shard": span.shard, "shard_start": excerpt.start})
         wet = span.read_wet(excerpt.start, excerpt.stop)
         dry = span.read_dry(excerpt.start - guard, excerpt.stop - guard)
         for name, samples in zip(NAMES, (dry, wet, twin, linear, twin - wet), strict=True):
@@ -57,6 +63,8 @@ def write_clips(
         "gain": gain,
         "gain_db": 20 * float(np.log10(gain)),
         "excerpts": len(excerpts),
+        "sample_rate": sample_rate,
+        "pieces": told,
     }
     write_json(folder / "clips.json", CONTRACT, content)
     return content

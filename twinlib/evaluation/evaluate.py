@@ -166,7 +166,8 @@ class _SpanSource:
             shard = self._shards[stretch.shard]
             first = stretch.first_output(self._warm_up + 1)
             parts = _parts(stretch, names, shard.metadata.segment_samples)
-            spans.append(Span(_reader(shard.dry), _reader(shard.wet), first, stretch.stop, self._warm_up, parts))
+            dry, wet = _reader(shard.dry), _reader(shard.wet)
+            spans.append(Span(dry, wet, first, stretch.stop, self._warm_up, parts, stretch.shard))
         return spans
 
 

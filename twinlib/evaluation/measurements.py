@@ -28,6 +28,8 @@ LEAST_DBC = -70.0
 """where the device's are louder than this."""
 MOST_DEVIATION_DB = 1.0
 """How far a harmonic of the twin may be off before it is named."""
+MOST_DEVIATION_DEGREES = 10.0
+"""And its phase, relative to the fundamental, before it is counted: this costs as much of its error as 1.5 dB."""
 
 IMPULSE_LEVEL_DBFS = -24.0
 """The sweep that tells the linear impulse response: soft for the device, loud against its noise."""
@@ -116,7 +118,7 @@ def compare(device: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:
 
     They count at `COMPARED_LEVELS`, above `LEAST_DBC` and above the device's noise. `compared` and `within` are numbers
     of harmonics, `worst_db` is the largest deviation (None if none counts), `misses` the ones beyond
-    `MOST_DEVIATION_DB`, worst first.
+    `MOST_DEVIATION_DB`, worst first. `within_degrees`, `worst_degrees` and `rms_degrees` say the same of their phases.
     """
     rows = []
     for ours, theirs in zip(twin["sines"], device["sines"], strict=True):
@@ -126,18 +128,27 @@ def compare(device: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:
             level, noise = theirs["dbc"][order - 2], theirs["noise_dbc"][order - 2]
             if level >= LEAST_DBC and level > noise + MASK_DB:
                 off = ours["dbc"][order - 2] - level
+                turned = ours["relative_degrees"][order - 2] - theirs["relative_degrees"][order - 2]
                 about = {"hz": theirs["hz"], "level_dbfs": theirs["level_dbfs"], "harmonic": order}
-                rows.append({**about, "device_dbc": level, "twin_dbc": ours["dbc"][order - 2], "off_db": off})
+                levels = {"device_dbc": level, "twin_dbc": ours["dbc"][order - 2], "off_db": off}
+                rows.append({**about, **levels, "off_degrees": (turned + 180) % 360 - 180})
     rows.sort(key=lambda row: -abs(row["off_db"]))
     misses = [row for row in rows if abs(row["off_db"]) > MOST_DEVIATION_DB]
-    squares = [row["off_db"] ** 2 for row in rows]
+    degrees = [abs(row["off_degrees"]) for row in rows]
     return {
         "compared": len(rows),
         "within": len(rows) - len(misses),
         "worst_db": abs(rows[0]["off_db"]) if rows else None,
-        "rms_db": math.sqrt(sum(squares) / len(squares)) if squares else None,
+        "rms_db": _rms([row["off_db"] for row in rows]),
+        "within_degrees": sum(one <= MOST_DEVIATION_DEGREES for one in degrees),
+        "worst_degrees": max(degrees, default=None),
+        "rms_degrees": _rms(degrees),
         "misses": misses,
     }
+
+
+def _rms(values: list[float]) -> float | None:
+    return math.sqrt(sum(value**2 for value in values) / len(values)) if values else None
 
 
 def _loop(window: Signal, cycles: int, hz: float, level_dbfs: float) -> dict[str, Any]:

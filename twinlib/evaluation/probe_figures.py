@@ -9,26 +9,30 @@ from matplotlib.axes import Axes
 
 from twinlib.evaluation.figures import DEVICE, DRY, TWIN, figure_of, frequency_axis
 from twinlib.evaluation.harmonics import MASK_DB
-
-FIGURES = ("harmonics", "distortion", "response", "compression", "loops", "intermodulation", "aliasing")
-"""The names of the files that `draw_probe` leaves, without their `.svg`."""
+from twinlib.evaluation.settings import PROBE_FIGURES
 
 _HERTZ = ((100.0, "o"), (498.0, "s"), (1245.0, "^"), (4978.0, "v"))
 _LEVELS = ((-40.0, 0.8), (-18.0, 1.3), (-6.0, 2.0))
 _BOTTOM_DBC = -110.0
+_SOFTEST_PHASE_DBC = -80.0
 
 Measured = dict[str, Any]
 
 
 def draw_probe(folder: Path, title: str, device: Measured, twin: Measured) -> None:
-    """Write an SVG for each of `FIGURES` from two measurements (`twinlib.evaluation.measurements.measure`)."""
-    _harmonics(folder / "harmonics.svg", title, device, twin)
-    _distortion(folder / "distortion.svg", title, device, twin)
-    _response(folder / "response.svg", title, device, twin)
-    _compression(folder / "compression.svg", title, device, twin)
-    _loops(folder / "loops.svg", title, device, twin)
-    _intermodulation(folder / "intermodulation.svg", title, device, twin)
-    _aliasing(folder / "aliasing.svg", title, device, twin)
+    """Write an SVG for each of `PROBE_FIGURES` from two measurements (`twinlib.evaluation.measurements.measure`)."""
+    drawers = (
+        _harmonics,
+        _phases,
+        _distortion,
+        _response,
+        _compression,
+        _loops,
+        _intermodulation,
+        _aliasing,
+    )
+    for name, draw in zip(PROBE_FIGURES, drawers, strict=True):
+        draw(folder / f"{name}.svg", title, device, twin)
 
 
 def _levels_of(measured: Measured) -> list[float]:
@@ -80,6 +84,37 @@ def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None
         for axes in grid[::2]:
             axes.set_ylabel("harmonic (dBc)")
         grid[0].set_title(f"{title}: H2", loc="left")
+        marks = [(f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ]
+        _key(grid[0], *marks)
+
+
+def _phases(path: Path, title: str, device: Measured, twin: Measured) -> None:
+    with figure_of(path, 6.4, rows=2, columns=2) as grid:
+        for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
+            for hz, marker in _HERTZ:
+                theirs, ours = _near(device["sines"], hz), _near(twin["sines"], hz)
+                if len(theirs[0]["dbc"]) < order - 1:
+                    continue
+                x, levels, noise, phases, others = (
+                    np.array([sine[key] if key == "level_dbfs" else sine[key][order - 2] for sine in sines])
+                    for sines, key in (
+                        *((theirs, key) for key in ("level_dbfs", "dbc", "noise_dbc", "relative_degrees")),
+                        (ours, "relative_degrees"),
+                    )
+                )
+                # The softer a harmonic, the more its phase turns for the same error.
+                shown = (levels > noise + MASK_DB) & (levels > _SOFTEST_PHASE_DBC)
+                if shown.any():
+                    told = np.unwrap(phases[shown], period=360)
+                    off = (others - phases + 180) % 360 - 180
+                    _pair(axes, x[shown], told, told + off[shown], marker)
+            axes.set_title(f"H{order}", loc="left")
+            axes.set_xlim(_levels_of(device)[0] - 1, _levels_of(device)[-1] + 1)
+        for axes in grid[2:]:
+            axes.set_xlabel("level of the sine (dBFS)")
+        for axes in grid[::2]:
+            axes.set_ylabel("phase against the fundamental (degrees)")
+        grid[0].set_title(f"{title}: phase of H2", loc="left")
         marks = [(f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ]
         _key(grid[0], *marks)
 

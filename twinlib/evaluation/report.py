@@ -20,7 +20,7 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     holds SVG documents by name, those of the probe reel too. Equal input gives equal text.
     """
     prepared = [prepare(sounds)]
-    drawn = {name: _figure(name, svg) for name, svg in figures.items()}
+    drawn = {name: inline_figure(name, svg) for name, svg in figures.items()}
 
     def shown(*names: str) -> str:
         return "\n".join(drawn[name] for name in names if name in drawn)
@@ -30,7 +30,7 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     parts = [
         (
             "Harmonics",
-            (_harmonics(metrics["harmonics"]) if measured else unmeasured) + shown("harmonics", "distortion"),
+            (_harmonics(metrics["harmonics"]) if measured else unmeasured) + shown("harmonics", "phases", "distortion"),
         ),
         ("Transfer curve", shown("transfer", "loops")),
         ("Error beside the baselines", _errors(metrics) + shown("esr", "esr_over_time", "waveform", "spectrum")),
@@ -45,7 +45,7 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     return page.filled("report.html", title=escape(title), head=head(prepared), lead=_lead(metrics), parts=body)
 
 
-def _figure(name: str, svg: str) -> str:
+def inline_figure(name: str, svg: str) -> str:
     """An SVG to stand in a page with others: their ids must not meet."""
     inner = svg[svg.index("<svg") :]
     inner = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', inner)
@@ -93,6 +93,11 @@ def _harmonics(comparison: Mapping[str, Any]) -> str:
         f"{comparison['within']} of {comparison['compared']} harmonics (H2 to H5 above -70 dBc, at -30 to -3 dBFS) are "
         f"within 1 dB of the device's; the worst is off by {comparison['worst_db']:.1f} dB."
     )
+    if comparison.get("worst_degrees") is not None:
+        words += (
+            f" The phases of {comparison['within_degrees']} are within 10 degrees of the device's; the worst is off by "
+            f"{comparison['worst_degrees']:.0f}."
+        )
     rows = [
         (
             f"H{miss['harmonic']} of {miss['hz']:.0f} Hz at {miss['level_dbfs']:.0f} dBFS",

@@ -4,6 +4,11 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
+PROBE_FIGURES = (
+    "harmonics", "phases", "distortion", "response", "compression", "loops", "intermodulation", "aliasing",
+)  # fmt: skip
+"""The figures of a probe reel, by the names of their files without `.svg`."""
+
 METRICS = "metrics/1"
 """The contract of metrics.json."""
 

@@ -29,7 +29,7 @@ class Span:
     """Samples [start, stop) that are judged; `history` samples of dry can be read before `start`.
 
     The wet signal is late by the guard, as the output of a twin is: `wet[n]` answers `dry[n - guard]`.
-    `parts` tile the span in order, or there are none.
+    `parts` tile the span in order, or there are none; `shard` names the file that holds the samples, if one does.
     """
 
     read_dry: Read
@@ -38,6 +38,7 @@ class Span:
     stop: int
     history: int
     parts: tuple[Part, ...] = ()
+    shard: str = ""
 
     @property
     def frames(self) -> int:

@@ -29,6 +29,7 @@ def card(twin: Twin, date: datetime | None) -> dict[str, Any]:
         "device": twin.device,
         "model": twin.model,
         "dataset": twin.dataset,
+        "provenance": twin.provenance,
         "date": None if date is None else date.isoformat(timespec="seconds"),
         "sample_rate": twin.sample_rate,
         "latency_samples": twin.guard_samples,

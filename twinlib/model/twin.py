@@ -30,6 +30,7 @@ class _Header(Settings):
     device: str
     model: str
     dataset: str
+    provenance: str = ""
     metadata: dict[str, JsonValue]
 
 
@@ -57,6 +58,8 @@ class Twin:
     """Digest of the dataset that it learned from."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Anything else worth keeping, as JSON."""
+    provenance: str = ""
+    """The link of the stage record that tells how it was made: all of its history hangs on it."""
 
     def build(self) -> WaveNet:
         """The network with these weights, for inference; raises `ModelError` if they do not fit."""
@@ -91,6 +94,7 @@ class Twin:
             device=self.device,
             model=self.model,
             dataset=self.dataset,
+            provenance=self.provenance,
             metadata=dict(self.metadata),
         )
         save_tensors(path, CONTRACT, header.model_dump(mode="json"), self.weights)

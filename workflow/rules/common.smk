@@ -14,11 +14,13 @@ from twinlib.capture.takes import missing_takes, take_path
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
 from twinlib.errors import TwinError
-from twinlib.excitation.frozen import changed_settings, recorded_settings
+from twinlib.evaluation.settings import PROBE_FIGURES
+from twinlib.excitation.frozen import changed_settings, recorded_settings, withdrawn_tracks
+from twinlib.files import read_json
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
-from twinlib.files import read_json, sha256_file
 from twinlib.provenance.settle import outdate, settle
+from twinlib.training.settings import twin_file
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"

@@ -14,15 +14,15 @@ rule shard:
         "<benchmarks>/shard/{device}/{capture}.tsv"
     params:
         settings=settings(CONFIG.dataset),
-        corpus=exclusions_of,
+        withdrawn=withdrawn_of,
         pair=pair_of,
         channel=wet_channel,
         code=code("shard.py"),
     shell:
         "stage shard --device {wildcards.device} --name {wildcards.capture}"
-        " --settings {params.settings:q} --corpus {params.corpus:q} --pair {params.pair:q}"
+        " --settings {params.settings:q} --withdrawn {params.withdrawn:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take:q}"
-        " --alignment {input.alignment:q} --tracks {input.tracks:q} --cues {input.cues:q} --excitation {input.excitation:q}"
+        " --alignment {input.alignment:q} --cues {input.cues:q} --excitation {input.excitation:q}"
         " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i {log:q}"
 
 

@@ -4,17 +4,6 @@ FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning
 CLIPS = ["dry", "wet", "twin", "linear", "difference"]
 
 
-PROBE_FIGURES = [
-    "harmonics",
-    "distortion",
-    "response",
-    "compression",
-    "loops",
-    "intermodulation",
-    "aliasing",
-]
-
-
 rule measure:
     input:
         dry=dry_of,
@@ -101,6 +90,7 @@ rule evaluate:
             "<results>/twins/{{device}}/{{model}}/evaluation/listening/{clip}.flac",
             clip=CLIPS,
         ),
+        told="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
         "<logs>/evaluate/{device}/{model}.log",
@@ -114,7 +104,7 @@ rule evaluate:
         "stage evaluate --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
-        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} 2>&1 | tee -i {log:q}"
 
 
 rule page:

@@ -85,7 +85,7 @@ def kind_of(device):
 
 
 def shard_inputs(wildcards):
-    """What a capture's segments are made of; a reel's cue sheet and the exclusions only where there is a reel."""
+    """What a capture's segments are made of; a cue sheet only where there is a reel."""
     inputs = {
         "dry": dry_of(wildcards),
         "wet": wet_of(wildcards),
@@ -93,14 +93,10 @@ def shard_inputs(wildcards):
         "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
     }
     excitation = CONFIG.devices[wildcards.device].excitation
-    inputs |= {"tracks": [], "cues": [], "excitation": []}
+    inputs |= {"cues": [], "excitation": []}
     if excitation:
-        tracks = "<results>/corpus/tracks.parquet"
-        inputs["tracks"] = ancient(tracks) if excitation in FROZEN and cut_alike(wildcards) else tracks
         inputs["cues"] = f"<results>/excitations/{excitation}/cues.parquet"
         inputs["excitation"] = f"<results>/excitations/{excitation}/excitation.json"
-        if CONFIG.corpus.exclude:
-            inputs["exclude"] = str(CONFIG.corpus.exclude)
     return inputs
 
 
@@ -117,22 +113,6 @@ def made_alike(output, script, **params):
     return made["code"] == code(script) and all(made["params"].get(name) == value for name, value in params.items())
 
 
-def cut_alike(wildcards):
-    """Whether a capture's shard was made as it would be now, whatever tracks the corpus has got since."""
-    output, exclude = f"devices/{wildcards.device}/shards/{wildcards.capture}.arrow", CONFIG.corpus.exclude
-    alike = made_alike(
-        output,
-        "shard.py",
-        settings=settings(CONFIG.dataset),
-        corpus=exclusions_of(wildcards),
-        pair=pair_of(wildcards),
-        channel=str(wet_channel(wildcards)),
-    )
-    if not alike or not exclude:
-        return alike
-    return sha256_file(exclude) in read_record(record_path(RESULTS / output))["inputs"].values()
-
-
 def store_of_training(wildcards):
     """The store; that it was made again is no reason to train again."""
     output = f"twins/{wildcards.device}/{wildcards.model}/twin.safetensors"
@@ -147,8 +127,7 @@ def store_of_training(wildcards):
 def store_of_run(wildcards):
     """The store; that it was made again is no reason to log a run again, unless it is to be logged elsewhere."""
     output = f"twins/{wildcards.device}/{wildcards.model}/run.json"
-    params = {"network": network_of(wildcards), "settings": settings(training(wildcards)), "tracking": TRACKING}
-    return ancient(STORE) if made_alike(output, "track.py", **params) else STORE
+    return ancient(STORE) if made_alike(output, "track.py", tracking=TRACKING) else STORE
 
 
 def store_of_worker(wildcards):
@@ -212,14 +191,72 @@ def workers_of(wildcards):
     )
 
 
-def exclusions_of(wildcards):
-    """The part of the corpus settings that leaves tracks out, as JSON; `null` for pairs."""
-    if not CONFIG.devices[wildcards.device].excitation:
-        return "null"
-    parts = {"exclude", "exclude_artists", "exclude_genres", "exclude_bleed"}
-    return json.dumps({"root": ".", **CONFIG.corpus.model_dump(mode="json", include=parts)}, sort_keys=True)
+def withdrawn_of(wildcards):
+    """The tracks on the reels of a recorded excitation that must not be used any more, as JSON; reels yet to be recorded
+    are made without them. The corpus' index is no input of shards: a track that is new to it is on no recorded reel,
+    and Snakemake forgets all other reasons to make a shard again while an `ancient` input is being made.
+    """
+    excitation = CONFIG.devices[wildcards.device].excitation
+    frozen = excitation in FROZEN
+    return json.dumps(refused(withdrawn_tracks, RESULTS, excitation, CONFIG.corpus) if frozen else [])
 
 
 def training(wildcards):
     """How a twin is trained."""
     return CONFIG.training_of(wildcards.device, wildcards.model)
+
+
+def stage_records(stage, **wildcards):
+    """The records of a stage."""
+    return expand(stage.output.record, **wildcards)
+
+
+def records_of_captures(device, names):
+    """The records of how captures came to be, from the reel to the alignment."""
+    made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
+    return [path for stage in made for path in stage_records(stage, device=device, capture=names)]
+
+
+def records_of_dataset(device):
+    """The records behind a device's dataset."""
+    excitation, names = CONFIG.devices[device].excitation, captures(device)
+    found = records_of_captures(device, names)
+    for stage in (rules.ingest, rules.shard):
+        found += stage_records(stage, device=device, capture=names)
+    for stage in (rules.manifest, rules.leaks):
+        found += stage_records(stage, device=device)
+    if excitation:
+        found += stage_records(rules.index)
+        found += stage_records(rules.plan, excitation=excitation)
+        found += stage_records(rules.render, excitation=excitation, reel=names)
+    return found
+
+
+def records_of_training(device, model):
+    """The records behind a twin, with those of a search and of a twin that it was made from."""
+    found = stage_records(rules.train, device=device, model=model) + records_of_dataset(device)
+    if model in CONFIG.search:
+        search = CONFIG.search[model]
+        found += stage_records(rules.search_worker, search=model, worker=range(search.workers))
+        found += stage_records(rules.search_best, search=model)
+        found += records_of_dataset(search.device)
+    first = CONFIG.training_of(device, model).twin_to_start_from
+    files = {twin_file(f"{RESULTS}/twins/{twin.device}/{twin.model}"): twin for twin in TWINS}
+    if first in files:
+        found += records_of_training(files[first].device, files[first].model)
+    return found
+
+
+def records_of(wildcards):
+    """The records behind the run of a twin, each once."""
+    device, model = wildcards.device, wildcards.model
+    found = records_of_training(device, model)
+    own = [rules.export, rules.evaluate, rules.page]
+    if probes(device):
+        own.append(rules.measure_twin)
+        found += records_of_captures(device, probes(device))
+        found += stage_records(rules.measure, device=device, capture=probes(device))
+        found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
+    for stage in own:
+        found += stage_records(stage, device=device, model=model)
+    return sorted(set(found))

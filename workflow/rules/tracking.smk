@@ -30,6 +30,7 @@ rule track:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
         clips=rules.evaluate.output.clips,
+        told=rules.evaluate.output.told,
         pages=[rules.page.output.index, rules.page.output.listening],
         measured=lambda wildcards: expand(
             (
@@ -44,6 +45,7 @@ rule track:
         dataset="<results>/devices/{device}/dataset.json",
         best=best_of,
         store=store_of_run,
+        records=records_of,
     output:
         run="<results>/twins/{device}/{model}/run.json",
         record="<results>/twins/{device}/{model}/run.json.prov.json",
@@ -52,17 +54,13 @@ rule track:
     benchmark:
         "<benchmarks>/track/{device}/{model}.tsv"
     params:
-        network=network_of,
-        settings=lambda wildcards: settings(training(wildcards)),
         tracking=TRACKING,
         code=code("track.py"),
+        # Depends on the output, so it does not count for reruns.
+        results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track --device {wildcards.device} --model {wildcards.model}"
-        " --network {params.network:q} --settings {params.settings:q} --best {input.best:q}"
-        " --tracking {params.tracking:q} --twin {input.twin:q} --exports {input.exports:q} --curve {input.curve:q}"
-        " --metrics {input.metrics:q} --files {input.figures:q} {input.clips:q} {input.pages:q} {input.measured:q}"
-        " --segments {input.segments:q} --dataset {input.dataset:q} --store {input.store:q} --run {output.run:q}"
-        " 2>&1 | tee -i {log:q}"
+        "stage track --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
+        " --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
 rule track_search:
@@ -80,14 +78,15 @@ rule track_search:
     benchmark:
         "<benchmarks>/track_search/{search}.tsv"
     params:
-        device=lambda wildcards: CONFIG.search[wildcards.search].device,
         settings=lambda wildcards: searched(wildcards)["settings"],
         tracking=TRACKING,
         code=code("track_search.py"),
+        # Depends on the output, so it does not count for reruns.
+        results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track_search --search {wildcards.search} --device {params.device} --settings {params.settings:q}"
+        "stage track_search --search {wildcards.search} --settings {params.settings:q}"
         " --tracking {params.tracking:q} --workers {input.workers:q} --trials {input.trials:q}"
-        " --files {input.best:q} {input.table:q} --store {input.store:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
+        " --files {input.best:q} {input.table:q} --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
 if CONFIG.tracking.enabled:

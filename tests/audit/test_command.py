@@ -1,0 +1,155 @@
+"""The questions of `twin audit` as a person asks them."""
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.audit.material import Made
+from twinlib.cli import main
+from twinlib.corpus.exclusions import read_exclusions
+from twinlib.provenance.history import note_take
+
+
+class Twin:
+    """The command, run in this process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *words: object) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        self._monkeypatch.setattr(sys, "argv", ["twin", "audit", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = self._capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, told.out, told.err
+
+    def json(self, *words: object) -> dict[str, Any]:
+        code, out, err = self(*words, "--json")
+        assert code == 0, err
+        answer: dict[str, Any] = json.loads(out)
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What the command changes of its process is put back."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Twin:
+    return Twin(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("trace", "box/small"), "head of its chain"),
+        (("trace", "box/main-01/0000002048"), "segment box/main-01/0000002048"),
+        (("verify",), "everything is as recorded"),
+        (("licences",), "no legal advice"),
+        (("licences", "--attribution", "box/small"), "https://creativecommons.org/licenses/by/4.0/"),
+        (("history",), "0 captures are recorded"),
+        (("card",), "card.html"),
+        (("croissant", "box"), "read back, "),
+        (("crate",), "read back, "),
+    ],
+)
+def test_every_question_has_an_answer_for_people_and_for_programs(
+    copied: Path, twin: Twin, words: tuple[str, ...], line: str
+) -> None:
+    code, out, err = twin(*words, "--results", copied)
+    assert (code, line in out) == (0, True), err
+    assert twin.json(*words, "--results", copied)
+
+
+def test_a_difference_fails(copied: Path, twin: Twin) -> None:
+    (copied / "devices" / "box" / "leaks.json").unlink()
+    code, out, err = twin("verify", "--results", copied)
+    assert code == 1
+    assert "devices/box/leaks.json: is missing" in out
+    assert "made of it: twins/box/small/twin.safetensors" in out
+    assert "error: 1 files are not as their records say" in err
+
+
+def test_a_use_that_the_licences_forbid_fails(copied: Path, twin: Twin) -> None:
+    code, _, err = twin("licences", "--commercial", "--results", copied)
+    assert code == 1
+    assert "may not be sold" in err
+
+
+def test_a_damaged_record_is_no_traceback(copied: Path, twin: Twin) -> None:
+    record = copied / "devices" / "box" / "leaks.json.prov.json"
+    record.write_text("{")
+    code, _, err = twin("trace", "box/small", "--results", copied)
+    assert code == 0
+    assert "devices/box/leaks.json.prov.json is no readable record" in err
+    code, out, _ = twin("verify", "--results", copied)
+    assert code == 1
+    assert "devices/box/leaks.json.prov.json: is no readable record" in out
+
+
+def test_a_segment_is_written_as_sound(copied: Path, twin: Twin, tmp_path: Path) -> None:
+    code, _, err = twin("trace", "box/main-01/0000020480", "--extract", tmp_path / "bug", "--results", copied)
+    assert code == 0, err
+    assert (tmp_path / "bug" / "wet.wav").is_file()
+    code, _, err = twin("trace", "box/small", "--extract", tmp_path / "bug", "--results", copied)
+    assert code == 1
+    assert "only a segment can be written as sound" in err
+
+
+@pytest.mark.filterwarnings("ignore:There is no MLflow store")
+def test_a_track_is_withdrawn_and_the_withdrawal_taken_back(made: Made, twin: Twin, tmp_path: Path) -> None:
+    results, listed = Path(shutil.copytree(made.results, tmp_path / "results")), tmp_path / "excluded.tsv"
+    (tmp_path / "mine.yaml").write_text("devices: {}\n")
+    track = made.tracks[4]
+    words = ("withdraw", track, "--results", results, "--exclude", listed)
+    code, out, _ = twin(*words, "--dry-run")
+    assert code == 0
+    assert "box/small" in out
+    assert not listed.exists()
+    code, _, err = twin(*words)
+    assert code == 1
+    assert "say why" in err
+    code, out, err = twin(*words, "--reason", "the artist asks for it")
+    assert code == 0, err
+    assert "snakemake --configfile mine.yaml --cores all" in out
+    assert list(read_exclusions(listed)) == [track]
+    assert twin.json(*words, "--undo")["undone"]
+    assert read_exclusions(listed) == {}
+    assert twin(*words, "--undo")[0] == 1
+
+
+def test_the_history_of_a_take_is_told_and_explained(copied: Path, twin: Twin) -> None:
+    take = {"path": "a.wav", "sha256": "1" * 64, "frames": 5, "verdict": "suspect", "reasons": ["it hums"]}
+    path = copied / "devices" / "box" / "main-01" / "history.json"
+    for number, day in ((1, 2), (2, 3)):
+        note_take(path, {**take, "sha256": str(number) * 64}, date(2026, 1, day))
+    code, out, _ = twin("history", "--results", copied)
+    assert code == 0
+    assert "the one before was suspect: it hums" in out
+    code, out, _ = twin("history", "box/main-01", "--reason", "a new cable", "--results", copied)
+    assert code == 0
+    assert "a new cable" in out
+    code, _, err = twin("history", "box/nothing", "--results", copied)
+    assert code == 1
+    assert "no take of box/nothing" in err
+    assert twin.json("trace", "box/main-01/0000020480", "--results", copied)["earlier_takes"][0]["sha256"] == "1" * 64
+
+
+def test_wrong_words(twin: Twin, tmp_path: Path) -> None:
+    assert twin("ask")[0] == 2
+    code, _, err = twin("verify", "--results", tmp_path)
+    assert code == 1
+    assert "holds no stage record" in err

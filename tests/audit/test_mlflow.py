@@ -1,0 +1,257 @@
+"""A store that was lost, filled again once from the results of `made`, and what it answers."""
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.audit.material import Made
+from twinlib import tracking
+from twinlib.audit.mlflow import Rebuilt, as_text, rebuild, store_of
+from twinlib.audit.results import Results
+from twinlib.audit.verify import verify
+from twinlib.errors import TrackingError
+from twinlib.files import read_json, read_table, sha256_file, write_json
+from twinlib.provenance.record import read_record, record_path
+from twinlib.tracking import CONTRACT
+from twinlib.tracking_withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
+
+pytestmark = pytest.mark.slow
+
+NASTY = '../Ärger & Söhne/`it\'s` "so"%//Take: 2'
+
+
+@pytest.fixture(scope="module")
+def filled(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Rebuilt]]:
+    """A copy of the results, whose runs a store now holds that was not there. Nobody may change a file of it."""
+    results = Path(shutil.copytree(made.results, tmp_path_factory.mktemp("filled") / "results"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return results, rebuild(results)
+
+
+@pytest.fixture
+def results(filled: tuple[Path, list[Rebuilt]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return filled[0]
+
+
+@pytest.fixture
+def mine(results: Path, tmp_path: Path) -> Path:
+    """The same in a copy that a test may change: its experiments still keep their artifacts where they were."""
+    return Path(shutil.copytree(results, tmp_path / "results"))
+
+
+def client(results: Path) -> Any:
+    return tracking.client_of(store_of(results, None))
+
+
+def run_id(results: Path, device: str) -> str:
+    return str(read_json(results / "twins" / device / "small" / "run.json", CONTRACT)["run_id"])
+
+
+def run_of(results: Path, device: str) -> Any:
+    return client(results).get_run(run_id(results, device))
+
+
+def found(results: Path, condition: str) -> list[str]:
+    """What a user of MLflow's pages finds, as `device/model`."""
+    experiments = [experiment.experiment_id for experiment in client(results).search_experiments()]
+    runs = client(results).search_runs(experiments, condition)
+    return sorted(f"{run.data.tags['device']}/{run.data.tags['model']}" for run in runs)
+
+
+def artifacts(results: Path, run: str, folder: str | None = None) -> list[str]:
+    files = client(results).list_artifacts(run, folder)
+    return [name for file in files for name in (artifacts(results, run, file.path) if file.is_dir else [file.path])]
+
+
+def sums(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def milliseconds(record: Path) -> tuple[int, int]:
+    content = read_record(record)
+    began = datetime.fromisoformat(content["started"]).timestamp()
+    return int(1000 * began), int(1000 * (began + content["seconds"]))
+
+
+def test_every_twin_has_a_run_again_as_it_was(filled: tuple[Path, list[Rebuilt]], results: Path, made: Made) -> None:
+    assert [(one.kind, one.name, one.outcome) for one in filled[1]] == [
+        ("twin", f"{device}/small", "logged") for device in sorted(made.devices)
+    ]
+    for one in filled[1]:
+        device = one.name.split("/")[0]
+        folder = results / "twins" / device / "small"
+        run = run_of(results, device)
+        assert run.info.run_id == one.run_id
+        assert run.info.status == "FINISHED"
+        assert run.info.start_time == milliseconds(record_path(folder / "twin.safetensors"))[0]
+        stages = (record_path(folder / name) for name in ("twin.safetensors", "evaluation/metrics.json"))
+        assert run.info.end_time == max(milliseconds(record)[1] for record in stages)
+        assert run.data.params["network.channels"] == "2"
+        metrics = read_json(folder / "evaluation" / "metrics.json", "metrics/1")
+        assert run.data.metrics["esr"] == metrics["esr"]
+        curve = read_table(folder / "training.parquet", "training/1")
+        history = client(results).get_metric_history(run.info.run_id, "valid_esr")
+        assert sorted((one.step, one.value) for one in history) == list(zip(curve.step, curve.valid_esr, strict=True))
+
+
+def test_the_run_holds_the_records_of_the_whole_chain_by_their_paths(results: Path) -> None:
+    known = Results(results)
+    for device in ("box", "fuzz", "pedal"):
+        stage = known.maker(f"twins/{device}/small/evaluation/metrics.json")
+        assert stage is not None
+        chain = {f"records/{one.name}" for one in known.history(stage)}
+        logged = artifacts(results, run_id(results, device))
+        assert {name for name in logged if name.endswith(".prov.json")} == chain
+        assert {"twin/twin.safetensors", "records/metrics.json", "records/dataset.json"} <= set(logged)
+    assert "records/devices/box/main-01/alignment.json.prov.json" in artifacts(results, run_id(results, "box"))
+    assert not any("excitations" in name for name in artifacts(results, run_id(results, "pedal")))
+
+
+def test_mlflow_answers_as_the_files_do(results: Path) -> None:
+    known, twins = Results(results), [("box", "small"), ("fuzz", "small"), ("pedal", "small")]
+    assert known.twins == twins
+    fallen = {
+        device: sorted(
+            "/".join(name.split("/")[1:3])
+            for name in known.dependants([f"devices/{device}/dataset.json"])
+            if name.endswith("/twin.safetensors")
+        )
+        for device, _ in twins
+    }
+    for device, model in twins:
+        digest = read_json(results / "devices" / device / "dataset.json", "dataset/1")["digest"]
+        # Which twins saw this dataset, and which fall if it changes?
+        assert found(results, f"dataset.digest = '{digest[:32]}'") == fallen[device]
+        assert found(results, f"tags.`dataset.sha256` = '{digest}'") == fallen[device]
+        assert runs_of_datasets(store_of(results, None), [digest]) == [run_id(results, device)]
+        # Which code made this twin?
+        record = read_record(record_path(results / "twins" / device / model / "twin.safetensors"))
+        run = run_of(results, device)
+        assert run.data.tags["code"] == record["code"]
+        assert run.data.tags["git.commit"] == record["git"]["commit"]
+        assert run.data.tags["chain"] == record["link"]
+        assert f"{device}/{model}" in found(results, f"tags.code = '{record['code']}'")
+        twin = sha256_file(results / "twins" / device / model / "twin.safetensors")
+        assert found(results, f"tags.`twin.sha256` = '{twin}'") == [f"{device}/{model}"]
+        table = read_table(results / "devices" / device / "segments.parquet", "segments/1")
+        (settings,) = set(table["settings"])
+        assert f"{device}/{model}" in found(results, f"tags.`device.settings` = '{settings}'")
+        used = {track for tracks in table["track_ids"][table["split"] != ""] for track in tracks}
+        assert run.data.tags["tracks"] == str(len(used))
+    # Which twins were made with this excitation?
+    cues = known.dependants(["excitations/main/cues.parquet"])
+    assert found(results, "tags.excitation = 'main'") == ["box/small", "fuzz/small"]
+    assert {name.split("/")[1] for name in cues if name.endswith("twin.safetensors")} == {"box", "fuzz"}
+    assert found(results, "tags.licences LIKE '%CC BY-NC-SA 4.0%'") == ["box/small", "fuzz/small"]
+    assert found(results, "tags.excitation = 'other'") == []
+    assert runs_of_datasets(store_of(results, None), ["0" * 64]) == []
+
+
+def test_the_records_stay_true(results: Path) -> None:
+    assert verify(Results(results))["differences"] == []
+    record = read_record(record_path(results / "twins/box/small/run.json"))
+    assert record["program"] == "twinlib/audit/mlflow.py", "that is what made the file"
+
+
+def test_a_whole_store_is_left_as_it_is(results: Path) -> None:
+    before = sums(results)
+    again = rebuild(results)
+    assert {one.outcome for one in again} == {"kept"}
+    assert sums(results) == before
+    assert "3 runs: 3 kept, 0 logged, 0 left out" in as_text(again)
+
+
+def test_what_is_missing_is_added_and_the_rest_kept(mine: Path) -> None:
+    before = {device: run_id(mine, device) for device in ("box", "fuzz", "pedal")}
+    client(mine).delete_run(before["box"])
+    (mine / "twins/fuzz/small/run.json").unlink()
+    (mine / "mlflow/store.json").unlink()
+    write_json(mine / "twins/pedal/small/run.json", CONTRACT, {"run_id": "0" * 32})
+    outcomes = {one.name: one.outcome for one in rebuild(mine)}
+    assert outcomes == {"box/small": "logged", "fuzz/small": "logged", "pedal/small": "logged"}
+    assert run_id(mine, "box") != before["box"]
+    # Beside the checkpoints stands which run it was.
+    assert run_id(mine, "fuzz") == before["fuzz"]
+    assert run_id(mine, "pedal") == before["pedal"]
+    assert set(read_json(mine / "mlflow/store.json", "store/1")["experiments"]) == {"box", "fuzz", "pedal"}
+    assert verify(Results(mine))["differences"] == []
+
+
+def test_what_cannot_be_logged_is_left_out_and_said(mine: Path) -> None:
+    for device in ("box", "fuzz", "pedal"):
+        (mine / "twins" / device / "small/run.json").unlink()
+    dataset = mine / "devices/box/dataset.json"
+    dataset.write_text(dataset.read_text() + " ")
+    (mine / "twins/fuzz/small/training.parquet").unlink()
+    one, two, three = rebuild(mine)
+    assert (one.outcome, two.outcome, three.outcome) == ("left out", "left out", "logged")
+    assert "is not what" in one.reason
+    assert "training.parquet does not exist" in two.reason
+    assert one.reason in as_text([one])
+    assert not (mine / "twins/box/small/run.json").exists()
+
+
+def test_a_folder_without_results_or_a_broken_store_is_refused(mine: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="name the folder of the results"):
+        rebuild(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    (tmp_path / "broken.db").write_bytes(b"no database" * 500)
+    with pytest.raises(TrackingError, match=r"broken\.db"):
+        rebuild(mine, f"sqlite:///{tmp_path}/broken.db")
+
+
+def test_the_store_that_is_meant(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store_of(mine, None) == f"sqlite:///{mine}/mlflow/mlflow.db"
+    assert store_of(mine, "http://given") == "http://given"
+    record = record_path(mine / "twins/box/small/run.json")
+    content = read_record(record)
+    write_json(record, "record/1", {**content, "params": {"tracking": '{"uri": "http://recorded"}'}})
+    assert store_of(mine, None) == "http://recorded"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
+    assert store_of(mine, None) == "http://environment"
+    assert store_of(mine, "http://given") == "http://given"
+
+
+def test_withdrawn_tracks_are_found_until_all_are_taken_back(mine: Path) -> None:
+    store, runs = store_of(mine, None), [run_id(mine, "box"), run_id(mine, "fuzz")]
+    before = {run: client(mine).get_run(run).data.tags for run in runs}
+    for _ in range(2):
+        assert mark_withdrawn(store, [*runs, "0" * 32], NASTY, "asked for", "2026-11-25") == sorted(runs)
+    assert mark_withdrawn(store, runs[:1], "Artist 003/Song 005", "a mistake", "2026-11-26") == runs[:1]
+    assert found(mine, "tags.withdrawn = 'true'") == ["box/small", "fuzz/small"]
+    assert runs_withdrawn(store, NASTY) == sorted(runs)
+    assert runs_withdrawn(store, "Artist 003/Song 005") == runs[:1]
+    tags = run_of(mine, "box").data.tags
+    assert tags["withdrawn.Artist 003/Song 005"] == "a mistake (2026-11-26)"
+    assert tags["withdrawn.tracks"] == '["../Ärger & Söhne/`it\'s` \\"so\\"%//Take: 2", "Artist 003/Song 005"]'
+    # A run that is filled again keeps what it was tagged with.
+    (mine / "twins/box/small/run.json").unlink()
+    rebuild(mine)
+    assert run_of(mine, "box").data.tags["withdrawn"] == "true"
+    assert unmark_withdrawn(store, runs, NASTY) == sorted(runs)
+    assert found(mine, "tags.withdrawn = 'true'") == ["box/small"]
+    assert unmark_withdrawn(store, runs, "Artist 003/Song 005") == sorted(runs)
+    assert found(mine, "tags.withdrawn = 'true'") == []
+    assert {run: client(mine).get_run(run).data.tags for run in runs} == before
+
+
+def test_old_runs_of_a_dataset_and_what_started_from_them_are_found(mine: Path) -> None:
+    store = client(mine)
+    experiment = run_of(mine, "box").info.experiment_id
+    digest = run_of(mine, "box").data.tags["dataset.sha256"]
+
+    def old(**tags: str) -> str:
+        return str(store.create_run(experiment, tags={name.replace("_", "."): tags[name] for name in tags}).info.run_id)
+
+    same = old(dataset_sha256=digest)
+    first = old(dataset_sha256="1" * 64, twin_sha256="a" * 64)
+    second = old(dataset_sha256="2" * 64, start_sha256="a" * 64, twin_sha256="b" * 64)
+    third = old(dataset_sha256="3" * 64, start_sha256="b" * 64)
+    assert runs_of_datasets(store_of(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
+    assert runs_of_datasets(store_of(mine, None), ["1" * 64]) == sorted([first, second, third])
+    assert runs_of_datasets(store_of(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])

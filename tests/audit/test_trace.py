@@ -1,0 +1,182 @@
+"""Back to tracks, takes, settings and code, from the results folder alone."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.audit.material import GUARD, Made
+from twinlib import audio
+from twinlib.audit.extract import extract
+from twinlib.audit.results import Results
+from twinlib.audit.trace import trace
+from twinlib.audit.trace_text import trace_text
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.errors import AuditError
+from twinlib.excitation.settings import CUES
+from twinlib.files import read_table, sha256_file, write_json
+
+
+def rows(folder: Path, device: str) -> pd.DataFrame:
+    return read_table(folder / "devices" / device / "segments.parquet", SEGMENTS)
+
+
+def test_every_segment_has_its_sources_take_settings_and_stages(made: Made, copied: Path) -> None:
+    results = Results(copied)
+    cues = read_table(made.results / "excitations" / "main" / "cues.parquet", CUES)
+    for _, row in rows(made.results, "box").iloc[::7].iterrows():
+        found = trace(results, row.segment_id)
+        on_reel = cues[(cues.reel == row.capture) & (cues.start < row.stop) & (cues.stop > row.start)]
+        assert sorted(one["track_id"] for one in found["sources"]) == sorted(on_reel.track_id)
+        assert {one["licence"] for one in found["sources"]} == set(row.licences)
+        for one in found["sources"]:
+            cue = on_reel[on_reel.track_id == one["track_id"]].iloc[0]
+            assert one["source_start"] - cue.source_start == one["start"] - cue.start
+            assert one["source_stop"] - one["source_start"] == one["stop"] - one["start"]
+            assert one["source_sha256"] == cue.source_sha256
+            assert one["title"] == cue.track_id.split("/")[1]
+        assert found["take"]["sha256"] == row.take_sha256
+        assert found["take"]["settings"] == json.loads(row.settings)
+        assert [one["stage"] for one in found["stages"]] == ["index", "plan", "render", "align", "ingest", "shard"]
+        assert all(one["code"] and one["link"] for one in found["stages"])
+        assert row.segment_id in trace_text(found)
+
+
+def test_the_left_context_of_a_segment_is_told_too(made: Made) -> None:
+    table = rows(made.results, "fuzz")
+    row = table[table.context > 0].iloc[5]
+    found = trace(Results(made.results), row.segment_id)
+    assert found["context"]
+    assert {one["split"] for one in found["context"]} == {row.split}
+    assert max(one["stop"] for one in found["context"]) <= row.start
+
+
+def test_a_twin_tells_its_tracks_takes_and_what_was_left_out(made: Made, copied: Path) -> None:
+    found = trace(Results(copied), "box/small")
+    used = rows(made.results, "box")
+    used = used[used.split != ""]
+    assert [one["track_id"] for one in found["tracks"]] == sorted(set(used.track_ids.explode()))
+    counts = used.explode("track_ids").groupby(["track_ids", "split"]).size()
+    assert {(one["track_id"], split): one[split] for one in found["tracks"] for split in one.keys() & {"train"}} == {
+        key: count for key, count in counts.items() if key[1] == "train"
+    }
+    assert made.excluded[0] in found["left_out"]["tracks"]
+    assert made.excluded[0] not in {one["track_id"] for one in found["tracks"]}
+    assert found["dataset_is_current"]
+    assert set(found["takes"]) == set(made.captures)
+    assert found["stages"][-1]["stage"] == "train"
+    assert made.excluded[0] in trace_text(found)
+    by_file = trace(Results(copied), str(copied / "twins" / "box" / "small" / "twin.safetensors"))
+    assert by_file == trace(Results(copied), str(copied / "twins" / "box" / "small")) == found
+
+
+def test_a_pair_has_its_dry_file(made: Made) -> None:
+    segment = rows(made.results, "pedal").iloc[0].segment_id
+    found = trace(Results(made.results), segment)
+    assert found["excitation"] is None
+    assert "pairs/" in found["segment"]["sources"][0]
+    assert found["segment"]["sources"][0] in trace_text(found)
+
+
+def test_a_file_is_known_by_its_place_and_by_its_content(made: Made, copied: Path, tmp_path: Path) -> None:
+    results = Results(copied)
+    by_place = trace(results, str(copied / "devices" / "box" / "main-01" / "take.json"))
+    assert by_place["made_by"]["stage"] == "ingest"
+    assert "devices/box/shards/main-01.arrow" in by_place["dependants"]
+    assert "twins/box/small/twin.safetensors" in by_place["dependants"]
+    assert by_place["sources"] == sorted(
+        [f"corpus/{track}.wav" for track in made.tracks] + ["recordings/box/main-01.wav"]
+    )
+    stray = Path(shutil.copy(made.folder / "recordings" / "box" / "main-02.wav", tmp_path / "what_is_this.wav"))
+    found = trace(results, str(stray))
+    assert (found["file"], found["made_by"]) == ("recordings/box/main-02.wav", None)
+    assert found["sha256"] == [sha256_file(stray)]
+    assert "devices/box/main-02/take.json" in trace_text(found)
+
+
+def clips(made: Made, folder: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A listening clip of two pieces of the test split, in a copy of the results."""
+    table = rows(made.results, "box")
+    table = table[(table.split == "test") & (table.row >= 0)]
+    first, last = table.iloc[0], table.iloc[-1]
+    size = int(first.stop - first.start)
+    pieces = [
+        {"start": 0, "stop": 100, "shard": first.shard, "shard_start": int(first.row) * size + 50},
+        {"start": 900, "stop": 1000, "shard": last.shard, "shard_start": int(last.row) * size},
+    ]
+    listening = folder / "twins" / "box" / "small" / "evaluation" / "listening"
+    write_json(listening / "clips.json", "clips/1", {"seconds": 0.125, "sample_rate": 8000, "pieces": pieces})
+    audio.write(listening / "twin.flac", np.zeros(1000, np.float32), 8000, "PCM_24")
+    return listening / "twin.flac", [first.to_dict(), last.to_dict()]
+
+
+def test_a_moment_of_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -> None:
+    clip, (first, last) = clips(made, copied)
+    results = Results(copied)
+    whole = trace(results, str(clip))
+    assert [one["segment_id"] for one in whole["segments"]] == [first["segment_id"], last["segment_id"]]
+    assert [one["clip_start"] for one in whole["segments"]] == [0, 900 / 8000]
+    moment = trace(results, str(clip), at=950 / 8000)
+    assert moment["origin"]["segment"]["segment_id"] == last["segment_id"]
+    assert moment["origin"]["sources"]
+    assert last["segment_id"] in trace_text(moment)
+    with pytest.raises(AuditError, match="silence between its pieces"):
+        trace(results, str(clip), at=0.05)
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("box/main-01/9999999999", "device box has no segment"),
+        ("nobody/main-01/0000000000", "has no device nobody"),
+        ("no/such/thing.wav", "is no file, no segment"),
+        (str(Path(__file__)), "no stage of .* has read or made"),
+    ],
+)
+def test_what_the_results_do_not_know_is_refused(made: Made, what: str, sentence: str) -> None:
+    with pytest.raises(AuditError, match=sentence):
+        trace(Results(made.results), what)
+
+
+def test_only_a_clip_has_moments(made: Made) -> None:
+    with pytest.raises(AuditError, match="leave --at out"):
+        trace(Results(made.results), "devices/box/dataset.json", at=1.0)
+
+
+def test_an_extracted_segment_is_what_training_reads(made: Made, copied: Path, tmp_path: Path) -> None:
+    table = rows(made.results, "fuzz")
+    row = table[(table.context > 0) & (table.split == "train")].iloc[3]
+    written = extract(Results(copied), row.segment_id, tmp_path / "bug")
+    names = {path.relative_to(tmp_path / "bug").as_posix() for path in written}
+    assert names >= {"dry.wav", "wet.wav", "context.wav", "trace.json", "trace.txt", "take.json", "alignment.json"}
+    assert "records/devices/fuzz/shards/main-01.arrow.prov.json" in names
+    reel = audio.read(made.results / "excitations" / "main" / "reels" / f"{row.capture}.wav")[:, 0]
+    assert np.array_equal(audio.read(tmp_path / "bug" / "dry.wav")[:, 0], reel[row.start : row.stop])
+    context = audio.read(tmp_path / "bug" / "context.wav")[:, 0]
+    assert np.array_equal(context, reel[row.start - row.context : row.start])
+    wet = audio.read(tmp_path / "bug" / "wet.wav")[:, 0]
+    assert np.corrcoef(wet[GUARD:], reel[row.start : row.stop - GUARD])[0, 1] > 0.9
+
+
+def test_a_damaged_segment_is_not_extracted(made: Made, copied: Path, tmp_path: Path) -> None:
+    table = rows(made.results, "fuzz")
+    row = table[table.split == "train"].iloc[3]
+    shard = copied / "devices" / "fuzz" / "shards" / row.shard
+    content = bytearray(shard.read_bytes())
+    reel = audio.read(made.results / "excitations" / "main" / "reels" / f"{row.capture}.wav")[:, 0]
+    place = content.find(reel[row.start : row.start + 64].astype("<f4").tobytes())
+    content[place + 9] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(AuditError, match="not those of its birth certificate"):
+        extract(Results(copied), row.segment_id, tmp_path / "bug")
+
+
+def test_a_folder_without_records_is_no_results_folder(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match="is no folder"):
+        Results(tmp_path / "nowhere")
+    with pytest.raises(AuditError, match="holds no stage record"):
+        Results(tmp_path)

@@ -1,0 +1,91 @@
+"""What a track touches, and the list that leaves it out."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.audit.material import Made
+from twinlib.audit import withdraw
+from twinlib.audit.results import Results
+from twinlib.corpus.exclusions import read_exclusions
+from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.errors import AuditError
+from twinlib.files import read_table
+
+DAY = date(2026, 1, 31)
+
+
+def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
+    track = made.tracks[4]
+    found = withdraw.touched(Results(copied), track)
+    tables = {
+        name: read_table(made.results / "devices" / name / "segments.parquet", SEGMENTS) for name in ("box", "fuzz")
+    }
+    for one in found["devices"]:
+        table = tables[one["device"]]
+        held = table[[track in tracks for tracks in table.track_ids]]
+        assert one["segments"] == len(held)
+        assert one["usable"] == (held.split != "").sum()
+        assert one["shards"] == sorted({f"devices/{one['device']}/shards/{name}" for name in held.shard})
+    assert [one["device"] for one in found["devices"]] == ["box", "fuzz"], "the pairs hold no track"
+    assert found["twins"] == ["box/small", "fuzz/small"]
+    reels = set(found["stays"]["reels"])
+    assert reels
+    assert all((made.results / name).is_file() for name in reels)
+    assert "recordings/box/main-01.wav" in found["stays"]["takes"] + ["recordings/box/main-02.wav"]
+    text = withdraw.touched_text(found)
+    assert "box/small" in text
+    assert "no reel is made again" in text
+
+
+def test_a_track_that_is_excluded_touches_nothing(made: Made) -> None:
+    found = withdraw.touched(Results(made.results), made.excluded[0])
+    assert (found["segments"], found["twins"], found["devices"]) == (0, [], [])
+    assert "sounds in no segment" in withdraw.touched_text(found)
+
+
+def test_a_misspelt_track_is_refused_with_what_was_meant(made: Made) -> None:
+    with pytest.raises(AuditError, match=r"did you mean .*Artist 003/Song 005"):
+        withdraw.touched(Results(made.results), "Artist 003/Song 05")
+
+
+def test_the_line_is_what_the_pipeline_reads_and_can_be_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "config" / "excluded.tsv"
+    withdraw.write_exclusion(path, "A/one", "the artist asks for it", DAY)
+    withdraw.write_exclusion(path, "B/two", "wrong licence", DAY)
+    assert read_exclusions(path) == {
+        "A/one": "the artist asks for it (2026-01-31)",
+        "B/two": "wrong licence (2026-01-31)",
+    }
+    with pytest.raises(AuditError, match="names A/one already"):
+        withdraw.write_exclusion(path, "A/one", "again", DAY)
+    withdraw.remove_exclusion(path, "A/one")
+    assert list(read_exclusions(path)) == ["B/two"]
+    with pytest.raises(AuditError, match="does not name A/one"):
+        withdraw.remove_exclusion(path, "A/one")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\tb", "a\nb"])
+def test_a_reason_is_one_line(tmp_path: Path, reason: str) -> None:
+    with pytest.raises(AuditError, match="an auditor will ask for it"):
+        withdraw.write_exclusion(tmp_path / "excluded.tsv", "A/one", reason, DAY)
+    assert not (tmp_path / "excluded.tsv").exists()
+
+
+def test_without_a_list_in_the_configuration_the_way_is_told(made: Made) -> None:
+    with pytest.raises(AuditError, match=r"corpus.exclude: config/excluded.tsv"):
+        withdraw.exclusions_file(Results(made.results))
+
+
+def test_the_command_names_the_configuration_of_these_results(made: Made, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    results = Path(shutil.copytree(made.results, project / "results"))
+    assert "THE_CONFIGURATION" in withdraw.rebuild_command(Results(results))
+    (project / "config").mkdir()
+    (project / "config" / "demo.yaml").write_text("results: results/demo\ndevices: {}\n")
+    (project / "config" / "mine.yaml").write_text("devices: {}\n")
+    assert withdraw.rebuild_command(Results(results)) == "snakemake --configfile config/mine.yaml --cores all"
+    (project / "config" / "config.yaml").write_text("devices: {}\n")
+    assert withdraw.rebuild_command(Results(results)) == "snakemake --cores all"

@@ -1,0 +1,75 @@
+"""The records behind a file, of stages as they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from twinlib.provenance.record import record_path, recorded
+from twinlib.tracking_records import makers, records_behind
+
+PROGRAM = Path(__file__).parents[1] / "scripts" / "summary.py"
+MADE = {
+    "corpus/tracks.parquet": ["outside/song.wav"],
+    "devices/a/dataset.json": ["results/corpus/tracks.parquet"],
+    "devices/b/dataset.json": ["results/corpus/tracks.parquet"],
+    "twins/a/one/twin.safetensors": ["results/devices/a/dataset.json"],
+    "twins/b/two/twin.safetensors": ["results/devices/b/dataset.json", "results/twins/a/one/twin.safetensors"],
+}
+"""A twin that starts from another device's, and what everything was made of."""
+
+
+@pytest.fixture(params=["results", "another/name"])
+def results(request, tmp_path, monkeypatch):
+    """The results where they were made, or elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    Path("outside").mkdir()
+    Path("outside/song.wav").write_text("song")
+    for name, inputs in MADE.items():
+        output = Path("results") / name
+        output.parent.mkdir(parents=True)
+        with recorded(PROGRAM, map(Path, inputs), [output, output.with_name("second")], {}):
+            output.write_text(name)
+            output.with_name("second").write_text(name)
+    if request.param != "results":
+        shutil.move("results", tmp_path / request.param)
+    return Path(request.param)
+
+
+def behind(results: Path, name: str) -> list[str]:
+    found = records_behind(results, [record_path(results / name)], makers(results))
+    return [path.relative_to(results).as_posix().removesuffix(".prov.json") for path in found]
+
+
+def test_makers_know_every_output(results: Path) -> None:
+    found = makers(results)
+    assert found == {
+        name: record_path(results / first)
+        for first in MADE
+        for name in (first, Path(first).with_name("second").as_posix())
+    }
+
+
+def test_the_chain_goes_back_to_the_corpus_by_every_way(results: Path) -> None:
+    assert behind(results, "twins/b/two/twin.safetensors") == sorted(MADE)
+    assert behind(results, "twins/a/one/twin.safetensors") == [
+        "corpus/tracks.parquet",
+        "devices/a/dataset.json",
+        "twins/a/one/twin.safetensors",
+    ]
+
+
+def test_copies_in_the_store_and_broken_records_make_nothing(results: Path) -> None:
+    before = makers(results)
+    shutil.copytree(results / "corpus", results / "mlflow" / "artifacts" / "corpus")
+    (results / "devices" / "broken.prov.json").write_text("{")
+    (results / "devices" / "other.prov.json").write_text(json.dumps({"contract": "other/1"}))
+    assert makers(results) == before
+
+
+def test_a_file_made_of_itself_ends(results: Path) -> None:
+    path = record_path(results / "corpus/tracks.parquet")
+    text = path.read_text().replace("outside/song.wav", "results/twins/a/one/twin.safetensors")
+    path.write_text(text)
+    assert "twins/a/one/twin.safetensors" in behind(results, "corpus/tracks.parquet")

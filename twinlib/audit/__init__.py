@@ -1,0 +1,1 @@
+"""Answers for auditors, from the files of `results` alone."""

@@ -1,0 +1,136 @@
+"""A lost MLflow store, filled again from the files of `results`: every twin and every search."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from twinlib.errors import TrackingError, TwinError
+from twinlib.files import read_json, write_json
+from twinlib.provenance.record import read_record, record_path, recorded
+from twinlib.tracking import CONTRACT, STORE, absolute, held, make_store, store_uri
+from twinlib.tracking_records import names
+from twinlib.tracking_search import log_search
+from twinlib.tracking_settings import Tracking
+from twinlib.tracking_twin import log_twin, period, twin_files
+from twinlib.training.search_settings import Search
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What became of a run. Made by `rebuild`."""
+
+    kind: Literal["twin", "search"]
+    """What the run is of."""
+    name: str
+    """The twin as `device/model`, or the search's name."""
+    outcome: Literal["kept", "logged", "left out"]
+    """Whether the store had it, it was logged anew, or it could not be."""
+    run_id: str | None = None
+    """The run that `run.json` names now; None if it was left out."""
+    reason: str = ""
+    """Why it was left out, in a sentence."""
+
+
+def store_of(results: Path, uri: str | None) -> str:
+    """The store that is meant: the given one, else that of MLFLOW_TRACKING_URI or the one that the stages logged to."""
+    return absolute(uri) if uri is not None else store_uri(_settings(results), results)
+
+
+def rebuild(results: Path, uri: str | None = None) -> list[Rebuilt]:
+    """Log every twin and search whose run is not in the store, and write its `run.json` and the record of that anew.
+
+    The store is made if there is none, and `mlflow/store.json` written if it says something else. Runs that are there
+    are kept, so that a whole store is left as it is. Times are those of the stage records. The record beside a new
+    `run.json` names this module as the program, for that is what made it; no other file of a stage is written. What
+    cannot be logged is left out and said. Raises `TrackingError` if the store fails, or the folder holds no results.
+    """
+    searches = [path.parent for path in sorted(results.glob("searches/*/best.yaml"))]
+    twins = [path.parent for path in sorted(results.glob("twins/*/*/twin.safetensors"))]
+    if not searches and not twins:
+        raise TrackingError(f"{results} holds no twin and no search: name the folder of the results, such as results")
+    store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else _settings(results)
+    tracking = {"tracking": settings.model_dump_json()}
+    _make_store(results, store, {twin.parent.name for twin in twins})
+    found = [_rebuilt("search", folder.name, folder, store, tracking) for folder in searches]
+    return found + [
+        _rebuilt("twin", f"{folder.parent.name}/{folder.name}", folder, store, tracking) for folder in twins
+    ]
+
+
+def as_text(found: Sequence[Rebuilt]) -> str:
+    """A line a run, and how many there are of each kind."""
+    lines = [
+        f"{one.kind} {one.name}: {one.outcome}{f', run {one.run_id}' if one.run_id else ''}"
+        f"{f' ({one.reason})' if one.reason else ''}"
+        for one in found
+    ]
+    counts = [f"{sum(one.outcome == outcome for one in found)} {outcome}" for outcome in ("kept", "logged", "left out")]
+    return "\n".join([*lines, f"{len(found)} runs: {', '.join(counts)}"]) + "\n"
+
+
+def _rebuilt(
+    kind: Literal["twin", "search"], name: str, folder: Path, store: str, tracking: Mapping[str, str]
+) -> Rebuilt:
+    try:
+        run = read_json(folder / "run.json", CONTRACT)
+        if held(store, str(run["run_id"]), str(run["experiment"])):
+            return Rebuilt(kind, name, "kept", run["run_id"])
+    except (TwinError, KeyError):
+        # No file, or a broken one: it is written anew.
+        pass
+    try:
+        action = _log_twin if kind == "twin" else _log_search
+        return Rebuilt(kind, name, "logged", action(folder, store, tracking))
+    except TrackingError:
+        raise
+    except (TwinError, ValidationError, KeyError) as error:
+        return Rebuilt(kind, name, "left out", reason=" ".join(str(error).split()))
+
+
+def _log_twin(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
+    files = twin_files(folder.parents[2], folder.parent.name, folder.name)
+    ended = max(period(record)[1] for record in files.records if record.is_relative_to(folder))
+    with recorded(Path(__file__), files.all, [folder / "run.json"], tracking):
+        run = log_twin(files, store, ended)
+        write_json(folder / "run.json", CONTRACT, run)
+    return str(run["run_id"])
+
+
+def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
+    results, best = folder.parents[1], record_path(folder / "best.yaml")
+    content = read_record(best)
+    workers = [results / name for name in names(results, best, content, "inputs")]
+    records = [best, *map(record_path, workers)]
+    trials, files = folder / "trials.parquet", [folder / "best.yaml", folder / "trials.txt"]
+    settings = content["params"]["settings"]
+    params = {"settings": settings, **tracking}
+    lasted = min(period(record)[0] for record in records), max(period(record)[1] for record in records)
+    with recorded(Path(__file__), [*workers, trials, *files, *records], [folder / "run.json"], params):
+        run = log_search(store, folder.name, Search.model_validate_json(settings), workers, trials, files, lasted)
+        write_json(folder / "run.json", CONTRACT, run)
+    return str(run["run_id"])
+
+
+def _settings(results: Path) -> Tracking:
+    """Where the stages logged to, by the first record that says so."""
+    for pattern in ("twins/*/*/run.json.prov.json", "searches/*/run.json.prov.json"):
+        for record in sorted(results.glob(pattern)):
+            try:
+                return Tracking.model_validate_json(read_record(record)["params"]["tracking"])
+            except (TwinError, KeyError, ValidationError):
+                continue
+    return Tracking()
+
+
+def _make_store(results: Path, store: str, devices: Iterable[str]) -> None:
+    path = results / "mlflow" / "store.json"
+    try:
+        before: dict[str, str] | None = read_json(path, STORE)["experiments"]
+    except (TwinError, KeyError):
+        before = None
+    made = make_store(results, store, sorted({*(before or {}), *devices}))
+    if made != before:
+        write_json(path, STORE, {"experiments": made})

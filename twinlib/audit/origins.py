@@ -1,0 +1,214 @@
+"""What sounds where: from samples of a capture back to tracks, sources, licences, the take and its alignment."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twinlib.audit.results import Results, Stage, read_arrow
+from twinlib.errors import AuditError, TwinError
+from twinlib.excitation.settings import CUES
+from twinlib.files import read_json
+from twinlib.provenance.history import FILE, read_history
+
+TRACKS = "tracks/1"
+
+_HEARD = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
+_TAKE = ("path", "sha256", "kind", "verdict", "reasons", "settings", "simulated", "sample_rate", "subtype", "peak_dbfs")
+_ALIGNMENT = ("verdict", "reasons", "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples")
+
+
+def excitation_of(results: Results, device: str, capture: str) -> str | None:
+    """The excitation whose reel a capture recorded; None for a pair."""
+    stage = results.maker(f"devices/{device}/shards/{capture}.arrow")
+    names = [Path(name) for name in stage.inputs if name.endswith("/cues.parquet")] if stage else []
+    return names[0].parent.name if names else None
+
+
+def heard(results: Results, excitation: str, reel: str, start: int, stop: int) -> list[dict[str, Any]]:
+    """The slices that sound in samples [start, stop) of a reel, in order: what they are and which samples they were.
+
+    `start` and `stop` are samples of the reel, `source_start` and `source_stop` of the source, both of the part that
+    sounds in the range; the titles are those of the corpus' index.
+    """
+    cues = read_arrow(results.folder / "excitations" / excitation / "cues.parquet", CUES).filter(_on(reel, start, stop))
+    titles = _titles(results, set(cues["track_id"].to_pylist()))
+    found = []
+    for cue in sorted(cues.to_pylist(), key=lambda cue: (cue["start"], cue["position"])):
+        first, last = max(start, cue["start"]), min(stop, cue["stop"])
+        # A source of another rate has another number of samples; whole ones that cover the range.
+        extent, length = cue["source_stop"] - cue["source_start"], cue["stop"] - cue["start"]
+        begin = cue["source_start"] + (first - cue["start"]) * extent // length
+        end = cue["source_start"] - (-(last - cue["start"]) * extent // length)
+        place = {"start": first, "stop": last, "source_start": begin, "source_stop": end}
+        found.append({"title": titles.get(cue["track_id"], ""), **{key: cue[key] for key in _HEARD}, **place})
+    return found
+
+
+def _on(reel: str, start: int, stop: int) -> Any:
+    import pyarrow.compute as pc
+
+    return (pc.field("reel") == reel) & (pc.field("start") < stop) & (pc.field("stop") > start)
+
+
+def _titles(results: Results, track_ids: set[str]) -> dict[str, str]:
+    import pyarrow.compute as pc
+
+    table = read_arrow(results.folder / "corpus" / "tracks.parquet", TRACKS, ["track_id", "title"])
+    rows = table.filter(pc.is_in(table["track_id"], value_set=_strings(sorted(track_ids)))).to_pylist()
+    return {row["track_id"]: row["title"] for row in rows}
+
+
+def _strings(values: list[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def capture_facts(results: Results, device: str, capture: str) -> dict[str, Any]:
+    """How a capture came about: its take (or pair) and its alignment, in the words of their files."""
+    folder = results.folder / "devices" / device / capture
+    take, alignment = read_json(folder / "take.json", "take/1"), read_json(folder / "alignment.json", "alignment/2")
+    return {
+        "take": {key: take[key] for key in _TAKE if key in take},
+        "earlier_takes": read_history(folder / FILE)[:-1],
+        "alignment": {key: alignment[key] for key in _ALIGNMENT},
+    }
+
+
+def tracks_of(results: Results, device: str) -> list[dict[str, Any]]:
+    """The tracks that the usable segments of a device hold: track_id, licence, and segments by split; sorted."""
+    columns = results.segments(device, ["split", "track_ids"])
+    counts = _counts(columns)
+    if not counts:
+        return []
+    facts = {row["track_id"]: row for row in track_rows(results)}
+    return [
+        {
+            "track_id": track,
+            **{key: facts.get(track, {}).get(key, "") for key in ("title", "artist", "licence")},
+            **splits,
+        }
+        for track, splits in sorted(counts.items())
+    ]
+
+
+def _counts(columns: Any) -> dict[str, dict[str, int]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = columns["track_ids"].combine_chunks()
+    rows = pc.list_parent_indices(lists)
+    pairs = pa.table({"track": pc.list_flatten(lists), "split": columns["split"].combine_chunks().take(rows)})
+    grouped = pairs.filter(pc.field("split") != "").group_by(["track", "split"]).aggregate([([], "count_all")])
+    counts: dict[str, dict[str, int]] = {}
+    for row in grouped.to_pylist():
+        counts.setdefault(row["track"], {})[row["split"]] = row["count_all"]
+    return {track: dict(sorted(splits.items())) for track, splits in counts.items()}
+
+
+def track_rows(results: Results) -> list[dict[str, Any]]:
+    """A row a track of the corpus' index, the first of its files; nothing where no corpus was indexed."""
+    path = results.folder / "corpus" / "tracks.parquet"
+    if not path.is_file():
+        return []
+    rows: dict[str, dict[str, Any]] = {}
+    for row in read_arrow(path, TRACKS).to_pylist():
+        rows.setdefault(row["track_id"], row)
+    return list(rows.values())
+
+
+def told_of(stage: Stage) -> dict[str, Any]:
+    """What a record says of its stage, for a trace."""
+    git = stage.content.get("git", {})
+    commit = str(git.get("commit", "")) + (" and changes that were not committed" if git.get("dirty") else "")
+    return {
+        "stage": stage.program,
+        "record": stage.name,
+        "started": stage.content.get("started", ""),
+        "code": stage.content.get("code", ""),
+        "commit": commit,
+        "environment": stage.content.get("environment", {}),
+        "params": dict(stage.content.get("params", {})),
+        "link": stage.link,
+    }
+
+
+def histories(results: Results, names: Iterable[str]) -> list[dict[str, Any]]:
+    """What all stages behind some files did, each stage once, in the order in which they depend on each other."""
+    found: dict[str, Stage] = {}
+    for name in names:
+        maker = results.maker(name)
+        if maker is not None:
+            found |= {stage.name: stage for stage in results.history(maker)}
+    return [told_of(stage) for stage in found.values()]
+
+
+def segment_row(results: Results, segment_id: str) -> dict[str, Any]:
+    """The row of a segment in `segments/1`. Raises `AuditError` if there is none."""
+    import pyarrow.compute as pc
+
+    device = segment_id.split("/", 1)[0]
+    if device not in results.devices:
+        raise AuditError(
+            f"there is no segment {segment_id}: {results.folder} has no device {device} with a dataset "
+            f"(it has {', '.join(results.devices) or 'none'})"
+        )
+    table = results.segments(device)
+    rows: list[dict[str, Any]] = table.filter(pc.field("segment_id") == segment_id).to_pylist()
+    if not rows:
+        first = table["segment_id"][0].as_py() if len(table) else "none"
+        raise AuditError(f"device {device} has no segment {segment_id}: its ids look like {first}")
+    return rows[0]
+
+
+def trained_on(results: Results, device: str) -> list[dict[str, Any]]:
+    """The twins of a device as their files tell of themselves, with whether the dataset is still the one they saw."""
+    told = results.folder / "devices" / device / "dataset.json"
+    digest = read_json(told, "dataset/1")["digest"] if told.is_file() else ""
+    found = []
+    for owner, model in results.twins:
+        if owner == device:
+            header = twin_header(results.folder / "twins" / owner / model / "twin.safetensors")
+            same = header.get("dataset") == digest
+            found.append({"device": owner, "model": model, "dataset": header.get("dataset", ""), "this_dataset": same})
+    return found
+
+
+def twin_header(path: Path) -> Mapping[str, Any]:
+    """The header of a twin, without its weights: among others `dataset` and `provenance`. Needs no torch."""
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get("twinlib", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AuditError(f"{path} is not a readable twin ({error})") from None
+    if not isinstance(header, dict) or not header:
+        raise AuditError(f"{path} is a file of tensors, but no twin of this project")
+    return header
+
+
+def embedded_link(path: Path) -> str:
+    """The head of its chain that a twin, `.nam` or `.onnx` file carries; empty if it has none or is another file."""
+    import json
+
+    if path.suffix == ".safetensors":
+        return str(twin_header(path).get("provenance", ""))
+    if path.suffix == ".nam":
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["twin"]["provenance"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+    if path.suffix == ".onnx":
+        try:
+            import onnx
+        except ImportError:
+            raise TwinError("the head of an .onnx file is read with onnx: pip install -e '.[export]'") from None
+        try:
+            model = onnx.load(str(path), load_external_data=False)
+        except Exception as error:
+            raise AuditError(f"{path} is not a readable ONNX file ({error})") from None
+        return next((prop.value for prop in model.metadata_props if prop.key == "provenance"), "")
+    return ""
