@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.index import TRACKS
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_cues
 from twinlib.excitation.plan import plan, write_plan

@@ -10,7 +10,7 @@ from twinlib.audit.counts import Counts, counted, used
 from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.terms import concluded, terms
 from twinlib.audit.text import duration
-from twinlib.corpus.index import TRACKS
+from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError, LicenceError
