@@ -125,7 +125,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "reference_channel": 0,
             "repair": device.repair,
             "name": "tiny-01",
-            "settings": dataset,
+            "guard": config.dataset.guard_samples,
             "excitation": excitation,
             "alignment": f"{CAPTURE}/alignment.json",
             "picture": f"{CAPTURE}/alignment.svg",
@@ -358,7 +358,7 @@ def test_a_table_of_another_contract_is_named(door: Refused) -> None:
 
 
 SETTINGS = [
-    ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"), ("align", "settings"),
+    ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"),
     ("shard", "settings"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
 ]  # fmt: skip
 
@@ -382,7 +382,7 @@ def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name
 
 
 def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
-    door("align", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
+    door("shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
     door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
 
 
