@@ -1,8 +1,9 @@
-"""Prove that no split of a device shares a track, an artist or a sample with another; fail if one does."""
+"""Prove that no split of a device shares a track, an artist, a sample or a recording with another; fail if one does."""
 
 from pathlib import Path
 
-from twinlib.dataset.leaks import CONTRACT, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset.fingerprint import CONTRACT as FINGERPRINTS
+from twinlib.dataset.leaks import COLUMNS, CONTRACT, find_audio_leaks, find_leaks, leak_report, refuse_leaks
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_json
@@ -12,14 +13,18 @@ from twinlib.provenance.record import recorded
 
 def main() -> None:
     """Make `leaks.json`."""
-    args = options(__doc__, by=str, segments=Path, cues=[Path], leaks=Path)
-    with recorded(Path(__file__), [args.segments, *args.cues], [args.leaks], {"by": args.by}):
-        segments = read_table(args.segments, SEGMENTS)
+    args = options(__doc__, by=str, segments=Path, cues=[Path], fingerprints=[Path], leaks=Path)
+    inputs = [args.segments, *args.cues, *args.fingerprints]
+    with recorded(Path(__file__), inputs, [args.leaks], {"by": args.by}):
+        segments = read_table(args.segments, SEGMENTS, COLUMNS)
         sheets = {str(reel): rows for path in args.cues for reel, rows in read_table(path, CUES).groupby("reel")}
         cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
-        leaks = find_leaks(segments, args.by, cues=cues)
+        leaks, audio = find_leaks(segments, args.by, cues=cues), None
+        for path in args.fingerprints:
+            copies, audio = find_audio_leaks(segments, cues, read_table(path, FINGERPRINTS))
+            leaks += copies
         refuse_leaks(leaks)
-        write_json(args.leaks, CONTRACT, leak_report(leaks, segments, args.by, sorted(cues)))
+        write_json(args.leaks, CONTRACT, leak_report(leaks, segments, args.by, sorted(cues), audio))
     print(f"no leak in {len(segments)} segments")
 
 

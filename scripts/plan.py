@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.index import TRACKS
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_cues
 from twinlib.excitation.plan import plan, write_plan
+from twinlib.excitation.render import files_of
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
 from twinlib.program import options, run
@@ -31,7 +31,7 @@ def main() -> None:
         except ExcitationError:
             args.cues.unlink()
             raise
-        for source, digest in dict(zip(made.cues.source, made.cues.source_sha256, strict=True)).items():
+        for source, digest in files_of(made.cues):
             record.read((corpus.root / source).as_posix(), digest)
     for problem in made.excitation["left_out"]:
         print(f"warning: {problem}")

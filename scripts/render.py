@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
-from twinlib.excitation.render import render
+from twinlib.excitation.render import files_of, render
 from twinlib.excitation.settings import CUES, EXCITATION
 from twinlib.files import read_json, read_table
 from twinlib.program import options, run
@@ -25,7 +25,7 @@ def main() -> None:
         except ExcitationError:
             args.reel.unlink()
             raise
-        for source, digest in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
+        for source, digest in files_of(cues):
             record.read((args.root / source).as_posix(), digest)
 
 

@@ -11,13 +11,15 @@ settings.load_profile("project")
 
 LONGEST = (
     "tests/workflow/test_run.py",
-    "tests/training/test_distributed.py",
-    "tests/workflow/test_search.py",
     "tests/alignment/test_mutilations.py",
+    "tests/workflow/test_table.py",
+    "tests/training/test_distributed.py",
+    "tests/workflow/test_reproducible.py",
+    "tests/workflow/test_search.py",
     "tests/workflow/test_takes.py",
-    "tests/workflow/test_reruns.py",
     "tests/workflow/test_probe.py",
     "tests/training/test_program.py",
+    "tests/workflow/test_reruns.py",
 )
 """The files that take the longest, the longest first: begun first, they leave no worker waiting for another's end."""
 

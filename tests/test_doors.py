@@ -43,6 +43,7 @@ STAGES = (
     "index",
     "plan",
     "render",
+    "fingerprint",
     "simulate",
     "ingest",
     "align",
@@ -87,6 +88,12 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "excitation": excitation,
             "devices": "results/devices",
             "reel": REEL,
+        },
+        "fingerprint": {
+            "name": "tiny",
+            "cues": cues,
+            "reels": REEL,
+            "fingerprints": f"{EXCITATION}/fingerprints.parquet",
         },
         "probe": {
             "name": "tiny",
@@ -153,7 +160,13 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "segments": table,
             "dataset": manifest,
         },
-        "leaks": {"by": "artist", "segments": table, "cues": cues, "leaks": f"{DEVICE}/leaks.json"},
+        "leaks": {
+            "by": "artist",
+            "segments": table,
+            "cues": cues,
+            "fingerprints": f"{EXCITATION}/fingerprints.parquet",
+            "leaks": f"{DEVICE}/leaks.json",
+        },
         "train": {
             "device": "amp",
             "model": "tiny",
@@ -308,7 +321,8 @@ INPUTS = [
         "align": ["dry", "wet", "excitation"],
         "shard": ["take", "alignment", "cues", "excitation"],
         "manifest": ["shards", "takes", "alignments"],
-        "leaks": ["segments", "cues"],
+        "fingerprint": ["cues", "reels"],
+        "leaks": ["segments", "cues", "fingerprints"],
         "train": ["segments", "dataset", "leaks", "shards"],
         "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
         "export": ["twin", "record"],
@@ -614,6 +628,16 @@ def test_a_leak_is_found_and_not_written(door: Refused) -> None:
     door("leaks", "The splits leak")
 
 
+def test_fingerprints_of_another_reel_are_named(door: Refused) -> None:
+    path = Path(f"{EXCITATION}/fingerprints.parquet")
+    table = read_table(path, "fingerprints/1")
+    assert len(table) > 0
+    write_table(path, "fingerprints/1", table.assign(at=table["at"] + 10**7))
+    door("leaks", "not of one excitation", "delete fingerprints.parquet")
+    audio.write(Path(REEL), np.zeros(RATE, np.float32), RATE, "PCM_24")
+    door("fingerprint", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
+
+
 @pytest.mark.parametrize("harm", ["empty", "text", "half", "head", "weights", "gone"])
 def test_a_broken_checkpoint_is_ignored(
     door: Refused, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
@@ -652,6 +676,7 @@ def test_a_twin_of_another_dataset(door: Refused) -> None:
     ("stage", "name"),
     [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
      ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
+     ("fingerprint", "fingerprints"),
      ("export", "outputs"), ("summary", "summary"), ("comparison", "comparison")],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:

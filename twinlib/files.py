@@ -107,14 +107,15 @@ def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) 
     import pyarrow.parquet as pq
 
     try:
+        # First of all: a table of another contract may lack the columns.
+        found = (pq.read_schema(path).metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
+        if found != contract:
+            raise TwinError(f"{path} holds {found}, not {contract}: delete it and run again")
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
-        found = (arrow.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
         # Damage may show only here: the types that pandas is to make are told in the file as JSON.
         frame: pd.DataFrame = arrow.to_pandas()
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that makes it") from None
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
-    if found != contract:
-        raise TwinError(f"{path} holds {found}, not {contract}: delete it and run again")
     return frame

@@ -28,7 +28,8 @@ from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.timemap import TimeMap
 from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.capture.ingest import ingest
-from twinlib.corpus.index import TRACKS, Index, write_index
+from twinlib.corpus.index import Index, write_index
+from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.leaks import CONTRACT as LEAKS
 from twinlib.dataset.leaks import find_leaks, leak_report
 from twinlib.dataset.manifest import Part, build_manifest, write_manifest

@@ -58,6 +58,7 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         (("trace", "box/small"), "head of its chain"),
         (("trace", "box/main-01/0000002048"), "segment box/main-01/0000002048"),
         (("verify",), "everything is as recorded"),
+        (("leaks",), "No split shares anything with another"),
         (("licences",), "no legal advice"),
         (("licences", "--attribution", "box/small"), "https://creativecommons.org/licenses/by/4.0/"),
         (("history",), "0 captures are recorded"),

@@ -11,7 +11,7 @@ from tests.audit.material import Made, make_results
 from twinlib.audit.counts import counted, used
 from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
 from twinlib.audit.results import Results
-from twinlib.corpus.index import TRACKS
+from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError, LicenceError, TwinError

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from twinlib.corpus.index import TRACKS
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import changed_settings, refuse_other_bytes, withdrawn_tracks
 from twinlib.excitation.settings import CUES, Excitation

@@ -47,6 +47,7 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     way.add_argument("--undo", action="store_true", help="take the withdrawal back")
     way.add_argument("--dry-run", action="store_true", help="only say what it would touch")
 
+    question("leaks", _leaks, "do splits share a track, an artist, samples, or one recording under two names?")
     question("verify", _verify, "is every file what its record says?")
 
     command = question("licences", _licences, "hours and tracks by licence, and what a twin may be used for")
@@ -151,6 +152,15 @@ def _tag(
         return unmark_withdrawn(store, runs_withdrawn(store, track), track)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
     return mark_withdrawn(store, sorted(runs), track, *told)
+
+
+def _leaks(args: argparse.Namespace) -> None:
+    from twinlib.audit.leaks import audit_leaks, leaks_text
+
+    found = audit_leaks(args.results)
+    _print(found, leaks_text(found), args.json)
+    if found["leaks"]:
+        raise AuditError(f"the splits leak, {found['leaks']} times")
 
 
 def _licences(args: argparse.Namespace) -> None:

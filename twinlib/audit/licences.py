@@ -10,11 +10,12 @@ from twinlib.audit.counts import Counts, counted, used
 from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.terms import concluded, terms
 from twinlib.audit.text import duration
-from twinlib.corpus.index import TRACKS
+from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError, LicenceError
 from twinlib.excitation.settings import CUES
+from twinlib.excitation.sweeps import TRACK as SWEEPS
 from twinlib.files import read_json
 
 NOTICE = (
@@ -137,7 +138,8 @@ def attribution(results: Results, device: str, model: str | None = None) -> str:
     for source in sources:
         music = _music(results, source)
         files.update(music.files)
-        for track_id in filter(None, music.tracks):
+        # The sine sweeps are this program's own and nobody's music.
+        for track_id in filter(None, music.tracks.keys() - {SWEEPS}):
             held.setdefault(track_id, []).append(source)
 
     def place(track_id: str) -> tuple[str, str, str]:

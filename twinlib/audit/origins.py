@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from twinlib.audit.counts import counted, used
 from twinlib.audit.results import Results, Stage, read_arrow
+from twinlib.corpus.settings import TRACKS
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json
 from twinlib.provenance.history import FILE, read_history
-
-TRACKS = "tracks/1"
 
 _HEARD = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
 _TAKE = ("path", "sha256", "kind", "verdict", "reasons", "settings", "simulated", "sample_rate", "subtype", "peak_dbfs")
@@ -77,33 +77,18 @@ def capture_facts(results: Results, device: str, capture: str) -> dict[str, Any]
 
 def tracks_of(results: Results, device: str) -> list[dict[str, Any]]:
     """The tracks that the usable segments of a device hold: track_id, licence, and segments by split; sorted."""
-    columns = results.segments(device, ["split", "track_ids"])
-    counts = _counts(columns)
-    if not counts:
-        return []
+    segments = used(results.segments(device, ["split", "track_ids"]))
+    counts = counted(segments["split"], segments["track_ids"])
     facts = {row["track_id"]: row for row in track_rows(results)}
     return [
         {
             "track_id": track,
             **{key: facts.get(track, {}).get(key, "") for key in ("title", "artist", "licence")},
-            **splits,
+            **{split: splits[split] for split in sorted(splits)},
         }
-        for track, splits in sorted(counts.items())
+        for track, splits in counts.items()
+        if track
     ]
-
-
-def _counts(columns: Any) -> dict[str, dict[str, int]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    lists = columns["track_ids"].combine_chunks()
-    rows = pc.list_parent_indices(lists)
-    pairs = pa.table({"track": pc.list_flatten(lists), "split": columns["split"].combine_chunks().take(rows)})
-    grouped = pairs.filter(pc.field("split") != "").group_by(["track", "split"]).aggregate([([], "count_all")])
-    counts: dict[str, dict[str, int]] = {}
-    for row in grouped.to_pylist():
-        counts.setdefault(row["track"], {})[row["split"]] = row["count_all"]
-    return {track: dict(sorted(splits.items())) for track, splits in counts.items()}
 
 
 def track_rows(results: Results) -> list[dict[str, Any]]:

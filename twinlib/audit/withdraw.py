@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from twinlib.audit.origins import TRACKS, excitation_of
+from twinlib.audit.origins import excitation_of
 from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.text import table
+from twinlib.corpus.settings import TRACKS
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, write_text

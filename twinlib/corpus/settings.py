@@ -9,6 +9,9 @@ from twinlib.settings import Settings
 
 AudioWord = Literal["mix", "stems", "raw"]
 
+TRACKS = "tracks/1"
+"""The contract of the table of sources."""
+
 MEDLEYDB_LICENCE = "CC BY-NC-SA 4.0"
 """The licence of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016): the metadata has no key for it."""
 

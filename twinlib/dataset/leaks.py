@@ -3,16 +3,24 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from twinlib.errors import LeakError
+from twinlib.dataset.copies import find_copies
+from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_json
 
 CONTRACT = "leaks/1"
+
+COLUMNS = (
+    "segment_id", "capture", "start", "stop", "split", "context", "track_ids", "artists", "sources", "dry_sha256",
+)  # fmt: skip
+"""The columns of `segments/1` that are looked at."""
 
 _SHOWN = 3
 
@@ -22,6 +30,7 @@ _REMEDIES = {
     "cue": "delete the shards of the capture and run again; if it stays, this is a fault of twinlib: report it",
     "range": "let the ranges of the pairs that share a dry file not overlap, or give them the same split",
     "content": "the same recording stands in two splits under two names: exclude one of them",
+    "audio": "the same recording stands in two splits under two names: exclude one of the two tracks",
 }
 
 
@@ -29,7 +38,7 @@ _REMEDIES = {
 class Leak:
     """Something that two splits share: of which kind, what it is, and one segment of each split that holds it."""
 
-    kind: Literal["track", "artist", "cue", "range", "content"]
+    kind: Literal["track", "artist", "cue", "range", "content", "audio"]
     what: str
     splits: tuple[str, ...]
     segments: tuple[str, ...]
@@ -48,7 +57,7 @@ def find_leaks(
     silence, in two splits. The left context is `receptive_field - 1` samples where the segment has them, all it has
     without a `receptive_field`. `cues` are the rows of the cue sheet (`cues/1`) by capture.
     """
-    used = segments[segments["split"] != ""].sort_values(["capture", "start"], kind="stable")
+    used = _used(segments)
     reach = used["context"].to_numpy(dtype=np.int64)
     if receptive_field is not None:
         reach = np.minimum(reach, receptive_field - 1)
@@ -56,23 +65,92 @@ def find_leaks(
     leaks = _shared(used, "track", "track_ids")
     if by == "artist":
         leaks += _shared(used, "artist", "artists")
+    places = used.groupby("capture", sort=False).indices if cues else {}
     for capture in sorted(cues or {}):
-        leaks += _foreign_cues(used[used["capture"] == capture], (cues or {})[capture])
+        leaks += _foreign_cues(used.iloc[places.get(capture, [])], (cues or {})[capture])
     leaks += _overlapping_ranges(used)
     return leaks + _same_content(used)
 
 
-def leak_report(leaks: Sequence[Leak], segments: pd.DataFrame, by: str, captures: Sequence[str]) -> dict[str, Any]:
-    """The content of `leaks/1`: all leaks, and what was checked; `captures` are those checked against a cue sheet."""
+def find_audio_leaks(
+    segments: pd.DataFrame, cues: Mapping[str, pd.DataFrame], fingerprints: pd.DataFrame
+) -> tuple[list[Leak], dict[str, int]]:
+    """Recordings that stand in two splits under two names, found by what sounds in the usable segments; most certain
+    first. And what was compared: `tracks`, their `codes`, and the `times` between two tracks that were possible.
+
+    `cues` are the rows of the cue sheet (`cues/1`) by capture, with their numbers in it as index; `fingerprints` those
+    of its reels (`fingerprints/1`). A leak names both tracks, the time in seconds by which the recording lies later in
+    the first one, and the codes that agree on it. Repetition within one track is none. Raises `DatasetError` if
+    fingerprints and cue sheet are not of one excitation.
+    """
+    used = _used(segments)
+    sheet = pd.concat([cues[name].assign(reel=name) for name in sorted(cues)]) if cues else pd.DataFrame()
+    if not len(sheet) or not len(used):
+        return [], {"tracks": 0, "codes": 0, "times": 0}
+    row_of = np.full(max(int(sheet.index.max()), int(fingerprints["cue"].max() if len(fingerprints) else 0)) + 1, -1)
+    row_of[sheet.index.to_numpy()] = np.arange(len(sheet))
+    cue, at = row_of[fingerprints["cue"].to_numpy()], fingerprints["at"].to_numpy()
+    inside = (sheet["start"].to_numpy()[cue] <= at) & (at < sheet["stop"].to_numpy()[cue])
+    if not np.all(inside | (cue < 0)):
+        raise DatasetError(
+            "the fingerprints do not fit the cue sheet: they are not of one excitation; delete fingerprints.parquet "
+            "and run again"
+        )
+    reels = {name: number for number, name in enumerate(sorted(cues))}
+    segment = _holding(used, reels, sheet["reel"].map(reels).to_numpy()[cue], at)
+    heard = np.flatnonzero((cue >= 0) & (segment >= 0))
+    segment = segment[heard]
+    track, tracks = pd.factorize(sheet["track_id"].to_numpy(object), sort=True)
+    split, splits = pd.factorize(used["split"].to_numpy(object), sort=True)
+    group, side = track[cue[heard]], split[segment]
+    columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
+    copies, times = find_copies(group * len(splits) + side, group, side, *columns)
+    names = used["segment_id"].to_numpy(object)
+    leaks = [
+        Leak(
+            "audio",
+            f"{' and '.join(str(tracks[party // len(splits)]) for party in copy.parties)} "
+            f"({copy.offset_seconds:+.2f} s, {copy.votes} codes agree)",
+            tuple(str(splits[party % len(splits)]) for party in copy.parties),
+            tuple(str(names[segment[row]]) for row in copy.rows),
+        )
+        for copy in copies
+    ]
+    return leaks, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
+
+
+def find_planned_copies(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
+    """What `find_audio_leaks` would find if every slice of a cue sheet (`cues/1`) were used: told before a recording.
+
+    The segments that a leak names are slices: their reel and their position.
+    """
+    names = cues["reel"].astype(str) + "/" + cues["position"].astype(str)
+    slices = cues.assign(capture=cues["reel"], segment_id=names)
+    sheets = {str(reel): rows for reel, rows in cues.groupby("reel")}
+    return find_audio_leaks(slices, sheets, fingerprints)[0]
+
+
+def leak_report(
+    leaks: Sequence[Leak],
+    segments: pd.DataFrame,
+    by: str,
+    captures: Sequence[str],
+    audio: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The content of `leaks/1`: all leaks, and what was checked; `captures` are those checked against a cue sheet.
+
+    `audio` is what `find_audio_leaks` compared, None where there are no fingerprints.
+    """
     used = segments[segments["split"] != ""]
     return {
         "leaks": [asdict(leak) for leak in leaks],
         "checked": {
             "by": by,
             "segments": {str(split): int(count) for split, count in sorted(used["split"].value_counts().items())},
-            "tracks": int(used["track_ids"].explode().nunique()),
-            "artists": int(used["artists"].explode().nunique()),
+            "tracks": len(set(chain.from_iterable(used["track_ids"]))),
+            "artists": len(set(chain.from_iterable(used["artists"]))),
             "captures_against_cues": sorted(captures),
+            "audio": dict(audio) if audio is not None else None,
         },
     }
 
@@ -90,26 +168,54 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
     raise LeakError(f"The splits leak, {len(leaks)} times: {shown}{more}. What to do: {remedies}.")
 
 
-def _split_pairs(kind: Any, rows: pd.DataFrame) -> list[Leak]:
-    """A leak for each value of `rows.value` that stands in more than one split; names a segment of each split."""
-    counts = rows.groupby("value")["split"].nunique()
+def _used(segments: pd.DataFrame) -> pd.DataFrame:
+    """The usable segments, by capture and start."""
+    used = segments[(segments["split"] != "").to_numpy()]
+    capture, _ = pd.factorize(used["capture"].to_numpy(object), sort=True)
+    return used.iloc[np.lexsort((used["start"].to_numpy(dtype=np.int64), capture))]
+
+
+def _holding(
+    used: pd.DataFrame, captures: Mapping[str, int], capture: npt.NDArray[np.int64], at: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The place in `used` of the segment of a capture that holds a sample, for each; -1 where none does."""
+    own = used["capture"].map(captures).fillna(-1).to_numpy(dtype=np.int64)
+    far = int(max(at.max(initial=0), used["stop"].max())) + 1
+    starts = own * far + used["start"].to_numpy(dtype=np.int64)
+    order = np.argsort(starts, kind="stable")
+    found = np.searchsorted(starts[order], capture * far + at, side="right") - 1
+    place = order[np.maximum(found, 0)]
+    holds = (found >= 0) & (own[place] == capture) & (at < used["stop"].to_numpy()[place])
+    return np.where(holds, place, -1)
+
+
+def _split_pairs(kind: Any, values: Any, rows: npt.NDArray[np.int64], used: pd.DataFrame) -> list[Leak]:
+    """A leak for each value that stands in rows of more than one split; names the first segment of each split."""
+    value, names = pd.factorize(np.asarray(values, dtype=object))
+    split, splits = pd.factorize(used["split"].to_numpy(object), sort=True)
+    both, first = np.unique(value * len(splits) + split[rows], return_index=True)
+    shared = np.flatnonzero(np.bincount(both // max(1, len(splits)), minlength=len(names)) > 1)
+    ids = used["segment_id"].to_numpy(object)
     leaks = []
-    for value in sorted(counts.index[counts > 1]):
-        first = rows[rows["value"] == value].drop_duplicates("split").sort_values("split")
-        leaks.append(Leak(kind, str(value), tuple(first["split"]), tuple(first["segment_id"])))
+    for one in sorted(shared.tolist(), key=lambda one: str(names[one])):
+        mine = both // len(splits) == one
+        found = [str(splits[number]) for number in both[mine] % len(splits)]
+        leaks.append(Leak(kind, str(names[one]), tuple(found), tuple(str(ids[rows[at]]) for at in first[mine])))
     return leaks
 
 
 def _shared(used: pd.DataFrame, kind: str, column: str) -> list[Leak]:
-    rows = used[["segment_id", "split", column]].rename(columns={column: "value"}).explode("value")
-    return _split_pairs(kind, rows.dropna(subset=["value"]))
+    lists = [np.asarray(values, dtype=object) for values in used[column].tolist()]
+    rows = np.repeat(np.arange(len(used)), [len(values) for values in lists])
+    return _split_pairs(kind, np.concatenate([np.empty(0, dtype=object), *lists]), rows, used)
 
 
 def _same_content(used: pd.DataFrame) -> list[Leak]:
-    sizes = sorted({int(size) for size in used["stop"] - used["start"]})
-    silent = {hashlib.sha256(bytes(4 * size)).hexdigest() for size in sizes}
-    rows = used[["segment_id", "split", "dry_sha256"]].rename(columns={"dry_sha256": "value"})
-    return _split_pairs("content", rows[(rows["value"] != "") & ~rows["value"].isin(silent)])
+    sizes = np.unique((used["stop"] - used["start"]).to_numpy(dtype=np.int64)).tolist()
+    meaningless = {"", *(hashlib.sha256(bytes(4 * size)).hexdigest() for size in sizes)}
+    sums = used["dry_sha256"].tolist()
+    rows = np.array([row for row, one in enumerate(sums) if one not in meaningless], dtype=np.int64)
+    return _split_pairs("content", [sums[row] for row in rows], rows, used)
 
 
 def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
@@ -118,18 +224,19 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
     Counts the cues that begin before the segment ends, less those that end before it begins: what is left touches it.
     """
     leaks = []
-    for split in sorted(set(used["split"])):
-        own = used[used["split"] == split]
-        for other in sorted(set(cues["split"]) - {split}):
-            foreign = cues[cues["split"] == other]
-            starts, stops = np.sort(foreign["start"].to_numpy()), np.sort(foreign["stop"].to_numpy())
-            begun = np.searchsorted(starts, own["stop"].to_numpy(), side="left")
-            ended = np.searchsorted(stops, own["begin"].to_numpy(), side="right")
-            for at in np.flatnonzero(begun > ended):
-                segment = own.iloc[int(at)]
-                touches = (foreign["start"] < segment["stop"]) & (foreign["stop"] > segment["begin"])
-                track = foreign[touches].iloc[0]["track_id"]
-                leaks.append(Leak("cue", str(track), (split, other), (segment["segment_id"],)))
+    theirs, mine = cues["split"].to_numpy(object), used["split"].to_numpy(object)
+    starts, stops = cues["start"].to_numpy(), cues["stop"].to_numpy()
+    begins, ends = used["begin"].to_numpy(), used["stop"].to_numpy()
+    for split in sorted(set(mine)):
+        own = np.flatnonzero(mine == split)
+        for other in sorted(set(theirs) - {split}):
+            foreign = np.flatnonzero(theirs == other)
+            begun = np.searchsorted(np.sort(starts[foreign]), ends[own], side="left")
+            ended = np.searchsorted(np.sort(stops[foreign]), begins[own], side="right")
+            for at in own[begun > ended].tolist():
+                touched = foreign[(starts[foreign] < ends[at]) & (stops[foreign] > begins[at])]
+                track = cues["track_id"].iloc[int(touched[0])]
+                leaks.append(Leak("cue", str(track), (split, other), (str(used["segment_id"].iloc[at]),)))
     return leaks
 
 

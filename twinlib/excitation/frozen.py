@@ -8,8 +8,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.index import TRACKS
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.layout import probe_name
 from twinlib.excitation.settings import CUES, EXCITATION, Excitation

@@ -16,6 +16,7 @@ from twinlib.excitation.layout import Block, Reel, geometry, hop
 from twinlib.excitation.settings import CUES, EXCITATION, SPLITS, Excitation, SplitName
 from twinlib.excitation.slices import Sources, amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.splits import by_split, split_tracks
+from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256
 from twinlib.files import write_json, write_table
 from twinlib.progress import Progress, silent
 
@@ -55,6 +56,17 @@ class Plan:
     excitation: dict[str, Any]
 
 
+class _Sweep(NamedTuple):
+    """What a sweep has of a row of the table of tracks."""
+
+    track_id: str
+    artist: str
+    licence: str
+    path: str
+    sha256: str
+    sample_rate: int
+
+
 @dataclass(frozen=True)
 class _Pool:
     """The sources of one split: rows of the table of tracks, and the odds of each as a running sum up to 1."""
@@ -74,8 +86,9 @@ def plan(
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 
     Every slice is drawn by itself: a source with odds in proportion to its duration, a start, a gain uniform in dB;
-    silent ones again. Each reel and split has its own generator, so that none depends on another. `progress` counts
-    slices. Raises `ExcitationError` when nothing is long or loud enough, or a split has no track.
+    silent ones again. Of the training slices as many as the settings say are sweeps. Each reel and split has its own
+    generator, so that none depends on another. `progress` counts slices. Raises `ExcitationError` when nothing is long
+    or loud enough, or a split has no track.
     """
     reels = geometry(name, settings)
     usable, left_out = _long_enough(tracks, excluded, settings)
@@ -88,7 +101,8 @@ def plan(
             first = 0
             for block in reel.blocks:
                 seed = np.random.SeedSequence(settings.seed, spawn_key=(number, SPLITS.index(block.split)))
-                draw = _Draw(pools[block.split], sources, settings, np.random.default_rng(seed), redrawn)
+                generator, sweeps = np.random.default_rng(seed), settings.sweeps if block.split == "train" else 0.0
+                draw = _Draw(pools[block.split], sources, settings, generator, redrawn, sweeps)
                 cues += _block_cues(reel, block, first, draw, progress)
                 first += block.slices
     excitation = {
@@ -138,13 +152,26 @@ class _Draw:
         settings: Excitation,
         generator: np.random.Generator,
         redrawn: Counter[str],
+        sweeps: float,
     ) -> None:
         self.settings = settings
         self._pool, self._sources, self._generator, self._redrawn = pool, sources, generator, redrawn
         self._power = 10 ** (settings.silence_dbfs / 10)
+        self._sweeps = sweeps
 
-    def slice(self) -> tuple[Any, int, Signal]:
-        """A row of the table of tracks, where the slice starts in its source, and its samples before their gain."""
+    def slice(self) -> tuple[Any, int, Signal, float]:
+        """A row of the table of tracks, where the slice starts in its source, its samples, and a gain in dB."""
+        # Nothing is drawn where there are no sweeps: a cue sheet of before there were any is the same.
+        if self._sweeps and self._generator.random() < self._sweeps:
+            return self._sweep()
+        return (*self._music(), self._gain_db(self.settings.level_db))
+
+    def _sweep(self) -> tuple[Any, int, Signal, float]:
+        name = draw_sweep(self._generator, self.settings.sample_rate)
+        row = _Sweep(TRACK, TRACK, LICENCE, name, sweep_sha256(name), self.settings.sample_rate)
+        return row, 0, self._sources.slice(name, 0), self._gain_db(LEVEL_DB)
+
+    def _music(self) -> tuple[Any, int, Signal]:
         silent_ones: Counter[str] = Counter()
         for _ in range(REDRAWS):
             place = int(np.searchsorted(self._pool.odds, self._generator.random(), side="right"))
@@ -161,9 +188,9 @@ class _Draw:
             f"silence_dbfs ({self.settings.silence_dbfs:g})"
         )
 
-    def gain_db(self) -> float:
-        """A gain within the range of the settings, in thousandths of a decibel."""
-        return round(float(self._generator.uniform(*self.settings.level_db)), 3)
+    def _gain_db(self, bounds: tuple[float, float]) -> float:
+        """A gain within bounds, in thousandths of a decibel."""
+        return round(float(self._generator.uniform(*bounds)), 3)
 
 
 def _block_cues(reel: Reel, block: Block, first: int, draw: _Draw, progress: Progress) -> list[Cue]:
@@ -172,9 +199,9 @@ def _block_cues(reel: Reel, block: Block, first: int, draw: _Draw, progress: Pro
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     cues = []
     for number in range(block.slices):
-        row, source_start, samples = draw.slice()
+        row, source_start, samples, wanted_db = draw.slice()
         shaped = faded(samples, fade)
-        gain_db = min(draw.gain_db(), highest_gain_db(shaped, tail))
+        gain_db = min(wanted_db, highest_gain_db(shaped, tail))
         tail = amplified(shaped[hop(settings) :], gain_db)
         start = block.start + number * hop(settings)
         source_stop = source_start + source_frames(settings.slice_samples, row.sample_rate, settings.sample_rate)

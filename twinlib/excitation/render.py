@@ -14,6 +14,7 @@ from twinlib.excitation.click import click
 from twinlib.excitation.layout import hop, reel_of
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.slices import Sources, amplified, fade_in, faded
+from twinlib.excitation.sweeps import is_sweep
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 
@@ -107,9 +108,15 @@ def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: 
         )
 
 
+def files_of(cues: pd.DataFrame) -> list[tuple[str, str]]:
+    """The files that a cue sheet needs, relative to the corpus, with their sha256; sorted. Sweeps need none."""
+    pairs = sorted(set(zip(cues.source, cues.source_sha256, strict=True)))
+    return [(source, sha256) for source, sha256 in pairs if not is_sweep(source)]
+
+
 def check_sources(cues: pd.DataFrame, root: Path) -> None:
     """Refuse sources that are missing, outside the corpus, or other than when the reel was planned."""
-    for source, planned in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
+    for source, planned in files_of(cues):
         name = PurePosixPath(source)
         if name.is_absolute() or ".." in name.parts:
             raise ExcitationError(f"the cue sheet names {source}, which leaves the corpus: refused")

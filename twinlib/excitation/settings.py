@@ -90,6 +90,10 @@ class Excitation(Settings):
     silence_dbfs: float = Field(default=-60.0, lt=0)
     """A slice whose rms lies below this level in dBFS, before its gain, is drawn again."""
 
+    sweeps: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of the training slices that are sine sweeps instead of music, such as 0.04: music has no loud high tones,
+    and a twin that never heard them is off there by many dB. Nothing is judged on sweeps."""
+
     guard_seconds: float = Field(default=0.5, ge=0.5, le=60)
     """Seconds of digital silence between the splits on a reel: no device remembers the other split for so long."""
 

@@ -13,6 +13,7 @@ import soxr
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AudioError, ExcitationError
 from twinlib.excitation.settings import Excitation
+from twinlib.excitation.sweeps import is_sweep, sweep
 
 OPEN_FILES = 256
 """Files kept open at a time: opening costs as much as reading a slice."""
@@ -58,7 +59,7 @@ class Sources:
     def slice(self, source: str, start: int, frames: int | None = None) -> Signal:
         """One slice from sample `start` of a source, on the reel's clock: float32 `(frames, channels)`.
 
-        Without `frames` it has the length of a slice of the settings.
+        Without `frames` it has the length of a slice of the settings. A sweep is made here, whatever `start`.
 
         A source of another rate is resampled (soxr, 20-bit quality) with what stands around the slice, exactly: the
         first sample of the slice is sample `start` of the source, which must be a multiple of `q` in `ratio`. Raises
@@ -66,6 +67,8 @@ class Sources:
         """
         wanted = self._settings
         frames = wanted.slice_samples if frames is None else frames
+        if is_sweep(source):
+            return np.repeat(sweep(source, frames, wanted.sample_rate)[:, None], wanted.channels, axis=1)
         try:
             reader = self._reader(source)
             rate = reader.info.sample_rate

@@ -86,6 +86,11 @@ rule leaks:
             if CONFIG.devices[wildcards.device].excitation
             else []
         ),
+        fingerprints=lambda wildcards: (
+            f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}/fingerprints.parquet"
+            if CONFIG.devices[wildcards.device].excitation
+            else []
+        ),
     output:
         leaks="<results>/devices/{device}/leaks.json",
         record="<results>/devices/{device}/leaks.json.prov.json",
@@ -102,7 +107,7 @@ rule leaks:
         code=code("leaks.py"),
     shell:
         "stage leaks --by {params.by} --segments {input.segments:q} --cues {input.cues:q}"
-        " --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
+        " --fingerprints {input.fingerprints:q} --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
 
 
 DATASET_FILES = [

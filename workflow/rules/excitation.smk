@@ -115,13 +115,36 @@ rule guide:
         " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
+# It only reads the reels, so it may be made anew for an excitation that has been recorded.
+rule fingerprint:
+    input:
+        cues="<results>/excitations/{excitation}/cues.parquet",
+        reels=lambda wildcards: expand(
+            "<results>/excitations/{excitation}/reels/{reel}.wav",
+            excitation=wildcards.excitation,
+            reel=CONFIG.reels(wildcards.excitation),
+        ),
+    output:
+        fingerprints="<results>/excitations/{excitation}/fingerprints.parquet",
+        record="<results>/excitations/{excitation}/fingerprints.parquet.prov.json",
+    log:
+        "<logs>/fingerprint/{excitation}.log",
+    benchmark:
+        "<benchmarks>/fingerprint/{excitation}.tsv"
+    params:
+        code=code("fingerprint.py"),
+    shell:
+        "stage fingerprint --name {wildcards.excitation} --cues {input.cues:q} --reels {input.reels:q}"
+        " --fingerprints {output.fingerprints:q} 2>&1 | tee -i {log:q}"
+
+
 # Every output of every rule is a target: whatever is deleted is made again.
 EXCITATION_FILES = [
     path
     for name in CONFIG.excitations
     for path in (
         *rules.index.output,
-        *expand([*rules.plan.output, *rules.guide.output], excitation=name),
+        *expand([*rules.plan.output, *rules.guide.output, *rules.fingerprint.output], excitation=name),
         *expand(rules.render.output, excitation=name, reel=CONFIG.reels(name)),
         *(expand(rules.probe.output, excitation=name) if CONFIG.probe(name) else []),
     )

@@ -121,15 +121,47 @@ def shard_inputs(wildcards):
     return inputs
 
 
-def store_for(output):
-    """The store, which is no reason to log a run again unless runs are logged elsewhere or otherwise than it was."""
+def made_alike(output, script, **params):
+    """Whether a record says that an output was made by today's code, with these parameters.
 
-    def store(wildcards):
-        record = record_path(RESULTS / output.format(**wildcards))
-        alike = record.is_file() and refused(read_record, record)["params"]["tracking"] == TRACKING
-        return ancient(STORE) if alike else STORE
+    Where an ancient input is made again, Snakemake looks for no other reason to run a job. So inputs are ancient only
+    while there is none.
+    """
+    record = record_path(RESULTS / output)
+    if not record.is_file():
+        return False
+    made = refused(read_record, record)
+    return made["code"] == code(script) and all(made["params"].get(name) == value for name, value in params.items())
 
-    return store
+
+def store_of_training(wildcards):
+    """The store; that it was made again is no reason to train again."""
+    output = f"twins/{wildcards.device}/{wildcards.model}/twin.safetensors"
+    record = record_path(RESULTS / output)
+    if not made_alike(output, "train.py", network=network_of(wildcards)):
+        return STORE
+    made = json.loads(read_record(record)["params"]["settings"])
+    made.pop("checkpoint_seconds", None)
+    return ancient(STORE) if made == json.loads(recipe_of(wildcards)) else STORE
+
+
+def store_of_run(wildcards):
+    """The store; that it was made again is no reason to log a run again, unless it is to be logged elsewhere."""
+    output = f"twins/{wildcards.device}/{wildcards.model}/run.json"
+    return ancient(STORE) if made_alike(output, "track.py", tracking=TRACKING) else STORE
+
+
+def store_of_worker(wildcards):
+    """The store; that it was made again is no reason to search again."""
+    output = f"searches/{wildcards.search}/worker-{wildcards.worker}.json"
+    return ancient(STORE) if made_alike(output, "search_worker.py", **searched(wildcards)) else STORE
+
+
+def store_of_search(wildcards):
+    """The store; that it was made again is no reason to log a search again, unless it is to be logged elsewhere."""
+    output = f"searches/{wildcards.search}/run.json"
+    params = {"settings": searched(wildcards)["settings"], "tracking": TRACKING}
+    return ancient(STORE) if made_alike(output, "track_search.py", **params) else STORE
 
 
 def network_of(wildcards):

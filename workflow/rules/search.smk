@@ -5,7 +5,7 @@
 rule search_worker:
     input:
         unpack(searched_dataset),
-        store=ancient(STORE),
+        store=store_of_worker,
     output:
         done="<results>/searches/{search}/worker-{worker}.json",
         record="<results>/searches/{search}/worker-{worker}.json.prov.json",

@@ -47,8 +47,8 @@ rule track:
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
         best=best_of,
+        store=store_of_run,
         records=records_of,
-        store=store_for("twins/{device}/{model}/run.json"),
     output:
         run="<results>/twins/{device}/{model}/run.json",
         record="<results>/twins/{device}/{model}/run.json.prov.json",
@@ -72,7 +72,7 @@ rule track_search:
         trials="<results>/searches/{search}/trials.parquet",
         best="<results>/searches/{search}/best.yaml",
         table="<results>/searches/{search}/trials.txt",
-        store=store_for("searches/{search}/run.json"),
+        store=store_of_search,
     output:
         run="<results>/searches/{search}/run.json",
         record="<results>/searches/{search}/run.json.prov.json",

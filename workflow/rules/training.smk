@@ -14,7 +14,7 @@ rule train:
         # It may be another twin of this DAG, which then is made first.
         start=lambda wildcards: training(wildcards).twin_to_start_from or [],
         best=best_of,
-        store=ancient(STORE),
+        store=store_of_training,
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         curve="<results>/twins/{device}/{model}/training.parquet",

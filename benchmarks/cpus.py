@@ -1,0 +1,134 @@
+"""How far results differ between kinds of CPU: one small run of the pipeline a kind, compared file by file.
+
+A library picks its fastest code for the CPU that it runs on, and code for wider registers adds in another order. Every
+kind here is this machine with the wider instructions hidden from NumPy, OpenBLAS, torch (ATen, oneDNN, MKL) and Numba:
+
+    native     as it is
+    avx2       without AVX-512, as on desktop CPUs
+    sse4       without AVX and FMA, as on the oldest that torch and NumPy run on
+
+The music is `config/demo_corpus`, the device the demo's simulated clipper, the network `small`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from twinlib import audio
+from twinlib.dataset.shards import Shard
+from twinlib.files import read_json, sha256_file
+from twinlib.model.twin import load
+
+REPOSITORY = Path(__file__).parents[1]
+KINDS: dict[str, dict[str, str]] = {
+    "native": {},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL",
+        "NUMBA_CPU_NAME": "haswell",
+    },
+    "sse4": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL",
+        "NUMBA_CPU_NAME": "nehalem",
+    },
+}
+
+
+def configuration(steps: int) -> dict[str, Any]:
+    demo: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "demo.yaml").read_text())
+    excitation = {**demo["excitations"]["demo"], "slices": 400, "probe_reel": False}
+    return {
+        "corpus": {**demo["corpus"], "root": str(REPOSITORY / demo["corpus"]["root"])},
+        "excitations": {"demo": excitation},
+        "devices": {"clipper": demo["devices"]["clipper"]},
+        "training": {"steps": steps},
+        "tracking": {"enabled": False},
+    }
+
+
+def run(folder: Path, kind: str, steps: int) -> Path:
+    """Run the pipeline as on a CPU of a kind; returns the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(configuration(steps)))
+    snakefile = REPOSITORY / "workflow" / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.yaml"), "--cores", "2"]
+    cache = {"NUMBA_CACHE_DIR": str(folder / "numba")}
+    environment = {**os.environ, **cache, **KINDS[kind], "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return folder / "results"
+
+
+def decibel(difference: np.ndarray, signal: np.ndarray) -> str:
+    """The energy of a difference over that of the signal in dB."""
+    energy = np.sum(np.square(difference, dtype=np.float64))
+    return "equal" if energy == 0 else f"{10 * np.log10(energy / np.sum(np.square(signal, dtype=np.float64))):.0f} dB"
+
+
+def weights(results: Path) -> np.ndarray:
+    twin = load(results / "twins/clipper/small")
+    return np.concatenate([weight.numpy().ravel() for _, weight in sorted(twin.weights.items())])
+
+
+def compared(one: Path, other: Path) -> dict[str, str]:
+    """What differs between two results, and by how much."""
+    said: dict[str, str] = {}
+    for name in ("excitations/demo/cues.parquet", "devices/clipper/segments.parquet"):
+        same = sha256_file(one / name) == sha256_file(other / name)
+        said[name] = "equal" if same else "differs"
+    reels = sorted(path.relative_to(one) for path in one.glob("excitations/demo/reels/*.wav"))
+    for title, paths in (("reels", reels), ("takes", [p.relative_to(one) for p in one.glob("devices/*/*/take.wav")])):
+        sounds = [np.concatenate([audio.read(root / path).ravel() for path in sorted(paths)]) for root in (one, other)]
+        said[title] = decibel(sounds[1] - sounds[0], sounds[0])
+    lags = []
+    for path in sorted(one.glob("devices/*/*/alignment.json")):
+        both = [read_json(root / path.relative_to(one), "alignment/2") for root in (one, other)]
+        lags.append(abs(both[1]["lag_samples"] - both[0]["lag_samples"]))
+    said["lag"] = f"{max(lags):.1e} samples" if max(lags) else "equal"
+    for part in ("dry", "wet"):
+        shards = [
+            np.concatenate([getattr(Shard.open(path), part) for path in sorted(root.glob("devices/*/shards/*.arrow"))])
+            for root in (one, other)
+        ]
+        said[f"shards, {part}"] = decibel(shards[1] - shards[0], shards[0])
+    said["weights"] = decibel(weights(other) - weights(one), weights(one))
+    found = [
+        read_json(root / "twins/clipper/small/evaluation/metrics.json", "metrics/1")["esr"] for root in (one, other)
+    ]
+    said["test ESR"] = f"{found[0]:.3%} and {found[1]:.3%}"
+    clips = [audio.read(root / "twins/clipper/small/evaluation/listening/twin.flac") for root in (one, other)]
+    said["what the twins play"] = decibel(clips[1] - clips[0], clips[0])
+    return said
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps (1000)")
+    steps = parser.parse_args().steps
+    with tempfile.TemporaryDirectory() as folder:
+        native = run(Path(folder, "native"), "native", steps)
+        others = [kind for kind in KINDS if kind != "native"]
+        columns = {kind: compared(native, run(Path(folder, kind), kind, steps)) for kind in others}
+    print(f"| {steps} steps, against native | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for row in columns[others[0]]:
+        print(f"| {row} | {' | '.join(column[row] for column in columns.values())} |")
+
+
+if __name__ == "__main__":
+    main()

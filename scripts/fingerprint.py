@@ -1,0 +1,34 @@
+"""Take the fingerprints of the slices on all reels of an excitation; say which tracks are copies of each other."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from twinlib.audio import Reader
+from twinlib.dataset.fingerprint import CONTRACT, fingerprint_reel
+from twinlib.dataset.leaks import find_planned_copies
+from twinlib.excitation.settings import CUES
+from twinlib.files import read_table, write_table
+from twinlib.program import options, run
+from twinlib.progress import progress
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make `fingerprints.parquet`."""
+    args = options(__doc__, name=str, cues=Path, reels=[Path], fingerprints=Path)
+    with recorded(Path(__file__), [args.cues, *args.reels], [args.fingerprints], {}):
+        cues, tables = read_table(args.cues, CUES), []
+        with progress(f"fingerprint {args.name}", len(cues), "slices") as done:
+            for path in args.reels:
+                with Reader(path) as reader:
+                    tables.append(fingerprint_reel(reader, cues[cues.reel == path.stem], done))
+        table = pd.concat(tables, ignore_index=True)
+        write_table(args.fingerprints, CONTRACT, table)
+    for leak in find_planned_copies(cues, table):
+        print(f"warning: the same recording stands in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
+    print(f"{args.name}: {len(table)} codes of {len(cues)} slices")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.dataset.copied import COPIED, NAMES, Played, altered, fingerprints, played, recordings
+from twinlib.dataset.leaks import find_audio_leaks, find_leaks, find_planned_copies, leak_report, refuse_leaks
+from twinlib.errors import DatasetError, LeakError
+from twinlib.files import read_table, write_table
+
+HEAD = 0.731
+"""Seconds that the copy lacks at its start."""
+
+COPY = "Somebody_NewName"
+SLICES = 700
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """Eight recordings of eight artists."""
+    return played(tmp_path_factory.mktemp("honest"), recordings(), NAMES[:3], SLICES)
+
+
+@pytest.fixture(scope="module")
+def pirated(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The same, and one of them a second time under another name."""
+    music = recordings()
+    music[COPY] = altered(*music[COPIED], HEAD)
+    return played(tmp_path_factory.mktemp("pirated"), music, [*NAMES[:3], COPY], SLICES)
+
+
+def test_different_recordings_are_no_leak(honest: Played) -> None:
+    leaks, compared = find_audio_leaks(honest.segments(), honest.cues, honest.fingerprints)
+    assert leaks == []
+    assert compared["tracks"] == len(NAMES)
+    assert compared["codes"] > 5 * SLICES
+    assert compared["times"] > 0
+
+
+def test_a_copy_under_another_name_is_found(pirated: Played) -> None:
+    segments = pirated.segments()
+    (leak,), _ = find_audio_leaks(segments, pirated.cues, pirated.fingerprints)
+    assert (leak.kind, leak.splits) == ("audio", ("test", "train"))
+    assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
+    rows = segments.set_index("segment_id").loc[list(leak.segments)]
+    assert rows["split"].tolist() == ["test", "train"]
+    for track, held in zip((COPY, COPIED), rows["track_ids"], strict=True):
+        assert track in held
+    with pytest.raises(LeakError, match=f"audio {COPY} and {COPIED} .* exclude one of the two tracks"):
+        refuse_leaks([leak])
+    assert find_leaks(segments, "track", cues=pirated.cues) == [], "nothing else finds it"
+
+
+@pytest.mark.parametrize("excluded", [COPY, COPIED])
+def test_excluding_either_is_the_remedy(pirated: Played, excluded: str) -> None:
+    leaks, compared = find_audio_leaks(pirated.segments([excluded]), pirated.cues, pirated.fingerprints)
+    assert leaks == []
+    assert compared["tracks"] == len(NAMES)
+
+
+def test_a_copy_is_told_before_anything_is_recorded(pirated: Played, honest: Played) -> None:
+    (leak,) = find_planned_copies(pirated.plan.cues, pirated.fingerprints)
+    assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
+    cues = pirated.plan.cues
+    slices = cues.set_index(cues["reel"] + "/" + cues["position"].astype(str)).loc[list(leak.segments)]
+    assert slices["track_id"].tolist() == [COPY, COPIED]
+    assert find_planned_copies(honest.plan.cues, honest.fingerprints) == []
+
+
+def test_a_copy_in_one_split_is_no_leak(pirated: Played) -> None:
+    segments = pirated.segments()
+    segments.loc[segments["split"] == "test", "split"] = "train"
+    assert find_audio_leaks(segments, pirated.cues, pirated.fingerprints)[0] == []
+
+
+def test_what_is_written_and_read_back_is_found_alike(pirated: Played, tmp_path: Path) -> None:
+    segments = pirated.segments()
+    for name, table in (("s", segments), ("c", pirated.plan.cues), ("f", pirated.fingerprints)):
+        write_table(tmp_path / name, f"{name}/1", table)
+    cues = {str(reel): rows for reel, rows in read_table(tmp_path / "c", "c/1").groupby("reel")}
+    found = find_audio_leaks(read_table(tmp_path / "s", "s/1"), cues, read_table(tmp_path / "f", "f/1"))
+    assert found == find_audio_leaks(segments, pirated.cues, pirated.fingerprints)
+
+
+def test_only_what_the_takes_hold_is_compared(pirated: Played) -> None:
+    segments, cues = pirated.segments(), pirated.cues
+    name = min(cues)
+    leaks, compared = find_audio_leaks(segments[segments["capture"] == name], {name: cues[name]}, pirated.fingerprints)
+    assert 0 < compared["codes"] < len(pirated.fingerprints) / 1.5
+    assert all(segment.split("/")[1] == name for leak in leaks for segment in leak.segments)
+
+
+def test_fingerprints_of_another_excitation_are_refused(pirated: Played) -> None:
+    other = pirated.fingerprints.assign(cue=np.roll(pirated.fingerprints["cue"], 5000))
+    with pytest.raises(DatasetError, match="not of one excitation"):
+        find_audio_leaks(pirated.segments(), pirated.cues, other)
+
+
+@pytest.mark.parametrize("nothing", ["segments", "cues", "fingerprints"])
+def test_nothing_to_compare(pirated: Played, nothing: str) -> None:
+    parts = {"segments": pirated.segments(), "cues": pirated.cues, "fingerprints": pirated.fingerprints}
+    parts[nothing] = {} if nothing == "cues" else parts[nothing].iloc[:0]
+    assert find_audio_leaks(**parts) == ([], {"tracks": 0, "codes": 0, "times": 0})
+
+
+def test_reels_read_again_give_the_same_fingerprints(honest: Played) -> None:
+    assert fingerprints(honest.plan.cues, honest.reels).equals(honest.fingerprints)
+
+
+def test_the_report_says_what_was_compared(honest: Played) -> None:
+    segments = honest.segments()
+    leaks, compared = find_audio_leaks(segments, honest.cues, honest.fingerprints)
+    report = leak_report(leaks, segments, "artist", sorted(honest.cues), compared)
+    assert json.loads(json.dumps(report))["checked"]["audio"] == compared
+    assert leak_report([], segments, "artist", [])["checked"]["audio"] is None

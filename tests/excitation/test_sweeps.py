@@ -1,0 +1,76 @@
+"""Sine sweeps among the music."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.excitation.material import RATE, add, noise, small, table
+from twinlib import audio
+from twinlib.errors import ExcitationError
+from twinlib.excitation.plan import Plan, plan
+from twinlib.excitation.render import files_of, render
+from twinlib.excitation.settings import Split
+from twinlib.excitation.sweeps import TRACK, draw_sweep, is_sweep, sweep
+
+
+@given(seed=st.integers(0, 2**32 - 1), rate=st.sampled_from([8000, 44100, 96000]))
+def test_a_sweep_passes_its_ends_and_stays_below_the_band(seed: int, rate: int) -> None:
+    name = draw_sweep(np.random.default_rng(seed), rate)
+    assert is_sweep(name)
+    samples = sweep(name, rate, rate)
+    first, last = (float(word) for word in name.removeprefix("sweep:").removesuffix("Hz").split("-"))
+    assert max(first, last) <= 0.4 * rate + 0.01
+    assert np.abs(samples).max() <= 1.0
+    # The phase at the start turns as fast as the first frequency.
+    assert samples[:2].astype(float) == pytest.approx([0.0, np.sin(2 * np.pi * first / rate)], abs=0.03)
+    periods = np.count_nonzero(np.diff(np.signbit(samples))) / 2
+    mean = (last - first) / np.log(last / first) if abs(last / first - 1) > 1e-6 else first
+    assert periods == pytest.approx(mean, abs=1.5)
+
+
+@pytest.mark.parametrize("name", ["sweep:1-2Hz", "sweep:0.00-5.00Hz", "music.wav", "sweep:../x"])
+def test_what_is_no_sweep_is_refused(name: str) -> None:
+    with pytest.raises(ExcitationError, match="is no sweep"):
+        sweep(name, 10, RATE)
+
+
+def planned(root: Path, share: float, slices: int = 400) -> Plan:
+    for number in range(6):
+        add(root, f"artist{number}/song.wav", noise(1.0, seed=number))
+    split = Split(train=0.6, valid=0.2, test=0.2, salt="sweeps-3-2")
+    settings = small(slices=slices, slice_samples=600, crossfade_samples=100, sweeps=share, split=split)
+    return plan("main", settings, table(root), set(), root)
+
+
+def test_a_share_of_the_training_slices_is_sweeps_and_of_no_others(tmp_path: Path) -> None:
+    cues = planned(tmp_path, 0.25).cues
+    swept = cues[cues.track_id == TRACK]
+    assert set(swept.split) == {"train"}
+    assert len(swept) / (cues.split == "train").sum() == pytest.approx(0.25, abs=0.07)
+    assert all(map(is_sweep, swept.source))
+    assert not any(map(is_sweep, cues[cues.track_id != TRACK].source))
+    assert swept.source.nunique() == len(swept)
+    assert (swept.gain_db.min() < -25, swept.gain_db.max() < 0) == (True, True)
+    assert {name for name, _ in files_of(cues)} == set(cues[cues.track_id != TRACK].source)
+
+
+def test_without_sweeps_the_cue_sheet_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
+    cues = planned(tmp_path, 0.0, slices=40).cues
+    assert TRACK not in set(cues.track_id)
+    before = [(-19.126, "artist5"), (-0.899, "artist3")]
+    assert [(row.gain_db, row.artist) for row in cues.head(2).itertuples()] == before
+
+
+def test_a_sweep_is_played_as_the_cue_sheet_says(tmp_path: Path) -> None:
+    made = planned(tmp_path, 0.25)
+    render("main-01", made.cues, made.excitation, tmp_path, tmp_path / "main-01.wav")
+    reel = audio.read(tmp_path / "main-01.wav")[:, 0]
+    swept = made.cues[(made.cues.track_id == TRACK) & (made.cues.reel == "main-01")]
+    for row in swept.head(20).itertuples():
+        wanted = sweep(row.source, 600, RATE) * 10 ** (row.gain_db / 20)
+        inside = slice(100, 500)
+        assert reel[row.start : row.stop][inside] == pytest.approx(wanted[inside], abs=2e-6)
+    assert np.abs(reel).max() <= 0.98 + 1e-6

@@ -1,0 +1,85 @@
+"""Do the splits share anything? Looked for anew, in what a results folder holds, without the corpus or a setting."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from twinlib.audit.text import table
+from twinlib.dataset.fingerprint import CONTRACT as FINGERPRINTS
+from twinlib.dataset.leaks import COLUMNS, CONTRACT, find_audio_leaks, find_leaks, leak_report
+from twinlib.dataset.settings import SEGMENTS
+from twinlib.errors import AuditError
+from twinlib.excitation.settings import CUES
+from twinlib.files import read_json, read_table
+
+
+def audit_leaks(results: Path) -> dict[str, Any]:
+    """All leaks of every device: `leaks` counts them, `devices` has for each what `leaks.json` should say.
+
+    Each entry names its `device`, its `excitation` (None for pairs), its `leaks` and what was `checked`, as in
+    `leaks/1`, and in `notes` what could not be looked at. Raises `AuditError` if there is no dataset.
+    """
+    paths = sorted(results.glob("devices/*/segments.parquet"))
+    if not paths:
+        raise AuditError(f"{results} holds no dataset (devices/*/segments.parquet): this part has not run")
+    sheets = {path.parent: read_table(path, CUES) for path in sorted(results.glob("excitations/*/cues.parquet"))}
+    devices = [_of_device(path, sheets) for path in paths]
+    return {"leaks": sum(len(device["leaks"]) for device in devices), "devices": devices}
+
+
+def leaks_text(found: Mapping[str, Any]) -> str:
+    """The answer for people: what was compared in each dataset, each leak, and a verdict."""
+    rows, told = [], []
+    for device in found["devices"]:
+        checked = device["checked"]
+        amounts = ", ".join(f"{split} {count}" for split, count in checked["segments"].items()) or "none"
+        codes = checked["audio"]["codes"] if checked["audio"] else "none"
+        counts = (checked["tracks"], checked["artists"], codes, len(device["leaks"]))
+        rows.append((device["device"], device["excitation"] or "pairs", amounts, *counts))
+        told += [
+            f"{device['device']}: {leak['kind']} {leak['what']} in {' and '.join(leak['splits'])}: "
+            f"{', '.join(leak['segments'])}"
+            for leak in device["leaks"]
+        ]
+        told += [f"{device['device']}: {note}" for note in device["notes"]]
+    header = ("device", "excitation", "usable segments", "tracks", "artists", "audio codes", "leaks")
+    verdict = (
+        f"The splits leak, {found['leaks']} times." if found["leaks"] else "No split shares anything with another."
+    )
+    return "\n".join([*table(rows, header), *told, verdict]) + "\n"
+
+
+def _of_device(path: Path, sheets: Mapping[Path, pd.DataFrame]) -> dict[str, Any]:
+    segments = read_table(path, SEGMENTS, COLUMNS)
+    captures = sorted(set(segments["capture"]))
+    folder = next((one for one, sheet in sheets.items() if set(sheet["reel"].unique()) & set(captures)), None)
+    cues: dict[str, pd.DataFrame] = {}
+    if folder is not None:
+        cues = {str(reel): rows for reel, rows in sheets[folder].groupby("reel") if reel in captures}
+    by = _split_by(path.with_name("leaks.json"))
+    leaks, audio, notes = find_leaks(segments, by, cues=cues), None, []
+    if folder is None:
+        notes.append("no cue sheet names its captures: what they hold is known by name and content alone")
+    elif not (folder / "fingerprints.parquet").is_file():
+        notes.append(f"{folder.name} has no fingerprints: copies under other names were not looked for")
+    else:
+        copies, audio = find_audio_leaks(segments, cues, read_table(folder / "fingerprints.parquet", FINGERPRINTS))
+        leaks += copies
+    report = leak_report(leaks, segments, by, sorted(cues), audio)
+    return {
+        "device": path.parent.name,
+        "excitation": folder.name if folder else None,
+        "leaks": [asdict(leak) for leak in leaks],
+        "checked": report["checked"],
+        "notes": notes,
+    }
+
+
+def _split_by(path: Path) -> Literal["artist", "track"]:
+    """Whether artists too must stay in one split, as the stage was told; yes if it does not say."""
+    if path.is_file() and read_json(path, CONTRACT).get("checked", {}).get("by") == "track":
+        return "track"
+    return "artist"

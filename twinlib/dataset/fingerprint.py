@@ -1,0 +1,174 @@
+"""Fingerprints of what sounds on a reel: short codes of its slices on the clock of their sources.
+
+A code is the sign of the change, over 20 ms, of the difference in level between neighbouring bands (J. Haitsma,
+T. Kalker: *A Highly Robust Audio Fingerprinting System*, ISMIR 2002), with windows short enough for a slice. Two copies
+of a recording have many codes in common, at places that are apart by one time: `twinlib.dataset.copies` looks for it,
+as A. Wang does (*An Industrial-Strength Audio Search Algorithm*, ISMIR 2003).
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.fft
+
+from twinlib.audio import Reader, Signal
+from twinlib.errors import DatasetError
+from twinlib.excitation.sweeps import is_sweep
+from twinlib.progress import Progress, silent
+
+CONTRACT = "fingerprints/1"
+
+STEP_SECONDS = 0.005
+"""Codes stand at the multiples of this time on the clock of the source, whatever slice they are taken from."""
+
+WINDOW_SECONDS = 0.04
+
+LAG = 4
+"""Steps over which the change of the spectrum is told."""
+
+BANDS = 25
+"""One more than a code has bits."""
+
+WEAK = 2
+"""Bits of a code that are known to be weak: those whose change is nearest to none."""
+
+LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
+"""What lossy coding, resampling and low-passes of copies leave alone, and every reel has."""
+
+FLOOR = 1e-5
+"""A band more than 50 dB below the mean of all counts as if it were just that: noise of rounding tells nothing."""
+
+LEAST_CHANGE = 0.3
+"""Root mean square of the changes, in nepers of energy, below which a sound stands still: it has no place in time."""
+
+LEAST_POWER = 1e-8
+"""Mean square below which a window is taken for silence."""
+
+_CHUNK = 512
+
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
+
+Codes = npt.NDArray[np.uint32]
+
+
+def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = silent) -> pd.DataFrame:
+    """The fingerprints of one reel, a row a code: `cue`, `at`, `frame`, `code` and `weak` (contract `fingerprints/1`).
+
+    `cues` are the rows of the cue sheet (`cues/1`) of this reel. `cue` is a row's label in their index, `at` the sample
+    on the reel in the middle of what the code tells of, `frame` that place on the clock of the source, in steps of
+    `STEP_SECONDS`, and `weak` has the `WEAK` bits of the code that are the least certain. Of a crossfade a slice gets
+    the half in which it is the louder one, if both are equally loud. The channels are mixed. Memory does not grow with
+    the reel; `progress` counts slices. Raises `DatasetError` if a cue lies outside the reel.
+    """
+    info, parts = reader.info, []
+    cues = cues.sort_values(["start", "stop"], kind="stable")
+    if len(cues) and not 0 <= int(cues["start"].min()) <= int(cues["stop"].max()) <= info.frames:
+        raise DatasetError(
+            f"{info.path} has {info.frames} samples, and the cue sheet goes to {int(cues['stop'].max())}: they are not "
+            "of one excitation; restore both"
+        )
+    for label, begin, end, clock in _audible(cues, info.sample_rate):
+        # Sweeps are nobody's recording, and stand in one split by design.
+        for part in () if is_sweep(cues["source"][label]) else _codes(reader, begin, end, clock):
+            parts.append({"cue": np.int32(label), **part})
+        progress(1)
+    return _table(parts)
+
+
+def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
+    """The sample rate of a source in Hz, of which `source_frames` samples last as long as `frames` of the reel.
+
+    The cue sheet rounds `source_frames` up; of the rates that fit, the usual one is taken.
+    """
+    fitting = [rate for rate in _RATES if -(-frames * rate // sample_rate) == source_frames]
+    return float(fitting[0]) if fitting else source_frames * sample_rate / frames
+
+
+def codes_of(
+    samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int
+) -> tuple[Codes, Codes, npt.NDArray[np.bool_]]:
+    """The code of every window of `samples` `(n,)` that begins at one of `starts`, but for the first `LAG` of them.
+
+    The second array has the weak bits of each. The third says which of the codes tell something: neither of silence nor
+    of a sound that stands still.
+    """
+    shape, weights = _filters(sample_rate)
+    windows = samples[starts[:, None] + np.arange(len(shape))]
+    power = np.einsum("ij,ij->i", windows, windows, dtype=np.float64) / len(shape)
+    spectra = scipy.fft.rfft(windows * shape, scipy.fft.next_fast_len(len(shape), real=True), axis=1)
+    spectra = spectra[:, : len(weights)]
+    energies = (spectra.real**2 + spectra.imag**2) @ weights
+    levels = np.log(energies + FLOOR * energies.mean(axis=1, keepdims=True) + np.float32(1e-20))
+    slopes = np.diff(levels, axis=1)
+    change = slopes[LAG:] - slopes[:-LAG]
+    bits = np.uint32(1) << np.arange(BANDS - 1, dtype=np.uint32)
+    codes = (change > 0) @ bits
+    weak = bits[np.argsort(np.abs(change), axis=1, kind="stable")[:, :WEAK]].sum(axis=1, dtype=np.uint32)
+    telling = np.sqrt(np.mean(np.square(change), axis=1)) >= LEAST_CHANGE
+    sounding = np.minimum(power[LAG:], power[:-LAG]) >= LEAST_POWER
+    return codes.astype(np.uint32), weak, telling & sounding
+
+
+def _codes(reader: Reader, begin: int, end: int, clock: float) -> Iterator[dict[str, Any]]:
+    """The columns, but for the first, of the codes of [begin, end) of a file, in pieces.
+
+    `clock` is the time in seconds, on the clock of the source, of sample 0 of the file.
+    """
+    rate = reader.info.sample_rate
+    width = len(_filters(rate)[0])
+    first = int(np.ceil((clock + begin / rate) / STEP_SECONDS))
+    last = int(np.floor((clock + (end - width) / rate) / STEP_SECONDS))
+    for at in range(first, last - LAG + 1, _CHUNK):
+        frames = np.arange(at, min(at + _CHUNK + LAG, last + 1))
+        starts = np.round((frames * STEP_SECONDS - clock) * rate).astype(np.int64)
+        starts = np.clip(starts, begin, end - width)
+        samples = reader.read(int(starts[0]), int(starts[-1]) + width).mean(axis=1)
+        codes, weak, good = codes_of(samples, starts - starts[0], rate)
+        middles = (starts[LAG:] + starts[:-LAG] + width) // 2
+        steps = frames[LAG:][good].astype(np.int32)
+        yield {"at": middles[good], "frame": steps, "code": codes[good], "weak": weak[good]}
+
+
+def _audible(cues: pd.DataFrame, sample_rate: int) -> Iterator[tuple[int, int, int, float]]:
+    """Of each cue its label, where it is louder than its neighbours on the reel, and the source's time at sample 0."""
+    starts, stops = cues["start"].to_numpy(np.int64), cues["stop"].to_numpy(np.int64)
+    origins, ends = cues["source_start"].to_numpy(np.int64), cues["source_stop"].to_numpy(np.int64)
+    begins, finishes = starts.copy(), stops.copy()
+    middles = (stops[:-1] + starts[1:]) // 2
+    overlap = stops[:-1] > starts[1:]
+    begins[1:][overlap] = middles[overlap]
+    finishes[:-1][overlap] = middles[overlap]
+    for k, label in enumerate(cues.index):
+        rate = source_rate(int(ends[k] - origins[k]), int(stops[k] - starts[k]), sample_rate)
+        yield int(label), int(begins[k]), int(finishes[k]), origins[k] / rate - starts[k] / sample_rate
+
+
+@cache
+def _filters(sample_rate: int) -> tuple[Signal, Signal]:
+    """The window, and the weight of every bin of its spectrum in every band, `(bins, BANDS)`: triangles."""
+    width = round(WINDOW_SECONDS * sample_rate)
+    shape = np.hanning(width + 2)[1:-1].astype(np.float32)
+    bins = scipy.fft.next_fast_len(width, real=True)
+    edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, BANDS + 1)
+    hertz = np.arange(bins // 2 + 1) * sample_rate / bins
+    weights = [
+        np.clip(1 - np.abs(hertz - np.sqrt(low * high)) / max(high - low, 1 / WINDOW_SECONDS), 0, None)
+        for low, high in pairwise(edges)
+    ]
+    top = int(np.searchsorted(hertz, 2 * HIGHEST_HZ - LOWEST_HZ))
+    table = np.stack(weights, axis=1)[:top].astype(np.float32)
+    return shape, table[: int(np.flatnonzero(table.any(axis=1))[-1]) + 1]
+
+
+def _table(parts: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = {"at": np.int64, "frame": np.int32, "code": np.uint32, "weak": np.uint32}
+    joined = {
+        name: np.concatenate([np.empty(0, kind), *(part[name] for part in parts)]) for name, kind in columns.items()
+    }
+    cue = np.repeat(np.array([part["cue"] for part in parts], np.int32), [len(part["code"]) for part in parts])
+    return pd.DataFrame({"cue": cue, **joined})
