@@ -249,6 +249,7 @@ def records_of_dataset(device):
     if excitation:
         found += stage_records(rules.index)
         found += stage_records(rules.plan, excitation=excitation)
+        found += stage_records(rules.fingerprint, excitation=excitation)
         found += stage_records(rules.render, excitation=excitation, reel=names)
     return found
 
