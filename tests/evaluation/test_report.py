@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from functools import cache
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def measured() -> tuple[dict, dict]:
     return of(device), of(twin)
 
 
+@cache
 def prepared() -> list[Prepared]:
     dry = music(RATE // 2, 1)
     return [prepare(Sounds("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
