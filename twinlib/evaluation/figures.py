@@ -171,6 +171,8 @@ def draw_learning(path: Path, title: str, curve: pd.DataFrame) -> None:
         axes.legend(loc="upper right")
 
 
+_DOTTED: Any = (0, (1, 1.5))
+
 _SMALLEST = 1e-12
 """An ESR of nothing has no place on a logarithmic axis; 32-bit samples hide what is smaller anyway."""
 
@@ -232,11 +234,18 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any], floor: fl
                 label=f"{label}, all: {percent(metrics[name])}",
             )
         if floor is not None:
-            _floor_line(axes, floor, DEVICE, "noise floor of the device")
+            axes.axhline(
+                max(floor, _SMALLEST),
+                color=DEVICE,
+                linewidth=1.0,
+                linestyle=_DOTTED,
+                label=f"noise floor of the device: {percent(floor)}",
+            )
         heard = [metrics["esr"], metrics["esr_linear"], *track["esr"], *track["esr_linear"], floor]
         heard = [max(value, _SMALLEST) for value in heard if value is not None]
         # Room for the legend above.
-        limits = (min(heard) / 1.5, max(heard) * 1.5 * (max(heard) / min(heard)) ** 0.15)
+        room = 0.15 if floor is None else 0.25
+        limits = (min(heard) / 1.5, max(heard) * 1.5 * (max(heard) / min(heard)) ** room)
         axes.set_ylim(*limits)
         _ratios(axes, axes.yaxis, limits)
         axes.set_xlim(0, seconds[-1])
@@ -244,14 +253,6 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any], floor: fl
         axes.set_ylabel("error to signal ratio")
         axes.set_title(f"{title}: error over the test split", loc="left")
         axes.legend(loc="upper right", ncols=2)
-
-
-def _floor_line(axes: Axes, floor: float, colour: str, label: str) -> None:
-    """The ESR that no twin can pass, as a line whose label says it in numbers."""
-    stroke: Any = (0, (1, 1.5))
-    axes.axhline(
-        max(floor, _SMALLEST), color=colour, linewidth=1.0, linestyle=stroke, label=f"{label}: {percent(floor)}"
-    )
 
 
 _MARKERS = "os^DvP*X<>ph"
@@ -280,7 +281,18 @@ def comparison_figure(twins: Sequence[tuple[str, str, float, float]], floors: Ma
             for speed, esr, model in own:
                 axes.annotate(model, (speed, esr), xytext=(5, 3), textcoords="offset points", fontsize=7)
             if device in floors:
-                _floor_line(axes, floors[device], _PALETTE[index % len(_PALETTE)], "its noise floor")
+                floor, colour = max(floors[device], _SMALLEST), _PALETTE[index % len(_PALETTE)]
+                axes.axhline(floor, color=colour, linewidth=1.0, linestyle=_DOTTED)
+                axes.annotate(
+                    f"noise floor of {device}: {percent(floors[device])}",
+                    (1.0, floor),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(-3, 2),
+                    textcoords="offset points",
+                    horizontalalignment="right",
+                    fontsize=7,
+                    color=colour,
+                )
         errors = [max(esr, _SMALLEST) for esr in (*(esr for *_, esr, _ in twins), *floors.values())]
         speeds = [speed for *_, speed in twins]
         heights, widths = (min(errors) / 2, 2 * max(errors)), (min(speeds) / 1.5, 2 * max(speeds))
