@@ -80,6 +80,7 @@ def told(path: Path, metrics: list[Path]) -> Any:
     if path.name == "twin.nam":
         content = json.loads(path.read_text())
         assert content["metadata"].pop("date")
+        assert content["metadata"]["twin"].pop("date")
         return content
     if path.name == "twin.onnx":
         date = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
