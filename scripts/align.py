@@ -6,8 +6,9 @@ from pathlib import Path
 from twinlib.alignment.align import CONTRACT, align
 from twinlib.alignment.figure import draw_alignment
 from twinlib.alignment.markers import align_markers
+from twinlib.alignment.result import Alignment
 from twinlib.excitation.layout import PROBE_FILE, read_reel
-from twinlib.files import write_json
+from twinlib.files import read_json, write_json
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
@@ -21,6 +22,7 @@ def main() -> None:
         channel=int,
         reference_channel=int,
         repair=[str],
+        programme=[Path],
         dry=Path,
         wet=Path,
         excitation=[Path],
@@ -33,11 +35,17 @@ def main() -> None:
         "reference_channel": str(args.reference_channel),
         "repair": " ".join(args.repair),
     }
-    inputs = [args.dry, args.wet, *args.excitation]
+    inputs = [args.dry, args.wet, *args.excitation, *args.programme]
     with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
         clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
         measuring = any(path.name == PROBE_FILE for path in args.excitation)
-        found = (partial(align_markers, markers=clicks) if measuring else partial(align, clicks=clicks or None))(
+        programme = [Alignment.from_dict(read_json(path, CONTRACT)) for path in args.programme]
+        way = (
+            partial(align_markers, markers=clicks, programme=programme)
+            if measuring
+            else partial(align, clicks=clicks or None)
+        )
+        found = way(
             args.dry,
             args.wet,
             channel=args.channel - 1,

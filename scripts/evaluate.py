@@ -8,6 +8,7 @@ from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
 from twinlib.evaluation.measurements import CONTRACT as MEASUREMENTS
+from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, read_table
 from twinlib.program import options, run
@@ -49,7 +50,11 @@ def main() -> None:
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),
                 done,
             )
-    print(f"{args.device}/{args.model}: test ESR {metrics['esr']:.3%}, best linear filter {metrics['esr_linear']:.3%}")
+    floor = f", noise floor of the device {percent(metrics['esr_floor'])}" if "esr_floor" in metrics else ""
+    print(
+        f"{args.device}/{args.model}: test ESR {percent(metrics['esr'])}{floor}, "
+        f"best linear filter {percent(metrics['esr_linear'])}"
+    )
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from pathlib import Path
 import torch
 
 from twinlib.audio import Reader
-from twinlib.evaluation.evaluate import played
+from twinlib.evaluation.evaluate import load_for, played
 from twinlib.evaluation.measurements import CONTRACT, compare, measure
 from twinlib.evaluation.probe_figures import draw_probe
 from twinlib.excitation.probe import layout_of
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file, write_json
-from twinlib.model.twin import load
 from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
@@ -25,10 +24,16 @@ def main() -> None:
     with recorded(Path(__file__), inputs, args.outputs, {}):
         layout = layout_of(read_json(args.probe, PROBE))
         device = read_json(args.measured, CONTRACT)["device"]
+        twin_file = load_for(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
-            wet = played(load(args.twin), lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
-            twin = measure(layout, lambda start, stop: dry.read(start, stop)[:, 0], lambda start, stop: wet[start:stop])
+            wet = played(twin_file, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
+            twin = measure(
+                layout,
+                lambda start, stop: dry.read(start, stop)[:, 0],
+                lambda start, stop: wet[start:stop],
+                device["music_withdrawn"],
+            )
         comparison = compare(device, twin)
         content = {"device": device, "twin": twin, "comparison": comparison, "twin_sha256": sha256_file(args.twin)}
         write_json(args.outputs[0], CONTRACT, content)

@@ -1,14 +1,16 @@
 """Put all that is known of a twin onto one page, and its sounds onto a page for listening tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from twinlib.audio import Reader
 from twinlib.evaluation.listening import listening_page
-from twinlib.evaluation.report import report_page
+from twinlib.evaluation.report import read_figure, report_page
 from twinlib.evaluation.settings import METRICS
-from twinlib.evaluation.sounds import Sounds
+from twinlib.evaluation.sounds import Sounds, prepare
 from twinlib.files import read_json, write_text
 from twinlib.program import options, run
+from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
@@ -16,19 +18,35 @@ CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 
 def main() -> None:
     """Make `index.html` and `listening.html`."""
-    args = options(__doc__, metrics=Path, figures=[Path], clips=[Path], outputs=[Path])
-    with recorded(Path(__file__), [args.metrics, *args.figures, *args.clips], args.outputs, {}):
+    args = options(__doc__, metrics=Path, figures=[Path], clips=[Path], music=[Path], outputs=[Path])
+    with recorded(Path(__file__), [args.metrics, *args.figures, *args.clips, *args.music], args.outputs, {}):
         metrics = read_json(args.metrics, METRICS)
-        heard, rate = {}, 0
-        for path in args.clips:
-            if path.stem in CLIPS:
-                with Reader(path) as reader:
-                    heard[CLIPS[path.stem]], rate = reader.read()[:, 0], reader.info.sample_rate
-        sounds = Sounds("the loudest part of the test split", rate, **heard)
-        figures = {path.stem: path.read_text(encoding="utf-8") for path in args.figures}
+        title = f"{metrics['device']}, {metrics['model']}"
+        excerpts = [("the loudest part of the test split", args.clips)]
+        if args.music and not metrics.get("music_withdrawn"):
+            excerpts.insert(0, ("music of the test split in one go, from the probe reel", args.music))
         index, listening = args.outputs
-        write_text(index, report_page(metrics, figures, sounds))
-        write_text(listening, listening_page(f"{metrics['device']}, {metrics['model']}", [sounds]))
+        with progress(f"page {metrics['device']}/{metrics['model']}", len(excerpts) + 2, "parts") as done:
+            prepared = []
+            for words, paths in excerpts:
+                prepared.append(prepare(sounds_of(words, paths)))
+                done(1, words)
+            figures = {path.stem: read_figure(path) for path in args.figures}
+            write_text(index, report_page(metrics, figures, prepared))
+            done(1, index.name)
+            write_text(listening, listening_page(title, prepared))
+            done(1, listening.name)
+
+
+def sounds_of(title: str, paths: Sequence[Path]) -> Sounds:
+    """The clips of one excerpt, known by the last part of their names; what is no sound on the page is left out."""
+    heard, rate = {}, 0
+    for path in paths:
+        name = path.stem.removeprefix("music-")
+        if name in CLIPS:
+            with Reader(path) as reader:
+                heard[CLIPS[name]], rate = reader.read()[:, 0], reader.info.sample_rate
+    return Sounds(title, rate, **heard)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import soxr
 from tests.excitation.probing import probe_samples
 from twinlib import audio
 from twinlib.alignment.markers import align_markers
+from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.excitation.probe import layout
 
@@ -93,3 +95,34 @@ def test_a_loop_back_channel_tells_the_clock(reel: Path, tmp_path: Path) -> None
     assert found.reference is not None
     assert found.reference.polarity == 1
     assert found.reference.gain_db == pytest.approx(20 * np.log10(0.5), abs=0.01)
+
+
+def test_the_level_is_repaired_as_that_of_the_music_and_not_by_the_clicks(reel: Path, tmp_path: Path) -> None:
+    """A device that saturates answers a click with another gain than music, and the twin has learned from the music."""
+    dry = audio.read(reel)[:, 0]
+    silence = np.zeros(4000, np.float32)
+    wet = np.concatenate([silence, np.tanh(5 * dry) + 0.01, silence])
+    audio.write(tmp_path / "take.wav", wet, RATE, "FLOAT")
+    plain = align_markers(reel, tmp_path / "take.wav", PLAN.clicks)
+    assert (plain.verdict, plain.applied_gain, plain.applied_dc) == ("ok", 1.0, 0.0)
+    assert plain.gain_db < 20 * np.log10(5) - 3, "the clicks saturate"
+    music = [
+        replace(plain, applied_gain=0.2, applied_dc=0.0125),
+        replace(plain, applied_gain=0.21, applied_dc=0.0075),
+        replace(plain, verdict="refused", applied_gain=7.0),
+    ]
+
+    def found(programme: list[Alignment]) -> Alignment:
+        return align_markers(reel, tmp_path / "take.wav", PLAN.clicks, repair=["gain", "dc"], programme=programme)
+
+    repaired = found(music)
+    assert repaired.verdict == "ok"
+    assert repaired.applied_gain == pytest.approx(np.sqrt(0.2 * 0.21))
+    assert repaired.applied_dc == pytest.approx(0.01)
+    assert replace(repaired, applied_gain=1.0, applied_dc=0.0) == plain
+    unsure = found([music[0], replace(plain, applied_gain=0.4)])
+    assert unsure.verdict == "suspect"
+    assert "6.0 dB apart" in unsure.reasons[0]
+    unknown = found(music[2:])
+    assert unknown.verdict == "refused"
+    assert "leave gain and dc out of `repair`" in unknown.reasons[0]

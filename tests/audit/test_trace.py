@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.audit.material import GUARD, Made
+from tests.audit.material import GUARD, REPOSITORY, Made
 from twinlib import audio
 from twinlib.audit.extract import extract
 from twinlib.audit.results import Results
@@ -19,6 +19,7 @@ from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, sha256_file, write_json
+from twinlib.provenance.record import recorded
 
 
 def rows(folder: Path, device: str) -> pd.DataFrame:
@@ -126,6 +127,53 @@ def test_a_moment_of_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -
     assert last["segment_id"] in trace_text(moment)
     with pytest.raises(AuditError, match="silence between its pieces"):
         trace(results, str(clip), at=0.05)
+
+
+def music(folder: Path, withdrawn: list[str]) -> Path:
+    """A clip of the music of a probe reel, in a copy of the results: a second of one track and half of another."""
+    probe = folder / "excitations" / "main" / "probe.json"
+    piece = {"licence": "CC BY 4.0", "source_sha256": 64 * "0", "source_start": 100}
+    excerpt = [
+        {"track_id": f"A/{k}", "artist": "A", "source": f"A/{k}.wav", "source_stop": 8100, "frames": frames, **piece}
+        for k, frames in enumerate((8000, 4000))
+    ]
+    write_json(probe, "probe/1", {"excerpt": excerpt})
+    listening = folder / "twins" / "box" / "small" / "evaluation" / "listening"
+    clip, told = listening / "music-twin.flac", listening / "music.json"
+    audio.write(clip, np.zeros(12000, np.float32), 8000, "PCM_24")
+    content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500, "withdrawn": withdrawn}
+    write_json(told, "music/1", content)
+    with recorded(REPOSITORY / "scripts" / "excerpt.py", [probe], [told, clip], {}):
+        pass
+    return clip
+
+
+def test_the_music_of_a_probe_reel_is_traced_to_its_tracks(made: Made, copied: Path) -> None:
+    clip = music(copied, [])
+    found = trace(Results(copied), str(clip))
+    assert [one["track_id"] for one in found["sources"]] == ["A/0", "A/1"]
+    assert [(one["clip_start"], one["clip_stop"], one["reel_start"]) for one in found["sources"]] == [
+        (0.0, 1.0, 500),
+        (1.0, 1.5, 8500),
+    ]
+    assert found["excitation"] == "main"
+    assert found["stages"][-1]["stage"] == "excerpt"
+    assert "A/1.wav[100:8100]" in trace_text(found)
+    assert "CC BY 4.0" in trace_text(found)
+    (moment,) = trace(Results(copied), str(clip), at=1.2)["sources"]
+    assert moment["track_id"] == "A/1"
+    with pytest.raises(AuditError, match=r"none of its music sounds at 1\.5 s"):
+        trace(Results(copied), str(clip), at=1.5)
+    (copied / "twins/box/small/evaluation/listening/music.json.prov.json").unlink()
+    with pytest.raises(AuditError, match="no record that names its probe reel"):
+        trace(Results(copied), str(clip))
+
+
+def test_music_that_was_withdrawn_is_told_to_be_silence(made: Made, copied: Path) -> None:
+    clip = music(copied, ["A/1"])
+    found = trace(Results(copied), str(clip), at=0.5)
+    assert (found["sources"], found["withdrawn"]) == ([], ["A/1"])
+    assert "silence: its music is of A/1, withdrawn" in trace_text(found)
 
 
 @pytest.mark.parametrize(

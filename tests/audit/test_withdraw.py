@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.material import REPOSITORY, Made
 from twinlib.audit import withdraw
 from twinlib.audit.results import Results
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
-from twinlib.files import read_table
+from twinlib.files import read_table, write_json
+from twinlib.provenance.record import recorded
 
 DAY = date(2026, 1, 31)
 
@@ -38,6 +39,18 @@ def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
     text = withdraw.touched_text(found)
     assert "box/small" in text
     assert "no reel is made again" in text
+
+
+def test_a_probe_reel_and_its_take_hold_a_track_too(made: Made, copied: Path) -> None:
+    probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
+    write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
+    with recorded(REPOSITORY / "scripts" / "measure.py", [probe], [folder / "measurements.json"], {}):
+        write_json(folder / "measurements.json", "measurements/1", {})
+    write_json(folder / "take.json", "take/1", {"path": "recordings/box/main-probe.wav"})
+    for track, there in ((made.tracks[4], True), (made.tracks[5], False)):
+        stays = withdraw.touched(Results(copied), track)["stays"]
+        assert ("excitations/main/reels/main-probe.wav" in stays["reels"]) == there
+        assert ("recordings/box/main-probe.wav" in stays["takes"]) == there
 
 
 def test_a_track_that_is_excluded_touches_nothing(made: Made) -> None:

@@ -139,6 +139,7 @@ def test_figures_and_clips_are_there(judged):
         "figures/spectrum.svg",
         "figures/transfer.svg",
         "figures/waveform.svg",
+        "linear.json",
         "listening/clips.json",
         "listening/difference.flac",
         "listening/dry.flac",

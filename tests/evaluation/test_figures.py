@@ -40,7 +40,7 @@ def draw_all(folder):
     figures.draw_transfer(folder / "transfer.svg", "silk, small", *transfers)
     figures.draw_learning(folder / "learning.svg", "silk, small", curve)
     figures.draw_errors(folder / "esr.svg", "silk, small", METRICS, floor=1e-4)
-    figures.draw_over_time(folder / "esr_over_time.svg", "silk, small", METRICS)
+    figures.draw_over_time(folder / "esr_over_time.svg", "silk, small", METRICS, floor=1e-4)
 
 
 METRICS = {
@@ -109,18 +109,24 @@ def test_smoothing_keeps_a_flat_spectrum_flat():
 
 
 def test_a_floor_is_drawn_where_it_is_known(tmp_path):
-    for name, floor in (("with", 1e-4), ("without", None)):
-        figures.draw_errors(tmp_path / name, "silk, small", METRICS, floor)
-    assert figures.DEVICE.lower() in (tmp_path / "with").read_text().lower()
-    assert figures.DEVICE.lower() not in (tmp_path / "without").read_text().lower()
+    for draw in (figures.draw_errors, figures.draw_over_time):
+        for name, floor in (("with", 1e-4), ("without", None)):
+            draw(tmp_path / name, "silk, small", METRICS, floor)
+        assert figures.DEVICE.lower() in (tmp_path / "with").read_text().lower()
+        assert figures.DEVICE.lower() not in (tmp_path / "without").read_text().lower()
+    twins = [("silk", "small", 0.001, 10.0), ("silk", "large", 0.0005, 5.0), ("klon", "small", 0.002, 10.0)]
+    lines = [
+        figures.comparison_figure(twins, floors).count("stroke-dasharray: 1,1.5") for floors in ({}, {"klon": 1e-6})
+    ]
+    assert lines[1] > lines[0]
 
 
 def test_perfect_twins_can_be_drawn(tmp_path):
     track = {"seconds": 1.0, "esr": [0.0], "esr_linear": [0.0]}
     perfect = {"esr": 0.0, "esr_dry": 0.0, "esr_gain": 0.0, "esr_linear": 0.0, "esr_over_time": track}
     figures.draw_errors(tmp_path / "esr.svg", "wire", perfect, floor=0.0)
-    figures.draw_over_time(tmp_path / "esr_over_time.svg", "wire", perfect)
-    assert "<svg" in figures.comparison_figure([("wire", "small", 0.0, 10.0)])
+    figures.draw_over_time(tmp_path / "esr_over_time.svg", "wire", perfect, floor=0.0)
+    assert "<svg" in figures.comparison_figure([("wire", "small", 0.0, 10.0)], {"wire": 0.0})
 
 
 def test_every_device_has_a_marker_of_its_own():

@@ -30,8 +30,8 @@ def prepared(given):
 
 
 @pytest.fixture(scope="module")
-def page(given):
-    return listening_page("silk, small", [given])
+def page(prepared):
+    return listening_page("silk, small", [prepared])
 
 
 def decoded(clip):
@@ -70,7 +70,7 @@ class Reader(HTMLParser):
 
 
 def test_equal_sounds_give_equal_text(given, prepared, page):
-    assert listening_page("silk, small", [sounds()]) == page
+    assert listening_page("silk, small", [prepare(sounds())]) == page
     assert head([prepare(sounds(seed=1))]) != head([prepared])
     assert abx([prepared], 2) != abx([prepared])
 
@@ -96,7 +96,7 @@ def test_every_name_is_prefixed_and_no_id_comes_twice(page):
 
 def test_titles_are_escaped():
     bad = '</script><img src="http://x">&'
-    page = listening_page(bad, [sounds(bad, 0.3), sounds(bad, 0.3)])
+    page = listening_page(bad, [prepare(sounds(bad, 0.3))] * 2)
     assert '<img src="http' not in page
     assert page.count("</script>") == 2
     assert [one["title"] for one in embedded(page)["excerpts"]] == [bad, bad]
@@ -244,8 +244,8 @@ def test_sounds_that_do_not_fit_are_refused(given, change, word):
         dataclasses.replace(given, **change)
 
 
-def test_pages_of_nothing_or_of_two_rates_are_refused(given):
+def test_pages_of_nothing_or_of_two_rates_are_refused(prepared):
     with pytest.raises(DatasetError, match="there is none"):
         listening_page("x", [])
     with pytest.raises(DatasetError, match="16000 Hz and 22050 Hz"):
-        listening_page("x", [given, sounds(rate=16000)])
+        listening_page("x", [prepared, prepare(sounds(rate=16000))])

@@ -51,9 +51,9 @@ def prepared():
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
+def file(prepared, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "listening.html"
-    path.write_text(listening_page("silk, small", [sounds(TITLE, SECONDS), sounds("another", 1.0, seed=1)]))
+    path.write_text(listening_page("silk, small", prepared))
     return path
 
 
@@ -469,7 +469,7 @@ def test_nothing_overlaps_or_leaves_the_page(page, tmp_path, scheme, width):
 def test_a_report_plays_and_shows_its_figures(browser, tmp_path):
     figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
     file = tmp_path / "index.html"
-    file.write_text(report_page(METRICS, {"transfer": figure, "esr": figure}, sounds(TITLE, SECONDS)))
+    file.write_text(report_page(METRICS, {"transfer": figure, "esr": figure}, [prepare(sounds(TITLE, SECONDS))]))
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     found = Watched(page)
     page.goto(file.as_uri())

@@ -9,7 +9,7 @@ from twinlib.evaluation.measurements import compare, measure
 from twinlib.evaluation.probe_figures import draw_probe
 from twinlib.evaluation.report import report_page
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.evaluation.sounds import Sounds
+from twinlib.evaluation.sounds import Prepared, Sounds, prepare
 from twinlib.excitation.probe import layout
 
 PLAN = layout(16000)
@@ -41,9 +41,9 @@ def measured() -> tuple[dict, dict]:
     return of(device), of(twin)
 
 
-def sounds() -> Sounds:
+def prepared() -> list[Prepared]:
     dry = music(RATE // 2, 1)
-    return Sounds("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry)
+    return [prepare(Sounds("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
 
 
 def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_path) -> None:
@@ -64,8 +64,8 @@ def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[
     comparison = compare(*measured)
     assert 0 < comparison["within"] < comparison["compared"]
     metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
-    page = report_page(metrics, figures, sounds())
-    assert page == report_page(metrics, figures, sounds())
+    page = report_page(metrics, figures, prepared())
+    assert page == report_page(metrics, figures, prepared())
     headings = ["Harmonics", "Transfer curve", "Error beside", "Responses", "Null test", "A/B/X", "Aliasing", "Speed"]
     places = [page.index(f"<h2>{word}") if word != "A/B/X" else page.index("A/B/X</h2>") for word in headings]
     assert places == sorted(places)
@@ -81,8 +81,25 @@ def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[
     assert "@import" not in page
 
 
+def test_the_floor_stands_below_every_breakdown() -> None:
+    tracks = [{"name": f"artist {k}", "seconds": 2.0, "esr": 0.01, "esr_linear": None} for k in range(12)]
+    level = {"seconds": 1.5, "esr": 0.02, "esr_linear": 0.3}
+    levels = [
+        {"from_dbfs": None, "to_dbfs": -96, **level, "esr": None},
+        {"from_dbfs": -12, "to_dbfs": -6, **level},
+        {"from_dbfs": 0, "to_dbfs": None, **level},
+    ]
+    metrics = {**METRICS, "by_track": tracks, "by_level": levels}
+    page = report_page({**metrics, "esr_floor": 2.6e-5}, {}, prepared())
+    for words in ("below -96 dBFS", "-12 to -6 dBFS", "0 and more dBFS", "the 10 worst of 12", "artist 9"):
+        assert words in page
+    assert "artist 10" not in page
+    assert page.count("0.00260 %") == 4, "in the lead, beside the baselines, and in two breakdowns"
+    assert "noise floor" not in report_page(metrics, {}, prepared())
+
+
 def test_without_a_probe_reel_the_page_says_how_to_get_one() -> None:
-    page = report_page(METRICS, {}, sounds())
+    page = report_page(METRICS, {}, prepared())
     assert page.count("probe_reel: true") == 3
     assert "No twin can do better" not in page
 
@@ -94,5 +111,5 @@ def test_harmonics_that_do_not_count_are_not_compared(measured: tuple[dict, dict
     assert (none["compared"], none["worst_db"]) == (0, None)
     noisy = [{**sine, "noise_dbc": sine["dbc"]} for sine in device["sines"]]
     assert compare({**device, "sines": noisy}, twin)["compared"] == 0
-    page = report_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, {}, sounds())
+    page = report_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, {}, prepared())
     assert "adds no harmonic" in page

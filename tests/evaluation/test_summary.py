@@ -14,13 +14,16 @@ METRICS = {
 
 
 def test_the_table_says_what_matters():
-    other = {**METRICS, "device": "a much longer name", "esr": 2e-7, "gain_over_linear_db": -1.5}
+    other = {**METRICS, "esr_floor": 2.6e-5, "device": "a much longer name", "esr": 2e-7, "gain_over_linear_db": -1.5}
     text = summary_table([METRICS, other], ["results/silk/small", "results/other"])
     head, rule, first, second, *_ = text.splitlines()
     for word in ("0.123 %", "-29.1 dB", "2.50 %", "+13.1 dB", "17.6 x", "results/silk/small"):
         assert word in first
     assert "0.0000200 %" in second
     assert "-1.5 dB" in second
+    # The floor stands next to the error; where none was recorded there is a dash.
+    assert [line.split("dB")[1].split()[0] for line in (head, first, second)] == ["floor", "-", "0.00260"]
+    assert head.index("floor") + len("floor") == second.index("0.00260 %") + len("0.00260 %")
     assert set(rule) == {"-"}
     # Columns stand below each other.
     assert head.index("where to look") == first.index("results/silk/small") == second.index("results/other")

@@ -2,12 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 
 from tests.workflow.project import TINY, Project, Run
+from twinlib import audio
+from twinlib.audit.results import Results
+from twinlib.audit.trace import trace
+from twinlib.audit.trace_text import trace_text
+from twinlib.evaluation.clips import NAMES
 from twinlib.files import read_json, sha256_file
 
-MEASURED = {"probe", "simulate", "ingest", "align", "measure", "measure_twin"}
+MEASURED = {"probe", "simulate", "ingest", "align", "measure", "measure_twin", "excerpt"}
 
 
 @pytest.mark.slow
@@ -30,6 +36,26 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     assert 0 < metrics["esr_floor"] == device["esr_floor"] < metrics["esr"]
     assert "H3 of" in (results / "twins/amp/tiny/evaluation/index.html").read_text()
     assert "harmonics" not in read_json(results / "twins/box/tiny/evaluation/metrics.json", "metrics/1")
+    listening = results / "twins/amp/tiny/evaluation/listening"
+    told = read_json(listening / "music.json", "music/1")
+    assert (told["seconds"], told["withdrawn"]) == (10.0, [])
+    clips = {name: audio.read(listening / f"music-{name}.flac")[:, 0] for name in NAMES}
+    take = read_json(results / "devices/amp/tiny-probe/truth.json", "simulated-take/1")
+    assert take["lag_samples"] > 1000
+    assert np.corrcoef(clips["dry"], clips["wet"])[0, 1] > 0.7, "the take is put on the clock of the reel"
+    assert np.corrcoef(clips["linear"], clips["wet"])[0, 1] > 0.85
+    assert clips["difference"] == pytest.approx(clips["twin"] - clips["wet"], abs=1e-6)
+    assert not (results / "twins/box/tiny/evaluation/listening/music.json").exists()
+    for name in ("listening.html", "index.html"):
+        for twin, excerpts in (("amp", 2), ("box", 1)):
+            page = (results / f"twins/{twin}/tiny/evaluation/{name}").read_text()
+            assert page.count("data-tw-excerpt=") == excerpts
+    answer = trace(Results(results), str(listening / "music-twin.flac"), at=9.9)
+    (source,) = answer["sources"]
+    assert source["licence"] == "CC0-1.0"
+    assert (project.folder / "corpus" / source["source"]).is_file()
+    assert {"probe", "align", "train", "evaluate", "excerpt"} <= {stage["stage"] for stage in answer["stages"]}
+    assert source["track_id"] in trace_text(answer)
     assert "tiny-probe" in (results / "excitations/tiny/recording.md").read_text()
     segments = read_json(results / "devices/amp/dataset.json", "dataset/1")
     assert "tiny-probe" not in str(segments), "nothing is learnt from measuring signals"
@@ -51,6 +77,21 @@ def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project,
     content["allow_missing_takes"] = True
     takes = project.folder / "takes"
     takes.mkdir()
+    for name in ("tiny-01", "tiny-probe"):
+        (takes / f"{name}.wav").write_bytes(b"RIFF")
+    content["devices"]["amp"]["repair"] = ["gain"]
+    with (project.folder / "excluded.tsv").open("a") as file:
+        file.write("artist5/song\twithdrawn\t2026-01-01\n")
+    project.write(content)
+    shown = project.dry("--printshellcmds").text
+    commands = {line.split()[1]: line for line in shown.splitlines() if line.startswith("stage ")}
+    for stage in ("measure", "excerpt"):
+        assert """--withdrawn '["artist5/song"]'""" in commands[stage]
+    aligned = [line for line in shown.splitlines() if line.startswith("stage align --name tiny")]
+    music = "--programme results/devices/amp/tiny-01/alignment.json"
+    assert [music in line for line in aligned] == ["tiny-probe" in line for line in aligned]
+    assert len(aligned) == 2
+    (takes / "tiny-probe.wav").unlink()
     (takes / "tiny-01.wav").write_bytes((project.folder / "results/devices/amp/tiny-01/take.wav").read_bytes())
     project.write(content)
     planned = project.plan()

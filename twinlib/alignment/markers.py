@@ -30,6 +30,9 @@ LEAST_MARKERS = 3
 MOST_STEP = 0.5
 """Samples by which the lag may change from one click to the next besides the drift: more, and a whole one was lost."""
 
+MOST_SPREAD_DB = 1.0
+"""How far the gains of a device's takes of music may lie apart: their music differs, and their gains with it."""
+
 _PASSES = 2
 
 
@@ -56,6 +59,16 @@ class _Heard:
         return 20.0 * float(np.log10(max(float(np.median(self.gains)), 1e-6)))
 
 
+@dataclass(frozen=True)
+class _Undone:
+    """The gain and the DC that the warp undoes; why these are not to be trusted, and whether they are known at all."""
+
+    gain: float = 1.0
+    dc: float = 0.0
+    reason: str = ""
+    known: bool = True
+
+
 def align_markers(
     dry: Path,
     wet: Path,
@@ -65,14 +78,18 @@ def align_markers(
     reference_channel: int | None = None,
     guard_samples: int = GUARD_SAMPLES,
     repair: Collection[Repair] = POLARITY,
+    programme: Sequence[Alignment] = (),
     progress: Progress = silent,
 ) -> Alignment:
     """Align one channel (from 0) of `wet` with `dry` by the clicks at the dry positions `markers`, and nothing else.
 
     The same contract as `align` (`alignment/2`), with a window a click; `gain_db` is that of the clicks. A take with
     lost or repeated samples is refused, for a repaired measuring signal measures nothing; one whose clocks wander is
-    suspect, and followed from click to click. Raises as `align` does.
+    suspect, and followed from click to click. A twin has learned from takes of music whose gain and DC `repair` may
+    have undone, and to a device that saturates clicks tell another gain than music: what was undone there, by the
+    alignments `programme` of these takes, is undone here, in the mean. Raises as `align` does.
     """
+    undone = _undone(programme, repair)
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = dry_reader.info.sample_rate
         played = channel_of(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, None)
@@ -90,8 +107,13 @@ def align_markers(
         if heard is None or len(heard.places) < least:
             there = 0 if heard is None else len(heard.places)
             reason = f"{there} of the {len(markers)} clicks were found; {why_nothing(played, clock, False)}"
-            return _alignment(played, device, None, None, guard_samples, repair, "refused", [reason])
+            return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
         verdict, reasons = _verdict(heard, rate, len(markers))
+        if undone.reason:
+            verdict, reasons = (
+                ("suspect" if undone.known and verdict != "refused" else "refused"),
+                [undone.reason, *reasons],
+            )
         reference = None
         if loop is not None:
             assert reference_channel is not None
@@ -101,9 +123,33 @@ def align_markers(
             best = max((one for one in through if one is not None), key=lambda one: len(one.places), default=None)
             if best is None or len(best.places) < least:
                 reason = "the clicks are on the loop-back channel, but not on the device's: check its cables and level"
-                return _alignment(played, device, None, None, guard_samples, repair, "refused", [reason])
+                return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
             heard = _Heard(heard.places, heard.lags, best.gains, heard.fit, best.polarity)
-        return _alignment(played, device, heard, reference, guard_samples, repair, verdict, reasons)
+        return _alignment(played, device, heard, reference, guard_samples, repair, undone, verdict, reasons)
+
+
+def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undone:
+    """What was undone in the takes of music, in the mean of those that could be aligned."""
+    if not {"gain", "dc"} & set(repair):
+        return _Undone()
+    usable = [one for one in programme if one.verdict != "refused"]
+    if not usable:
+        return _Undone(
+            known=False,
+            reason="gain and dc are repaired as in the takes of music, which the twin learns from, and none of these "
+            "is aligned: record them first, or leave gain and dc out of `repair`",
+        )
+    gains = [20.0 * float(np.log10(one.applied_gain)) for one in usable]
+    spread = max(gains) - min(gains)
+    reason = ""
+    if spread > MOST_SPREAD_DB:
+        reason = (
+            f"the gains of the takes of music lie {spread:.1f} dB apart, so which of them is this one's is not known: "
+            "its levels are uncertain by as much, its harmonics against their fundamental are not; record all takes "
+            "with the same settings"
+        )
+    gain = 10.0 ** (float(np.mean(gains)) / 20.0)
+    return _Undone(gain, float(np.mean([one.applied_dc for one in usable])), reason)
 
 
 def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polarity: int) -> _Heard | None:
@@ -165,6 +211,7 @@ def _alignment(
     reference: Reference | None,
     guard_samples: int,
     repair: Collection[Repair],
+    undone: _Undone,
     verdict: Verdict,
     reasons: Sequence[str],
 ) -> Alignment:
@@ -202,8 +249,8 @@ def _alignment(
         applied_lag_samples=line.lag,
         applied_drift_ppm=line.drift_ppm,
         applied_polarity=polarity if "polarity" in repair else 1,
-        applied_gain=10.0 ** (-gain_db / 20.0) if "gain" in repair else 1.0,
-        applied_dc=0.0,
+        applied_gain=undone.gain,
+        applied_dc=undone.dc,
         pieces=(Piece(dry.start, dry.stop, tuple(knots), tuple(lags)),),
         track=_windows(heard, wanders) if heard is not None else (),
     )

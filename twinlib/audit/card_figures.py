@@ -40,7 +40,8 @@ def card_figures(told: Mapping[str, Any]) -> dict[str, str]:
         "gains": _drawn(lambda path: _gains(path, told["excitations"])) if told["excitations"] else "",
         "residuals": _drawn(lambda path: _residuals(path, devices)),
         "twins": comparison_figure(
-            [(one["device"], one["model"], one["metrics"]["esr"], one["metrics"]["realtime_factor"]) for one in judged]
+            [(one["device"], one["model"], one["metrics"]["esr"], one["metrics"]["realtime_factor"]) for one in judged],
+            {one["device"]: one["metrics"]["esr_floor"] for one in judged if "esr_floor" in one["metrics"]},
         )
         if judged
         else "",

@@ -19,8 +19,10 @@ _ALIGNMENT = ("verdict", "reasons", "lag_samples", "drift_ppm", "polarity", "gai
 
 def excitation_of(results: Results, device: str, capture: str) -> str | None:
     """The excitation whose reel a capture recorded; None for a pair."""
-    stage = results.maker(f"devices/{device}/shards/{capture}.arrow")
-    names = [Path(name) for name in stage.inputs if name.endswith("/cues.parquet")] if stage else []
+    folder = f"devices/{device}"
+    # No shard is cut from the take of a probe reel.
+    stage = results.maker(f"{folder}/shards/{capture}.arrow") or results.maker(f"{folder}/{capture}/measurements.json")
+    names = [Path(name) for name in stage.inputs if name.endswith(("/cues.parquet", "/probe.json"))] if stage else []
     return names[0].parent.name if names else None
 
 

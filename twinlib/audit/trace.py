@@ -7,9 +7,13 @@ from typing import Any
 from twinlib.audit import origins
 from twinlib.audit.results import Results, Stage
 from twinlib.errors import AuditError
+from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file
 
 _CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")
+_PIECE = ("track_id", "artist", "licence", "source", "source_start", "source_stop", "source_sha256")
+_MUSIC = "music-"
+"""How the names of clips begin whose sound is the music of a probe reel."""
 _SEGMENT = re.compile(r"[^/]+/[^/]+/\d{10}")
 
 
@@ -18,7 +22,7 @@ def trace(results: Results, what: str, at: float | None = None) -> dict[str, Any
 
     `at`, in seconds, asks for one moment of a listening clip. A file need not lie in the results: it is known by its
     sha256 or, for a twin and its exports, by the head of the chain that it carries. The answer has the key `kind`
-    (`segment`, `clip`, `twin`, `file`). Raises `AuditError` for what the results do not know.
+    (`segment`, `clip`, `music`, `twin`, `file`). Raises `AuditError` for what the results do not know.
     """
     if _SEGMENT.fullmatch(what):
         return _segment(results, what)
@@ -27,7 +31,8 @@ def trace(results: Results, what: str, at: float | None = None) -> dict[str, Any
         return _twin(results, *twin)
     clip = _CLIP.fullmatch(results.name_of(Path(what))) or _CLIP.fullmatch(what)
     if clip:
-        return _clip(results, clip.group(0), clip.group(1), at)
+        way = _music if Path(clip.group(0)).name.startswith(_MUSIC) else _clip
+        return way(results, clip.group(0), clip.group(1), at)
     if at is not None:
         raise AuditError(f"{what} is no clip of an evaluation, so there is no moment of it to trace: leave --at out")
     return _file(results, _known(results, Path(what)))
@@ -115,6 +120,36 @@ def _clip(results: Results, name: str, device: str, at: float | None) -> dict[st
             found.append({"clip_start": begin / rate, "clip_stop": end / rate, **row})
     answer: dict[str, Any] = {"kind": "clip", "clip": name, "at": at, "segments": found}
     return answer | ({"origin": _segment(results, found[0]["segment_id"])} if at is not None else {})
+
+
+def _music(results: Results, name: str, device: str, at: float | None) -> dict[str, Any]:
+    """A clip of the music of a probe reel: the pieces of tracks that sound in it, and the take."""
+    told = read_json(results.folder / Path(name).parent / "music.json", "music/1")
+    maker = results.maker(name)
+    probes = [Path(one) for one in (maker.inputs if maker else ()) if one.endswith("/probe.json")]
+    if not probes:
+        raise AuditError(f"{name} has no record that names its probe reel: make it again")
+    rate, withdrawn = told["sample_rate"], set(told["withdrawn"])
+    sources, start = [], 0
+    for piece in [] if withdrawn else read_json(results.folder / probes[0], PROBE)["excerpt"]:
+        stop = start + piece["frames"]
+        if at is None or start <= round(at * rate) < stop:
+            place = {"clip_start": start / rate, "clip_stop": stop / rate, "reel_start": told["reel_start"] + start}
+            sources.append({**place, **{key: piece[key] for key in _PIECE}})
+        start = stop
+    if at is not None and not sources and not withdrawn:
+        raise AuditError(f"{name} has {told['seconds']:.2f} s: none of its music sounds at {at:g} s")
+    return {
+        "kind": "music",
+        "clip": name,
+        "at": at,
+        "reel": told["reel"],
+        "excitation": probes[0].parent.name,
+        "withdrawn": sorted(withdrawn),
+        "sources": sources,
+        **origins.capture_facts(results, device, told["reel"]),
+        "stages": origins.histories(results, [name]),
+    }
 
 
 def _rows_of_shards(results: Results, device: str, shards: list[str]) -> dict[tuple[str, int], dict[str, Any]]:

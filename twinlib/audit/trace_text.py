@@ -10,7 +10,7 @@ from twinlib.audit.text import table
 def trace_text(found: Mapping[str, Any]) -> str:
     """The answer of `trace` as readable lines."""
     kind = found["kind"]
-    lines = {"segment": _segment, "clip": _clip, "twin": _twin, "file": _file}[kind](found)
+    lines = {"segment": _segment, "clip": _clip, "music": _music, "twin": _twin, "file": _file}[kind](found)
     return "\n".join(lines)
 
 
@@ -98,6 +98,25 @@ def _clip(found: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     lines = [f"clip {found['clip']}", *_indented(table(rows, ("from s", "to s", "segment", "tracks", "licences")))]
     return lines + (_segment(found["origin"]) if "origin" in found else [])
+
+
+def _music(found: Mapping[str, Any]) -> list[str]:
+    lines = [f"clip {found['clip']}, music of the probe reel {found['reel']} (excitation {found['excitation']})"]
+    if found["withdrawn"]:
+        return [
+            *lines,
+            f"  silence: its music is of {', '.join(found['withdrawn'])}, withdrawn",
+            *_stages(found["stages"]),
+        ]
+    rows = [
+        (f"{one['clip_start']:.3f}", f"{one['clip_stop']:.3f}", one["track_id"], one["artist"], one["licence"],
+         f"{one['source']}[{one['source_start']}:{one['source_stop']}]", one["source_sha256"][:16])
+        for one in found["sources"]
+    ]  # fmt: skip
+    take = found["take"]
+    lines += _indented(table(rows, ("from s", "to s", "track", "artist", "licence", "source[samples]", "sha256")))
+    lines += [f"take {take['path']}, {take.get('kind', 'take')}, {take['verdict']}", f"  sha256 {take['sha256']}"]
+    return lines + _stages(found["stages"])
 
 
 def _twin(found: Mapping[str, Any]) -> list[str]:

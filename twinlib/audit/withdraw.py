@@ -15,7 +15,7 @@ from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.text import table
 from twinlib.corpus.settings import TRACKS
 from twinlib.errors import AuditError, TwinError
-from twinlib.excitation.settings import CUES
+from twinlib.excitation.settings import CUES, PROBE
 from twinlib.files import read_json, write_text
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
@@ -114,6 +114,10 @@ def _staying(results: Results, track: str) -> dict[str, list[str]]:
     for path in sorted(results.folder.glob("excitations/*/cues.parquet")):
         cues = read_arrow(path, CUES, ["reel", "track_id"]).filter(pc.field("track_id") == track)
         reels |= dict.fromkeys(cues["reel"].unique().to_pylist(), path.parent.name)
+    for path in sorted(results.folder.glob("excitations/*/probe.json")):
+        probe = read_json(path, PROBE)
+        if any(piece["track_id"] == track for piece in probe["excerpt"]):
+            reels[probe["name"]] = path.parent.name
     takes = [
         path.parent
         for path in sorted(results.folder.glob("devices/*/*/take.json"))

@@ -95,7 +95,7 @@ class Device(Settings):
     from the interface's output to its input (a loop-back): it then stands for the dry signal. Null if there is none."""
     repair: list[Literal["polarity", "gain", "dc"]] = ["polarity"]
     """What alignment undoes in the wet signal; the rest is left to the twin. Hum is measured and said, never taken
-    away, for music lies under it."""
+    away, for music lies under it. In the take of a probe reel, the gain and DC of the takes of music are undone."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

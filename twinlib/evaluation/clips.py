@@ -1,6 +1,6 @@
-"""Listening clips: one excerpt dry, from device, twin and best linear filter, and the twin's error, at true levels."""
+"""Listening clips: excerpts dry, from device, twin and best linear filter, and the twin's error, at true levels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from twinlib.evaluation.spans import Excerpt, Span
 from twinlib.files import write_json
 
 CONTRACT = "clips/1"
+"""The contract of `clips.json`, of what stands in the shards,"""
+MUSIC = "music/1"
+"""and that of `music.json`, of the music of a probe reel."""
 NAMES = ("dry", "wet", "twin", "linear", "difference")
 
 PEAK = 10 ** (-1 / 20)
@@ -55,16 +58,38 @@ def write_clips(
         for name, samples in zip(NAMES, (dry, wet, twin, linear, twin - wet), strict=True):
             pieces[name] += [gap, samples] if pieces[name] else [samples]
     signals = {name: np.concatenate(parts) for name, parts in pieces.items()}
+    content = {**_written(folder, "", signals, sample_rate), "excerpts": len(excerpts), "pieces": told}
+    write_json(folder / "clips.json", CONTRACT, content)
+    return content
+
+
+def write_music(
+    folder: Path, signals: Mapping[str, Signal], sample_rate: int, reel: str, start: int, withdrawn: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write the music of a probe reel, `(frames,)` for each of `NAMES` and in step, as `music-NAME.flac`; returns what
+    `music.json` beside them holds.
+
+    Sample n of the clips is sample `start + n` of the `reel`. Where tracks of it are `withdrawn`, the signals are to be
+    silence, as the stretches of such tracks are in the shards; the file names them.
+    """
+    content = {
+        **_written(folder, "music-", {name: signals[name] for name in NAMES}, sample_rate),
+        "reel": reel,
+        "reel_start": start,
+        "reel_stop": start + len(signals["dry"]),
+        "withdrawn": list(withdrawn),
+    }
+    write_json(folder / "music.json", MUSIC, content)
+    return content
+
+
+def _written(folder: Path, prefix: str, signals: Mapping[str, Signal], sample_rate: int) -> dict[str, Any]:
     gain = common_gain(list(signals.values()))
     for name, signal in signals.items():
-        audio.write(folder / f"{name}.flac", signal * np.float32(gain), sample_rate, "PCM_24")
-    content = {
+        audio.write(folder / f"{prefix}{name}.flac", signal * np.float32(gain), sample_rate, "PCM_24")
+    return {
         "seconds": len(signals["dry"]) / sample_rate,
         "gain": gain,
         "gain_db": 20 * float(np.log10(gain)),
-        "excerpts": len(excerpts),
         "sample_rate": sample_rate,
-        "pieces": told,
     }
-    write_json(folder / "clips.json", CONTRACT, content)
-    return content

@@ -170,7 +170,10 @@ def _cell(column: _Column, value: Any) -> str:
 def _figure(metrics: Sequence[dict[str, Any]]) -> str:
     if not metrics:
         return ""
-    drawn = comparison_figure([(str(m["device"]), str(m["model"]), m["esr"], m["realtime_factor"]) for m in metrics])
+    drawn = comparison_figure(
+        [(str(m["device"]), str(m["model"]), m["esr"], m["realtime_factor"]) for m in metrics],
+        {str(m["device"]): m["esr_floor"] for m in metrics if m.get("esr_floor") is not None},
+    )
     return (
         '<figure role="img" aria-label="Test ESR of every twin against its speed; the numbers stand in the table">\n'
         f"{drawn[drawn.index('<svg') :]}</figure>"

@@ -18,7 +18,7 @@ from twinlib.evaluation.breakdown import tables
 from twinlib.evaluation.clips import write_clips
 from twinlib.evaluation.judge import Judgement, Listener, evaluate_split, linear_breakdown
 from twinlib.evaluation.perceptual import visqol
-from twinlib.evaluation.settings import METRICS, Evaluation
+from twinlib.evaluation.settings import LINEAR, METRICS, Evaluation
 from twinlib.evaluation.spans import Excerpt, Part, Read, Span, loudest, predict, total_seconds
 from twinlib.files import sha256_file, write_json
 from twinlib.model.streaming import Stream
@@ -49,7 +49,7 @@ def evaluate(
     measurements: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Judge a twin on its data set and leave `metrics.json`, `figures/` and `listening/` in the folder `out`.
+    """Judge a twin on its data set; leave `metrics.json`, `linear.json`, `figures/` and `listening/` in `out`.
 
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
     `curve` the learning curve of contract `training/1`, `measurements` what a probe reel tells of the device and of
@@ -83,21 +83,57 @@ def evaluate(
         **tables(judged["test"].breakdown, linear_breakdown(judged["test"].fir, spans, listener.sample_rate)),
     }
     if measurements is not None:
-        content["esr_floor"] = measurements["device"]["esr_floor"]
+        if measurements["device"]["esr_floor"] is not None:
+            content["esr_floor"] = measurements["device"]["esr_floor"]
+        if measurements["device"]["music_withdrawn"]:
+            content["music_withdrawn"] = measurements["device"]["music_withdrawn"]
         content["harmonics"] = measurements["comparison"]
         content["impulse_samples"] = measurements["device"]["impulse_samples"]
     if rate is not None:
         wet = [spans[excerpt.span].read_wet(excerpt.start, excerpt.stop) for excerpt in excerpts]
         content["visqol"] = rate(np.concatenate(wet), np.concatenate(twins), listener.sample_rate)
     title = f"{twin.device}, {twin.model}"
-    linears = [_linear(judged["test"].fir, spans, excerpt) for excerpt in excerpts]
+    linears = [_linear(judged["test"].fir, spans[excerpt.span], excerpt.start, excerpt.stop) for excerpt in excerpts]
     write_clips(out / "listening", spans, excerpts, twins, linears, listener.guard, listener.sample_rate)
     _draw(out / "figures", title, listener, spans, judged["test"])
     figures.draw_errors(out / "figures" / "esr.svg", title, content, content.get("esr_floor"))
-    figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content)
+    figures.draw_over_time(out / "figures" / "esr_over_time.svg", title, content, content.get("esr_floor"))
     figures.draw_learning(out / "figures" / "learning.svg", title, curve)
+    # The filter takes the dry signal to the wet one, which is late by the guard.
+    write_json(out / "linear.json", LINEAR, {"sample_rate": listener.sample_rate, "fir": judged["test"].fir.tolist()})
     write_json(out / "metrics.json", METRICS, content)
     return content
+
+
+def heard_music(
+    twin: Twin, fir: npt.NDArray[np.float64], start: int, stop: int, read_dry: Read, read_wet: Read
+) -> dict[str, Signal]:
+    """Samples [start, stop) of a reel as `NAMES` of `twinlib.evaluation.clips` has them, float32 `(frames,)`, in step.
+
+    `read_dry` gives the reel, `read_wet` the aligned take, late by the guard of the twin; `fir` is the filter of
+    linear.json. The reel must go on for the guard after `stop`. What sounded before `start` counts.
+    """
+    listener, first, last = listener_of(twin), start + twin.guard_samples, stop + twin.guard_samples
+    span = Span(read_dry, read_wet, first, last, first)
+    wet = read_wet(first, last)
+    heard = predict(span, listener.fresh(), listener.receptive_field - 1, first, last)
+    return {
+        "dry": read_dry(start, stop),
+        "wet": wet,
+        "twin": heard,
+        "linear": _linear(fir, span, first, last),
+        "difference": heard - wet,
+    }
+
+
+def load_for(path: Path, sample_rate: int) -> Twin:
+    """The twin of a file, which must have the sample rate of what it is to play; raises `ModelError` if it has not."""
+    twin = load(path)
+    if twin.sample_rate != sample_rate:
+        raise ModelError(
+            f"{path} plays at {twin.sample_rate} Hz, and the reel has {sample_rate} Hz: they do not belong together"
+        )
+    return twin
 
 
 def played(twin: Twin, read: Read, frames: int, progress: Progress = silent) -> Signal:
@@ -219,8 +255,8 @@ def _check_measured(measurements: dict[str, Any], twin_sha256: str) -> None:
         raise ModelError("the measurements are those of another twin: measure this one")
 
 
-def _linear(fir: npt.NDArray[np.float64], spans: Sequence[Span], excerpt: Excerpt) -> Signal:
-    dry = spans[excerpt.span].read_dry(excerpt.start - len(fir) + 1, excerpt.stop)
+def _linear(fir: npt.NDArray[np.float64], span: Span, start: int, stop: int) -> Signal:
+    dry = span.read_dry(start - len(fir) + 1, stop)
     made: Signal = fftconvolve(dry.astype(np.float64), fir, "valid").astype(np.float32)
     return made
 

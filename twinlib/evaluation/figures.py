@@ -211,10 +211,11 @@ def draw_errors(path: Path, title: str, metrics: Mapping[str, Any], floor: float
         axes.set_title(f"{title}: the error and what to hold it against", loc="left")
 
 
-def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
-    """The ESR over the judged seconds of the test split, of the twin and of the best linear filter.
+def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any], floor: float | None = None) -> None:
+    """The ESR over the judged seconds of the test split, of the twin and of the best linear filter, and the floor.
 
-    `metrics` has `esr`, `esr_linear` and `esr_over_time`, as metrics.json does. Silence leaves a gap.
+    `metrics` has `esr`, `esr_linear` and `esr_over_time`, as metrics.json does; `floor` is an ESR too, of music as loud
+    as the probe reel's. Silence leaves a gap.
     """
     track = metrics["esr_over_time"]
     seconds = np.arange(len(track["esr"]) + 1) * track["seconds"]
@@ -230,7 +231,9 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
                 linestyle=(0, (4, 1.5)),
                 label=f"{label}, all: {percent(metrics[name])}",
             )
-        heard = [metrics["esr"], metrics["esr_linear"], *track["esr"], *track["esr_linear"]]
+        if floor is not None:
+            _floor_line(axes, floor, DEVICE, "noise floor of the device")
+        heard = [metrics["esr"], metrics["esr_linear"], *track["esr"], *track["esr_linear"], floor]
         heard = [max(value, _SMALLEST) for value in heard if value is not None]
         # Room for the legend above.
         limits = (min(heard) / 1.5, max(heard) * 1.5 * (max(heard) / min(heard)) ** 0.15)
@@ -243,13 +246,25 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any]) -> None:
         axes.legend(loc="upper right", ncols=2)
 
 
+def _floor_line(axes: Axes, floor: float, colour: str, label: str) -> None:
+    """The ESR that no twin can pass, as a line whose label says it in numbers."""
+    stroke: Any = (0, (1, 1.5))
+    axes.axhline(
+        max(floor, _SMALLEST), color=colour, linewidth=1.0, linestyle=stroke, label=f"{label}: {percent(floor)}"
+    )
+
+
 _MARKERS = "os^DvP*X<>ph"
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours that are legible on white; a device is told by its marker too."""
 
 
-def comparison_figure(twins: Sequence[tuple[str, str, float, float]]) -> str:
-    """Test ESR against speed as SVG: (device, model, ESR, real-time factor) of each twin; a marker a device."""
+def comparison_figure(twins: Sequence[tuple[str, str, float, float]], floors: Mapping[str, float] | None = None) -> str:
+    """Test ESR against speed as SVG: (device, model, ESR, real-time factor) of each twin; a marker a device.
+
+    `floors` has the ESR that the noise of a device leaves to its twins, by device, where it is known: a line each.
+    """
+    floors = floors or {}
     devices = list(dict.fromkeys(device for device, *_ in twins))
     drawn = StringIO()
     with _figure(drawn, 4.2) as (axes,):
@@ -264,7 +279,10 @@ def comparison_figure(twins: Sequence[tuple[str, str, float, float]]) -> str:
             )
             for speed, esr, model in own:
                 axes.annotate(model, (speed, esr), xytext=(5, 3), textcoords="offset points", fontsize=7)
-        errors, speeds = [max(esr, _SMALLEST) for *_, esr, _ in twins], [speed for *_, speed in twins]
+            if device in floors:
+                _floor_line(axes, floors[device], _PALETTE[index % len(_PALETTE)], "its noise floor")
+        errors = [max(esr, _SMALLEST) for esr in (*(esr for *_, esr, _ in twins), *floors.values())]
+        speeds = [speed for *_, speed in twins]
         heights, widths = (min(errors) / 2, 2 * max(errors)), (min(speeds) / 1.5, 2 * max(speeds))
         axes.set_ylim(*heights)
         axes.set_xlim(*widths)

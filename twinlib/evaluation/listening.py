@@ -21,13 +21,12 @@ SEED = 1
 """What the A/B/X and MUSHRA parts begin with; the listener can draw another."""
 
 
-def listening_page(title: str, excerpts: Sequence[Sounds], seed: int = SEED) -> str:
+def listening_page(title: str, prepared: Sequence[Prepared], seed: int = SEED) -> str:
     """The whole HTML document: players, A/B/X and MUSHRA for the excerpts, which one can choose between.
 
     `title` names the twin ("silk, small"). Equal sounds give equal text. Ten seconds at 44.1 kHz make some 5 MB. Raises
     DatasetError without an excerpt, or if their sample rates differ.
     """
-    prepared = [prepare(sounds) for sounds in excerpts]
     parts = [null_test(prepared), abx(prepared, seed), mushra(prepared, seed)]
     return page.filled("page.html", title=escape(title), head=head(prepared), parts="\n".join(parts))
 

@@ -1,7 +1,7 @@
 """Everything that a probe reel tells of a device or of its twin, by the same code, and how far the two are apart."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ from twinlib.evaluation.dynamics import measure_burst, measure_noise, measure_ra
 from twinlib.evaluation.harmonics import MASK_DB, Array, amplitudes, measure_sine, measure_sweep, response_length
 from twinlib.evaluation.intermodulation import measure_ccif, measure_multitone, measure_smpte
 from twinlib.excitation.probe import Layout, Section
+from twinlib.progress import Progress, silent
 
 CONTRACT = "measurements/1"
 """The contract of `measurements.json`."""
@@ -40,25 +41,30 @@ LOOP_HERTZ = (100.0, 1245.0)
 _MUSIC_SETTLE_SECONDS = 0.5
 
 
-def measure(layout: Layout, read_dry: Read, read_wet: Read) -> dict[str, Any]:
+def measure(
+    layout: Layout, read_dry: Read, read_wet: Read, withdrawn: Sequence[str] = (), progress: Progress = silent
+) -> dict[str, Any]:
     """All measurements of one recording of a probe reel, as JSON; `read_dry` gives what was played.
 
     `sines` (`Sine`), `sweeps` (`Swept`, without the impulse response), `pairs`, `multitones`, `compression`, `bursts`,
     `noise`, `loops` (output over input in one period), `impulse_samples` (`response_length`), and `esr_floor`, the best
-    error-to-signal ratio that any twin can reach on the music, from the excerpt that was played twice.
+    error-to-signal ratio that any twin can reach on the music, from the excerpt that was played twice. Where tracks of
+    that excerpt are `withdrawn`, it is not read: `esr_floor` is None and `music_withdrawn` names them. Progress counts
+    the sections that are measured (`measured_sections`).
     """
     rate = layout.sample_rate
 
     def wet(section: Section) -> Signal:
+        progress(1, section.kind)
         return read_wet(*(section.window or (section.start, section.stop)))
 
     sines, loops = [], []
     loudest = max(section.level_dbfs or 0.0 for section in layout.of("sine"))
     for section in layout.of("sine"):
-        tone = section.tones[0]
-        sines.append(measure_sine(wet(section), tone.cycles, rate, tone.dbfs))
+        tone, window = section.tones[0], wet(section)
+        sines.append(measure_sine(window, tone.cycles, rate, tone.dbfs))
         if section.level_dbfs == loudest and any(abs(tone.hz / hz - 1) < 0.05 for hz in LOOP_HERTZ):
-            loops.append(_loop(wet(section), tone.cycles, tone.hz, tone.dbfs))
+            loops.append(_loop(window, tone.cycles, tone.hz, tone.dbfs))
     sweeps, impulse = [], np.zeros(1)
     for section in layout.of("sweep"):
         assert section.constant is not None
@@ -66,6 +72,7 @@ def measure(layout: Layout, read_dry: Read, read_wet: Read) -> dict[str, Any]:
         assert section.low_hz is not None
         assert section.high_hz is not None
         level = section.level_dbfs or 0.0
+        progress(1, section.kind)
         span = (section.start, section.stop)
         band = (section.low_hz, section.high_hz)
         swept = measure_sweep(
@@ -96,9 +103,6 @@ def measure(layout: Layout, read_dry: Read, read_wet: Read) -> dict[str, Any]:
         for section in layout.of("ramp")
     ]
     (burst,) = layout.of("burst")
-    first, second = (
-        read_wet(section.start + round(_MUSIC_SETTLE_SECONDS * rate), section.stop) for section in layout.of("music")
-    )
     return {
         "sines": [asdict(sine) for sine in sines],
         "sweeps": sweeps,
@@ -109,8 +113,20 @@ def measure(layout: Layout, read_dry: Read, read_wet: Read) -> dict[str, Any]:
         "noise": asdict(measure_noise(wet(layout.of("silence")[0]), rate)),
         "loops": loops,
         "impulse_samples": response_length(impulse),
-        "esr_floor": noise_floor_esr(first, second),
+        "esr_floor": None if withdrawn else _floor(layout, read_wet),
+        "music_withdrawn": list(withdrawn),
     }
+
+
+def measured_sections(layout: Layout) -> int:
+    """How many sections `measure` reads before the music: the total for its progress."""
+    return sum(section.kind not in ("marker", "silence", "music") for section in layout.sections) + 1
+
+
+def _floor(layout: Layout, read_wet: Read) -> float:
+    settle = round(_MUSIC_SETTLE_SECONDS * layout.sample_rate)
+    first, second = (read_wet(section.start + settle, section.stop) for section in layout.of("music"))
+    return noise_floor_esr(first, second)
 
 
 def compare(device: dict[str, Any], twin: dict[str, Any]) -> dict[str, Any]:

@@ -3,23 +3,27 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+from twinlib.errors import TwinError
 from twinlib.evaluation import page
 from twinlib.evaluation.listening import abx, head, null_test
 from twinlib.evaluation.numbers import percent
-from twinlib.evaluation.sounds import Sounds, prepare
+from twinlib.evaluation.sounds import Prepared
 
 _MOST_MISSES = 12
+_MOST_TRACKS = 10
 
 
-def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: Sounds) -> str:
+def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], prepared: Sequence[Prepared]) -> str:
     """The whole HTML document of a twin.
 
     `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `figures`
-    holds SVG documents by name, those of the probe reel too. Equal input gives equal text.
+    holds SVG documents by name, those of the probe reel too; one can choose between the excerpts. Equal input gives
+    equal text.
     """
-    prepared = [prepare(sounds)]
     drawn = {name: inline_figure(name, svg) for name, svg in figures.items()}
 
     def shown(*names: str) -> str:
@@ -33,7 +37,10 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
             (_harmonics(metrics["harmonics"]) if measured else unmeasured) + shown("harmonics", "phases", "distortion"),
         ),
         ("Transfer curve", shown("transfer", "loops")),
-        ("Error beside the baselines", _errors(metrics) + shown("esr", "esr_over_time", "waveform", "spectrum")),
+        (
+            "Error beside the baselines",
+            _errors(metrics) + shown("esr", "esr_over_time", "waveform", "spectrum") + _breakdown(metrics),
+        ),
         ("Responses", shown("response", "compression", "intermodulation") or unmeasured),
         ("Null test", null_test(prepared)),
         ("Can you hear it? A/B/X", abx(prepared)),
@@ -43,6 +50,18 @@ def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], sounds: 
     body = "\n".join(f'<section class="rp-part"><h2>{title}</h2>{content}</section>' for title, content in parts)
     title = f"{metrics['device']}, {metrics['model']}"
     return page.filled("report.html", title=escape(title), head=head(prepared), lead=_lead(metrics), parts=body)
+
+
+def read_figure(path: Path) -> str:
+    """The text of an SVG file; raises `TwinError` if it is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        ElementTree.fromstring(text)
+    except FileNotFoundError:
+        raise TwinError(f"{path} does not exist: run again to draw it") from None
+    except (OSError, UnicodeDecodeError, ElementTree.ParseError) as error:
+        raise TwinError(f"{path} is not a readable SVG file ({error}): delete it and run again") from None
+    return text
 
 
 def inline_figure(name: str, svg: str) -> str:
@@ -59,7 +78,10 @@ def _lead(metrics: Mapping[str, Any]) -> str:
     words += f" ({metrics['esr_db']:.1f} dB); the best linear filter errs by {percent(metrics['esr_linear'])}."
     if "esr_floor" in metrics:
         words += f" No twin can do better than {percent(metrics['esr_floor'])}, the noise of the device itself."
-    return f"<p>{words}</p>"
+    if metrics.get("music_withdrawn"):
+        tracks = ", ".join(metrics["music_withdrawn"])
+        words += f" The music of the probe reel is left out, and so is the noise floor: withdrawn since are {tracks}."
+    return f"<p>{escape(words)}</p>"
 
 
 def _errors(metrics: Mapping[str, Any]) -> str:
@@ -84,6 +106,37 @@ def _errors(metrics: Mapping[str, Any]) -> str:
         if metrics.get(key) is not None:
             rows.append((name, f"{metrics[key]:.3g}{unit}"))
     return _table(("on the test split", "error or difference"), rows)
+
+
+def _breakdown(metrics: Mapping[str, Any]) -> str:
+    """The error by level and by track, each with the floor as its last line."""
+    levels = [
+        (f"{_level(one['from_dbfs'], one['to_dbfs'])} dBFS", *_ratios(one)) for one in metrics.get("by_level", [])
+    ]
+    tracks = metrics.get("by_track", [])
+    named = [(one["name"], *_ratios(one)) for one in tracks[:_MOST_TRACKS]]
+    floor = []
+    if "esr_floor" in metrics:
+        floor = [
+            ("noise floor of the device, on music as loud as the probe reel's", "", percent(metrics["esr_floor"]), "")
+        ]
+    words = "by track" if len(tracks) <= _MOST_TRACKS else f"by track, the {_MOST_TRACKS} worst of {len(tracks)}"
+    return "".join(
+        _table((heading, "seconds", "twin", "best linear filter"), [*rows, *floor])
+        for heading, rows in (("by the level of the device", levels), (words, named))
+        if rows
+    )
+
+
+def _level(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"below {high:.0f}"
+    return f"{low:.0f} and more" if high is None else f"{low:.0f} to {high:.0f}"
+
+
+def _ratios(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    twin, linear = ("silence" if one[key] is None else percent(one[key]) for key in ("esr", "esr_linear"))
+    return f"{one['seconds']:.1f}", twin, linear
 
 
 def _harmonics(comparison: Mapping[str, Any]) -> str:

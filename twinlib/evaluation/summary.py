@@ -5,10 +5,11 @@ from typing import Any
 
 from twinlib.evaluation.numbers import percent
 
-_HEADINGS = ("device", "model", "test ESR", "in dB", "linear filter", "gained", "speed", "where to look")
+_HEADINGS = ("device", "model", "test ESR", "in dB", "floor", "linear filter", "gained", "speed", "where to look")
 
 _NOTE = (
     "test ESR: error energy over the device's energy on music that the twin never heard; 0 is perfect.\n"
+    "floor: the ESR that the device's own noise leaves to any twin, by music played twice; - without a probe reel.\n"
     "linear filter: the ESR of the best filter without distortion; gained: how far the twin is below it.\n"
     "speed: seconds of audio rendered in a second of one CPU."
 )
@@ -20,6 +21,7 @@ def _cells(metrics: dict[str, Any], place: str) -> tuple[str, ...]:
         str(metrics["model"]),
         percent(metrics["esr"]),
         f"{metrics['esr_db']:.1f} dB",
+        "-" if metrics.get("esr_floor") is None else percent(metrics["esr_floor"]),
         percent(metrics["esr_linear"]),
         f"{metrics['gain_over_linear_db']:+.1f} dB",
         f"{metrics['realtime_factor']:.1f} x",

@@ -274,6 +274,11 @@ def layout_of(content: dict[str, Any]) -> Layout:
     )
 
 
+def withdrawn_music(content: dict[str, Any], withdrawn: Iterable[str]) -> list[str]:
+    """The tracks of the excerpt, by the content of `probe.json`, that must not be used any more; sorted."""
+    return sorted({piece["track_id"] for piece in content["excerpt"]} & set(withdrawn))
+
+
 def _sections(rate: int) -> Iterator[Section]:
     """Every section as if it were the first on the reel."""
     marker = Section("marker", 0, round(CLICK_SECONDS * rate))

@@ -8,6 +8,7 @@ rule align:
                 "dry": dry_of(wildcards),
                 "wet": wet_of(wildcards),
                 "excitation": excitation_of(wildcards),
+                "programme": programme_of(wildcards),
             }
         ),
     output:
@@ -33,7 +34,8 @@ rule align:
         "stage align --name {wildcards.capture} --guard {params.guard}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
-        " --excitation {input.excitation:q} --alignment {output.alignment:q} --picture {output.picture:q} 2>&1 | tee -i {log:q}"
+        " --excitation {input.excitation:q} --programme {input.programme:q} --alignment {output.alignment:q}"
+        " --picture {output.picture:q} 2>&1 | tee -i {log:q}"
 
 
 CAPTURE_FILES += [

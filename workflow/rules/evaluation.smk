@@ -19,9 +19,11 @@ rule measure:
         "<benchmarks>/measure/{device}/{capture}.tsv"
     params:
         channel=wet_channel,
+        withdrawn=withdrawn_of,
         code=code("measure.py"),
     shell:
-        "stage measure --device {wildcards.device} --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q}"
+        "stage measure --device {wildcards.device} --channel {params.channel} --withdrawn {params.withdrawn:q}"
+        " --dry {input.dry:q} --wet {input.wet:q}"
         " --alignment {input.alignment:q} --probe {input.probe:q} --measurements {output.measurements:q} 2>&1 | tee -i {log:q}"
 
 
@@ -30,11 +32,7 @@ rule measure_twin:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         reel=lambda wildcards: probe_file(wildcards, "reels/{probe}.wav"),
         probe=lambda wildcards: probe_file(wildcards, "probe.json"),
-        measured=lambda wildcards: expand(
-            "<results>/devices/{device}/{probe}/measurements.json",
-            device=wildcards.device,
-            probe=probes(wildcards.device),
-        ),
+        measured=lambda wildcards: probe_capture(wildcards, "measurements.json"),
     output:
         measurements="<results>/twins/{device}/{model}/evaluation/measurements.json",
         figures=report(
@@ -91,6 +89,7 @@ rule evaluate:
             clip=CLIPS,
         ),
         told="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
+        linear="<results>/twins/{device}/{model}/evaluation/linear.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
         "<logs>/evaluate/{device}/{model}.log",
@@ -104,7 +103,38 @@ rule evaluate:
         "stage evaluate --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
-        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} {output.linear:q}"
+        " 2>&1 | tee -i {log:q}"
+
+
+rule excerpt:
+    input:
+        twin="<results>/twins/{device}/{model}/twin.safetensors",
+        linear=rules.evaluate.output.linear,
+        reel=lambda wildcards: probe_file(wildcards, "reels/{probe}.wav"),
+        take=lambda wildcards: probe_capture(wildcards, "take"),
+        alignment=lambda wildcards: probe_capture(wildcards, "alignment.json"),
+        probe=lambda wildcards: probe_file(wildcards, "probe.json"),
+    output:
+        told="<results>/twins/{device}/{model}/evaluation/listening/music.json",
+        clips=expand(
+            "<results>/twins/{{device}}/{{model}}/evaluation/listening/music-{clip}.flac",
+            clip=CLIPS,
+        ),
+        record="<results>/twins/{device}/{model}/evaluation/listening/music.json.prov.json",
+    log:
+        "<logs>/excerpt/{device}/{model}.log",
+    benchmark:
+        "<benchmarks>/excerpt/{device}/{model}.tsv"
+    params:
+        channel=lambda wildcards: CONFIG.devices[wildcards.device].channel,
+        withdrawn=withdrawn_of,
+        code=code("excerpt.py"),
+    shell:
+        "stage excerpt --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"
+        " --withdrawn {params.withdrawn:q} --twin {input.twin:q} --linear {input.linear:q} --reel {input.reel:q}"
+        " --take {input.take:q} --alignment {input.alignment:q} --probe {input.probe:q}"
+        " --outputs {output.told:q} {output.clips:q} 2>&1 | tee -i {log:q}"
 
 
 rule page:
@@ -118,6 +148,11 @@ rule page:
             figure=PROBE_FIGURES if probes(wildcards.device) else [],
         ),
         clips=rules.evaluate.output.clips,
+        music=lambda wildcards: expand(
+            rules.excerpt.output.clips if probes(wildcards.device) else [],
+            device=wildcards.device,
+            model=wildcards.model,
+        ),
     output:
         index=report(
             "<results>/twins/{device}/{model}/evaluation/index.html",
@@ -135,6 +170,7 @@ rule page:
         code=code("page.py"),
     shell:
         "stage page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
+        " --music {input.music:q}"
         " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i {log:q}"
 
 
@@ -187,7 +223,7 @@ REPORT_FILES = [
         [
             *rules.evaluate.output,
             *rules.page.output,
-            *(rules.measure_twin.output if probes(twin.device) else []),
+            *((*rules.measure_twin.output, *rules.excerpt.output) if probes(twin.device) else []),
         ],
         device=twin.device,
         model=twin.model,

@@ -32,12 +32,15 @@ def dry_of(wildcards):
 
 def wet_of(wildcards):
     """The wet file of a capture: its pair's, the take where the user keeps it, or the simulated one."""
-    device = CONFIG.devices[wildcards.device]
     if wildcards.device in PAIRS:
         return str(PAIRS[wildcards.device][wildcards.capture].wet)
-    if device.takes:
-        return str(take_path(device.takes, wildcards.capture))
-    return f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.wav"
+    return take_of(wildcards.device, wildcards.capture)
+
+
+def take_of(device, reel):
+    """The take of a reel: where the user keeps it, or the simulated one."""
+    takes = CONFIG.devices[device].takes
+    return str(take_path(takes, reel)) if takes else f"<results>/devices/{device}/{reel}/take.wav"
 
 
 def excitation_of(wildcards):
@@ -53,6 +56,15 @@ def probe_file(wildcards, pattern):
     """A file of the probe reel that a device was recorded with; nothing if there is none."""
     folder = f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}"
     return [f"{folder}/{pattern.replace('{probe}', probe)}" for probe in probes(wildcards.device)]
+
+
+def probe_capture(wildcards, name):
+    """A file of the capture of a device's probe reel, or its `take`; nothing if there is none."""
+    device = wildcards.device
+    return [
+        take_of(device, probe) if name == "take" else f"<results>/devices/{device}/{probe}/{name}"
+        for probe in probes(device)
+    ]
 
 
 def pair_of(wildcards):
@@ -77,6 +89,15 @@ def reference_channel(wildcards):
 def repair_of(wildcards):
     """What alignment undoes, in alphabetical order: another order is no change."""
     return sorted(set(CONFIG.devices[wildcards.device].repair))
+
+
+def programme_of(wildcards):
+    """The alignments of a device's music, by which the level of its probe take is repaired; nothing for another take."""
+    device = CONFIG.devices[wildcards.device]
+    if wildcards.capture not in probes_of(device.excitation) or not {"gain", "dc"} & set(device.repair):
+        return []
+    names = captures(wildcards.device)
+    return [f"<results>/devices/{wildcards.device}/{name}/alignment.json" for name in names]
 
 
 def kind_of(device):
@@ -228,6 +249,7 @@ def records_of_dataset(device):
     if excitation:
         found += stage_records(rules.index)
         found += stage_records(rules.plan, excitation=excitation)
+        found += stage_records(rules.fingerprint, excitation=excitation)
         found += stage_records(rules.render, excitation=excitation, reel=names)
     return found
 
@@ -253,7 +275,7 @@ def records_of(wildcards):
     found = records_of_training(device, model)
     own = [rules.export, rules.evaluate, rules.page]
     if probes(device):
-        own.append(rules.measure_twin)
+        own += [rules.measure_twin, rules.excerpt]
         found += records_of_captures(device, probes(device))
         found += stage_records(rules.measure, device=device, capture=probes(device))
         found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)

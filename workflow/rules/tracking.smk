@@ -30,11 +30,14 @@ rule track:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=rules.evaluate.output.figures,
         clips=rules.evaluate.output.clips,
-        told=rules.evaluate.output.told,
+        told=[rules.evaluate.output.told, rules.evaluate.output.linear],
         pages=[rules.page.output.index, rules.page.output.listening],
         measured=lambda wildcards: expand(
             (
-                rules.measure_twin.output.figures + [rules.measure_twin.output.measurements]
+                rules.measure_twin.output.figures
+                + [rules.measure_twin.output.measurements]
+                + rules.excerpt.output.clips
+                + [rules.excerpt.output.told]
                 if probes(wildcards.device)
                 else []
             ),

@@ -1,0 +1,62 @@
+"""Play the music of the probe reel through the twin and the best linear filter, beside the device's take of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twinlib.alignment.result import CONTRACT as ALIGNMENT
+from twinlib.alignment.result import Alignment
+from twinlib.alignment.warp import WarpedWet
+from twinlib.audio import Reader
+from twinlib.evaluation.clips import NAMES, write_music
+from twinlib.evaluation.evaluate import heard_music, load_for
+from twinlib.evaluation.settings import LINEAR
+from twinlib.excitation.probe import layout_of, withdrawn_music
+from twinlib.excitation.settings import PROBE
+from twinlib.files import read_json
+from twinlib.program import options, run
+from twinlib.provenance.record import recorded
+
+
+def main() -> None:
+    """Make the clips of the music, and `music.json` beside them."""
+    args = options(
+        __doc__,
+        device=str,
+        model=str,
+        channel=int,
+        withdrawn=str,
+        twin=Path,
+        linear=Path,
+        reel=Path,
+        take=Path,
+        alignment=Path,
+        probe=Path,
+        outputs=[Path],
+    )
+    torch.set_num_threads(1)
+    inputs = [args.twin, args.linear, args.reel, args.take, args.alignment, args.probe]
+    params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
+    with recorded(Path(__file__), inputs, args.outputs, params):
+        content = read_json(args.probe, PROBE)
+        layout, withdrawn = layout_of(content), withdrawn_music(content, json.loads(args.withdrawn))
+        section = layout.of("music")[0]
+        span = section.start, section.stop
+        alignment = Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
+        fir = np.array(read_json(args.linear, LINEAR)["fir"])
+        if withdrawn:
+            sounds = dict.fromkeys(NAMES, np.zeros(section.stop - section.start, np.float32))
+        else:
+            with Reader(args.reel) as dry, WarpedWet(args.take, alignment, args.channel - 1) as wet:
+                sounds = heard_music(
+                    load_for(args.twin, layout.sample_rate), fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read
+                )
+        write_music(args.outputs[0].parent, sounds, layout.sample_rate, content["name"], section.start, withdrawn)
+    words = f"silence, for {', '.join(withdrawn)} was withdrawn" if withdrawn else "dry, device, twin, linear filter"
+    print(f"{args.device}/{args.model}: the music of {content['name']}: {words}")
+
+
+if __name__ == "__main__":
+    run(main)
