@@ -80,6 +80,7 @@ def told(path: Path, metrics: list[Path]) -> Any:
     if path.name == "twin.nam":
         content = json.loads(path.read_text())
         assert content["metadata"].pop("date")
+        assert content["metadata"]["twin"].pop("date")
         return content
     if path.name == "twin.onnx":
         date = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
@@ -88,7 +89,7 @@ def told(path: Path, metrics: list[Path]) -> Any:
         return content
     # The speed rounded for people, and the picture of error against speed.
     text = re.sub(r"<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL)
-    text = re.sub(r"\d+(\.\d+)? ?(x|×|times)", "", re.sub(r" +|-{3,}", " ", text))
+    text = re.sub(r"\d+(\.\d+)? ?(x|×|times|seconds of audio)", "", re.sub(r" +|-{3,}", " ", text))
     for speed in (str(read_json(one, "metrics/1")["realtime_factor"]) for one in metrics):
         text = text.replace(speed, "")
     return text
@@ -149,4 +150,4 @@ def test_what_is_deleted_is_made_again_with_the_same_bytes(project: Project) -> 
     assert run.code == 0, run.text[-4000:]
     assert run.rules == {"shard": 1, "manifest": 1, "leaks": 1}
     assert sums(project) == before
-    assert project.plan() == {}
+    assert set(project.plan()) <= {"track"}, "its records have other times"
