@@ -77,23 +77,19 @@ def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project,
     content["allow_missing_takes"] = True
     takes = project.folder / "takes"
     takes.mkdir()
-    for name in ("tiny-01", "tiny-probe"):
-        (takes / f"{name}.wav").write_bytes(b"RIFF")
-    content["devices"]["amp"]["repair"] = ["gain"]
-    with (project.folder / "excluded.tsv").open("a") as file:
-        file.write("artist5/song\twithdrawn\t2026-01-01\n")
-    project.write(content)
-    shown = project.dry("--printshellcmds").text
-    commands = {line.split()[1]: line for line in shown.splitlines() if line.startswith("stage ")}
-    for stage in ("measure", "excerpt"):
-        assert """--withdrawn '["artist5/song"]'""" in commands[stage]
-    aligned = [line for line in shown.splitlines() if line.startswith("stage align --name tiny")]
-    music = "--programme results/devices/amp/tiny-01/alignment.json"
-    assert [music in line for line in aligned] == ["tiny-probe" in line for line in aligned]
-    assert len(aligned) == 2
-    (takes / "tiny-probe.wav").unlink()
     (takes / "tiny-01.wav").write_bytes((project.folder / "results/devices/amp/tiny-01/take.wav").read_bytes())
     project.write(content)
     planned = project.plan()
     assert "ingest" in planned
     assert "measure" not in planned, "what was not recorded is not measured"
+    (takes / "tiny-probe.wav").write_bytes(b"RIFF")
+    content["devices"]["amp"]["repair"] = ["gain"]
+    with (project.folder / "excluded.tsv").open("a") as file:
+        file.write("artist5/song\twithdrawn\t2026-01-01\n")
+    project.write(content)
+    words = [line.partition("stage ")[2] for line in project.dry("--printshellcmds").text.splitlines()]
+    commands = {line.split()[0]: line for line in words if line}
+    for stage in ("measure", "excerpt"):
+        assert """--withdrawn '["artist5/song"]'""" in commands[stage]
+    assert "align --name tiny-probe" in commands["align"]
+    assert "--programme results/devices/amp/tiny-01/alignment.json" in commands["align"]
