@@ -98,7 +98,12 @@ def test_a_store_that_was_lost_is_filled_again_with_all_trials(
     before = trials(parent)
     for run in store.search_runs([study.info.experiment_id]):
         store.delete_run(run.info.run_id)
-    assert [(one.kind, one.outcome) for one in rebuild(Path("results"))] == [("search", "logged"), ("twin", "logged")]
+    assert {(one.kind, one.name): one.outcome for one in rebuild(Path("results"))} == {
+        ("search", "tuned"): "logged",
+        ("twin", "amp/tiny"): "kept",
+        ("twin", "box/tiny"): "logged",
+        ("twin", "box/tuned"): "logged",
+    }
     again = store.get_run(run_of(project, "results/searches/tuned"))
     assert again.info.run_id != parent
     assert (again.data.params, again.data.metrics) == (study.data.params, study.data.metrics)
