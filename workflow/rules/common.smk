@@ -153,20 +153,30 @@ for _name in CONFIG.excitations:
         )
 
 
-def excitation_outputs(name):
-    """What plan and render leave of an excitation."""
+def plan_outputs(name):
+    """What plan leaves of an excitation."""
     folder = RESULTS / "excitations" / name
-    reels = [*CONFIG.reels(name), *probes_of(name)]
-    made = [folder / "cues.parquet", *(folder / "reels" / f"{reel}.wav" for reel in reels)]
-    told = [folder / "excitation.json", *(folder / "probe.json" for _ in probes_of(name))]
-    return [*told, *made, *map(record_path, made)]
+    return [folder / "excitation.json", folder / "cues.parquet", record_path(folder / "cues.parquet")]
 
 
-# While all files of a recorded excitation are there, nothing makes them; they are sources, like the takes.
-LIVE = [
-    name for name in CONFIG.excitations if name not in FROZEN or not all(map(Path.is_file, excitation_outputs(name)))
-]
-LIVE_EXCITATION = "|".join(map(re.escape, LIVE)) or "(?!)"
+def excitation_outputs(name):
+    """What plan, render and probe leave of an excitation."""
+    folder = RESULTS / "excitations" / name
+    reels = [folder / "reels" / f"{reel}.wav" for reel in (*CONFIG.reels(name), *probes_of(name))]
+    told = [folder / "probe.json" for _ in probes_of(name)]
+    return [*plan_outputs(name), *told, *reels, *map(record_path, reels)]
+
+
+def live(outputs):
+    """A pattern of the excitations whose files are made. While all files of a recorded one are there, nothing makes
+    them: they are sources, like the takes.
+    """
+    names = [name for name in CONFIG.excitations if name not in FROZEN or not all(map(Path.is_file, outputs(name)))]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+LIVE_PLAN = live(plan_outputs)
+LIVE_EXCITATION = live(excitation_outputs)
 
 
 def frozen_or(excitation, output, name, live):

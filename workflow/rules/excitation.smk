@@ -13,7 +13,7 @@ rule plan:
     benchmark:
         "<benchmarks>/plan/{excitation}.tsv"
     wildcard_constraints:
-        excitation=LIVE_EXCITATION,
+        excitation=LIVE_PLAN,
     params:
         settings=lambda wildcards: frozen_or(
             wildcards.excitation, "cues.parquet", "settings", planned(CONFIG.excitations[wildcards.excitation])
