@@ -53,6 +53,15 @@ def test_a_probe_reel_and_its_take_hold_a_track_too(made: Made, copied: Path) ->
         assert ("recordings/box/main-probe.wav" in stays["takes"]) == there
 
 
+def test_reels_that_nobody_has_recorded_are_made_again(made: Made, copied: Path) -> None:
+    for path in copied.glob("devices/box/*/take.json"):
+        path.write_text(path.read_text().replace('"kind": "take"', '"kind": "simulated"'))
+    found = withdraw.touched(Results(copied), made.tracks[4])
+    assert found["stays"] == {"reels": [], "takes": []}
+    assert found["made_again"] == withdraw.touched(Results(made.results), made.tracks[4])["stays"]["reels"]
+    assert "are made again without it" in withdraw.touched_text(found)
+
+
 def test_a_track_that_is_excluded_touches_nothing(made: Made) -> None:
     found = withdraw.touched(Results(made.results), made.excluded[0])
     assert (found["segments"], found["twins"], found["devices"]) == (0, [], [])

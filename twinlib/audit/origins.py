@@ -26,6 +26,19 @@ def excitation_of(results: Results, device: str, capture: str) -> str | None:
     return names[0].parent.name if names else None
 
 
+def recorded_excitations(results: Results) -> list[str]:
+    """The excitations that somebody has recorded, by the takes in the results, sorted: their reels are kept."""
+    takes = [path for path in results.folder.glob("devices/*/*/take.json") if _is_recording(path)]
+    return sorted({name for path in takes if (name := excitation_of(results, path.parts[-3], path.parts[-2]))})
+
+
+def _is_recording(take: Path) -> bool:
+    try:
+        return bool(read_json(take, "take/1").get("kind") == "take")
+    except TwinError:
+        return False
+
+
 def heard(results: Results, excitation: str, reel: str, start: int, stop: int) -> list[dict[str, Any]]:
     """The slices that sound in samples [start, stop) of a reel, in order: what they are and which samples they were.
 

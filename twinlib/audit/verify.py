@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from twinlib.audit.origins import embedded_link, excitation_of
+from twinlib.audit.origins import embedded_link, recorded_excitations
 from twinlib.audit.results import UNRECORDED, Results, Stage
 from twinlib.errors import AuditError, TwinError
-from twinlib.files import read_json, sha256_file
+from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
@@ -36,7 +36,7 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
     """
     files = _files(results)
     sums = _sums(files, progress)
-    recorded = _recorded_excitations(results)
+    recorded = tuple(f"excitations/{name}/" for name in recorded_excitations(results))
     found, kept = [*_unreadable(results), *_histories(results)], []
     for stage in results.stages:
         found += _of_stage(results, stage, sums)
@@ -136,20 +136,6 @@ def _of_stage(results: Results, stage: Stage, sums: Mapping[str, str]) -> Iterat
             yield {"file": name, "what": f"was changed after {stage.program} made it"}
         elif Path(name).suffix in _CARRIERS and not _carries(results.path(name), stage.link):
             yield {"file": name, "what": "carries the head of another chain than its record's"}
-
-
-def _recorded_excitations(results: Results) -> tuple[str, ...]:
-    """The folders of the excitations that somebody has recorded, by the takes in the results."""
-    takes = [path for path in results.folder.glob("devices/*/*/take.json") if _is_recording(path)]
-    found = {excitation_of(results, path.parts[-3], path.parts[-2]) for path in takes}
-    return tuple(f"excitations/{name}/" for name in sorted(filter(None, found)))
-
-
-def _is_recording(take: Path) -> bool:
-    try:
-        return bool(read_json(take, "take/1").get("kind") == "take")
-    except TwinError:
-        return False
 
 
 def _of_input(results: Results, stage: Stage, name: str, sums: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from twinlib.audit.origins import excitation_of
+from twinlib.audit.origins import excitation_of, recorded_excitations
 from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.text import table
 from twinlib.corpus.settings import TRACKS
@@ -27,13 +27,15 @@ def touched(results: Results, track: str) -> dict[str, Any]:
     """What holds a track: segments with hours, shards and twins by device, clips, MLflow runs; and what stays.
 
     `segments` counts those in whose samples the track sounds, `usable` those of them that training or judging uses.
-    `stays` names reels and takes: they hold the track's sound too, are not made again, and are not read for it any
-    more. Raises `AuditError` for a track that the results do not know.
+    `stays` names the reels that were recorded, and their takes: they hold the track's sound too, are not made again,
+    and are not read for it any more; `made_again` the reels that nobody has recorded yet. Raises `AuditError` for a
+    track that the results do not know.
     """
     _require_known(results, track)
     devices = [found for device in results.devices if (found := _of_device(results, device, track))]
     held = [one for one in devices if one["usable"]]
     fallen = results.dependants(shard for one in held for shard in one["shards"])
+    reels, kept = _reels(results, track), recorded_excitations(results)
     twins = [match.groups() for name in fallen if (match := _TWIN.fullmatch(name))]
     return {
         "track": track,
@@ -46,7 +48,8 @@ def touched(results: Results, track: str) -> dict[str, Any]:
         "renders": [name for name in fallen if name.endswith((".flac", "/listening.html"))],
         "runs": [run for device, model in twins for run in _run(results, device, model)],
         "datasets": sorted({one["digest"] for one in held}),
-        "stays": _staying(results, track),
+        "stays": _staying(results, {reel: name for reel, name in reels.items() if name in kept}),
+        "made_again": _paths({reel: name for reel, name in reels.items() if name not in kept}),
     }
 
 
@@ -107,7 +110,8 @@ def _run(results: Results, device: str, model: str) -> list[dict[str, str]]:
     return [{"experiment": str(run.get("experiment", "")), "run_id": str(run.get("run_id", ""))}]
 
 
-def _staying(results: Results, track: str) -> dict[str, list[str]]:
+def _reels(results: Results, track: str) -> dict[str, str]:
+    """The excitation of each reel on which a track sounds, by the reel's name."""
     import pyarrow.compute as pc
 
     reels: dict[str, str] = {}
@@ -118,6 +122,14 @@ def _staying(results: Results, track: str) -> dict[str, list[str]]:
         probe = read_json(path, PROBE)
         if any(piece["track_id"] == track for piece in probe["excerpt"]):
             reels[probe["name"]] = path.parent.name
+    return reels
+
+
+def _paths(reels: Mapping[str, str]) -> list[str]:
+    return [f"excitations/{excitation}/reels/{reel}.wav" for reel, excitation in sorted(reels.items())]
+
+
+def _staying(results: Results, reels: Mapping[str, str]) -> dict[str, list[str]]:
     takes = [
         path.parent
         for path in sorted(results.folder.glob("devices/*/*/take.json"))
@@ -125,7 +137,7 @@ def _staying(results: Results, track: str) -> dict[str, list[str]]:
         and excitation_of(results, path.parts[-3], path.parts[-2]) == reels[path.parent.name]
     ]
     return {
-        "reels": [f"excitations/{excitation}/reels/{reel}.wav" for reel, excitation in sorted(reels.items())],
+        "reels": _paths(reels),
         "takes": [str(read_json(folder / "take.json", "take/1")["path"]) for folder in takes],
     }
 
@@ -219,6 +231,9 @@ def touched_text(found: Mapping[str, Any]) -> str:
             lines += [f"{word}:", *(f"  {name}" for name in found[key])]
     if found["runs"]:
         lines += ["MLflow runs of those twins:", *(f"  {run['experiment']} {run['run_id']}" for run in found["runs"])]
+    if found["made_again"]:
+        lines += ["nobody has recorded these reels, which are made again without it:"]
+        lines += [f"  {name}" for name in found["made_again"]]
     stays = [*found["stays"]["reels"], *found["stays"]["takes"]]
     if stays:
         lines += [

@@ -35,7 +35,8 @@ def _esr_db(metrics: dict[str, Any]) -> float:
 
 
 def _signed(unit: str) -> Callable[[float], str]:
-    return lambda value: f"{value:+.1f} {unit}"
+    # Adding zero takes the sign of what is rounded to none.
+    return lambda value: f"{round(value, 1) + 0.0:+.1f} {unit}"
 
 
 _COLUMNS = (
