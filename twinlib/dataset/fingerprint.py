@@ -17,11 +17,13 @@ import pandas as pd
 import scipy.fft
 
 from twinlib.audio import Reader, Signal
+from twinlib.dataset.settings import FINGERPRINTS
 from twinlib.errors import DatasetError
 from twinlib.excitation.sweeps import is_sweep
 from twinlib.progress import Progress, silent
 
-CONTRACT = "fingerprints/1"
+CONTRACT = FINGERPRINTS
+"""The contract of tables of fingerprints."""
 
 STEP_SECONDS = 0.005
 """Codes stand at the multiples of this time on the clock of the source, whatever slice they are taken from."""

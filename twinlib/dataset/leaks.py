@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,14 +140,14 @@ def leak_report(
 
     `audio` is what `find_audio_leaks` compared, None where there are no fingerprints.
     """
-    used = segments[segments["split"] != ""]
+    used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {
         "leaks": [asdict(leak) for leak in leaks],
         "checked": {
             "by": by,
             "segments": {str(split): int(count) for split, count in sorted(used["split"].value_counts().items())},
-            "tracks": len(set(chain.from_iterable(used["track_ids"]))),
-            "artists": len(set(chain.from_iterable(used["artists"]))),
+            "tracks": len(pd.unique(_flat(used["track_ids"].tolist()))),
+            "artists": len(pd.unique(_flat(used["artists"].tolist()))),
             "captures_against_cues": sorted(captures),
             "audio": dict(audio) if audio is not None else None,
         },
@@ -205,17 +204,26 @@ def _split_pairs(kind: Any, values: Any, rows: npt.NDArray[np.int64], used: pd.D
 
 
 def _shared(used: pd.DataFrame, kind: str, column: str) -> list[Leak]:
-    lists = [np.asarray(values, dtype=object) for values in used[column].tolist()]
-    rows = np.repeat(np.arange(len(used)), [len(values) for values in lists])
-    return _split_pairs(kind, np.concatenate([np.empty(0, dtype=object), *lists]), rows, used)
+    lists = used[column].tolist()
+    rows = np.repeat(np.arange(len(used)), np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)))
+    return _split_pairs(kind, _flat(lists), rows, used)
+
+
+def _flat(lists: list[Any]) -> npt.NDArray[np.object_]:
+    """The values of all lists, one after another."""
+    # A column that was read from a table holds arrays of objects, a hundred thousand of them: no need to look at each.
+    read = bool(lists) and isinstance(lists[0], np.ndarray) and lists[0].dtype == object
+    parts = lists if read else [np.asarray(values, dtype=object) for values in lists]
+    return np.concatenate([np.empty(0, dtype=object), *parts])
 
 
 def _same_content(used: pd.DataFrame) -> list[Leak]:
     sizes = np.unique((used["stop"] - used["start"]).to_numpy(dtype=np.int64)).tolist()
     meaningless = {"", *(hashlib.sha256(bytes(4 * size)).hexdigest() for size in sizes)}
-    sums = used["dry_sha256"].tolist()
-    rows = np.array([row for row, one in enumerate(sums) if one not in meaningless], dtype=np.int64)
-    return _split_pairs("content", [sums[row] for row in rows], rows, used)
+    again = np.flatnonzero(used["dry_sha256"].duplicated(keep=False).to_numpy())
+    sums = used["dry_sha256"].iloc[again].tolist()
+    told = [(one, row) for one, row in zip(sums, again.tolist(), strict=True) if one not in meaningless]
+    return _split_pairs("content", [one for one, _ in told], np.array([row for _, row in told], dtype=np.int64), used)
 
 
 def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
@@ -242,12 +250,8 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
 
 def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
     """Segments without tracks (of pairs) that hold, context included, samples of one dry file in two splits."""
-    pairs = used[
-        [
-            len(tracks) == 0 and len(sources) > 0
-            for tracks, sources in zip(used["track_ids"], used["sources"], strict=True)
-        ]
-    ]
+    counts = [np.fromiter(map(len, used[name].tolist()), dtype=np.int64) for name in ("track_ids", "sources")]
+    pairs = used[(counts[0] == 0) & (counts[1] > 0)]
     pairs = pairs.assign(file=[str(sources[0]).rsplit("[", 1)[0] for sources in pairs["sources"]])
     leaks = []
     for file, rows in pairs.groupby("file", sort=True):

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
+FINGERPRINTS = "fingerprints/1"
+"""The contract of tables of fingerprints."""
+
 SEGMENTS = "segments/1"
 """The contract of tables of segments."""
 
