@@ -59,7 +59,9 @@ def leaks_text(found: Mapping[str, Any]) -> str:
 
 def _of_device(path: Path, sheets: Mapping[Path, pd.DataFrame]) -> dict[str, Any]:
     table = read_arrow(path, SEGMENTS, list(COLUMNS))
-    segments = table.to_pandas()
+    untitled = pc.any(pc.equal(pc.list_value_length(used(table)["track_ids"]), 0)).as_py()
+    # The sources are asked for where there are no tracks, and are half of the table.
+    segments = (table if untitled else table.drop_columns("sources")).to_pandas()
     captures = sorted(segments["capture"].unique())
     folder = next((one for one, sheet in sheets.items() if set(sheet["reel"].unique()) & set(captures)), None)
     cues: dict[str, pd.DataFrame] = {}

@@ -250,8 +250,11 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
 
 def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
     """Segments without tracks (of pairs) that hold, context included, samples of one dry file in two splits."""
-    counts = [np.fromiter(map(len, used[name].tolist()), dtype=np.int64) for name in ("track_ids", "sources")]
-    pairs = used[(counts[0] == 0) & (counts[1] > 0)]
+    pairs = used[np.fromiter(map(len, used["track_ids"].tolist()), dtype=np.int64) == 0]
+    if pairs.empty:
+        # Tables of reels need not even have the column `sources`.
+        return []
+    pairs = pairs[[len(sources) > 0 for sources in pairs["sources"]]]
     pairs = pairs.assign(file=[str(sources[0]).rsplit("[", 1)[0] for sources in pairs["sources"]])
     leaks = []
     for file, rows in pairs.groupby("file", sort=True):
