@@ -2,8 +2,18 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from twinlib.dataset.fingerprint import CONTRACT as FINGERPRINTS
-from twinlib.dataset.leaks import COLUMNS, CONTRACT, find_audio_leaks, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset.leaks import (
+    COLUMNS,
+    CONTRACT,
+    find_audio_leaks,
+    find_copied,
+    find_leaks,
+    leak_report,
+    refuse_leaks,
+)
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_json
@@ -20,9 +30,9 @@ def main() -> None:
         sheets = {str(reel): rows for path in args.cues for reel, rows in read_table(path, CUES).groupby("reel")}
         cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
         leaks, audio = find_leaks(segments, args.by, cues=cues), None
-        for path in args.fingerprints:
-            copies, audio = find_audio_leaks(segments, cues, read_table(path, FINGERPRINTS))
-            leaks += copies
+        for path in args.fingerprints if cues else []:
+            copied, audio = find_copied(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
+            leaks += find_audio_leaks(segments, copied)
         refuse_leaks(leaks)
         write_json(args.leaks, CONTRACT, leak_report(leaks, segments, args.by, sorted(cues), audio))
     print(f"no leak in {len(segments)} segments")

@@ -1,7 +1,8 @@
 """Do the splits share anything? Looked for anew, in what a results folder holds, without the corpus or a setting."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,14 @@ import pyarrow.compute as pc
 from twinlib.audit.counts import used
 from twinlib.audit.results import read_arrow
 from twinlib.audit.text import table as columns_of
-from twinlib.dataset.leaks import COLUMNS, CONTRACT, find_audio_leaks, find_leaks
+from twinlib.dataset.leaks import COLUMNS, CONTRACT, Copied, find_audio_leaks, find_copied, find_leaks
 from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table
+
+Compared = tuple[list[Copied], dict[str, int]]
+"""What `find_copied` says."""
 
 _LISTS = {"tracks": "track_ids", "artists": "artists"}
 
@@ -31,7 +35,9 @@ def audit_leaks(results: Path) -> dict[str, Any]:
     if not paths:
         raise AuditError(f"{results} holds no dataset (devices/*/segments.parquet): this part has not run")
     sheets = {path.parent: read_table(path, CUES) for path in sorted(results.glob("excitations/*/cues.parquet"))}
-    devices = [_of_device(path, sheets) for path in paths]
+    # Devices of one excitation differ in their takes, but not in what was played to them.
+    compare = cache(lambda folder, reels: _compared(folder, sheets[folder], reels))
+    devices = [_of_device(path, sheets, compare) for path in paths]
     return {"leaks": sum(len(device["leaks"]) for device in devices), "devices": devices}
 
 
@@ -57,7 +63,13 @@ def leaks_text(found: Mapping[str, Any]) -> str:
     return "\n".join([*columns_of(rows, header), *told, verdict]) + "\n"
 
 
-def _of_device(path: Path, sheets: Mapping[Path, pd.DataFrame]) -> dict[str, Any]:
+def _compared(folder: Path, sheet: pd.DataFrame, reels: tuple[str, ...]) -> Compared:
+    return find_copied(sheet[sheet["reel"].isin(reels)], read_table(folder / "fingerprints.parquet", FINGERPRINTS))
+
+
+def _of_device(
+    path: Path, sheets: Mapping[Path, pd.DataFrame], compare: Callable[[Path, tuple[str, ...]], Compared]
+) -> dict[str, Any]:
     table = read_arrow(path, SEGMENTS, list(COLUMNS))
     untitled = pc.any(pc.equal(pc.list_value_length(used(table)["track_ids"]), 0)).as_py()
     # The sources are asked for where there are no tracks, and are half of the table.
@@ -74,8 +86,8 @@ def _of_device(path: Path, sheets: Mapping[Path, pd.DataFrame]) -> dict[str, Any
     elif not (folder / "fingerprints.parquet").is_file():
         notes.append(f"{folder.name} has no fingerprints: copies under other names were not looked for")
     else:
-        copies, audio = find_audio_leaks(segments, cues, read_table(folder / "fingerprints.parquet", FINGERPRINTS))
-        leaks += copies
+        copied, audio = compare(folder, tuple(sorted(cues)))
+        leaks += find_audio_leaks(segments, copied)
     return {
         "device": path.parent.name,
         "excitation": folder.name if folder else None,

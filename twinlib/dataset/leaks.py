@@ -71,62 +71,96 @@ def find_leaks(
     return leaks + _same_content(used)
 
 
-def find_audio_leaks(
-    segments: pd.DataFrame, cues: Mapping[str, pd.DataFrame], fingerprints: pd.DataFrame
-) -> tuple[list[Leak], dict[str, int]]:
-    """Recordings that stand in two splits under two names, found by what sounds in the usable segments; most certain
-    first. And what was compared: `tracks`, their `codes`, and the `times` between two tracks that were possible.
+@dataclass(frozen=True)
+class Copied:
+    """One recording that a cue sheet has under two names in two splits: its tracks, their splits, a cue of each."""
 
-    `cues` are the rows of the cue sheet (`cues/1`) by capture, with their numbers in it as index; `fingerprints` those
-    of its reels (`fingerprints/1`). A leak names both tracks, the time in seconds by which the recording lies later in
-    the first one, and the codes that agree on it. Repetition within one track is none. Raises `DatasetError` if
-    fingerprints and cue sheet are not of one excitation.
+    tracks: tuple[str, str]
+    splits: tuple[str, str]
+    cues: tuple[int, int]
+    """Their labels in the index of the cue sheet."""
+    agreement: str
+    """The time between the two, and how many codes agree on it, in words."""
+
+
+def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Copied], dict[str, int]]:
+    """Recordings that stand in two splits under two names, found by what sounds in the slices; most certain first.
+    And what was compared: `tracks`, their `codes`, and the `times` between two tracks that were possible.
+
+    `cues` are rows of a cue sheet (`cues/1`) with their numbers in it as index; `fingerprints` those of its reels
+    (`fingerprints/1`). Repetition within one track is none. Raises `DatasetError` if the two are not of one excitation.
     """
-    used = _used(segments)
-    sheet = pd.concat([cues[name].assign(reel=name) for name in sorted(cues)]) if cues else pd.DataFrame()
-    if not len(sheet) or not len(used):
+    if not len(cues) or not len(fingerprints):
         return [], {"tracks": 0, "codes": 0, "times": 0}
-    row_of = np.full(max(int(sheet.index.max()), int(fingerprints["cue"].max() if len(fingerprints) else 0)) + 1, -1)
-    row_of[sheet.index.to_numpy()] = np.arange(len(sheet))
+    row_of = np.full(max(int(cues.index.max()), int(fingerprints["cue"].max())) + 1, -1)
+    row_of[cues.index.to_numpy()] = np.arange(len(cues))
     cue, at = row_of[fingerprints["cue"].to_numpy()], fingerprints["at"].to_numpy()
-    inside = (sheet["start"].to_numpy()[cue] <= at) & (at < sheet["stop"].to_numpy()[cue])
+    inside = (cues["start"].to_numpy()[cue] <= at) & (at < cues["stop"].to_numpy()[cue])
     if not np.all(inside | (cue < 0)):
         raise DatasetError(
             "the fingerprints do not fit the cue sheet: they are not of one excitation; delete fingerprints.parquet "
             "and run again"
         )
-    reels = {name: number for number, name in enumerate(sorted(cues))}
-    segment = _holding(used, reels, sheet["reel"].map(reels).to_numpy()[cue], at)
-    heard = np.flatnonzero((cue >= 0) & (segment >= 0))
-    segment = segment[heard]
-    track, tracks = pd.factorize(sheet["track_id"].to_numpy(object), sort=True)
-    split, splits = pd.factorize(used["split"].to_numpy(object), sort=True)
-    group, side = track[cue[heard]], split[segment]
+    heard = np.flatnonzero(cue >= 0)
+    cue = cue[heard]
+    track, tracks = pd.factorize(cues["track_id"].to_numpy(object), sort=True)
+    split, splits = pd.factorize(cues["split"].to_numpy(object), sort=True)
+    group, side = track[cue], split[cue]
     columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
     copies, times = find_copies(group * len(splits) + side, group, side, *columns)
-    names = used["segment_id"].to_numpy(object)
-    leaks = [
-        Leak(
-            "audio",
-            f"{' and '.join(str(tracks[party // len(splits)]) for party in copy.parties)} "
-            f"({copy.offset_seconds:+.2f} s, {copy.votes} codes agree)",
-            tuple(str(splits[party % len(splits)]) for party in copy.parties),
-            tuple(str(names[segment[row]]) for row in copy.rows),
+    labels = cues.index.to_numpy()
+    found = []
+    for copy in copies:
+        (one, in_one), (other, in_other) = (divmod(party, len(splits)) for party in copy.parties)
+        found.append(
+            Copied(
+                (str(tracks[one]), str(tracks[other])),
+                (str(splits[in_one]), str(splits[in_other])),
+                (int(labels[cue[copy.rows[0]]]), int(labels[cue[copy.rows[1]]])),
+                f"{copy.offset_seconds:+.2f} s, {copy.votes} codes agree",
+            )
         )
-        for copy in copies
-    ]
-    return leaks, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
+    return found, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
+
+
+def find_audio_leaks(segments: pd.DataFrame, copied: Sequence[Copied]) -> list[Leak]:
+    """The copies of which a dataset uses both.
+
+    A leak names both tracks, the time in seconds by which the recording lies later in the first one, the codes that
+    agree on it, and a usable segment in which each sounds.
+    """
+    used = _used(segments) if copied else segments
+    leaks = []
+    for one in copied:
+        holding = [_first_with(used, split, track) for split, track in zip(one.splits, one.tracks, strict=True)]
+        if all(holding):
+            what = f"{' and '.join(one.tracks)} ({one.agreement})"
+            leaks.append(Leak("audio", what, one.splits, tuple(name for name in holding if name)))
+    return leaks
+
+
+def _first_with(used: pd.DataFrame, split: str, track: str) -> str | None:
+    """The first segment of a split in which a track sounds; None if there is none."""
+    rows = used[(used["split"] == split).to_numpy()]
+    ids, tracks = rows["segment_id"].tolist(), rows["track_ids"].tolist()
+    return next((str(name) for name, held in zip(ids, tracks, strict=True) if track in held), None)
 
 
 def find_planned_copies(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
-    """What `find_audio_leaks` would find if every slice of a cue sheet (`cues/1`) were used: told before a recording.
+    """What would be a leak if every slice of a cue sheet (`cues/1`) were used: told before a recording.
 
     The segments that a leak names are slices: their reel and their position.
     """
     names = cues["reel"].astype(str) + "/" + cues["position"].astype(str)
-    slices = cues.assign(capture=cues["reel"], segment_id=names)
-    sheets = {str(reel): rows for reel, rows in cues.groupby("reel")}
-    return find_audio_leaks(slices, sheets, fingerprints)[0]
+    return [
+        Leak(
+            "audio",
+            f"{' and '.join(one.tracks)} ({one.agreement})",
+            one.splits,
+            tuple(str(names[cue]) for cue in one.cues),
+        )
+        for one in find_copied(cues, fingerprints)[0]
+    ]
 
 
 def leak_report(
@@ -138,7 +172,7 @@ def leak_report(
 ) -> dict[str, Any]:
     """The content of `leaks/1`: all leaks, and what was checked; `captures` are those checked against a cue sheet.
 
-    `audio` is what `find_audio_leaks` compared, None where there are no fingerprints.
+    `audio` is what `find_copied` compared, None where there are no fingerprints.
     """
     used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {
@@ -172,20 +206,6 @@ def _used(segments: pd.DataFrame) -> pd.DataFrame:
     used = segments[(segments["split"] != "").to_numpy()]
     capture, _ = pd.factorize(used["capture"].to_numpy(object), sort=True)
     return used.iloc[np.lexsort((used["start"].to_numpy(dtype=np.int64), capture))]
-
-
-def _holding(
-    used: pd.DataFrame, captures: Mapping[str, int], capture: npt.NDArray[np.int64], at: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """The place in `used` of the segment of a capture that holds a sample, for each; -1 where none does."""
-    own = used["capture"].map(captures).fillna(-1).to_numpy(dtype=np.int64)
-    far = int(max(at.max(initial=0), used["stop"].max())) + 1
-    starts = own * far + used["start"].to_numpy(dtype=np.int64)
-    order = np.argsort(starts, kind="stable")
-    found = np.searchsorted(starts[order], capture * far + at, side="right") - 1
-    place = order[np.maximum(found, 0)]
-    holds = (found >= 0) & (own[place] == capture) & (at < used["stop"].to_numpy()[place])
-    return np.where(holds, place, -1)
 
 
 def _split_pairs(kind: Any, values: Any, rows: npt.NDArray[np.int64], used: pd.DataFrame) -> list[Leak]:
