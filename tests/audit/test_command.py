@@ -61,7 +61,7 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         (("leaks",), "No split shares anything with another"),
         (("licences",), "no legal advice"),
         (("licences", "--attribution", "box/small"), "https://creativecommons.org/licenses/by/4.0/"),
-        (("history",), "0 captures are recorded"),
+        (("history",), "a history is kept of 0 captures"),
         (("card",), "card.html"),
         (("croissant", "box"), "read back, "),
         (("crate",), "read back, "),

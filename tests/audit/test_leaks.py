@@ -44,7 +44,7 @@ def test_a_finished_run_has_no_leak_as_its_own_file_says(made: Made) -> None:
         assert {**device["checked"], "audio": None} == {**said["checked"], "audio": None}
     assert json.loads(json.dumps(found)) == found
     text = leaks_text(found)
-    assert "No split shares anything with another." in text
+    assert "No split shares anything with another" in text
     assert "pedal: no cue sheet names its captures" in text
 
 

@@ -1,7 +1,9 @@
 """What differs from its record is found, and named with what was made of it."""
 
+import dataclasses
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,33 @@ def test_a_recorded_excitation_may_be_older_than_the_corpus(made: Made, copied: 
     kept = [one for one in found["kept"] if one.startswith("excitations/main/cues.parquet")]
     assert len(kept) == 1
     assert not any(one["file"].startswith("excitations/") for one in found["differences"])
+
+
+def test_a_record_without_its_sum_is_no_record_of_an_older_version(copied: Path) -> None:
+    record = copied / "devices" / "box" / "leaks.json.prov.json"
+    record.write_text(record.read_text().replace('"sum"', '"sul"').replace('"started": "2', '"started": "1'))
+    assert [one["file"] for one in verify(Results(copied))["differences"]] == ["devices/box/leaks.json.prov.json"]
+
+
+def test_a_record_without_a_key_is_named(copied: Path) -> None:
+    record = copied / "devices" / "box" / "leaks.json.prov.json"
+    record.write_text(record.read_text().replace('"program"', '"prograM"'))
+    found = Results(copied)
+    assert list(found.unreadable) == ["devices/box/leaks.json.prov.json"]
+    assert "is no readable record" in verify_text(verify(found))
+
+
+def test_other_results_in_a_folder_below_are_not_looked_at(made: Made, copied: Path) -> None:
+    shutil.copytree(made.results, copied / "demo")
+    (copied / "README.md").write_text("what is what")
+    found = verify(Results(copied))
+    assert (found["differences"], found["unrecorded"]) == ([], [])
+    assert found["records"] == len(Results(made.results).stages)
+
+
+def test_results_outside_of_the_project(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = Results(made.results)
+    one = dataclasses.replace(results.stages[0], prefix="/mnt/disk/results/")
+    monkeypatch.setattr(results, "stages", [one, *results.stages[1:]])
+    monkeypatch.chdir(tmp_path)
+    assert results.project == tmp_path

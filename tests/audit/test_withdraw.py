@@ -59,7 +59,7 @@ def test_reels_that_nobody_has_recorded_are_made_again(made: Made, copied: Path)
     found = withdraw.touched(Results(copied), made.tracks[4])
     assert found["stays"] == {"reels": [], "takes": []}
     assert found["made_again"] == withdraw.touched(Results(made.results), made.tracks[4])["stays"]["reels"]
-    assert "are made again without it" in withdraw.touched_text(found)
+    assert "so they are made again without it" in withdraw.touched_text(found)
 
 
 def test_a_track_that_is_excluded_touches_nothing(made: Made) -> None:
@@ -89,7 +89,7 @@ def test_the_line_is_what_the_pipeline_reads_and_can_be_taken_back(tmp_path: Pat
         withdraw.remove_exclusion(path, "A/one")
 
 
-@pytest.mark.parametrize("reason", ["", "  ", "a\tb", "a\nb"])
+@pytest.mark.parametrize("reason", ["", "  ", "a\tb", "a\nb", "a\u2028b"])
 def test_a_reason_is_one_line(tmp_path: Path, reason: str) -> None:
     with pytest.raises(AuditError, match="an auditor will ask for it"):
         withdraw.write_exclusion(tmp_path / "excluded.tsv", "A/one", reason, DAY)
@@ -111,3 +111,12 @@ def test_the_command_names_the_configuration_of_these_results(made: Made, tmp_pa
     assert withdraw.rebuild_command(Results(results)) == "snakemake --configfile config/mine.yaml --cores all"
     (project / "config" / "config.yaml").write_text("devices: {}\n")
     assert withdraw.rebuild_command(Results(results)) == "snakemake --cores all"
+
+
+def test_a_device_that_waits_for_other_takes_has_been_recorded(made: Made, copied: Path) -> None:
+    for path in [*copied.glob("devices/box/shards/*"), *copied.glob("devices/box/segments.parquet*")]:
+        path.unlink()
+    found = withdraw.touched(Results(copied), made.tracks[4])
+    assert [one["device"] for one in found["devices"]] == ["fuzz"]
+    assert found["made_again"] == []
+    assert any(take.startswith("recordings/box/") for take in found["stays"]["takes"])

@@ -7,7 +7,7 @@ import pytest
 
 from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
-from twinlib.excitation.frozen import changed_settings, refuse_other_bytes, withdrawn_tracks
+from twinlib.excitation.frozen import changed_settings, recorded_settings, refuse_other_bytes, withdrawn_tracks
 from twinlib.excitation.settings import CUES, Excitation
 from twinlib.files import sha256_file, write_json, write_table
 
@@ -61,3 +61,13 @@ def test_only_tracks_on_the_reels_are_withdrawn_from_them(tmp_path: Path) -> Non
     assert withdrawn_tracks(tmp_path, "main", corpus.model_copy(update={"exclude_genres": ("noise",)})) == [
         *("a/1", "b/1", "c/1", "d/1")
     ]
+
+
+def test_a_lost_file_does_not_hide_that_an_excitation_was_recorded(tmp_path: Path) -> None:
+    settings = SETTINGS.model_dump_json(exclude={"probe_reel"})
+    record = tmp_path / "excitations" / "main" / "cues.parquet.prov.json"
+    write_json(record, "record/1", {"params": {"settings": settings}})
+    assert recorded_settings(tmp_path, "main", []) is None, "nobody has recorded it"
+    take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
+    write_json(take, "take/1", {"kind": "take", "path": "takes/main-01.wav"})
+    assert recorded_settings(tmp_path, "main", []) == SETTINGS

@@ -1,6 +1,7 @@
 """The sub-commands of `twin audit`."""
 
 import argparse
+import glob
 import json
 import sys
 from collections.abc import Mapping
@@ -224,7 +225,9 @@ def _history(args: argparse.Namespace) -> None:
     from twinlib.audit.text import table
     from twinlib.provenance.history import FILE, give_reason, read_history
 
-    pattern = f"devices/{args.capture or '*/*'}/{FILE}"
+    if not args.results.is_dir():
+        raise AuditError(f"{args.results} is no folder: name the results folder with --results")
+    pattern = f"devices/{glob.escape(args.capture) if args.capture else '*/*'}/{FILE}"
     paths = sorted(args.results.glob(pattern))
     if args.capture and not paths:
         raise AuditError(f"no take of {args.capture} was noted in {args.results}: name a capture as DEVICE/CAPTURE")
@@ -236,7 +239,9 @@ def _history(args: argparse.Namespace) -> None:
         give_reason(paths[0], args.reason)
     found = {"/".join(path.parts[-3:-1]): read_history(path) for path in paths}
     found = {name: takes for name, takes in found.items() if args.capture or len(takes) > 1}
-    lines = [f"{len(paths)} captures are recorded, {sum(len(takes) > 1 for takes in found.values())} of them again"]
+    lines = [
+        f"a history is kept of {len(paths)} captures, {sum(len(takes) > 1 for takes in found.values())} of them again"
+    ]
     for name, takes in found.items():
         rows = [(one["since"], one["sha256"][:16], one["verdict"], one["path"], one["reason"]) for one in takes]
         lines += [name, *("  " + line for line in table(rows, ("since", "sha256", "verdict", "file", "why")))]

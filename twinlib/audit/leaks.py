@@ -57,9 +57,10 @@ def leaks_text(found: Mapping[str, Any]) -> str:
         ]
         told += [f"{device['device']}: {note}" for note in device["notes"]]
     header = ("device", "excitation", "usable segments", "tracks", "artists", "audio codes", "leaks")
-    verdict = (
-        f"The splits leak, {found['leaks']} times." if found["leaks"] else "No split shares anything with another."
-    )
+    looked = "No split shares anything with another."
+    if any(device["notes"] for device in found["devices"]):
+        looked = "No split shares anything with another in what could be looked at."
+    verdict = f"The splits leak, {found['leaks']} times." if found["leaks"] else looked
     return "\n".join([*columns_of(rows, header), *told, verdict]) + "\n"
 
 

@@ -1,5 +1,6 @@
 """What sounds where: from samples of a capture back to tracks, sources, licences, the take and its alignment."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,20 @@ from twinlib.files import read_json
 from twinlib.provenance.history import FILE, read_history
 
 _HEARD = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
+_EXCITATION = re.compile(r"excitations/([^/]+)/")
 _TAKE = ("path", "sha256", "kind", "verdict", "reasons", "settings", "simulated", "sample_rate", "subtype", "peak_dbfs")
 _ALIGNMENT = ("verdict", "reasons", "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples")
 
 
 def excitation_of(results: Results, device: str, capture: str) -> str | None:
     """The excitation whose reel a capture recorded; None for a pair."""
-    folder = f"devices/{device}"
-    # No shard is cut from the take of a probe reel.
-    stage = results.maker(f"{folder}/shards/{capture}.arrow") or results.maker(f"{folder}/{capture}/measurements.json")
-    names = [Path(name) for name in stage.inputs if name.endswith(("/cues.parquet", "/probe.json"))] if stage else []
-    return names[0].parent.name if names else None
+    # The first sees every take, of probe reels and of devices that wait for others too.
+    for name in (f"{capture}/take.json", f"shards/{capture}.arrow", f"{capture}/measurements.json"):
+        stage = results.maker(f"devices/{device}/{name}")
+        found = [_EXCITATION.match(name) for name in stage.inputs] if stage else []
+        if names := [one[1] for one in found if one]:
+            return names[0]
+    return None
 
 
 def recorded_excitations(results: Results) -> list[str]:

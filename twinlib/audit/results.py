@@ -15,8 +15,11 @@ from twinlib.provenance.record import SUFFIX, read_record
 if TYPE_CHECKING:
     import pyarrow as pa
 
-UNRECORDED = ("logs", "benchmarks", "mlflow")
-"""Folders of a results folder that measure the machine or copy what stands elsewhere: no record vouches for them."""
+ROOMS = ("corpus", "excitations", "devices", "searches", "twins")
+"""The folders of a results folder that stages write to. `logs`, `benchmarks` and `mlflow` measure the machine or copy
+what stands elsewhere: no record vouches for them."""
+
+_NEEDED = ("program", "params", "inputs", "outputs", "code")
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,8 @@ class Results:
             )
 
     def _read(self) -> Iterator[Stage]:
-        for path in sorted(self.folder.rglob(f"*{SUFFIX}")):
-            name = path.relative_to(self.folder).as_posix()
-            if name.split("/")[0] in UNRECORDED:
+        for name, path in sorted(files_of(self.folder)):
+            if not name.endswith(SUFFIX):
                 continue
             try:
                 yield _stage(name, read_record(path))
@@ -101,8 +103,11 @@ class Results:
     @cached_property
     def project(self) -> Path:
         """The folder in which the stages ran, if the results still lie where they were made; else their parent."""
-        parts = Path(self.stages[0].prefix).parts
-        here = self.folder.absolute()
+        here, prefix = self.folder.absolute(), self.stages[0].prefix
+        if prefix.startswith("/"):
+            # They lay outside of it; where it was is not known.
+            return Path.cwd()
+        parts = Path(prefix).parts
         return here.parents[len(parts) - 1] if parts and here.parts[-len(parts) :] == parts else here.parent
 
     def name_of(self, path: Path) -> str:
@@ -155,6 +160,18 @@ class Results:
         return read_arrow(self.folder / "devices" / device / "segments.parquet", SEGMENTS, columns)
 
 
+def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a results folder that records should vouch for, by name.
+
+    Other results in a folder below it, such as the demo's, are none of them.
+    """
+    yield from ((path.name, path) for path in folder.iterdir() if path.is_file())
+    for room in ROOMS:
+        for path in (folder / room).rglob("*"):
+            if path.is_file():
+                yield path.relative_to(folder).as_posix(), path
+
+
 def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "pa.Table":
     """A table as `twinlib.files.read_table` reads it, but as Arrow, whose lists need not become Python objects."""
     import pyarrow as pa
@@ -175,6 +192,8 @@ def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "
 
 
 def _stage(name: str, content: Mapping[str, Any]) -> Stage:
+    if missing := [key for key in _NEEDED if key not in content]:
+        raise KeyError(missing[0])
     first, made = next(iter(content["outputs"])), name.removesuffix(SUFFIX)
     # The record stands beside its first output, so that output's recorded name tells what the folder was called.
     prefix = first.removesuffix(made) if first.endswith(made) else ""

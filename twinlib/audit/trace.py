@@ -99,6 +99,7 @@ def _clip(results: Results, name: str, device: str, at: float | None) -> dict[st
     told = read_json(results.folder / Path(name).parent / "clips.json", "clips/1")
     if "pieces" not in told:
         raise AuditError(f"{name} was made by a version that did not note where its sound came from: evaluate it again")
+    _require_same_shards(results, name)
     rate, pieces = told["sample_rate"], told["pieces"]
     if at is not None:
         sample = round(at * rate)
@@ -120,6 +121,17 @@ def _clip(results: Results, name: str, device: str, at: float | None) -> dict[st
             found.append({"clip_start": begin / rate, "clip_stop": end / rate, **row})
     answer: dict[str, Any] = {"kind": "clip", "clip": name, "at": at, "segments": found}
     return answer | ({"origin": _segment(results, found[0]["segment_id"])} if at is not None else {})
+
+
+def _require_same_shards(results: Results, name: str) -> None:
+    """Refuse a clip of shards that have been cut anew since: its samples are of other segments than those here."""
+    maker = results.maker(name)
+    for shard, sha256 in maker.inputs.items() if maker else ():
+        made = results.maker(shard)
+        if shard.endswith(".arrow") and (made is None or made.outputs[shard] != sha256):
+            raise AuditError(
+                f"{name} was made of another {shard} than the one that is here now: run the pipeline again"
+            )
 
 
 def _music(results: Results, name: str, device: str, at: float | None) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Is every file what its record says? Sums of all that was made, the records themselves, and the chain between them."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from twinlib.audit.origins import embedded_link, recorded_excitations
-from twinlib.audit.results import UNRECORDED, Results, Stage
+from twinlib.audit.results import Results, Stage, files_of
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
@@ -125,7 +125,8 @@ def _histories(results: Results) -> Iterator[dict[str, str]]:
 
 def _of_stage(results: Results, stage: Stage, sums: Mapping[str, str]) -> Iterator[dict[str, str]]:
     content = stage.content
-    if "sum" in content and content["sum"] != sum_of(content):
+    # Records that have links have sums; those of earlier versions have neither.
+    if ("sum" in content or "link" in content) and content.get("sum") != sum_of(content):
         yield {"file": stage.name, "what": "was edited: the record is not what its stage wrote"}
     elif stage.link and stage.link != link_of(content):
         yield {"file": stage.name, "what": "has another link than it should: the record is not what its stage wrote"}
@@ -164,16 +165,12 @@ def _carries(path: Path, link: str) -> bool:
 def _unrecorded(results: Results) -> list[str]:
     known = {results.name_of(path) for path in results.folder.glob(f"devices/*/*/{FILE}")}
     known |= {name for stage in results.stages for name in (*stage.outputs, stage.name)} | set(results.unreadable)
-    return sorted(
-        name for name in _walk(results.folder, lambda part: part.startswith((".", *_STATES))) if name not in known
-    )
+    return sorted(name for name, _ in files_of(results.folder) if name not in known and not _is_state(name))
 
 
-def _walk(folder: Path, hidden: Callable[[str], bool]) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and parts[0] not in UNRECORDED and not any(map(hidden, parts)):
-            yield "/".join(parts)
+def _is_state(name: str) -> bool:
+    """Whether a file is hidden, belongs to work that may go on, or explains the folder."""
+    return name == "README.md" or any(part.startswith((".", *_STATES)) for part in name.split("/"))
 
 
 def refuse_differences(found: Mapping[str, Any]) -> None:

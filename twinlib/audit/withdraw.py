@@ -155,6 +155,8 @@ def exclusions_file(results: Results) -> Path:
     if len(told) == 1 and (name := next(iter(told))):
         path = Path(name)
         return path if path.is_absolute() else results.project / path
+    if len(told) > 1:
+        raise AuditError("these results were made with several lists of excluded tracks: name one with --exclude")
     raise AuditError(
         "these results were made without a list of excluded tracks, so there is nowhere to write it down: set "
         "`corpus.exclude: config/excluded.tsv` in the configuration, with the header track_id, reason, date in that "
@@ -164,8 +166,11 @@ def exclusions_file(results: Results) -> Path:
 
 def write_exclusion(path: Path, track: str, reason: str, day: date) -> None:
     """Add a line to the list of excluded tracks. Raises `AuditError` if it names the track already."""
-    if any(character in track + reason for character in "\t\n\r") or not reason.strip():
+    # As `splitlines` counts lines, with which the list is read: pasted text holds more than newlines.
+    if "\t" in reason or len(reason.splitlines()) != 1 or not reason.strip():
         raise AuditError("a reason is one line without tabs, and not empty: an auditor will ask for it")
+    if "\t" in track or len(track.splitlines()) != 1:
+        raise AuditError(f"the track {track!r} holds a tab or a line's end, which no list can: rename its files")
     lines = _lines(path)
     if any(line.split("\t")[0].strip() == track for line in lines[1:]):
         raise AuditError(f"{path} names {track} already: it is withdrawn, or will be by the next run")
@@ -232,7 +237,7 @@ def touched_text(found: Mapping[str, Any]) -> str:
     if found["runs"]:
         lines += ["MLflow runs of those twins:", *(f"  {run['experiment']} {run['run_id']}" for run in found["runs"])]
     if found["made_again"]:
-        lines += ["nobody has recorded these reels, which are made again without it:"]
+        lines += ["no take of these reels is here, so they are made again without it:"]
         lines += [f"  {name}" for name in found["made_again"]]
     stays = [*found["stays"]["reels"], *found["stays"]["takes"]]
     if stays:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from twinlib.corpus.exclusions import excluded
 from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError, TwinError
-from twinlib.excitation.layout import probe_name
+from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import CUES, EXCITATION, Excitation
 from twinlib.files import read_json, read_table, sha256_file
 
@@ -21,16 +21,27 @@ def recorded_settings(results: Path, name: str, patterns: Iterable[str]) -> Exci
     The evidence is what lies in `results`, so that no edit of the configuration hides it: a `take.json` of a real take
     of one of the reels. Besides, a take that waits where one of `patterns` (with `{reel}` in it) wants it.
     """
-    try:
-        content = read_json(results / "excitations" / name / "excitation.json", EXCITATION)
-        settings = Excitation.model_validate(content["settings"])
-        reels = [*sorted(content["reels"]), probe_name(name)]
-    except (TwinError, KeyError, TypeError, ValidationError):
+    settings = _planned(results / "excitations" / name)
+    if settings is None:
         return None
+    reels = [*reel_names(name, settings), probe_name(name)]
     waiting = any(Path(pattern.replace("{reel}", reel)).is_file() for pattern in patterns for reel in reels)
     if waiting or any(True for reel in reels for _ in _takes(reel, results / "devices")):
         return settings
     return None
+
+
+def _planned(folder: Path) -> Excitation | None:
+    """The settings that an excitation was planned with, by its file, or by the record of its cue sheet."""
+    try:
+        return Excitation.model_validate(read_json(folder / "excitation.json", EXCITATION)["settings"])
+    except (TwinError, KeyError, TypeError, ValidationError):
+        pass
+    try:
+        record = read_json(folder / "cues.parquet.prov.json", "record/1")
+        return Excitation.model_validate_json(record["params"]["settings"])
+    except (TwinError, KeyError, TypeError, ValidationError):
+        return None
 
 
 def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:

@@ -180,11 +180,11 @@ def _made_in(folder: Path) -> dict[tuple[str, str], str]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             content = read_record(path)
-        except TwinError:
-            # Another stage makes it anew at this moment, so it is not what an input of this one came from.
+            link, outputs = link_of(content), content["outputs"]
+        except (TwinError, KeyError):
+            # Another stage makes it anew at this moment, or it is damaged: an input of this one did not come from it.
             continue
-        link = link_of(content)
-        made |= {(Path(name).name, sha256): link for name, sha256 in content["outputs"].items()}
+        made |= {(Path(name).name, sha256): link for name, sha256 in outputs.items()}
     return made
 
 

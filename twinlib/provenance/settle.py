@@ -50,6 +50,10 @@ class Made:
 
     inputs: dict[Path, str]
     outputs: dict[Path, str]
+    upstream: dict[Path, str]
+    """The links of the records that the inputs came from."""
+    link: str
+    """The record's own, empty in those of earlier versions."""
 
 
 def _read(path: Path, results: Path) -> Made | None:
@@ -67,7 +71,9 @@ def _read(path: Path, results: Path) -> Made | None:
     def now(name: str) -> Path:
         return results / name.removeprefix(before) if before and name.startswith(before) else Path(name)
 
-    return Made(*({now(name): sha for name, sha in record[kind].items()} for kind in ("inputs", "outputs")))
+    kinds = ("inputs", "outputs", "upstream")
+    inputs, outputs, upstream = ({now(name): sha for name, sha in record.get(kind, {}).items()} for kind in kinds)
+    return Made(inputs, outputs, upstream, str(record.get("link", "")))
 
 
 def _age(records: list[Made], sums: Sums) -> None:
@@ -85,9 +91,10 @@ def _age(records: list[Made], sums: Sums) -> None:
 def settle(results: Path) -> list[str]:
     """Give outputs that are older than their unchanged inputs the inputs' time; returns the outputs so settled.
 
-    An output is settled only if its record's inputs and outputs all have the recorded sums. What differs keeps its
-    time, and the engine makes it again. Files in `benchmarks/` are made as young as the youngest output: Snakemake
-    takes a job to be as old as the oldest of its outputs and its benchmark.
+    An output is settled only if its record's inputs and outputs all have the recorded sums, and the inputs come from
+    the stages that it names: else its chain would tell of one that is gone. What differs keeps its time, and the engine
+    makes it again. Files in `benchmarks/` are made as young as the youngest output: Snakemake takes a job to be as old
+    as the oldest of its outputs and its benchmark.
     """
     paths = [path for path in sorted(results.rglob(f"*{SUFFIX}")) if "mlflow" not in path.relative_to(results).parts]
     if not paths:
@@ -95,12 +102,15 @@ def settle(results: Path) -> list[str]:
     records = {path: record for path in paths if (record := _read(path, results))}
     sums = Sums(results / ".sums.json")
     _age(list(records.values()), sums)
+    links = {file: record.link for record in records.values() if record.link for file in record.outputs}
     settled: list[str] = []
     moved = True
     while moved:
         moved = False
         for path, record in records.items():
             if not all(file.exists() for file in (*record.inputs, *record.outputs)):
+                continue
+            if any(links.get(file, link) != link for file, link in record.upstream.items()):
                 continue
             newest = max((file.stat().st_mtime_ns for file in record.inputs), default=0)
             late = [file for file in (*record.outputs, path) if file.stat().st_mtime_ns < newest]
