@@ -21,13 +21,12 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     audit = commands.add_parser("audit", help="where segments and twins come from, and whether files are what they say")
     questions = audit.add_subparsers(required=True, metavar="QUESTION")
 
-    def question(name: str, action: Any, told: str, as_json: bool = True) -> argparse.ArgumentParser:
+    def question(name: str, action: Any, told: str) -> argparse.ArgumentParser:
         parser = questions.add_parser(name, help=told, description=told)
         parser.add_argument(
             "--results", type=Path, default=Path("results"), metavar="DIR", help="the results folder (default results)"
         )
-        if as_json:
-            parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
         parser.set_defaults(action=action)
         return parser
 
@@ -63,7 +62,7 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("device")
     command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
 
-    command = question("crate", _crate, "write the run as a Workflow Run RO-Crate")
+    command = question("crate", _crate, "write the run as an RO-Crate (Process Run profile)")
     command.add_argument("--out", type=Path, metavar="FILE", help="default: ro-crate-metadata.json in the results")
 
     command = question("mlflow", _mlflow, "fill a lost or an empty MLflow store from the results")
