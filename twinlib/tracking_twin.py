@@ -12,8 +12,8 @@ from twinlib.errors import TwinError
 from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import read_record, record_path
+from twinlib.provenance.results import Results
 from twinlib.tracking import identity_of, start
-from twinlib.tracking_records import makers, names, records_behind
 from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
@@ -22,6 +22,7 @@ _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluatio
 
 _NEEDED = ("twin.safetensors", "evaluation/metrics.json")
 _FOLDERS = {".svg": "figures", ".html": "pages", ".json": "records"}
+_BEST = re.compile(r"searches/[^/]+/best\.yaml")
 _EXCITATION = re.compile(r"excitations/([^/]+)/cues\.parquet")
 
 
@@ -41,6 +42,8 @@ class TwinFiles:
     """Where a search says what it found, for a model that is found by one."""
     records: tuple[Path, ...]
     """The records of the twin's own stages and of all those behind them."""
+    excitations: tuple[str, ...]
+    """Whose reels the device was recorded with, sorted; none for pairs."""
 
     @property
     def folder(self) -> Path:
@@ -73,21 +76,19 @@ def twin_files(results: Path, device: str, model: str) -> TwinFiles:
 
     The dataset must be the one that the twin was trained on: the run would name another.
     """
-    folder = results / "twins" / device / model
+    home, known = f"twins/{device}/{model}/", Results(results)
     for name in _NEEDED:
-        if not record_path(folder / name).is_file():
-            raise TwinError(f"{record_path(folder / name)} does not exist: run the stage that makes it")
-    own = [record for name in _STAGES if (record := record_path(folder / name)).is_file()]
-    records = records_behind(results, own, makers(results))
-    made = [
-        results / name
-        for record in records
-        if record.is_relative_to(folder)
-        for name in names(results, record, read_record(record), "outputs")
-    ]
-    trained = names(results, own[0], read_record(own[0]), "inputs")
-    best = [results / name for name in trained if Path(name).match("searches/*/best.yaml")]
-    files = TwinFiles(results, device, model, tuple(made), tuple(best), tuple(records))
+        if known.maker(home + name) is None:
+            raise TwinError(f"no record says how {results / home / name} was made: run the stage that makes it")
+    own = [stage for name in _STAGES if (stage := known.maker(home + name))]
+    behind = {stage.name: stage for one in own for stage in known.history(one)}
+    records = [results / name for name in sorted(behind)]
+    made = [results / name for key in sorted(behind) if key.startswith(home) for name in behind[key].outputs]
+    trained = own[0].inputs
+    best = [results / name for name in trained if _BEST.fullmatch(name)]
+    shards = [behind[key] for key in behind if key.startswith(f"devices/{device}/shards/")]
+    excitations = {match[1] for one in shards for name in one.inputs if (match := _EXCITATION.fullmatch(name))}
+    files = TwinFiles(results, device, model, tuple(made), tuple(best), tuple(records), tuple(sorted(excitations)))
     for path in files.all:
         if not path.is_file():
             raise TwinError(f"{path} does not exist: run the stage that makes it")
@@ -139,21 +140,13 @@ def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) 
     from: what that one has learned is in this one too.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
-    shards = files.segments.parent / "shards"
-    excitations = {
-        match[1]
-        for record in files.records
-        if record.parent == shards
-        for name in names(files.results, record, read_record(record), "inputs")
-        if (match := _EXCITATION.fullmatch(name))
-    }
     tags = {
         "device": files.device,
         "model": files.model,
         "simulated": str(dataset["simulated"]).lower(),
         "code": trained["code"],
         "git.commit": str(trained["git"].get("commit", "unknown")),
-        "excitation": ", ".join(sorted(excitations)),
+        "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),
         "licences": ", ".join(sorted(dataset["licences"])),
         "tracks": str(table["track_ids"][table["split"] != ""].explode().nunique()),

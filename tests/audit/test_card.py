@@ -13,7 +13,6 @@ from twinlib.audit.card import card, card_markdown, sections
 from twinlib.audit.card_figures import card_figures
 from twinlib.audit.card_page import card_page
 from twinlib.audit.facts import gains
-from twinlib.audit.results import Results
 from twinlib.audit.text import duration
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.errors import AuditError
@@ -22,6 +21,7 @@ from twinlib.evaluation.settings import METRICS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table, write_json
 from twinlib.provenance.record import read_record
+from twinlib.provenance.results import Results
 
 
 @pytest.fixture(scope="module")

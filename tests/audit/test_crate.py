@@ -11,10 +11,10 @@ import pytest
 
 from tests.audit.material import Made
 from twinlib.audit.crate import NAME, PROFILE, crate, crate_text, read_crate, write_crate
-from twinlib.audit.results import Results
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file
 from twinlib.provenance.record import SUFFIX, read_record
+from twinlib.provenance.results import Results
 
 
 def offline(*_: Any, **__: Any) -> None:

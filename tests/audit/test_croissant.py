@@ -18,12 +18,12 @@ from twinlib.audit.croissant import (
     read_croissant,
     write_croissant,
 )
-from twinlib.audit.results import Results
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import COLUMNS
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table, sha256_file
+from twinlib.provenance.results import Results
 
 
 def offline(*_: Any, **__: Any) -> None:

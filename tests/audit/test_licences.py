@@ -10,12 +10,12 @@ import pytest
 from tests.audit.material import Made, make_results
 from twinlib.audit.counts import counted, used
 from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
-from twinlib.audit.results import Results
 from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError, LicenceError, TwinError
 from twinlib.files import read_json, read_table, write_table
+from twinlib.provenance.results import Results
 
 
 def segments_of(folder: Path, device: str) -> pd.DataFrame:

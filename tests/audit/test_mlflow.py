@@ -10,11 +10,11 @@ import pytest
 from tests.audit.material import Made
 from twinlib import tracking
 from twinlib.audit.mlflow import Rebuilt, as_text, rebuild, store_of
-from twinlib.audit.results import Results
 from twinlib.audit.verify import verify
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
+from twinlib.provenance.results import Results
 from twinlib.tracking import CONTRACT
 from twinlib.tracking_withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
 

@@ -12,7 +12,6 @@ import pytest
 from tests.audit.material import GUARD, REPOSITORY, Made
 from twinlib import audio
 from twinlib.audit.extract import extract
-from twinlib.audit.results import Results
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
@@ -20,6 +19,7 @@ from twinlib.errors import AuditError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, sha256_file, write_json
 from twinlib.provenance.record import recorded
+from twinlib.provenance.results import Results
 
 
 def rows(folder: Path, device: str) -> pd.DataFrame:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.audit.material import Made
-from twinlib.audit.results import Results
 from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file
 from twinlib.provenance.record import link_of, sum_of
+from twinlib.provenance.results import Results
 
 
 def test_what_nobody_touched_is_as_recorded(made: Made, copied: Path) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from tests.audit.material import REPOSITORY, Made
 from twinlib.audit import withdraw
-from twinlib.audit.results import Results
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_table, write_json
 from twinlib.provenance.record import recorded
+from twinlib.provenance.results import Results
 
 DAY = date(2026, 1, 31)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from twinlib.audit.facts import Device, device_facts, gains, limits, tracks_left_out
 from twinlib.audit.licences import licences
-from twinlib.audit.results import Results
 from twinlib.audit.text import duration
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError
 from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json
+from twinlib.provenance.results import Results
 
 _LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs", "snr_db", "clips", "hum_dbfs")
 _APPLIED = ("applied_polarity", "applied_gain", "applied_dc")

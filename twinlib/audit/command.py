@@ -13,7 +13,7 @@ from twinlib.errors import AuditError
 from twinlib.progress import progress
 
 if TYPE_CHECKING:
-    from twinlib.audit.results import Results
+    from twinlib.provenance.results import Results
 
 
 def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -78,7 +78,7 @@ def _print(found: Mapping[str, Any], text: str, as_json: bool) -> None:
 
 
 def _results(args: argparse.Namespace) -> "Results":
-    from twinlib.audit.results import Results
+    from twinlib.provenance.results import Results
 
     results = Results(args.results)
     for name, reason in results.unreadable.items():

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from twinlib.audit.licences import licences
-from twinlib.audit.results import Results, Stage
 from twinlib.audit.terms import terms
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, sha256_file, write_text
 from twinlib.provenance.record import SUFFIX
+from twinlib.provenance.results import Results, Stage
 
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.6"

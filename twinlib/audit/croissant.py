@@ -15,11 +15,11 @@ from typing import Any
 
 from twinlib.audit.facts import Device, device_facts, limits
 from twinlib.audit.licences import licences
-from twinlib.audit.results import Results
 from twinlib.audit.terms import terms
 from twinlib.audit.text import duration
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
+from twinlib.provenance.results import Results
 
 NAME = "croissant.json"
 RECORDS = "segments"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from twinlib import audio
-from twinlib.audit.results import Results
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
 from twinlib.dataset.shards import Shard
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, write_json, write_text
+from twinlib.provenance.results import Results
 
 CONTRACT = "trace/1"
 

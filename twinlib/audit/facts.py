@@ -7,7 +7,6 @@ from typing import Any
 from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.audit.licences import Track, corpus_tracks
 from twinlib.audit.origins import excitation_of
-from twinlib.audit.results import Results, read_arrow
 from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.dataset.leaks import CONTRACT as LEAKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
@@ -16,6 +15,7 @@ from twinlib.excitation.settings import CUES, EXCITATION
 from twinlib.files import read_json
 from twinlib.provenance.history import FILE as HISTORY
 from twinlib.provenance.history import read_history
+from twinlib.provenance.results import Results, read_arrow
 
 FEW_ARTISTS = 10
 """With fewer, one of them may decide how good a twin seems."""

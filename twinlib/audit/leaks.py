@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinlib.audit.counts import used
-from twinlib.audit.results import read_arrow
 from twinlib.audit.text import table as columns_of
 from twinlib.dataset.leaks import COLUMNS, CONTRACT, Copied, find_audio_leaks, find_copied, find_leaks
 from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table
+from twinlib.provenance.results import read_arrow
 
 Compared = tuple[list[Copied], dict[str, int]]
 """What `find_copied` says."""

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow.compute as pc
 
 from twinlib.audit.counts import Counts, counted, used
-from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.terms import concluded, terms
 from twinlib.audit.text import duration
 from twinlib.corpus.settings import TRACKS
@@ -17,6 +16,7 @@ from twinlib.errors import AuditError, LicenceError
 from twinlib.excitation.settings import CUES
 from twinlib.excitation.sweeps import TRACK as SWEEPS
 from twinlib.files import read_json
+from twinlib.provenance.results import Results, read_arrow
 
 NOTICE = (
     "This is a reading of the names of licences and no legal advice. Whether a trained network is an adaptation of the "

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from twinlib.errors import TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.provenance.record import read_record, record_path, recorded
+from twinlib.provenance.results import Results
 from twinlib.tracking import CONTRACT, STORE, absolute, held, make_store, store_uri
-from twinlib.tracking_records import names
 from twinlib.tracking_search import log_search
 from twinlib.tracking_settings import Tracking
 from twinlib.tracking_twin import log_twin, period, twin_files
@@ -101,11 +101,13 @@ def _log_twin(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
 
 def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     results, best = folder.parents[1], record_path(folder / "best.yaml")
-    content = read_record(best)
-    workers = [results / name for name in names(results, best, content, "inputs")]
+    stage = Results(results).maker(f"searches/{folder.name}/best.yaml")
+    if stage is None:
+        raise TwinError(f"{best} is no readable record: run the search again")
+    workers = [results / name for name in stage.inputs]
     records = [best, *map(record_path, workers)]
     trials, files = folder / "trials.parquet", [folder / "best.yaml", folder / "trials.txt"]
-    settings = content["params"]["settings"]
+    settings = stage.content["params"]["settings"]
     params = {"settings": settings, **tracking}
     lasted = min(period(record)[0] for record in records), max(period(record)[1] for record in records)
     with recorded(Path(__file__), [*workers, trials, *files, *records], [folder / "run.json"], params):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.audit.counts import counted, used
-from twinlib.audit.results import Results, Stage, read_arrow
 from twinlib.corpus.settings import TRACKS
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json
 from twinlib.provenance.history import FILE, read_history
+from twinlib.provenance.results import Results, Stage, read_arrow
 
 _HEARD = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
 _EXCITATION = re.compile(r"excitations/([^/]+)/")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.audit import origins
-from twinlib.audit.results import Results, Stage
 from twinlib.errors import AuditError
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file
+from twinlib.provenance.results import Results, Stage
 
 _CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")
 _PIECE = ("track_id", "artist", "licence", "source", "source_start", "source_stop", "source_sha256")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.audit.origins import embedded_link, recorded_excitations
-from twinlib.audit.results import Results, Stage, files_of
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
+from twinlib.provenance.results import Results, Stage, files_of
 
 _STATES = ("checkpoints", "study-")
 """Folders from which stopped work goes on: they are no results."""

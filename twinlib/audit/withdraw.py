@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from twinlib.audit.origins import excitation_of, recorded_excitations
-from twinlib.audit.results import Results, read_arrow
 from twinlib.audit.text import table
 from twinlib.corpus.settings import TRACKS
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES, PROBE
 from twinlib.files import read_json, write_text
+from twinlib.provenance.results import Results, read_arrow
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
 

@@ -96,6 +96,18 @@ def recorded(
     write_json(record_path(outputs[0]), CONTRACT, {**content, "sum": sum_of(content)})
 
 
+def prefix_of(content: Mapping[str, Any], name: str) -> str:
+    """What the names of files in the results began with when a stage ran, such as `results/demo/`; empty if that is
+    not known.
+
+    `name` is where its record lies now, relative to the results: a record stands beside the first of its outputs, so
+    that output's recorded name tells it, whatever the folder is called since.
+    """
+    first, made = next(iter(content["outputs"]), ""), name.removesuffix(SUFFIX)
+    before = first.removesuffix(made)
+    return before if first.endswith(made) and (not before or before.endswith("/")) else ""
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The content of a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
     return read_json(path, CONTRACT)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twinlib.errors import TwinError
 from twinlib.files import sha256_file, write_text
-from twinlib.provenance.record import SUFFIX, read_record
+from twinlib.provenance.record import SUFFIX, prefix_of, read_record
 
 
 class Sums:
@@ -57,16 +57,12 @@ class Made:
 
 
 def _read(path: Path, results: Path) -> Made | None:
-    """A record with its files found again if the results have another name now; None if it is not readable.
-
-    Where the record lies tells the name that they had: it stands beside its first output.
-    """
+    """A record with its files found again if the results have another name now; None if it is not readable."""
     try:
         record = read_record(path)
     except TwinError:
         return None
-    here = path.with_name(path.name.removesuffix(SUFFIX)).relative_to(results).as_posix()
-    before = next((name.removesuffix(here) for name in record["outputs"] if f"/{name}".endswith(f"/{here}")), "")
+    before = prefix_of(record, path.relative_to(results).as_posix())
 
     def now(name: str) -> Path:
         return results / name.removeprefix(before) if before and name.startswith(before) else Path(name)

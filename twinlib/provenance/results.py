@@ -1,4 +1,4 @@
-"""A results folder as an auditor reads it: stage records and who made what, wherever the folder lies now."""
+"""A results folder as its records tell it: which stage made what, of what, wherever the folder lies now."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twinlib.dataset.settings import SEGMENTS
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import CONTRACT_KEY
-from twinlib.provenance.record import SUFFIX, read_record
+from twinlib.provenance.record import SUFFIX, prefix_of, read_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -194,9 +194,7 @@ def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "
 def _stage(name: str, content: Mapping[str, Any]) -> Stage:
     if missing := [key for key in _NEEDED if key not in content]:
         raise KeyError(missing[0])
-    first, made = next(iter(content["outputs"])), name.removesuffix(SUFFIX)
-    # The record stands beside its first output, so that output's recorded name tells what the folder was called.
-    prefix = first.removesuffix(made) if first.endswith(made) else ""
+    prefix = prefix_of(content, name)
     inputs, upstream, outputs = (_named(content.get(key, {}), prefix) for key in ("inputs", "upstream", "outputs"))
     return Stage(name, content, inputs, upstream, outputs, prefix)
 

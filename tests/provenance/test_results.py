@@ -1,4 +1,4 @@
-"""The records behind a file, of stages as they are."""
+"""All records of a results folder: who made what, and all that is behind a file, wherever the folder lies."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from twinlib.provenance.record import record_path, recorded
-from twinlib.tracking_records import makers, records_behind
+from twinlib.provenance.results import Results
 
-PROGRAM = Path(__file__).parents[1] / "scripts" / "summary.py"
+PROGRAM = Path(__file__).parents[2] / "scripts" / "summary.py"
 MADE = {
     "corpus/tracks.parquet": ["outside/song.wav"],
     "devices/a/dataset.json": ["results/corpus/tracks.parquet"],
@@ -38,16 +38,21 @@ def results(request, tmp_path, monkeypatch):
 
 
 def behind(results: Path, name: str) -> list[str]:
-    found = records_behind(results, [record_path(results / name)], makers(results))
-    return [path.relative_to(results).as_posix().removesuffix(".prov.json") for path in found]
+    known = Results(results)
+    stage = known.maker(name)
+    assert stage is not None
+    return sorted(one.name.removesuffix(".prov.json") for one in known.history(stage))
+
+
+def makers(results: Path) -> dict[str, str]:
+    """The record that made each file."""
+    return {name: stage.name for stage in Results(results).stages for name in stage.outputs}
 
 
 def test_makers_know_every_output(results: Path) -> None:
     found = makers(results)
     assert found == {
-        name: record_path(results / first)
-        for first in MADE
-        for name in (first, Path(first).with_name("second").as_posix())
+        name: f"{first}.prov.json" for first in MADE for name in (first, Path(first).with_name("second").as_posix())
     }
 
 
