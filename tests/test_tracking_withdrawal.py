@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # The import of MLflow takes seconds.
 
 PARTS = st.lists(st.sampled_from(["..", ".", "", "a", "tracks", ":2f:", "Ä&"]), max_size=12)
 TRACKS = st.text(max_size=28) | PARTS.map("/".join)
-"""Names whose tags are short enough for MLflow however much of them is escaped; others are cut, as the test after tells."""
+"""Names whose tags are short enough for MLflow however much of them is escaped; the next test has those that are cut."""
 
 
 @given(TRACKS)

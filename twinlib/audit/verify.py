@@ -14,6 +14,11 @@ from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
 from twinlib.provenance.results import Results, Stage, files_of
 
+_REMEDY = (
+    "put the files back from a copy; what the pipeline makes may be deleted, and is made anew by the next run, but no "
+    "recording, and no reel that was recorded"
+)
+
 _STATES = ("checkpoints", "study-")
 """Folders from which stopped work goes on: they are no results."""
 
@@ -77,9 +82,7 @@ def verify_text(found: Mapping[str, Any]) -> str:
         lines.append(f"{len(found['unrecorded'])} files are in no record, so nobody can say whether they are right:")
         lines += [f"  {name}" for name in found["unrecorded"][:10]]
     count = len(found["differences"])
-    lines.append(
-        "everything is as recorded" if not count else f"{count} differences: delete what differs and run again"
-    )
+    lines.append(f"{count} differences: {_REMEDY}" if count else "everything is as recorded")
     return "\n".join(lines)
 
 
