@@ -13,9 +13,9 @@ from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import recorded
-from twinlib.tracking import store_uri
-from twinlib.tracking_search import log_trial, start_study
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.runs import store_uri
+from twinlib.tracking.search import log_trial, start_study
+from twinlib.tracking.settings import Tracking
 from twinlib.training.data import ShardData
 from twinlib.training.search import WORKER, Task, identity_of, open_study, study_folder, work
 from twinlib.training.search_settings import Search

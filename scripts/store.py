@@ -4,8 +4,8 @@ from pathlib import Path
 
 from twinlib.files import write_json
 from twinlib.program import options, run
-from twinlib.tracking import STORE, make_store, store_uri
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.runs import STORE, make_store, store_uri
+from twinlib.tracking.settings import Tracking
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from twinlib.files import write_json
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
-from twinlib.tracking import CONTRACT, store_uri
-from twinlib.tracking_settings import Tracking
-from twinlib.tracking_twin import log_twin, twin_files
+from twinlib.tracking.runs import CONTRACT, store_uri
+from twinlib.tracking.settings import Tracking
+from twinlib.tracking.twin import log_twin, twin_files
 
 
 def main() -> None:

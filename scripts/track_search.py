@@ -5,9 +5,9 @@ from pathlib import Path
 from twinlib.files import write_json
 from twinlib.program import options, run
 from twinlib.provenance.record import recorded
-from twinlib.tracking import CONTRACT, store_uri
-from twinlib.tracking_search import log_search
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.runs import CONTRACT, store_uri
+from twinlib.tracking.search import log_search
+from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
 
 

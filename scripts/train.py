@@ -19,8 +19,8 @@ from twinlib.program import options, run
 from twinlib.progress import progress, silent
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import recorded
-from twinlib.tracking import identity_of, start, store_uri
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.runs import identity_of, start, store_uri
+from twinlib.tracking.settings import Tracking
 from twinlib.training.best import described
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData

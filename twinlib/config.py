@@ -21,7 +21,7 @@ from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import Architecture
 from twinlib.settings import Settings
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training, twin_file
 

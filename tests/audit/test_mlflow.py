@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from tests.audit.material import Made
-from twinlib import tracking
 from twinlib.audit.mlflow import Rebuilt, as_text, rebuild, store_of
 from twinlib.audit.verify import verify
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
-from twinlib.tracking import CONTRACT
-from twinlib.tracking_withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
+from twinlib.tracking import runs as tracking
+from twinlib.tracking.runs import CONTRACT
+from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
 
 pytestmark = pytest.mark.slow
 

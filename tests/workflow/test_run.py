@@ -88,8 +88,8 @@ def test_every_record_names_inputs_that_another_record_made_or_the_user_gave(fir
 
 
 def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
-    from twinlib import tracking
-    from twinlib.tracking_settings import Tracking
+    from twinlib.tracking import runs as tracking
+    from twinlib.tracking.settings import Tracking
 
     results = first[0].folder / "results"
     client = tracking.client_of(tracking.store_uri(Tracking(), results))
@@ -119,8 +119,8 @@ def test_tracking_reads_what_its_rule_declares(first: tuple[Project, Run]) -> No
 def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twinlib import tracking
     from twinlib.audit.mlflow import rebuild, store_of
+    from twinlib.tracking import runs as tracking
 
     monkeypatch.chdir(project.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

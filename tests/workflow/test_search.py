@@ -48,8 +48,8 @@ def test_what_the_search_finds_is_what_is_trained_and_tracked(searched: Project)
 
 
 def client(project: Project) -> Any:
-    from twinlib import tracking
-    from twinlib.tracking_settings import Tracking
+    from twinlib.tracking import runs as tracking
+    from twinlib.tracking.settings import Tracking
 
     return tracking.client_of(tracking.store_uri(Tracking(), project.folder / "results"))
 

@@ -145,7 +145,7 @@ def _tag(
 ) -> list[str]:
     """Mark the runs of the twins that hold a track, old ones too, or take the marks back; returns their ids."""
     from twinlib.audit.mlflow import store_of
-    from twinlib.tracking_withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
+    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
 
     store = store_of(results.folder, None)
     if told is None or found is None:

@@ -11,10 +11,10 @@ from twinlib.errors import TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.provenance.record import read_record, record_path, recorded
 from twinlib.provenance.results import Results
-from twinlib.tracking import CONTRACT, STORE, absolute, held, make_store, store_uri
-from twinlib.tracking_search import log_search
-from twinlib.tracking_settings import Tracking
-from twinlib.tracking_twin import log_twin, period, twin_files
+from twinlib.tracking.runs import CONTRACT, STORE, absolute, held, make_store, store_uri
+from twinlib.tracking.search import log_search
+from twinlib.tracking.settings import Tracking
+from twinlib.tracking.twin import log_twin, period, twin_files
 from twinlib.training.search_settings import Search
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twinlib.files import sha256_bytes
-from twinlib.tracking import client_of, exists
+from twinlib.tracking.runs import client_of, exists
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.errors import TrackingError, TwinError
 from twinlib.files import read_json, sha256_bytes, write_json
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking.settings import Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

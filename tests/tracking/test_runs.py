@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from twinlib import tracking
 from twinlib.errors import TrackingError
 from twinlib.files import read_json
-from twinlib.tracking import BATCH, make_store, start, store_uri
-from twinlib.tracking_settings import Tracking
+from twinlib.tracking import runs as tracking
+from twinlib.tracking.runs import BATCH, make_store, start, store_uri
+from twinlib.tracking.settings import Tracking
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +73,12 @@ def test_uri(monkeypatch, tmp_path):
 
 
 def test_telemetry_is_off():
-    code = "import twinlib.tracking, os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
+    code = "import twinlib.tracking.runs, os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["true", "true"]
 
 
-@pytest.mark.parametrize("module", ["twinlib.tracking", "twinlib.tracking_settings"])
+@pytest.mark.parametrize("module", ["twinlib.tracking", "twinlib.tracking.settings"])
 def test_importing_does_not_wait_for_mlflow(module):
     code = f"import {module}, sys; print('mlflow' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -258,7 +258,7 @@ def test_a_param_that_changed_is_refused(store, side):
 CHILD = """
 import sys
 from pathlib import Path
-from twinlib.tracking import start
+from twinlib.tracking.runs import start
 run = start(sys.argv[1], "fresh", sys.argv[2], Path(sys.argv[3]), "i")
 run.log_curve([{"step": k, "loss": float(k)} for k in range(300)])
 run.finish()
@@ -267,7 +267,7 @@ print(run.run_id)
 
 
 def test_two_processes_may_log_at_once(store, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[2])}
     children = [
         subprocess.Popen(
             [sys.executable, "-c", CHILD, store, name, str(tmp_path / f"{name}.json")],

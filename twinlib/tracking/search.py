@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.files import locked, read_json, read_table
-from twinlib.tracking import Run, start
+from twinlib.tracking.runs import Run, start
 from twinlib.training.search import COUNTS, WORKER, study_folder
 from twinlib.training.search_settings import Search
 from twinlib.training.trials import CONTRACT, Trial, best_trial, from_table

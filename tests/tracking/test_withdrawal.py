@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_tag_name
 
-from twinlib.tracking_withdrawal import (
+from twinlib.tracking.withdrawal import (
     LIST,
     _listed,
     mark_withdrawn,
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow  # The import of MLflow takes seconds.
 
 PARTS = st.lists(st.sampled_from(["..", ".", "", "a", "tracks", ":2f:", "Ä&"]), max_size=12)
 TRACKS = st.text(max_size=28) | PARTS.map("/".join)
-"""Names whose tags are short enough for MLflow however much of them is escaped; the next test has those that are cut."""
+"""Names whose tags are short enough for MLflow however much of them is escaped; the next test has those cut."""
 
 
 @given(TRACKS)

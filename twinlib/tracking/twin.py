@@ -13,7 +13,7 @@ from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
-from twinlib.tracking import identity_of, start
+from twinlib.tracking.runs import identity_of, start
 from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
