@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.audit.material import Made
-from twinlib.audit.card import card, card_markdown, sections
+from twinlib.audit.card import card
 from twinlib.audit.card_figures import card_figures
 from twinlib.audit.card_page import card_page
+from twinlib.audit.card_sections import card_markdown, sections
 from twinlib.audit.facts import gains
 from twinlib.audit.text import duration
 from twinlib.dataset.manifest import CONTRACT as DATASET

@@ -35,7 +35,7 @@ def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
     reels = set(found["stays"]["reels"])
     assert reels
     assert all((made.results / name).is_file() for name in reels)
-    assert "recordings/box/main-01.wav" in found["stays"]["takes"] + ["recordings/box/main-02.wav"]
+    assert {f"recordings/box/{Path(name).name}" for name in reels} <= set(found["stays"]["takes"])
     text = withdraw.touched_text(found)
     assert "box/small" in text
     assert "no reel is made again" in text

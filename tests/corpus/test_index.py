@@ -7,8 +7,8 @@ import soundfile
 
 from tests.corpus.material import metadata, sound, track, write_metadata
 from twinlib.corpus import Corpus
-from twinlib.corpus.index import INDEX, Index, index, source_files, summary, write_index
-from twinlib.corpus.settings import TRACKS
+from twinlib.corpus.index import Index, index, source_files, summary, write_index
+from twinlib.corpus.settings import INDEX, TRACKS
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
 

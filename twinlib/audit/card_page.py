@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from twinlib.audit.card import Figure, Table, sections, title
+from twinlib.audit.card_sections import Figure, Table, sections, title
 from twinlib.evaluation.report import inline_figure
 
 _STYLE = """

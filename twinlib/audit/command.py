@@ -114,44 +114,53 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
+    from twinlib.audit.mlflow import store_of
+    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets
 
     results = _results(args)
-    if not args.undo:
-        found = withdraw.touched(results, args.track)
-        text = withdraw.touched_text(found)
+    if args.undo:
+        _take_back(results, args)
+        return
+    found = withdraw.touched(results, args.track)
+    text = withdraw.touched_text(found)
     if args.dry_run:
         _print(found, text, args.json)
         return
-    listed = args.exclude or withdraw.exclusions_file(results)
-    if args.undo:
-        withdraw.remove_exclusion(listed, args.track)
-        runs = _tag(results, args.track, None)
-        found, text = {"track": args.track, "undone": True}, f"{listed} does not name {args.track} any more"
-    else:
-        if not args.reason:
-            raise AuditError("say why: --reason 'the artist asks for it' (or --dry-run to only see what it touches)")
-        day = datetime.now(UTC).date()
-        withdraw.write_exclusion(listed, args.track, args.reason, day)
-        runs = _tag(results, args.track, (args.reason, day.isoformat()), found)
-        text += f"\n{listed} now names {args.track}."
-    command = withdraw.rebuild_command(results)
-    found |= {"exclusions": str(listed), "tagged_runs": runs, "command": command}
-    text += f"\n{len(runs)} runs in MLflow are {'no more marked' if args.undo else 'marked'} as withdrawn."
-    _print(found, f"{text}\nTo rebuild, in {results.project}:\n\n    {command}\n", args.json)
-
-
-def _tag(
-    results: "Results", track: str, told: tuple[str, str] | None, found: Mapping[str, Any] | None = None
-) -> list[str]:
-    """Mark the runs of the twins that hold a track, old ones too, or take the marks back; returns their ids."""
-    from twinlib.audit.mlflow import store_of
-    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
-
+    if not args.reason:
+        raise AuditError("say why: --reason 'the artist asks for it' (or --dry-run to only see what it touches)")
+    listed, day = args.exclude or withdraw.exclusions_file(results), datetime.now(UTC).date()
+    withdraw.write_exclusion(listed, args.track, args.reason, day)
     store = store_of(results.folder, None)
-    if told is None or found is None:
-        return unmark_withdrawn(store, runs_withdrawn(store, track), track)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
-    return mark_withdrawn(store, sorted(runs), track, *told)
+    marked = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
+    text += f"\n{listed} now names {args.track}.\n{len(marked)} runs in MLflow are marked as withdrawn."
+    _rebuild(results, listed, marked, found, text, args.json)
+
+
+def _take_back(results: "Results", args: argparse.Namespace) -> None:
+    from twinlib.audit import withdraw
+    from twinlib.audit.mlflow import store_of
+    from twinlib.tracking.withdrawal import runs_withdrawn, unmark_withdrawn
+
+    listed = args.exclude or withdraw.exclusions_file(results)
+    withdraw.remove_exclusion(listed, args.track)
+    store = store_of(results.folder, None)
+    freed = unmark_withdrawn(store, runs_withdrawn(store, args.track), args.track)
+    text = (
+        f"{listed} does not name {args.track} any more.\n{len(freed)} runs in MLflow are no more marked as withdrawn."
+    )
+    _rebuild(results, listed, freed, {"track": args.track, "undone": True}, text, args.json)
+
+
+def _rebuild(
+    results: "Results", listed: Path, runs: list[str], found: Mapping[str, Any], text: str, as_json: bool
+) -> None:
+    """Say what was done, and the command that makes the results anew."""
+    from twinlib.audit.withdraw import rebuild_command
+
+    command = rebuild_command(results)
+    told = {**found, "exclusions": str(listed), "tagged_runs": runs, "command": command}
+    _print(told, f"{text}\nTo rebuild, in {results.project}:\n\n    {command}\n", as_json)
 
 
 def _leaks(args: argparse.Namespace) -> None:
@@ -178,9 +187,10 @@ def _licences(args: argparse.Namespace) -> None:
 
 
 def _card(args: argparse.Namespace) -> None:
-    from twinlib.audit.card import card, card_markdown
+    from twinlib.audit.card import card
     from twinlib.audit.card_figures import card_figures
     from twinlib.audit.card_page import card_page
+    from twinlib.audit.card_sections import card_markdown
     from twinlib.files import write_text
 
     told = card(_results(args))

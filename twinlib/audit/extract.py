@@ -1,6 +1,5 @@
 """One segment as sound, with all that made it: what to send with a bug report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def extract(results: Results, segment_id: str, folder: Path) -> list[Path]:
     for name, signal in signals.items():
         audio.write(folder / f"{name}.wav", signal.copy(), rate, "FLOAT")
         written.append(folder / f"{name}.wav")
-    write_json(folder / "trace.json", CONTRACT, json.loads(json.dumps(found)))
+    write_json(folder / "trace.json", CONTRACT, found)
     write_text(folder / "trace.txt", trace_text(found) + "\n")
     written += [folder / "trace.json", folder / "trace.txt"]
     near = [f"devices/{row['device']}/{row['capture']}/{name}.json" for name in ("take", "alignment")]

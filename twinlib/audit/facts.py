@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinlib.alignment.result import CONTRACT as ALIGNMENT
-from twinlib.audit.licences import Track, corpus_tracks
-from twinlib.audit.origins import excitation_of
+from twinlib.audit.origins import Track, corpus_tracks, excitation_of, known_track
 from twinlib.capture.ingest import CONTRACT as TAKE
+from twinlib.corpus.settings import INDEX
 from twinlib.dataset.leaks import CONTRACT as LEAKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
@@ -115,8 +115,8 @@ def tracks_left_out(results: Results) -> list[tuple[Track, str]]:
     if not path.is_file():
         return []
     tracks = corpus_tracks(results)
-    left = read_json(path, "index/1")["excluded"]
-    return [(tracks.get(one["track_id"]) or Track(one["track_id"], "", "", "", ""), one["reason"]) for one in left]
+    left = read_json(path, INDEX)["excluded"]
+    return [(known_track(tracks, one["track_id"]), one["reason"]) for one in left]
 
 
 def limits(device: Device) -> list[str]:

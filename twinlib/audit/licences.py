@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from twinlib.audit.counts import Counts, counted, used
+from twinlib.audit.origins import Track, corpus_tracks, known_track
 from twinlib.audit.terms import concluded, terms
 from twinlib.audit.text import duration
-from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError, LicenceError
@@ -22,17 +22,6 @@ NOTICE = (
     "This is a reading of the names of licences and no legal advice. Whether a trained network is an adaptation of the "
     "music that it learned from is not settled everywhere: here it is taken for one, which is the careful view."
 )
-
-
-@dataclass(frozen=True)
-class Track:
-    """What the corpus knows of a track; `licence` is as the index has it."""
-
-    track_id: str
-    title: str
-    artist: str
-    licence: str
-    genre: str
 
 
 @dataclass(frozen=True)
@@ -89,15 +78,6 @@ def refuse_use(found: Mapping[str, Any]) -> None:
         )
 
 
-def corpus_tracks(results: Results) -> dict[str, Track]:
-    """The tracks of the corpus by their ids; none where there is no corpus, as with devices of pairs alone."""
-    path = results.folder / "corpus" / "tracks.parquet"
-    if not path.exists():
-        return {}
-    table = read_arrow(path, TRACKS, ["track_id", "title", "artist", "licence", "genre"])
-    return {row["track_id"]: Track(**row) for row in table.to_pylist()}
-
-
 def licences_text(found: Mapping[str, Any]) -> str:
     """What `licences` found, for people."""
     lines: list[str] = []
@@ -143,20 +123,16 @@ def attribution(results: Results, device: str, model: str | None = None) -> str:
             held.setdefault(track_id, []).append(source)
 
     def place(track_id: str) -> tuple[str, str, str]:
-        track = _known(tracks, track_id)
+        track = known_track(tracks, track_id)
         return track.artist.casefold(), track.title.casefold(), track_id
 
     order = sorted(held, key=place)
-    paragraphs += [_credit(_known(tracks, track_id), held[track_id]) for track_id in order]
+    paragraphs += [_credit(known_track(tracks, track_id), held[track_id]) for track_id in order]
     paragraphs += [
         f"{file}: no title, artist or licence is known. Played through {_and(sources)}." for file in sorted(files)
     ]
     paragraphs += [f"Beware: {question}." for question in questions]
     return "\n\n".join(paragraphs) + "\n"
-
-
-def _known(tracks: Mapping[str, Track], track_id: str) -> Track:
-    return tracks.get(track_id) or Track(track_id, "", "", "", "")
 
 
 def _credit(track: Track, devices: Iterable[str]) -> str:
@@ -198,16 +174,16 @@ def _device(music: _Music, tracks: Mapping[str, Track]) -> dict[str, Any]:
     return {
         **_amount(music, music.segments),
         "tracks": len(ids),
-        "artists": len({_known(tracks, track_id).artist for track_id in ids}),
+        "artists": len({known_track(tracks, track_id).artist for track_id in ids}),
         "by_licence": {
             name: {
                 **_amount(music, counts),
-                "tracks": sum(_known(tracks, track_id).licence == name for track_id in ids),
+                "tracks": sum(known_track(tracks, track_id).licence == name for track_id in ids),
             }
             for name, counts in music.licences.items()
         },
         "by_track": [
-            {**asdict(_known(tracks, track_id)), **_amount(music, music.tracks[track_id])} for track_id in ids
+            {**asdict(known_track(tracks, track_id)), **_amount(music, music.tracks[track_id])} for track_id in ids
         ],
         "files_without_licence": list(music.files),
     }

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.audit.counts import counted, used
+from twinlib.capture.settings import TAKE
 from twinlib.corpus.settings import TRACKS
+from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json
@@ -17,6 +21,17 @@ _HEARD = ("track_id", "artist", "licence", "source", "source_sha256", "split", "
 _EXCITATION = re.compile(r"excitations/([^/]+)/")
 _TAKE = ("path", "sha256", "kind", "verdict", "reasons", "settings", "simulated", "sample_rate", "subtype", "peak_dbfs")
 _ALIGNMENT = ("verdict", "reasons", "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples")
+
+
+@dataclass(frozen=True)
+class Track:
+    """What the corpus knows of a track; `licence` is as the index has it."""
+
+    track_id: str
+    title: str
+    artist: str
+    licence: str
+    genre: str
 
 
 def excitation_of(results: Results, device: str, capture: str) -> str | None:
@@ -38,7 +53,7 @@ def recorded_excitations(results: Results) -> list[str]:
 
 def _is_recording(take: Path) -> bool:
     try:
-        return bool(read_json(take, "take/1").get("kind") == "take")
+        return bool(read_json(take, TAKE).get("kind") == "take")
     except TwinError:
         return False
 
@@ -50,7 +65,7 @@ def heard(results: Results, excitation: str, reel: str, start: int, stop: int) -
     sounds in the range; the titles are those of the corpus' index.
     """
     cues = read_arrow(results.folder / "excitations" / excitation / "cues.parquet", CUES).filter(_on(reel, start, stop))
-    titles = _titles(results, set(cues["track_id"].to_pylist()))
+    tracks = corpus_tracks(results)
     found = []
     for cue in sorted(cues.to_pylist(), key=lambda cue: (cue["start"], cue["position"])):
         first, last = max(start, cue["start"]), min(stop, cue["stop"])
@@ -59,7 +74,9 @@ def heard(results: Results, excitation: str, reel: str, start: int, stop: int) -
         begin = cue["source_start"] + (first - cue["start"]) * extent // length
         end = cue["source_start"] - (-(last - cue["start"]) * extent // length)
         place = {"start": first, "stop": last, "source_start": begin, "source_stop": end}
-        found.append({"title": titles.get(cue["track_id"], ""), **{key: cue[key] for key in _HEARD}, **place})
+        found.append(
+            {"title": known_track(tracks, cue["track_id"]).title, **{key: cue[key] for key in _HEARD}, **place}
+        )
     return found
 
 
@@ -69,24 +86,10 @@ def _on(reel: str, start: int, stop: int) -> Any:
     return (pc.field("reel") == reel) & (pc.field("start") < stop) & (pc.field("stop") > start)
 
 
-def _titles(results: Results, track_ids: set[str]) -> dict[str, str]:
-    import pyarrow.compute as pc
-
-    table = read_arrow(results.folder / "corpus" / "tracks.parquet", TRACKS, ["track_id", "title"])
-    rows = table.filter(pc.is_in(table["track_id"], value_set=_strings(sorted(track_ids)))).to_pylist()
-    return {row["track_id"]: row["title"] for row in rows}
-
-
-def _strings(values: list[str]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())
-
-
 def capture_facts(results: Results, device: str, capture: str) -> dict[str, Any]:
     """How a capture came about: its take (or pair) and its alignment, in the words of their files."""
     folder = results.folder / "devices" / device / capture
-    take, alignment = read_json(folder / "take.json", "take/1"), read_json(folder / "alignment.json", "alignment/2")
+    take, alignment = read_json(folder / "take.json", TAKE), read_json(folder / "alignment.json", ALIGNMENT)
     return {
         "take": {key: take[key] for key in _TAKE if key in take},
         "earlier_takes": read_history(folder / FILE)[:-1],
@@ -98,27 +101,26 @@ def tracks_of(results: Results, device: str) -> list[dict[str, Any]]:
     """The tracks that the usable segments of a device hold: track_id, licence, and segments by split; sorted."""
     segments = used(results.segments(device, ["split", "track_ids"]))
     counts = counted(segments["split"], segments["track_ids"])
-    facts = {row["track_id"]: row for row in track_rows(results)}
+    known = corpus_tracks(results)
     return [
-        {
-            "track_id": track,
-            **{key: facts.get(track, {}).get(key, "") for key in ("title", "artist", "licence")},
-            **{split: splits[split] for split in sorted(splits)},
-        }
+        {**asdict(known_track(known, track)), **dict(sorted(splits.items()))}
         for track, splits in counts.items()
         if track
     ]
 
 
-def track_rows(results: Results) -> list[dict[str, Any]]:
-    """A row a track of the corpus' index, the first of its files; nothing where no corpus was indexed."""
+def corpus_tracks(results: Results) -> dict[str, Track]:
+    """The tracks of the corpus by their ids; none where there is no corpus, as with devices of pairs alone."""
     path = results.folder / "corpus" / "tracks.parquet"
-    if not path.is_file():
-        return []
-    rows: dict[str, dict[str, Any]] = {}
-    for row in read_arrow(path, TRACKS).to_pylist():
-        rows.setdefault(row["track_id"], row)
-    return list(rows.values())
+    if not path.exists():
+        return {}
+    table = read_arrow(path, TRACKS, ["track_id", "title", "artist", "licence", "genre"])
+    return {row["track_id"]: Track(**row) for row in table.to_pylist()}
+
+
+def known_track(tracks: Mapping[str, Track], track_id: str) -> Track:
+    """What is known of a track: its id at least."""
+    return tracks.get(track_id) or Track(track_id, "", "", "", "")
 
 
 def told_of(stage: Stage) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def segment_row(results: Results, segment_id: str) -> dict[str, Any]:
 def trained_on(results: Results, device: str) -> list[dict[str, Any]]:
     """The twins of a device as their files tell of themselves, with whether the dataset is still the one they saw."""
     told = results.folder / "devices" / device / "dataset.json"
-    digest = read_json(told, "dataset/1")["digest"] if told.is_file() else ""
+    digest = read_json(told, DATASET)["digest"] if told.is_file() else ""
     found = []
     for owner, model in results.twins:
         if owner == device:

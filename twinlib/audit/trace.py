@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.audit import origins
+from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError
+from twinlib.evaluation.clips import CONTRACT as CLIPS
+from twinlib.evaluation.clips import MUSIC
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file
 from twinlib.provenance.results import Results, Stage
@@ -74,7 +77,7 @@ def _twin(results: Results, device: str, model: str) -> dict[str, Any]:
     folder = results.folder / "twins" / device / model
     header = dict(origins.twin_header(folder / "twin.safetensors"))
     stage = results.maker(f"twins/{device}/{model}/twin.safetensors")
-    dataset = read_json(results.folder / "devices" / device / "dataset.json", "dataset/1")
+    dataset = read_json(results.folder / "devices" / device / "dataset.json", DATASET)
     current = dataset["digest"] == header.get("dataset")
     takes = {name: origins.capture_facts(results, device, name)["take"] for name in sorted(dataset["captures"])}
     return {
@@ -96,7 +99,7 @@ def _twin(results: Results, device: str, model: str) -> dict[str, Any]:
 
 
 def _clip(results: Results, name: str, device: str, at: float | None) -> dict[str, Any]:
-    told = read_json(results.folder / Path(name).parent / "clips.json", "clips/1")
+    told = read_json(results.folder / Path(name).parent / "clips.json", CLIPS)
     if "pieces" not in told:
         raise AuditError(f"{name} was made by a version that did not note where its sound came from: evaluate it again")
     _require_same_shards(results, name)
@@ -136,7 +139,7 @@ def _require_same_shards(results: Results, name: str) -> None:
 
 def _music(results: Results, name: str, device: str, at: float | None) -> dict[str, Any]:
     """A clip of the music of a probe reel: the pieces of tracks that sound in it, and the take."""
-    told = read_json(results.folder / Path(name).parent / "music.json", "music/1")
+    told = read_json(results.folder / Path(name).parent / "music.json", MUSIC)
     maker = results.maker(name)
     probes = [Path(one) for one in (maker.inputs if maker else ()) if one.endswith("/probe.json")]
     if not probes:

@@ -12,11 +12,14 @@ import yaml
 
 from twinlib.audit.origins import excitation_of, recorded_excitations
 from twinlib.audit.text import table
+from twinlib.capture.settings import TAKE
 from twinlib.corpus.settings import TRACKS
+from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError, TwinError
 from twinlib.excitation.settings import CUES, PROBE
 from twinlib.files import read_json, write_text
 from twinlib.provenance.results import Results, read_arrow
+from twinlib.tracking.runs import CONTRACT as RUN
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
 
@@ -80,7 +83,7 @@ def _of_device(results: Results, device: str, track: str) -> dict[str, Any] | No
     rows = columns.take(held)
     usable = np.asarray(pc.not_equal(rows["split"], ""))
     samples = np.asarray(rows["stop"]) - np.asarray(rows["start"])
-    dataset = read_json(results.folder / "devices" / device / "dataset.json", "dataset/1")
+    dataset = read_json(results.folder / "devices" / device / "dataset.json", DATASET)
     return {
         "device": device,
         "segments": len(rows),
@@ -104,7 +107,7 @@ def _rows_with(column: Any, value: str) -> Any:
 
 def _run(results: Results, device: str, model: str) -> list[dict[str, str]]:
     try:
-        run = read_json(results.folder / "twins" / device / model / "run.json", "run/1")
+        run = read_json(results.folder / "twins" / device / model / "run.json", RUN)
     except TwinError:
         return []
     return [{"experiment": str(run.get("experiment", "")), "run_id": str(run.get("run_id", ""))}]
@@ -138,7 +141,7 @@ def _staying(results: Results, reels: Mapping[str, str]) -> dict[str, list[str]]
     ]
     return {
         "reels": _paths(reels),
-        "takes": [str(read_json(folder / "take.json", "take/1")["path"]) for folder in takes],
+        "takes": [str(read_json(folder / "take.json", TAKE)["path"]) for folder in takes],
     }
 
 

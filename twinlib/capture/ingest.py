@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from twinlib.audio import BLOCK, AudioInfo, Reader, probe
 from twinlib.capture.hum import Hum, measure_hum
+from twinlib.capture.settings import TAKE
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 
-CONTRACT = "take/1"
+CONTRACT = TAKE
 """The contract of take.json."""
 
 Verdict = Literal["ok", "suspect", "refused"]

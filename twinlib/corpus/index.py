@@ -13,13 +13,11 @@ from twinlib.audio import AudioInfo, Reader
 from twinlib.corpus.exclusions import excluded, not_in_corpus, read_tsv
 from twinlib.corpus.folder import folder_files, folder_sources
 from twinlib.corpus.medleydb import medleydb_files, medleydb_sources
-from twinlib.corpus.settings import TRACKS, Corpus
+from twinlib.corpus.settings import INDEX, TRACKS, Corpus
 from twinlib.corpus.sources import Found, Problem, Source, check_root, shown
 from twinlib.errors import AudioError, CorpusError
 from twinlib.files import sha256_file, write_json, write_table
 from twinlib.progress import Progress, silent
-
-INDEX = "index/1"
 
 _TAIL = 4096
 """Frames read at a file's end: a compressed file that was cut short fails there and not in its header."""

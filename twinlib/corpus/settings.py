@@ -9,6 +9,9 @@ from twinlib.settings import Settings
 
 AudioWord = Literal["mix", "stems", "raw"]
 
+INDEX = "index/1"
+"""The contract of what was left out of that table, and why."""
+
 TRACKS = "tracks/1"
 """The contract of the table of sources."""
 

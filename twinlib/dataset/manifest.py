@@ -10,14 +10,17 @@ from typing import Any
 import pandas as pd
 
 from twinlib.alignment.result import CONTRACT as ALIGNMENT
+from twinlib.capture.settings import TAKE
 from twinlib.dataset.segments import COLUMNS, SPLITS
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.settings import DATASET
 from twinlib.dataset.shards import Shard, ShardMetadata
 from twinlib.errors import DatasetError
 from twinlib.files import read_json, read_table, sha256_bytes, sha256_file, write_json, write_table
 from twinlib.progress import Progress, silent
 
-CONTRACT = "dataset/1"
+CONTRACT = DATASET
+"""The contract of `dataset.json`."""
 
 _REMEDIES = {
     "silence": "reels are short against dataset.segment_samples: lower it",
@@ -75,7 +78,7 @@ def build_manifest(
         if name in tables:
             raise DatasetError(f"capture {name} of {device} is given twice: {part.shard} and another shard")
         _belong(device, part, table, shard)
-        take, alignment = read_json(part.take, "take/1"), read_json(part.alignment, ALIGNMENT)
+        take, alignment = read_json(part.take, TAKE), read_json(part.alignment, ALIGNMENT)
         tables[name], metadata[name] = table, shard.metadata
         captures[name] = _capture(shard.metadata, take, alignment, table)
         sums["alignments"][name] = sha256_file(part.alignment)

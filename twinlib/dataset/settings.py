@@ -4,6 +4,9 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
+DATASET = "dataset/1"
+"""The contract of `dataset.json`."""
+
 FINGERPRINTS = "fingerprints/1"
 """The contract of tables of fingerprints."""
 

@@ -1,6 +1,6 @@
 """The figures of a probe reel: the device and its twin side by side, in the colours and strokes of all figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,60 +63,63 @@ def _key(axes: Axes, *extra: tuple[str, dict[str, Any]]) -> None:
 
 def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None:
     with figure_of(path, 6.4, rows=2, columns=2) as grid:
-        for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
-            for hz, marker in _HERTZ:
-                theirs, ours = _near(device["sines"], hz), _near(twin["sines"], hz)
-                if len(theirs[0]["dbc"]) < order - 1:
-                    continue
-                x = [sine["level_dbfs"] for sine in theirs]
-                levels = np.array([sine["dbc"][order - 2] for sine in theirs])
-                noise = np.array([sine["noise_dbc"][order - 2] for sine in theirs])
-                heard = levels > noise + MASK_DB
-                values = np.array([sine["dbc"][order - 2] for sine in ours])
-                shown = heard & (levels > _BOTTOM_DBC)
-                _pair(axes, x, np.where(shown, levels, np.nan), np.where(shown, values, np.nan), marker)
-            axes.set_title(f"H{order}", loc="left")
+        for axes, order, marker, theirs, ours in _orders(grid, device, twin):
+            levels, noise, values = (
+                np.array([sine[key][order - 2] for sine in sines])
+                for sines, key in ((theirs, "dbc"), (theirs, "noise_dbc"), (ours, "dbc"))
+            )
+            shown = (levels > noise + MASK_DB) & (levels > _BOTTOM_DBC)
+            x = [sine["level_dbfs"] for sine in theirs]
+            _pair(axes, x, np.where(shown, levels, np.nan), np.where(shown, values, np.nan), marker)
+        for axes in grid:
             axes.set_ylim(_BOTTOM_DBC, 0)
-            axes.set_xlim(_levels_of(device)[0] - 1, _levels_of(device)[-1] + 1)
             axes.axhline(-70, color=DRY, linewidth=0.8, linestyle=":")
-        for axes in grid[2:]:
-            axes.set_xlabel("level of the sine (dBFS)")
-        for axes in grid[::2]:
-            axes.set_ylabel("harmonic (dBc)")
-        grid[0].set_title(f"{title}: H2", loc="left")
-        marks = [(f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ]
-        _key(grid[0], *marks)
+        _told(grid, f"{title}: H2", "harmonic (dBc)", device)
 
 
 def _phases(path: Path, title: str, device: Measured, twin: Measured) -> None:
     with figure_of(path, 6.4, rows=2, columns=2) as grid:
-        for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
-            for hz, marker in _HERTZ:
-                theirs, ours = _near(device["sines"], hz), _near(twin["sines"], hz)
-                if len(theirs[0]["dbc"]) < order - 1:
-                    continue
-                x, levels, noise, phases, others = (
-                    np.array([sine[key] if key == "level_dbfs" else sine[key][order - 2] for sine in sines])
-                    for sines, key in (
-                        *((theirs, key) for key in ("level_dbfs", "dbc", "noise_dbc", "relative_degrees")),
-                        (ours, "relative_degrees"),
-                    )
+        for axes, order, marker, theirs, ours in _orders(grid, device, twin):
+            levels, noise, phases, others = (
+                np.array([sine[key][order - 2] for sine in sines])
+                for sines, key in (
+                    *((theirs, key) for key in ("dbc", "noise_dbc", "relative_degrees")),
+                    (ours, "relative_degrees"),
                 )
-                # The softer a harmonic, the more its phase turns for the same error.
-                shown = (levels > noise + MASK_DB) & (levels > _SOFTEST_PHASE_DBC)
-                if shown.any():
-                    told = np.unwrap(phases[shown], period=360)
-                    off = (others - phases + 180) % 360 - 180
-                    _pair(axes, x[shown], told, told + off[shown], marker)
-            axes.set_title(f"H{order}", loc="left")
-            axes.set_xlim(_levels_of(device)[0] - 1, _levels_of(device)[-1] + 1)
-        for axes in grid[2:]:
-            axes.set_xlabel("level of the sine (dBFS)")
-        for axes in grid[::2]:
-            axes.set_ylabel("phase against the fundamental (degrees)")
-        grid[0].set_title(f"{title}: phase of H2", loc="left")
-        marks = [(f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ]
-        _key(grid[0], *marks)
+            )
+            # The softer a harmonic, the more its phase turns for the same error.
+            shown = (levels > noise + MASK_DB) & (levels > _SOFTEST_PHASE_DBC)
+            if shown.any():
+                x = np.array([sine["level_dbfs"] for sine in theirs])
+                told = np.unwrap(phases[shown], period=360)
+                off = (others - phases + 180) % 360 - 180
+                _pair(axes, x[shown], told, told + off[shown], marker)
+        _told(grid, f"{title}: phase of H2", "phase against the fundamental (degrees)", device)
+
+
+def _orders(
+    grid: Sequence[Axes], device: Measured, twin: Measured
+) -> Iterator[tuple[Axes, int, str, list[Measured], list[Measured]]]:
+    """For H2 to H5 and each frequency that is drawn: where, which, its marker, and the sines of device and twin."""
+    for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
+        for hz, marker in _HERTZ:
+            theirs, ours = _near(device["sines"], hz), _near(twin["sines"], hz)
+            if len(theirs[0]["dbc"]) >= order - 1:
+                yield axes, order, marker, theirs, ours
+
+
+def _told(grid: Sequence[Axes], first: str, unit: str, device: Measured) -> None:
+    """Titles, axes and key of four harmonics over the level of the sine."""
+    levels = _levels_of(device)
+    for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
+        axes.set_title(f"H{order}", loc="left")
+        axes.set_xlim(levels[0] - 1, levels[-1] + 1)
+    for axes in grid[2:]:
+        axes.set_xlabel("level of the sine (dBFS)")
+    for axes in grid[::2]:
+        axes.set_ylabel(unit)
+    grid[0].set_title(first, loc="left")
+    _key(grid[0], *((f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ))
 
 
 def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> None:

@@ -13,6 +13,7 @@ from twinlib.capture.pairs import read_pairs
 from twinlib.capture.takes import missing_takes, take_path
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
+from twinlib.dataset.settings import DATASET
 from twinlib.errors import TwinError
 from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.frozen import changed_settings, recorded_settings, withdrawn_tracks
@@ -153,6 +154,10 @@ for _name in CONFIG.excitations:
         )
 
 
+# Asked once: a table of a hundred thousand slices is read for it.
+WITHDRAWN = {name: refused(withdrawn_tracks, RESULTS, name, CONFIG.corpus) for name in sorted(FROZEN)}
+
+
 def plan_outputs(name):
     """What plan leaves of an excitation."""
     folder = RESULTS / "excitations" / name
@@ -208,7 +213,7 @@ def waiting_for_takes():
 def refused_captures(device):
     """The captures of a device that its dataset was made without, for they were refused."""
     dataset = RESULTS / "devices" / device / "dataset.json"
-    captures = refused(read_json, dataset, "dataset/1")["captures"] if dataset.is_file() else {}
+    captures = refused(read_json, dataset, DATASET)["captures"] if dataset.is_file() else {}
     return [
         name
         for name, capture in captures.items()

@@ -217,9 +217,7 @@ def withdrawn_of(wildcards):
     are made without them. The corpus' index is no input of shards: a track that is new to it is on no recorded reel,
     and Snakemake forgets all other reasons to make a shard again while an `ancient` input is being made.
     """
-    excitation = CONFIG.devices[wildcards.device].excitation
-    frozen = excitation in FROZEN
-    return json.dumps(refused(withdrawn_tracks, RESULTS, excitation, CONFIG.corpus) if frozen else [])
+    return json.dumps(WITHDRAWN.get(CONFIG.devices[wildcards.device].excitation, []))
 
 
 def training(wildcards):
