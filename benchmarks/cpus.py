@@ -52,7 +52,7 @@ def configuration(steps: int) -> dict[str, Any]:
     demo: dict[str, Any] = yaml.safe_load((REPOSITORY / "config" / "demo.yaml").read_text())
     excitation = {**demo["excitations"]["demo"], "slices": 400, "probe_reel": False}
     return {
-        "corpus": {**demo["corpus"], "root": str(REPOSITORY / demo["corpus"]["root"])},
+        "corpus": {**demo["corpus"], **{key: str(REPOSITORY / demo["corpus"][key]) for key in ("root", "exclude")}},
         "excitations": {"demo": excitation},
         "devices": {"clipper": demo["devices"]["clipper"]},
         "training": {"steps": steps},

@@ -24,10 +24,10 @@ def main() -> None:
     with recorded(Path(__file__), inputs, args.outputs, {}):
         layout = layout_of(read_json(args.probe, PROBE))
         device = read_json(args.measured, CONTRACT)["device"]
-        twin_file = load_for(args.twin, layout.sample_rate)
+        loaded = load_for(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
-            wet = played(twin_file, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
+            wet = played(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
             twin = measure(
                 layout,
                 lambda start, stop: dry.read(start, stop)[:, 0],

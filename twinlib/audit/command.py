@@ -224,9 +224,10 @@ def _crate(args: argparse.Namespace) -> None:
 def _mlflow(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from twinlib.audit.mlflow import as_text, rebuild
+    from twinlib.audit.mlflow import as_text, rebuild, runs_to_check
 
-    found = rebuild(args.results, args.uri)
+    with progress("fill the store", runs_to_check(args.results), "runs") as done:
+        found = rebuild(args.results, args.uri, done)
     _print({"runs": [asdict(one) for one in found]}, as_text(found), args.json)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from twinlib.errors import TrackingError, TwinError
 from twinlib.files import read_json, write_json
+from twinlib.progress import Progress, silent
 from twinlib.provenance.record import read_record, record_path, recorded
 from twinlib.provenance.results import Results
 from twinlib.tracking.runs import CONTRACT, STORE, absolute, held, make_store, store_uri
@@ -39,25 +40,43 @@ def store_of(results: Path, uri: str | None) -> str:
     return absolute(uri) if uri is not None else store_uri(_settings(results), results)
 
 
-def rebuild(results: Path, uri: str | None = None) -> list[Rebuilt]:
+def runs_to_check(results: Path) -> int:
+    """How many runs `rebuild` looks at: the total for its progress."""
+    return len(_searches(results)) + len(_twins(results))
+
+
+def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) -> list[Rebuilt]:
     """Log every twin and search whose run is not in the store, and write its `run.json` and the record of that anew.
 
     The store is made if there is none, and `mlflow/store.json` written if it says something else. Runs that are there
     are kept, so that a whole store is left as it is. Times are those of the stage records. The record beside a new
     `run.json` names this module as the program, for that is what made it; no other file of a stage is written. What
     cannot be logged is left out and said. Raises `TrackingError` if the store fails, or the folder holds no results.
+    Progress counts runs.
     """
-    searches = [path.parent for path in sorted(results.glob("searches/*/best.yaml"))]
-    twins = [path.parent for path in sorted(results.glob("twins/*/*/twin.safetensors"))]
+    searches, twins = _searches(results), _twins(results)
     if not searches and not twins:
         raise TrackingError(f"{results} holds no twin and no search: name the folder of the results, such as results")
     store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else _settings(results)
     tracking = {"tracking": settings.model_dump_json()}
     _make_store(results, store, {twin.parent.name for twin in twins})
-    found = [_rebuilt("search", folder.name, folder, store, tracking) for folder in searches]
-    return found + [
-        _rebuilt("twin", f"{folder.parent.name}/{folder.name}", folder, store, tracking) for folder in twins
+    named: list[tuple[Literal["search", "twin"], str, Path]] = [
+        *(("search", folder.name, folder) for folder in searches),
+        *(("twin", f"{folder.parent.name}/{folder.name}", folder) for folder in twins),
     ]
+    found = []
+    for kind, name, folder in named:
+        found.append(_rebuilt(kind, name, folder, store, tracking))
+        progress(1, name)
+    return found
+
+
+def _searches(results: Path) -> list[Path]:
+    return [path.parent for path in sorted(results.glob("searches/*/best.yaml"))]
+
+
+def _twins(results: Path) -> list[Path]:
+    return [path.parent for path in sorted(results.glob("twins/*/*/twin.safetensors"))]
 
 
 def as_text(found: Sequence[Rebuilt]) -> str:
