@@ -7,6 +7,7 @@ import torch
 
 from tests.training.material import MemoryData
 from twinlib.model.architecture import Architecture
+from twinlib.program import run
 from twinlib.training.distributed import group, launch, launched_as_one, rank
 from twinlib.training.loop import train
 from twinlib.training.settings import Training
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

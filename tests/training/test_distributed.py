@@ -75,7 +75,7 @@ def test_two_processes_that_were_stopped_end_with_the_same_bytes(tmp_path):
             process.send_signal(number)
         code, err = ended(process)
         assert code == (1 if number == signal.SIGKILL else 143), err
-        assert "Traceback" not in err.replace("KeyboardInterrupt", "")
+        assert "Traceback" not in err
         assert moment(cut / "checkpoint.safetensors") > before
         assert not (cut / "twin.safetensors").exists(), "it was stopped before its end"
     code, err = ended(started(2, 2, steps, cut))

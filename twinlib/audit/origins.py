@@ -8,7 +8,7 @@ from typing import Any
 
 from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.audit.counts import counted, used
-from twinlib.capture.settings import TAKE
+from twinlib.capture.contract import TAKE
 from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError, TwinError

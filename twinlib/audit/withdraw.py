@@ -12,7 +12,7 @@ import yaml
 
 from twinlib.audit.origins import excitation_of, recorded_excitations
 from twinlib.audit.text import table
-from twinlib.capture.settings import TAKE
+from twinlib.capture.contract import TAKE
 from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError, TwinError

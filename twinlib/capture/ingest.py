@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import BLOCK, AudioInfo, Reader, probe
+from twinlib.capture.contract import TAKE
 from twinlib.capture.hum import Hum, measure_hum
-from twinlib.capture.settings import TAKE
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent

@@ -7,9 +7,6 @@ from pydantic import Field, model_validator
 
 from twinlib.settings import Settings
 
-TAKE = "take/1"
-"""The contract of `take.json`."""
-
 
 class DiodeClipper(Settings):
     """The clipping stage of a tube-screamer pedal: symmetric, odd harmonics, a mid hump (Yeh, Abel & Smith 2007)."""

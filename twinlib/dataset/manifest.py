@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from twinlib.alignment.result import CONTRACT as ALIGNMENT
-from twinlib.capture.settings import TAKE
+from twinlib.capture.contract import TAKE
 from twinlib.dataset.segments import COLUMNS, SPLITS
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.dataset.settings import DATASET
