@@ -68,6 +68,18 @@ def test_all_that_is_tried_lies_in_the_space(whole):
     assert len({trial.parameters for trial in whole}) == len(whole)
 
 
+def test_muons_rate_is_not_searched_where_it_changes_nothing(tmp_path):
+    adamw = RECIPE.model_copy(update={"optimiser": "adamw"})
+    study = open_study(tmp_path, SEARCH, BASE, adamw)
+    rates = []
+    for _ in range(3):
+        with study.claim(3) as claim:
+            rates.append(claim.trial.parameters.muon_rate)
+            claim.add(Rung(0.5, 1, 1.0))
+            claim.end("complete")
+    assert rates == [adamw.muon_rate] * 3
+
+
 def test_the_same_seed_gives_the_same_trials_and_another_gives_others(tmp_path, whole):
     short = SEARCH.model_copy(update={"trials": 6})
     assert timeless(searched(tmp_path / "same", short)) == timeless(whole[:6])

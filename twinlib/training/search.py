@@ -66,8 +66,11 @@ def open_study(folder: Path, search: Search, base: Architecture, training: Train
         raise TrainingError(
             "A search needs Optuna, which is not installed: install the extra `search` (`pip install -e '.[search]'`)"
         ) from None
-    first = Parameters.of(base, training)
-    return Study(folder, search.space, first, lambda found: search.fits(found.network(base)), search.seed)
+    first, space = Parameters.of(base, training), search.space
+    if training.optimiser == "adamw":
+        # Muon's rate changes nothing then: what is drawn for it would only mislead what learns from the trials.
+        space = space.model_copy(update={"muon_rate": (training.muon_rate, training.muon_rate)})
+    return Study(folder, space, first, lambda found: search.fits(found.network(base)), search.seed)
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ class Space(Settings):
     activation: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "leaky_relu", "gated")
     """The nonlinearity of every layer."""
     muon_rate: RateRange = (0.001, 0.04)
-    """Learning rate of Muon, drawn on a logarithmic scale."""
+    """Learning rate of Muon, drawn on a logarithmic scale; with the optimiser `adamw` it stays the recipe's."""
     adamw_rate: RateRange = (0.001, 0.02)
     """Learning rate of AdamW, drawn on a logarithmic scale."""
     batch: Annotated[tuple[Batch, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    """Crops in a step."""
+    """Crops in a step, for each of the recipe's processes; a trial takes those of all."""
     crop_samples: Annotated[tuple[Crop, ...], Field(min_length=1)] = (512, 1024, 2048)
     """Samples of a crop that are compared."""
     preemphasis_weight: WeightRange = (0.0, 1.0)
@@ -91,14 +91,18 @@ class Parameters(Settings):
         """The base with this trial's layers."""
         return Architecture.model_validate(base.model_dump() | {name: getattr(self, name) for name in NETWORK})
 
-    def recipe(self, training: Training, **budget: Any) -> Training:
-        """The recipe with this trial's rates and batches, and with another budget."""
+    def recipe(self, training: Training, **others: Any) -> Training:
+        """The recipe with this trial's rates and batches, and with other settings, such as the budget."""
         changed = {name: getattr(self, name) for name in RECIPE}
-        return Training.model_validate({**training.model_dump(), **changed, **budget})
+        return Training.model_validate({**training.model_dump(), **changed, **others})
 
     def trial(self, training: Training, **budget: Any) -> Training:
-        """The recipe as a trial trains by it: one seed from drawn weights in one process, as networks differ."""
-        return self.recipe(training, seeds=1, warm_start=None, processes=1, **budget)
+        """The recipe as a trial trains by it: one seed from drawn weights, as networks differ, in one process.
+
+        That takes the crops of all processes that the recipe has, so that its steps are those of the final training.
+        """
+        whole = {"processes": 1, "batch": self.batch * training.processes}
+        return self.recipe(training, seeds=1, warm_start=None, **whole, **budget)
 
 
 class Search(Settings):
