@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib.errors import AuditError
-from twinlib.progress import progress
 
 if TYPE_CHECKING:
     from twinlib.provenance.results import Results
@@ -104,6 +103,7 @@ def _trace(args: argparse.Namespace) -> None:
 
 def _verify(args: argparse.Namespace) -> None:
     from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
+    from twinlib.progress import progress
 
     results = _results(args)
     with progress("verify", bytes_to_verify(results), "bytes") as done:
@@ -114,8 +114,8 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.mlflow import store_of
-    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets
+    from twinlib.audit.mlflow import experiments_of, store_of
+    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_of_track
 
     results = _results(args)
     if args.undo:
@@ -132,6 +132,8 @@ def _withdraw(args: argparse.Namespace) -> None:
     withdraw.write_exclusion(listed, args.track, args.reason, day)
     store = store_of(results.folder, None)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
+    # Twins of earlier datasets have learned from it too, whatever today's hold.
+    runs |= set(runs_of_track(store, args.track, experiments_of(results.folder)))
     marked = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
     text += f"\n{listed} now names {args.track}.\n{len(marked)} runs in MLflow are marked as withdrawn."
     _rebuild(results, listed, marked, found, text, args.json)
@@ -225,6 +227,7 @@ def _mlflow(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from twinlib.audit.mlflow import as_text, rebuild, runs_to_check
+    from twinlib.progress import progress
 
     with progress("fill the store", runs_to_check(args.results), "runs") as done:
         found = rebuild(args.results, args.uri, done)

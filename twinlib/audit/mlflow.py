@@ -1,13 +1,15 @@
 """A lost MLflow store, filled again from the files of `results`: every twin and every search."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from twinlib.errors import TrackingError, TwinError
+from twinlib.audit.withdraw import HEADER, exclusions_file, touched
+from twinlib.corpus.exclusions import read_tsv
+from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, silent
 from twinlib.provenance.record import read_record, record_path, recorded
@@ -16,6 +18,7 @@ from twinlib.tracking.runs import CONTRACT, STORE, absolute, held, make_store, s
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, period, twin_files
+from twinlib.tracking.withdrawal import mark_withdrawn
 from twinlib.training.search_settings import Search
 
 
@@ -40,6 +43,12 @@ def store_of(results: Path, uri: str | None) -> str:
     return absolute(uri) if uri is not None else store_uri(_settings(results), results)
 
 
+def experiments_of(results: Path) -> list[str]:
+    """The experiments that hold runs of these results, sorted: one a device, those of earlier configurations too."""
+    devices = [path.name for room in ("devices", "twins") for path in results.glob(f"{room}/*") if path.is_dir()]
+    return sorted({*(_experiments(results / "mlflow" / "store.json") or {}), *devices})
+
+
 def runs_to_check(results: Path) -> int:
     """How many runs `rebuild` looks at: the total for its progress."""
     return len(_searches(results)) + len(_twins(results))
@@ -51,7 +60,8 @@ def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) 
     The store is made if there is none, and `mlflow/store.json` written if it says something else. Runs that are there
     are kept, so that a whole store is left as it is. Times are those of the stage records. The record beside a new
     `run.json` names this module as the program, for that is what made it; no other file of a stage is written. What
-    cannot be logged is left out and said. Raises `TrackingError` if the store fails, or the folder holds no results.
+    cannot be logged is left out and said. What is logged anew is marked where it holds a track that is on the list of
+    excluded ones, as a withdrawal marks it. Raises `TrackingError` if the store fails, or the folder holds no results.
     Progress counts runs.
     """
     searches, twins = _searches(results), _twins(results)
@@ -68,6 +78,7 @@ def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) 
     for kind, name, folder in named:
         found.append(_rebuilt(kind, name, folder, store, tracking))
         progress(1, name)
+    _mark(results, store, {one.run_id for one in found if one.outcome == "logged" and one.run_id})
     return found
 
 
@@ -135,6 +146,24 @@ def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     return str(run["run_id"])
 
 
+def _mark(results: Path, store: str, logged: Collection[str]) -> None:
+    """Mark runs whose twins hold tracks that are withdrawn, and have not been made again without them yet."""
+    known = Results(results)
+    try:
+        listed = read_tsv(exclusions_file(known), HEADER) if logged else []
+    except TwinError:
+        # An auditor need not have the list, which is no part of the results.
+        return
+    for track, reason, day in listed:
+        try:
+            runs = {run["run_id"] for run in touched(known, track)["runs"]}
+        except AuditError:
+            # A track that no part of these results has heard of.
+            continue
+        if held := runs & set(logged):
+            mark_withdrawn(store, held, track, reason, day)
+
+
 def _settings(results: Path) -> Tracking:
     """Where the stages logged to, by the first record that says so."""
     for pattern in ("twins/*/*/run.json.prov.json", "searches/*/run.json.prov.json"):
@@ -148,10 +177,16 @@ def _settings(results: Path) -> Tracking:
 
 def _make_store(results: Path, store: str, devices: Iterable[str]) -> None:
     path = results / "mlflow" / "store.json"
-    try:
-        before: dict[str, str] | None = read_json(path, STORE)["experiments"]
-    except (TwinError, KeyError):
-        before = None
+    before = _experiments(path)
     made = make_store(results, store, sorted({*(before or {}), *devices}))
     if made != before:
         write_json(path, STORE, {"experiments": made})
+
+
+def _experiments(path: Path) -> dict[str, str] | None:
+    """The experiments that a `store.json` names, None if there is no readable one."""
+    try:
+        found: dict[str, str] = read_json(path, STORE)["experiments"]
+    except (TwinError, KeyError):
+        return None
+    return found
