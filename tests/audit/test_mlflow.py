@@ -1,6 +1,7 @@
 """A store that was lost, filled again once from the results of `made`, and what it answers."""
 
 import json
+import random
 import shutil
 import signal
 import sys
@@ -170,9 +171,36 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
 
 
 def test_the_records_stay_true(results: Path) -> None:
-    assert verify(Results(results))["differences"] == []
+    told = verify(Results(results))
+    assert (told["differences"], told["unrecorded"]) == ([], [])
+    assert told["unchecked"] == {"mlflow": 2, "twins/*/*/checkpoints": 3}, "the store itself; which run is whose"
     record = read_record(record_path(results / "twins/box/small/run.json"))
     assert record["program"] == "twinlib/audit/mlflow.py", "that is what made the file"
+
+
+def test_a_flipped_bit_in_each_copy_that_a_run_holds_is_found(mine: Path) -> None:
+    folder = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box")
+    copies = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert len(copies) > 15
+    chance = random.Random(5)
+    for path in copies:
+        content = bytearray(path.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    stray = folder / "artifacts" / "notes.txt"
+    stray.write_text("mine")
+    told = verify(Results(mine))
+    named = {one["file"] for one in told["differences"]} | set(told["unrecorded"])
+    assert named == {path.relative_to(mine).as_posix() for path in [*copies, stray]}
+
+
+def test_a_flipped_bit_in_a_copy_is_told_by_its_record(mine: Path) -> None:
+    artifacts = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box") / "artifacts"
+    twin = artifacts / "twin" / "twin.safetensors"
+    twin.write_bytes(twin.read_bytes()[:-1] + b"\xff")
+    (one,) = verify(Results(mine))["differences"]
+    assert one["file"] == twin.relative_to(mine).as_posix()
+    assert "was changed after it was logged" in one["what"]
 
 
 def test_a_whole_store_is_left_as_it_is(results: Path) -> None:
