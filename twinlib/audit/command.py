@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib.errors import AuditError
+from twinlib.progress import progress
 
 if TYPE_CHECKING:
     from twinlib.provenance.results import Results
@@ -103,7 +104,6 @@ def _trace(args: argparse.Namespace) -> None:
 
 def _verify(args: argparse.Namespace) -> None:
     from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
-    from twinlib.progress import progress
 
     results = _results(args)
     with progress("verify", bytes_to_verify(results), "bytes") as done:
@@ -227,7 +227,6 @@ def _mlflow(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from twinlib.audit.mlflow import as_text, rebuild, runs_to_check
-    from twinlib.progress import progress
 
     with progress("fill the store", runs_to_check(args.results), "runs") as done:
         found = rebuild(args.results, args.uri, done)
