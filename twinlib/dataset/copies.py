@@ -97,7 +97,8 @@ def _distinct(*columns: Ints) -> Ints:
         key, size = key * width + (column - low), size * width
     order = np.argsort(key, kind="stable")
     ordered = key[order]
-    return order[np.append(ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1])]
+    first: Ints = order[np.append(ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1])]
+    return first
 
 
 def _meet(mine: Ints, yours: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
