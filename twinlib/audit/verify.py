@@ -52,7 +52,7 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
     recorded = tuple(f"excitations/{name}/" for name in recorded_excitations(results))
     found, kept = [*_unreadable(results), *_histories(results)], []
     found += [{"file": name, "what": _DAMAGED} for name, good in whole.items() if not good]
-    unrecorded = rest.unrecorded
+    unrecorded = [*rest.unrecorded]
     for held in rest.copies.values():
         changed, others = changed_copies(held, sums)
         found += [{"file": name, "what": what} for name, what in changed.items()]
