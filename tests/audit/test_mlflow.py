@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.audit.material import Made
-from twinlib.audit.mlflow import Rebuilt, as_text, experiments_of, rebuild, store_of
+from twinlib.audit.mlflow import Rebuilt, as_text, rebuild
+from twinlib.audit.store import experiments_of, store_of
 from twinlib.audit.verify import verify
 from twinlib.audit.withdraw import touched
 from twinlib.cli import main

@@ -114,7 +114,7 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.mlflow import experiments_of, store_of
+    from twinlib.audit.store import experiments_of, store_of
     from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_of_track
 
     results = _results(args)
@@ -141,7 +141,7 @@ def _withdraw(args: argparse.Namespace) -> None:
 
 def _take_back(results: "Results", args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.mlflow import store_of
+    from twinlib.audit.store import store_of
     from twinlib.tracking.withdrawal import runs_withdrawn, unmark_withdrawn
 
     listed = args.exclude or withdraw.exclusions_file(results)

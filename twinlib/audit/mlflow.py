@@ -7,14 +7,15 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from twinlib.audit.store import experiments_in, settings_of, store_of
 from twinlib.audit.withdraw import HEADER, exclusions_file, touched
 from twinlib.corpus.exclusions import read_tsv
 from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, silent
-from twinlib.provenance.record import read_record, record_path, recorded
+from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
-from twinlib.tracking.runs import CONTRACT, STORE, absolute, held, make_store, store_uri
+from twinlib.tracking.runs import CONTRACT, STORE, held, make_store
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, period, twin_files
@@ -38,17 +39,6 @@ class Rebuilt:
     """Why it was left out, in a sentence."""
 
 
-def store_of(results: Path, uri: str | None) -> str:
-    """The store that is meant: the given one, else that of MLFLOW_TRACKING_URI or the one that the stages logged to."""
-    return absolute(uri) if uri is not None else store_uri(_settings(results), results)
-
-
-def experiments_of(results: Path) -> list[str]:
-    """The experiments that hold runs of these results, sorted: one a device, those of earlier configurations too."""
-    devices = [path.name for room in ("devices", "twins") for path in results.glob(f"{room}/*") if path.is_dir()]
-    return sorted({*(_experiments(results / "mlflow" / "store.json") or {}), *devices})
-
-
 def runs_to_check(results: Path) -> int:
     """How many runs `rebuild` looks at: the total for its progress."""
     return len(_searches(results)) + len(_twins(results))
@@ -67,7 +57,7 @@ def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) 
     searches, twins = _searches(results), _twins(results)
     if not searches and not twins:
         raise TrackingError(f"{results} holds no twin and no search: name the folder of the results, such as results")
-    store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else _settings(results)
+    store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else settings_of(results)
     tracking = {"tracking": settings.model_dump_json()}
     _make_store(results, store, {twin.parent.name for twin in twins})
     named: list[tuple[Literal["search", "twin"], str, Path]] = [
@@ -164,29 +154,9 @@ def _mark(results: Path, store: str, logged: Collection[str]) -> None:
             mark_withdrawn(store, held, track, reason, day)
 
 
-def _settings(results: Path) -> Tracking:
-    """Where the stages logged to, by the first record that says so."""
-    for pattern in ("twins/*/*/run.json.prov.json", "searches/*/run.json.prov.json"):
-        for record in sorted(results.glob(pattern)):
-            try:
-                return Tracking.model_validate_json(read_record(record)["params"]["tracking"])
-            except (TwinError, KeyError, ValidationError):
-                continue
-    return Tracking()
-
-
 def _make_store(results: Path, store: str, devices: Iterable[str]) -> None:
     path = results / "mlflow" / "store.json"
-    before = _experiments(path)
+    before = experiments_in(path)
     made = make_store(results, store, sorted({*(before or {}), *devices}))
     if made != before:
         write_json(path, STORE, {"experiments": made})
-
-
-def _experiments(path: Path) -> dict[str, str] | None:
-    """The experiments that a `store.json` names, None if there is no readable one."""
-    try:
-        found: dict[str, str] = read_json(path, STORE)["experiments"]
-    except (TwinError, KeyError):
-        return None
-    return found
