@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -147,6 +148,26 @@ def test_the_history_of_a_take_is_told_and_explained(copied: Path, twin: Twin) -
     assert code == 1
     assert "no take of box/nothing" in err
     assert twin.json("trace", "box/main-01/0000020480", "--results", copied)["earlier_takes"][0]["sha256"] == "1" * 64
+
+
+PROGRAM = """
+import sys
+from contextlib import suppress
+from twinlib.cli import main
+for words in (("trace", "box/small"), ("withdraw", sys.argv[1], "--dry-run"), ("leaks",), ("licences",)):
+    sys.argv[1:] = ["audit", *words]
+    with suppress(SystemExit):
+        main()
+sys.exit(", ".join(sorted({"mlflow", "torch"} & set(sys.modules))) or 0)
+"""
+
+
+def test_quick_questions_do_not_wait_for_slow_imports(made: Made) -> None:
+    command = [sys.executable, "-c", PROGRAM, made.tracks[4]]
+    done = subprocess.run(command, cwd=made.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for answer in ("box/small", "twins to be trained anew", "No split shares", "CC BY 4.0"):
+        assert answer in done.stdout
 
 
 def test_wrong_words(twin: Twin, tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """A store that was lost, filled again once from the results of `made`, and what it answers."""
 
+import json
+import random
 import shutil
+import signal
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,15 +12,25 @@ from typing import Any
 import pytest
 
 from tests.audit.material import Made
-from twinlib.audit.mlflow import Rebuilt, as_text, rebuild, store_of
+from twinlib.audit.mlflow import Rebuilt, as_text, rebuild
+from twinlib.audit.store import experiments_of, store_of
 from twinlib.audit.verify import verify
+from twinlib.audit.withdraw import touched
+from twinlib.cli import main
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking import runs as tracking
 from twinlib.tracking.runs import CONTRACT
-from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_withdrawn, unmark_withdrawn
+from twinlib.tracking.tracks import tags_of_tracks, tracks_of_tags
+from twinlib.tracking.withdrawal import (
+    mark_withdrawn,
+    runs_of_datasets,
+    runs_of_track,
+    runs_withdrawn,
+    unmark_withdrawn,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -143,19 +157,51 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
         assert f"{device}/{model}" in found(results, f"tags.`device.settings` = '{settings}'")
         used = {track for tracks in table["track_ids"][table["split"] != ""] for track in tracks}
         assert run.data.tags["tracks"] == str(len(used))
+        assert tracks_of_tags(run.data.tags) == used
     # Which twins were made with this excitation?
     cues = known.dependants(["excitations/main/cues.parquet"])
     assert found(results, "tags.excitation = 'main'") == ["box/small", "fuzz/small"]
     assert {name.split("/")[1] for name in cues if name.endswith("twin.safetensors")} == {"box", "fuzz"}
     assert found(results, "tags.licences LIKE '%CC BY-NC-SA 4.0%'") == ["box/small", "fuzz/small"]
     assert found(results, "tags.excitation = 'other'") == []
+    # Which fall with this track?
+    table = read_table(results / "devices/box/segments.parquet", "segments/1")
+    track = next(tracks[0] for tracks in table["track_ids"][table["split"] == "test"])
+    assert found(results, f"tags.`dataset.tracks` LIKE '%\"{track}\"%'") == touched(known, track)["twins"] != []
     assert runs_of_datasets(store_of(results, None), ["0" * 64]) == []
 
 
 def test_the_records_stay_true(results: Path) -> None:
-    assert verify(Results(results))["differences"] == []
+    told = verify(Results(results))
+    assert (told["differences"], told["unrecorded"]) == ([], [])
+    assert told["unchecked"] == {"mlflow": 2, "twins/*/*/checkpoints": 3}, "the store itself; which run is whose"
     record = read_record(record_path(results / "twins/box/small/run.json"))
     assert record["program"] == "twinlib/audit/mlflow.py", "that is what made the file"
+
+
+def test_a_flipped_bit_in_each_copy_that_a_run_holds_is_found(mine: Path) -> None:
+    folder = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box")
+    copies = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert len(copies) > 15
+    chance = random.Random(5)
+    for path in copies:
+        content = bytearray(path.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    stray = folder / "artifacts" / "notes.txt"
+    stray.write_text("mine")
+    told = verify(Results(mine))
+    named = {one["file"] for one in told["differences"]} | set(told["unrecorded"])
+    assert named == {path.relative_to(mine).as_posix() for path in [*copies, stray]}
+
+
+def test_a_flipped_bit_in_a_copy_is_told_by_its_record(mine: Path) -> None:
+    artifacts = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box") / "artifacts"
+    twin = artifacts / "twin" / "twin.safetensors"
+    twin.write_bytes(twin.read_bytes()[:-1] + b"\xff")
+    (one,) = verify(Results(mine))["differences"]
+    assert one["file"] == twin.relative_to(mine).as_posix()
+    assert "was changed after it was logged" in one["what"]
 
 
 def test_a_whole_store_is_left_as_it_is(results: Path) -> None:
@@ -255,3 +301,70 @@ def test_old_runs_of_a_dataset_and_what_started_from_them_are_found(mine: Path) 
     assert runs_of_datasets(store_of(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
     assert runs_of_datasets(store_of(mine, None), ["1" * 64]) == sorted([first, second, third])
     assert runs_of_datasets(store_of(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])
+
+
+def earlier(results: Path, device: str, sha256: str, tracks: list[str] | None, **more: str) -> str:
+    """A run of a dataset that is no more; without `tracks` as they were logged once."""
+    experiment = client(results).get_experiment_by_name(device)
+    made = client(results).create_experiment(device) if experiment is None else experiment.experiment_id
+    named = {"tracks": "12"} if tracks is None else tags_of_tracks(tracks)
+    tags = {"device": device, "dataset.sha256": sha256, **named, **more}
+    return str(client(results).create_run(made, tags=tags).info.run_id)
+
+
+@pytest.mark.filterwarnings("ignore:1 runs of .* do not name the tracks")
+def test_a_withdrawal_marks_runs_of_earlier_datasets_and_takes_it_back(
+    mine: Path, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    track, other = made.tracks[4], made.tracks[5]
+    of_today = {run_id(mine, "box"), run_id(mine, "fuzz")}
+    first = earlier(mine, "box", "1" * 64, [other, track], **{"twin.sha256": "a" * 64})
+    started = earlier(mine, "pedal", "2" * 64, [], **{"start.sha256": "a" * 64})
+    earlier(mine, "fuzz", "3" * 64, [other, track + "s"])
+    earlier(mine, "box", "4" * 64, None)
+    earlier(mine, "somebody else's", "5" * 64, [track])
+    before = {run: client(mine).get_run(run).data.tags for run in (first, started)}
+
+    def withdraw(*words: str) -> list[str]:
+        handler = signal.getsignal(signal.SIGTERM)
+        options = ("--results", mine, "--exclude", tmp_path / "excluded.tsv", "--json", *words)
+        monkeypatch.setattr(sys, "argv", ["twin", "audit", "withdraw", track, *map(str, options)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        signal.signal(signal.SIGTERM, handler)
+        assert ended.value.code == 0
+        marked: list[str] = json.loads(capsys.readouterr().out)["tagged_runs"]
+        return marked
+
+    assert set(withdraw("--reason", "asked for")) == {*of_today, first, started}
+    assert set(runs_withdrawn(store_of(mine, None), track)) == {*of_today, first, started}
+    assert client(mine).get_run(first).data.tags["withdrawn.tracks"] == json.dumps([track])
+    assert set(withdraw("--undo")) == {*of_today, first, started}
+    assert {run: client(mine).get_run(run).data.tags for run in before} == before
+
+
+def test_it_is_said_where_a_run_does_not_name_its_tracks(mine: Path, made: Made) -> None:
+    held = runs_of_track(store_of(mine, None), made.tracks[4], experiments_of(mine))
+    assert held == sorted(run_id(mine, device) for device in ("box", "fuzz"))
+    earlier(mine, "box", "4" * 64, None)
+    with pytest.warns(UserWarning, match="1 runs of .* do not name the tracks of their dataset"):
+        assert runs_of_track(store_of(mine, None), made.tracks[4], experiments_of(mine)) == held
+
+
+def test_what_is_logged_anew_is_marked_as_the_lost_run_was(mine: Path, made: Made, tmp_path: Path) -> None:
+    listed, track = tmp_path / "excluded.tsv", made.tracks[4]
+    listed.write_text(f"track_id\treason\tdate\n{track}\tasked for\t2026-01-31\nNobody/Knows\tno\t2026-01-31\n")
+    record = record_path(mine / "corpus/tracks.parquet")
+    content = read_record(record)
+    settings = {**json.loads(content["params"]["settings"]), "exclude": str(listed)}
+    write_json(record, "record/1", {**content, "params": {"settings": json.dumps(settings)}})
+    for device in ("box", "pedal"):
+        client(mine).delete_run(run_id(mine, device))
+        (mine / "twins" / device / "small/run.json").unlink()
+    rebuild(mine)
+    assert found(mine, "tags.withdrawn = 'true'") == ["box/small"], "fuzz was kept, and pedal holds no track"
+    assert run_of(mine, "box").data.tags[f"withdrawn.{track}"] == "asked for (2026-01-31)"
+    listed.unlink()
+    client(mine).delete_run(run_id(mine, "box"))
+    rebuild(mine)
+    assert found(mine, "tags.withdrawn = 'true'") == []

@@ -63,11 +63,19 @@ def test_a_missing_and_a_foreign_file(copied: Path) -> None:
     (copied / "devices" / "box" / "notes.txt").write_text("mine")
     (copied / "logs").mkdir()
     (copied / "logs" / "a.log").write_text("measures the machine")
+    state = copied / "twins/box/small/checkpoints/twin.safetensors"
+    state.parent.mkdir()
+    shutil.copy(copied / "twins/box/small/twin.safetensors", state)
     found = verify(Results(copied))
     assert [(one["file"], one["what"]) for one in found["differences"]] == [("devices/box/dataset.json", "is missing")]
     assert found["unrecorded"] == ["devices/box/notes.txt"]
+    assert found["unchecked"] == {"logs": 1}
+    assert "changes by itself or is no part of these results (files): logs (1)" in verify_text(found)
     with pytest.raises(AuditError, match="1 files are not"):
         refuse_differences(found)
+    state.write_bytes(state.read_bytes()[:-1] + b"\xff")
+    damaged = [one["file"] for one in verify(Results(copied))["differences"]]
+    assert damaged == ["devices/box/dataset.json", "twins/box/small/checkpoints/twin.safetensors"]
 
 
 def rewrite(record: Path, **keys: object) -> None:
@@ -133,6 +141,7 @@ def test_other_results_in_a_folder_below_are_not_looked_at(made: Made, copied: P
     (copied / "README.md").write_text("what is what")
     found = verify(Results(copied))
     assert (found["differences"], found["unrecorded"]) == ([], [])
+    assert list(found["unchecked"]) == ["README.md", "demo"]
     assert found["records"] == len(Results(made.results).stages)
 
 

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,6 +146,8 @@ def test_tables_read_back_from_disk_are_checked_alike(tmp_path: Path) -> None:
     table, cues = reel_table()
     table.at[first(table, "test"), "track_ids"] = ["train-0"]
     table.to_parquet(tmp_path / "t.parquet")
-    assert find_leaks(pd.read_parquet(tmp_path / "t.parquet"), "track", None, {"r-01": cues}) == find_leaks(
-        table, "track", None, {"r-01": cues}
-    )
+    expected = find_leaks(table, "track", None, {"r-01": cues})
+    assert [leak.what for leak in expected] == ["train-0"]
+    assert find_leaks(pd.read_parquet(tmp_path / "t.parquet"), "track", None, {"r-01": cues}) == expected
+    arrow = pq.read_table(tmp_path / "t.parquet").to_pandas(types_mapper=pd.ArrowDtype)
+    assert find_leaks(arrow, "track", None, {"r-01": cues}) == expected

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
-from twinlib.excitation.frozen import changed_settings, recorded_settings, refuse_other_bytes, withdrawn_tracks
-from twinlib.excitation.settings import CUES, Excitation
-from twinlib.files import sha256_file, write_json, write_table
+from twinlib.excitation.frozen import changed_settings, recorded_settings, refuse_other_bytes
+from twinlib.excitation.settings import Excitation
+from twinlib.files import sha256_file, write_json
 
 SETTINGS = Excitation(seed=1, slices=10)
 
@@ -37,30 +35,6 @@ def test_only_a_real_take_of_other_bytes_forbids_a_reel(tmp_path: Path, kind: st
             refuse_other_bytes("main-01", reel, tmp_path / "devices")
     else:
         refuse_other_bytes("main-01", reel, tmp_path / "devices")
-
-
-def test_only_tracks_on_the_reels_are_withdrawn_from_them(tmp_path: Path) -> None:
-    listed = tmp_path / "excluded.tsv"
-    listed.write_text(
-        "track_id\treason\tdate\n" + "".join(f"{name}\twithdrawn\t2026-01-31\n" for name in ("a/1", "d/1", "e/1"))
-    )
-    corpus = Corpus.model_validate(
-        {"root": "c", "layout": "folder", "licence": "CC0", "exclude": str(listed), "exclude_artists": ["C"]}
-    )
-    assert withdrawn_tracks(tmp_path, "main", corpus) == [], "what is not planned holds nothing"
-    rows = [("a/1", "a"), ("b/1", "b"), ("c/1", "c"), ("c/1", "c"), ("d/1", "d")]
-    cues = pd.DataFrame(rows, columns=["track_id", "artist"])
-    write_table(tmp_path / "excitations" / "main" / "cues.parquet", CUES, cues)
-    known = pd.DataFrame(
-        {"track_id": ["a/1", "b/1", "c/1", "e/1"], "artist": list("abce"), "genre": ["", "Noise", "", ""]}
-    ).assign(has_bleed=pd.array([None, False, None, None], dtype="boolean"))
-    for index in (False, True):
-        if index:
-            write_table(tmp_path / "corpus" / "tracks.parquet", TRACKS, known)
-        assert withdrawn_tracks(tmp_path, "main", corpus) == ["a/1", "c/1", "d/1"], "e/1 is on no reel"
-    assert withdrawn_tracks(tmp_path, "main", corpus.model_copy(update={"exclude_genres": ("noise",)})) == [
-        *("a/1", "b/1", "c/1", "d/1")
-    ]
 
 
 def test_a_lost_file_does_not_hide_that_an_excitation_was_recorded(tmp_path: Path) -> None:

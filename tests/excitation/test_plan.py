@@ -197,7 +197,7 @@ def test_gains_keep_every_sample_below_full_scale(first: np.ndarray, second: np.
 @settings(deadline=None)
 def test_the_gain_is_not_lowered_without_need(samples: np.ndarray) -> None:
     bound = highest_gain_db(samples, np.zeros((20, 1), np.float32))
-    peak = np.abs(samples).max()
+    peak = float(np.abs(samples).max())
     if peak > 1e-6:
         assert 20 * np.log10(SLICE_PEAK / peak) - 0.002 < bound <= 20 * np.log10(SLICE_PEAK / peak)
 

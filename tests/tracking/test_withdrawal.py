@@ -10,6 +10,7 @@ from twinlib.tracking.withdrawal import (
     _listed,
     mark_withdrawn,
     runs_of_datasets,
+    runs_of_track,
     runs_withdrawn,
     unmark_withdrawn,
     withdrawal_key,
@@ -62,6 +63,8 @@ def test_without_a_store_nothing_is_tagged_or_found_and_that_is_said(tmp_path, h
         assert unmark_withdrawn(uri, ["a"], "track") == []
     with pytest.warns(UserWarning, match=r"mlflow\.db"):
         assert runs_of_datasets(uri, ["0" * 64]) == []
+    with pytest.warns(UserWarning, match=r"mlflow\.db"):
+        assert runs_of_track(uri, "track", ["box"]) == []
     with pytest.warns(UserWarning, match=r"mlflow\.db"):
         assert runs_withdrawn(uri, "track") == []
     assert database.exists() == (harm == "broken")

@@ -119,7 +119,8 @@ def test_tracking_reads_what_its_rule_declares(first: tuple[Project, Run]) -> No
 def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twinlib.audit.mlflow import rebuild, store_of
+    from twinlib.audit.mlflow import rebuild
+    from twinlib.audit.store import store_of
     from twinlib.tracking import runs as tracking
 
     monkeypatch.chdir(project.folder)

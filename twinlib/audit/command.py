@@ -114,8 +114,8 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.mlflow import store_of
-    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets
+    from twinlib.audit.store import experiments_of, store_of
+    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_of_track
 
     results = _results(args)
     if args.undo:
@@ -132,6 +132,8 @@ def _withdraw(args: argparse.Namespace) -> None:
     withdraw.write_exclusion(listed, args.track, args.reason, day)
     store = store_of(results.folder, None)
     runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
+    # Twins of earlier datasets have learned from it too, whatever today's hold.
+    runs |= set(runs_of_track(store, args.track, experiments_of(results.folder)))
     marked = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
     text += f"\n{listed} now names {args.track}.\n{len(marked)} runs in MLflow are marked as withdrawn."
     _rebuild(results, listed, marked, found, text, args.json)
@@ -139,7 +141,7 @@ def _withdraw(args: argparse.Namespace) -> None:
 
 def _take_back(results: "Results", args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.mlflow import store_of
+    from twinlib.audit.store import store_of
     from twinlib.tracking.withdrawal import runs_withdrawn, unmark_withdrawn
 
     listed = args.exclude or withdraw.exclusions_file(results)

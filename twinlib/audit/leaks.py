@@ -22,6 +22,7 @@ from twinlib.provenance.results import read_arrow
 Compared = tuple[list[Copied], dict[str, int]]
 """What `find_copied` says."""
 
+_CUE = ("reel", "start", "stop", "track_id", "split")
 _LISTS = {"tracks": "track_ids", "artists": "artists"}
 
 
@@ -34,7 +35,7 @@ def audit_leaks(results: Path) -> dict[str, Any]:
     paths = sorted(results.glob("devices/*/segments.parquet"))
     if not paths:
         raise AuditError(f"{results} holds no dataset (devices/*/segments.parquet): this part has not run")
-    sheets = {path.parent: read_table(path, CUES) for path in sorted(results.glob("excitations/*/cues.parquet"))}
+    sheets = {path.parent: read_table(path, CUES, _CUE) for path in sorted(results.glob("excitations/*/cues.parquet"))}
     # Devices of one excitation differ in their takes, but not in what was played to them.
     compare = cache(lambda folder, reels: _compared(folder, sheets[folder], reels))
     devices = [_of_device(path, sheets, compare) for path in paths]
@@ -71,10 +72,13 @@ def _compared(folder: Path, sheet: pd.DataFrame, reels: tuple[str, ...]) -> Comp
 def _of_device(
     path: Path, sheets: Mapping[Path, pd.DataFrame], compare: Callable[[Path, tuple[str, ...]], Compared]
 ) -> dict[str, Any]:
-    table = read_arrow(path, SEGMENTS, list(COLUMNS))
-    untitled = pc.any(pc.equal(pc.list_value_length(used(table)["track_ids"]), 0)).as_py()
     # The sources are asked for where there are no tracks, and are half of the table.
-    segments = (table if untitled else table.drop_columns("sources")).to_pandas()
+    table = read_arrow(path, SEGMENTS, [name for name in COLUMNS if name != "sources"])
+    rows = used(table.select(["split", *_LISTS.values()]))
+    if pc.any(pc.equal(pc.list_value_length(rows["track_ids"]), 0)).as_py():
+        segments = read_arrow(path, SEGMENTS, list(COLUMNS)).to_pandas()
+    else:
+        segments = table.to_pandas(types_mapper=lambda one: pd.ArrowDtype(one) if pa.types.is_list(one) else None)
     captures = sorted(segments["capture"].unique())
     folder = next((one for one, sheet in sheets.items() if set(sheet["reel"].unique()) & set(captures)), None)
     cues: dict[str, pd.DataFrame] = {}
@@ -93,14 +97,13 @@ def _of_device(
         "device": path.parent.name,
         "excitation": folder.name if folder else None,
         "leaks": [asdict(leak) for leak in leaks],
-        "checked": {"by": by, **_held(table), "captures_against_cues": sorted(cues), "audio": audio},
+        "checked": {"by": by, **_held(rows), "captures_against_cues": sorted(cues), "audio": audio},
         "notes": notes,
     }
 
 
-def _held(table: pa.Table) -> dict[str, Any]:
+def _held(rows: pa.Table) -> dict[str, Any]:
     """Usable segments by split, and how many tracks and artists these hold: as in `leak_report`, from Arrow's lists."""
-    rows = used(table)
     splits = {row["values"]: row["counts"] for row in pc.value_counts(rows["split"]).to_pylist()}
     held = {name: len(pc.list_flatten(rows[column]).unique()) for name, column in _LISTS.items()}
     return {"segments": dict(sorted(splits.items())), **held}

@@ -1,21 +1,25 @@
 """A lost MLflow store, filled again from the files of `results`: every twin and every search."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from twinlib.errors import TrackingError, TwinError
+from twinlib.audit.store import experiments_in, settings_of, store_of
+from twinlib.audit.withdraw import HEADER, exclusions_file, touched
+from twinlib.corpus.exclusions import read_tsv
+from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, silent
-from twinlib.provenance.record import read_record, record_path, recorded
+from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
-from twinlib.tracking.runs import CONTRACT, STORE, absolute, held, make_store, store_uri
+from twinlib.tracking.runs import CONTRACT, STORE, held, make_store
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, period, twin_files
+from twinlib.tracking.withdrawal import mark_withdrawn
 from twinlib.training.search_settings import Search
 
 
@@ -35,11 +39,6 @@ class Rebuilt:
     """Why it was left out, in a sentence."""
 
 
-def store_of(results: Path, uri: str | None) -> str:
-    """The store that is meant: the given one, else that of MLFLOW_TRACKING_URI or the one that the stages logged to."""
-    return absolute(uri) if uri is not None else store_uri(_settings(results), results)
-
-
 def runs_to_check(results: Path) -> int:
     """How many runs `rebuild` looks at: the total for its progress."""
     return len(_searches(results)) + len(_twins(results))
@@ -51,13 +50,14 @@ def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) 
     The store is made if there is none, and `mlflow/store.json` written if it says something else. Runs that are there
     are kept, so that a whole store is left as it is. Times are those of the stage records. The record beside a new
     `run.json` names this module as the program, for that is what made it; no other file of a stage is written. What
-    cannot be logged is left out and said. Raises `TrackingError` if the store fails, or the folder holds no results.
+    cannot be logged is left out and said. What is logged anew is marked where it holds a track that is on the list of
+    excluded ones, as a withdrawal marks it. Raises `TrackingError` if the store fails, or the folder holds no results.
     Progress counts runs.
     """
     searches, twins = _searches(results), _twins(results)
     if not searches and not twins:
         raise TrackingError(f"{results} holds no twin and no search: name the folder of the results, such as results")
-    store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else _settings(results)
+    store, settings = store_of(results, uri), Tracking(uri=uri) if uri is not None else settings_of(results)
     tracking = {"tracking": settings.model_dump_json()}
     _make_store(results, store, {twin.parent.name for twin in twins})
     named: list[tuple[Literal["search", "twin"], str, Path]] = [
@@ -68,6 +68,7 @@ def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) 
     for kind, name, folder in named:
         found.append(_rebuilt(kind, name, folder, store, tracking))
         progress(1, name)
+    _mark(results, store, {one.run_id for one in found if one.outcome == "logged" and one.run_id})
     return found
 
 
@@ -135,23 +136,27 @@ def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     return str(run["run_id"])
 
 
-def _settings(results: Path) -> Tracking:
-    """Where the stages logged to, by the first record that says so."""
-    for pattern in ("twins/*/*/run.json.prov.json", "searches/*/run.json.prov.json"):
-        for record in sorted(results.glob(pattern)):
-            try:
-                return Tracking.model_validate_json(read_record(record)["params"]["tracking"])
-            except (TwinError, KeyError, ValidationError):
-                continue
-    return Tracking()
+def _mark(results: Path, store: str, logged: Collection[str]) -> None:
+    """Mark runs whose twins hold tracks that are withdrawn, and have not been made again without them yet."""
+    known = Results(results)
+    try:
+        listed = read_tsv(exclusions_file(known), HEADER) if logged else []
+    except TwinError:
+        # An auditor need not have the list, which is no part of the results.
+        return
+    for track, reason, day in listed:
+        try:
+            runs = {run["run_id"] for run in touched(known, track)["runs"]}
+        except AuditError:
+            # A track that no part of these results has heard of.
+            continue
+        if held := runs & set(logged):
+            mark_withdrawn(store, held, track, reason, day)
 
 
 def _make_store(results: Path, store: str, devices: Iterable[str]) -> None:
     path = results / "mlflow" / "store.json"
-    try:
-        before: dict[str, str] | None = read_json(path, STORE)["experiments"]
-    except (TwinError, KeyError):
-        before = None
+    before = experiments_in(path)
     made = make_store(results, store, sorted({*(before or {}), *devices}))
     if made != before:
         write_json(path, STORE, {"experiments": made})

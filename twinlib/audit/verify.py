@@ -1,26 +1,28 @@
 """Is every file what its record says? Sums of all that was made, the records themselves, and the chain between them."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twinlib.audit.origins import embedded_link, recorded_excitations
+from twinlib.audit.remainder import Remainder, changed_copies, has_its_sum, remainder_of
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
 from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
-from twinlib.provenance.results import Results, Stage, files_of
+from twinlib.provenance.results import Results, Stage
 
 _REMEDY = (
     "put the files back from a copy; what the pipeline makes may be deleted, and is made anew by the next run, but no "
     "recording, and no reel that was recorded"
 )
 
-_STATES = ("checkpoints", "study-")
-"""Folders from which stopped work goes on: they are no results."""
+_Found = TypeVar("_Found")
+
+_DAMAGED = "is damaged: it has not the sum that it was written with; delete it, and a training goes on without it"
 
 _CARRIERS = (".safetensors", ".nam")
 """Files whose head is compared with their record; an `.onnx` file's sum has to do, for reading it needs a package."""
@@ -28,7 +30,9 @@ _CARRIERS = (".safetensors", ".nam")
 
 def bytes_to_verify(results: Results) -> int:
     """How many bytes `verify` will read: the total for its progress."""
-    return sum(path.stat().st_size for path in _files(results).values() if path.is_file())
+    rest = remainder_of(results)
+    files = {**_files(results), **rest.states, **_copies(rest)}
+    return sum(path.stat().st_size for path in files.values() if path.is_file())
 
 
 def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
@@ -36,13 +40,23 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
 
     `differences` names each file that is not as it should be, why, and what was made of it; `kept` what a recorded
     excitation was made of that is another now: its reels stay as they are; `not_here` the files outside of the results
-    (corpus, takes) that cannot be looked at; `unrecorded` the files that no record vouches for.
+    (corpus, takes) that cannot be looked at; `unrecorded` the files that no record vouches for. States of trainings
+    are compared with the sums that they hold themselves, and the copies in MLflow's artifacts with the records that lie
+    beside them; `unchecked` counts the files of which nothing can be said, by place: logs, the database of the store.
     Progress counts bytes. Nothing is written.
     """
-    files = _files(results)
-    sums = _sums(files, progress)
+    rest = remainder_of(results)
+    files, copies = _files(results), _copies(rest)
+    sums = _each({**files, **copies}, sha256_file, progress)
+    whole = _each(rest.states, has_its_sum, progress)
     recorded = tuple(f"excitations/{name}/" for name in recorded_excitations(results))
     found, kept = [*_unreadable(results), *_histories(results)], []
+    found += [{"file": name, "what": _DAMAGED} for name, good in whole.items() if not good]
+    unrecorded = [*rest.unrecorded]
+    for held in rest.copies.values():
+        changed, others = changed_copies(held, sums)
+        found += [{"file": name, "what": what} for name, what in changed.items()]
+        unrecorded += others
     for stage in results.stages:
         found += _of_stage(results, stage, sums)
         of_inputs = [one for name in stage.inputs for one in _of_input(results, stage, name, sums)]
@@ -53,14 +67,16 @@ def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
     unique = {(one["file"], one["what"]): one for one in found}
     differences = [{**one, "dependants": results.dependants([one["file"]])} for _, one in sorted(unique.items())]
     outside = {name for stage in results.stages for name in stage.inputs if results.maker(name) is None}
+    looked_at = {name: path for name, path in {**files, **copies, **rest.states}.items() if path.is_file()}
     return {
-        "files": len(sums),
-        "bytes": sum(files[name].stat().st_size for name in sums),
+        "files": len(looked_at),
+        "bytes": sum(path.stat().st_size for path in looked_at.values()),
         "records": len(results.stages),
         "differences": differences,
         "kept": sorted({f"{one['file']}: {one['what']}" for one in kept}),
         "not_here": sorted(name for name in outside if name not in sums),
-        "unrecorded": _unrecorded(results),
+        "unrecorded": sorted(unrecorded),
+        "unchecked": rest.unchecked,
     }
 
 
@@ -81,6 +97,9 @@ def verify_text(found: Mapping[str, Any]) -> str:
     if found["unrecorded"]:
         lines.append(f"{len(found['unrecorded'])} files are in no record, so nobody can say whether they are right:")
         lines += [f"  {name}" for name in found["unrecorded"][:10]]
+    if found["unchecked"]:
+        amounts = ", ".join(f"{place} ({count})" for place, count in found["unchecked"].items())
+        lines.append(f"not checked, for it changes by itself or is no part of these results (files): {amounts}")
     count = len(found["differences"])
     lines.append(f"{count} differences: {_REMEDY}" if count else "everything is as recorded")
     return "\n".join(lines)
@@ -92,25 +111,27 @@ def _files(results: Results) -> dict[str, Path]:
     return {name: results.path(name) for name in sorted(names)}
 
 
-def _sums(files: Mapping[str, Path], progress: Progress) -> dict[str, str]:
-    """The sha256 of the files that are there, the largest first so that all cores end together."""
+def _copies(rest: Remainder) -> dict[str, Path]:
+    return {name: path for files in rest.copies.values() for name, path in files.items()}
+
+
+def _each(files: Mapping[str, Path], what: Callable[[Path], _Found], progress: Progress) -> dict[str, _Found]:
+    """What is found of each file that is there, the largest first so that all cores end together."""
     there = {name: path for name, path in files.items() if path.is_file()}
     sizes = {name: path.stat().st_size for name, path in there.items()}
-    sums: dict[str, str] = {}
+    found: dict[str, _Found] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # Threads are enough: hashing lets go of Python's lock.
-        jobs = {
-            pool.submit(sha256_file, there[name]): name for name in sorted(there, key=lambda name: (-sizes[name], name))
-        }
+        jobs = {pool.submit(what, there[name]): name for name in sorted(there, key=lambda name: (-sizes[name], name))}
         try:
             for job in as_completed(jobs):
                 name = jobs[job]
-                sums[name] = job.result()
+                found[name] = job.result()
                 progress(sizes[name], name)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return sums
+    return found
 
 
 def _unreadable(results: Results) -> Iterator[dict[str, str]]:
@@ -163,17 +184,6 @@ def _carries(path: Path, link: str) -> bool:
     except TwinError:
         return False
     return head in ("", link)
-
-
-def _unrecorded(results: Results) -> list[str]:
-    known = {results.name_of(path) for path in results.folder.glob(f"devices/*/*/{FILE}")}
-    known |= {name for stage in results.stages for name in (*stage.outputs, stage.name)} | set(results.unreadable)
-    return sorted(name for name, _ in files_of(results.folder) if name not in known and not _is_state(name))
-
-
-def _is_state(name: str) -> bool:
-    """Whether a file is hidden, belongs to work that may go on, or explains the folder."""
-    return name == "README.md" or any(part.startswith((".", *_STATES)) for part in name.split("/"))
 
 
 def refuse_differences(found: Mapping[str, Any]) -> None:

@@ -57,7 +57,7 @@ def index(settings: Corpus, progress: Progress = silent) -> Index:
     second track_id, for two artists who share a file would let a split leak. Raises `CorpusError` when nothing is left.
     """
     check_root(settings.root)
-    found = _found(settings)
+    found = sources_of(settings)
     licences = _licences(settings)
     problems = list(found.problems)
     rows: list[dict[str, Any]] = []
@@ -111,7 +111,9 @@ def summary(index: Index) -> dict[str, Any]:
     }
 
 
-def _found(settings: Corpus) -> Found:
+def sources_of(settings: Corpus) -> Found:
+    """The sources of the corpus by its layout and metadata; no sound file is opened. Raises `CorpusError`."""
+    check_root(settings.root)
     if settings.layout == "folder":
         return folder_sources(settings.root)
     return medleydb_sources(settings.root, settings.audio, settings.metadata)

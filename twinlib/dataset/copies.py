@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtr, gammaln, pdtrc
 
-from twinlib.dataset.fingerprint import BANDS, STEP_SECONDS, WEAK
+from twinlib.dataset.codes import BANDS, STEP_SECONDS, WEAK
 
 ALARM = 1e-5
 """Copies that chance would make less often than this in a whole comparison are told.
@@ -58,10 +58,8 @@ def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, w
     as it lies in one split. Parties of one `group` are never compared. `weak` has the bits of the code that might as
     well be the other way.
     """
-    order, fresh = _ordered(code, party, frame)
-    order = order[fresh]
-    party, group, side, frame, code = (one[order] for one in (party, group, side, frame, code))
-    weak = weak[order]
+    rows = _distinct(code, party, frame)
+    ordered = side[rows]
     parties = int(party.max(initial=-1)) + 1
     low, high = np.full(parties, np.iinfo(np.int64).max), np.full(parties, -1)
     np.minimum.at(low, party, frame)
@@ -72,7 +70,7 @@ def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, w
     possible, found = 0, []
     meetings = []
     for one, other in combinations(np.flatnonzero(np.bincount(side)).tolist(), 2):
-        mine, yours = np.flatnonzero(side == one), np.flatnonzero(side == other)
+        mine, yours = rows[ordered == one], rows[ordered == other]
         spans = [span[side_of == which] for which in (one, other)]
         possible += int(spans[0].sum() * len(spans[1]) + spans[1].sum() * len(spans[0]))
         a, b = _meet(mine, yours, code, weak)
@@ -82,13 +80,13 @@ def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, w
         pair, offset = party[a] * parties + party[b], frame[a] - frame[b]
         for key, votes, middle, chance, at in _significant(pair, offset, frame[a], span, possible):
             first, second = divmod(key, parties)
-            rows = (int(order[a[at]]), int(order[b[at]]))
-            found.append(Copy((first, second), votes, round(middle * STEP_SECONDS, 4), chance, rows))
+            place = int(a[at]), int(b[at])
+            found.append(Copy((first, second), votes, round(middle * STEP_SECONDS, 4), chance, place))
     return sorted(found, key=lambda copy: (copy.chance, -copy.votes, copy.parties)), possible
 
 
-def _ordered(*columns: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """The order of rows by some columns, the first one first, and which of them in that order differ from the last."""
+def _distinct(*columns: Ints) -> Ints:
+    """The rows by some columns, the first one first; of those that have all of them in common the first."""
     key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         low = int(column.min(initial=0))
@@ -99,7 +97,8 @@ def _ordered(*columns: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         key, size = key * width + (column - low), size * width
     order = np.argsort(key, kind="stable")
     ordered = key[order]
-    return order, np.append(ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1])
+    first: Ints = order[np.append(ordered[:1] == ordered[:1], ordered[1:] != ordered[:-1])]
+    return first
 
 
 def _meet(mine: Ints, yours: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
@@ -145,8 +144,7 @@ def _significant(
     best: dict[int, tuple[float, int, int, float, int]] = {}
     for phase in (0, 1):
         cell = (offset + phase) >> 1
-        order, fresh = _ordered(pair, cell, frame)
-        order = order[fresh]
+        order = _distinct(pair, cell, frame)
         if not len(order):
             return
         pairs, cells, frames = pair[order], cell[order], frame[order]

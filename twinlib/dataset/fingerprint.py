@@ -17,6 +17,7 @@ import pandas as pd
 import scipy.fft
 
 from twinlib.audio import Reader, Signal
+from twinlib.dataset.codes import BANDS, STEP_SECONDS, WEAK
 from twinlib.dataset.settings import FINGERPRINTS
 from twinlib.errors import DatasetError
 from twinlib.excitation.sweeps import is_sweep
@@ -25,19 +26,10 @@ from twinlib.progress import Progress, silent
 CONTRACT = FINGERPRINTS
 """The contract of tables of fingerprints."""
 
-STEP_SECONDS = 0.005
-"""Codes stand at the multiples of this time on the clock of the source, whatever slice they are taken from."""
-
 WINDOW_SECONDS = 0.04
 
 LAG = 4
 """Steps over which the change of the spectrum is told."""
-
-BANDS = 25
-"""One more than a code has bits."""
-
-WEAK = 2
-"""Bits of a code that are known to be weak: those whose change is nearest to none."""
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
 """What lossy coding, resampling and low-passes of copies leave alone, and every reel has."""

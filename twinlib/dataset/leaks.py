@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from twinlib.dataset.copies import find_copies
 from twinlib.errors import DatasetError, LeakError
@@ -103,8 +105,8 @@ def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Co
         )
     heard = np.flatnonzero(cue >= 0)
     cue = cue[heard]
-    track, tracks = pd.factorize(cues["track_id"].to_numpy(object), sort=True)
-    split, splits = pd.factorize(cues["split"].to_numpy(object), sort=True)
+    track, tracks = pd.factorize(cues["track_id"], sort=True)
+    split, splits = pd.factorize(cues["split"], sort=True)
     group, side = track[cue], split[cue]
     columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
     copies, times = find_copies(group * len(splits) + side, group, side, *columns)
@@ -180,8 +182,8 @@ def leak_report(
         "checked": {
             "by": by,
             "segments": {str(split): int(count) for split, count in sorted(used["split"].value_counts().items())},
-            "tracks": len(pd.unique(_flat(used["track_ids"].tolist()))),
-            "artists": len(pd.unique(_flat(used["artists"].tolist()))),
+            "tracks": len(pc.list_flatten(_lists(used["track_ids"])).unique()),
+            "artists": len(pc.list_flatten(_lists(used["artists"])).unique()),
             "captures_against_cues": sorted(captures),
             "audio": dict(audio) if audio is not None else None,
         },
@@ -204,37 +206,42 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
 def _used(segments: pd.DataFrame) -> pd.DataFrame:
     """The usable segments, by capture and start."""
     used = segments[(segments["split"] != "").to_numpy()]
-    capture, _ = pd.factorize(used["capture"].to_numpy(object), sort=True)
+    capture, _ = pd.factorize(used["capture"], sort=True)
     return used.iloc[np.lexsort((used["start"].to_numpy(dtype=np.int64), capture))]
+
+
+def _lists(column: "pd.Series[Any]") -> Any:
+    """A column of lists of words as Arrow's: what was left in that form need not become a hundred thousand objects."""
+    table = pa.Table.from_pandas(column.to_frame(), preserve_index=False)
+    return table.column(0).combine_chunks().cast(pa.list_(pa.string()))
+
+
+def _sizes(column: "pd.Series[Any]") -> npt.NDArray[np.int64]:
+    return np.asarray(pc.list_value_length(_lists(column)), dtype=np.int64)
 
 
 def _split_pairs(kind: Any, values: Any, rows: npt.NDArray[np.int64], used: pd.DataFrame) -> list[Leak]:
     """A leak for each value that stands in rows of more than one split; names the first segment of each split."""
-    value, names = pd.factorize(np.asarray(values, dtype=object))
-    split, splits = pd.factorize(used["split"].to_numpy(object), sort=True)
-    both, first = np.unique(value * len(splits) + split[rows], return_index=True)
-    shared = np.flatnonzero(np.bincount(both // max(1, len(splits)), minlength=len(names)) > 1)
-    ids = used["segment_id"].to_numpy(object)
+    encoded = pa.array(values, pa.string()).dictionary_encode()
+    value, names = encoded.indices.to_numpy(), encoded.dictionary
+    split, splits = pd.factorize(used["split"], sort=True)
+    both = value.astype(np.int64) * len(splits) + split[rows]
+    counts = np.bincount(both, minlength=len(names) * len(splits)).reshape(len(names), len(splits))
+    shared = np.flatnonzero(np.count_nonzero(counts, axis=1) > 1)
+    told = np.flatnonzero(np.isin(value, shared))
+    both, first = np.unique(both[told], return_index=True)
+    ids = used["segment_id"].iloc[rows[told[first]]].tolist()
     leaks = []
-    for one in sorted(shared.tolist(), key=lambda one: str(names[one])):
-        mine = both // len(splits) == one
-        found = [str(splits[number]) for number in both[mine] % len(splits)]
-        leaks.append(Leak(kind, str(names[one]), tuple(found), tuple(str(ids[rows[at]]) for at in first[mine])))
+    for one in sorted(shared.tolist(), key=lambda one: names[one].as_py()):
+        mine = np.flatnonzero(both // len(splits) == one).tolist()
+        found = tuple(str(splits[both[at] % len(splits)]) for at in mine)
+        leaks.append(Leak(kind, names[one].as_py(), found, tuple(ids[at] for at in mine)))
     return leaks
 
 
 def _shared(used: pd.DataFrame, kind: str, column: str) -> list[Leak]:
-    lists = used[column].tolist()
-    rows = np.repeat(np.arange(len(used)), np.fromiter(map(len, lists), dtype=np.int64, count=len(lists)))
-    return _split_pairs(kind, _flat(lists), rows, used)
-
-
-def _flat(lists: list[Any]) -> npt.NDArray[np.object_]:
-    """The values of all lists, one after another."""
-    # A column that was read from a table holds arrays of objects, a hundred thousand of them: no need to look at each.
-    read = bool(lists) and isinstance(lists[0], np.ndarray) and lists[0].dtype == object
-    parts = lists if read else [np.asarray(values, dtype=object) for values in lists]
-    return np.concatenate([np.empty(0, dtype=object), *parts])
+    lists = _lists(used[column])
+    return _split_pairs(kind, pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(), used)
 
 
 def _same_content(used: pd.DataFrame) -> list[Leak]:
@@ -252,13 +259,13 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
     Counts the cues that begin before the segment ends, less those that end before it begins: what is left touches it.
     """
     leaks = []
-    theirs, mine = cues["split"].to_numpy(object), used["split"].to_numpy(object)
+    theirs, mine = cues["split"], used["split"]
     starts, stops = cues["start"].to_numpy(), cues["stop"].to_numpy()
     begins, ends = used["begin"].to_numpy(), used["stop"].to_numpy()
-    for split in sorted(set(mine)):
-        own = np.flatnonzero(mine == split)
-        for other in sorted(set(theirs) - {split}):
-            foreign = np.flatnonzero(theirs == other)
+    for split in sorted(mine.unique()):
+        own = np.flatnonzero((mine == split).to_numpy())
+        for other in sorted(set(theirs.unique()) - {split}):
+            foreign = np.flatnonzero((theirs == other).to_numpy())
             begun = np.searchsorted(np.sort(starts[foreign]), ends[own], side="left")
             ended = np.searchsorted(np.sort(stops[foreign]), begins[own], side="right")
             for at in own[begun > ended].tolist():
@@ -270,11 +277,11 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
 
 def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
     """Segments without tracks (of pairs) that hold, context included, samples of one dry file in two splits."""
-    pairs = used[np.fromiter(map(len, used["track_ids"].tolist()), dtype=np.int64) == 0]
+    pairs = used[_sizes(used["track_ids"]) == 0]
     if pairs.empty:
         # Tables of reels need not even have the column `sources`.
         return []
-    pairs = pairs[[len(sources) > 0 for sources in pairs["sources"]]]
+    pairs = pairs[_sizes(pairs["sources"]) > 0]
     pairs = pairs.assign(file=[str(sources[0]).rsplit("[", 1)[0] for sources in pairs["sources"]])
     leaks = []
     for file, rows in pairs.groupby("file", sort=True):

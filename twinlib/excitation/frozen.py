@@ -4,15 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import ValidationError
 
-from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.layout import probe_name, reel_names
-from twinlib.excitation.settings import CUES, EXCITATION, Excitation
-from twinlib.files import read_json, read_table, sha256_file
+from twinlib.excitation.settings import EXCITATION, Excitation
+from twinlib.files import read_json, sha256_file
 
 
 def recorded_settings(results: Path, name: str, patterns: Iterable[str]) -> Excitation | None:
@@ -52,28 +49,6 @@ def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
-
-
-def withdrawn_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
-    """The ids, sorted, of the tracks on the reels of an excitation that must not be used any more.
-
-    None for an excitation that has no cue sheet yet: it will be planned without them. Genre and bleed are those of the
-    corpus' index; without one they are not known.
-    """
-    try:
-        cues = read_table(results / "excitations" / name / "cues.parquet", CUES, ["track_id", "artist"])
-    except TwinError:
-        return []
-    held = cues.drop_duplicates("track_id").assign(genre="", has_bleed=None)
-    try:
-        tracks = read_table(results / "corpus" / "tracks.parquet", TRACKS)
-        tracks = tracks[tracks["track_id"].isin(held["track_id"])]
-    except TwinError:
-        tracks = held[:0]
-    # A track that has left the corpus is still on the reel.
-    gone = held[~held["track_id"].isin(tracks["track_id"])]
-    known = pd.concat([tracks[list(held)].astype(object), gone.astype(object)], ignore_index=True)
-    return sorted(excluded(known, corpus))
 
 
 def refuse_other_bytes(reel: str, made: Path, devices: Path) -> None:

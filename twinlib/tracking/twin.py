@@ -14,6 +14,7 @@ from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking.runs import identity_of, start
+from twinlib.tracking.tracks import tags_of_tracks
 from twinlib.training.best import described
 from twinlib.training.loop import CONTRACT as TRAINING
 
@@ -136,10 +137,11 @@ def log_twin(files: TwinFiles, uri: str, moment: int | None = None) -> dict[str,
 def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
     """What runs can be searched by, from the record of the training and the dataset; tags without a value are not.
 
-    `tracks` counts those that sound in usable segments. `start.sha256` is the sum of the twin that the training started
-    from: what that one has learned is in this one too.
+    `tracks` counts those that sound in usable segments, `dataset.tracks` names them. `start.sha256` is the sum of the
+    twin that the training started from: what that one has learned is in this one too.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
+    tracks = table["track_ids"][table["split"] != ""].explode().dropna().unique()
     tags = {
         "device": files.device,
         "model": files.model,
@@ -149,7 +151,7 @@ def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) 
         "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),
         "licences": ", ".join(sorted(dataset["licences"])),
-        "tracks": str(table["track_ids"][table["split"] != ""].explode().nunique()),
+        **tags_of_tracks(tracks.tolist()),
         "twin.sha256": sha256_file(files.twin),
         "start.sha256": trained["params"]["warm_start"],
         "chain": str(trained.get("link") or ""),

@@ -4,11 +4,12 @@ import json
 import posixpath
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twinlib.files import sha256_bytes
 from twinlib.tracking.runs import client_of, exists
+from twinlib.tracking.tracks import tracks_of_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,18 +90,44 @@ def runs_of_datasets(uri: str, digests: Iterable[str]) -> list[str]:
     """
 
     def search(client: "MlflowClient") -> list[str]:
-        found: set[str] = set()
-        todo = [("dataset.sha256", digest) for digest in digests]
-        while todo:
-            name, value = todo.pop()
-            for run in _runs(client, f"tags.`{name}` = '{value}'"):
-                if run.info.run_id not in found:
-                    found.add(run.info.run_id)
-                    if "twin.sha256" in run.data.tags:
-                        todo.append(("start.sha256", run.data.tags["twin.sha256"]))
-        return sorted(found)
+        conditions = [f"tags.`dataset.sha256` = '{digest}'" for digest in digests]
+        return _and_what_started(client, [run for condition in conditions for run in _runs(client, condition)])
 
     return _asked(uri, "the runs of datasets are not known", search)
+
+
+def runs_of_track(uri: str, track: str, experiments: Collection[str]) -> list[str]:
+    """The runs in these experiments whose dataset, be it an earlier one, held a track, by their tags; sorted.
+
+    And those of all experiments that started from such a twin. Where there is no store, or it fails, there are none,
+    and a warning says so; another says how many runs were logged without the tracks of their dataset.
+    """
+
+    def search(client: "MlflowClient") -> list[str]:
+        held, untold = [], 0
+        for run in _runs(client, "tags.`dataset.sha256` LIKE '%'", experiments):
+            tracks = tracks_of_tags(run.data.tags)
+            untold += tracks is None
+            held += [run] if tracks and track in tracks else []
+        if untold:
+            told = f"{untold} runs of {uri} do not name the tracks of their dataset, so nobody can tell whether "
+            warnings.warn(f"{told}{track} was among them: they were logged by an earlier version", stacklevel=5)
+        return _and_what_started(client, held)
+
+    return _asked(uri, f"the runs of {track} are not known", search)
+
+
+def _and_what_started(client: "MlflowClient", runs: "Iterable[Run]") -> list[str]:
+    """The ids of runs, and of those that started from their twins, and so on; sorted."""
+    found: set[str] = set()
+    todo = list(runs)
+    while todo:
+        run = todo.pop()
+        if run.info.run_id not in found:
+            found.add(run.info.run_id)
+            if twin := run.data.tags.get("twin.sha256"):
+                todo += _runs(client, f"tags.`start.sha256` = '{twin}'")
+    return sorted(found)
 
 
 def _retagged(uri: str, run_ids: Iterable[str], change: "Callable[[MlflowClient, str], None]") -> list[str]:
@@ -154,11 +181,15 @@ def _asked(uri: str, loss: str, ask: "Callable[[MlflowClient], list[str]]") -> l
         return []
 
 
-def _runs(client: "MlflowClient", condition: str) -> "Iterator[Run]":
-    """The runs of all experiments that meet a condition, however many there are."""
-    experiments = [experiment.experiment_id for experiment in _pages(client.search_experiments)]
-    if experiments:
-        yield from _pages(lambda page_token: client.search_runs(experiments, condition, page_token=page_token))
+def _runs(client: "MlflowClient", condition: str, experiments: Collection[str] | None = None) -> "Iterator[Run]":
+    """The runs that meet a condition, however many there are, of the experiments of these names or of all."""
+    ids = [
+        experiment.experiment_id
+        for experiment in _pages(client.search_experiments)
+        if experiments is None or experiment.name in experiments
+    ]
+    if ids:
+        yield from _pages(lambda page_token: client.search_runs(ids, condition, page_token=page_token))
 
 
 def _pages(search: Callable[..., Any]) -> Iterator[Any]:

@@ -16,7 +16,8 @@ from twinlib.corpus.index import source_files
 from twinlib.dataset.settings import DATASET
 from twinlib.errors import TwinError
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.frozen import changed_settings, recorded_settings, withdrawn_tracks
+from twinlib.excitation.frozen import changed_settings, recorded_settings
+from twinlib.excitation.withdrawn import withdrawn_tracks
 from twinlib.files import read_json
 from twinlib.provenance.code import digest
 from twinlib.provenance.record import read_record, record_path
