@@ -7,6 +7,7 @@ import scipy.fft
 from scipy.ndimage import median_filter
 
 from twinlib.alignment import sinc
+from twinlib.alignment.line import Labels
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
@@ -22,6 +23,9 @@ SIDE = 3
 
 LEAST_EVIDENCE = 1.02
 """Times the error of two pieces that either alone must make of a stretch, for a loss to be in it."""
+
+LEAST_WINDOWS = 4
+"""Windows on either side of a step that only all of them tell."""
 
 _RESPONSE = 4096
 _AROUND_SECONDS = 8.0
@@ -82,6 +86,43 @@ def steps(position: Real, lag: Real) -> list[Step]:
         found[max(0, at - SIDE) : at + SIDE + 1] = 0.0
         found[top] = 0.0
     return sorted(result, key=lambda one: one.after)
+
+
+def hidden(position: Real, residual: Real, weights: Real, labels: Labels, unit: float) -> Break | None:
+    """The whole number of samples, `unit` long each, that all windows together tell to be lost; None if none is.
+
+    A device whose delay changes with the programme hides a step of a sample from the windows beside it, but not from
+    hundreds. `residual` is that about parallel lines through the pieces that `labels` number. Of all places the one that
+    leaves least; it must pay by Schwarz's criterion, counted double, for neighbouring windows overlap.
+    """
+    count = len(position)
+    if count < 4 * LEAST_WINDOWS:
+        return None
+    beside = residual - median_filter(residual, 5, mode="reflect")
+    scatter = 1.4826 * float(np.median(np.abs(beside))) + 1e-4
+    trust = np.clip(1.0 - (beside / (6.0 * scatter)) ** 2, 1e-3, None) ** 2
+    root = np.sqrt(trust / (1.0 / weights + scatter**2))
+    _, pieces = np.unique(labels, return_inverse=True)
+    lines = np.column_stack((position / position[-1], *(pieces == number for number in range(int(pieces.max()) + 1))))
+    basis, _ = np.linalg.qr(root[:, None] * lines)
+    # Column number i is a step before window i, less what the lines make of it.
+    stepped = root[:, None] * np.tri(count)
+    stepped -= basis @ (basis.T @ stepped)
+    left = root * residual
+    left -= basis @ (basis.T @ left)
+    size, common = np.square(stepped).sum(axis=0), stepped.T @ left
+    samples = np.round(common / np.maximum(size, 1e-12) / unit) * unit
+    gain = 2.0 * samples * common - samples**2 * size
+    gain[:LEAST_WINDOWS], gain[1 - LEAST_WINDOWS :] = 0.0, 0.0
+    at, total = int(gain.argmax()), float(np.square(left).sum())
+    explained = count * np.log(total / np.maximum(total - gain, 1e-9 * total))
+    if explained[at] <= 2.0 * 2.0 * np.log(count):
+        return None
+    # Within what pays for no parameter, one place is as good as the other.
+    low, high = np.flatnonzero(explained > explained[at] - 2.0 * np.log(count))[[0, -1]]
+    step = float(samples[at])
+    first, last = int(position[low - 1]), int(position[high])
+    return Break(int(position[at - 1] + position[at]) // 2, first, last + max(0, -round(step)), step)
 
 
 def locate(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Break | None:

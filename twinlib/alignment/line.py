@@ -1,13 +1,19 @@
 """The straight line that maps the dry clock to the wet one, its pieces between losses, and its robust fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+
+LEAST_SCATTER = 0.003
+"""Samples rms that no windows scatter less, as `track` has it: programme-dependent delay of devices."""
+
+DENIED = 5.0
+"""Standard errors that a piece may lie off where whole samples say it should."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +123,27 @@ def fit_pieces(
     farther = np.concatenate(([0.0], np.cumsum(steps if steps is not None else np.zeros(count - 1))))
     constants = constants[nearest] + farther - farther[nearest]
     return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)
+
+
+def with_whole_steps(
+    fit: PieceFit, positions: Array, lags: Array, weights: Array, labels: Labels, unit: float
+) -> PieceFit | None:
+    """One line through all pieces, `unit` times whole numbers of samples between them; None where windows deny it.
+
+    An interface loses whole samples of its own, so that a piece needs no constant of its own, which would cost most of
+    what is known of the drift. Denied is it by a piece whose median lies farther off than its windows' scatter allows.
+    """
+    count = len(fit.lags)
+    if count < 2:
+        return None
+    whole = np.concatenate(([0.0], np.cumsum(np.round(np.diff(fit.lags) / unit) * unit)))
+    line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
+    left = lags - whole[labels] - line.at(positions, np.zeros(len(positions), np.int64))
+    told, windows = np.unique(labels, return_counts=True)
+    medians = np.array([np.median(left[labels == number]) for number in told.tolist()])
+    around = np.abs(left - medians[np.searchsorted(told, labels)])
+    # Windows overlap by half and hold programme alike; a median is a quarter less sure than a mean.
+    errors = 1.25 * max(1.4826 * float(np.median(around)), LEAST_SCATTER) / np.sqrt(windows / 4.0)
+    if bool((np.abs(medians - np.average(medians, weights=windows)) > DENIED * errors).any()):
+        return None
+    return replace(line, lags=line.lags[0] + whole, lag_errors=np.full(count, line.lag_errors[0]))

@@ -113,11 +113,13 @@ def _means(values: Real, length: int) -> Real:
 class Bend:
     """A slow curve about a line as knots (positions, samples), and what each piece that has windows lies off it by.
 
-    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none.
+    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none. `cost` is that of what
+    the curve leaves.
     """
 
     knots: tuple[Real, Real]
     constants: Real
+    cost: float
 
 
 def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend | None:
@@ -128,7 +130,7 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
     for neighbouring windows overlap.
     """
     _, pieces = np.unique(labels, return_inverse=True)
-    best, cheapest = None, _cost(_flat(residual, pieces), weights, 0)
+    best, cheapest = None, cost(_flat(residual, pieces), weights, 0)
     # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
     start = _trust(residual - median_filter(residual, 5, mode="reflect"))
     intervals = 1
@@ -139,9 +141,9 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
             coefficients, constants = _solved(basis, residual, weights * trust, pieces)
             off = residual - basis.values(coefficients) - constants[pieces]
             trust = _trust(off)
-        cost = _cost(off, weights, intervals + 3)
-        if cost < cheapest:
-            best, cheapest = Bend((places, basis.at(places, coefficients)), constants), cost
+        price = cost(off, weights, intervals + 3)
+        if price < cheapest:
+            best, cheapest = Bend((places, basis.at(places, coefficients)), constants, price), price
         intervals *= 2
     return best
 
@@ -164,7 +166,8 @@ def _flat(values: Real, labels: Labels) -> Real:
     return np.asarray(values - medians[labels])
 
 
-def _cost(off: Real, weights: Real, parameters: int) -> float:
+def cost(off: Real, weights: Real, parameters: int) -> float:
+    """Schwarz's criterion of what a fit leaves, its parameters counted double, for neighbouring windows overlap."""
     most = _most(off)
     mean = float(np.average(np.clip(off, -most, most) ** 2, weights=weights))
     return len(off) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(off))
