@@ -92,8 +92,8 @@ def hidden(position: Real, residual: Real, weights: Real, labels: Labels, unit: 
     """The whole number of samples, `unit` long each, that all windows together tell to be lost; None if none is.
 
     A device whose delay changes with the programme hides a step of a sample from the windows beside it, but not from
-    hundreds. `residual` is that about parallel lines through the pieces that `labels` number. Of all places the one that
-    leaves least; it must pay by Schwarz's criterion, counted double, for neighbouring windows overlap.
+    hundreds. `residual` is that about parallel lines through the pieces that `labels` number. It is the place that
+    leaves least, and must pay by Schwarz's criterion, counted double, for neighbouring windows overlap.
     """
     count = len(position)
     if count < 4 * LEAST_WINDOWS:

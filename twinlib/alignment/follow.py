@@ -16,7 +16,7 @@ from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import AGREES, NEARER, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
-from twinlib.alignment.wander import bend, cost, move_together, wander
+from twinlib.alignment.wander import bend, cost, move_together, takes_along, wander
 from twinlib.progress import Progress, silent
 
 MOST_WANDER = 0.01
@@ -103,6 +103,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     course = _settle(dry, wet, windows, clock, polarity, False, progress)
     if course is None:
         return None
+    denied: tuple[Break, ...] | None = None
     more = _with_finer(course)
     if not more:
         course = _unhidden(dry, wet, course, progress)
@@ -112,6 +113,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         course = _curved(dry, wet, course, more, progress)
         if course.clock.curve is not None:
             return course
+        denied = course.clock.breaks
     more = _at_ends(dry, wet, course, more)
     if more != course.clock.breaks:
         course = _again(dry, wet, course, more, False, progress)
@@ -125,7 +127,7 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         if len(_steps_left(course)) < len(located):
             course = _again(dry, wet, course, _steps_left(course), False, progress)
         course = _unhidden(dry, wet, course, progress)
-    if course.clock.curve is None and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
+    if course.clock.breaks != denied and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         course = _curved(dry, wet, course, course.clock.breaks, progress)
     return course
 
@@ -381,6 +383,11 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
     # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
     if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES:
         return False
+    return not move_together(*_halves(dry, wet, course), dry.rate)
+
+
+def _halves(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, Measured]:
+    """The windows of the lows and those of the highs."""
     timemap = course.clock.timemap(dry.start, dry.stop)
     halves = []
     for between in ((LOW_HZ, HALVES_HZ), (HALVES_HZ, HIGH_HZ)):
@@ -390,7 +397,7 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
                 dry, wet, course.windows, timemap, known, course.polarity, course.clock.excluded, between_hz=between
             )
         halves.append(measured)
-    return not move_together(halves[0], halves[1], dry.rate)
+    return halves[0], halves[1]
 
 
 def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], progress: Progress) -> Course:
@@ -414,6 +421,9 @@ def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break],
         best = denser
         if best.clock.curve is not None and changed < SAME:
             break
+    low, high = _halves(dry, wet, course)
+    if not takes_along(low, high, best.clock.lags(low.position) - course.clock.lags(low.position)):
+        return course
     # Short windows tell the curve; whether it is right, the usual ones tell.
     through = measured_through(dry, wet, replace(best, windows=course.windows))
     if through is None:
