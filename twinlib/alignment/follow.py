@@ -320,7 +320,8 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
         # Windows place a loss roughly, and through a device that distorts much not even so.
         for more in (0, reach):
             zone = max(one.first - more, low), min(one.last + more, high)
-            exact = exact or _exactly(dry, wet, course, number, zone, (low, high))
+            # What leaves its course for a while, and is answered no better for it, must be told twice.
+            exact = exact or _exactly(dry, wet, course, number, zone, (low, high), number in skipped)
         if exact is not None and abs(step) > LEAST_STEP:
             found.append(exact)
         elif abs(step) > MOST_DOUBTFUL and number not in skipped:
@@ -329,16 +330,16 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
 
 
 def _exactly(
-    dry: Channel, wet: Channel, course: Course, number: int, zone: tuple[int, int], around: tuple[int, int]
+    dry: Channel, wet: Channel, course: Course, number: int, zone: tuple[int, int], around: tuple[int, int], twice: bool
 ) -> Break | None:
-    """The break of that number, placed in a zone by short frames; None if they do not tell it."""
+    """The break of that number, placed in a zone by short frames; None if they do not tell it, or not `twice`."""
     pieces = course.clock.timemap(dry.start, dry.stop).pieces
     maps = TimeMap([pieces[number]]), TimeMap([pieces[number + 1]])
     if course.response is None or zone[0] >= zone[1]:
         return None
     known = (around[0], zone[0]), (zone[1], around[1])
     found = placed(dry, wet, maps, course.response, course.windows.size, course.polarity, zone, known)
-    if found is None:
+    if found is None or (twice and not found.closely):
         return None
     step = float(course.clock.fit.lags[number + 1] - course.clock.fit.lags[number])
     return Break(found.place, found.first, found.last + abs(round(step)), step)

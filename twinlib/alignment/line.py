@@ -13,7 +13,7 @@ LEAST_SCATTER = 0.003
 """Samples rms that no windows scatter less, as `track` has it: programme-dependent delay of devices."""
 
 DENIED = 5.0
-"""Standard errors that a piece may lie off where whole samples say it should."""
+"""Standard errors by which pieces may lie off where whole samples say they should."""
 
 
 @dataclass(frozen=True)
@@ -131,19 +131,18 @@ def with_whole_steps(
     """One line through all pieces, `unit` times whole numbers of samples between them; None where windows deny it.
 
     An interface loses whole samples of its own, so that a piece needs no constant of its own, which would cost most of
-    what is known of the drift. Denied is it by a piece whose median lies farther off than its windows' scatter allows.
+    what is known of the drift. They deny it if pieces with constants of their own leave far less of them.
     """
     count = len(fit.lags)
     if count < 2:
         return None
     whole = np.concatenate(([0.0], np.cumsum(np.round(np.diff(fit.lags) / unit) * unit)))
     line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
-    left = lags - whole[labels] - line.at(positions, np.zeros(len(positions), np.int64))
-    told, windows = np.unique(labels, return_counts=True)
-    medians = np.array([np.median(left[labels == number]) for number in told.tolist()])
-    around = np.abs(left - medians[np.searchsorted(told, labels)])
-    # Windows overlap by half and hold programme alike; a median is a quarter less sure than a mean.
-    errors = 1.25 * max(1.4826 * float(np.median(around)), LEAST_SCATTER) / np.sqrt(windows / 4.0)
-    if bool((np.abs(medians - np.average(medians, weights=windows)) > DENIED * errors).any()):
+    one, own = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
+    # What windows are mistaken in counts for neither.
+    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + LEAST_SCATTER
+    squares = [float(np.square(np.clip(left, -most, most)).mean()) + LEAST_SCATTER**2 for left in (one, own)]
+    # Windows overlap by half and hold programme alike: of four, one is another witness.
+    if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > DENIED**2:
         return None
     return replace(line, lags=line.lags[0] + whole, lag_errors=np.full(count, line.lag_errors[0]))

@@ -7,7 +7,7 @@ nothing for a lost sample, and a cymbal much, however loud they are, and whateve
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -35,34 +35,36 @@ AROUND_SECONDS = 8.0
 HEAVY = 4.0
 """Degrees of freedom of Student's distribution of that scatter: distortion makes many frames that are far off."""
 
-MOST_LASTING = 0.95
+MOST_LASTING = 0.99
 """Of what a frame is off by, that the next one is at most taken to be off by too: frames overlap, notes last longer."""
 
 MOST_GROUPS, LEAST_FRAMES = 12, 24
 """Groups of frames that tell alike, and how many frames make one."""
 
-LEAST = 0.002
-"""Scatter of correlations that is never undercut: that of noise 60 dB below."""
+LEAST = 0.005
+"""Scatter of correlations that is never undercut: notes differ by more in what a device makes of their phase. A bass
+of some hundred hertz, of which a sample tells less, is in doubt as long as it lasts."""
 
 LEAST_GAIN = 10.0
 """By which the logarithm of the likelihood must exceed that of either lag alone: one in twenty thousand."""
 
-LIKELY = 7.0
-"""By which it may lie lower where the place may be all the same: one in a thousand."""
+LIKELY = 20.0
+"""By which it may lie lower where the place may be all the same. Of independent frames a third would do; but frames of
+one note are wrong alike, and a place that is told is as sharp all the same."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """On the dry clock: where the first lag most likely ceases to be right, the first and the last place it may, and
-    by how much the logarithm of the likelihood exceeds that of either lag alone.
+    """On the dry clock: where the first lag most likely ceases to be right, the first and the last place it may.
 
-    Lost samples follow on it; those that were repeated answer by both lags from there on.
+    Lost samples follow on it; those that were repeated answer by both lags from there on. `closely` says whether frames
+    of all `SIZES` tell it: a tone that a device delays tells another lag in long ones alone.
     """
 
     place: int
     first: int
     last: int
-    gain: float
+    closely: bool
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def placed(
         again = _placed(dry, wet, maps, coarse, size, polarity, zone, known)
         if again is None:
             break
-        # Shorter frames may tell nothing more; never do they tell it surer than there is reason to be.
+        # Shorter frames may tell it less well.
         if found is not None and again.last - again.first > found.last - found.first:
-            break
+            return replace(found, closely=True)
         found, zone = again, (max(zone[0], again.first - size), min(zone[1], again.last + size))
     return found
 
@@ -199,7 +201,7 @@ def _placed(
         return None
     may = np.flatnonzero(gain > gain[best] - LIKELY)
     low, high = int(edges[may[0]]) - size // 2, int(edges[may[-1] + 1]) + size // 2
-    return Place(int(inner[best]), max(zone[0], low), min(zone[1], high), more)
+    return Place(int(inner[best]), max(zone[0], low), min(zone[1], high), size == SIZES[-1])
 
 
 def _of_paths(likely: Callable[[int, int], Real], first: Labels, second: Labels) -> Real:
