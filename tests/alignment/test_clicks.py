@@ -51,6 +51,21 @@ def test_reels_of_one_device_get_the_drift_and_one_constant(write: Write) -> Non
     assert biases[0] == pytest.approx(biases[1], abs=1e-3)
 
 
+@pytest.mark.parametrize("lost", [1, -512])
+def test_a_take_that_lost_samples_gets_the_drift_of_its_clicks_all_the_same(write: Write, lost: int) -> None:
+    """Whole ones were lost: through a device that scatters, each side by itself would tell a worse line."""
+    dry, clicks = reel(14.0, 3)
+    wet = -warped(circuit(DiodeClipper(), dry), 4000.3, 12.0)
+    at = sum(clicks) // 2 + 9000
+    wet = np.concatenate((wet[:at], wet[at + lost :]))
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -80)), clicks=clicks)
+    assert [one.lost_samples for one in found.dropouts] == [lost]
+    assert found.drift_ppm == pytest.approx(12.0, abs=5e-4)
+    places = np.array(clicks, float)
+    assert np.diff(found.lags(places)) == pytest.approx([-lost + 12e-6 * (clicks[1] - clicks[0])], abs=1e-3)
+    assert abs(0.5 * (found.dropouts[0].start + found.dropouts[0].stop) * RATE - at) < 0.05 * RATE
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Array, list[int]]:
     dry, clicks = reel(8.0, seed=2)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.coverage import Heard, lies_better, listen, turning
-from twinlib.alignment.prediction import CELL, predicted_by
+from twinlib.alignment.coverage import Heard, lies_better, listen
+from twinlib.alignment.prediction import CELL
 from twinlib.alignment.timemap import TimeMap
 from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 
@@ -164,23 +164,3 @@ def test_noise_that_drowns_the_programme_is_told_from_distortion() -> None:
     assert heard(WET["linear"] + noise(len(WET["linear"]), -12)).drowned > 0.2
     for wet in WET.values():
         assert heard(wet).drowned < 0.05
-
-
-@pytest.mark.parametrize("name", list(WET))
-@pytest.mark.parametrize("lost", [64, -512, 4096])
-def test_the_place_of_a_loss_is_told_by_what_answers_to_what(name: str, lost: int) -> None:
-    """Through whatever device, within the doubt that is said; where nothing is lost, no place is told."""
-    wet, at = WET[name], 2 * RATE
-    place = at + round(LAG + DRIFT * 1e-6 * at)
-    spoilt = np.concatenate((wet[:place], wet[place + lost :]))
-    maps = tuple(TimeMap.straight(LAG - gone, DRIFT, 0, len(DRY)) for gone in (0, lost))
-    prediction = predicted_by(channel(DRY), channel(wet), maps[0], 0, len(DRY), -1)
-    zone = (RATE, 3 * RATE)
-    found = turning(channel(DRY), channel(spoilt), (maps[0], maps[1]), prediction, -1, zone)
-    assert found is not None
-    assert found[1] <= found[0] <= found[2]
-    # A cell that the loss cuts may count to either side, and of lost samples nothing answers.
-    assert found[1] - 2 * CELL <= at <= found[2] + 2 * CELL + max(0, lost)
-    assert found[2] - found[1] < RATE // 2
-    assert turning(channel(DRY), channel(wet), (maps[0], maps[0]), prediction, -1, zone) is None
-    assert turning(channel(DRY), channel(wet), (maps[0], maps[1]), prediction, -1, zone) is None

@@ -73,6 +73,43 @@ def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array
     assert one.last - one.first - max(0, lost) < 0.5 * RATE
 
 
+def hard(x: Array) -> Array:
+    """A clipper that cuts nearly all of it: what is wrong there outweighs what a sample more or less makes wrong."""
+    return np.clip(20.0 * x, -0.5, 0.5)
+
+
+@pytest.mark.parametrize(("lost", "played"), [(1, hard), (64, lambda x: circuit(DiodeClipper(drive=0.8), x))])
+def test_a_loss_near_the_end_is_kept_through_a_device_that_distorts_much(
+    lost: int, played: Callable[[Array], Array]
+) -> None:
+    """Where the rest of the programme lasts seconds, and seems to have left its course for some."""
+    dry, at = rush(16.0, 4), 11 * RATE
+    wet = played(dry)
+    wet = np.concatenate((noise(700, -80), wet[:at], wet[at + lost :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert np.diff(found.fit.lags) == pytest.approx([-lost], abs=1e-6)
+    (one,) = found.breaks
+    assert one.first <= at <= one.last
+    assert one.last - one.first < 0.05 * RATE + lost
+
+
+@pytest.mark.slow
+def test_a_sample_that_hides_in_what_a_device_makes_of_the_programme_is_no_wander() -> None:
+    """The windows beside it do not show it; all of them do, and short frames say where."""
+    rng = np.random.default_rng(0)
+    dry, at = programme(40.0), round(rng.uniform(12.0, 28.0) * RATE)
+    level = np.repeat(10.0 ** (rng.uniform(-20.0, 0.0, 80) / 20.0), RATE // 2)
+    dry = dry * level[: len(dry)]
+    wet = circuit(DiodeClipper(drive=0.8), dry)
+    wet = np.concatenate((noise(700, -80), wet[:at], wet[at + 1 :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert found.curve is None
+    assert np.diff(found.fit.lags) == pytest.approx([-1.0], abs=1e-6)
+    (one,) = found.breaks
+    assert one.first <= at <= one.last
+    assert one.last - one.first < 0.25 * RATE
+
+
 @pytest.mark.parametrize(("seed", "played"), [(0, device), (1, filtered)])
 def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
     dry = programme(10.0, seed)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.line import fit_line, fit_pieces, theil_sen
+from twinlib.alignment.line import fit_line, fit_pieces, theil_sen, with_whole_steps
 
 
 @given(
@@ -73,3 +73,37 @@ def test_a_piece_without_windows_goes_on_from_its_neighbour_and_knows_nothing(
     assert np.allclose(fit.lags, lags, atol=1e-6)
     assert fit.lag_errors[[1, 2]].max() < 1.0
     assert fit.lag_errors[[0, 3, 4]].min() > 1e6
+
+
+@settings(max_examples=30)
+@given(
+    lost=st.lists(st.integers(-5000, 5000), min_size=1, max_size=3),
+    scatter=st.floats(1e-3, 0.15),
+    unit=st.sampled_from([1.0, 44100 / 48000]),
+    seed=st.integers(0, 1000),
+)
+def test_whole_samples_leave_one_line_that_is_surer(lost: list[int], scatter: float, unit: float, seed: int) -> None:
+    """Exactly whole ones of the wet file's, and a drift that hardly suffers from the losses."""
+    rng = np.random.default_rng(seed)
+    count = len(lost) + 1
+    x = np.sort(rng.uniform(0, 1e7, 60 * count))
+    labels = np.arange(len(x)) * count // len(x)
+    constants = np.cumsum([1000.3, *(-one * unit for one in lost)])
+    y = constants[labels] + 12e-6 * x + scatter * rng.standard_normal(len(x))
+    free = fit_pieces(x, y, np.ones(len(x)), labels, count)
+    whole = with_whole_steps(free, x, y, np.ones(len(x)), labels, unit)
+    assert whole is not None
+    assert np.diff(whole.lags) == pytest.approx([-one * unit for one in lost], abs=1e-6)
+    assert whole.drift_error_ppm < 0.7 * free.drift_error_ppm
+    assert abs(whole.drift_ppm - 12.0) < 5 * whole.drift_error_ppm
+
+
+@pytest.mark.parametrize("part", [0.3, -0.5, 0.1])
+def test_a_loss_of_parts_of_samples_is_not_taken_for_whole_ones(part: float) -> None:
+    """A player that resamples loses such; windows that scatter little deny whole ones."""
+    rng = np.random.default_rng(0)
+    x = np.arange(120) * 2e4
+    labels = np.arange(120) // 60
+    y = 700.0 - (64.0 + part) * labels + 0.005 * rng.standard_normal(120)
+    free = fit_pieces(x, y, np.ones(120), labels, 2)
+    assert with_whole_steps(free, x, y, np.ones(120), labels, 1.0) is None

@@ -9,7 +9,7 @@ from twinlib.alignment.clock import fitted
 from twinlib.alignment.line import fit_line
 from twinlib.alignment.timemap import Curve
 from twinlib.alignment.track import Measured
-from twinlib.alignment.wander import bend, move_together, residual_rms, wander
+from twinlib.alignment.wander import bend, move_together, residual_rms, takes_along, wander
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
@@ -189,3 +189,41 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
 def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
     few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert move_together(few, few, RATE)
+
+
+def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, Array]:
+    """A minute of windows through a device that delays what is soft: positions, lags, levels that drift slowly too."""
+    time = np.arange(0.0, 60.0, 0.37)
+    level = -30.0 + 6.0 * np.sin(2 * np.pi * time / 50.0 + rng.uniform(0, 6.28)) + rng.uniform(-9, 9, len(time))
+    return time * RATE, -0.4 * 10 ** (level / 20) + scatter * rng.standard_normal(len(time)), level
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_delay_that_follows_the_level_is_no_wander_and_a_clock_is(seed: int) -> None:
+    """However slowly the level changes; what neighbours tell of it takes nothing of a clock away."""
+    rng = np.random.default_rng(seed)
+    position, lag, level = breathing(rng, 2e-4)
+    ones = np.ones(len(lag))
+    clock = 0.05 * np.sin(2 * np.pi * position / RATE / 40.0)
+    assert wander(Measured(position, lag, ones, ones, 0.0 * level), RATE) > 1e-3
+    assert wander(Measured(position, lag, ones, ones, level), RATE) < 1e-3
+    assert wander(Measured(position, lag + clock, ones, ones, level), RATE) > 0.02
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [1.0, 0.65, 0.0])
+def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share: float) -> None:
+    """An all-pass that breathes delays highs two thirds as much as lows, and a clipper hardly; a clock all alike."""
+    rng = np.random.default_rng(seed)
+    position, swing = slow_clock(rng, 60.0, 15.0, 0.04)
+    ones = np.ones(len(swing))
+    low, high = (
+        Measured(position, constant + part * swing + 0.01 * rng.standard_normal(len(swing)), ones, ones, 0 * ones)
+        for constant, part in ((0.0, 1.0), (-3.0, share))
+    )
+    assert takes_along(low, high, swing) == (share == 1.0)
+
+
+def test_halves_that_hardly_tell_anything_deny_no_curve() -> None:
+    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert takes_along(few, few, np.ones(4))

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from scipy.ndimage import median_filter
 
-from twinlib.alignment import sinc
-from twinlib.alignment.signals import Channel
+from twinlib.alignment.line import Labels
 from twinlib.alignment.spectra import Real
-from twinlib.alignment.timemap import TimeMap
 
 LEAST_STEP = 0.5
 """Samples: nothing is lost in parts of samples."""
@@ -20,11 +17,8 @@ SIGMAS = 8.0
 SIDE = 3
 """Windows on either side of a step whose median stands for the lag there."""
 
-LEAST_EVIDENCE = 1.02
-"""Times the error of two pieces that either alone must make of a stretch, for a loss to be in it."""
-
-_RESPONSE = 4096
-_AROUND_SECONDS = 8.0
+LEAST_WINDOWS = 4
+"""Windows on either side of a step that only all of them tell."""
 
 
 @dataclass(frozen=True)
@@ -84,65 +78,41 @@ def steps(position: Real, lag: Real) -> list[Step]:
     return sorted(result, key=lambda one: one.after)
 
 
-def locate(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Break | None:
-    """Where in `zone` (dry samples) piece `number` of the map gives way to the next; None if neither does better.
+def hidden(position: Real, residual: Real, weights: Real, labels: Labels, unit: float) -> Break | None:
+    """The whole number of samples, `unit` long each, that all windows together tell to be lost; None if none is.
 
-    The device's linear response, measured around the zone, predicts the wet signal from the dry one. Before the loss
-    the piece before it errs less, after it the other: the sum of both errors is least at the loss.
+    A device whose delay changes with the programme hides a step of a sample from the windows beside it, but not from
+    hundreds. `residual` is that about parallel lines through the pieces that `labels` number. It is the place that
+    leaves least, and must pay by Schwarz's criterion, counted double, for neighbouring windows overlap.
     """
-    start, stop = zone
-    step = float(timemap.curve(number + 1, np.array([start]))[0] - timemap.curve(number, np.array([start]))[0])
-    gone = max(0, -round(step))
-    prediction = _predicted(dry, wet, timemap, number, zone)
-    if prediction is None:
+    count = len(position)
+    if count < 4 * LEAST_WINDOWS:
         return None
-    errors = []
-    for piece in (number, number + 1):
-        alone = TimeMap([timemap.pieces[piece]])
-        errors.append(np.diff(sinc.interpolate(wet, alone, start, stop) - prediction, prepend=0.0) ** 2)
-    before, after = (np.concatenate(([0.0], np.cumsum(error))) for error in errors)
-    places = np.arange(0, stop - start + 1 - gone) if gone < stop - start else np.arange(1)
-    cost = before[places] + after[-1] - after[np.minimum(places + gone, stop - start)]
-    best = int(cost.argmin())
-    wrong = min(float(cost[0]), float(cost[-1]))
-    floor = float(cost[best])
-    if wrong <= LEAST_EVIDENCE * floor:
+    beside = residual - median_filter(residual, 5, mode="reflect")
+    scatter = 1.4826 * float(np.median(np.abs(beside))) + 1e-4
+    trust = np.clip(1.0 - (beside / (6.0 * scatter)) ** 2, 1e-3, None) ** 2
+    root = np.sqrt(trust / (1.0 / weights + scatter**2))
+    _, pieces = np.unique(labels, return_inverse=True)
+    lines = np.column_stack((position / position[-1], *(pieces == number for number in range(int(pieces.max()) + 1))))
+    basis, _ = np.linalg.qr(root[:, None] * lines)
+    # Column number i is a step before window i, less what the lines make of it.
+    stepped = root[:, None] * np.tri(count)
+    stepped -= basis @ (basis.T @ stepped)
+    left = root * residual
+    left -= basis @ (basis.T @ left)
+    size, common = np.square(stepped).sum(axis=0), stepped.T @ left
+    samples = np.round(common / np.maximum(size, 1e-12) / unit) * unit
+    gain = 2.0 * samples * common - samples**2 * size
+    gain[:LEAST_WINDOWS], gain[1 - LEAST_WINDOWS :] = 0.0, 0.0
+    at, total = int(gain.argmax()), float(np.square(left).sum())
+    explained = count * np.log(total / np.maximum(total - gain, 1e-9 * total))
+    if explained[at] <= 2.0 * 2.0 * np.log(count):
         return None
-    # Within what some milliseconds of the usual error explain, one place is as good as the other.
-    room = 0.005 * dry.rate * floor / max(1, stop - start - gone) + 0.01 * (wrong - floor)
-    fair = np.flatnonzero(cost <= floor + room)
-    low, high = best, best
-    edges = np.flatnonzero(np.diff(fair) > 0.005 * dry.rate)
-    for run in np.split(fair, edges + 1):
-        if len(run) and run[0] <= best <= run[-1]:
-            low, high = int(run[0]), int(run[-1])
-    return Break(start + best, start + low, start + high + gone, step)
-
-
-def _predicted(dry: Channel, wet: Channel, timemap: TimeMap, number: int, zone: tuple[int, int]) -> Real | None:
-    """The wet signal as the device's mean response around a zone makes it of the dry one, float64 over the zone."""
-    size = _RESPONSE
-    taper = np.hanning(size).astype(np.float32)
-    around = round(_AROUND_SECONDS * dry.rate)
-    cross, power = np.zeros(size // 2 + 1, np.complex128), np.zeros(size // 2 + 1)
-    for piece, low, high in ((number, zone[0] - around, zone[0]), (number + 1, zone[1], zone[1] + around)):
-        alone = TimeMap([timemap.pieces[piece]])
-        low, high = max(low, dry.start, timemap.pieces[piece].start), min(high, dry.stop, timemap.pieces[piece].stop)
-        for start in range(low, high - size + 1, size // 2):
-            x = scipy.fft.rfft(dry.read(start, start + size) * taper)
-            y = scipy.fft.rfft(sinc.interpolate(wet, alone, start, start + size) * taper)
-            cross += x.conj() * y
-            power += np.abs(x) ** 2
-    if not power.any():
-        return None
-    response = scipy.fft.irfft(cross / (power + 1e-4 * power.mean()), size)
-    # Half of the response may come before its time: the map takes the device's own delay for lag.
-    taps = np.roll(response, size // 2) * np.hanning(size)
-    start, stop = zone
-    samples = dry.read(start - size // 2, stop + size // 2).astype(np.float64)
-    length = scipy.fft.next_fast_len(len(samples) + size, real=True)
-    full = scipy.fft.irfft(scipy.fft.rfft(samples, length) * scipy.fft.rfft(taps, length), length)
-    return np.asarray(full[size : size + stop - start])
+    # Within what pays for no parameter, one place is as good as the other.
+    low, high = np.flatnonzero(explained > explained[at] - 2.0 * np.log(count))[[0, -1]]
+    step = float(samples[at])
+    first, last = int(position[low - 1]), int(position[high])
+    return Break(int(position[at - 1] + position[at]) // 2, first, last + max(0, -round(step)), step)
 
 
 def rough(position: Real, size: int, found: Step) -> Break:

@@ -41,7 +41,8 @@ _PASSES = 2
 class ClickLine:
     """The line through both clicks, where they stand on the dry clock, and the standard error of its drift.
 
-    `error` is that of the difference of their lags, in samples.
+    It is that of the first piece, what was lost between the clicks being known. `error` is that of the difference of
+    their lags, in samples.
     """
 
     line: Line
@@ -117,7 +118,7 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
             return None
         error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
         drift = drift if clock.breaks else float(lags[1] - lags[0]) / span * 1e6
-    drift = float(lags[1] - lags[0]) / span
+    drift = (float(lags[1] - lags[0]) - clock.lost) / span
     line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
     return ClickLine(line, clicks, float(np.hypot(error, FLOOR)))
 
@@ -125,7 +126,7 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
 def contradicts(clicks: ClickLine, clock: Clock) -> bool:
     """Whether one click lies half a sample or more from where the clock has it, as the other click lies."""
     places = np.array(clicks.clicks, float)
-    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places)
+    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.lost]
     return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from twinlib.alignment.breaks import Break
-from twinlib.alignment.line import Array, Fit, Labels, PieceFit, fit_pieces
+from twinlib.alignment.line import Array, Fit, Labels, PieceFit, fit_pieces, with_whole_steps
 from twinlib.alignment.timemap import Curve, Piece, TimeMap
 from twinlib.alignment.wander import bend
 
@@ -47,13 +47,23 @@ class Clock:
             pieces.append(Piece(low, max(high, low), tuple(knots.tolist()), tuple(lags.tolist())))
         return TimeMap(pieces)
 
+    @property
+    def lost(self) -> float:
+        """The samples by which the lag changes from the first piece to the last, drift and curve apart."""
+        return float(self.fit.lags[-1] - self.fit.lags[0])
+
+    def whole(self, unit: float) -> bool:
+        """Whether all that was lost is whole samples of a wet file, each `unit` samples long."""
+        steps = np.diff(self.fit.lags) / unit
+        return bool((np.abs(steps - np.round(steps)) < 1e-6).all())
+
     def shifted(self, samples: float) -> "Clock":
         """The clock with a constant added to all lags."""
         return replace(self, fit=replace(self.fit, lags=self.fit.lags + samples))
 
     def with_line(self, fit: Fit) -> "Clock":
-        """The clock of a take without losses, with another line."""
-        line = replace(self.fit, lags=np.array([fit.line.lag]), drift_ppm=fit.line.drift_ppm)
+        """The clock with another line in its first piece, and as many samples lost after it."""
+        line = replace(self.fit, lags=fit.line.lag + self.fit.lags - self.fit.lags[0], drift_ppm=fit.line.drift_ppm)
         return replace(self, fit=replace(line, drift_error_ppm=fit.drift_error_ppm))
 
     @property
@@ -62,11 +72,17 @@ class Clock:
         return [(one.first, one.last) for one in self.breaks]
 
 
-def fitted(positions: Array, lags: Array, weights: Array, breaks: Sequence[Break], curved: bool) -> Clock:
-    """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays."""
+def fitted(
+    positions: Array, lags: Array, weights: Array, breaks: Sequence[Break], curved: bool, unit: float = 1.0
+) -> Clock:
+    """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays.
+
+    What was lost is whole samples of the wet file, each `unit` samples long, unless the windows deny it.
+    """
     count = len(breaks) + 1
     labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
     fit = fit_pieces(positions, lags, weights, labels, count, [one.step for one in breaks])
+    fit = (with_whole_steps(fit, positions, lags, weights, labels, unit) if not curved else None) or fit
     found = bend(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
     if found is None:
         return Clock(fit, None, tuple(breaks))

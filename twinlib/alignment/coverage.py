@@ -90,12 +90,6 @@ CLEARLY_SOUNDING = 1e-2
 DROWNED = 0.9
 """The part of a group's energy that is unlike where noise drowns it; devices that distort much reach a third."""
 
-SOFT = 1e-4
-"""Of the energy of the loudest cell, below which one does not tell where a loss is."""
-
-LEAST_TURN = 5.0
-"""Cells that must be wholly wrong by either of two maps, or as much in parts, for the place between them to be told."""
-
 UPSIDE_DOWN = 1.4
 """The part of a group's energy that is unlike where its answer is upside down, whatever is usual around."""
 
@@ -176,34 +170,6 @@ def lies_better(
         cells = _Cells.joined([block for block, _ in blocks])
         left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
     return left[1] < BETTER * left[0]
-
-
-def turning(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    prediction: Prediction,
-    polarity: int,
-    zone: tuple[int, int],
-) -> tuple[int, int, int] | None:
-    """Where in a zone of dry samples the wet signal ceases to answer by one map and answers by the other.
-
-    The likeliest place, and the first and the last one nearly as likely; None if that is not told. Every cell counts
-    by the part that is unlike, so that a device's distortion of loud passages does not outweigh the rest.
-    """
-    both = []
-    for timemap in maps:
-        cells = _Cells.joined([block for block, _ in _cells(dry, wet, timemap, prediction, *zone, polarity)])
-        both.append(np.minimum(cells.unlike, 1.0))
-    tells = cells.dry > max(FAINT * CELL / PACE, SOFT * float(cells.dry.max(initial=0.0)))
-    score = np.concatenate(([0.0], np.cumsum(np.where(tells, both[1] - both[0], 0.0))))
-    best = int(score.argmax())
-    strength = float(score[best]) - max(0.0, float(score[-1]))
-    if strength < LEAST_TURN:
-        return None
-    likely = score > score[best] - max(2.0, 0.05 * strength)
-    low, high = next((a, b) for a, b in runs(likely) if a <= best < b)
-    return zone[0] + best * CELL, zone[0] + low * CELL, zone[0] + high * CELL
 
 
 @dataclass(frozen=True)

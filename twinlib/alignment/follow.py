@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from twinlib.alignment.breaks import LEAST_STEP, Break, locate, rough, steps
+from twinlib.alignment.breaks import LEAST_STEP, Break, hidden, rough, steps
 from twinlib.alignment.clock import Clock, fitted
-from twinlib.alignment.coverage import lies_better, turning
+from twinlib.alignment.coverage import lies_better
 from twinlib.alignment.line import Array
-from twinlib.alignment.prediction import CELL, Prediction, predicted_by
+from twinlib.alignment.place import placed
+from twinlib.alignment.prediction import Prediction, predicted_by
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import AGREES, Measured, Plan, Response, agreeing, dense_plan, measure
+from twinlib.alignment.track import AGREES, NEARER, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
-from twinlib.alignment.wander import move_together, wander
+from twinlib.alignment.wander import bend, cost, move_together, takes_along, wander
 from twinlib.progress import Progress, silent
 
 MOST_WANDER = 0.01
@@ -58,6 +59,9 @@ SAME = 0.005
 """Samples by which nine tenths of a curve may differ from that on denser windows."""
 
 MOST_PASSES = 6
+MOST_HIDDEN = 4
+"""Losses that are looked for, one after the other, which the windows beside them do not show."""
+
 DENSE = (16384, 8192, 4096)
 """Windows tried one after the other where the clock changes within the usual one."""
 
@@ -95,16 +99,21 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
     position, lag = walked.position[heard], walked.lag[heard]
     breaks = [rough(position, windows.size, step) for step in steps(position, lag)]
     # The walk's weights are those of whole windows by themselves; as a start, all count alike.
-    clock = fitted(position, lag, np.ones(len(position)), breaks, curved=False)
+    clock = fitted(position, lag, np.ones(len(position)), breaks, False, unit_of(wet))
     course = _settle(dry, wet, windows, clock, polarity, False, progress)
     if course is None:
         return None
+    denied: tuple[Break, ...] | None = None
     more = _with_finer(course)
+    if not more:
+        course = _unhidden(dry, wet, course, progress)
+        more = course.clock.breaks
     if not more and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         # A clock that wanders shows by itself; what short windows would take for losses is its curve.
         course = _curved(dry, wet, course, more, progress)
         if course.clock.curve is not None:
             return course
+        denied = course.clock.breaks
     more = _at_ends(dry, wet, course, more)
     if more != course.clock.breaks:
         course = _again(dry, wet, course, more, False, progress)
@@ -117,9 +126,15 @@ def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Pr
         # Without its mistaken neighbours, one or the other is none.
         if len(_steps_left(course)) < len(located):
             course = _again(dry, wet, course, _steps_left(course), False, progress)
-    if course.clock.curve is None and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
+        course = _unhidden(dry, wet, course, progress)
+    if course.clock.breaks != denied and _changes(course, dry.rate) and not of_the_device(dry, wet, course):
         course = _curved(dry, wet, course, course.clock.breaks, progress)
     return course
+
+
+def unit_of(wet: Channel) -> float:
+    """How long a sample of the wet file itself is: what is lost is whole ones."""
+    return wet.rate / wet.reader.info.sample_rate
 
 
 def _settle(
@@ -136,7 +151,7 @@ def _settle(
             return None
         position = measured.position[heard]
         lag = clock.lags(position) + measured.residual[heard]
-        again = fitted(position, lag, measured.weight[heard], clock.breaks, curved)
+        again = fitted(position, lag, measured.weight[heard], clock.breaks, curved, unit_of(wet))
         if response is not None and number > 0:
             # The windows give drift and curve. The constant is the delay of the mean response: until the device's
             # phase is known they take it for delay, and afterwards they see none.
@@ -155,7 +170,7 @@ def _again(
     dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], curved: bool, progress: Progress
 ) -> Course:
     """The course with other breaks, or with a curve; as it was if that loses the programme."""
-    clock = fitted(*course.lags(), breaks, curved)
+    clock = fitted(*course.lags(), breaks, curved, unit_of(wet))
     return _settle(dry, wet, course.windows, clock, course.polarity, curved, progress) or course
 
 
@@ -171,6 +186,33 @@ def _with_finer(course: Course) -> tuple[Break, ...]:
         if not any(new.first < one.last and one.first < new.last for one in kept):
             kept.append(new)
     return tuple(sorted(kept, key=lambda one: one.place))
+
+
+def _unhidden(dry: Channel, wet: Channel, course: Course, progress: Progress) -> Course:
+    """The course with the breaks that only all windows tell, where a curve tells less of them and frames a place."""
+    for _ in range(MOST_HIDDEN):
+        position, lag, weight = course.lags()
+        clock, size = course.clock, course.windows.size
+        near = np.abs(lag - clock.lags(position)) < NEARER
+        position, lag, weight = position[near], lag[near], weight[near]
+        labels, residual = clock.labels(position), lag - clock.lags(position)
+        new = hidden(position, residual, weight, labels, unit_of(wet)) if len(position) else None
+        if new is None:
+            break
+        new = replace(new, first=max(dry.start, new.first - size), last=min(dry.stop, new.last + size))
+        if any(new.first < one.last and one.first < new.last for one in clock.breaks):
+            break
+        breaks = sorted([*clock.breaks, new], key=lambda one: one.place)
+        curve = bend(position, residual, weight, labels)
+        left = lag - fitted(position, lag, weight, breaks, False, unit_of(wet)).lags(position)
+        if curve is not None and curve.cost < cost(left, weight, 2):
+            break
+        trial = _again(dry, wet, course, breaks, False, progress)
+        placed_there = _located(dry, wet, trial)
+        if len(placed_there) <= len(clock.breaks):
+            break
+        course = _again(dry, wet, trial, placed_there, False, progress)
+    return course
 
 
 def _steps_left(course: Course) -> list[Break]:
@@ -271,26 +313,36 @@ def _located(dry: Channel, wet: Channel, course: Course) -> tuple[Break, ...]:
     skipped = unfounded(dry, wet, course, prediction)
     found: list[Break] = []
     for number, one in enumerate(breaks):
-        if number in skipped:
-            continue
         low = found[-1].last if found else dry.start
         high = breaks[number + 1].first if number + 1 < len(breaks) else dry.stop
         exact = None
+        step = float(lags[number + 1] - lags[number])
         # Windows place a loss roughly, and through a device that distorts much not even so.
         for more in (0, reach):
             zone = max(one.first - more, low), min(one.last + more, high)
-            exact = exact or locate(dry, wet, timemap, number, zone)
-        step = float(lags[number + 1] - lags[number])
-        maps = TimeMap([timemap.pieces[number]]), TimeMap([timemap.pieces[number + 1]])
-        place = turning(dry, wet, maps, prediction, course.polarity, zone) if zone[0] < zone[1] else None
-        if place is not None and (exact is None or not place[1] - CELL <= exact.place <= place[2] + CELL):
-            # Through a device that distorts much, the error in loud passages may outweigh that of the loss.
-            exact = replace(
-                one, place=place[0], first=place[1] - 2 * CELL, last=place[2] + 2 * CELL + max(0, -round(step))
-            )
-        if (exact is not None and abs(step) > LEAST_STEP) or abs(step) > MOST_DOUBTFUL:
-            found.append(exact or one)
+            # What leaves its course for a while, and is answered no better for it, must be told twice.
+            exact = exact or _exactly(dry, wet, course, number, zone, (low, high), number in skipped)
+        if exact is not None and abs(step) > LEAST_STEP:
+            found.append(exact)
+        elif abs(step) > MOST_DOUBTFUL and number not in skipped:
+            found.append(one)
     return tuple(found)
+
+
+def _exactly(
+    dry: Channel, wet: Channel, course: Course, number: int, zone: tuple[int, int], around: tuple[int, int], twice: bool
+) -> Break | None:
+    """The break of that number, placed in a zone by short frames; None if they do not tell it, or not `twice`."""
+    pieces = course.clock.timemap(dry.start, dry.stop).pieces
+    maps = TimeMap([pieces[number]]), TimeMap([pieces[number + 1]])
+    if course.response is None or zone[0] >= zone[1]:
+        return None
+    known = (around[0], zone[0]), (zone[1], around[1])
+    found = placed(dry, wet, maps, course.response, course.windows.size, course.polarity, zone, known)
+    if found is None or (twice and not found.closely):
+        return None
+    step = float(course.clock.fit.lags[number + 1] - course.clock.fit.lags[number])
+    return Break(found.place, found.first, found.last + abs(round(step)), step)
 
 
 def unfounded(dry: Channel, wet: Channel, course: Course, prediction: Prediction) -> set[int]:
@@ -332,6 +384,11 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
     # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
     if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES:
         return False
+    return not move_together(*_halves(dry, wet, course), dry.rate)
+
+
+def _halves(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, Measured]:
+    """The windows of the lows and those of the highs."""
     timemap = course.clock.timemap(dry.start, dry.stop)
     halves = []
     for between in ((LOW_HZ, HALVES_HZ), (HALVES_HZ, HIGH_HZ)):
@@ -341,7 +398,7 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
                 dry, wet, course.windows, timemap, known, course.polarity, course.clock.excluded, between_hz=between
             )
         halves.append(measured)
-    return not move_together(halves[0], halves[1], dry.rate)
+    return halves[0], halves[1]
 
 
 def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], progress: Progress) -> Course:
@@ -365,6 +422,9 @@ def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break],
         best = denser
         if best.clock.curve is not None and changed < SAME:
             break
+    low, high = _halves(dry, wet, course)
+    if not takes_along(low, high, best.clock.lags(low.position) - course.clock.lags(low.position)):
+        return course
     # Short windows tell the curve; whether it is right, the usual ones tell.
     through = measured_through(dry, wet, replace(best, windows=course.windows))
     if through is None:

@@ -11,7 +11,7 @@ from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
-from twinlib.alignment.follow import Course, of_the_device
+from twinlib.alignment.follow import Course, of_the_device, unit_of
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
@@ -102,8 +102,15 @@ class Case:
         return f"{samples / self.rate:.2f} s"
 
     def trusts_clicks(self, course: Course) -> bool:
-        """Two clicks tell a line where the lag keeps to one in between. Digital takes need none: they are shifted."""
-        if course.clock.breaks or course.clock.curve is not None or self._wander(course) > MOST_RESIDUAL:
+        """Two clicks tell a line where the lag keeps to one in between, or leaves it by whole samples of the wet file.
+
+        Digital takes need none: they are shifted.
+        """
+        if (
+            not course.clock.whole(unit_of(self.wet))
+            or course.clock.curve is not None
+            or self._wander(course) > MOST_RESIDUAL
+        ):
             return False
         return applied(course.clock, self.dry, take=True)[0] == "sinc"
 

@@ -1,13 +1,19 @@
 """The straight line that maps the dry clock to the wet one, its pieces between losses, and its robust fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+
+LEAST_SCATTER = 0.003
+"""Samples rms that no windows scatter less, as `track` has it: programme-dependent delay of devices."""
+
+DENIED = 5.0
+"""Standard errors by which pieces may lie off where whole samples say they should."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +123,26 @@ def fit_pieces(
     farther = np.concatenate(([0.0], np.cumsum(steps if steps is not None else np.zeros(count - 1))))
     constants = constants[nearest] + farther - farther[nearest]
     return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)
+
+
+def with_whole_steps(
+    fit: PieceFit, positions: Array, lags: Array, weights: Array, labels: Labels, unit: float
+) -> PieceFit | None:
+    """One line through all pieces, `unit` times whole numbers of samples between them; None where windows deny it.
+
+    An interface loses whole samples of its own, so that a piece needs no constant of its own, which would cost most of
+    what is known of the drift. They deny it if pieces with constants of their own leave far less of them.
+    """
+    count = len(fit.lags)
+    if count < 2:
+        return None
+    whole = np.concatenate(([0.0], np.cumsum(np.round(np.diff(fit.lags) / unit) * unit)))
+    line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
+    one, own = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
+    # What windows are mistaken in counts for neither.
+    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + LEAST_SCATTER
+    squares = [float(np.square(np.clip(left, -most, most)).mean()) + LEAST_SCATTER**2 for left in (one, own)]
+    # Windows overlap by half and hold programme alike: of four, one is another witness.
+    if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > DENIED**2:
+        return None
+    return replace(line, lags=line.lags[0] + whole, lag_errors=np.full(count, line.lag_errors[0]))

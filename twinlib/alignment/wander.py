@@ -26,6 +26,13 @@ neighbouring windows hold programme alike, and then a device's phase is alike.""
 LEAST_COMMON = 0.7
 """Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
 
+MOST_APART = 0.1
+"""Of a curve, by which lows and highs may follow it differently: those of clocks do by a hundredth, and an all-pass
+that breathes delays them by shares that are a third apart."""
+
+UNSURE = 2.5
+"""Standard errors within which they may all the same."""
+
 CHANCE = 1e-3
 """How often chance may exceed that ratio in a take of few blocks."""
 
@@ -45,14 +52,15 @@ def wander(measured: Measured, sample_rate: int) -> float:
 
     A block is about 10 s, an eighth of a shorter signal. Scatter is how much windows differ from their neighbours,
     large for devices that distort much: their phase changes with the programme, and a block takes the mean of it.
-    The ratio of the two variances follows Fisher's F distribution. With too few windows for that, the plain residual.
+    What its level explains (`less_level`) is no clock's, however slowly it changes. The ratio of the two variances
+    follows Fisher's F distribution. With too few windows for that, the plain residual.
     """
     fits = agreeing(measured)
     count = int(fits.sum())
     if count < 2 * LEAST_WINDOWS:
         return residual_rms(measured) or 0.0
     length = _block(measured.position[fits], sample_rate)
-    values = _clipped(measured.residual[fits])
+    values = _clipped(less_level(measured.residual[fits], measured.level_db[fits]))
     chance = _chance(values) / length
     blocks = _means(values, length)
     variance = float(np.var(blocks, ddof=1))
@@ -71,19 +79,66 @@ def move_together(low: Measured, high: Measured, sample_rate: int) -> bool:
         return True
     # The device delays either half by another constant.
     pair = [half - np.median(half[told]) for half in (low.residual[first], high.residual[second])]
+    levels = low.level_db[first], high.level_db[second]
     told &= (np.abs(pair[0]) < NEARER) & (np.abs(pair[1]) < NEARER)
     if told.sum() < 2 * LEAST_WINDOWS:
         return True
     length = _block(low.position[first][told], sample_rate)
-    a, b = (_clipped(half[told]) for half in pair)
+    a, b = (_clipped(less_level(half[told], level[told])) for half, level in zip(pair, levels, strict=True))
     for size in (1, length):
         means = np.array([_means(a, size), _means(b, size)])
         common = np.cov(means)
         explained = np.array([_chance(half) / size if size > 1 else 0.0 for half in (a, b)])
         own = np.maximum(np.diag(common) - explained, 1e-12)
+        # What chance explains most of is no slow change.
+        if (own < 0.5 * np.diag(common)).any():
+            continue
         if float(common[0, 1]) > LEAST_COMMON * float(own.max()):
             return True
     return False
+
+
+def takes_along(low: Measured, high: Measured, curve: Real) -> bool:
+    """Whether lows and highs follow a `curve` alike, whose value is given at each window of the lows, as by a clock.
+
+    The difference of the two lags has no part of a clock's curve in it; of a device's phase it has.
+    """
+    _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
+    told = (low.weight[first] > 0) & (high.weight[second] > 0) & (low.sign[first] > 0) & (high.sign[second] > 0)
+    apart = (high.residual[second] - low.residual[first])[told]
+    if len(apart) < 2 * LEAST_WINDOWS:
+        return True
+    apart, swing = apart - np.median(apart), curve[first][told]
+    trust = _trust(apart)
+    swing = swing - np.average(swing, weights=trust)
+    size = float((trust * swing**2).sum()) + 1e-30
+    share = float((trust * swing * apart).sum()) / size
+    # Windows overlap by half: every other one is another witness.
+    error = math.sqrt(2.0 * float((trust * (apart - share * swing) ** 2).sum()) / float(trust.sum()) / size)
+    return abs(share) < max(MOST_APART, UNSURE * error)
+
+
+def less_level(values: Real, level_db: Real) -> Real:
+    """The lags of windows in order without what the level of the dry signal explains of how neighbours differ.
+
+    A clock hardly changes from one window to the next, and a device that distorts does, with what is played: how it
+    answers levels, told by neighbours alone, holds for slow changes of the level, too. Loudness and its logarithm, with
+    its square, are what the phase of compressors, clippers and transformers goes with.
+    """
+    loudness = 10.0 ** ((level_db - level_db.max()) / 20.0)
+    decades = (level_db - level_db.mean()) / 20.0
+    features = np.column_stack((loudness, decades, decades**2))
+    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
+    columns, change = features[2:] - features[:-2], values[2:] - values[:-2]
+    if len(change) < 4 * features.shape[1]:
+        return values
+    trust, slopes = np.ones(len(change)), np.zeros(features.shape[1])
+    for _ in range(6):
+        root = np.sqrt(trust)
+        slopes = np.linalg.lstsq(columns * root[:, None], change * root, rcond=1e-6)[0]
+        trust = _trust(change - columns @ slopes)
+    explained = features @ slopes
+    return np.asarray(values - explained + np.median(explained))
 
 
 def _block(position: Real, sample_rate: int) -> int:
@@ -113,11 +168,13 @@ def _means(values: Real, length: int) -> Real:
 class Bend:
     """A slow curve about a line as knots (positions, samples), and what each piece that has windows lies off it by.
 
-    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none.
+    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none. `cost` is that of what
+    the curve leaves.
     """
 
     knots: tuple[Real, Real]
     constants: Real
+    cost: float
 
 
 def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend | None:
@@ -128,7 +185,7 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
     for neighbouring windows overlap.
     """
     _, pieces = np.unique(labels, return_inverse=True)
-    best, cheapest = None, _cost(_flat(residual, pieces), weights, 0)
+    best, cheapest = None, cost(_flat(residual, pieces), weights, 0)
     # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
     start = _trust(residual - median_filter(residual, 5, mode="reflect"))
     intervals = 1
@@ -139,9 +196,9 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
             coefficients, constants = _solved(basis, residual, weights * trust, pieces)
             off = residual - basis.values(coefficients) - constants[pieces]
             trust = _trust(off)
-        cost = _cost(off, weights, intervals + 3)
-        if cost < cheapest:
-            best, cheapest = Bend((places, basis.at(places, coefficients)), constants), cost
+        price = cost(off, weights, intervals + 3)
+        if price < cheapest:
+            best, cheapest = Bend((places, basis.at(places, coefficients)), constants, price), price
         intervals *= 2
     return best
 
@@ -164,7 +221,8 @@ def _flat(values: Real, labels: Labels) -> Real:
     return np.asarray(values - medians[labels])
 
 
-def _cost(off: Real, weights: Real, parameters: int) -> float:
+def cost(off: Real, weights: Real, parameters: int) -> float:
+    """Schwarz's criterion of what a fit leaves, its parameters counted double, for neighbouring windows overlap."""
     most = _most(off)
     mean = float(np.average(np.clip(off, -most, most) ** 2, weights=weights))
     return len(off) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(off))
