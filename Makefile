@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-alignment reference clean
+.PHONY: help demo pictures test lint format bench bench-alignment reference clean
 
 help:
 	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (five to ten minutes)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint       format, rules, types, workflow"
 	@echo "make bench      speed against peers, as ratios"
 	@echo "make bench-alignment  the aligner against takes whose truth is known, and its speed (half an hour)"
+	@echo "make pictures   the pictures of README.md anew, from the demo"
 	@echo "make reference  write config/config.schema.json and the key tables of config/README.md anew"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
@@ -28,6 +29,11 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	@echo "== the demo: from config/demo_corpus to two twins in results/demo"
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
+
+pictures: demo
+	mkdir -p results/pictures
+	cp results/demo/devices/clipper/demo-01/alignment.svg results/demo/twins/clipper/small/evaluation/figures/esr.svg \
+		results/demo/twins/clipper/small/evaluation/probe/harmonics.svg results/pictures
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
