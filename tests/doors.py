@@ -59,16 +59,22 @@ def refusing(options: Options, capsys: pytest.CaptureFixture[str]) -> Refused:
         capsys.readouterr()
         code = call(stage, {**options[stage], **changes})
         err = capsys.readouterr().err
-        assert code == 1, err
-        sentences = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert len(sentences) == 1, err
-        assert "Traceback" not in err
-        for part in parts:
-            assert part in sentences[0]
+        sentence = refusal(code, err, *parts)
         assert snapshot(Path()) == before
-        return sentences[0]
+        return sentence
 
     return refused
+
+
+def refusal(code: int, err: str, *parts: str) -> str:
+    """The one sentence, with these parts in it, by which a program that ended so has refused."""
+    assert code == 1, err
+    sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1, err
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in sentences[0]
+    return sentences[0]
 
 
 def snapshot(folder: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 
+from tests.doors import refusal
 from tests.model.material import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
@@ -62,12 +63,7 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def refused(ended: Ended, *parts: str) -> None:
     """The command ended with exit code 1 and one sentence that holds these parts."""
     code, _, err = ended
-    assert code == 1, err
-    sentences = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert len(sentences) == 1, err
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in sentences[0]
+    refusal(code, err, *parts)
 
 
 def strict_json(text: str) -> dict[str, Any]:

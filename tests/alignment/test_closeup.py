@@ -65,17 +65,14 @@ def test_a_stretch_that_lies_elsewhere_is_found(
 
 
 @settings(max_examples=12)
-@given(late=st.integers(1, 100), **(STRETCH | {"seconds": st.floats(0.6, 1.0)}))
+@given(late=st.integers(1, 800), **STRETCH)
 def test_the_device_s_response_tells_how_much_later_it_lies(
     start: float, seconds: float, late: int, sign: int, polarity: int
 ) -> None:
-    """To two samples, also where the stretch would spoil a response of its own: three to twelve samples off.
-
-    Where it lies much further off, or is shorter, too few windows hold nothing but it.
-    """
+    """To two samples, also where the stretch would spoil a response of its own: three to twelve samples off."""
     wet, first, last = moved(start, seconds, sign * late, polarity)
     found = strays(channel(DRY), channel(wet), STILL, polarity, response(wet, STILL, polarity), WHOLE)
-    assert share(found, first, last) > 0.3
+    assert share(found, first, last) > 0.4
     assert any(abs(later - sign * late) <= 2.0 for _, _, later in found)
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.alignment.track import FLOOR
+
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
-
-LEAST_SCATTER = 0.003
-"""Samples rms that no windows scatter less, as `track` has it: programme-dependent delay of devices."""
 
 DENIED = 5.0
 """Standard errors by which pieces may lie off where whole samples say they should."""
@@ -140,8 +139,8 @@ def with_whole_steps(
     line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
     one, own = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
     # What windows are mistaken in counts for neither.
-    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + LEAST_SCATTER
-    squares = [float(np.square(np.clip(left, -most, most)).mean()) + LEAST_SCATTER**2 for left in (one, own)]
+    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + FLOOR
+    squares = [float(np.square(np.clip(left, -most, most)).mean()) + FLOOR**2 for left in (one, own)]
     # Windows overlap by half and hold programme alike: of four, one is another witness.
     if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > DENIED**2:
         return None
