@@ -1,6 +1,5 @@
 """What lies in a results folder besides the files that records vouch for, and what can be said of it all the same."""
 
-import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twinlib.errors import TwinError
+from twinlib.model.sums import sum_of_tensors
 from twinlib.provenance.history import FILE
 from twinlib.provenance.record import SUFFIX, read_record, sum_of
 from twinlib.provenance.results import ROOMS, Results
@@ -78,17 +78,20 @@ def has_its_sum(path: Path) -> bool:
             tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             content = file.read()
         header = json.loads(tensors.pop("__metadata__")["twinlib"])
-        recorded, total = header.pop("sha256"), hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-        for name in sorted(tensors):
-            kind, shape, (begin, end) = (tensors[name][key] for key in ("dtype", "shape", "data_offsets"))
-            total.update(f"\0{name}\0torch.{_TYPES[kind]}\0{tuple(shape)}\0".encode())
-            total.update(content[begin:end])
+        recorded = header.pop("sha256")
+        found = sum_of_tensors(
+            header,
+            [
+                (name, _TYPES[tensor["dtype"]], tensor["shape"], content[slice(*tensor["data_offsets"])])
+                for name, tensor in tensors.items()
+            ],
+        )
         # What holds no bytes may stand anywhere, as far as the sum can tell.
         begins, ends = zip(*sorted(tensor["data_offsets"] for tensor in tensors.values()), strict=True)
         tiled = (*begins, len(content)) == (0, *ends)
     except (OSError, OverflowError, MemoryError, ValueError, LookupError, TypeError, AttributeError):
         return False
-    return bool(recorded == total.hexdigest()) and tiled
+    return bool(recorded == found) and tiled
 
 
 def changed_copies(files: Mapping[str, Path], sums: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

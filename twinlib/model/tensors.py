@@ -1,6 +1,5 @@
 """Named tensors and a JSON header in one safetensors file: nothing is pickled, equal content gives equal bytes."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
+from twinlib.model.sums import sum_of_tensors
 
 _KEY = "twinlib"
 # One key holds the whole header, because safetensors writes several in no fixed order.
@@ -68,10 +68,15 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
 
 
 def _sum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """The sha256 over a header and its tensors: names, types, shapes and bytes."""
-    total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+    return sum_of_tensors(
+        header,
+        (
+            (
+                name,
+                str(tensor.dtype).removeprefix("torch."),
+                tensor.shape,
+                tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
+            )
+            for name, tensor in tensors.items()
+        ),
+    )
