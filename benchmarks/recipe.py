@@ -67,6 +67,9 @@ ROWS: dict[str, Row] = {
     "linear-64": Row(linear=64),
     "reach-511": Row({"dilations": [2**power for power in range(8)]}),
     "reach-4095": Row({"dilations": [2**power for power in range(11)]}),
+    # The order of the layers: from the longest dilation to the shortest a crop needs less context in most of them.
+    "order-long-first": Row({"dilations": [2**power for power in reversed(range(10))]}),
+    "order-long-between": Row({"dilations": [1, 2, 4, 512, 256, 128, 64, 32, 16, 8]}),
     # Crops: their number in a step and their length.
     "crop-1x4096": Row(training={"batch": 1, "crop_samples": 4096}),
     "crop-2x2048": Row(training={"batch": 2, "crop_samples": 2048}),
