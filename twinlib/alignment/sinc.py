@@ -26,10 +26,11 @@ _PHASES = 4096
 _BETA = 14.0
 _MARGIN = _PHASES // 8
 """Rows of the table before fraction 0 and after 1: a lag that changes by up to 4000 ppm stays in it within a tile."""
-_NODE = math.sqrt(0.75)
-"""Chebyshev's places for a parabola on [-1, 1] are this far from its middle."""
-_NEARLY_STEADY = 5e-4
-"""Samples that the lag changes by over half a tile, below which a line between two kernels is within -120 dB."""
+_NODES = math.sqrt(0.5), math.sqrt(0.75)
+"""Chebyshev's places for a line and for a parabola on [-1, 1] are this far from its middle."""
+_NEARLY_STEADY = 7e-4
+"""Samples that the lag changes by over half a tile, below which a line through two kernels is within -120 dB: 22 ppm,
+more than most clocks differ by."""
 _MOST_SLOPE = 0.12 / (TILE // 2)
 
 Float32 = npt.NDArray[np.float32]
@@ -53,13 +54,13 @@ _TABLE = _table()
 @numba.njit(cache=True)
 def _convolve(taps: Float32, samples: Float32, out: Float32) -> None:
     # Eight taps a turn, summed in an order that is written down: the same bits on every machine.
-    for j in range(out.shape[0]):
+    for j in range(TILE):
         out[j] = np.float32(0.0)
     for i in range(0, taps.shape[0], 8):
         a, b, c, d = taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
         e, f, g, h = taps[i + 4], taps[i + 5], taps[i + 6], taps[i + 7]
-        x = samples[i:]
-        for j in range(out.shape[0]):
+        x = samples[i : i + TILE + 8]
+        for j in range(TILE):
             low = (a * x[j] + b * x[j + 1]) + (c * x[j + 2] + d * x[j + 3])
             high = (e * x[j + 4] + f * x[j + 5]) + (g * x[j + 6] + h * x[j + 7])
             out[j] = out[j] + (low + high)
@@ -81,7 +82,7 @@ def _tiles(
             for j in range(TILE):
                 out[t * TILE + j] = samples[base + j]
             continue
-        nodes, node = (2, 1.0) if abs(slopes[t]) * size < _NEARLY_STEADY else (3, _NODE)
+        nodes, node = (2, _NODES[0]) if abs(slopes[t]) * size < _NEARLY_STEADY else (3, _NODES[1])
         for m in range(nodes):
             side = node * (2.0 * m / (nodes - 1) - 1.0)
             place = (fraction + side * slopes[t] * size) * _PHASES + _MARGIN
