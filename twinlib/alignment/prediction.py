@@ -4,6 +4,7 @@ Below 4 kHz a device is hardly more than a filter, and what lies above costs fou
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numba
@@ -38,6 +39,7 @@ CHANCE = 3.5
 """Standard deviations that none of some hundred values exceeds by chance."""
 
 _SIZE = 4096
+_ROW = 4096
 _TAPS = 32
 _PREEMPHASIS = np.float32(0.9)
 _FAINT = 1e-3
@@ -99,6 +101,14 @@ class Prediction:
 
     taps: Signal
 
+    @cached_property
+    def _responses(self) -> tuple[Complex, Complex]:
+        """The response in the bins of a row, and that of how it changes a sample of the full rate."""
+        size = _ROW + EARLY + LATE
+        response = scipy.fft.rfft(self.taps, size)
+        turn = (2j * np.pi / size / PACE * np.arange(len(response))).astype(np.complex64)
+        return response, response * turn
+
     def of(self, samples: Signal) -> tuple[Signal, Signal]:
         """The slow wet signal that dry samples predict, and how it changes a sample of the full rate, float32 both.
 
@@ -106,15 +116,15 @@ class Prediction:
         of `PACE`.
         """
         x = slow(samples)
-        count = len(x) - EARLY - LATE
-        # What a transform of this size turns round falls on the samples before the first.
-        size = scipy.fft.next_fast_len(len(x), real=True)
-        spectrum = scipy.fft.rfft(x, size) * scipy.fft.rfft(self.taps, size)
-        turn = (2j * np.pi / size / PACE * np.arange(len(spectrum))).astype(np.complex64)
-        first = LATE + EARLY
-        predicted = scipy.fft.irfft(spectrum, size)[first : first + count]
-        change = scipy.fft.irfft(spectrum * turn, size)[first : first + count]
-        return np.asarray(predicted), np.asarray(change)
+        before = EARLY + LATE
+        count, size = len(x) - before, _ROW + before
+        # Transforms of four rows at once take half the time that those of one row after the other do. What a transform
+        # turns round falls on the samples before a row.
+        padded = np.concatenate((x, np.zeros(-count % _ROW, np.float32)))
+        rows = np.lib.stride_tricks.sliding_window_view(padded, size)[::_ROW]
+        spectra = scipy.fft.rfft(rows)
+        predicted, change = (scipy.fft.irfft(spectra * part, size)[:, before:] for part in self._responses)
+        return predicted.reshape(-1)[:count], change.reshape(-1)[:count]
 
 
 def predicted_by(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> Prediction:

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 def runs(where: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """The runs of true values, in order."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], where.astype(np.int8), [0])))).tolist()
+    padded = np.concatenate(([False], where, [False]))
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
