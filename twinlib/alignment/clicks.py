@@ -14,7 +14,7 @@ from twinlib.alignment import anchors, sinc
 from twinlib.alignment.clock import Clock
 from twinlib.alignment.line import Fit, Line
 from twinlib.alignment.signals import Channel
-from twinlib.alignment.spectra import Complex, band, fine_delay, whole_peak
+from twinlib.alignment.spectra import Complex, band, fine_delay, whole_peaks
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import FLOOR as PROGRAMME_FLOOR
 from twinlib.alignment.track import NEAR, Measured, agreeing
@@ -84,7 +84,7 @@ def heard_click(
     x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
     y = sinc.interpolate(wet, timemap, start, start + size).astype(np.float64)
     cross = x.conj() * polarity * np.fft.rfft(y)[bins]
-    peak = whole_peak(cross, bins, size, REACH)
+    peak = whole_peaks(cross[np.newaxis], bins, size, REACH)[0]
     if peak.sign < 0 or abs(peak.delay) >= REACH:
         return None
     delay = fine_delay(cross, bins, size, peak.delay).delay

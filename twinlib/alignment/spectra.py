@@ -24,13 +24,13 @@ def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ, low_hz: float = 
 
 
 def whitened(cross: Complex, power: float = 1.0) -> Complex:
-    """A cross-spectrum with its magnitudes raised to `1 - power`; bins far below the mean keep little weight.
+    """Cross-spectra `(..., bins)`, magnitudes raised to `1 - power`; bins far below the mean keep little weight.
 
     Knapp & Carter 1976 (power 1 is their phase transform). Plain correlation of music peaks at every period of it.
     """
     size = np.abs(cross)
-    floor = 1e-3 * float(size.mean()) + 1e-30
-    return np.asarray(cross / (size + floor) ** power)
+    floor = 1e-3 * size.mean(axis=-1, keepdims=True) + 1e-30
+    return np.asarray(cross * (1.0 / (size + floor) ** power))
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Peak:
     prominence: float
 
 
-def _course(cross: Complex, bins: slice, size: int, reach: int) -> Real:
-    """The correlation at delays -reach to reach."""
-    full = np.zeros(size // 2 + 1, cross.dtype)
-    full[bins] = cross
-    course = scipy.fft.irfft(full, size)
-    return np.concatenate((course[-reach:], course[: reach + 1]))
+def _courses(crosses: Complex, bins: slice, size: int, reach: int) -> Real:
+    """The correlations at delays -reach to reach of cross-spectra `(windows, bins)`."""
+    full = np.zeros((len(crosses), size // 2 + 1), crosses.dtype)
+    full[:, bins] = crosses
+    courses = scipy.fft.irfft(full, size)
+    return np.concatenate((courses[:, -reach:], courses[:, : reach + 1]), axis=1)
 
 
 def arrival(cross: Complex, bins: slice, size: int, reach: int) -> float:
@@ -56,17 +56,25 @@ def arrival(cross: Complex, bins: slice, size: int, reach: int) -> float:
 
     A device's filters only ever delay: of two peaks alike the earlier one is the lag.
     """
-    course = _course(cross, bins, size, reach)
+    course = _courses(cross[np.newaxis], bins, size, reach)[0]
     peaks = (course[1:-1] >= course[:-2]) & (course[1:-1] >= course[2:]) & (course[1:-1] >= 0.7 * course.max())
     return float((int(np.argmax(peaks)) + 1 if peaks.any() else int(course.argmax())) - reach)
 
 
-def whole_peak(white: Complex, bins: slice, size: int, reach: int, near: int = 4) -> Peak:
-    """The largest whole-sample peak, of either sign, of a whitened cross-spectrum within +-`reach` samples.
+def whole_peaks(whites: Complex, bins: slice, size: int, reach: int, near: int = 4) -> list[Peak]:
+    """The largest whole-sample peak, of either sign, of each whitened cross-spectrum within +-`reach` samples.
 
-    A peak within +-`near` wins if no other is half as high again: a tone has many periods, but one is expected.
+    `whites` is `(windows, bins)`. A peak within +-`near` wins if no other is half as high again: a tone has many
+    periods, but one is expected.
     """
-    course = _course(white, bins, size, reach)
+    courses = _courses(whites, bins, size, reach)
+    return [
+        _peak(course, float(np.abs(white).sum()), size, reach, near)
+        for course, white in zip(courses, whites, strict=True)
+    ]
+
+
+def _peak(course: Real, weight: float, size: int, reach: int, near: int) -> Peak:
     heights = np.abs(course)
     best = int(heights.argmax())
     middle = reach - near + int(heights[reach - near : reach + near + 1].argmax())
@@ -75,7 +83,7 @@ def whole_peak(white: Complex, bins: slice, size: int, reach: int, near: int = 4
     away = np.ones(len(course), bool)
     away[max(0, best - 64) : best + 65] = False
     noise = float(np.sqrt(np.mean(course[away] ** 2))) if away.any() else 0.0
-    total = 2.0 * float(np.abs(white).sum()) / size + 1e-300
+    total = 2.0 * weight / size + 1e-300
     sign = 1 if course[best] > 0 else -1
     return Peak(float(best - reach), sign, float(heights[best]) / total, float(heights[best]) / (noise + 1e-300))
 

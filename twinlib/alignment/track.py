@@ -1,7 +1,7 @@
 """The lag along the programme: window after window, measured against what is known of the lag so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.alignment import sinc
+from twinlib.alignment.ranges import joined
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import (
     HIGH_HZ,
@@ -21,9 +22,10 @@ from twinlib.alignment.spectra import (
     fine_delay,
     smoothed,
     whitened,
-    whole_peak,
+    whole_peaks,
 )
 from twinlib.alignment.timemap import TimeMap
+from twinlib.audio import Signal
 
 QUIET_DB = -60.0
 """A window of the dry signal whose band-limited rms lies below this (dB of full scale) says nothing."""
@@ -48,6 +50,9 @@ FLOOR = 0.003
 
 MOST_WINDOWS = 480
 """Windows of a take, however long: enough for a line or a slow curve, and the same work for any length."""
+
+AT_ONCE = 8
+"""Windows whose transforms are made at once, which takes a third of the time that they take one after the other."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,9 @@ def dense_plan(start: int, stop: int, size: int) -> Plan:
     return Plan(np.arange(start, max(start, stop - size) + 1, size // 2, dtype=np.int64), size)
 
 
-def spectrum_of(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
-    """The in-band spectrum of a tapered window, complex64."""
-    return np.asarray(scipy.fft.rfft(samples * taper)[bins])
+def spectra_of(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
+    """The in-band spectra of tapered windows `(windows, size)`, complex64 `(windows, bins)`."""
+    return np.asarray(scipy.fft.rfft(samples * taper)[:, bins])
 
 
 def level_of(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
@@ -161,51 +166,78 @@ def measure(
         expected = (known.phase.conj() * known.weight).astype(np.complex64)
     pooled = np.zeros(bins.stop - bins.start, np.complex128)
     dry_power, wet_power = np.zeros(len(pooled)), np.zeros(len(pooled))
-    for start in windows.starts.tolist():
-        stop = start + size
+
+    def played(start: int, stop: int) -> bool:
         if any(first < stop and start < last for first, last in excluded):
+            return False
+        return everything or (timemap.wet(start) >= wet.start and timemap.wet(stop) <= wet.stop)
+
+    def answer(start: int, stop: int) -> Signal:
+        return sinc.interpolate(wet, timemap, start, stop)
+
+    there = [start for start in windows.starts.tolist() if played(start, start + size)]
+    for first in range(0, len(there), AT_ONCE):
+        starts = there[first : first + AT_ONCE]
+        samples = cut(dry.read, starts, size)
+        spectra = spectra_of(samples, taper, bins)
+        levels = [level_of(spectrum, taper) for spectrum in spectra]
+        loud = [number for number, level in enumerate(levels) if level >= QUIET_DB]
+        if not loud:
             continue
-        if not everything and (timemap.wet(start) < wet.start or timemap.wet(stop) > wet.stop):
-            continue
-        x = dry.read(start, stop)
-        spectrum = spectrum_of(x, taper, bins)
-        level = level_of(spectrum, taper)
-        if level < QUIET_DB:
-            continue
-        position = start + centroid(x, taper)
-        other = polarity * spectrum_of(sinc.interpolate(wet, timemap, start, stop), taper, bins)
-        cross = spectrum.conj() * other
-        delay, sign = recognise(cross, bins, size, min(4096, size // 4), expected)
-        if delay is None:
-            rows.append((position, 0.0, 0.0, 0.0, level))
-            continue
-        rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
-        if abs(delay.delay) < (NEAR if known is None else NEARER) and sign > 0:
-            share = 1.0 / _energy(spectrum)
-            pooled += share * cross
-            dry_power += share * np.abs(spectrum) ** 2
-            wet_power += share * np.abs(other) ** 2
+        spectra = spectra[loud]
+        others = polarity * spectra_of(cut(answer, [starts[number] for number in loud], size), taper, bins)
+        crosses = spectra.conj() * others
+        found = recognise(crosses, bins, size, min(4096, size // 4), expected)
+        for number, spectrum, other, cross, (delay, sign) in zip(loud, spectra, others, crosses, found, strict=True):
+            position, level = starts[number] + centroid(samples[number], taper), levels[number]
+            if delay is None:
+                rows.append((position, 0.0, 0.0, 0.0, level))
+                continue
+            rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
+            if abs(delay.delay) < (NEAR if known is None else NEARER) and sign > 0:
+                share = 1.0 / _energy(spectrum)
+                pooled += share * cross
+                dry_power += share * np.abs(spectrum) ** 2
+                wet_power += share * np.abs(other) ** 2
     measured = Measured(*np.array(rows).reshape(-1, 5).T)
     return measured, _response(pooled, dry_power, wet_power, bins, size) if dry_power.any() else None
 
 
-def recognise(
-    cross: Complex, bins: slice, size: int, reach: int, expected: Complex | None = None
-) -> tuple[Delay | None, int]:
-    """The delay within +-`reach` samples that a window's cross-spectrum tells, and its sign; None if none stands out.
+def cut(read: Callable[[int, int], Signal], starts: Sequence[int], size: int) -> Signal:
+    """The windows of `size` samples that begin at `starts`, `(windows, size)`; what they share is read once."""
+    out = np.empty((len(starts), size), np.float32)
+    for low, high in joined((start, start + size) for start in starts):
+        samples = read(low, high)
+        for row, start in enumerate(starts):
+            if low <= start < high:
+                out[row] = samples[start - low : start - low + size]
+    return out
 
-    What is `expected` of the device multiplies the half-whitened spectrum. Tones have many periods, and no delay of
-    theirs stands out; but at the one that is expected all bins agree, and that chance hardly does.
+
+def recognise(
+    crosses: Complex, bins: slice, size: int, reach: int, expected: Complex | None = None
+) -> list[tuple[Delay | None, int]]:
+    """The delay within +-`reach` samples that each cross-spectrum tells, and its sign; None if none stands out.
+
+    `crosses` is `(windows, bins)`. What is `expected` of the device multiplies the half-whitened spectra. Tones have
+    many periods, and no delay of theirs stands out; but at the one that is expected all bins agree, and that chance
+    hardly does.
     """
-    half = whitened(cross, 0.5)
+    halves = whitened(crosses, 0.5)
     if expected is not None:
-        half = half * expected
-    peak = whole_peak(whitened(cross) if expected is None else half, bins, size, reach)
-    stands_out = peak.prominence >= LEAST_PROMINENCE
-    if not stands_out and abs(peak.delay) > CLOSE:
-        return None, 0
-    delay = fine_delay(peak.sign * half, bins, size, peak.delay)
-    return (delay if stands_out or delay.certainty >= LEAST_CERTAINTY else None), peak.sign
+        halves = halves * expected
+    peaks = whole_peaks(whitened(crosses) if expected is None else halves, bins, size, reach)
+    found: list[tuple[Delay | None, int]] = []
+    for half, peak in zip(halves, peaks, strict=True):
+        stands_out = peak.prominence >= LEAST_PROMINENCE
+        delay = None
+        if stands_out or abs(peak.delay) <= CLOSE:
+            delay = fine_delay(peak.sign * half, bins, size, peak.delay)
+        if delay is None:
+            found.append((None, 0))
+        else:
+            found.append((delay if stands_out or delay.certainty >= LEAST_CERTAINTY else None, peak.sign))
+    return found
 
 
 def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, size: int) -> Response:

@@ -14,7 +14,7 @@ from twinlib.alignment.line import Line
 from twinlib.alignment.search import candidates, excerpt_size, excerpts_of
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import Complex, Real, band
-from twinlib.alignment.track import QUIET_DB, Plan, centroid, level_of, recognise, spectrum_of
+from twinlib.alignment.track import QUIET_DB, Plan, centroid, level_of, recognise, spectra_of
 from twinlib.progress import Progress, silent
 
 LOST_AFTER = 2
@@ -134,7 +134,7 @@ class _Walker:
         """The centre of a window's energy and its spectrum; None where dry is silent."""
         start = int(self.windows.starts[number])
         x = self.dry.read(start, start + self.windows.size)
-        spectrum = spectrum_of(x, self.taper, self.bins)
+        spectrum = spectra_of(x[np.newaxis], self.taper, self.bins)[0]
         return (start + centroid(x, self.taper), spectrum) if level_of(spectrum, self.taper) >= QUIET_DB else None
 
     def look(self, number: int, sound: tuple[float, Complex], position: float, lag: float) -> Row | None:
@@ -146,8 +146,8 @@ class _Walker:
         if start + whole + size // 2 < self.wet.start or start + whole + size // 2 > self.wet.stop:
             return None
         y = self.wet.read(start + whole, start + whole + size)
-        cross = spectrum.conj() * spectrum_of(y, self.taper, self.bins)
-        delay, sign = recognise(cross, self.bins, size, size // 4)
+        crosses = spectrum.conj() * spectra_of(y[np.newaxis], self.taper, self.bins)
+        delay, sign = recognise(crosses, self.bins, size, size // 4)[0]
         if delay is None:
             return centre, expected, 0.0, 0.0
         return centre, whole + delay.delay, max(delay.weight, 1e-12), float(sign)
