@@ -47,15 +47,19 @@ class Channel:
 
     def read(self, start: int, stop: int) -> Signal:
         """Samples [start, stop), float32 `(frames,)`; zero outside the range."""
-        out = np.zeros(max(0, stop - start), np.float32)
         first, last = max(start, self.start), min(stop, self.stop)
-        if first < last:
-            same = self.reader.info.sample_rate == self.rate
-            out[first - start : last - start] = self._file(first, last) if same else self._resampled(first, last)
+        if first >= last:
+            return np.zeros(max(0, stop - start), np.float32)
+        same = self.reader.info.sample_rate == self.rate
+        found = self._file(first, last) if same else self._resampled(first, last)
+        if (first, last) == (start, stop):
+            return found
+        out = np.zeros(stop - start, np.float32)
+        out[first - start : last - start] = found
         return out
 
     def _file(self, first: int, last: int) -> Signal:
-        samples = self.reader.read(first, last)[:, self.channel]
+        samples = np.ascontiguousarray(self.reader.read(first, last)[:, self.channel])
         if self.exact or self.reader.info.bit_depth is not None:
             return samples
         # One NaN would otherwise spread over every transform that it is part of.
