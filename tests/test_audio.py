@@ -41,6 +41,45 @@ def test_round_trip_is_exact_to_the_last_bit(tmp_path: Path, subtype: audio.Subt
     assert (info.sample_rate, info.channels, info.frames, info.bit_depth) == (48000, 2, 1000, bits)
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_32"])
+@pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF", "W64"])
+def test_any_window_is_what_libsndfile_reads(tmp_path: Path, container: str, subtype: str) -> None:
+    """Bit by bit, full scale and the least steps included."""
+    path = tmp_path / "x"
+    samples = np.concatenate(([[1.0, -1.0], [2.0**-23, -(2.0**-23)]], noise(40_000, 2)))
+    with soundfile.SoundFile(path, "w", 44100, 2, subtype, format=container) as file:
+        file.write(samples)
+    expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    with audio.Reader(path) as reader:
+        for start, stop in ((0, 40_002), (0, 1), (1, 2), (7, 7), (12_345, 34_567), (40_001, 40_002)):
+            np.testing.assert_array_equal(reader.read(start, stop), expected[start:stop])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_other_chunks_may_stand_before_the_samples(tmp_path: Path, subtype: audio.Subtype) -> None:
+    """As audio programs write them, of an odd number of bytes too."""
+    path = tmp_path / "x.wav"
+    audio.write(path, noise(1000, 1), 44100, subtype)
+    expected, whole = audio.read(path), path.read_bytes()
+    at = whole.index(b"data")
+    body = whole[:at] + b"note" + (5).to_bytes(4, "little") + b"data \x00" + whole[at:]
+    path.write_bytes(b"RIFF" + (len(body) - 8).to_bytes(4, "little") + body[8:])
+    np.testing.assert_array_equal(audio.read(path), expected)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_wav_that_is_cut_short_holds_what_is_there(tmp_path: Path, subtype: audio.Subtype) -> None:
+    """Before it is opened; while it is open, that is an error."""
+    path = tmp_path / "x.wav"
+    audio.write(path, noise(20_000, 1), 44100, subtype)
+    expected = audio.read(path)
+    with audio.Reader(path) as reader:
+        path.write_bytes(path.read_bytes()[:-40])
+        np.testing.assert_array_equal(audio.read(path), expected[: audio.probe(path).frames])
+        with pytest.raises(AudioError, match="cut short"):
+            reader.read(0, 20_000)
+
+
 def test_a_window_outside_the_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     audio.write(path, noise(100, 1), 44100, "FLOAT")
