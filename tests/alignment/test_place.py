@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twinlib.alignment.place import placed
+from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import Response, measure, plan
 from twinlib.capture.settings import DiodeClipper
@@ -45,7 +45,7 @@ def test_the_place_of_a_loss_is_told_within_the_doubt_that_is_said(played: Calla
     wet = whole(played)
     spoilt = np.concatenate((wet[:AT], wet[AT + lost :]))
     maps = tuple(TimeMap.straight(delay - gone, 0.0, 0, len(DRY)) for gone in (0, lost))
-    found = placed(channel(DRY), channel(spoilt), (maps[0], maps[1]), known, size, 1, ZONE, KNOWN)
+    found = placed(TwoMaps(channel(DRY), channel(spoilt), (maps[0], maps[1]), known, size, 1), ZONE, KNOWN)
     assert found is not None
     assert found.first <= found.place <= found.last
     # Repeated samples begin to answer by the second lag where they are played first.
@@ -59,7 +59,7 @@ def test_where_nothing_was_lost_no_place_is_told(played: Callable[[Array], Array
     for lost in (0, 1, -64):
         maps = tuple(TimeMap.straight(delay - gone, 0.0, 0, len(DRY)) for gone in (0, lost))
         wet = channel(whole(played))
-        assert placed(channel(DRY), wet, (maps[0], maps[1]), known, size, 1, ZONE, KNOWN) is None
+        assert placed(TwoMaps(channel(DRY), wet, (maps[0], maps[1]), known, size, 1), ZONE, KNOWN) is None
 
 
 def test_a_pause_may_hold_a_loss_anywhere() -> None:
@@ -71,7 +71,7 @@ def test_a_pause_may_hold_a_loss_anywhere() -> None:
     wet = device(dry)
     wet = np.concatenate((wet[: AT + 9000], wet[AT + 9064 :]))
     maps = tuple(TimeMap.straight(delay - gone, 0.0, 0, len(dry)) for gone in (0, 64))
-    found = placed(channel(dry), channel(wet), (maps[0], maps[1]), known, size, 1, ZONE, KNOWN)
+    found = placed(TwoMaps(channel(dry), channel(wet), (maps[0], maps[1]), known, size, 1), ZONE, KNOWN)
     assert found is not None
     assert AT - 2048 < found.first <= AT + 64
     assert pause.stop - 64 <= found.last < pause.stop + 2048
@@ -81,4 +81,4 @@ def test_silence_tells_no_place() -> None:
     known, size, _ = response(device)
     silent = channel(np.zeros(len(DRY)))
     maps = tuple(TimeMap.straight(lag, 0.0, 0, len(DRY)) for lag in (0.0, -5.0))
-    assert placed(silent, silent, (maps[0], maps[1]), known, size, 1, ZONE, KNOWN) is None
+    assert placed(TwoMaps(silent, silent, (maps[0], maps[1]), known, size, 1), ZONE, KNOWN) is None

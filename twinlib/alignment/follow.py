@@ -9,7 +9,7 @@ from twinlib.alignment.breaks import LEAST_STEP, Break, hidden, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.coverage import lies_better
 from twinlib.alignment.line import Array
-from twinlib.alignment.place import placed
+from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.prediction import Prediction, predicted_by
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
@@ -337,8 +337,8 @@ def _exactly(
     maps = TimeMap([pieces[number]]), TimeMap([pieces[number + 1]])
     if course.response is None or zone[0] >= zone[1]:
         return None
-    known = (around[0], zone[0]), (zone[1], around[1])
-    found = placed(dry, wet, maps, course.response, course.windows.size, course.polarity, zone, known)
+    by = TwoMaps(dry, wet, maps, course.response, course.windows.size, course.polarity)
+    found = placed(by, zone, ((around[0], zone[0]), (zone[1], around[1])))
     if found is None or (twice and not found.closely):
         return None
     step = float(course.clock.fit.lags[number + 1] - course.clock.fit.lags[number])

@@ -120,24 +120,33 @@ def _parts(two: Real) -> tuple[Real, Real]:
     return 0.5 * (two[:, 0] + two[:, 1]), two[:, 1] - two[:, 0]
 
 
-def placed(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    response: Response,
-    response_size: int,
-    polarity: int,
-    zone: tuple[int, int],
-    known: tuple[tuple[int, int], tuple[int, int]],
-) -> Place | None:
+@dataclass(frozen=True)
+class TwoMaps:
+    """A capture and the maps by which the wet signal answers before a loss and after it.
+
+    `response` is the device's, in windows of `size` samples.
+    """
+
+    dry: Channel
+    wet: Channel
+    maps: tuple[TimeMap, TimeMap]
+    response: Response
+    size: int
+    polarity: int
+
+    def finer(self, size: int) -> "TwoMaps":
+        """The same to be told by frames of so many samples."""
+        return replace(self, response=self.response.coarser(self.size, size, self.wet), size=size)
+
+
+def placed(by: TwoMaps, zone: tuple[int, int], known: tuple[tuple[int, int], tuple[int, int]]) -> Place | None:
     """Where in `zone` the wet signal ceases to answer by one map and answers by the other; None if that is not told.
 
     `known` are dry ranges before and after it, in which the one map is right and the other.
     """
     found: Place | None = None
     for size in SIZES:
-        coarse = response.coarser(response_size, size, wet)
-        again = _placed(dry, wet, maps, coarse, size, polarity, zone, known)
+        again = _placed(by.finer(size), zone, known)
         if again is None:
             break
         # Shorter frames may tell it less well.
@@ -147,24 +156,15 @@ def placed(
     return found
 
 
-def _placed(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    response: Response,
-    size: int,
-    polarity: int,
-    zone: tuple[int, int],
-    known: tuple[tuple[int, int], tuple[int, int]],
-) -> Place | None:
-    around = round(AROUND_SECONDS * dry.rate)
-    step = float(np.subtract(*(one.lags(np.array([float(zone[0])]))[0] for one in reversed(maps))))
+def _placed(by: TwoMaps, zone: tuple[int, int], known: tuple[tuple[int, int], tuple[int, int]]) -> Place | None:
+    around, size = round(AROUND_SECONDS * by.dry.rate), by.size
+    step = float(np.subtract(*(one.lags(np.array([float(zone[0])]))[0] for one in reversed(by.maps))))
     ranges = (
         (max(known[0][0], known[0][1] - around), known[0][1]),
         zone,
         (known[1][0], min(known[1][1], known[1][0] + around)),
     )
-    before, inside, after = (_frames(dry, wet, maps, response, size, polarity, one, round(step)) for one in ranges)
+    before, inside, after = (_frames(by, one, round(step)) for one in ranges)
     right = [(part, number) for part, number in ((before, 0), (after, 1)) if len(part.middle)]
     if not right or len(inside.middle) < 2:
         return None
@@ -215,19 +215,10 @@ def _of_paths(likely: Callable[[int, int], Real], first: Labels, second: Labels)
     return np.asarray(zero[first] + after + np.where(second > first, through, turn[0, 2][first]))
 
 
-def _frames(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    response: Response,
-    size: int,
-    polarity: int,
-    stretch: tuple[int, int],
-    step: int,
-) -> _Frames:
-    start, stop = stretch
+def _frames(by: TwoMaps, stretch: tuple[int, int], step: int) -> _Frames:
+    (start, stop), dry, response, size = stretch, by.dry, by.response, by.size
     hop = size // HOPS
-    bins = band(size, dry.rate, wet.top_hz)
+    bins = band(size, dry.rate, by.wet.top_hz)
     taper = np.hanning(size).astype(np.float32)
     count = (stop - start - size) // hop + 1
     if count < 1:
@@ -240,9 +231,9 @@ def _frames(
 
     x = spectra(dry.read(start, stop))
     energy = 2.0 * np.square(np.abs(x)).sum(axis=1) / size / float(np.square(taper).sum())
-    answers = [polarity * spectra(sinc.interpolate(wet, one, start, stop)) for one in maps]
+    answers = [by.polarity * spectra(sinc.interpolate(by.wet, one, start, stop)) for one in by.maps]
     # If one lag is right, by the other comes what was played some samples later, or earlier.
-    moved = [spectra(dry.read(start + by, stop + by)) for by in (step, -step)]
+    moved = [spectra(dry.read(start + later, stop + later)) for later in (step, -step)]
     phase = response.phase.conj() * response.weight
     seen = np.stack([_alike(x, answer, phase) for answer in answers], axis=1)
     itself = np.ones(count)
