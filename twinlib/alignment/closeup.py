@@ -6,6 +6,7 @@ second may belong to another piece than they seem to, or to one too short for an
 
 import numpy as np
 
+from twinlib.alignment.follow import OFF, SHARP
 from twinlib.alignment.ranges import joined, runs
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
@@ -18,7 +19,15 @@ BETWEEN = 3 * SIZE
 """Samples between two stretches off to the same side that are taken for one."""
 
 IN_A_ROW = 3
-"""Windows that must tell the same before it is believed: 0.2 s."""
+"""Windows that must tell the same before it is believed: 0.2 s. Two are enough where they lie farther off than any
+device delays, and where no other tells anything within `ALONE`."""
+
+ALONE = 4 * SIZE
+"""Samples from the window that tells something before such two to that after them: a chance peak has neighbours."""
+
+BLURRED = 0.25
+"""Times the usual inverse variance, below which a window tells nothing if it is not sharp either: between two attacks
+there may be tones alone, which tell another period of theirs."""
 
 SIGMAS = 6.0
 """Times the usual scatter, and times their own error, that they must be off."""
@@ -34,6 +43,7 @@ def strays(
 ) -> list[tuple[int, int, float]]:
     """Dry ranges within `stretches` that lie half a sample or more from where the map has them, and how much later.
 
+    What fewer windows tell than `IN_A_ROW` says is not seen, nor what lies farther off than a quarter of a window.
     `response` is the device's, in windows of `SIZE`; without it each stretch tells its own, and what is off spoils it.
     """
     rows = []
@@ -47,15 +57,19 @@ def strays(
         return []
     usual = float(np.median(np.concatenate([residual for _, residual, _ in rows])))
     scatter = float(np.median(np.abs(np.concatenate([residual for _, residual, _ in rows]) - usual)))
+    least = min(SHARP, BLURRED * float(np.median(np.concatenate([weight for _, _, weight in rows]))))
     ranges: list[tuple[int, int, float]] = []
-    for position, residual, weight in rows:
+    for row in rows:
+        position, residual, weight = row[:, row[2] >= least]
         off = residual - usual
         most = np.maximum(max(AGREES, SIGMAS * 1.4826 * scatter), SIGMAS * weight**-0.5)
         for sign in (1, -1):
             found: list[tuple[int, int, float]] = []
             for first, last in runs(sign * off > most):
-                later = float(np.median(residual[first:last]))
-                if last - first >= IN_A_ROW and float(np.ptp(off[first:last])) < abs(later - usual):
+                later, spread = float(np.median(residual[first:last])), float(np.ptp(off[first:last]))
+                between = position[min(last, len(position) - 1)] - position[max(first - 1, 0)]
+                two = last - first == 2 and abs(later) > OFF and spread < AGREES and between >= ALONE
+                if (last - first >= IN_A_ROW or two) and spread < abs(later - usual):
                     start, stop = int(position[first]) - SIZE, int(position[last - 1]) + SIZE
                     # What lies between two stretches that are off alike is hardly right.
                     if found and start - found[-1][1] < BETWEEN:
