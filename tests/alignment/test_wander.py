@@ -311,4 +311,5 @@ def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
     assert common(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
     assert common(lag, 0.6 * lag, level) < 0.005
     assert common(clock + scatter[0], scatter[1], level) == 0.0
+    assert common(lag, 0.75 * lag, 0.0 * level) == 0.0
     assert common(clock[:4], clock[:4], level[:4]) == 0.0

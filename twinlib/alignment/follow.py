@@ -25,7 +25,7 @@ MOST_WANDER = 0.01
 LEAST_AGREEING = 0.9
 """Share of the windows heard that must agree with a line, else a curve is tried."""
 
-MOST_FLUTTER = 0.02
+MOST_FLUTTER = 0.03
 """Samples rms by which short windows may swing before a curve is tried that follows them."""
 
 SETTLED = 1e-3

@@ -10,7 +10,7 @@ from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
-from twinlib.alignment.follow import Course, of_the_device, unit_of
+from twinlib.alignment.follow import MOST_FLUTTER, Course, of_the_device, unit_of
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
@@ -170,7 +170,7 @@ class Case:
                 f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
                 "wanted): play and record with one interface, or with a common word clock"
             )
-        if course.flutter > MOST_RESIDUAL:
+        if course.flutter > MOST_FLUTTER:
             self.suspect(
                 f"the speed flutters: within a second the lag swings by {course.flutter:.3f} samples rms, faster than "
                 f"it can be followed (at most {MOST_RESIDUAL} is wanted): have the transport of the tape machine seen "

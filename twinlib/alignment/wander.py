@@ -27,6 +27,9 @@ neighbouring windows hold programme alike, and then a device's phase is alike.""
 LEAST_COMMON = 0.7
 """Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
 
+LEAST_SHARED = 0.8
+"""Of those of short windows: highs that an all-pass delays by two thirds of what it delays lows share less."""
+
 MOST_APART = 0.1
 """Of a curve, by which lows and highs may follow it differently: those of clocks do by a hundredth, and an all-pass
 that breathes delays them by shares that are a third apart."""
@@ -41,7 +44,7 @@ BEYOND = 16
 """Windows for which a curve goes on beyond the first and the last."""
 
 MOST_STIFF = 128
-"""Intervals to each of those: beyond that, rounding tells."""
+"""Intervals to each half period of that fastest swing: beyond it, rounding tells."""
 
 ALIKE = 4.0
 """Windows overlap by half and hold programme alike: of so many, one is another witness."""
@@ -123,7 +126,7 @@ def common(low: Real, high: Real, level_db: Real) -> float:
         return 0.0
     spread = np.cov([_clipped(less_level(half, level_db)) for half in (low, high)])
     shared = float(spread[0, 1])
-    return math.sqrt(shared) if shared > LEAST_COMMON * float(np.diag(spread).max()) else 0.0
+    return math.sqrt(shared) if shared > LEAST_SHARED * float(np.diag(spread).max()) else 0.0
 
 
 def takes_along(low: Measured, high: Measured, curve: Real) -> bool:
