@@ -289,11 +289,12 @@ def test_a_recording_whose_speed_swings_is_followed(write: Write, hertz: float, 
     assert np.std(found.lags(inside) - lags(inside)) < 0.02
 
 
-def test_flutter_that_no_window_follows_is_told(write: Write) -> None:
+@pytest.mark.parametrize("hertz", [20.0, 30.0])
+def test_flutter_that_no_window_follows_is_told(write: Write, hertz: float) -> None:
     dry, clicks = reel(12.0, seed=6)
 
     def lags(m: Array) -> Array:
-        return 3000.4 + 8e-6 * m + 0.1 * np.sin(2 * np.pi * 30.0 * m / RATE)
+        return 3000.4 + 8e-6 * m + 0.1 * np.sin(2 * np.pi * hertz * m / RATE)
 
     wet = wandered(device(dry), lags, len(dry) + 5000)
     found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
@@ -311,5 +312,5 @@ def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
     assert common(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
     assert common(lag, 0.6 * lag, level) < 0.005
     assert common(clock + scatter[0], scatter[1], level) == 0.0
-    assert common(lag, 0.75 * lag, 0.0 * level) == 0.0
+    assert common(lag, 0.7 * lag, 0.0 * level) == 0.0
     assert common(clock[:4], clock[:4], level[:4]) == 0.0

@@ -27,8 +27,9 @@ neighbouring windows hold programme alike, and then a device's phase is alike.""
 LEAST_COMMON = 0.7
 """Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
 
-LEAST_SHARED = 0.8
-"""Of those of short windows: highs that an all-pass delays by two thirds of what it delays lows share less."""
+LEAST_ALIKE = 0.6
+"""Of the larger variance, that the smaller one of lows and highs has where a clock swings: an all-pass that breathes
+delays highs by two thirds of what it delays lows."""
 
 MOST_APART = 0.1
 """Of a curve, by which lows and highs may follow it differently: those of clocks do by a hundredth, and an all-pass
@@ -118,15 +119,16 @@ def move_together(low: Measured, high: Measured, sample_rate: int) -> bool:
 
 
 def common(low: Real, high: Real, level_db: Real) -> float:
-    """The rms in samples of what the lags of lows and highs of the same windows share; 0 where that is not most.
+    """The rms in samples of what the lags of lows and highs of the same windows share; 0 where they are not alike.
 
     What the level of the dry signal explains of either is not counted.
     """
     if len(low) < 2 * LEAST_WINDOWS:
         return 0.0
     spread = np.cov([_clipped(less_level(half, level_db)) for half in (low, high)])
-    shared = float(spread[0, 1])
-    return math.sqrt(shared) if shared > LEAST_SHARED * float(np.diag(spread).max()) else 0.0
+    shared, (least, most) = float(spread[0, 1]), sorted(np.diag(spread).tolist())
+    alike = shared > LEAST_COMMON * math.sqrt(least * most) and least > LEAST_ALIKE * most
+    return math.sqrt(shared) if alike else 0.0
 
 
 def takes_along(low: Measured, high: Measured, curve: Real) -> bool:
