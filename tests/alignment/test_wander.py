@@ -9,7 +9,7 @@ from twinlib.alignment.clock import fitted
 from twinlib.alignment.line import fit_line
 from twinlib.alignment.timemap import Curve
 from twinlib.alignment.track import Measured
-from twinlib.alignment.wander import bend, move_together, residual_rms, takes_along, wander
+from twinlib.alignment.wander import bend, common, move_together, residual_rms, takes_along, wander
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
@@ -227,3 +227,90 @@ def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share
 def test_halves_that_hardly_tell_anything_deny_no_curve() -> None:
     few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert takes_along(few, few, np.ones(4))
+
+
+def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float) -> Array:
+    return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("hertz", [0.1, 0.3, 1.0, 2.5])
+def test_a_curve_goes_on_where_windows_tell_little_or_are_not_there(seed: int, hertz: float) -> None:
+    """Through a minute of sharp windows between which there are a pause and stretches that tell a hundred times less.
+
+    To a fiftieth of a sample all over, which is also what its standard errors say.
+    """
+    rng = np.random.default_rng(seed)
+    position = np.arange(0.0, 60.0, 0.047) * RATE
+    true = swings(rng, position, hertz, 2.0)
+    error = np.full(len(position), 0.003)
+    for first in rng.integers(0, len(position) - 30, 6).tolist():
+        error[first : first + 25] = 0.3
+    lag = true + error * rng.standard_normal(len(position))
+    kept = np.ones(len(position), bool)
+    kept[500:520] = False
+    found = bend(position[kept], lag[kept], error[kept] ** -2, np.zeros(int(kept.sum()), np.int64))
+    assert found is not None
+    off = Curve(*found.knots)(position) - true
+    assert np.std(off) < 0.02
+    assert np.std(off) < 3.0 * np.sqrt(np.mean(np.interp(position, found.knots[0], found.errors) ** 2))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_curve_that_keeps_to_no_swing_is_followed_and_says_where_it_is_not_known(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    position = np.arange(0.0, 60.0, 0.093) * RATE
+    true = sum(swings(rng, position, hertz, 0.2) for hertz in rng.uniform(0.02, 0.3, 25))
+    kept = (position < 30.0 * RATE) | (position > 32.5 * RATE)
+    lag = true + 0.003 * rng.standard_normal(len(position))
+    found = bend(position[kept], lag[kept], np.full(int(kept.sum()), 0.003**-2), np.zeros(int(kept.sum()), np.int64))
+    assert found is not None
+    off, errors = Curve(*found.knots)(position) - true, np.interp(position, found.knots[0], found.errors)
+    assert np.std(off[kept]) < 0.02
+    assert np.median(errors[kept]) < 0.005
+    assert errors[~kept].max() > 4.0 * np.median(errors[kept])
+
+
+@pytest.mark.parametrize(("hertz", "swing"), [(0.3, 2.0), (0.3, 0.2), (5.0, 0.2)])
+def test_a_recording_whose_speed_swings_is_followed(write: Write, hertz: float, swing: float) -> None:
+    """Wow of two samples and of a fifth of one, and flutter within the usual windows, which take the mean of it."""
+    dry, clicks = reel(20.0, seed=6)
+    n = np.arange(0.0, len(dry))
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + swing * np.sin(2 * np.pi * hertz * m / RATE)
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "ok", found.reasons
+    assert not found.excluded
+    assert found.wander_rms_samples == pytest.approx(swing / np.sqrt(2.0), rel=0.1)
+    inside = n[clicks[0] + CLICK : clicks[1]]
+    assert np.std(found.lags(inside) - lags(inside)) < 0.02
+
+
+@pytest.mark.parametrize("hertz", [20.0, 30.0])
+def test_flutter_that_no_window_follows_is_told(write: Write, hertz: float) -> None:
+    dry, clicks = reel(12.0, seed=6)
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + 0.1 * np.sin(2 * np.pi * hertz * m / RATE)
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "suspect"
+    assert any("flutters" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    position, lag, level = breathing(rng, 2e-4)
+    clock = swings(rng, position, 0.7, 0.1)
+    scatter = 0.01 * rng.standard_normal((2, len(lag)))
+    assert common(clock + scatter[0], clock + scatter[1], level) == pytest.approx(0.07, abs=0.01)
+    assert common(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
+    assert common(lag, 0.6 * lag, level) < 0.005
+    assert common(clock + scatter[0], scatter[1], level) == 0.0
+    assert common(lag, 0.7 * lag, 0.0 * level) == 0.0
+    assert common(clock[:4], clock[:4], level[:4]) == 0.0

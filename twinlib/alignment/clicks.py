@@ -31,6 +31,9 @@ MOST_ERROR = 0.02
 MOST_CONTRADICTION = 0.5
 """Samples by which two clicks may lie otherwise than the programme between them: a whole one was lost beyond that."""
 
+MOST_UNSURE = 0.1
+"""Standard error in samples of a curve at a click, above which it cannot contradict it."""
+
 SIGMAS = 5.0
 """Standard errors by which the two drifts may differ before one of them must be wrong."""
 
@@ -126,6 +129,12 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
 def contradicts(clicks: ClickLine, clock: Clock) -> bool:
     """Whether one click lies half a sample or more from where the clock has it, as the other click lies."""
     places = np.array(clicks.clicks, float)
+    if clock.curve is not None and clock.curve_errors is not None:
+        # Beyond its knots a curve goes on straight.
+        knots = clock.curve[0]
+        beyond = max(knots[0] - places[0], places[1] - knots[-1])
+        if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MOST_UNSURE:
+            return False
     apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.lost]
     return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
 

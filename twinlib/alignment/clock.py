@@ -14,11 +14,15 @@ from twinlib.alignment.wander import bend
 
 @dataclass(frozen=True)
 class Clock:
-    """Parallel lines with a common curve (knots: positions, samples) about them, and the losses between them."""
+    """Parallel lines with a common curve (knots: positions, samples) about them, and the losses between them.
+
+    `curve_errors` are the standard errors of the curve's knots in samples.
+    """
 
     fit: PieceFit
     curve: tuple[Array, Array] | None
     breaks: tuple[Break, ...]
+    curve_errors: Array | None = None
 
     @classmethod
     def at_rest(cls) -> "Clock":
@@ -89,4 +93,4 @@ def fitted(
     # A piece without windows has the lag of the one before it.
     before = np.maximum(np.searchsorted(np.unique(labels), np.arange(count), side="right") - 1, 0)
     fit = replace(fit, lags=fit.lags + found.constants[before])
-    return Clock(fit, found.knots, tuple(breaks))
+    return Clock(fit, found.knots, tuple(breaks), found.errors)

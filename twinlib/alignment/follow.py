@@ -8,11 +8,11 @@ import numpy as np
 from twinlib.alignment.breaks import LEAST_STEP, Break, hidden, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.coverage import lies_better
+from twinlib.alignment.flutter import flutter, halves
 from twinlib.alignment.line import Array
 from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.prediction import Prediction, predicted_by
 from twinlib.alignment.signals import Channel
-from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import AGREES, NEARER, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
@@ -25,8 +25,8 @@ MOST_WANDER = 0.01
 LEAST_AGREEING = 0.9
 """Share of the windows heard that must agree with a line, else a curve is tried."""
 
-HALVES_HZ = 1500.0
-"""Below and above it lies about as much that tells a delay."""
+MOST_FLUTTER = 0.03
+"""Samples rms by which short windows may swing before a curve is tried that follows them."""
 
 SETTLED = 1e-3
 """Samples by which nothing may move any more."""
@@ -62,18 +62,19 @@ MOST_PASSES = 6
 MOST_HIDDEN = 4
 """Losses that are looked for, one after the other, which the windows beside them do not show."""
 
-DENSE = (16384, 8192, 4096)
+DENSE = (16384, 8192, 4096, 2048)
 """Windows tried one after the other where the clock changes within the usual one."""
 
 MOST_DENSE = 20_000
-"""Windows that a curve is measured on at most: half an hour of the shortest, several of the longest."""
+"""Windows that a curve is measured on at most: a quarter of an hour of the shortest, several of the longest."""
 
 
 @dataclass(frozen=True)
 class Course:
     """The clock, the windows measured against it, gain and polarity of the device, and what windows they were.
 
-    `response` is what the windows told of the device in the end, if the clock does not wander.
+    `response` is what the windows told of the device in the end, if the clock does not wander; `flutter` is the rms in
+    samples by which the clocks swing within seconds about what is known of them.
     """
 
     clock: Clock
@@ -82,6 +83,7 @@ class Course:
     polarity: int
     windows: Plan
     response: Response | None = None
+    flutter: float = 0.0
 
     def lags(self) -> tuple[Array, Array, Array]:
         """Position on the dry clock, lag in samples and weight of the windows heard."""
@@ -92,6 +94,24 @@ class Course:
 
 def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Progress = silent) -> Course | None:
     """Explain a walk; None if fewer than two of its windows can be recognised."""
+    course = _followed(dry, wet, windows, walked, progress)
+    if course is None:
+        return None
+    swings = _flutter(dry, wet, course)
+    if swings > MOST_FLUTTER and course.clock.curve is None:
+        # The usual windows take the mean of what swings faster than they last.
+        curved = _curved(dry, wet, course, course.clock.breaks, progress)
+        if curved.clock.curve is not None:
+            course, swings = curved, _flutter(dry, wet, curved)
+    return replace(course, flutter=swings)
+
+
+def _flutter(dry: Channel, wet: Channel, course: Course) -> float:
+    programme = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
+    return flutter(dry, wet, course.clock, course.polarity, programme)
+
+
+def _followed(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Progress) -> Course | None:
     polarity = 1 if float((walked.weight * walked.sign).sum()) >= 0 else -1
     heard = walked.heard & (walked.sign == polarity)
     if heard.sum() < 2:
@@ -384,21 +404,7 @@ def of_the_device(dry: Channel, wet: Channel, course: Course) -> bool:
     # No device changes its delay by so much, and windows over which a clock changes that fast tell it badly.
     if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > AGREES:
         return False
-    return not move_together(*_halves(dry, wet, course), dry.rate)
-
-
-def _halves(dry: Channel, wet: Channel, course: Course) -> tuple[Measured, Measured]:
-    """The windows of the lows and those of the highs."""
-    timemap = course.clock.timemap(dry.start, dry.stop)
-    halves = []
-    for between in ((LOW_HZ, HALVES_HZ), (HALVES_HZ, HIGH_HZ)):
-        known: Response | None = None
-        for _ in range(2):
-            measured, known = measure(
-                dry, wet, course.windows, timemap, known, course.polarity, course.clock.excluded, between_hz=between
-            )
-        halves.append(measured)
-    return halves[0], halves[1]
+    return not move_together(*halves(dry, wet, course.clock, course.polarity, course.windows), dry.rate)
 
 
 def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break], progress: Progress) -> Course:
@@ -422,7 +428,8 @@ def _curved(dry: Channel, wet: Channel, course: Course, breaks: Sequence[Break],
         best = denser
         if best.clock.curve is not None and changed < SAME:
             break
-    low, high = _halves(dry, wet, course)
+    # Beside the curve: windows over which the clock changes by samples tell either half badly.
+    low, high = halves(dry, wet, best.clock, best.polarity, course.windows)
     if not takes_along(low, high, best.clock.lags(low.position) - course.clock.lags(low.position)):
         return course
     # Short windows tell the curve; whether it is right, the usual ones tell.

@@ -1,7 +1,6 @@
 """What a course is worth: which stretches are left out and why, the verdict and its reasons."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
-from twinlib.alignment.follow import Course, of_the_device, unit_of
+from twinlib.alignment.follow import MOST_FLUTTER, Course, of_the_device, unit_of
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
@@ -47,11 +46,8 @@ USUAL_PLACES = 12
 AROUND = 3 * SIZE
 """Samples on either side of what seems to be shifted that short windows look at, too."""
 
-GAP = 6.0
-"""Times the distance of two knots of a wandering clock's curve over which nobody knows where it went."""
-
-CURVE_AGREES = 0.1
-"""Samples from a curve within which a window bears it out."""
+MOST_UNSURE = 0.05
+"""Standard error in samples of a wandering clock's curve above which nobody knows where it went."""
 
 MOST_ODD = 3
 """Windows in a row that may tell another delay, or none, where only they can tell."""
@@ -173,6 +169,12 @@ class Case:
             self.suspect(
                 f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
                 "wanted): play and record with one interface, or with a common word clock"
+            )
+        if course.flutter > MOST_FLUTTER:
+            self.suspect(
+                f"the speed flutters: within a second the lag swings by {course.flutter:.3f} samples rms, faster than "
+                f"it can be followed (at most {MOST_RESIDUAL} is wanted): have the transport of the tape machine seen "
+                "to, or play and record with one interface"
             )
         self._ends(course, programme)
         self._odd_places(course, heard)
@@ -349,13 +351,15 @@ class Case:
                 "a click does not lie where the programme between the clicks says: samples were lost beside it, and "
                 "the ends of the programme are left out; raise the interface's buffer size and record again"
             )
-        if clock.curve is None:
+        if clock.curve is None or clock.curve_errors is None:
             return
-        # A window that is off tells that the curve is; beside a fast one, each is needed.
-        close = np.abs(course.measured.residual[fits]) < CURVE_AGREES
-        allowed = max(0.9 * course.windows.size, GAP * float(np.median(np.diff(clock.curve[0]))))
-        places = [float(programme[0]), *position[close].tolist(), float(programme[1])]
-        silent = [(a, b) for a, b in pairwise(places) if b - a > allowed]
+        knots = clock.curve[0]
+        places, apart = np.clip(knots, *programme), float(knots[1] - knots[0])
+        lost = runs(clock.curve_errors > MOST_UNSURE)
+        silent = [(float(places[max(0, a - 1)]), float(places[min(b, len(places) - 1)])) for a, b in lost]
+        # Beyond its knots the curve goes on straight.
+        ends = (programme[0], float(knots[0]) - apart), (float(knots[-1]) + apart, programme[1])
+        silent = [(a, b) for a, b in (*silent, *ends) if a < b]
         for first, last in silent:
             self.leave_out(first, last, "unknown-lag")
         if silent:

@@ -43,7 +43,7 @@ def outcome(case: Case) -> Alignment:
         polarity=polarity,
         gain_db=gain_db,
         residual_rms_samples=residual_rms(measured) if measured is not None else None,
-        wander_rms_samples=float(np.std(clock.curve[1])) if clock.curve is not None else 0.0,
+        wander_rms_samples=_wander_rms(clock, measured),
         confidence=confidence(measured),
         dropouts=tuple(case.dropouts),
         excluded=tuple(sorted(case.excluded, key=lambda one: (one.start, one.stop, one.reason))),
@@ -60,6 +60,12 @@ def outcome(case: Case) -> Alignment:
         pieces=pieces,
         track=_windows(clock, measured) if measured is not None else (),
     )
+
+
+def _wander_rms(clock: Clock, measured: Measured | None) -> float:
+    if clock.curve is None or measured is None:
+        return 0.0
+    return float(np.std(Curve(*clock.curve)(measured.position)))
 
 
 def _wet_range(wet: Channel) -> tuple[int, int]:

@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from scipy.interpolate import BSpline
-from scipy.linalg import solveh_banded
+from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 from scipy.special import fdtri
 
@@ -26,9 +27,28 @@ neighbouring windows hold programme alike, and then a device's phase is alike.""
 LEAST_COMMON = 0.7
 """Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
 
+LEAST_ALIKE = 0.6
+"""Of the larger variance, that the smaller one of lows and highs has where a clock swings: an all-pass that breathes
+delays highs by two thirds of what it delays lows."""
+
 MOST_APART = 0.1
 """Of a curve, by which lows and highs may follow it differently: those of clocks do by a hundredth, and an all-pass
 that breathes delays them by shares that are a third apart."""
+
+INTERVALS = 2
+"""Of the spline, to each half period of the fastest swing that it still follows by half."""
+
+PASSES = 3
+"""Times that a curve is smoothed, each time what the ones before left."""
+
+BEYOND = 16
+"""Windows for which a curve goes on beyond the first and the last."""
+
+MOST_STIFF = 128
+"""Intervals to each half period of that fastest swing: beyond it, rounding tells."""
+
+ALIKE = 4.0
+"""Windows overlap by half and hold programme alike: of so many, one is another witness."""
 
 UNSURE = 2.5
 """Standard errors within which they may all the same."""
@@ -96,6 +116,19 @@ def move_together(low: Measured, high: Measured, sample_rate: int) -> bool:
         if float(common[0, 1]) > LEAST_COMMON * float(own.max()):
             return True
     return False
+
+
+def common(low: Real, high: Real, level_db: Real) -> float:
+    """The rms in samples of what the lags of lows and highs of the same windows share; 0 where they are not alike.
+
+    What the level of the dry signal explains of either is not counted.
+    """
+    if len(low) < 2 * LEAST_WINDOWS:
+        return 0.0
+    spread = np.cov([_clipped(less_level(half, level_db)) for half in (low, high)])
+    shared, (least, most) = float(spread[0, 1]), sorted(np.diag(spread).tolist())
+    alike = shared > LEAST_COMMON * math.sqrt(least * most) and least > LEAST_ALIKE * most
+    return math.sqrt(shared) if alike else 0.0
 
 
 def takes_along(low: Measured, high: Measured, curve: Real) -> bool:
@@ -168,39 +201,92 @@ def _means(values: Real, length: int) -> Real:
 class Bend:
     """A slow curve about a line as knots (positions, samples), and what each piece that has windows lies off it by.
 
-    `constants` are in samples, in the order of the pieces; the curve's weighted mean is none. `cost` is that of what
-    the curve leaves.
+    `errors` are the standard errors of the knots and `constants` what the pieces lie off, in samples, in their order;
+    the curve's weighted mean is none. `cost` is that of what the curve leaves.
     """
 
     knots: tuple[Real, Real]
+    errors: Real
     constants: Real
     cost: float
 
 
 def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend | None:
-    """The slow curve about a line: a least-squares cubic spline with as many knots as pay; None where none pay.
+    """The slow curve about a line: a smoothing spline that bends as fast as pays; None where none pays.
 
     `residual` is that of the windows heard, in order, `weights` their inverse variances; `labels` number the pieces
-    they lie on, each with a constant of its own. Twice as many knots must pay by Schwarz's criterion, counted double,
-    for neighbouring windows overlap.
+    they lie on, each with a constant of its own. Where windows tell little, or there are none, the curve goes on as it
+    does beside them: along a parabola or, for what turns makes a tape's speed swing, along the strongest swing there is
+    (Ramsay & Silverman 2005, harmonic acceleration). What bends twice as fast must pay by Schwarz's criterion, counted
+    double, for neighbouring windows overlap.
     """
+    if len(position) < 4 * LEAST_WINDOWS:
+        return None
     _, pieces = np.unique(labels, return_inverse=True)
+    start = _worth(_beside(residual), weights)
     best, cheapest = None, cost(_flat(residual, pieces), weights, 0)
-    # Beside its neighbours at first: a spline goes through a mistaken window at its end and then finds it right.
-    start = _trust(residual - median_filter(residual, 5, mode="reflect"))
-    intervals = 1
-    while LEAST_WINDOWS * intervals <= len(position) and len(position) >= 4 * LEAST_WINDOWS:
-        basis, places = _basis(position, intervals)
-        trust = start
-        for _ in range(6):
-            coefficients, constants = _solved(basis, residual, weights * trust, pieces)
-            off = residual - basis.values(coefficients) - constants[pieces]
-            trust = _trust(off)
-        price = cost(off, weights, intervals + 3)
-        if price < cheapest:
-            best, cheapest = Bend((places, basis.at(places, coefficients)), constants, price), price
-        intervals *= 2
+    seconds = float(position[-1] - position[0])
+    for swing in (0.0, _swing(position, residual, start)):
+        # Eight intervals follow a swing to a thousandth.
+        least = math.ceil(8.0 * swing * seconds / (2.0 * np.pi))
+        bends = 1
+        while LEAST_WINDOWS * bends <= len(position):
+            intervals = max(INTERVALS * bends, least)
+            if intervals <= MOST_STIFF * bends:
+                basis, places = _basis(position, intervals, swing)
+                worth = start
+                for _ in range(6):
+                    # Sixth roots, for so fast a curve can bend with the weight of its windows.
+                    mean = float(np.mean(worth ** (1 / 6))) ** 6
+                    stiffness = mean * len(position) / intervals * (intervals / bends / np.pi) ** 6
+                    penalty = _penalty(basis, swing, stiffness)
+                    coefficients, constants, off = np.zeros(basis.count), np.zeros(pieces.max() + 1), residual
+                    # Twicing (Tukey 1977): a single time falls short at the ends and beside pauses.
+                    for _ in range(PASSES):
+                        more = _solved(basis, off, worth, pieces, penalty)
+                        coefficients, constants = coefficients + more[0], constants + more[1]
+                        off = residual - basis.values(coefficients) - constants[pieces]
+                    worth = _worth(off, weights)
+                price = cost(off, weights, bends + 3 + 2 * (swing > 0.0))
+                if price < cheapest:
+                    cheapest = price
+                    errors = _errors(basis, worth, penalty, places)
+                    best = Bend((places, basis.at(places, coefficients)), errors, constants, price)
+            bends *= 2
     return best
+
+
+def _beside(residual: Real) -> Real:
+    """How far windows lie off their neighbours, or, at the ends, off the line through the next two.
+
+    A spline goes through a mistaken window at its end and then finds it right.
+    """
+    beside = residual - median_filter(residual, 5, mode="reflect")
+    beside[0] = residual[0] - 2.0 * residual[1] + residual[2]
+    beside[-1] = residual[-1] - 2.0 * residual[-2] + residual[-3]
+    return np.asarray(beside)
+
+
+def _swing(position: Real, residual: Real, worth: Real) -> float:
+    """The strongest swing of a track, in radians a sample: where its spectrum is highest."""
+    cell = 0.5 * float(np.median(np.diff(position)))
+    places = np.round((position - position[0]) / cell).astype(np.int64)
+    values = np.bincount(places, worth * (residual - np.average(residual, weights=worth)))
+    size = 1 << int(np.ceil(np.log2(8 * len(values))))
+    # Two swings a take are the least, and the highest has four windows each.
+    first, last = 2 * size // len(values), size // 8
+    power = np.abs(np.fft.rfft(values, size))[first:last]
+    return float(2.0 * np.pi * (first + int(power.argmax())) / size / cell) if len(power) else 0.0
+
+
+def _worth(off: Real, weights: Real) -> Real:
+    """The inverse variances of windows, with what all of them scatter; those that are off by far more are mistaken.
+
+    The errors that windows have of their own count twice what is seen of them at most.
+    """
+    own = min(1.0, 2.0 * _most(off * np.sqrt(weights)) / 6.0) ** 2
+    variance = own / weights + (_most(off) / 6.0) ** 2
+    return np.asarray(np.clip(1.0 - off**2 / (36.0 * variance), 1e-3, None) ** 2 / variance)
 
 
 def _trust(off: Real) -> Real:
@@ -249,17 +335,78 @@ class _Basis:
         return np.asarray(BSpline(self.knots, coefficients, 3)(places))
 
 
-def _basis(position: Real, intervals: int) -> tuple[_Basis, Real]:
-    """Splines whose intervals hold as many windows each; where one may be sampled to be known again."""
-    borders = position[np.linspace(0, len(position) - 1, intervals + 1).round().astype(int)]
-    knots = np.concatenate((np.repeat(borders[0], 3), borders, np.repeat(borders[-1], 3)))
-    matrix = BSpline.design_matrix(position, knots, 3)
-    basis = _Basis(knots, matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4))
+def _basis(position: Real, intervals: int, swing: float) -> tuple[_Basis, Real]:
+    """Splines whose intervals last as long each; where one may be sampled to be known again.
+
+    They go on beyond the first window and the last one for some more of them, and for a turn of the `swing`.
+    """
+    length = float(position[-1] - position[0]) / intervals
+    reach = BEYOND * float(np.median(np.diff(position)))
+    reach = max(reach, 2.0 * np.pi / swing) if swing > 0.0 else reach
+    more = math.ceil(reach / length)
+    first, count = float(position[0]) - more * length, intervals + 2 * more
+    knots = first + length * np.arange(-3, count + 4)
+    # The last window lies within the last interval but for rounding.
+    matrix = BSpline.design_matrix(np.clip(position, knots[3], knots[-4]), knots, 3)
+    basis = _Basis(np.asarray(knots, np.float64), matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4))
     # Four places an interval: the natural spline through them bends otherwise only at its very ends.
-    return basis, np.interp(np.arange(4 * intervals + 1) / 4.0, np.arange(intervals + 1), borders)
+    places = first + length * np.arange(4 * count + 1) / 4.0
+    return basis, places[(places > position[0] - reach) & (places < position[-1] + reach)]
 
 
-def _solved(basis: _Basis, values: Real, weights: Real, pieces: Labels) -> tuple[Real, Real]:
+def _penalty(basis: _Basis, swing: float, stiffness: float) -> Real:
+    """What a curve costs that is neither a parabola nor a `swing`: the diagonals of a banded matrix, `(4, splines)`."""
+    turn = 1.0 + 2.0 * math.cos(swing * float(basis.knots[1] - basis.knots[0]))
+    third, count = np.array([-1.0, turn, -turn, 1.0]), basis.count
+    banded = np.zeros((4, count))
+    for low in range(4):
+        for high in range(low, 4):
+            banded[high - low, low : count - 3 + low] += stiffness * third[low] * third[high]
+    return banded
+
+
+def _normal(basis: _Basis, weights: Real, penalty: Real) -> Real:
+    """The diagonals of the normal equations of a spline, `(4, splines)`."""
+    banded = penalty.copy()
+    weighted = weights[:, None] * basis.four
+    for low in range(4):
+        for high in range(low, 4):
+            products = weighted[:, low] * basis.four[:, high]
+            banded[high - low] += np.bincount(basis.first + low, products, basis.count)
+    # So little that nothing moves, and enough where an interval has only windows that hardly count.
+    banded[0] *= 1.0 + 1e-10
+    return banded
+
+
+def _errors(basis: _Basis, weights: Real, penalty: Real, places: Real) -> Real:
+    """The standard errors of a spline at some places."""
+    inverse = np.zeros((4, basis.count + 3))
+    _invert(cholesky_banded(_normal(basis, weights, penalty), lower=True), inverse)
+    matrix = BSpline.design_matrix(np.clip(places, basis.knots[3], basis.knots[-4]), basis.knots, 3)
+    first, four = matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
+    variance = np.zeros(len(places))
+    for low in range(4):
+        for high in range(4):
+            variance += four[:, low] * four[:, high] * inverse[abs(high - low), first + min(low, high)]
+    return np.asarray(np.sqrt(ALIKE * np.maximum(variance, 0.0)))
+
+
+@numba.njit(cache=True)
+def _invert(factor: Real, inverse: Real) -> None:
+    # What lies on the diagonals of the inverse follows from the last on (Takahashi et al. 1973).
+    count = factor.shape[1]
+    for j in range(count - 1, -1, -1):
+        for d in range(3, -1, -1):
+            if j + d >= count:
+                continue
+            total = 0.0
+            for k in range(1, min(4, count - j)):
+                total += factor[k, j] * inverse[abs(k - d), j + min(k, d)]
+            own = 1.0 / factor[0, j] if d == 0 else 0.0
+            inverse[d, j] = (own - total) / factor[0, j]
+
+
+def _solved(basis: _Basis, values: Real, weights: Real, pieces: Labels, penalty: Real) -> tuple[Real, Real]:
     """The spline and the constants of the pieces that together lie nearest to the values: coefficients, constants.
 
     One least-squares problem: where a piece ends within a swing, what is its constant and what the curve is told only
@@ -267,19 +414,12 @@ def _solved(basis: _Basis, values: Real, weights: Real, pieces: Labels) -> tuple
     """
     count, own = basis.count, int(pieces.max()) + 1
     weighted = weights[:, None] * basis.four
-    banded = np.zeros((4, count))
-    for low in range(4):
-        for high in range(low, 4):
-            products = weighted[:, low] * basis.four[:, high]
-            banded[high - low] += np.bincount(basis.first + low, products, count)
     shared, right = np.zeros((count, own)), np.zeros(count)
     for number in range(4):
         index = basis.first + number
         right += np.bincount(index, weighted[:, number] * values, count)
         shared += np.bincount(index * own + pieces, weighted[:, number], count * own).reshape(count, own)
-    # So little that nothing moves, and enough where an interval has only windows that hardly count.
-    banded[0] *= 1.0 + 1e-10
-    solved = solveh_banded(banded, np.column_stack((right, shared)), lower=True)
+    solved = solveh_banded(_normal(basis, weights, penalty), np.column_stack((right, shared)), lower=True)
     alone, through = solved[:, 0], solved[:, 1:]
     total = np.bincount(pieces, weights, own)
     left = np.diag(total) - np.einsum("ij,ik->jk", shared, through)
