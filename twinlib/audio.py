@@ -117,7 +117,7 @@ def _wave_of(info: AudioInfo) -> wave.Wave_read | None:
     if info.format != "WAV" or info.subtype not in ("PCM_16", "PCM_24"):
         return None
     try:
-        file = wave.open(str(info.path), "rb")
+        file = wave.Wave_read(str(info.path))
     except (wave.Error, EOFError):
         return None
     found = (file.getnchannels(), file.getsampwidth(), file.getnframes())

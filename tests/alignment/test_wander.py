@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib.alignment.align import align
+from twinlib.alignment.bend import bend
 from twinlib.alignment.breaks import Break
 from twinlib.alignment.clock import fitted
 from twinlib.alignment.line import fit_line
 from twinlib.alignment.timemap import Curve
 from twinlib.alignment.track import Measured
-from twinlib.alignment.wander import bend, common, move_together, residual_rms, takes_along, wander
+from twinlib.alignment.wander import common, move_together, residual_rms, takes_along, wander
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from twinlib.alignment.bend import bend
 from twinlib.alignment.breaks import Break
 from twinlib.alignment.line import Array, Fit, Labels, PieceFit, fit_pieces, with_whole_steps
 from twinlib.alignment.timemap import Curve, Piece, TimeMap
-from twinlib.alignment.wander import bend
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from twinlib.alignment.bend import bend, cost
 from twinlib.alignment.breaks import LEAST_STEP, Break, hidden, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.coverage import lies_better
@@ -16,7 +17,7 @@ from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import AGREES, NEARER, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.walk import Walk
-from twinlib.alignment.wander import bend, cost, move_together, takes_along, wander
+from twinlib.alignment.wander import move_together, takes_along, wander
 from twinlib.progress import Progress, silent
 
 MOST_WANDER = 0.01
