@@ -27,6 +27,7 @@ BLOCK = 1 << 16
 
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _AT_ONCE = BLOCK // 4
+# Frames that are decoded at a time: what is made of them on the way stays in the cache.
 _BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
 
@@ -121,8 +122,8 @@ def _wave_of(info: AudioInfo) -> wave.Wave_read | None:
     except (wave.Error, EOFError):
         return None
     found = (file.getnchannels(), file.getsampwidth(), file.getnframes())
-    whole = file.getnframes() * file.getnchannels() * file.getsampwidth() <= info.path.stat().st_size
-    if found != (info.channels, _BYTES[info.subtype], info.frames) or not whole:
+    # Of a file that is cut short libsndfile counts the frames that are there, and the header all.
+    if found != (info.channels, _BYTES[info.subtype], info.frames):
         file.close()
         return None
     return file
@@ -137,7 +138,8 @@ def _samples(file: wave.Wave_read, start: int, stop: int) -> Signal:
         part = out[first : first + _AT_ONCE].reshape(-1)
         raw = file.readframes(min(_AT_ONCE, len(out) - first))
         if len(raw) != len(part) * width:
-            return out[:first]
+            # How many there are is all that is asked of a file that was cut short since it was opened.
+            return out[: first + len(raw) // (channels * width)]
         if width == 2:
             part[:] = np.frombuffer(raw, "<i2")
             part *= np.float32(2.0**-15)

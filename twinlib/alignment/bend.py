@@ -12,7 +12,7 @@ from scipy.ndimage import median_filter
 from twinlib.alignment.line import Labels
 from twinlib.alignment.spectra import Real
 
-LEAST_WINDOWS = 4
+TO_A_BEND = 4
 """Windows to each half period of the fastest swing that is tried."""
 
 INTERVALS = 2
@@ -54,7 +54,7 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
     (Ramsay & Silverman 2005, harmonic acceleration). What bends twice as fast must pay by Schwarz's criterion, counted
     double, for neighbouring windows overlap.
     """
-    if len(position) < 4 * LEAST_WINDOWS:
+    if len(position) < 4 * TO_A_BEND:
         return None
     _, pieces = np.unique(labels, return_inverse=True)
     start = _worth(_beside(residual), weights)
@@ -64,11 +64,12 @@ def bend(position: Real, residual: Real, weights: Real, labels: Labels) -> Bend 
         # Eight intervals follow a swing to a thousandth.
         least = math.ceil(8.0 * swing * seconds / (2.0 * np.pi))
         bends = 1
-        while LEAST_WINDOWS * bends <= len(position):
+        while TO_A_BEND * bends <= len(position):
             intervals = max(INTERVALS * bends, least)
             if intervals <= MOST_STIFF * bends:
                 basis, places = _basis(position, intervals, swing)
-                found = _smoothed(basis, swing, (bends, intervals), residual, weights, start, pieces)
+                stiffness = len(position) / intervals * (intervals / bends / np.pi) ** 6
+                found = _smoothed(basis, _penalty(basis, swing, stiffness), residual, weights, start, pieces)
                 price = cost(found.off, weights, bends + 3 + 2 * (swing > 0.0))
                 if price < cheapest:
                     knots = places, basis.at(places, found.coefficients)
@@ -89,19 +90,11 @@ class _Smoothed:
     penalty: Real
 
 
-def _smoothed(
-    basis: "_Basis", swing: float, pace: tuple[int, int], residual: Real, weights: Real, worth: Real, pieces: Labels
-) -> _Smoothed:
-    """The spline that follows by half what bends so many times in so many intervals (`pace`), and agrees with most.
-
-    `worth` is what the windows count by at first; a `swing` costs nothing.
-    """
-    bends, intervals = pace
+def _smoothed(basis: "_Basis", unit: Real, residual: Real, weights: Real, worth: Real, pieces: Labels) -> _Smoothed:
+    """The spline that agrees with most windows; first they count by `worth`. `unit`: the penalty if all count 1."""
     for _ in range(6):
         # Sixth roots, for so fast a curve can bend with the weight of its windows.
-        mean = float(np.mean(worth ** (1 / 6))) ** 6
-        stiffness = mean * len(residual) / intervals * (intervals / bends / np.pi) ** 6
-        penalty = _penalty(basis, swing, stiffness)
+        penalty = float(np.mean(worth ** (1 / 6))) ** 6 * unit
         coefficients, constants, off = np.zeros(basis.count), np.zeros(pieces.max() + 1), residual
         # Twicing (Tukey 1977): a single time falls short at the ends and beside pauses.
         for _ in range(PASSES):
@@ -191,6 +184,13 @@ class _Basis:
         return np.asarray(BSpline(self.knots, coefficients, 3)(places))
 
 
+def _splines(knots: Real, places: Real) -> tuple[Labels, Real]:
+    """Of the splines that are not zero at some places the number of the first, and all four, `(places, 4)`."""
+    # The last window lies within the last interval but for rounding.
+    matrix = BSpline.design_matrix(np.clip(places, knots[3], knots[-4]), knots, 3)
+    return matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
+
+
 def _basis(position: Real, intervals: int, swing: float) -> tuple[_Basis, Real]:
     """Splines whose intervals last as long each; where one may be sampled to be known again.
 
@@ -201,10 +201,8 @@ def _basis(position: Real, intervals: int, swing: float) -> tuple[_Basis, Real]:
     reach = max(reach, 2.0 * np.pi / swing) if swing > 0.0 else reach
     more = math.ceil(reach / length)
     first, count = float(position[0]) - more * length, intervals + 2 * more
-    knots = first + length * np.arange(-3, count + 4)
-    # The last window lies within the last interval but for rounding.
-    matrix = BSpline.design_matrix(np.clip(position, knots[3], knots[-4]), knots, 3)
-    basis = _Basis(np.asarray(knots, np.float64), matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4))
+    knots = np.asarray(first + length * np.arange(-3, count + 4), np.float64)
+    basis = _Basis(knots, *_splines(knots, position))
     # Four places an interval: the natural spline through them bends otherwise only at its very ends.
     places = first + length * np.arange(4 * count + 1) / 4.0
     return basis, places[(places > position[0] - reach) & (places < position[-1] + reach)]
@@ -238,8 +236,7 @@ def _errors(basis: _Basis, weights: Real, penalty: Real, places: Real) -> Real:
     """The standard errors of a spline at some places."""
     inverse = np.zeros((4, basis.count + 3))
     _invert(cholesky_banded(_normal(basis, weights, penalty), lower=True), inverse)
-    matrix = BSpline.design_matrix(np.clip(places, basis.knots[3], basis.knots[-4]), basis.knots, 3)
-    first, four = matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
+    first, four = _splines(basis.knots, places)
     variance = np.zeros(len(places))
     for low in range(4):
         for high in range(4):

@@ -1,16 +1,14 @@
-"""What lows and highs tell apart of a clock, and how much it swings within a second, told by short windows."""
+"""How much a clock swings within a second, told by short windows."""
 
 import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.clock import Clock
+from twinlib.alignment.halves import between, halves
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import HIGH_HZ, LOW_HZ
-from twinlib.alignment.track import NEARER, Measured, Plan, measure
+from twinlib.alignment.track import NEARER, Measured, Plan
 from twinlib.alignment.wander import common
-
-HALVES_HZ = 1500.0
-"""Below and above it lies about as much that tells a delay."""
 
 SIZE = 1024
 """Samples of a window: 23 ms at 44.1 kHz, which still shows half of what swings fifty times a second."""
@@ -38,7 +36,7 @@ def flutter(dry: Channel, wet: Channel, clock: Clock, polarity: int, programme: 
     reach = round(SECONDS * dry.rate)
     places = np.linspace(programme[0], max(programme[0], programme[1] - reach), PLACES).astype(np.int64)
     windows = Plan(np.unique(places[:, None] + np.arange(0, reach, SIZE // 2)), SIZE)
-    whole = _between(dry, wet, clock, polarity, windows, (LOW_HZ, HIGH_HZ))
+    whole = between(dry, wet, clock, polarity, windows, (LOW_HZ, HIGH_HZ))
     sharp = whole.residual[_sharp(whole)]
     if len(sharp) < 2 or float(np.std(sharp)) < LEAST_FLUTTER:
         return 0.0
@@ -47,20 +45,6 @@ def flutter(dry: Channel, wet: Channel, clock: Clock, polarity: int, programme: 
     told = (_sharp(low)[first]) & (_sharp(high)[second])
     level = low.level_db[first][told]
     return common(low.residual[first][told], high.residual[second][told], level)
-
-
-def halves(dry: Channel, wet: Channel, clock: Clock, polarity: int, windows: Plan) -> tuple[Measured, Measured]:
-    """The windows of the lows and those of the highs."""
-    low = _between(dry, wet, clock, polarity, windows, (LOW_HZ, HALVES_HZ))
-    return low, _between(dry, wet, clock, polarity, windows, (HALVES_HZ, HIGH_HZ))
-
-
-def _between(
-    dry: Channel, wet: Channel, clock: Clock, polarity: int, windows: Plan, between_hz: tuple[float, float]
-) -> Measured:
-    timemap = clock.timemap(dry.start, dry.stop)
-    _, known = measure(dry, wet, windows, timemap, None, polarity, clock.excluded, between_hz=between_hz)
-    return measure(dry, wet, windows, timemap, known, polarity, clock.excluded, between_hz=between_hz)[0]
 
 
 def _sharp(measured: Measured) -> npt.NDArray[np.bool_]:

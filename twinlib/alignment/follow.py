@@ -9,7 +9,8 @@ from twinlib.alignment.bend import bend, cost
 from twinlib.alignment.breaks import LEAST_STEP, Break, hidden, rough, steps
 from twinlib.alignment.clock import Clock, fitted
 from twinlib.alignment.coverage import lies_better
-from twinlib.alignment.flutter import flutter, halves
+from twinlib.alignment.flutter import flutter
+from twinlib.alignment.halves import halves
 from twinlib.alignment.line import Array
 from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.prediction import Prediction, predicted_by

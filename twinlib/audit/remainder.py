@@ -76,15 +76,12 @@ def has_its_sum(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            content = file.read()
+            content = memoryview(file.read())
         header = json.loads(tensors.pop("__metadata__")["twinlib"])
         recorded = header.pop("sha256")
+        parts = ((name, _TYPES[one["dtype"]], one["shape"], one["data_offsets"]) for name, one in tensors.items())
         found = sum_of_tensors(
-            header,
-            [
-                (name, _TYPES[tensor["dtype"]], tensor["shape"], content[slice(*tensor["data_offsets"])])
-                for name, tensor in tensors.items()
-            ],
+            header, ((name, kind, shape, content[begin:end]) for name, kind, shape, (begin, end) in parts)
         )
         # What holds no bytes may stand anywhere, as far as the sum can tell.
         begins, ends = zip(*sorted(tensor["data_offsets"] for tensor in tensors.values()), strict=True)

@@ -75,7 +75,7 @@ def _sum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
                 name,
                 str(tensor.dtype).removeprefix("torch."),
                 tensor.shape,
-                tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes(),
+                tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data,
             )
             for name, tensor in tensors.items()
         ),
