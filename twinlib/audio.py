@@ -3,6 +3,7 @@
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self
@@ -90,7 +91,7 @@ class Reader:
         if not 0 <= start <= stop <= info.frames:
             raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
         try:
-            samples = self._decoded(start, stop) if self._wave is None else _samples(self._wave, start, stop)
+            samples = self._decoded(start, stop) if self._wave is None else self._wave.read(start, stop)
         except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
             raise AudioError(f"{info.path} cannot be read at sample {start} ({error})") from None
         if len(samples) != stop - start:
@@ -113,42 +114,63 @@ class Reader:
             yield position, self.read(position, min(position + frames, stop))
 
 
-def _wave_of(info: AudioInfo) -> wave.Wave_read | None:
-    """A WAV file of 16 or 24 bits for the standard library to read; None where it and libsndfile differ about it."""
+@dataclass(frozen=True)
+class _Wave:
+    """An open WAV file of 16 or 24 bits: `width` bytes a sample from byte `first` on."""
+
+    file: FileIO
+    channels: int
+    width: int
+    first: int
+
+    def close(self) -> None:
+        self.file.close()
+
+    def read(self, start: int, stop: int) -> Signal:
+        """Samples [start, stop) as libsndfile reads them, bit by bit, in less time; fewer where the file ends."""
+        out = np.empty((stop - start, self.channels), np.float32)
+        size = self.channels * self.width
+        # Three bytes become the upper ones of four: the one before them makes up the number, and is cleared.
+        padded = np.zeros(min(_AT_ONCE, len(out)) * size + 1, np.uint8)
+        numbers = np.empty(min(_AT_ONCE, len(out)) * self.channels, np.int32)
+        raw = memoryview(padded.data)[1:]
+        self.file.seek(self.first + start * size)
+        for first in range(0, len(out), _AT_ONCE):
+            part = out[first : first + _AT_ONCE].reshape(-1)
+            count = len(part) * self.width
+            there = self.file.readinto(raw[:count])
+            if there != count:
+                # How many there are is all that is asked of a file that was cut short since it was opened.
+                return out[: first + there // size]
+            if self.width == 2:
+                part[:] = np.frombuffer(raw[:count], "<i2")
+                part *= np.float32(2.0**-15)
+            else:
+                whole = numbers[: len(part)]
+                whole[:] = np.ndarray(len(part), "<i4", padded, strides=(3,))
+                whole &= np.int32(-256)
+                part[:] = whole
+                part *= np.float32(2.0**-31)
+        return out
+
+
+def _wave_of(info: AudioInfo) -> _Wave | None:
+    """A WAV file of 16 or 24 bits; None for others, and where the standard library and libsndfile differ about it."""
     if info.format != "WAV" or info.subtype not in ("PCM_16", "PCM_24"):
         return None
+    file = FileIO(info.path)
+    width = _BYTES[info.subtype]
     try:
-        file = wave.Wave_read(str(info.path))
+        header = wave.Wave_read(file)
     except (wave.Error, EOFError):
-        return None
-    found = (file.getnchannels(), file.getsampwidth(), file.getnframes())
-    # Of a file that is cut short libsndfile counts the frames that are there, and the header all.
-    if found != (info.channels, _BYTES[info.subtype], info.frames):
         file.close()
         return None
-    return file
-
-
-def _samples(file: wave.Wave_read, start: int, stop: int) -> Signal:
-    """Samples [start, stop) as libsndfile reads them, bit by bit, in half the time; fewer where the file ends."""
-    channels, width = file.getnchannels(), file.getsampwidth()
-    out = np.empty((stop - start, channels), np.float32)
-    file.setpos(start)
-    for first in range(0, len(out), _AT_ONCE):
-        part = out[first : first + _AT_ONCE].reshape(-1)
-        raw = file.readframes(min(_AT_ONCE, len(out) - first))
-        if len(raw) != len(part) * width:
-            # How many there are is all that is asked of a file that was cut short since it was opened.
-            return out[: first + len(raw) // (channels * width)]
-        if width == 2:
-            part[:] = np.frombuffer(raw, "<i2")
-            part *= np.float32(2.0**-15)
-        else:
-            # Three bytes become the upper ones of four: the one before them makes up the number, and is cleared.
-            padded = np.frombuffer(b"\0" + raw, np.uint8)
-            part[:] = np.ndarray(len(part), "<i4", padded, strides=(3,)) & np.int32(-256)
-            part *= np.float32(2.0**-31)
-    return out
+    # Of a file that is cut short libsndfile counts the frames that are there, and the header all.
+    if (header.getnchannels(), header.getsampwidth(), header.getnframes()) != (info.channels, width, info.frames):
+        file.close()
+        return None
+    # The header has been read up to the samples.
+    return _Wave(file, info.channels, width, file.tell())
 
 
 def probe(path: Path) -> AudioInfo:

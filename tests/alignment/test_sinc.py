@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.sinc import HALF_WIDTH, TILE, interpolate
+from twinlib.alignment.sinc import EXACT, MOST_TO_MEASURE, TILE, TO_MEASURE, Kernel, interpolate
 from twinlib.alignment.timemap import Piece, TimeMap
 
 from .conftest import RATE, Array, channel, decibels, pieces
 
+HALF_WIDTH = EXACT.half_width
 NOISE = channel(np.random.default_rng(0).uniform(-1, 1, 9000))
 
 
@@ -38,13 +39,20 @@ def test_blocks_change_no_bit(parts: tuple[Piece, ...], cuts: list[int]) -> None
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.5, -20.0, 100.0, 300.0, -300.0])
-@pytest.mark.parametrize("hertz", [1000, 10_000, 18_000, 20_000])
-def test_a_line_is_read_with_errors_below_120_db(hertz: float, drift: float) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "hertz", "below_db"),
+    [
+        *((EXACT, hertz, 120.0) for hertz in (1000, 5000, 10_000, 15_000, 18_000, 19_000, 20_000)),
+        *((TO_MEASURE, hertz, 100.0) for hertz in (200, 1000, 5000, 10_000, 15_000, MOST_TO_MEASURE * RATE)),
+    ],
+)
+def test_a_line_is_read_with_errors_below_120_db(kernel: Kernel, hertz: float, below_db: float, drift: float) -> None:
+    """To measure, 100 dB are enough."""
     n = np.arange(12_000.0)
     wet = channel(sine(hertz, n))
-    for lag in (0.5, -33.37, 0.001):
-        out = interpolate(wet, TimeMap.straight(lag, drift, 0, len(n)), 500, 11_000)
-        assert decibels(sine(hertz, n[500:11_000] * (1 + drift * 1e-6) + lag), out) > 120
+    for lag in (0.5, -33.37, 0.001, 0.25, 7.8):
+        out = interpolate(wet, TimeMap.straight(lag, drift, 0, len(n)), 500, 11_000, kernel)
+        assert decibels(sine(hertz, n[500:11_000] * (1 + drift * 1e-6) + lag), out) > below_db
 
 
 @pytest.mark.parametrize("hertz", [1000, 10_000, 18_000, 20_000])

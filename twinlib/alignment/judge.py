@@ -14,7 +14,7 @@ from twinlib.alignment.follow import MOST_FLUTTER, Course, of_the_device, unit_o
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
-from twinlib.alignment.sinc import HALF_WIDTH
+from twinlib.alignment.sinc import EXACT
 from twinlib.alignment.track import Measured, agreeing
 from twinlib.alignment.wander import wander
 from twinlib.progress import Progress
@@ -193,9 +193,11 @@ class Case:
 
     def _enough(self, programme: tuple[int, int]) -> None:
         start, stop = programme
-        left_out = np.zeros(-(-(stop - start) // HALF_WIDTH), np.bool_)
+        left_out = np.zeros(-(-(stop - start) // EXACT.half_width), np.bool_)
         for one in self.excluded:
-            left_out[max(0, one.start - start) // HALF_WIDTH : max(0, one.stop - start) // HALF_WIDTH] = True
+            left_out[max(0, one.start - start) // EXACT.half_width : max(0, one.stop - start) // EXACT.half_width] = (
+                True
+            )
         share = float(left_out.mean())
         if share > 1.0 - LEAST_SHARE:
             self.refuse(f"{share:.0%} of the programme is damaged: too little is left, record it again")
@@ -209,7 +211,7 @@ class Case:
             # Of repeated samples the wet file holds both; of lost ones nothing.
             self.dropouts.append(Dropout(min(start, stop), max(start, stop), lost))
             kind = "lost" if lost >= 0 else "repeated"
-            self.leave_out(one.first - HALF_WIDTH, one.last + HALF_WIDTH, f"{kind}-samples")
+            self.leave_out(one.first - EXACT.half_width, one.last + EXACT.half_width, f"{kind}-samples")
             what = "1 sample was" if abs(lost) == 1 else f"{abs(lost)} samples were"
             self.suspect(
                 f"{what} {kind} between {min(start, stop):.3f} s and {max(start, stop):.3f} s of the "
@@ -293,7 +295,7 @@ class Case:
                 "the level, look for bad cables, and record again"
             )
         for first, last in heard.broken:
-            self.leave_out(first - HALF_WIDTH, last + HALF_WIDTH, "not-a-number")
+            self.leave_out(first - EXACT.half_width, last + EXACT.half_width, "not-a-number")
         if heard.broken:
             self.suspect(
                 f"the wet file holds samples that are no numbers in {len(heard.broken)} places, first near "

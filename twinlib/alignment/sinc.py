@@ -7,6 +7,8 @@ asked for in.
 """
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numba
@@ -16,14 +18,10 @@ import numpy.typing as npt
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
 
-HALF_WIDTH = 64
-"""Samples on either side that one interpolated value is made of."""
-
 TILE = 64
 """Samples of a tile; a multiple of it is where each begins."""
 
 _PHASES = 4096
-_BETA = 14.0
 _MARGIN = _PHASES // 8
 """Rows of the table before fraction 0 and after 1: a lag that changes by up to 4000 ppm stays in it within a tile."""
 _NODES = math.sqrt(0.5), math.sqrt(0.75)
@@ -37,18 +35,34 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 
-def _table() -> Float32:
-    """Kaiser-windowed sinc at fractions of a sample from -1/8 to 9/8, `(rows, taps)`, each row of sum one."""
-    table = np.empty((_PHASES + 2 * _MARGIN + 1, 2 * HALF_WIDTH), np.float32)
-    for part in np.array_split(np.arange(len(table)), 20):
-        offset = np.arange(1 - HALF_WIDTH, HALF_WIDTH + 1)[None, :] - (part[:, None] - _MARGIN) / _PHASES
-        inside = np.clip(1.0 - (offset / HALF_WIDTH) ** 2, 0.0, None)
-        rows = np.sinc(offset) * np.i0(_BETA * np.sqrt(inside)) * (np.abs(offset) < HALF_WIDTH)
-        table[part] = rows / rows.sum(axis=1, keepdims=True)
-    return table
+@dataclass(frozen=True)
+class Kernel:
+    """A sinc within Kaiser's window: `half_width` samples on either side that a value is made of, and its `beta`."""
+
+    half_width: int
+    beta: float
+
+    @cached_property
+    def table(self) -> Float32:
+        """The kernel at fractions of a sample from -1/8 to 9/8, `(rows, taps)`, each row of sum one."""
+        half = self.half_width
+        table = np.empty((_PHASES + 2 * _MARGIN + 1, 2 * half), np.float32)
+        for part in np.array_split(np.arange(len(table)), 20):
+            offset = np.arange(1 - half, half + 1)[None, :] - (part[:, None] - _MARGIN) / _PHASES
+            inside = np.clip(1.0 - (offset / half) ** 2, 0.0, None)
+            rows = np.sinc(offset) * np.i0(self.beta * np.sqrt(inside)) * (np.abs(offset) < half)
+            table[part] = rows / rows.sum(axis=1, keepdims=True)
+        return table
 
 
-_TABLE = _table()
+EXACT = Kernel(48, 13.0)
+"""Below -120 dB of error up to 20 kHz at 44.1 kHz."""
+
+TO_MEASURE = Kernel(16, 11.0)
+"""Below -100 dB up to 17 kHz at 44.1 kHz: what a lag is measured in, in a third of the time."""
+
+MOST_TO_MEASURE = 0.38
+"""Of the sample rate, up to where that holds."""
 
 
 @numba.njit(cache=True)
@@ -106,10 +120,10 @@ def _tiles(
                 out[t * TILE + j] = middle + straight
 
 
-def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int) -> Float32:
+def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel: Kernel = EXACT) -> Float32:
     """The wet signal at dry positions [start, stop), float32 `(frames,)`; zero where the file has no samples.
 
-    Below -120 dB of error up to 20 kHz at 44.1 kHz, at up to 300 ppm; whole lags without drift copy samples.
+    As exact as the `kernel` is, at up to 300 ppm; whole lags without drift copy samples.
     """
     if stop <= start:
         return np.zeros(0, np.float32)
@@ -121,12 +135,13 @@ def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int) -> Flo
     # A tile that a loss cuts in two follows the piece that its middle belongs to; it is excluded all the same.
     slopes[np.abs(slopes) > _MOST_SLOPE] = 0.0
     out = np.empty((last - first) * TILE, np.float32)
+    half = kernel.half_width
     pieces = np.searchsorted([piece.start for piece in timemap.pieces[1:]], centres, side="right")
     borders = [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), last - first]
     for low, high in pairwise(borders):
         base = np.floor(lags[low:high]).astype(np.int64) + np.arange(first + low, first + high) * TILE
-        origin = int(base.min()) - HALF_WIDTH
-        samples = signal.read(origin, int(base.max()) + HALF_WIDTH + TILE + 1)
+        origin = int(base.min()) - half
+        samples = signal.read(origin, int(base.max()) + half + TILE + 1)
         tiles = out[low * TILE : high * TILE]
-        _tiles(_TABLE, samples, origin, first + low, lags[low:high], slopes[low:high], tiles)
+        _tiles(kernel.table, samples, origin, first + low, lags[low:high], slopes[low:high], tiles)
     return out[start - first * TILE : stop - first * TILE]

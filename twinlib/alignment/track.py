@@ -172,8 +172,10 @@ def measure(
             return False
         return everything or (timemap.wet(start) >= wet.start and timemap.wet(stop) <= wet.stop)
 
+    kernel = sinc.TO_MEASURE if sinc.MOST_TO_MEASURE * wet.rate > HIGH_HZ else sinc.EXACT
+
     def answer(start: int, stop: int) -> Signal:
-        return sinc.interpolate(wet, timemap, start, stop)
+        return sinc.interpolate(wet, timemap, start, stop, kernel)
 
     there = [start for start in windows.starts.tolist() if played(start, start + size)]
     for first in range(0, len(there), AT_ONCE):

@@ -19,7 +19,7 @@ class WarpedWet:
 
     The value at n is applied_polarity * applied_gain * (wet(m + lag(m)) - applied_dc) with m = n - guard_samples: the
     wet signal on the dry clock, delayed by the guard so that it never leads the dry one. `sinc` interpolates (Kaiser,
-    64 samples on either side, errors below -120 dB); `shift` copies samples. `channel` counts from 0.
+    48 samples on either side, errors below -120 dB); `shift` copies samples. `channel` counts from 0.
 
     Raises `AlignmentError` if the alignment is refused or the file lacks the channel.
     """
@@ -66,7 +66,7 @@ class WarpedWet:
     def valid_range(self) -> tuple[int, int]:
         """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
         guard = self._alignment.guard_samples
-        margin = 0 if self._alignment.warp == "shift" else sinc.HALF_WIDTH
+        margin = 0 if self._alignment.warp == "shift" else sinc.EXACT.half_width
         first, last = self._channel.start + margin, self._channel.stop - margin
         low, high = self._alignment.dry_range
         start = max(low, int(np.ceil(self._map.dry(first))) + guard)
