@@ -56,7 +56,7 @@ bench: $(READY)
 
 bench-alignment: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/alignment.py --quick --jobs $(CORES)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/alignment.py --speed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/alignment_speed.py
 
 reference: $(READY)
 	$(BIN)/python scripts/config_reference.py

@@ -19,21 +19,13 @@ aligned, and held against what was done to it. Times are in samples at the dry r
 
 A refused take has no lag, drift or residual. Without arguments all cases run with 100 takes each, which takes hours:
 --quick makes five, --cases 'lost*' some, --jobs N uses N processes. Then come the targets. Any take is made again by
-its case and seed: --cases lag --first 17 --takes 1 --list --keep FOLDER.
-
---speed measures instead, on an hour of the same music: aligning and writing the warped wet file, each round in a fresh
-process, against `scipy.signal.correlate` on the same hour, and the lag that two packages find in its first minute. CPU
-time and peak memory are those of the whole process, imports included. --hours 6 shows that the memory stays (ours
-only; 8 GB of disk). Run both with OMP_NUM_THREADS=1.
+its case and seed: --cases lag --first 17 --takes 1 --list --keep FOLDER. Run it with OMP_NUM_THREADS=1.
 """
 
 import argparse
 import json
 import multiprocessing
-import os
-import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -48,7 +40,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 from alignment_truth import (
     DEVICES,
     RATE,
@@ -64,7 +55,6 @@ from alignment_truth import (
     steady,
     temperature,
     wow,
-    write_long,
 )
 
 from twinlib import audio
@@ -451,124 +441,6 @@ def accuracy(arguments: argparse.Namespace) -> None:
     print("\n".join(targets(results)))
 
 
-# Speed
-
-PEERS = {
-    "audio-offset-finder": """
-import sys, scipy.signal, soundfile
-from audio_offset_finder.audio_offset_finder import find_offset_between_buffers
-wet, dry = (scipy.signal.resample_poly(soundfile.read(path)[0], 80, 441) for path in (sys.argv[2], sys.argv[1]))
-print(find_offset_between_buffers(wet, dry, 8000)["time_offset"] * 44100)
-""",
-    "audalign": """
-import sys, audalign
-recognizer = audalign.CorrelationRecognizer()
-recognizer.config.multiprocessing = False
-found = audalign.align_files(sys.argv[1], sys.argv[2], recognizer=recognizer)
-dry, wet = (found[path.split("/")[-1]] for path in sys.argv[1:3])
-print((dry - wet) * 44100)
-""",
-}
-"""What each prints last is the lag in samples. Both work at 8 kHz, as they do by default."""
-
-STATUS = Path("/proc/self/status")
-"""What every process prints at its end. Its `ru_maxrss` would be its parent's where that is larger: Linux hands it down
-to the programs that a process starts."""
-
-
-def make_hours(folder: Path, hours: float) -> dict[str, Any]:
-    """The dry file, the wet file and an excerpt of each."""
-    truth, clicks = write_long(folder / "dry.wav", folder / "wet.wav", hours)
-    for name in ("dry", "wet"):
-        audio.write(folder / f"{name}-minute.wav", audio.read(folder / f"{name}.wav", 0, 60 * RATE), RATE, "PCM_16")
-    return {"lag": truth.lag, "drift": truth.drift_ppm, "clicks": clicks}
-
-
-def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
-    """Align, and write the wet file on the dry clock."""
-    found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)
-    frames = audio.probe(folder / "dry.wav").frames
-    with (
-        WarpedWet(folder / "wet.wav", found) as warped,
-        audio.Writer(folder / "aligned.wav", RATE, 1, "PCM_24", frames) as writer,
-    ):
-        for start in range(0, frames, audio.BLOCK):
-            writer.write(warped.read(start, min(start + audio.BLOCK, frames)))
-    (folder / "aligned.wav").unlink()
-    return {"lag": found.lag_samples, "drift": found.drift_ppm}
-
-
-def plain(folder: Path) -> dict[str, Any]:
-    """Correlate both files, and take the highest peak."""
-    dry, wet = (audio.read(folder / f"{name}.wav")[:, 0] for name in ("dry", "wet"))
-    course = scipy.signal.correlate(wet, dry, mode="full", method="fft")
-    return {"lag": float(np.argmax(np.abs(course))) - (len(dry) - 1)}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a process answered (nothing where it failed), its CPU seconds and its peak memory in MiB."""
-
-    answer: str
-    seconds: float
-    memory: float
-
-
-def child(*command: str, errors: int | None = None) -> Run:
-    """Run a process that prints its answer and `STATUS`; what it complains of goes to `errors`, else on the screen."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-    assert process.stdout is not None
-    said, _, status = process.stdout.read().rpartition("Name:")
-    _, code, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(code)
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-    if process.returncode != 0 or peak is None:
-        return Run("", np.nan, np.nan)
-    return Run(said.splitlines()[-1], usage.ru_utime + usage.ru_stime, int(peak[1]) / 1024)
-
-
-def speed(arguments: argparse.Namespace) -> None:
-    """Measure an hour, or more, in fresh processes, ours and the peer in turn."""
-    with tempfile.TemporaryDirectory(prefix="alignment-") as folder:
-        me = (sys.executable, __file__, "--part")
-        minutes = (f"{folder}/dry-minute.wav", f"{folder}/wet-minute.wav")
-        made = child(*me, "make", folder, str(arguments.hours))
-        truth = json.loads(made.answer)
-        print(f"{arguments.hours:g} h of music and its take, made in {made.seconds:.0f} s of CPU", flush=True)
-        names = ("ours", "correlate") if arguments.hours <= 1.0 else ("ours",)
-        rounds = [
-            {name: child(*me, name, folder, json.dumps(truth["clicks"])) for name in names}
-            for _ in range(arguments.rounds)
-        ]
-        seconds = {name: median(one[name].seconds for one in rounds) for name in names}
-        memory = {name: median(one[name].memory for one in rounds) for name in names}
-        for name in names:
-            answer = rounds[0][name].answer
-            errors = {key: value - truth[key] for key, value in json.loads(answer or "{}").items()}
-            says = ", ".join(f"{key} off by {error:.2g}" for key, error in errors.items()) or "failed"
-            print(f"{name:>9}: {seconds[name]:.1f} CPU-s, peak {memory[name]:.0f} MiB, {says}")
-        if len(names) > 1:
-            times, less = seconds["correlate"] / seconds["ours"], memory["correlate"] / memory["ours"]
-            print(f"correlate to ours: {times:.2f} times the CPU time, {less:.1f} times the memory")
-        for name, script in PEERS.items():
-            script += f"print(open('{STATUS}').read())"
-            run = child(arguments.peers, "-c", script, *minutes, errors=subprocess.DEVNULL)
-            says = f"not there. Make an environment of its own, pip install {name}, and name its python in --peers"
-            if run.answer:
-                off = float(run.answer) - truth["lag"]
-                says = f"lag off by {off:.0f} samples, {run.seconds:.1f} CPU-s, peak {run.memory:.0f} MiB"
-            print(f"one minute, {name}: {says}")
-
-
-def part(name: str, folder: Path, argument: str) -> None:
-    """What one of the processes of `speed` does; prints its answer as JSON."""
-    if name == "make":
-        print(json.dumps(make_hours(folder, float(argument))))
-    else:
-        print(json.dumps(ours(folder, json.loads(argument)) if name == "ours" else plain(folder)))
-    print(STATUS.read_text())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--takes", type=int, default=100, help="takes of a case")
@@ -578,20 +450,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed of the first take")
     parser.add_argument("--list", action="store_true", help="print every take")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the takes there")
-    parser.add_argument("--speed", action="store_true", help="measure time and memory instead")
-    parser.add_argument("--hours", type=float, default=1.0, help="length of what --speed measures; > 1: ours only")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of --speed")
-    parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that has the packages")
-    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     # So that `timeout` and `kill` leave no temporary files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if arguments.part:
-        part(arguments.part[0], Path(arguments.part[1]), arguments.part[2])
-    elif arguments.speed:
-        speed(arguments)
-    else:
-        accuracy(arguments)
+    accuracy(arguments)
 
 
 if __name__ == "__main__":
