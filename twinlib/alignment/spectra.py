@@ -118,6 +118,21 @@ def _turned_back(cross: Complex, first: int, step: float, delay: float) -> tuple
     return height, slope, curve
 
 
+@numba.njit(cache=True)
+def _sums(cross: Complex, first: int, step: float) -> tuple[float, float, float]:
+    # Of the magnitudes, of their squares, and of the magnitudes by the squares of their frequencies.
+    total, squares, breadth = 0.0, 0.0, 0.0
+    for i in range(cross.shape[0]):
+        real, imag = float(cross[i].real), float(cross[i].imag)
+        square = real * real + imag * imag
+        size = math.sqrt(square)
+        omega = step * (first + i)
+        total += size
+        squares += square
+        breadth += omega * omega * size
+    return total, squares, breadth
+
+
 def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
     """The delay that maximises the real part of a cross-spectrum turned back by it: Newton from `start`.
 
@@ -135,13 +150,11 @@ def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
         if abs(change) < 1e-5:
             break
     height, _, _ = _turned_back(cross, bins.start, step, delay)
-    omega = step * np.arange(bins.start, bins.stop)
-    sizes = np.abs(cross)
-    total = float(sizes.sum(dtype=np.float64)) + 1e-300
+    total, squares, breadth = _sums(cross, bins.start, step)
+    total += 1e-300
     correlation = min(max(height / total, 0.0), 1.0 - 1e-9)
-    breadth = float((sizes * omega**2).sum()) / total
-    effective = total**2 / (float((sizes * sizes).sum(dtype=np.float64)) + 1e-300)
-    weight = 2.0 * effective * breadth * correlation**2 / (1.0 - correlation**2)
+    effective = total**2 / (squares + 1e-300)
+    weight = 2.0 * effective * (breadth / total) * correlation**2 / (1.0 - correlation**2)
     return Delay(delay, weight, correlation, correlation * math.sqrt(2.0 * effective))
 
 
