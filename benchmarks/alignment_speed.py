@@ -59,7 +59,7 @@ def make_hours(folder: Path, hours: float) -> dict[str, Any]:
 
 
 def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
-    """Align, and write the wet file on the dry clock."""
+    """Align, and write the wet file on the dry clock as `twin align --out` does."""
     from twinlib.alignment.align import align
     from twinlib.alignment.warp import WarpedWet
 
@@ -67,7 +67,7 @@ def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
     frames = audio.probe(folder / "dry.wav").frames
     with (
         WarpedWet(folder / "wet.wav", found) as warped,
-        audio.Writer(folder / "aligned.wav", RATE, 1, "PCM_24", frames) as writer,
+        audio.Writer(folder / "aligned.wav", RATE, 1, "FLOAT", frames) as writer,
     ):
         for start in range(0, frames, audio.BLOCK):
             writer.write(warped.read(start, min(start + audio.BLOCK, frames)))

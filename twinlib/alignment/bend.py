@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy.interpolate import BSpline
-from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 
 from twinlib.alignment.line import Labels
@@ -181,11 +179,16 @@ class _Basis:
 
     def at(self, places: Real, coefficients: Real) -> Real:
         """A spline anywhere."""
+        from scipy.interpolate import BSpline
+
         return np.asarray(BSpline(self.knots, coefficients, 3)(places))
 
 
 def _splines(knots: Real, places: Real) -> tuple[Labels, Real]:
     """Of the splines that are not zero at some places the number of the first, and all four, `(places, 4)`."""
+    # Most clocks are lines, and these imports take longer than to align a minute.
+    from scipy.interpolate import BSpline
+
     # The last window lies within the last interval but for rounding.
     matrix = BSpline.design_matrix(np.clip(places, knots[3], knots[-4]), knots, 3)
     return matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
@@ -234,6 +237,8 @@ def _normal(basis: _Basis, weights: Real, penalty: Real) -> Real:
 
 def _errors(basis: _Basis, weights: Real, penalty: Real, places: Real) -> Real:
     """The standard errors of a spline at some places."""
+    from scipy.linalg import cholesky_banded
+
     inverse = np.zeros((4, basis.count + 3))
     _invert(cholesky_banded(_normal(basis, weights, penalty), lower=True), inverse)
     first, four = _splines(basis.knots, places)
@@ -265,6 +270,8 @@ def _solved(basis: _Basis, values: Real, weights: Real, pieces: Labels, penalty:
     One least-squares problem: where a piece ends within a swing, what is its constant and what the curve is told only
     by both. Of its normal equations, those of the spline are banded and are eliminated.
     """
+    from scipy.linalg import solveh_banded
+
     count, own = basis.count, int(pieces.max()) + 1
     weighted = weights[:, None] * basis.four
     shared, right = np.zeros((count, own)), np.zeros(count)

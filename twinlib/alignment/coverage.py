@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
@@ -256,27 +257,53 @@ def _cells(
         broken = ~sound(y)
         if broken.any():
             y = np.where(broken, np.float32(0.0), y)
-        mean = float(y[inside].sum(dtype=np.float64))
+        mean = float(y[inside].sum())
         loud = np.abs(x[BEFORE : len(x) - AFTER])
         mute = _in_silence(y)[inside] & (loud > SOUNDING)
         lags = timemap.lags(middles(first, whole))
         early = lags - np.round(lags)
         p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
-        p = p - early[:, None].astype(np.float32) * slope
         b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
-        # A step of the DC, and rumble, are no part of the answer.
-        p, slope, b = (part - part.mean(axis=1, keepdims=True) for part in (p, slope, b))
-        products = ((p, b), (p, p), (b, b), (slope, b), (slope, slope))
-        sums = (np.einsum("ij,ij->i", *two).astype(np.float64) for two in products)
+        sums = np.empty((5, len(p)))
+        _products(p, slope, b, early.astype(np.float32), sums)
         peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
-        wrong, dead = (np.any(_in_cells(which, CELL), axis=1) for which in (broken[inside], mute))
+        wrong, dead = (_in_any(which) for which in (broken[inside], mute))
         cross, xx, yy, lead, steep = sums
         yield _Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
+
+
+@numba.njit(cache=True, fastmath={"reassoc"})
+def _products(predicted: Signal, slope: Signal, wet: Signal, early: Signal, out: Real) -> None:
+    # A step of the DC, and rumble, are no part of the answer. Sums go as numpy's do, in the order that is fastest.
+    size = predicted.shape[1]
+    for i in range(predicted.shape[0]):
+        p, s, w = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(size):
+            p += predicted[i, j] - early[i] * slope[i, j]
+            s += slope[i, j]
+            w += wet[i, j]
+        p, s, w = p / np.float32(size), s / np.float32(size), w / np.float32(size)
+        pw, pp, ww, sw, ss = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(size):
+            a, b, c = predicted[i, j] - early[i] * slope[i, j] - p, slope[i, j] - s, wet[i, j] - w
+            pw += a * c
+            pp += a * a
+            ww += c * c
+            sw += b * c
+            ss += b * b
+        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = pw, pp, ww, sw, ss
 
 
 def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     missing = -len(samples) % size
     return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
+
+
+def _in_any(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether any sample of each cell is true."""
+    if not which.any():
+        return np.zeros(-(-len(which) // CELL), np.bool_)
+    return np.asarray(_in_cells(which, CELL).any(axis=1))
 
 
 def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
@@ -334,7 +361,7 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     """The part that three of four cells of like level do not exceed; nearly all of the loudest, which may be rare."""
     level, part = peak[clear], off[clear]
     groups = np.array_split(np.argsort(level, kind="stable"), max(1, min(LEVELS, len(level) // LEAST_CELLS)))
-    middle = [float(np.median(level[group])) for group in groups]
+    middle = [float(level[group[len(group) // 2]]) for group in groups]
     most = [float(np.percentile(part[group], 75.0)) for group in groups[:-1]]
     most.append(float(np.percentile(part[groups[-1]], 85.0)))
     return np.asarray(np.interp(peak, middle, most))

@@ -40,15 +40,18 @@ CHANCE = 3.5
 
 _SIZE = 4096
 _ROW = 4096
+_STRIP = 1024
 _TAPS = 32
-_PREEMPHASIS = np.float32(0.9)
+_PREEMPHASIS = 0.9
 _FAINT = 1e-3
 
 
 def _low_pass() -> Signal:
     place = np.arange(_TAPS) - (_TAPS - 1) / 2.0
     taps = np.sinc(0.8 * place / PACE) * np.kaiser(_TAPS, 5.0)
-    return np.asarray(taps / taps.sum(), np.float32)
+    taps = taps / taps.sum()
+    # The difference to the sample before, which is `PACE` older at the full rate.
+    return np.asarray(np.append(np.zeros(PACE), taps) - _PREEMPHASIS * np.append(taps, np.zeros(PACE)), np.float32)
 
 
 _LOW_PASS = _low_pass()
@@ -56,22 +59,26 @@ _LOW_PASS = _low_pass()
 
 @numba.njit(cache=True)
 def _decimate(phases: Signal, taps: Signal, out: Signal) -> None:
-    # Four taps a turn, along the signal, which vectorises; summed in an order that is written down.
-    for j in range(out.shape[0]):
-        out[j] = np.float32(0.0)
-    for i in range(taps.shape[0] // PACE):
-        a, b, c, d = taps[PACE * i], taps[PACE * i + 1], taps[PACE * i + 2], taps[PACE * i + 3]
-        first, second, third, fourth = phases[0, i:], phases[1, i:], phases[2, i:], phases[3, i:]
-        for j in range(out.shape[0]):
-            out[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
+    # Four taps a turn, along a part of the signal that stays in the cache; summed in an order that is written down.
+    for start in range(0, out.shape[0], _STRIP):
+        part = out[start : start + _STRIP]
+        for j in range(part.shape[0]):
+            part[j] = np.float32(0.0)
+        for i in range(taps.shape[0] // PACE):
+            a, b, c, d = taps[PACE * i], taps[PACE * i + 1], taps[PACE * i + 2], taps[PACE * i + 3]
+            first, second, third, fourth = (
+                phases[0, start + i :], phases[1, start + i :], phases[2, start + i :], phases[3, start + i :]
+            )  # fmt: skip
+            for j in range(part.shape[0]):
+                part[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
 
 
 def slow(samples: Signal) -> Signal:
     """One sample for `PACE`, low-passed at 4.4 kHz and pre-emphasised, float32; `MARGIN` at either end are used up."""
-    out = np.empty((len(samples) - 2 * MARGIN) // PACE + 1, np.float32)
+    out = np.empty((len(samples) - 2 * MARGIN) // PACE, np.float32)
     phases = np.ascontiguousarray(samples[: len(samples) // PACE * PACE].reshape(-1, PACE).T)
     _decimate(phases, _LOW_PASS, out)
-    return np.asarray(out[1:] - _PREEMPHASIS * out[:-1])
+    return out
 
 
 def at_whole_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin: int = 0) -> Signal:

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy.special import i0
 
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap
@@ -50,7 +51,7 @@ class Kernel:
         for part in np.array_split(np.arange(len(table)), 20):
             offset = np.arange(1 - half, half + 1)[None, :] - (part[:, None] - _MARGIN) / _PHASES
             inside = np.clip(1.0 - (offset / half) ** 2, 0.0, None)
-            rows = np.sinc(offset) * np.i0(self.beta * np.sqrt(inside)) * (np.abs(offset) < half)
+            rows = np.sinc(offset) * i0(self.beta * np.sqrt(inside)) * (np.abs(offset) < half)
             table[part] = rows / rows.sum(axis=1, keepdims=True)
         return table
 

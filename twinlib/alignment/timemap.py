@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
 
 Array = npt.NDArray[np.float64]
 
@@ -92,8 +91,12 @@ class Curve:
     """Values at any position from knots: a constant, a line, or a natural cubic spline with straight ends."""
 
     def __init__(self, positions: Array, values: Array) -> None:
-        self._x, self._y = positions, values
-        self._spline = CubicSpline(positions, values, bc_type="natural") if len(positions) > 2 else None
+        self._x, self._y, self._spline = positions, values, None
+        if len(positions) > 2:
+            # Most clocks are lines, and the import takes longer than to align a minute.
+            from scipy.interpolate import CubicSpline
+
+            self._spline = CubicSpline(positions, values, bc_type="natural")
 
     def __call__(self, positions: Array) -> Array:
         """The value at each position."""
