@@ -5,31 +5,19 @@ noise, some samples moved and back shift nothing; but for some milliseconds the 
 linear response predicts, or far less so than is usual at that level and around.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
-from twinlib.alignment.prediction import (
-    AFTER,
-    BEFORE,
-    CELL,
-    MARGIN,
-    PACE,
-    Prediction,
-    at_whole_lags,
-    middles,
-    predicted_by,
-    slow,
-)
+from twinlib.alignment.cells import Cells, compared, unlike
+from twinlib.alignment.prediction import CELL, PACE, Prediction, predicted_by
 from twinlib.alignment.ranges import runs
-from twinlib.alignment.signals import Channel, sound
+from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
-from twinlib.audio import BLOCK, Signal
+from twinlib.audio import BLOCK
 from twinlib.progress import Progress, silent
 
 GROUP = 6
@@ -77,12 +65,6 @@ LEVELS = 24
 
 LEAST_CELLS = 16
 """Cells or groups of a level that tell what is usual there."""
-
-HOLE = 24
-"""Zeros in a row that no sound leaves: half a millisecond."""
-
-SOUNDING = 3e-3
-"""A dry sample, -50 dB of full scale, to which no device answers with digital silence."""
 
 CLEARLY_SOUNDING = 1e-2
 """A dry peak, -40 dB of full scale, that is to be heard through the noise of a recording."""
@@ -148,12 +130,6 @@ class Heard:
         return bool((unlike(cross, dry, wet) < min(allowed, 0.9)).all())
 
 
-def unlike(cross: Real, dry: Real, wet: Real) -> Real:
-    """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
-    r = cross / np.sqrt(dry * wet + 1e-20)
-    return np.asarray(1.0 - r * np.abs(r))
-
-
 def lies_better(
     dry: Channel,
     wet: Channel,
@@ -166,49 +142,10 @@ def lies_better(
     """Whether a stretch of dry samples is answered far better some samples later than the map says."""
     left = []
     for later in (0.0, samples):
-        blocks = _cells(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
-        cells = _Cells.joined([block for block, _ in blocks])
+        blocks = compared(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
+        cells = Cells.joined([block for block, _ in blocks])
         left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
     return left[1] < BETTER * left[0]
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
-
-    `dry` is what was predicted. `lead` is that of its slope and the wet signal, `steep` that of the slope with itself:
-    their ratio tells a small lag, of which `early` samples are known. `peak` is the dry signal's.
-    """
-
-    cross: Real
-    dry: Real
-    wet: Real
-    lead: Real
-    steep: Real
-    early: Real
-    peak: Real
-    broken: npt.NDArray[np.bool_]
-    mute: npt.NDArray[np.bool_]
-
-    @classmethod
-    def joined(cls, parts: Sequence["_Cells"]) -> "_Cells":
-        """Those of all blocks."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
-
-    def grouped(self, size: int) -> "_Cells":
-        """A row for `size` cells; the lag that is known is that of the first of them."""
-        edges = np.arange(0, len(self.cross), size)
-        cross, dry, wet, lead, steep = (
-            np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet, self.lead, self.steep)
-        )
-        broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
-        peak = np.maximum.reduceat(self.peak, edges)
-        return _Cells(cross, dry, wet, lead, steep, self.early[edges], peak, broken, mute)
-
-    @property
-    def unlike(self) -> Real:
-        """The part of each row's energy that is unlike."""
-        return unlike(self.cross, self.dry, self.wet)
 
 
 def listen(
@@ -224,14 +161,15 @@ def listen(
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
-        for block, mean in _cells(dry, wet, timemap, prediction, first, last, polarity):
+        for block, mean in compared(dry, wet, timemap, prediction, first, last, polarity):
             parts.append(block)
             total += mean
-        cells = _Cells.joined(parts)
+        cells = Cells.joined(parts)
         groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
+        usual = _Usual.of(cells, dry.rate, 1)
         for ranges, found in (
             (shifted, _shifted(groups, dry.rate)),
-            (no_answer, _no_answer(cells, groups, dry.rate)),
+            (no_answer, _no_answer(cells, groups, usual, dry.rate)),
             (broken, runs(cells.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
@@ -244,56 +182,45 @@ def listen(
     return Heard(start, prediction, cross, xx, yy, tuple(no_answer), tuple(shifted), tuple(broken), share, mean)
 
 
-def _cells(
-    dry: Channel, wet: Channel, timemap: TimeMap, prediction: Prediction, start: int, stop: int, polarity: int
-) -> Iterator[tuple[_Cells, float]]:
-    """Blocks of cells, and the sum of their wet samples."""
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        whole = first + -(-(last - first) // PACE) * PACE
-        x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
-        inside = slice(MARGIN, len(y) - MARGIN)
-        broken = ~sound(y)
-        if broken.any():
-            y = np.where(broken, np.float32(0.0), y)
-        mean = float(y[inside].sum(dtype=np.float64))
-        loud = np.abs(x[BEFORE : len(x) - AFTER])
-        mute = _in_silence(y)[inside] & (loud > SOUNDING)
-        lags = timemap.lags(middles(first, whole))
-        early = lags - np.round(lags)
-        p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
-        p = p - early[:, None].astype(np.float32) * slope
-        b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
-        # A step of the DC, and rumble, are no part of the answer.
-        p, slope, b = (part - part.mean(axis=1, keepdims=True) for part in (p, slope, b))
-        products = ((p, b), (p, p), (b, b), (slope, b), (slope, slope))
-        sums = (np.einsum("ij,ij->i", *two).astype(np.float64) for two in products)
-        peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
-        wrong, dead = (np.any(_in_cells(which, CELL), axis=1) for which in (broken[inside], mute))
-        cross, xx, yy, lead, steep = sums
-        yield _Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
+@dataclass(frozen=True)
+class _Usual:
+    """The unlike part that is usual for each row at its level, and there or around; which sound, which audibly differ.
+
+    Where nothing is loud enough to tell, no row does either.
+    """
+
+    at_level: Real
+    around: Real
+    sounding: npt.NDArray[np.bool_]
+    audible: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Cells, sample_rate: int, size: int) -> "_Usual":
+        """By rows of `size` cells."""
+        # A response that begins before its time answers to silence before an attack, but little is known of it.
+        sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
+        off, nothing = rows.unlike, np.zeros(len(rows.dry))
+        if not sounding.any():
+            return cls(nothing, nothing, sounding, sounding)
+        around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
+        # Where the answer is missing, what should have been there is what is wrong.
+        energy = np.maximum(rows.wet, rows.dry)
+        noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
+        audible = AUDIBLE * (noise + LEFT_BEHIND * maximum_filter1d(energy, around))
+        clear = sounding & (rows.dry > audible)
+        if not clear.any():
+            return cls(nothing, nothing, sounding, clear)
+        at_level = _usual(off, rows.peak, clear)
+        nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
+        return cls(at_level, np.maximum(at_level, nearby), sounding, sounding & (off * energy > audible))
 
 
-def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    missing = -len(samples) % size
-    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
-
-
-def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
-    """Which samples lie in a run of `HOLE` or more zeros."""
-    zero = samples == 0.0
-    if zero.any():
-        for first, last in runs(zero):
-            zero[first:last] = last - first >= HOLE
-    return np.asarray(zero)
-
-
-def _no_answer(cells: _Cells, groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
     off = cells.unlike
     # Digital silence amid sound is an under-run, however short.
-    bad = _far_worse(cells, sample_rate, 1) | cells.mute
-    for first, last in runs(_far_worse(groups, sample_rate, GROUP)):
+    bad = _far_worse(cells, usual, 1) | cells.mute
+    for first, last in runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)
         # The cells at its ends may be those of the neighbours.
         odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
@@ -301,30 +228,15 @@ def _no_answer(cells: _Cells, groups: _Cells, sample_rate: int) -> list[tuple[in
     return [(first - 1, last + 1) for first, last in runs(bad)]
 
 
-def _far_worse(rows: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
+def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
     """Whether a row of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
-    # A response that begins before its time answers to silence before an attack, but little is known of it.
-    sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
-    if not sounding.any():
-        return np.asarray(sounding)
-    off = rows.unlike
-    around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
-    # Where the answer is missing, what should have been there is what is wrong.
-    energy = np.maximum(rows.wet, rows.dry)
-    noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
-    audible = AUDIBLE * (noise + LEFT_BEHIND * maximum_filter1d(energy, around))
-    clear = sounding & (rows.dry > audible)
-    if not clear.any():
-        return np.asarray(clear)
-    at_level = _usual(off, rows.peak, clear)
-    nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-    usual = FAR_WORSE * np.maximum(at_level, nearby)
-    worse = off > np.maximum(usual, LEAST_UNLIKE)
+    off, most = rows.unlike, FAR_WORSE * usual.around
+    worse = off > np.maximum(most, LEAST_UNLIKE)
     if size > 1:
-        worse |= (off > np.maximum(usual, LEAST_SHIFTED)) & _lag_explains(rows)[1]
-        worse |= off > np.maximum(PLAINLY_WORSE * at_level, LEAST_UNLIKE)
+        worse |= (off > np.maximum(most, LEAST_SHIFTED)) & _lag_explains(rows)[1]
+        worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
         worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
-    worse &= sounding & (off * energy > audible)
+    worse &= usual.audible
     for first, last in runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
@@ -340,7 +252,7 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     return np.asarray(np.interp(peak, middle, most))
 
 
-def _lag_explains(rows: _Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
+def _lag_explains(rows: Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
     """The lag in samples that each row tells, to first order, and whether it explains half of what is unlike."""
     tells = (rows.cross > 0.0) & (rows.steep > 0.0)
     gain = rows.cross / (rows.dry + 1e-20)
@@ -351,7 +263,7 @@ def _lag_explains(rows: _Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
     return lag, explained
 
 
-def _shifted(groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+def _shifted(groups: Cells, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of three groups or more, in cells, whose lag, by the slope of the prediction, is not their neighbourhood's.
 
     A lag explains, to first order, at least half of what is unlike.
