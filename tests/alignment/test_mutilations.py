@@ -63,10 +63,10 @@ def test_nothing_is_called_ok_that_is_not(first: int, folder: Path, outcomes: li
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [7, 9, 57, 400, 572, 628, 682, 703, 781, 907, 964, 1507, 1857, 2207])
+@pytest.mark.parametrize("seed", [7, 9, 57, 400, 572, 628, 682, 703, 781, 907, 964, 1507, 1857, 2207, 2557, 2982])
 def test_what_was_missed_once_is_not_again(seed: int, folder: Path) -> None:
     """The last second moved, a sample for a fifth of a second, noise over all of it, a sample lost near the end (two of
-    them), fourteen samples for a second, a third of a second upside down; 30 to 330 ms moved by 3 to 765 samples (six
+    them), fourteen samples for a second, a third of a second upside down; 30 to 330 ms moved by 1 to 765 samples (eight
     of them), and a buffer of 512 samples played three times in a soft passage.
     """
     assert not attempt(seed, folder).failures

@@ -87,6 +87,9 @@ NEARLY = 4.0
 LEAST_SHIFT = 0.6
 """Samples that a stretch must seem to be off to be looked at closely."""
 
+ODD = 4.0
+"""Times the part that is usually unlike from which on a stretch is odd: what explains it, is to be found elsewhere."""
+
 MOST_LOOKS = 8
 """Stretches of a chunk of the programme, 95 s at 44.1 kHz, that are remembered as odd: each costs a millisecond."""
 
@@ -95,7 +98,7 @@ _CHUNK = 64 * BLOCK
 
 @dataclass(frozen=True)
 class Odd:
-    """Cells from dry sample `start` on, of which all but the first and the last are far more unlike than is `usual`.
+    """Cells from dry sample `start` on, of which all but the first and the last are more unlike than is `usual`.
 
     That is the part of each cell that is unlike at its level and around.
     """
@@ -271,8 +274,8 @@ def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
 
 
 def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
-    """Two cells or more in a row that are far more unlike than is usual, those that are by most; one of margin each."""
-    far = np.log(np.maximum(cells.unlike, 1e-20) / (FAR_WORSE * usual.around + 1e-20))
+    """Two cells or more in a row that are more unlike than is usual, those that are by most; one of margin each."""
+    far = np.log(np.maximum(cells.unlike, 1e-20) / (ODD * usual.around + 1e-20))
     found = []
     for first, last in runs(usual.faint & (far > 0.0)):
         if last - first >= 2:

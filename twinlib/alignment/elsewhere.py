@@ -20,8 +20,8 @@ from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
 from twinlib.audio import Signal
 
-REACH = 4096
-"""Samples to either side of a stretch where its place is looked for: 93 ms at 44.1 kHz, the usual buffers and more."""
+REACH = 2304
+"""Samples to either side of a stretch where its place is looked for: 52 ms at 44.1 kHz, the usual buffers and more."""
 
 PIECE = 128
 """Samples of a piece: 3 ms."""
@@ -29,12 +29,12 @@ PIECE = 128
 MOST_CELLS = 16
 """Of an odd stretch that are looked at: long windows tell what is moved for longer."""
 
-BETWEEN = 3 * REACH
+BETWEEN = 5 * REACH
 """Samples between two stretches that were moved alike, which are taken for one."""
 
 LEAST_GAIN = 30.0
-"""By which the logarithm of the likelihood must exceed. An hour has some hundred odd stretches and each eight thousand
-places, so that sixteen would do for noise; devices that distort much have been seen to come near that."""
+"""By which the logarithm of the likelihood must exceed. An hour has some hundred odd stretches and each four thousand
+places, so that fifteen would do for noise; devices that distort much have been seen to come near that."""
 
 MOST_LOUDER = 2.0
 """Times what is predicted, or that part of it, that an answer may be: more is chance."""
@@ -99,15 +99,16 @@ def _unlike(predicted: Signal, pieces: Signal, early: float) -> tuple[Real, Real
     shifted = scipy.fft.irfft(spectra, size)
     so_far = (np.cumsum(np.pad(part, ((0, 0), (1, 0))), axis=1, dtype=np.float64) for part in (shifted, shifted**2))
     mean, square = (part[:, long:] - part[:, :-long] for part in so_far)
-    energies, powers = square - mean * mean / long + 1e-20, np.square(pieces).sum(axis=1, dtype=np.float64) + 1e-20
+    energies = (square - mean * mean / long).astype(np.float32) + np.float32(1e-20)
+    powers = np.square(pieces).sum(axis=1) + np.float32(1e-20)
     places = 2 * REACH // PACE + 1
     own, other = np.empty(count), np.empty((count, places, PACE))
     for number in range(count):
         at = slice(number * long, number * long + places)
-        cross, energy, power = crosses[number, :, at].T, energies[:, at].T, powers[number]
-        gain = np.clip(cross / energy, 1.0 / MOST_LOUDER, MOST_LOUDER)
-        other[number] = 1.0 + gain * (gain * energy - 2.0 * cross) / power
-        own[number] = unlike(cross[REACH // PACE, 0], energy[REACH // PACE, 0], power)
+        cross, energy, power = crosses[number, :, at], energies[:, at], powers[number]
+        gain = np.clip(cross / energy, np.float32(1.0 / MOST_LOUDER), np.float32(MOST_LOUDER))
+        other[number] = 1.0 + (gain * (gain * energy - np.float32(2.0) * cross) / power).T
+        own[number] = unlike(cross[0, REACH // PACE], energy[0, REACH // PACE], power)
     return own, other.reshape(count, -1)
 
 
