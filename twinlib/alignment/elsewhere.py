@@ -1,10 +1,10 @@
 """Where some milliseconds answer to another place than their neighbourhood: moved and back, or played twice.
 
-That shifts nothing around it, and is too short for a window to tell. But it is far more unlike than is usual what its
-own place predicts, and no more than usual what another place does. A device that distorts once in a while leaves as
-much wherever it is compared. Which of the two it is, the ratio of the likelihoods tells: of noise of any power, for who
-knows what a device may do, and of noise of the usual power beside the answer to another place. It is reckoned in pieces
-of 3 ms, each with its own gain, and summed over those in a row that answer to one place.
+That shifts nothing around it, and is too short for a window to tell. But it is unlike what its own place predicts, far
+more than is usual, and no more than usual unlike what another place does. What a device that distorts leaves there, no
+other place explains. Which of the two it is, a ratio of likelihoods tells: that of noise of any power, for who knows
+what a device may do, against that of noise of the usual power beside the answer to another place. It is reckoned in
+pieces of 3 ms, each with a gain of its own within 6 dB, and summed over those in a row that answer to one place.
 """
 
 from collections.abc import Sequence
