@@ -32,9 +32,10 @@ from .mutilations import (
 COUNT = int(os.environ.get("TWIN_MUTILATIONS", "50"))
 """How many are tried: twice every kind."""
 
-KNOWN = frozenset({7, 57, 307, 682, 781})
-"""Seeds of the thousand that are called ok and should not be, each a gap to close: stretches of 10 to 60 ms that are
-moved and come back, and a buffer repeated in a soft passage."""
+KNOWN = frozenset({307})
+"""Seeds of the thousand that are called ok and should not be, each a gap to close: 22 ms of a bass, moved by two
+samples and back. Below 4 kHz that leaves 1 to 2 % of it unlike, two to four times as much as is usual at its level, and
+45 dB below the loudest near it; devices that distort leave more in many places."""
 
 FIRST = int(os.environ.get("TWIN_FIRST_MUTILATION", "0"))
 
@@ -62,10 +63,11 @@ def test_nothing_is_called_ok_that_is_not(first: int, folder: Path, outcomes: li
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [9, 400, 572, 628, 703, 907, 964])
+@pytest.mark.parametrize("seed", [7, 9, 57, 400, 572, 628, 682, 703, 781, 907, 964, 1507, 1857, 2207, 2557, 2982])
 def test_what_was_missed_once_is_not_again(seed: int, folder: Path) -> None:
     """The last second moved, a sample for a fifth of a second, noise over all of it, a sample lost near the end (two of
-    them), fourteen samples for a second, a third of a second upside down.
+    them), fourteen samples for a second, a third of a second upside down; 30 to 330 ms moved by 1 to 765 samples (eight
+    of them), and a buffer of 512 samples played three times in a soft passage.
     """
     assert not attempt(seed, folder).failures
 

@@ -5,32 +5,19 @@ noise, some samples moved and back shift nothing; but for some milliseconds the 
 linear response predicts, or far less so than is usual at that level and around.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
-from twinlib.alignment.prediction import (
-    AFTER,
-    BEFORE,
-    CELL,
-    MARGIN,
-    PACE,
-    Prediction,
-    at_whole_lags,
-    middles,
-    predicted_by,
-    slow,
-)
+from twinlib.alignment.cells import Cells, compared, unlike
+from twinlib.alignment.prediction import CELL, PACE, Prediction, predicted_by
 from twinlib.alignment.ranges import runs
-from twinlib.alignment.signals import Channel, sound
+from twinlib.alignment.signals import Channel
 from twinlib.alignment.spectra import Real
 from twinlib.alignment.timemap import TimeMap
-from twinlib.audio import BLOCK, Signal
+from twinlib.audio import BLOCK
 from twinlib.progress import Progress, silent
 
 GROUP = 6
@@ -64,6 +51,9 @@ AUDIBLE = 4.0
 LEFT_BEHIND = 1e-4
 """Of the energy of the loudest cell around: what any device may leave in a soft one."""
 
+LEFT_ELSEWHERE = 1e-5
+"""The same where another place is to explain it, as none does what a device leaves behind."""
+
 FAINT = 1e-8
 """The power of a pre-emphasised dry signal below which nothing is judged."""
 
@@ -78,12 +68,6 @@ LEVELS = 24
 
 LEAST_CELLS = 16
 """Cells or groups of a level that tell what is usual there."""
-
-HOLE = 24
-"""Zeros in a row that no sound leaves: half a millisecond."""
-
-SOUNDING = 3e-3
-"""A dry sample, -50 dB of full scale, to which no device answers with digital silence."""
 
 CLEARLY_SOUNDING = 1e-2
 """A dry peak, -40 dB of full scale, that is to be heard through the noise of a recording."""
@@ -103,7 +87,29 @@ NEARLY = 4.0
 LEAST_SHIFT = 0.6
 """Samples that a stretch must seem to be off to be looked at closely."""
 
+ODD = 4.0
+"""Times the part that is usually unlike from which on a stretch is odd: what explains it, is to be found elsewhere."""
+
+MOST_LOOKS = 8
+"""Stretches of a chunk of the programme, 95 s at 44.1 kHz, that are remembered as odd: each costs a millisecond."""
+
 _CHUNK = 64 * BLOCK
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Cells from dry sample `start` on, of which all but the first and the last are more unlike than is `usual`.
+
+    That is the part of each cell that is unlike at its level and around.
+    """
+
+    start: int
+    usual: Real
+
+    @property
+    def stop(self) -> int:
+        """The end of its cells."""
+        return self.start + CELL * len(self.usual)
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,8 @@ class Heard:
     `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
     cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
     mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken` those with samples that
-    are no numbers. `drowned` is the share of the sounding programme whose answer other sound drowns, `mean` the mean
-    of the wet signal.
+    are no numbers, and `odd` those that may answer to some other place (another look is to tell). `drowned` is the
+    share of the sounding programme whose answer other sound drowns, `mean` the mean of the wet signal.
     """
 
     start: int
@@ -125,6 +131,7 @@ class Heard:
     unlike: tuple[tuple[int, int], ...]
     shifted: tuple[tuple[int, int], ...]
     broken: tuple[tuple[int, int], ...]
+    odd: tuple[Odd, ...]
     drowned: float
     mean: float
 
@@ -149,12 +156,6 @@ class Heard:
         return bool((unlike(cross, dry, wet) < min(allowed, 0.9)).all())
 
 
-def unlike(cross: Real, dry: Real, wet: Real) -> Real:
-    """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
-    r = cross / np.sqrt(dry * wet + 1e-20)
-    return np.asarray(1.0 - r * np.abs(r))
-
-
 def lies_better(
     dry: Channel,
     wet: Channel,
@@ -167,49 +168,10 @@ def lies_better(
     """Whether a stretch of dry samples is answered far better some samples later than the map says."""
     left = []
     for later in (0.0, samples):
-        blocks = _cells(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
-        cells = _Cells.joined([block for block, _ in blocks])
+        blocks = compared(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
+        cells = Cells.joined([block for block, _ in blocks])
         left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
     return left[1] < BETTER * left[0]
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
-
-    `dry` is what was predicted. `lead` is that of its slope and the wet signal, `steep` that of the slope with itself:
-    their ratio tells a small lag, of which `early` samples are known. `peak` is the dry signal's.
-    """
-
-    cross: Real
-    dry: Real
-    wet: Real
-    lead: Real
-    steep: Real
-    early: Real
-    peak: Real
-    broken: npt.NDArray[np.bool_]
-    mute: npt.NDArray[np.bool_]
-
-    @classmethod
-    def joined(cls, parts: Sequence["_Cells"]) -> "_Cells":
-        """Those of all blocks."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
-
-    def grouped(self, size: int) -> "_Cells":
-        """A row for `size` cells; the lag that is known is that of the first of them."""
-        edges = np.arange(0, len(self.cross), size)
-        cross, dry, wet, lead, steep = (
-            np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet, self.lead, self.steep)
-        )
-        broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
-        peak = np.maximum.reduceat(self.peak, edges)
-        return _Cells(cross, dry, wet, lead, steep, self.early[edges], peak, broken, mute)
-
-    @property
-    def unlike(self) -> Real:
-        """The part of each row's energy that is unlike."""
-        return unlike(self.cross, self.dry, self.wet)
 
 
 def listen(
@@ -219,108 +181,77 @@ def listen(
     no_answer: list[tuple[int, int]] = []
     shifted: list[tuple[int, int]] = []
     broken: list[tuple[int, int]] = []
+    odd: list[Odd] = []
     sums: list[Real] = []
     total, sounding, drowned = 0.0, 0, 0
     prediction = predicted_by(dry, wet, timemap, start, stop, polarity)
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
-        for block, mean in _cells(dry, wet, timemap, prediction, first, last, polarity):
+        for block, mean in compared(dry, wet, timemap, prediction, first, last, polarity):
             parts.append(block)
             total += mean
-        cells = _Cells.joined(parts)
+        cells = Cells.joined(parts)
         groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
+        usual = _Usual.of(cells, dry.rate, 1)
         for ranges, found in (
             (shifted, _shifted(groups, dry.rate)),
-            (no_answer, _no_answer(cells, groups, dry.rate)),
+            (no_answer, _no_answer(cells, groups, usual, dry.rate)),
             (broken, runs(cells.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
+        odd += _odd(cells, usual, first)
         sounds, no_sound = groups.peak > CLEARLY_SOUNDING, (groups.unlike > DROWNED) & (groups.wet > groups.dry)
         sounding, drowned = sounding + int(sounds.sum()), drowned + int((sounds & no_sound).sum())
         sums.append(np.array([coarse.cross, coarse.dry, coarse.wet]))
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
     share, mean = drowned / max(1, sounding), total / max(1, stop - start)
-    return Heard(start, prediction, cross, xx, yy, tuple(no_answer), tuple(shifted), tuple(broken), share, mean)
+    told = tuple(no_answer), tuple(shifted), tuple(broken), tuple(odd)
+    return Heard(start, prediction, cross, xx, yy, *told, share, mean)
 
 
-def _cells(
-    dry: Channel, wet: Channel, timemap: TimeMap, prediction: Prediction, start: int, stop: int, polarity: int
-) -> Iterator[tuple[_Cells, float]]:
-    """Blocks of cells, and the sum of their wet samples."""
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        whole = first + -(-(last - first) // PACE) * PACE
-        x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
-        inside = slice(MARGIN, len(y) - MARGIN)
-        broken = ~sound(y)
-        if broken.any():
-            y = np.where(broken, np.float32(0.0), y)
-        mean = float(y[inside].sum())
-        loud = np.abs(x[BEFORE : len(x) - AFTER])
-        mute = _in_silence(y)[inside] & (loud > SOUNDING)
-        lags = timemap.lags(middles(first, whole))
-        early = lags - np.round(lags)
-        p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
-        b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
-        sums = np.empty((5, len(p)))
-        _products(p, slope, b, early.astype(np.float32), sums)
-        peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
-        wrong, dead = (_in_any(which) for which in (broken[inside], mute))
-        cross, xx, yy, lead, steep = sums
-        yield _Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
+@dataclass(frozen=True)
+class _Usual:
+    """The unlike part that is usual for each row at its level, and that or what is usual around, whichever is more.
+
+    `audible` rows differ by more than what any device leaves behind, `faint` ones too by more than what it mostly does.
+    """
+
+    at_level: Real
+    around: Real
+    audible: npt.NDArray[np.bool_]
+    faint: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Cells, sample_rate: int, size: int) -> "_Usual":
+        """By rows of `size` cells."""
+        # A response that begins before its time answers to silence before an attack, but little is known of it.
+        sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
+        off, nothing = rows.unlike, np.zeros(len(rows.dry))
+        if not sounding.any():
+            return cls(nothing, nothing, sounding, sounding)
+        around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
+        # Where the answer is missing, what should have been there is what is wrong.
+        energy = np.maximum(rows.wet, rows.dry)
+        noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
+        loudest = maximum_filter1d(energy, around)
+        audible, faint = (AUDIBLE * (noise + part * loudest) for part in (LEFT_BEHIND, LEFT_ELSEWHERE))
+        clear = sounding & (rows.dry > audible)
+        if not clear.any():
+            return cls(nothing, nothing, clear, clear)
+        at_level = _usual(off, rows.peak, clear)
+        nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
+        differs = (sounding & (off * energy > least) for least in (audible, faint))
+        return cls(at_level, np.maximum(at_level, nearby), *differs)
 
 
-@numba.njit(cache=True, fastmath={"reassoc"})
-def _products(predicted: Signal, slope: Signal, wet: Signal, early: Signal, out: Real) -> None:
-    # A step of the DC, and rumble, are no part of the answer. Sums go as numpy's do, in the order that is fastest.
-    size = predicted.shape[1]
-    for i in range(predicted.shape[0]):
-        p, s, w = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for j in range(size):
-            p += predicted[i, j] - early[i] * slope[i, j]
-            s += slope[i, j]
-            w += wet[i, j]
-        p, s, w = p / np.float32(size), s / np.float32(size), w / np.float32(size)
-        pw, pp, ww, sw, ss = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for j in range(size):
-            a, b, c = predicted[i, j] - early[i] * slope[i, j] - p, slope[i, j] - s, wet[i, j] - w
-            pw += a * c
-            pp += a * a
-            ww += c * c
-            sw += b * c
-            ss += b * b
-        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = pw, pp, ww, sw, ss
-
-
-def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    missing = -len(samples) % size
-    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
-
-
-def _in_any(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Whether any sample of each cell is true."""
-    if not which.any():
-        return np.zeros(-(-len(which) // CELL), np.bool_)
-    return np.asarray(_in_cells(which, CELL).any(axis=1))
-
-
-def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
-    """Which samples lie in a run of `HOLE` or more zeros."""
-    zero = samples == 0.0
-    if zero.any():
-        for first, last in runs(zero):
-            zero[first:last] = last - first >= HOLE
-    return np.asarray(zero)
-
-
-def _no_answer(cells: _Cells, groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
     off = cells.unlike
     # Digital silence amid sound is an under-run, however short.
-    bad = _far_worse(cells, sample_rate, 1) | cells.mute
-    for first, last in runs(_far_worse(groups, sample_rate, GROUP)):
+    bad = _far_worse(cells, usual, 1) | cells.mute
+    for first, last in runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)
         # The cells at its ends may be those of the neighbours.
         odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
@@ -328,33 +259,29 @@ def _no_answer(cells: _Cells, groups: _Cells, sample_rate: int) -> list[tuple[in
     return [(first - 1, last + 1) for first, last in runs(bad)]
 
 
-def _far_worse(rows: _Cells, sample_rate: int, size: int) -> npt.NDArray[np.bool_]:
+def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
     """Whether a row of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
-    # A response that begins before its time answers to silence before an attack, but little is known of it.
-    sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
-    if not sounding.any():
-        return np.asarray(sounding)
-    off = rows.unlike
-    around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
-    # Where the answer is missing, what should have been there is what is wrong.
-    energy = np.maximum(rows.wet, rows.dry)
-    noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
-    audible = AUDIBLE * (noise + LEFT_BEHIND * maximum_filter1d(energy, around))
-    clear = sounding & (rows.dry > audible)
-    if not clear.any():
-        return np.asarray(clear)
-    at_level = _usual(off, rows.peak, clear)
-    nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-    usual = FAR_WORSE * np.maximum(at_level, nearby)
-    worse = off > np.maximum(usual, LEAST_UNLIKE)
+    off, most = rows.unlike, FAR_WORSE * usual.around
+    worse = off > np.maximum(most, LEAST_UNLIKE)
     if size > 1:
-        worse |= (off > np.maximum(usual, LEAST_SHIFTED)) & _lag_explains(rows)[1]
-        worse |= off > np.maximum(PLAINLY_WORSE * at_level, LEAST_UNLIKE)
+        worse |= (off > np.maximum(most, LEAST_SHIFTED)) & _lag_explains(rows)[1]
+        worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
         worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
-    worse &= sounding & (off * energy > audible)
+    worse &= usual.audible
     for first, last in runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
+
+
+def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
+    """Two cells or more in a row that are more unlike than is usual, those that are by most; one of margin each."""
+    far = np.log(np.maximum(cells.unlike, 1e-20) / (ODD * usual.around + 1e-20))
+    found = []
+    for first, last in runs(usual.faint & (far > 0.0)):
+        if last - first >= 2:
+            low, high = max(0, first - 1), min(last + 1, len(far))
+            found.append((float(far[first:last].sum()), Odd(start + CELL * low, usual.around[low:high])))
+    return [odd for _, odd in sorted(found, key=lambda one: (-one[0], one[1].start))[:MOST_LOOKS]]
 
 
 def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
@@ -367,7 +294,7 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     return np.asarray(np.interp(peak, middle, most))
 
 
-def _lag_explains(rows: _Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
+def _lag_explains(rows: Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
     """The lag in samples that each row tells, to first order, and whether it explains half of what is unlike."""
     tells = (rows.cross > 0.0) & (rows.steep > 0.0)
     gain = rows.cross / (rows.dry + 1e-20)
@@ -378,7 +305,7 @@ def _lag_explains(rows: _Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
     return lag, explained
 
 
-def _shifted(groups: _Cells, sample_rate: int) -> list[tuple[int, int]]:
+def _shifted(groups: Cells, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of three groups or more, in cells, whose lag, by the slope of the prediction, is not their neighbourhood's.
 
     A lag explains, to first order, at least half of what is unlike.

@@ -10,6 +10,7 @@ from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
+from twinlib.alignment.elsewhere import moved
 from twinlib.alignment.follow import MOST_FLUTTER, Course, of_the_device, unit_of
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
@@ -179,6 +180,7 @@ class Case:
         self._ends(course, programme)
         self._odd_places(course, heard)
         self._close(course, programme, heard)
+        self._moved(course, heard)
         self._gaps(course, programme)
         self._enough(programme)
 
@@ -340,6 +342,23 @@ class Case:
             self.suspect(
                 f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
                 "the wet file does not lie where its neighbourhood does and is left out: samples were lost near there"
+            )
+
+    def _moved(self, course: Course, heard: Heard | None) -> None:
+        """What is far too unlike for the device and answers to another place, and what lies beside it."""
+        if heard is None:
+            return
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        known = [(one.start, one.stop) for one in self.excluded]
+        unknown = [odd for odd in heard.odd if not any(start < odd.stop and odd.start < stop for start, stop in known)]
+        wet = replace(self.wet, exact=True)
+        for first, last, later in moved(self.dry, wet, timemap, heard.prediction, self.polarity, unknown):
+            self.leave_out(first, last, "off-the-line")
+            what = f"{abs(later)} sample{'s' if abs(later) != 1 else ''} {'later' if later > 0 else 'earlier'}"
+            self.suspect(
+                f"between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of the wet file is "
+                f"heard what belongs {what}: samples were moved or repeated there, and the place is left out; raise "
+                "the interface's buffer size and record again if it can be done"
             )
 
     def _gaps(self, course: Course, programme: tuple[int, int]) -> None:
