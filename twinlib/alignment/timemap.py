@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 Array = npt.NDArray[np.float64]
 
@@ -93,7 +96,7 @@ class Curve:
 
     def __init__(self, positions: Array, values: Array) -> None:
         self._x, self._y = positions, values
-        self._spline = CubicSpline(positions, values, bc_type="natural") if len(positions) > 2 else None
+        self._spline = _spline(positions, values) if len(positions) > 2 else None
 
     def __call__(self, positions: Array) -> Array:
         """The value at each position."""
@@ -106,3 +109,10 @@ class Curve:
         slopes = self._spline(np.array([x[0], x[-1]]), 1)
         beyond = np.minimum(positions - x[0], 0.0) * slopes[0] + np.maximum(positions - x[-1], 0.0) * slopes[1]
         return np.asarray(self._spline(inside) + beyond)
+
+
+def _spline(positions: Array, values: Array) -> "CubicSpline":
+    # Most lags are lines, and many programs read none.
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(positions, values, bc_type="natural")
