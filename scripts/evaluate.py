@@ -4,8 +4,7 @@ from pathlib import Path
 
 import torch
 
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
 from twinlib.evaluation.measurements import CONTRACT as MEASUREMENTS
 from twinlib.evaluation.numbers import percent
@@ -14,7 +13,7 @@ from twinlib.files import read_json, read_table
 from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
-from twinlib.training.loop import CONTRACT as TRAINING
+from twinlib.training.settings import CURVE
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
                 segments,
                 args.shards[0].parent,
                 dataset,
-                read_table(args.curve, TRAINING),
+                read_table(args.curve, CURVE),
                 settings,
                 args.outputs[0].parent,
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from twinlib.dataset.fingerprint import CONTRACT as FINGERPRINTS
 from twinlib.dataset.leaks import (
     COLUMNS,
     CONTRACT,
@@ -14,7 +13,7 @@ from twinlib.dataset.leaks import (
     leak_report,
     refuse_leaks,
 )
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_json
 from twinlib.program import options, run

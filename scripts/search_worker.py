@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 
 from twinlib.dataset.leaks import require_no_leaks
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model.architecture import Architecture, Network
 from twinlib.program import options, run

@@ -11,11 +11,10 @@ from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet, reference_of
 from twinlib.audio import Reader, Signal
-from twinlib.capture.ingest import CONTRACT as TAKE
+from twinlib.capture.contract import TAKE
 from twinlib.capture.pairs import used_range
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
-from twinlib.dataset.settings import Dataset
+from twinlib.dataset.settings import SEGMENTS, Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.excitation.layout import read_reel

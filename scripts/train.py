@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 from twinlib.dataset.leaks import require_no_leaks
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture

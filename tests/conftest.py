@@ -19,6 +19,7 @@ LONGEST = (
     "tests/workflow/test_takes.py",
     "tests/workflow/test_probe.py",
     "tests/training/test_program.py",
+    "tests/training/test_search.py",
     "tests/workflow/test_reruns.py",
 )
 """The files that take the longest, the longest first: begun first, they leave no worker waiting for another's end."""

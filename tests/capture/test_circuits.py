@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import firwin
 
 from twinlib.capture import circuits
 from twinlib.capture.circuits import CircuitStream, diode_voltage, process_stream
-from twinlib.capture.oversampling import Downsampler, Upsampler
+from twinlib.capture.oversampling import Downsampler, Upsampler, prototype
 from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 
 RATE = 44100
@@ -25,6 +26,11 @@ def harmonics(circuit: Circuit, hz: int, level: float, factor: int = circuits.FA
     out = through(circuit, level * np.sin(2 * np.pi * hz * n / RATE), factor)
     spectrum = 2 * np.abs(np.fft.rfft(out[RATE : 2 * RATE])) / RATE
     return spectrum[hz : 11 * hz : hz]
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_the_filter_is_that_of_scipy(factor: int) -> None:
+    assert np.allclose(prototype(factor), firwin(64 * factor + 1, 1 / factor, window=("kaiser", 9.5)), atol=1e-16)
 
 
 @settings(max_examples=15, deadline=None)

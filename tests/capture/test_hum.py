@@ -7,8 +7,9 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal.windows import blackmanharris
 
-from twinlib.capture.hum import measure_hum
+from twinlib.capture.hum import blackman_harris, measure_hum
 
 from .conftest import RATE
 
@@ -33,6 +34,11 @@ def coloured(seed: int, slope: float, rms: float = 1e-4) -> np.ndarray:
     hz = np.maximum(np.fft.rfftfreq(RATE, 1 / RATE), 5.0)
     noise = np.fft.irfft(np.fft.rfft(generator.standard_normal(RATE)) * hz ** (-slope / 2))
     return rms * noise / noise.std()
+
+
+@pytest.mark.parametrize("length", [100, 35281, 44100])
+def test_the_window_is_that_of_scipy(length: int) -> None:
+    assert np.allclose(blackman_harris(length), blackmanharris(length, sym=False), rtol=0, atol=1e-15)
 
 
 @settings(max_examples=100)

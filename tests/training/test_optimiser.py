@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -87,6 +90,31 @@ def test_it_moves_as_torch_does():
         assert (moved - wanted).norm() < 0.02 * wanted.norm()  # torch iterates in bfloat16
 
 
+def test_the_rest_moves_as_torch_does_to_the_bit():
+    model, other = model_with_gradients(), model_with_gradients()
+    optimiser = Optimiser(model, False, 0.02, 0.004)
+    oracle = torch.optim.AdamW(other.parameters(), 0.004, betas=(0.9, 0.99), weight_decay=0, fused=True)
+    for step in range(5):
+        for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+            if mine.grad is not None:
+                generator = torch.Generator().manual_seed(step)
+                mine.grad = theirs.grad = torch.randn(mine.shape, generator=generator)
+        oracle.param_groups[0]["lr"] = 0.004 * (1 - step / 5)
+        optimiser.step(1 - step / 5)
+        oracle.step()
+    assert all(torch.equal(weight, other.state_dict()[name]) for name, weight in model.state_dict().items())
+    assert sum(name.endswith("/step") for name in optimiser.state()) == len(oracle.state)
+
+
+def test_a_training_loads_no_compiler():
+    words = (
+        "import sys, torch; from twinlib.training.optimiser import Optimiser; "
+        "layer = torch.nn.Linear(2, 2); layer(torch.ones(2)).sum().backward(); "
+        "Optimiser(layer, True, 0.1, 0.1).step(1.0); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("muon", [True, False])
 def test_a_restored_state_goes_on_the_same(muon):
     model, other = model_with_gradients(), model_with_gradients()
@@ -101,7 +129,9 @@ def test_a_restored_state_goes_on_the_same(muon):
     assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in other.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["muon/stacks.0.layers.7.kernel/mean", "adamw/nothing/step", "sgd/a/b", "x"])
+@pytest.mark.parametrize(
+    "name", ["muon/stacks.0.layers.7.kernel/mean", "adamw/nothing/step", "adamw/head/steps", "sgd/a/b", "x"]
+)
 def test_the_state_of_another_network_is_refused(name):
     optimiser = Optimiser(model_with_gradients(), True, 0.02, 0.004)
     with pytest.raises(TrainingError, match="delete"):

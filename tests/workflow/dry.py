@@ -1,12 +1,13 @@
 """Dry runs of Snakemake, each in a child of one process that has imported Snakemake before.
 
-A dry run is mostly imports. This program imports what no checkout of the project brings along, and nothing of
-`twinlib`: a child imports that, from the checkout that is tested.
+A dry run is mostly imports. This program imports what no checkout of the project brings along, and `twinlib` only of a
+checkout that it is told nobody edits: of any other a child imports it.
 """
 
 import json
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -23,11 +24,25 @@ def main() -> None:
     from snakemake.cli import get_argument_parser
 
     get_argument_parser()
+    for repository in sys.argv[1:]:
+        read(Path(repository))
     for line in sys.stdin:
         child = os.fork()
         if not child:
             run(**json.loads(line))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def read(repository: Path) -> None:
+    """Import what the workflow of a checkout imports, and read the code of its stages: of the rest that is most."""
+    sys.path.insert(0, str(repository))
+    import twinlib.config
+    import twinlib.excitation.withdrawn
+    import twinlib.provenance.settle  # noqa: F401
+    from twinlib.provenance.code import digest
+
+    for program in sorted((repository / "scripts").glob("*.py")):
+        digest(program, repository)
 
 
 def run(words: list[str], folder: str, environment: dict[str, str], log: str) -> NoReturn:
@@ -42,8 +57,9 @@ def run(words: list[str], folder: str, environment: dict[str, str], log: str) ->
         os.environ.update(environment)
         sys.path[:0] = ["", *environment["PYTHONPATH"].split(os.pathsep)]
         sys.argv = ["snakemake", *words]
-        if any(name.split(".")[0] == "twinlib" for name in sys.modules):
-            raise RuntimeError("twinlib was imported before it was known from where")
+        known = sys.modules.get("twinlib")
+        if known and Path(str(known.__file__)).parents[1] != Path(environment["PYTHONPATH"]):
+            raise RuntimeError(f"twinlib was imported from {known.__file__}")
         from snakemake.cli import main as snakemake
 
         snakemake(words)

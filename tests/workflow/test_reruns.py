@@ -43,7 +43,7 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
     content = edit("experiments", [{"device": "amp", "model": "tiny"}])
     content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
     project.write(content)
-    run = project.run("--dry-run", "results/twins/box/tiny/run.json")
+    run = project.dry("results/twins/box/tiny/run.json")
     assert run.rules == {"train": 1, "export": 1, "evaluate": 1, "page": 1, "track": 1}
     (inputs,) = re.findall(r"rule track:\n +input: (.*)", run.text)
     assert "results/devices/amp/segments.parquet.prov.json" in inputs, "what the first one has learned is in it too"

@@ -3,12 +3,14 @@
 import csv
 from datetime import date
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import same_word
 from twinlib.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_tsv(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -55,8 +57,10 @@ def read_exclusions(path: Path) -> dict[str, str]:
     return reasons
 
 
-def excluded(tracks: pd.DataFrame, settings: Corpus) -> dict[str, str]:
+def excluded(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
     """The tracks of the table `tracks/1` that must not be used, by track_id and sorted, with the first reason found."""
+    import pandas as pd
+
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
     artists = {same_word(artist) for artist in settings.exclude_artists}
     genres = {same_word(genre) for genre in settings.exclude_genres}
@@ -76,7 +80,7 @@ def excluded(tracks: pd.DataFrame, settings: Corpus) -> dict[str, str]:
     return reasons
 
 
-def not_in_corpus(tracks: pd.DataFrame, settings: Corpus) -> list[str]:
+def not_in_corpus(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
     """Track ids, artists and genres that the configuration excludes and the table does not have: misspelt, perhaps."""
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
     ids, artists = set(tracks.track_id), {same_word(artist) for artist in tracks.artist}

@@ -3,10 +3,9 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import soundfile
 
 from twinlib.audio import AudioInfo, Reader
@@ -19,6 +18,9 @@ from twinlib.errors import AudioError, CorpusError
 from twinlib.files import sha256_file, write_json, write_table
 from twinlib.progress import Progress, silent
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _TAIL = 4096
 """Frames read at a file's end: a compressed file that was cut short fails there and not in its header."""
 
@@ -29,7 +31,7 @@ class Index:
     exclusions that match nothing.
     """
 
-    tracks: pd.DataFrame
+    tracks: "pd.DataFrame"
     problems: list[Problem]
     excluded: dict[str, str]
     not_in_corpus: list[str]
@@ -176,7 +178,10 @@ def _row(source: Source, licence: str, path: str, info: AudioInfo, digest: str) 
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+    # A plan of the workflow asks for the files of a corpus, and needs no table.
+    import pandas as pd
+
     table = pd.DataFrame(rows).astype({"has_bleed": "boolean"})
     return table.sort_values(["track_id", "kind", "path"], ignore_index=True)
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import Signal
-from twinlib.evaluation.metrics import decibels, nine_digits
+from twinlib.evaluation.metrics import nine_digits
+from twinlib.evaluation.numbers import decibels
 from twinlib.evaluation.spans import Part, Span
 
 CELL_SECONDS = 0.05

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinlib.evaluation.figures import comparison_figure
-from twinlib.evaluation.metrics import decibels
-from twinlib.evaluation.numbers import percent
+from twinlib.evaluation.numbers import decibels, percent
 
 MISSING = "–"
 

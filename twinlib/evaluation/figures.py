@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -20,8 +19,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from twinlib.audio import Signal
 from twinlib.evaluation.numbers import percent
-from twinlib.evaluation.statistics import Curve, Quantiles
 from twinlib.files import written_aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from twinlib.evaluation.statistics import Curve, Quantiles
 
 DEVICE, TWIN, DRY, ERROR = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
 
@@ -102,7 +105,7 @@ def draw_waveform(
         below.set_xlabel(f"time (ms from {start:.2f} s)")
 
 
-def draw_spectrum(path: Path, title: str, frequencies: Curve, device: Curve, twin: Curve, error: Curve) -> None:
+def draw_spectrum(path: Path, title: str, frequencies: "Curve", device: "Curve", twin: "Curve", error: "Curve") -> None:
     """Power densities `(bins,)` (full scale squared a Hz) of device, twin and error, smoothed to 1/6 octave."""
     with _figure(path, 3.4) as (axes,):
         hertz = _sixths(float(frequencies[-1]))
@@ -118,7 +121,7 @@ def draw_spectrum(path: Path, title: str, frequencies: Curve, device: Curve, twi
         axes.legend(loc="upper right", ncols=3)
 
 
-def draw_transfer(path: Path, title: str, device: Quantiles, twin: Quantiles) -> None:
+def draw_transfer(path: Path, title: str, device: "Quantiles", twin: "Quantiles") -> None:
     """What comes out for what goes in: medians, and the band that holds 90 % of the samples."""
     with _figure(path, 4.4) as (axes,):
         if len(device.level):
@@ -137,7 +140,7 @@ def draw_transfer(path: Path, title: str, device: Quantiles, twin: Quantiles) ->
         axes.legend(loc="best")
 
 
-def draw_learning(path: Path, title: str, curve: pd.DataFrame) -> None:
+def draw_learning(path: Path, title: str, curve: "pd.DataFrame") -> None:
     """Training loss and validation ESR over CPU minutes, from the table of contract `training/1`.
 
     Of several seeds the one that became the twin is drawn.
@@ -319,12 +322,12 @@ def _ratios(axes: Axes, axis: Axis, limits: tuple[float, float], unit: str = "%"
     )
 
 
-def _sixths(top: float) -> Curve:
+def _sixths(top: float) -> "Curve":
     """Twenty-four centres an octave from 20 Hz up to `top`."""
     return 20.0 * 2 ** (np.arange(int(24 * np.log2(top / 20)) + 1) / 24)
 
 
-def _smooth(frequencies: Curve, density: Curve, centres: Curve) -> Curve:
+def _smooth(frequencies: "Curve", density: "Curve", centres: "Curve") -> "Curve":
     """The mean density within 1/12 octave to either side of the centres, at least between the two nearest bins."""
     width = frequencies[1] - frequencies[0]
     sums = np.concatenate([[0.0], np.cumsum(density)])
@@ -336,6 +339,6 @@ def _smooth(frequencies: Curve, density: Curve, centres: Curve) -> Curve:
     return mean
 
 
-def _decibels(density: Curve) -> Curve:
+def _decibels(density: "Curve") -> "Curve":
     found: Curve = 10 * np.log10(np.maximum(density, 1e-20))
     return found

@@ -11,7 +11,8 @@ from scipy.signal import oaconvolve
 from twinlib.errors import DatasetError
 from twinlib.evaluation.baselines import LinearFit
 from twinlib.evaluation.breakdown import Breakdown
-from twinlib.evaluation.metrics import Errors, Metrics, decibels, nine_digits
+from twinlib.evaluation.metrics import Errors, Metrics, nine_digits
+from twinlib.evaluation.numbers import decibels
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.spans import Process, Span, blocks, peaks
 from twinlib.evaluation.statistics import Curve, Quantiles, Spectrum, Transfer

@@ -12,7 +12,7 @@ from html import escape
 
 from twinlib.errors import DatasetError
 from twinlib.evaluation import page
-from twinlib.evaluation.pictures import BOTTOM, COLOURS, HEIGHT, LEFT, WIDTH, picture, scales
+from twinlib.evaluation.pictures import BOTTOM, HEIGHT, LEFT, WIDTH
 from twinlib.evaluation.sounds import LABELS, Clip, Prepared, Sounds, prepare
 
 __all__ = ["SEED", "Prepared", "Sounds", "abx", "head", "listening_page", "mushra", "null_test", "prepare"]
@@ -129,17 +129,9 @@ def _seed(seed: int) -> str:
 
 
 def _players(number: int, one: Prepared) -> str:
-    signals = {
-        "dry": one.sounds.dry,
-        "device": one.sounds.device,
-        "twin": one.sounds.twin,
-        "difference": one.difference,
-    }
-    rate = one.sounds.sample_rate
-    shared = scales(list(signals.values()), rate)
     rows = []
-    for key, name in enumerate(COLOURS, start=1):
-        image = base64.b64encode(picture(name, signals[name], rate, shared)).decode("ascii")
+    for key, (name, picture) in enumerate(one.pictures.items(), start=1):
+        image = base64.b64encode(picture).decode("ascii")
         rows.append(
             f'<div class="tw-sound tw-sound-{name}"><div>'
             f'<button type="button" class="tw-button" data-tw-sound="{name}" disabled>'

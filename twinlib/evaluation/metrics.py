@@ -15,6 +15,7 @@ from scipy import fft
 from twinlib.audio import Signal
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
+from twinlib.evaluation.numbers import decibels
 
 RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""
@@ -30,11 +31,6 @@ MEL_BANDS = 64
 
 Metrics = dict[str, float | None]
 """Numbers by name; None for one that cannot be measured, such as the loudness of a signal shorter than 400 ms."""
-
-
-def decibels(power_ratio: float) -> float:
-    """10 log10 of a ratio of powers, -200 dB at the least."""
-    return 10 * math.log10(max(power_ratio, 1e-20))
 
 
 def nine_digits(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """Pictures of sounds for the listening page: waveform and spectrogram as PNG, equal bytes for equal samples."""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,22 +33,19 @@ _WINDOW = 2048
 _RANGE_DB = 100.0
 
 
-@dataclass(frozen=True)
-class Scales:
-    """What the pictures of one excerpt share: the largest magnitude, and the strongest part (dBFS) of a spectrogram."""
-
-    peak: float
-    top_db: float
+Levels = npt.NDArray[np.float64]
 
 
-def scales(signals: list[Signal], sample_rate: int) -> Scales:
-    """The scales that all the signals `(frames,)` fit."""
-    peak = max(float(np.max(np.abs(signal))) for signal in signals)
-    top = max(float(np.max(spectrogram(signal, sample_rate))) for signal in signals)
-    return Scales(peak if peak > 0.0 else 1.0, 5 * np.ceil(top / 5) if peak > 0.0 else 0.0)
+def pictures(signals: Mapping[str, Signal], sample_rate: int) -> dict[str, bytes]:
+    """A PNG of each sound `(frames,)` by its name, one of `COLOURS`: waveform above spectrogram, on shared scales."""
+    spectra = {name: spectrogram(signal, sample_rate) for name, signal in signals.items()}
+    peak = max(float(np.max(np.abs(signal))) for signal in signals.values())
+    top = max(float(np.max(levels)) for levels in spectra.values())
+    peak, top_db = (peak, 5 * np.ceil(top / 5)) if peak > 0.0 else (1.0, 0.0)
+    return {name: _picture(name, signals[name], sample_rate, spectra[name], peak, top_db) for name in signals}
 
 
-def spectrogram(signal: Signal, sample_rate: int) -> npt.NDArray[np.float64]:
+def spectrogram(signal: Signal, sample_rate: int) -> Levels:
     """Levels `(bins, columns)` in dB, 0 for a sine of full scale; some 1000 columns, -300 dB where there is nothing."""
     window = hann(_WINDOW, sym=False)
     hop = max(len(signal) // _COLUMNS, 1)
@@ -56,12 +53,11 @@ def spectrogram(signal: Signal, sample_rate: int) -> npt.NDArray[np.float64]:
         signal = np.pad(signal, (0, _WINDOW - len(signal)))
     columns = -(-len(signal) // hop)
     spectra = ShortTimeFFT(window, hop, sample_rate).stft(signal.astype(np.float64), p0=0, p1=columns)
-    levels: npt.NDArray[np.float64] = 20 * np.log10(np.maximum(np.abs(spectra) * 2 / window.sum(), 1e-15))
+    levels: Levels = 20 * np.log10(np.maximum(np.abs(spectra) * 2 / window.sum(), 1e-15))
     return levels
 
 
-def picture(name: str, signal: Signal, sample_rate: int, shared: Scales) -> bytes:
-    """A PNG of a sound `(frames,)`: its waveform in the colour of its name above its spectrogram, on shared scales."""
+def _picture(name: str, signal: Signal, sample_rate: int, levels: Levels, peak: float, top_db: float) -> bytes:
     seconds = len(signal) / sample_rate
     with rc_context(_STYLE):
         figure = Figure(figsize=_INCHES, dpi=_DPI)
@@ -72,17 +68,17 @@ def picture(name: str, signal: Signal, sample_rate: int, shared: Scales) -> byte
         low, high = _envelope(signal)
         times = (np.arange(len(low)) + 0.5) * seconds / len(low)
         above.fill_between(times, low, high, color=COLOURS[name], linewidth=0.4)
-        above.set_ylim(-1.05 * shared.peak, 1.05 * shared.peak)
+        above.set_ylim(-1.05 * peak, 1.05 * peak)
         above.set_ylabel("level\n(of full scale)")
         above.tick_params(labelbottom=False, bottom=False)
         above.set_xlim(0, seconds)
         image = below.imshow(
-            spectrogram(signal, sample_rate),
+            levels,
             origin="lower",
             aspect="auto",
             extent=(0, seconds, 0, sample_rate / 2000),
-            vmin=shared.top_db - _RANGE_DB,
-            vmax=shared.top_db,
+            vmin=top_db - _RANGE_DB,
+            vmax=top_db,
             cmap="magma_r",
             interpolation="bilinear",
         )

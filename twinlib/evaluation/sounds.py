@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from twinlib.audio import Signal
 from twinlib.errors import DatasetError
 from twinlib.evaluation.clips import PEAK, common_gain
 from twinlib.evaluation.loudness import Loudness
+from twinlib.evaluation.pictures import pictures
 
 ANCHORS = {"low_anchor": 3500.0, "mid_anchor": 7000.0}
 """The pass bands (Hz) of the low-pass anchors of ITU-R BS.1534-3."""
@@ -89,6 +91,13 @@ class Prepared:
     difference: Signal
     clips: dict[str, Clip]
     headroom_db: float
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """A PNG of each sound that has one, by name; drawn once, whatever number of pages shows it."""
+        heard = self.sounds
+        signals = {"dry": heard.dry, "device": heard.device, "twin": heard.twin, "difference": self.difference}
+        return pictures(signals, heard.sample_rate)
 
 
 def prepare(sounds: Sounds) -> Prepared:

@@ -1,8 +1,7 @@
 """Which tracks of reels that somebody has recorded must not be used any more: no reel is made again for them."""
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from twinlib.corpus.exclusions import excluded, read_exclusions
 from twinlib.corpus.index import sources_of
@@ -11,6 +10,9 @@ from twinlib.errors import TwinError
 from twinlib.excitation.settings import CUES
 from twinlib.excitation.sweeps import TRACK
 from twinlib.files import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ABOUT = ["track_id", "artist", "genre", "has_bleed"]
 
@@ -23,6 +25,9 @@ def withdrawn_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
     genres or bleed are excluded it is withdrawn too. Without a readable cue sheet all that is excluded is named, for
     any of it may be on the reels. Raises `CorpusError` where the corpus is needed and not there.
     """
+    # A project without recordings never asks.
+    import pandas as pd
+
     index = _indexed(results)
     try:
         cues = read_table(results / "excitations" / name / "cues.parquet", CUES, ["track_id", "artist"])
@@ -43,14 +48,18 @@ def withdrawn_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
     return sorted({*excluded(judged, corpus), *doubtful})
 
 
-def _indexed(results: Path) -> pd.DataFrame:
+def _indexed(results: Path) -> "pd.DataFrame":
+    import pandas as pd
+
     try:
         return read_table(results / "corpus" / "tracks.parquet", TRACKS, _ABOUT).astype(object)
     except TwinError:
         return pd.DataFrame(columns=_ABOUT, dtype=object)
 
 
-def _told(corpus: Corpus) -> pd.DataFrame:
+def _told(corpus: Corpus) -> "pd.DataFrame":
     """The same by the metadata of the corpus, which is asked where there is no index."""
+    import pandas as pd
+
     rows = [(one.track_id, one.artist, one.genre, one.has_bleed) for one in sources_of(corpus).sources]
     return pd.DataFrame(rows, columns=_ABOUT, dtype=object)

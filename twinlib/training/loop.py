@@ -26,12 +26,12 @@ from twinlib.training.levels import HEAD_LEVEL, INPUT_LEVEL, LEVEL_BATCHES, gain
 from twinlib.training.losses import combined, spectral
 from twinlib.training.optimiser import Optimiser
 from twinlib.training.schedule import rate_factor, shortened
-from twinlib.training.settings import Training
+from twinlib.training.settings import CURVE, Training
 from twinlib.training.stopping import stop_requests
 from twinlib.training.validation import Validation
 from twinlib.training.warm import Start, check_start, folded
 
-CONTRACT = "training/1"
+CONTRACT = CURVE
 """The contract of the learning curve."""
 
 COLUMNS = ["seed", "step", "cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"]

@@ -1,12 +1,14 @@
 """Muon for the hidden convolutions and AdamW for the rest, as one optimiser whose state is named tensors."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from twinlib.errors import TrainingError
+
+BETAS = (0.9, 0.99)
+"""How slowly AdamW forgets gradients and their squares."""
 
 MOMENTUM = 0.95
 """Muon's momentum (Nesterov's form)."""
@@ -46,10 +48,8 @@ class Optimiser:
     def __init__(self, model: nn.Module, muon: bool, muon_rate: float, adamw_rate: float) -> None:
         self._muon_rate, self._adamw_rate = muon_rate, adamw_rate
         named = dict(model.named_parameters())
-        self._rest = [name for name in named if not (muon and is_hidden(name))]
-        self._adamw = torch.optim.AdamW(
-            [named[name] for name in self._rest], adamw_rate, betas=(0.9, 0.99), weight_decay=0, fused=True
-        )
+        self._rest = {name: weight for name, weight in named.items() if not (muon and is_hidden(name))}
+        self._moments: dict[str, dict[str, Tensor]] = {}
         self._hidden = {name: weight for name, weight in named.items() if muon and is_hidden(name)}
         self._means = {name: torch.zeros_like(weight) for name, weight in self._hidden.items()}
         self._groups: dict[torch.Size, list[str]] = {}
@@ -59,13 +59,42 @@ class Optimiser:
     @torch.no_grad()
     def step(self, factor: float) -> None:
         """Move the weights by their gradients, with the rates multiplied by `factor`; no gradient, no move."""
-        for group in self._adamw.param_groups:
-            group["lr"] = self._adamw_rate * factor
-        self._adamw.step()
+        self._step_rest(self._adamw_rate * factor)
         for names in self._groups.values():
             moving = [name for name in names if self._hidden[name].grad is not None]
             if moving:
                 self._step_hidden(moving, self._muon_rate * factor)
+
+    def _step_rest(self, rate: float) -> None:
+        # What `torch.optim.AdamW(fused=True)` calls. Its constructor loads the compiler, which takes as long as torch.
+        names = [name for name, weight in self._rest.items() if weight.grad is not None]
+        self._moments |= {name: self._first_moments(name) for name in names if name not in self._moments}
+        if not names:
+            return
+        moving: list[Tensor] = [self._rest[name] for name in names]
+        moments = [self._moments[name] for name in names]
+        steps = [one["step"] for one in moments]
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            moving,
+            [weight.grad for weight in moving if weight.grad is not None],
+            [one["exp_avg"] for one in moments],
+            [one["exp_avg_sq"] for one in moments],
+            [],
+            steps,
+            lr=rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _first_moments(self, name: str) -> dict[str, Tensor]:
+        weight = self._rest[name].detach()
+        step = torch.zeros((), dtype=torch.float32, device=weight.device)
+        return {"step": step, "exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
 
     def _step_hidden(self, names: list[str], rate: float) -> None:
         weights: list[Tensor] = [self._hidden[name] for name in names]
@@ -80,22 +109,19 @@ class Optimiser:
     def state(self) -> dict[str, Tensor]:
         """The state as tensors named `part/weight/quantity`."""
         state = {f"muon/{name}/mean": mean for name, mean in self._means.items()}
-        for index, quantities in self._adamw.state_dict()["state"].items():
-            state |= {f"adamw/{self._rest[index]}/{key}": value for key, value in quantities.items()}
+        for name, moments in self._moments.items():
+            state |= {f"adamw/{name}/{key}": value for key, value in moments.items()}
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take the state that `state()` gave; raises `TrainingError` if it belongs to another network."""
-        found: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
             part, _, rest = name.partition("/")
             weight, _, key = rest.partition("/")
             if part == "muon" and weight in self._means and value.shape == self._means[weight].shape:
                 self._means[weight].copy_(value)
-            elif part == "adamw" and weight in self._rest:
-                found.setdefault(self._rest.index(weight), {})[key] = value
-            else:
+                continue
+            first = self._first_moments(weight) if part == "adamw" and weight in self._rest else {}
+            if key not in first or value.shape != first[key].shape:
                 raise TrainingError(f"The checkpoint holds {name}, which this training has not: delete the checkpoint")
-        content: dict[str, Any] = self._adamw.state_dict()
-        content["state"] = found
-        self._adamw.load_state_dict(content)
+            self._moments.setdefault(weight, first)[key].copy_(value)

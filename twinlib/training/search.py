@@ -18,7 +18,6 @@ from twinlib.errors import DatasetError, DivergedError, TrainingError
 from twinlib.model.architecture import Architecture, Network
 from twinlib.progress import Progress, silent
 from twinlib.training.data import TrainingData
-from twinlib.training.loop import train
 from twinlib.training.search_settings import Parameters, Search
 from twinlib.training.settings import Training
 from twinlib.training.trials import Rung, Trial
@@ -118,6 +117,9 @@ def work(
 
 
 def _run(study: "Study", claim: "Claim", task: Task, place: Path, on_trial: Callable[[Trial], None]) -> None:
+    # Who only reads what a search has found needs no torch.
+    from twinlib.training.loop import train
+
     network, budgets = claim.trial.parameters.network(task.base).network, task.search.budgets
     on_trial(claim.trial)
     for index, budget in enumerate(budgets):
