@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from twinlib.errors import TrainingError
 
@@ -66,28 +67,25 @@ class Optimiser:
                 self._step_hidden(moving, self._muon_rate * factor)
 
     def _step_rest(self, rate: float) -> None:
-        # What `torch.optim.AdamW(fused=True)` calls. Its constructor loads the compiler, which takes as long as torch.
+        # torch's AdamW as a function: the constructor of the class loads the compiler, which takes as long as torch.
         names = [name for name, weight in self._rest.items() if weight.grad is not None]
         self._moments |= {name: self._first_moments(name) for name in names if name not in self._moments}
-        if not names:
-            return
         moving: list[Tensor] = [self._rest[name] for name in names]
         moments = [self._moments[name] for name in names]
-        steps = [one["step"] for one in moments]
-        torch._foreach_add_(steps, 1)
-        torch._fused_adamw_(
+        adamw(
             moving,
             [weight.grad for weight in moving if weight.grad is not None],
             [one["exp_avg"] for one in moments],
             [one["exp_avg_sq"] for one in moments],
             [],
-            steps,
-            lr=rate,
+            [one["step"] for one in moments],
+            fused=True,
+            amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
+            lr=rate,
             weight_decay=0.0,
             eps=1e-8,
-            amsgrad=False,
             maximize=False,
         )
 
