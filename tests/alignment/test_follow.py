@@ -7,8 +7,10 @@ import pytest
 
 from twinlib.alignment.breaks import Break
 from twinlib.alignment.clock import Clock
-from twinlib.alignment.follow import Course, follow, unfounded
+from twinlib.alignment.course import Course
+from twinlib.alignment.follow import follow
 from twinlib.alignment.line import Line, PieceFit
+from twinlib.alignment.losses import unfounded
 from twinlib.alignment.prediction import predicted_by
 from twinlib.alignment.timemap import TimeMap
 from twinlib.alignment.track import Measured, plan

@@ -6,7 +6,7 @@ second may belong to another piece than they seem to, or to one too short for an
 
 import numpy as np
 
-from twinlib.alignment.follow import OFF, SHARP
+from twinlib.alignment.losses import OFF, SHARP
 from twinlib.alignment.ranges import joined, runs
 from twinlib.alignment.signals import Channel
 from twinlib.alignment.timemap import TimeMap

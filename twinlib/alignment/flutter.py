@@ -19,7 +19,7 @@ PLACES = 12
 SECONDS = 0.25
 """Of programme at each of them."""
 
-SHARP = 1000.0
+TELLING = 1000.0
 """Inverse variance, 0.03 samples rms, from which a short window tells flutter."""
 
 LEAST_FLUTTER = 0.015
@@ -49,4 +49,4 @@ def flutter(dry: Channel, wet: Channel, clock: Clock, polarity: int, programme: 
 
 def _sharp(measured: Measured) -> npt.NDArray[np.bool_]:
     """The windows that tell flutter."""
-    return np.asarray((measured.weight > SHARP) & (measured.sign > 0) & (np.abs(measured.residual) < NEARER))
+    return np.asarray((measured.weight > TELLING) & (measured.sign > 0) & (np.abs(measured.residual) < NEARER))

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from twinlib.alignment.applied import applied
 from twinlib.alignment.clock import Clock
 from twinlib.alignment.closeup import SIZE, strays
+from twinlib.alignment.course import Course
 from twinlib.alignment.coverage import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.diagnosis import wrong_speed
 from twinlib.alignment.elsewhere import moved
-from twinlib.alignment.follow import MOST_FLUTTER, Course, of_the_device, unit_of
+from twinlib.alignment.follow import MOST_FLUTTER, of_the_device, unit_of
 from twinlib.alignment.ranges import runs
 from twinlib.alignment.result import Dropout, Excluded, Repair, Verdict
 from twinlib.alignment.signals import Channel
