@@ -106,19 +106,23 @@ def _tiles(
             low, high, kernel = table[row], table[row + 1], taps[m]
             for i in range(count):
                 kernel[i] = low[i] + between * (high[i] - low[i])
+        # The kernels of the parabola: its value in the middle, its slope and its bend.
+        for i in range(count):
+            first, last = taps[0, i], taps[nodes - 1, i]
+            mean = np.float32(0.5) * (first + last)
+            middle = mean if nodes == 2 else taps[1, i]
+            taps[0, i], taps[1, i], taps[2, i] = middle, np.float32(0.5) * (last - first), mean - middle
         window = samples[base + 1 - half : base + half + TILE]
-        for m in range(nodes):
-            _convolve(taps[m], window, parts[m])
-        first, last = parts[0], parts[nodes - 1]
+        # Where the lag hardly changes, the ends of the slope's kernel are below -130 dB.
+        trim = count // 8 if nodes == 2 else 0
+        _convolve(taps[0], window, parts[0])
+        _convolve(taps[1, trim : count - trim], window[trim:], parts[1])
+        if nodes == 3:
+            _convolve(taps[2], window, parts[2])
         for j in range(TILE):
             u = np.float32((j + 0.5 - size) / size / node)
-            middle = np.float32(0.5) * (first[j] + last[j])
-            straight = u * (np.float32(0.5) * (last[j] - first[j]))
-            if nodes == 3:
-                bent = middle - parts[1, j]
-                out[t * TILE + j] = parts[1, j] + straight + u * (u * bent)
-            else:
-                out[t * TILE + j] = middle + straight
+            value = parts[0, j] + u * parts[1, j]
+            out[t * TILE + j] = value if nodes == 2 else value + u * (u * parts[2, j])
 
 
 def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel: Kernel = EXACT) -> Float32:
