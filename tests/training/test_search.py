@@ -126,6 +126,23 @@ def test_stopped_anywhere_it_goes_on_to_the_same_trials(tmp_path_factory, whole,
     assert timeless(searched(folder, short)) == timeless(whole[:4])
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_stopped_in_the_last_budget_a_trial_is_not_judged_by_another(tmp_path, whole, which):
+    """Of what was done before the stop, each budget is held against that of the rivals."""
+    begun = []
+
+    def stopping(network, settings):
+        if settings.steps == SEARCH.steps[-1]:
+            begun.append(network)
+            if len(begun) == which + 1:
+                raise Killed
+        return data_for(network, settings)
+
+    with pytest.raises(Killed):
+        searched(tmp_path, data=stopping)
+    assert timeless(searched(tmp_path)) == timeless(whole)
+
+
 def worker(folder: Path, trials: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "tests.training.searching", str(folder), str(trials)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}

@@ -138,7 +138,7 @@ def _run(study: "Study", claim: "Claim", task: Task, place: Path, on_trial: Call
             break
         if index + 1 == len(budgets):
             claim.end("complete")
-        elif not goes_on(claim.trial.rungs[index].score, study.rivals(claim.trial)):
+        elif not goes_on(claim.trial.rungs[index].score, study.rivals(claim.trial, index)):
             claim.end("pruned")
             break
     on_trial(claim.trial)

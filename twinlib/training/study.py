@@ -91,9 +91,8 @@ class Study:
         begun = [frozen for frozen in self._history()[:limit] if frozen.state != TrialState.WAITING]
         return [_view(frozen) for frozen in begun if len(frozen.params) == len(Parameters.model_fields)]
 
-    def rivals(self, trial: Trial) -> list[float]:
-        """The scores of the other trials at the last budget that a trial has had."""
-        index = len(trial.rungs) - 1
+    def rivals(self, trial: Trial, index: int) -> list[float]:
+        """The scores of the other trials at a budget, by its number."""
         others = [frozen for frozen in self._history() if frozen.number != trial.number]
         return [frozen.intermediate_values[index] for frozen in others if index in frozen.intermediate_values]
 
