@@ -3,7 +3,7 @@
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NoReturn, Self
@@ -118,7 +118,7 @@ class Reader:
 class _Wave:
     """An open WAV file of 16 or 24 bits: `width` bytes a sample from byte `first` on."""
 
-    file: FileIO
+    file: BufferedReader
     channels: int
     width: int
     first: int
@@ -158,7 +158,7 @@ def _wave_of(info: AudioInfo) -> _Wave | None:
     """A WAV file of 16 or 24 bits; None for others, and where the standard library and libsndfile differ about it."""
     if info.format != "WAV" or info.subtype not in ("PCM_16", "PCM_24"):
         return None
-    file = FileIO(info.path)
+    file = info.path.open("rb")
     width = _BYTES[info.subtype]
     try:
         header = wave.Wave_read(file)

@@ -280,7 +280,8 @@ def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
     for first, last in runs(usual.faint & (far > 0.0)):
         if last - first >= 2:
             low, high = max(0, first - 1), min(last + 1, len(far))
-            found.append((float(far[first:last].sum()), Odd(start + CELL * low, usual.around[low:high])))
+            # A copy: a view would keep what is usual for the whole chunk.
+            found.append((float(far[first:last].sum()), Odd(start + CELL * low, usual.around[low:high].copy())))
     return [odd for _, odd in sorted(found, key=lambda one: (-one[0], one[1].start))[:MOST_LOOKS]]
 
 

@@ -113,7 +113,7 @@ def _tiles(
             middle = mean if nodes == 2 else taps[1, i]
             taps[0, i], taps[1, i], taps[2, i] = middle, np.float32(0.5) * (last - first), mean - middle
         window = samples[base + 1 - half : base + half + TILE]
-        # Where the lag hardly changes, the ends of the slope's kernel are below -130 dB.
+        # Where the lag hardly changes, what the ends of the slope's kernel add is less than the kernel is off by.
         trim = count // 8 if nodes == 2 else 0
         _convolve(taps[0], window, parts[0])
         _convolve(taps[1, trim : count - trim], window[trim:], parts[1])
