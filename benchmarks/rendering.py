@@ -6,6 +6,7 @@ difference of the two outputs; run with OMP_NUM_THREADS=1.
 
 With `--hour` it renders an hour of stereo at 48 kHz through a twin for 44.1 kHz instead, from file to file, and prints
 the speed and by how much the resident memory grew beyond that of the imported libraries (10 minutes, 2.1 GB of disk).
+With `--presets` it prints what every preset takes to render, and its share of what nam-standard takes.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from twinlib import audio
-from twinlib.model.architecture import Architecture
+from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.render import render
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
@@ -89,12 +90,31 @@ def speed() -> None:
         print(f"{name:>12}: stream {a:5.1f} x real time, one pass {b:5.1f}: {a / b:.1f} times, {difference:.0e} apart")
 
 
+def presets() -> None:
+    generator = np.random.default_rng(0)
+    dry = generator.uniform(-0.5, 0.5, SECONDS * RATE).astype(np.float32)
+    twins = {name: Twin(network, WaveNet(network).state_dict(), RATE, 0) for name, network in PRESETS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in twins}
+    for _ in range(ROUNDS):
+        for name, twin in twins.items():
+            stream, clock = Stream(twin), time.process_time()
+            stream.process(dry)
+            seconds[name].append(time.process_time() - clock)
+    standard = median(seconds["nam-standard"])
+    for name, found in seconds.items():
+        print(f"{name:>14}: {SECONDS / median(found):5.1f} x real time, {median(found) / standard:.2f} of nam-standard")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hour", action="store_true", help="an hour of stereo, and its memory")
+    parser.add_argument("--presets", action="store_true", help="every preset's speed")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    if parser.parse_args().hour:
+    if args.hour:
         hour()
+    elif args.presets:
+        presets()
     else:
         speed()
 

@@ -19,7 +19,7 @@ from twinlib.errors import ConfigError, ExcitationError
 from twinlib.evaluation.settings import Evaluation
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import SPLITS, Excitation
-from twinlib.model.architecture import Architecture
+from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.settings import Settings
 from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
@@ -212,7 +212,21 @@ def reference() -> str:
         heading = title if section is content else f"`{title}`"
         parts.append(f"### {heading}\n\n{about}\n\n| key | type | default | meaning |\n|---|---|---|---|")
         parts.append("\n".join(_rows(section)) + "\n")
+        if title == Architecture.__name__:
+            parts.append(_presets())
     return "\n".join(parts)
+
+
+def _presets() -> str:
+    """What every preset is and costs, as a Markdown table."""
+    rows = ["| preset | layers | channels | weights | multiplications a sample | receptive field, samples |"]
+    rows.append("|---|---|---|---|---|---|")
+    for name, network in PRESETS.items():
+        layers = " + ".join(str(len(stack.dilations)) for stack in network.stacks)
+        channels = " + ".join(str(stack.channels) for stack in network.stacks)
+        cost = f"{network.parameters:,} | {network.multiply_adds:,} | {network.receptive_field:,}"
+        rows.append(f"| `{name}` | {layers} | {channels} | {cost} |")
+    return "\n".join(rows) + "\n"
 
 
 def _rows(section: Mapping[str, Any]) -> Iterator[str]:
