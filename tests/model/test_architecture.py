@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 
 from tests.model.material import networks
-from twinlib.model.architecture import PRESETS, Architecture, Network, Stack
+from twinlib.model.architecture import PRESETS, STRETCHED, Architecture, Network, Stack
 from twinlib.model.wavenet import WaveNet
 
 PUBLISHED = {
@@ -31,8 +31,8 @@ def test_damskagg_has_the_published_receptive_field_and_the_original_that_of_its
 def test_the_default_is_the_small_network():
     network = Architecture().network
     assert network == Architecture(preset="small").network
-    assert network == Architecture(channels=16, kernel_size=3, dilations=[2**power for power in range(10)]).network
-    assert network.receptive_field == 2047
+    assert network == Architecture(channels=16, kernel_size=3, dilations=STRETCHED).network
+    assert network.receptive_field == 4087
 
 
 @pytest.mark.parametrize(("name", "cost"), [("small", 10_432), ("medium", 29_088), ("large", 72_064)])

@@ -267,6 +267,22 @@ def test_no_network_is_larger_than_allowed(tmp_path):
     assert len(set(sizes)) > 2
 
 
+def test_no_network_looks_further_than_allowed(tmp_path):
+    limit = BASE.network.receptive_field
+    search = SEARCH.model_copy(update={"receptive_field": limit, "steps": (2, 4)})
+
+    def as_far(network, recipe):
+        # What is allowed at most is all that the data must hold.
+        assert network.receptive_field <= limit
+        return data_for(network, recipe)
+
+    study = open_study(tmp_path, search, BASE, RECIPE)
+    work(study, task(tmp_path, search, as_far))
+    reaches = {trial.parameters.network(BASE).network.receptive_field for trial in study.trials(search.trials)}
+    assert max(reaches) == limit
+    assert len(reaches) > 1
+
+
 def test_if_nothing_else_fits_the_base_is_varied_in_its_recipe():
     assert not {"channels", "dilations"} & propose([], SPACE, lambda found: False, 0).keys()
 

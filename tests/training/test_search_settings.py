@@ -54,6 +54,7 @@ def test_what_makes_no_sense_is_refused(content, word):
             ["space.crop_samples", "stft_weight", "256"],
         ),
         ({"multiply_adds": 10000}, Architecture(), RECIPE, ["multiply_adds", "10432"]),
+        ({"receptive_field": 4086}, Architecture(), RECIPE, ["receptive_field", "4087"]),
     ],
 )
 def test_a_base_that_cannot_be_the_first_trial_is_named(search, base, training, words):

@@ -165,13 +165,15 @@ def finished_trials(study: "Study", search: Search) -> list[Trial]:
 
 
 def _check_reach(task: Task) -> None:
-    """Try to cut the data for the networks of the space that look least and furthest; the error names them."""
+    """Try to cut the data for the networks of the search that look least and furthest; the error names them."""
     space = task.search.space
-    found = [
+    entries = [
         task.base.model_copy(update={"kernel_size": kernel_size, "dilations": dilations})
         for kernel_size in (min(space.kernel_size), max(space.kernel_size))
         for dilations in space.dilations
     ]
+    # The base is one of them: it fits, or the configuration would have been refused.
+    found = [entry for entry in [task.base, *entries] if task.search.reaches(entry)]
     for choose in (min, max):
         entry = choose(found, key=lambda entry: entry.network.receptive_field)
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from twinlib.model.architecture import ActivationName, Architecture, Count, Counts
+from twinlib.model.architecture import STRETCHED, ActivationName, Architecture, Count, Counts
 from twinlib.settings import Settings
 from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 
@@ -53,6 +53,7 @@ class Space(Settings):
         (1, 3, 7, 17, 41, 101, 239),
         (1, 2, 4, 8, 16, 32, 64, 128),
         (1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+        STRETCHED,
         (512, 256, 128, 64, 32, 16, 8, 4, 2, 1),
     )
     """Samples between taps, a list a network: how many layers there are, how far they look, and in which order. From
@@ -132,6 +133,9 @@ class Search(Settings):
     """The budgets in steps, in place of `cpu_seconds`: repeatable, but blind to what a large network costs."""
     multiply_adds: Count | None = None
     """The most multiplications for a sample of sound that a network may do (`small` does 10,432); null for any."""
+    receptive_field: Count = 8192
+    """The most samples that a network may look back, the present one included: segments joined together and clips must
+    be longer."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of what is drawn."""
     space: Space = Space()
@@ -160,8 +164,13 @@ class Search(Settings):
         return self.cpu_seconds or (20.0, 60.0, 180.0)
 
     def fits(self, network: Architecture) -> bool:
-        """Whether a network is small enough."""
-        return self.multiply_adds is None or network.network.multiply_adds <= self.multiply_adds
+        """Whether a network is small enough and looks back no further than it may."""
+        cheap = self.multiply_adds is None or network.network.multiply_adds <= self.multiply_adds
+        return cheap and self.reaches(network)
+
+    def reaches(self, network: Architecture) -> bool:
+        """Whether a network looks back no further than it may."""
+        return network.network.receptive_field <= self.receptive_field
 
     def objection(self, base: Architecture, training: Training) -> str | None:
         """Why the base cannot be the first trial, beginning with the key that is in the way; else nothing."""
@@ -179,6 +188,9 @@ class Search(Settings):
                 f"space.crop_samples: training.stft_weight needs crops of {LONGEST_WINDOW} samples or more, and "
                 f"{min(self.space.crop_samples)} is allowed: leave it out"
             )
+        if not self.reaches(base):
+            needs = base.network.receptive_field
+            return f"receptive_field: the base '{self.base}', which is tried first, needs {needs}: allow as many"
         if not self.fits(base):
             needs = base.network.multiply_adds
             return f"multiply_adds: the base '{self.base}', which is tried first, needs {needs}: allow as many"
