@@ -66,6 +66,7 @@ ROWS: dict[str, Row] = {
     "net-dry-path": Row({"dry_path": True}),
     "linear-64": Row(linear=64),
     "reach-511": Row({"dilations": [2**power for power in range(8)]}),
+    "reach-2047": Row({"dilations": [2**power for power in range(10)]}),
     "reach-4095": Row({"dilations": [2**power for power in range(11)]}),
     # The order of the layers: from the longest dilation to the shortest a crop needs less context in most of them.
     "order-long-first": Row({"dilations": [2**power for power in reversed(range(10))]}),
