@@ -3,7 +3,7 @@
 Trains the default network, or one with other dilations, on a device of devices.py as quality.py does, and prints for
 each split and octave the level of the wet signal, the error as a share of the energy of all that was compared (these
 add up to the error-to-signal ratio), and as a share of the octave's own. Where most of it lies says what would help: a
-longer reach below 60 Hz, a larger network or a higher sample rate near Nyquist.
+longer reach where it lies below 60 Hz, a larger network or a higher sample rate near Nyquist.
 
     OMP_NUM_THREADS=1 python benchmarks/octaves.py --klon FOLDER --devices klon075 clipper --budget 60
 """
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from devices import COMPARED_FROM, RATE, ClipData, Clips, Device
-from quality import chosen, devices_options
+from quality import chosen, devices_options, played
 
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import Twin
@@ -29,31 +29,24 @@ EDGES_HZ = (0.0, *(62.5 * 2**octave for octave in range(9)))
 Real = npt.NDArray[np.float64]
 
 
-def spectra(twin: Twin, clips: tuple[Clips, Clips]) -> tuple[Real, Real]:
-    """The energies `(bins,)` of error and wet signal over all clips from `COMPARED_FROM` on, through a Hann window."""
-    model, first = twin.build(), COMPARED_FROM - twin.network.receptive_field + 1
+def spectra(twin: Twin, clips: tuple[Clips, Clips]) -> tuple[Real, Real, Real]:
+    """Frequencies in Hz and the energies `(bins,)` of error and wet signal over all clips, through a Hann window."""
     size = clips[0].shape[1] - COMPARED_FROM
     window, sums = np.hanning(size), np.zeros((2, size // 2 + 1))
-    for x, y in zip(*clips, strict=True):
-        x = np.concatenate((np.zeros(max(0, -first), np.float32), x))[max(0, first) :]
-        found = model(torch.from_numpy(x * np.float32(twin.input_gain))[None])[0].numpy() * twin.output_gain
-        wet = y[COMPARED_FROM:]
+    for found, wet in played(twin, clips):
         sums += [np.abs(np.fft.rfft(part * window)) ** 2 for part in (found - wet, wet)]
-    return sums[0], sums[1]
+    return np.fft.rfftfreq(size, 1 / RATE), sums[0], sums[1]
 
 
 def table(twin: Twin, clips: tuple[Clips, Clips]) -> list[str]:
     """A line an octave."""
-    error, wet = spectra(twin, clips)
-    frequency = np.fft.rfftfreq(2 * (len(error) - 1), 1 / RATE)
+    frequency, error, wet = spectra(twin, clips)
     lines = []
     for low, high in zip(EDGES_HZ, (*EDGES_HZ[1:], np.inf), strict=True):
         bins = (frequency >= low) & (frequency < high)
-        level = 10 * np.log10(wet[bins].sum() / wet.sum())
-        shares = error[bins].sum() / wet.sum(), error[bins].sum() / wet[bins].sum()
-        lines.append(
-            f"  from {low:7.1f} Hz: wet {level:6.1f} dB, error {shares[0]:9.5%} of all, {shares[1]:8.3%} of it"
-        )
+        there, share = wet[bins].sum(), error[bins].sum() / wet.sum()
+        level, own = 10 * np.log10(there / wet.sum()), error[bins].sum() / there
+        lines.append(f"  from {low:7.1f} Hz: wet {level:6.1f} dB, error {share:9.5%} of all, {own:8.3%} of it")
     return [*lines, f"  all: {error.sum() / wet.sum():.4%}"]
 
 

@@ -19,14 +19,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from devices import COMPARED_FROM, ClipData, Device, from_files, klon, simulated
+from devices import COMPARED_FROM, ClipData, Clips, Device, from_files, klon, simulated
 
+from twinlib.audio import Signal
 from twinlib.capture.settings import DiodeClipper, Transformer
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import Twin
@@ -36,17 +37,22 @@ from twinlib.training.settings import Training
 GAINS, BATCHES = (0, 25, 75), ("16", "1")
 
 
-def error(twin: Twin, device: Device, split: str) -> float:
-    """The error-to-signal ratio of a twin, pooled over a split."""
-    model, (dry, wet) = twin.build(), device.splits[split]
-    first = COMPARED_FROM - twin.network.receptive_field + 1
-    total = energy = 0.0
-    for x, y in zip(dry, wet, strict=True):
+def played(twin: Twin, clips: tuple[Clips, Clips]) -> Iterator[tuple[Signal, Signal]]:
+    """What the twin makes of each dry clip and what the device made, float32 `(samples,)`, from `COMPARED_FROM` on."""
+    model, first = twin.build(), COMPARED_FROM - twin.network.receptive_field + 1
+    for x, y in zip(*clips, strict=True):
         # A network that looks back further than the comparison begins hears silence before the clip.
         x = np.concatenate((np.zeros(max(0, -first), np.float32), x))[max(0, first) :]
         found = model(torch.from_numpy(x * np.float32(twin.input_gain))[None])[0].numpy() * twin.output_gain
-        total += float(np.square(found - y[COMPARED_FROM:], dtype=np.float64).sum())
-        energy += float(np.square(y[COMPARED_FROM:], dtype=np.float64).sum())
+        yield found, y[COMPARED_FROM:]
+
+
+def error(twin: Twin, device: Device, split: str) -> float:
+    """The error-to-signal ratio of a twin, pooled over a split."""
+    total = energy = 0.0
+    for found, wet in played(twin, device.splits[split]):
+        total += float(np.square(found - wet, dtype=np.float64).sum())
+        energy += float(np.square(wet, dtype=np.float64).sum())
     return total / energy
 
 

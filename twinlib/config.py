@@ -219,8 +219,11 @@ def reference() -> str:
 
 def _presets() -> str:
     """What every preset is and costs, as a Markdown table."""
-    rows = ["| preset | layers | channels | weights | multiplications a sample | receptive field, samples |"]
-    rows.append("|---|---|---|---|---|---|")
+    rows = [
+        "The presets, and what a sample of sound costs with them:\n",
+        "| preset | layers | channels | weights | multiplications a sample | receptive field, samples |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, network in PRESETS.items():
         layers = " + ".join(str(len(stack.dilations)) for stack in network.stacks)
         channels = " + ".join(str(stack.channels) for stack in network.stacks)
