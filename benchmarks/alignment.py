@@ -58,7 +58,7 @@ from alignment_truth import (
 )
 
 from twinlib import audio
-from twinlib.alignment.align import align
+from twinlib.alignment.pipeline import align
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.capture.ingest import ingest

@@ -60,7 +60,7 @@ def make_hours(folder: Path, hours: float) -> dict[str, Any]:
 
 def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
     """Align, and write the wet file on the dry clock as `twin align --out` does."""
-    from twinlib.alignment.align import align
+    from twinlib.alignment.pipeline import align
     from twinlib.alignment.warp import WarpedWet
 
     found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib import audio
-from twinlib.capture.circuits import Circuit, process_stream
+from twinlib.simulation.circuits import Circuit, process_stream
 from twinlib.training.data import Pair
 from twinlib.training.settings import Training
 

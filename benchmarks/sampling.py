@@ -12,7 +12,7 @@ import numpy as np
 
 from twinlib import audio
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.slices import Sources
+from twinlib.excitation.sources import Sources
 
 ROUNDS, OURS, WHOLE, SECONDS, RATE = 7, 2000, 10, 210, 44100
 

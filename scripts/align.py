@@ -3,13 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from twinlib.alignment.align import CONTRACT, align
-from twinlib.alignment.figure import draw_alignment
-from twinlib.alignment.markers import align_markers
+from twinlib.alignment.pipeline import CONTRACT, align
+from twinlib.alignment.plot import draw_alignment
+from twinlib.alignment.probe_take import align_markers
 from twinlib.alignment.result import Alignment
+from twinlib.cli_runtime import options, run
 from twinlib.excitation.layout import PROBE_FILE, read_reel
 from twinlib.files import read_json, write_json
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
 

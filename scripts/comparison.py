@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from twinlib.evaluation.comparison import comparison_page
+from twinlib.cli_runtime import options, run
 from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json, write_text
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
+from twinlib.reports.comparison import comparison_page
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import run
 from twinlib.config import reference, schema
 from twinlib.files import write_text
-from twinlib.program import run
 
 CONFIG = Path(__file__).parents[1] / "config"
 MARK = "<!-- the tables below are made by `make reference` -->\n"

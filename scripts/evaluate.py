@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
-from twinlib.evaluation.measurements import CONTRACT as MEASUREMENTS
-from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, read_table
-from twinlib.program import options, run
+from twinlib.formatting import percent
+from twinlib.measurement.measurements import CONTRACT as MEASUREMENTS
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 from twinlib.training.settings import CURVE

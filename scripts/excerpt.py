@@ -10,13 +10,13 @@ from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
-from twinlib.evaluation.clips import NAMES, write_music
+from twinlib.cli_runtime import options, run
 from twinlib.evaluation.evaluate import heard_music, load_for
 from twinlib.evaluation.settings import LINEAR
-from twinlib.excitation.probe import layout_of, withdrawn_music
+from twinlib.excitation.probe_reel import layout_of, withdrawn_music
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json
-from twinlib.program import options, run
+from twinlib.listening.clips import NAMES, write_music
 from twinlib.provenance.record import recorded
 
 

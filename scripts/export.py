@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from twinlib.cli_runtime import options, run
 from twinlib.model.export import export
 from twinlib.model.twin import load
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded, started
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from twinlib.audio import Reader
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.fingerprint import CONTRACT, fingerprint_reel
 from twinlib.dataset.leaks import find_planned_copies
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_table
-from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 

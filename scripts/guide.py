@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from twinlib.excitation.guide import recording_guide
+from twinlib.cli_runtime import options, run
+from twinlib.excitation.recording_guide import recording_guide
 from twinlib.excitation.settings import EXCITATION, PROBE
 from twinlib.files import read_json, write_text
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
 

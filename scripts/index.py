@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.corpus.index import index, source_files, write_index
 from twinlib.corpus.settings import Corpus
-from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from twinlib.audio import probe
 from twinlib.capture.ingest import CONTRACT, ingest
+from twinlib.cli_runtime import options, run
 from twinlib.files import sha256_file, write_json
-from twinlib.program import options, run
 from twinlib.progress import progress
-from twinlib.provenance.history import FILE, note_take
 from twinlib.provenance.record import recorded
+from twinlib.provenance.take_history import FILE, note_take
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from twinlib.capture.clips import join_clips
-from twinlib.program import run
+from twinlib.capture.concatenate import join_clips
+from twinlib.cli_runtime import run
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.leaks import (
     COLUMNS,
     CONTRACT,
@@ -16,7 +17,6 @@ from twinlib.dataset.leaks import (
 from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_json
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.manifest import Part, build_manifest, refuse_useless, write_manifest
-from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 

@@ -7,12 +7,12 @@ from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
-from twinlib.evaluation.measurements import CONTRACT, measure, measured_sections
-from twinlib.evaluation.numbers import percent
-from twinlib.excitation.probe import layout_of, withdrawn_music
+from twinlib.cli_runtime import options, run
+from twinlib.excitation.probe_reel import layout_of, withdrawn_music
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, write_json
-from twinlib.program import options, run
+from twinlib.formatting import percent
+from twinlib.measurement.measurements import CONTRACT, measure, measured_sections
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 

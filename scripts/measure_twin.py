@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 
 from twinlib.audio import Reader
+from twinlib.cli_runtime import options, run
 from twinlib.evaluation.evaluate import load_for, played
-from twinlib.evaluation.measurements import CONTRACT, compare, measure
-from twinlib.evaluation.probe_figures import draw_probe
-from twinlib.excitation.probe import layout_of
+from twinlib.excitation.probe_reel import layout_of
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file, write_json
-from twinlib.program import options, run
+from twinlib.measurement.measurements import CONTRACT, compare, measure
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
+from twinlib.reports.probe_figures import draw_probe
 
 
 def main() -> None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from twinlib.audio import Reader
-from twinlib.evaluation.listening import listening_page
-from twinlib.evaluation.report import read_figure, report_page
+from twinlib.cli_runtime import options, run
 from twinlib.evaluation.settings import METRICS
-from twinlib.evaluation.sounds import Sounds, prepare
 from twinlib.files import read_json, write_text
-from twinlib.program import options, run
+from twinlib.listening.listening_page import listening_page
+from twinlib.listening.stimuli import Sounds, prepare
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
+from twinlib.reports.report import read_figure, report_page
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 

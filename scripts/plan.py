@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.corpus.exclusions import excluded
 from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.errors import ExcitationError
+from twinlib.excitation.cue_sheet import plan, write_plan
 from twinlib.excitation.frozen import refuse_other_cues
-from twinlib.excitation.plan import plan, write_plan
-from twinlib.excitation.render import files_of
+from twinlib.excitation.reels import files_of
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
-from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 

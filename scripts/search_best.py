@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.errors import TrainingError
 from twinlib.files import read_json, write_table, write_text
 from twinlib.model.architecture import Architecture
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
-from twinlib.training.best import write_best
+from twinlib.training.best_config import write_best
 from twinlib.training.search import WORKER, finished_trials, open_study, study_folder
 from twinlib.training.search_settings import RECIPE, Search
 from twinlib.training.settings import Training

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.leaks import require_no_leaks
 from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model.architecture import Architecture, Network
-from twinlib.program import options, run
 from twinlib.progress import progress
-from twinlib.provenance.code import digest
+from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import store_uri
 from twinlib.tracking.search import log_trial, start_study

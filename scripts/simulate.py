@@ -7,11 +7,11 @@ from pydantic import TypeAdapter
 
 from twinlib.audio import probe
 from twinlib.capture.settings import Simulate, SimulatedClipper, SimulatedTransformer
-from twinlib.capture.simulate import CONTRACT, simulate_take, truth
+from twinlib.cli_runtime import options, run
 from twinlib.files import write_json
-from twinlib.program import options, run
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
+from twinlib.simulation.simulate import CONTRACT, simulate_take, truth
 
 
 def main() -> None:

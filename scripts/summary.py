@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.evaluation.settings import METRICS
-from twinlib.evaluation.summary import summary_table
 from twinlib.files import read_json, write_text
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
+from twinlib.reports.summary import summary_table
 
 
 def main() -> None:

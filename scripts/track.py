@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from twinlib.cli_runtime import options, run
 from twinlib.files import write_json
-from twinlib.program import options, run
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import CONTRACT, store_uri
 from twinlib.tracking.settings import Tracking

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import torch
 
+from twinlib.cli_runtime import options, run
 from twinlib.dataset.leaks import require_no_leaks
 from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
-from twinlib.program import options, run
 from twinlib.progress import progress, silent
-from twinlib.provenance.code import digest
+from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import identity_of, start, store_uri
 from twinlib.tracking.settings import Tracking
-from twinlib.training.best import described
+from twinlib.training.best_config import described
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData
 from twinlib.training.distributed import group, launch, launched_as_one, rank
 from twinlib.training.loop import CONTRACT, Trained, nothing
 from twinlib.training.seeds import stopped_sentence, train_seeds
 from twinlib.training.settings import Training
-from twinlib.training.warm import Start, read_start
+from twinlib.training.warm_start import Start, read_start
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ settings.load_profile("project")
 
 LONGEST = (
     "tests/workflow/test_run.py",
-    "tests/alignment/test_mutilations.py",
+    "tests/alignment/test_fuzz.py",
     "tests/workflow/test_table.py",
     "tests/training/test_distributed.py",
     "tests/workflow/test_reproducible.py",

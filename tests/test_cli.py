@@ -15,12 +15,12 @@ import pytest
 import soundfile
 import torch
 
-from tests.doors import refusal
-from tests.model.material import make_twin
+from tests.cli_harness import refusal
+from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
-from twinlib.excitation.click import click
 from twinlib.excitation.settings import EXCITATION
+from twinlib.excitation.sync_click import click
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture
 from twinlib.model.export import export

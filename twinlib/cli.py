@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib.audit.command import add_audit
+from twinlib.cli_runtime import run
 from twinlib.errors import ExcitationError, TwinError
-from twinlib.program import run
 from twinlib.progress import progress
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
 
 
 def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
-    from twinlib.alignment.align import align
-    from twinlib.alignment.figure import draw_alignment
-    from twinlib.alignment.markers import align_markers
+    from twinlib.alignment.pipeline import align
+    from twinlib.alignment.plot import draw_alignment
+    from twinlib.alignment.probe_take import align_markers
 
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with progress(f"align {wet}", 100, "%") as done:
@@ -231,7 +231,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from twinlib.alignment.align import align
+    from twinlib.alignment.pipeline import align
     from twinlib.alignment.warp import WarpedWet
     from twinlib.audio import Reader
     from twinlib.evaluation.evaluate import evaluate_pair

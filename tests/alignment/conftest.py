@@ -14,11 +14,11 @@ from scipy.signal import butter, chirp, sosfilt
 from scipy.signal.windows import tukey
 
 from twinlib import audio
+from twinlib.alignment.channel import Channel
 from twinlib.alignment.result import Alignment, Window
-from twinlib.alignment.signals import Channel
-from twinlib.alignment.timemap import Piece, TimeMap
-from twinlib.capture.circuits import process_stream
+from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.capture.settings import Circuit
+from twinlib.simulation.circuits import process_stream
 
 RATE = 44100
 CLICK = int(0.02 * RATE)

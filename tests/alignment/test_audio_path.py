@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from twinlib import audio
-from twinlib.alignment.align import Alignment, align
+from twinlib.alignment.pipeline import Alignment, align
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Signal
-from twinlib.excitation.click import click
+from twinlib.excitation.sync_click import click
 
 from .audio_path import PACKAGES, AudioPath, Effect, Recorder, Truth, busy, compare, missing
 

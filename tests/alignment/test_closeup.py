@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib.alignment.closeup import SIZE, strays
-from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import Response, dense_plan, measure
+from twinlib.alignment.lag_track import Response, dense_plan, measure
+from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.settings import Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, warped

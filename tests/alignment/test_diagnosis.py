@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from twinlib import audio
-from twinlib.alignment.align import align
-from twinlib.alignment.diagnosis import why_nothing
+from twinlib.alignment.pipeline import align
+from twinlib.alignment.verdict import why_nothing
 
 from .conftest import RATE, Array, channel, heard_at, noise, programme, reel
 

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from twinlib.alignment.coverage import listen
 from twinlib.alignment.elsewhere import LEAST_GAIN, moved, place_of
-from twinlib.alignment.prediction import CELL
-from twinlib.alignment.timemap import TimeMap
+from twinlib.alignment.linear_model import CELL
+from twinlib.alignment.residual import listen
+from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.settings import DiodeClipper, Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, rush, warped
-from .mutilations import music_of
+from .fuzz import music_of
 
 LAG, DRIFT = 500.3, 20.0
 DRY = rush(4.0, depth_db=20.0)

@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from twinlib.alignment.lag_track import Response, measure, plan
 from twinlib.alignment.place import TwoMaps, placed
-from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import Response, measure, plan
+from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import lfilter
 
 from twinlib import audio
-from twinlib.alignment.align import Alignment, align
+from twinlib.alignment.pipeline import Alignment, align
 from twinlib.alignment.warp import WarpedWet, reference_of
 
 from .conftest import CLICK, RATE, Array, Write, decibels, device, noise, reel, warped

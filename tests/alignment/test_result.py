@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Window
-from twinlib.alignment.timemap import Piece
+from twinlib.alignment.time_map import Piece
 from twinlib.errors import AlignmentError
 
 from .conftest import alignment, pieces

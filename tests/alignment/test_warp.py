@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib import audio
-from twinlib.alignment.figure import draw_alignment
+from twinlib.alignment.fractional_delay import interpolate
+from twinlib.alignment.plot import draw_alignment
 from twinlib.alignment.result import Reference
-from twinlib.alignment.sinc import interpolate
-from twinlib.alignment.timemap import Piece
+from twinlib.alignment.time_map import Piece
 from twinlib.alignment.warp import WarpedWet, reference_of
 from twinlib.errors import AlignmentError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.material import Made, make_results
+from tests.audit.factories import Made, make_results
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.audit.card import card
 from twinlib.audit.card_figures import card_figures
 from twinlib.audit.card_page import card_page
 from twinlib.audit.card_sections import card_markdown, sections
-from twinlib.audit.facts import gains
-from twinlib.audit.text import duration
+from twinlib.audit.dataset_facts import gains
+from twinlib.audit.formatting import duration
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.errors import AuditError
-from twinlib.evaluation.numbers import percent
 from twinlib.evaluation.settings import METRICS
 from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table, write_json
+from twinlib.formatting import percent
 from twinlib.provenance.record import read_record
 from twinlib.provenance.results import Results
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.cli import main
 from twinlib.corpus.exclusions import read_exclusions
-from twinlib.provenance.history import note_take
+from twinlib.provenance.take_history import note_take
 
 
 class Twin:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.audit.crate import NAME, PROFILE, crate, crate_text, read_crate, write_crate
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.audit.croissant import (
     check_croissant,
     check_files,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from tests.dataset.copied import COPIED, NAMES, Played, altered, played, recordings
 from twinlib.audit.leaks import audit_leaks, leaks_text
 from twinlib.errors import AuditError, DatasetError, TwinError

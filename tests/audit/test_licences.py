@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.audit.material import Made, make_results
-from twinlib.audit.counts import counted, used
+from tests.audit.factories import Made, make_results
+from twinlib.audit.aggregate import counted, used
 from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
 from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.manifest import CONTRACT as DATASET

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.files import read_json, read_table, sha256_file

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.audit.mlflow import Rebuilt, as_text, rebuild
 from twinlib.audit.store import experiments_of, store_of
 from twinlib.audit.verify import verify
@@ -22,15 +22,15 @@ from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking import runs as tracking
-from twinlib.tracking.runs import CONTRACT
-from twinlib.tracking.tracks import tags_of_tracks, tracks_of_tags
-from twinlib.tracking.withdrawal import (
+from twinlib.tracking.exclusion_tags import (
     mark_withdrawn,
     runs_of_datasets,
     runs_of_track,
     runs_withdrawn,
     unmark_withdrawn,
 )
+from twinlib.tracking.runs import CONTRACT
+from twinlib.tracking.tracks import tags_of_tracks, tracks_of_tags
 
 pytestmark = pytest.mark.slow
 

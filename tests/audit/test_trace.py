@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.audit.material import GUARD, REPOSITORY, Made
+from tests.audit.factories import GUARD, REPOSITORY, Made
 from twinlib import audio
 from twinlib.audit.extract import extract
 from twinlib.audit.trace import trace

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.material import Made
+from tests.audit.factories import Made
 from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.material import REPOSITORY, Made
+from tests.audit.factories import REPOSITORY, Made
 from twinlib.audit import withdraw
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.dataset.segments import CONTRACT as SEGMENTS

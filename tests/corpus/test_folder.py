@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.material import sound
+from tests.corpus.factories import sound
 from twinlib.corpus.folder import folder_files, folder_sources
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from tests.corpus.material import metadata, sound, track, write_metadata
+from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.corpus import Corpus
 from twinlib.corpus.index import Index, index, source_files, summary, write_index
 from twinlib.corpus.settings import INDEX, TRACKS

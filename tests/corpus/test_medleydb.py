@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.corpus.material import metadata, sound, track, write_metadata
+from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.corpus.medleydb import medleydb_files, medleydb_sources, parse_metadata
 from twinlib.corpus.sources import Found
 from twinlib.errors import CorpusError

@@ -11,14 +11,14 @@ import pandas as pd
 import scipy.signal
 import soxr
 
-from tests.dataset.material import source
+from tests.dataset.factories import source
 from tests.workflow.project import REPOSITORY
 from twinlib import audio
 from twinlib.dataset.fingerprint import fingerprint_reel
 from twinlib.dataset.segments import tile_reel
 from twinlib.dataset.settings import Dataset
-from twinlib.excitation.plan import Plan, plan
-from twinlib.excitation.render import render
+from twinlib.excitation.cue_sheet import Plan, plan
+from twinlib.excitation.reels import render
 from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.splits import split_of
 from twinlib.files import sha256_file

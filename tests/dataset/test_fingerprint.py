@@ -11,7 +11,7 @@ from tests.dataset.copied import RATE, recordings
 from twinlib import audio
 from twinlib.dataset.fingerprint import BANDS, STEP_SECONDS, codes_of, fingerprint_reel, source_rate
 from twinlib.errors import DatasetError
-from twinlib.excitation.slices import source_frames
+from twinlib.excitation.sources import source_frames
 from twinlib.files import sha256_file, write_table
 
 

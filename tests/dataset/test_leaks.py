@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dataset.material import SETTINGS, SIZE, reel, signals, source, write
+from tests.dataset.factories import SETTINGS, SIZE, reel, signals, source, write
 from twinlib.dataset.leaks import find_leaks, leak_report, refuse_leaks
 from twinlib.dataset.segments import tile_pair, tile_reel
 from twinlib.errors import LeakError

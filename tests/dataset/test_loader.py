@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.dataset.material import (
+from tests.dataset.factories import (
     GUARD,
     SETTINGS,
     SIZE,

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.dataset.material import (
+from tests.dataset.factories import (
     GUARD,
     RATE,
     SETTINGS,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dataset.material import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
+from tests.dataset.factories import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
 from twinlib.alignment.result import Excluded, Reference, Window
-from twinlib.alignment.timemap import Piece
+from twinlib.alignment.time_map import Piece
 from twinlib.dataset.segments import COLUMNS, Intervals, excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import DatasetError

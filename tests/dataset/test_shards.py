@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.dataset.material import (
+from tests.dataset.factories import (
     GUARD,
     RATE,
     SETTINGS,
@@ -24,7 +24,7 @@ from tests.dataset.material import (
 )
 from twinlib import audio
 from twinlib.alignment.result import Excluded
-from twinlib.alignment.timemap import Piece
+from twinlib.alignment.time_map import Piece
 from twinlib.alignment.warp import WarpedWet
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dataset.material import GUARD, RATE, alignment, source, take
+from tests.dataset.factories import GUARD, RATE, alignment, source, take
 from twinlib.alignment.result import Alignment, Excluded, Reference, Window
-from twinlib.alignment.timemap import Piece, TimeMap
+from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.dataset.source import WARP_REACH, capture_source
 from twinlib.errors import DatasetError
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.material import cuts, device, late, music
+from tests.evaluation.factories import cuts, device, late, music
 from twinlib.errors import DatasetError
 from twinlib.evaluation.baselines import LinearFit, noise_floor_esr
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.evaluation.material import RATE, device, music, near, reader
+from tests.evaluation.factories import RATE, device, music, near, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import ConfigError, DatasetError, ModelError, TwinError
 from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds

@@ -9,8 +9,8 @@ from measpy.signal import Signal as Measured
 from scipy.signal import butter, lfilter
 
 from twinlib.audio import Signal
-from twinlib.evaluation.harmonics import Swept, measure_sine, measure_sweep
-from twinlib.excitation.probe import Section, layout, signal
+from twinlib.excitation.probe_reel import Section, layout, signal
+from twinlib.measurement.harmonics import Swept, measure_sine, measure_sweep
 
 RATE = 44100
 PLAN = layout(RATE)

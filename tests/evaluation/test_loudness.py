@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.material import cuts, music
+from tests.evaluation.factories import cuts, music
 from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal as scipy_signal
 
-from tests.evaluation.material import RATE, cuts, device, music, near
+from tests.evaluation.factories import RATE, cuts, device, music, near
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.metrics import (
     MEL_BANDS,

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.evaluation.material import music
+from tests.evaluation.factories import music
 from twinlib.errors import ConfigError
 from twinlib.evaluation.perceptual import visqol
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from tests.evaluation.material import RATE, cuts, late, music
+from tests.evaluation.factories import RATE, cuts, late, music
 from twinlib.evaluation.statistics import Spectrum, Transfer
 
 

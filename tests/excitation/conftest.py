@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.excitation.material import add, noise
+from tests.excitation.factories import add, noise
 
 
 @pytest.fixture(scope="session")

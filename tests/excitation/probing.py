@@ -4,8 +4,8 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from twinlib.audio import Signal
-from twinlib.excitation.click import click
-from twinlib.excitation.probe import Layout, signal
+from twinlib.excitation.probe_reel import Layout, signal
+from twinlib.excitation.sync_click import click
 
 
 def probe_samples(plan: Layout) -> Signal:

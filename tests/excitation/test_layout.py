@@ -2,7 +2,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from tests.excitation.material import small
+from tests.excitation.factories import small
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import INNER_SECONDS, OUTER_SECONDS, apportion, geometry, hop, reel_names
 from twinlib.excitation.settings import Excitation, Split

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.excitation.material import RATE, add, noise, small, table
+from tests.excitation.factories import RATE, add, noise, small, table
 from twinlib import audio
 from twinlib.errors import ExcitationError
-from twinlib.excitation.plan import Plan, plan
-from twinlib.excitation.render import files_of, render
+from twinlib.excitation.cue_sheet import Plan, plan
+from twinlib.excitation.reels import files_of, render
 from twinlib.excitation.settings import Split
 from twinlib.excitation.sweeps import TRACK, draw_sweep, is_sweep, sweep
 

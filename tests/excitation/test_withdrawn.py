@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.corpus.material import track
+from tests.corpus.factories import track
 from twinlib.corpus.index import index, write_index
 from twinlib.corpus.settings import TRACKS, Corpus
 from twinlib.excitation.settings import CUES

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.model.material import make_twin
+from tests.model.factories import make_twin
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import Twin
 

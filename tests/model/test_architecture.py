@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
-from tests.model.material import networks
+from tests.model.factories import networks
 from twinlib.model.architecture import PRESETS, STRETCHED, Architecture, Network, Stack
 from twinlib.model.wavenet import WaveNet
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model import nam_reader
-from tests.model.material import loud_twin, make_twin, networks, noise
+from tests.model.factories import loud_twin, make_twin, networks, noise
 from twinlib import audio
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture

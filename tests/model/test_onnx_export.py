@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.material import loud_twin, make_twin, networks, noise
+from tests.model.factories import loud_twin, make_twin, networks, noise
 from twinlib import audio
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.material import make_twin, one_pass
+from tests.model.factories import make_twin, one_pass
 from twinlib import audio
 from twinlib.errors import AudioError
 from twinlib.model.architecture import Architecture

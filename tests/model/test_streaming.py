@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.material import make_twin, one_pass
+from tests.model.factories import make_twin, one_pass
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.streaming import Stream

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.model.material import make_twin
+from tests.model.factories import make_twin
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS
 from twinlib.model.streaming import Stream

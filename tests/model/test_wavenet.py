@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.model.material import networks
+from tests.model.factories import networks
 from twinlib.model.architecture import PRESETS, Architecture, Network
 from twinlib.model.wavenet import WaveNet, activate, convolve
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from tests.training.material import MemoryData
+from tests.training.factories import MemoryData
+from twinlib.cli_runtime import run
 from twinlib.model.architecture import Architecture
-from twinlib.program import run
 from twinlib.training.distributed import group, launch, launched_as_one, rank
 from twinlib.training.loop import train
 from twinlib.training.settings import Training

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.dataset.material import GUARD, RATE, SETTINGS, source, write
+from tests.dataset.factories import GUARD, RATE, SETTINGS, source, write
 from twinlib.dataset.segments import tile_pair
 from twinlib.dataset.settings import Dataset
 from twinlib.files import write_json, write_table

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from tests.training.material import MemoryData
+from tests.training.factories import MemoryData
 from twinlib.errors import DivergedError
 from twinlib.model.architecture import Architecture, Network
 from twinlib.training.search import Task, open_study, work

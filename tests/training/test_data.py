@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dataset.material import signals, written_pair
+from tests.dataset.factories import signals, written_pair
 from twinlib.dataset.loader import Stretch
 from twinlib.errors import DatasetError
 from twinlib.training.data import ShardData, spread

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.dataset.material import GUARD
+from tests.dataset.factories import GUARD
 from tests.training.dataset import REPOSITORY, training, write_dataset
 from twinlib import audio
 from twinlib.cli import main as twin_command

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("optuna")
 
-from tests.training.material import MemoryData
+from tests.training.factories import MemoryData
 from tests.training.searching import (
     BASE,
     FIRST,
@@ -26,8 +26,8 @@ from tests.training.searching import (
     timeless,
 )
 from twinlib.errors import DatasetError, TrainingError
+from twinlib.training.optuna_study import Study, propose
 from twinlib.training.search import REDUCTION, finished_trials, goes_on, identity_of, open_study, work
-from twinlib.training.study import Study, propose
 from twinlib.training.trials import Rung, best_trial, summary
 
 REPOSITORY = Path(__file__).parents[2]
@@ -326,7 +326,7 @@ def test_the_summary_is_of_what_was_found_and_not_of_when(tmp_path, whole):
 
 
 def test_optuna_missing_is_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "twinlib.training.study")
+    monkeypatch.delitem(sys.modules, "twinlib.training.optuna_study")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(TrainingError, match="needs Optuna"):
         open_study(tmp_path, SEARCH, BASE, RECIPE)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.training.material import MemoryData, kill_at
+from tests.training.factories import MemoryData, kill_at
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import load
 from twinlib.training.loop import train

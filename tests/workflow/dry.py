@@ -39,7 +39,7 @@ def read(repository: Path) -> None:
     import twinlib.config
     import twinlib.excitation.withdrawn
     import twinlib.provenance.settle  # noqa: F401
-    from twinlib.provenance.code import digest
+    from twinlib.provenance.code_digest import digest
 
     for program in sorted((repository / "scripts").glob("*.py")):
         digest(program, repository)

@@ -19,8 +19,8 @@ import yaml
 
 from twinlib import audio
 from twinlib.capture.settings import Recorder, SimulatedClipper
-from twinlib.capture.simulate import simulate_take
 from twinlib.files import read_json
+from twinlib.simulation.simulate import simulate_take
 
 REPOSITORY = Path(__file__).parents[2]
 RATE = 44100

@@ -9,8 +9,8 @@ from tests.workflow.project import TINY, Project, Run
 from twinlib import audio
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
-from twinlib.evaluation.clips import NAMES
 from twinlib.files import read_json, sha256_file
+from twinlib.listening.clips import NAMES
 from twinlib.provenance.results import Results
 
 MEASURED = {"probe", "simulate", "ingest", "align", "measure", "measure_twin", "excerpt"}

@@ -15,7 +15,7 @@ import yaml
 
 from tests.workflow.project import REPOSITORY, SEARCHED, TINY, Project, takes_config
 from twinlib.config import Config
-from twinlib.provenance import code
+from twinlib.provenance import code_digest
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def rooms() -> dict[str, set[str]]:
         room |= {
             stage
             for stage, program in programs.items()
-            if f'code("{program.name}")' in rules and name in code.counted(program, REPOSITORY)
+            if f'code("{program.name}")' in rules and name in code_digest.counted(program, REPOSITORY)
         }
     return found
 

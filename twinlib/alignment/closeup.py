@@ -6,11 +6,10 @@ second may belong to another piece than they seem to, or to one too short for an
 
 import numpy as np
 
-from twinlib.alignment.losses import OFF, SHARP
-from twinlib.alignment.ranges import joined, runs
-from twinlib.alignment.signals import Channel
-from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import AGREES, Response, dense_plan, measure
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.lag_track import AGREES, OFF, SHARP, Response, dense_plan, measure
+from twinlib.alignment.time_map import TimeMap
+from twinlib.intervals import joined, runs
 
 SIZE = 4096
 """Samples of a window: 93 ms at 44.1 kHz."""

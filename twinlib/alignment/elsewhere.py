@@ -12,12 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 
-from twinlib.alignment.cells import unlike
-from twinlib.alignment.coverage import Odd
-from twinlib.alignment.prediction import AFTER, BEFORE, CELL, MARGIN, PACE, Prediction, slow
-from twinlib.alignment.signals import Channel, sound
-from twinlib.alignment.spectra import Real
-from twinlib.alignment.timemap import TimeMap
+from twinlib.alignment.channel import Channel, sound
+from twinlib.alignment.delay import Real
+from twinlib.alignment.linear_model import AFTER, BEFORE, CELL, MARGIN, PACE, Prediction, slow
+from twinlib.alignment.residual import Odd, unlike
+from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
 
 REACH = 2304

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.fft
 
-from twinlib.alignment import sinc
-from twinlib.alignment.line import Labels
-from twinlib.alignment.signals import Channel
-from twinlib.alignment.spectra import Complex, Real, band
-from twinlib.alignment.timemap import TimeMap
-from twinlib.alignment.track import Response
+from twinlib.alignment import fractional_delay
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.delay import Complex, Real, band
+from twinlib.alignment.lag_track import Response
+from twinlib.alignment.time_map import Labels, TimeMap
 
 SIZES = (1024, 256)
 """Samples of the frames: to find the place, and to find it more closely where that is told."""
@@ -231,7 +230,7 @@ def _frames(by: TwoMaps, stretch: tuple[int, int], step: int) -> _Frames:
 
     x = spectra(dry.read(start, stop))
     energy = 2.0 * np.square(np.abs(x)).sum(axis=1) / size / float(np.square(taper).sum())
-    answers = [by.polarity * spectra(sinc.interpolate(by.wet, one, start, stop)) for one in by.maps]
+    answers = [by.polarity * spectra(fractional_delay.interpolate(by.wet, one, start, stop)) for one in by.maps]
     # If one lag is right, by the other comes what was played some samples later, or earlier.
     moved = [spectra(dry.read(start + later, stop + later)) for later in (step, -step)]
     phase = response.phase.conj() * response.weight

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.timemap import Piece, TimeMap
+from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.errors import AlignmentError
 
 CONTRACT = "alignment/2"

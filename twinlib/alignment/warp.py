@@ -7,9 +7,9 @@ from typing import Self
 
 import numpy as np
 
-from twinlib.alignment import sinc
+from twinlib.alignment import fractional_delay
+from twinlib.alignment.channel import Channel, frames_at
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.signals import Channel, frames_at
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 
@@ -55,7 +55,9 @@ class WarpedWet:
     def read(self, start: int, stop: int) -> Signal:
         """Positions [start, stop) of the dry clock, float32 `(frames,)`; zero where the wet file has no samples."""
         found = self._alignment
-        out = sinc.interpolate(self._channel, self._map, start - found.guard_samples, stop - found.guard_samples)
+        out = fractional_delay.interpolate(
+            self._channel, self._map, start - found.guard_samples, stop - found.guard_samples
+        )
         if found.applied_dc:
             out -= np.float32(found.applied_dc)
         factor = np.float32(found.applied_polarity * found.applied_gain)
@@ -66,7 +68,7 @@ class WarpedWet:
     def valid_range(self) -> tuple[int, int]:
         """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
         guard = self._alignment.guard_samples
-        margin = 0 if self._alignment.warp == "shift" else sinc.EXACT.half_width
+        margin = 0 if self._alignment.warp == "shift" else fractional_delay.EXACT.half_width
         first, last = self._channel.start + margin, self._channel.stop - margin
         low, high = self._alignment.dry_range
         start = max(low, int(np.ceil(self._map.dry(first))) + guard)

@@ -8,7 +8,7 @@ do not know is said to be unknown.
 from collections.abc import Mapping
 from typing import Any
 
-from twinlib.audit.facts import Device, device_facts, gains, limits, tracks_left_out
+from twinlib.audit.dataset_facts import Device, device_facts, gains, limits, tracks_left_out
 from twinlib.audit.licences import licences
 from twinlib.corpus.settings import INDEX
 from twinlib.errors import AuditError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twinlib.dataset.segments import SPLITS
-from twinlib.evaluation.figures import comparison_figure, figure_of
+from twinlib.reports.figures import comparison_figure, figure_of
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colours, safe for colour-blind readers; hatching tells them apart in grey print."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinlib.audit.card import ALIGNED, LEVELS
-from twinlib.audit.text import duration
+from twinlib.audit.formatting import duration
 from twinlib.dataset.segments import SPLITS
-from twinlib.evaluation.numbers import percent
+from twinlib.formatting import percent
 
 
 @dataclass(frozen=True)

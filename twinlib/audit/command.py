@@ -115,7 +115,7 @@ def _verify(args: argparse.Namespace) -> None:
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
     from twinlib.audit.store import experiments_of, store_of
-    from twinlib.tracking.withdrawal import mark_withdrawn, runs_of_datasets, runs_of_track
+    from twinlib.tracking.exclusion_tags import mark_withdrawn, runs_of_datasets, runs_of_track
 
     results = _results(args)
     if args.undo:
@@ -142,7 +142,7 @@ def _withdraw(args: argparse.Namespace) -> None:
 def _take_back(results: "Results", args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
     from twinlib.audit.store import store_of
-    from twinlib.tracking.withdrawal import runs_withdrawn, unmark_withdrawn
+    from twinlib.tracking.exclusion_tags import runs_withdrawn, unmark_withdrawn
 
     listed = args.exclude or withdraw.exclusions_file(results)
     withdraw.remove_exclusion(listed, args.track)
@@ -234,8 +234,8 @@ def _mlflow(args: argparse.Namespace) -> None:
 
 
 def _history(args: argparse.Namespace) -> None:
-    from twinlib.audit.text import table
-    from twinlib.provenance.history import FILE, give_reason, read_history
+    from twinlib.audit.formatting import table
+    from twinlib.provenance.take_history import FILE, give_reason, read_history
 
     if not args.results.is_dir():
         raise AuditError(f"{args.results} is no folder: name the results folder with --results")

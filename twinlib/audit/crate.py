@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote, unquote
 
+from twinlib.audit.licence_terms import terms
 from twinlib.audit.licences import licences
-from twinlib.audit.terms import terms
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, sha256_file, write_text
 from twinlib.provenance.record import SUFFIX

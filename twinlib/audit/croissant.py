@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from twinlib.audit.facts import Device, device_facts, limits
+from twinlib.audit.dataset_facts import Device, device_facts, limits
+from twinlib.audit.formatting import duration
+from twinlib.audit.licence_terms import terms
 from twinlib.audit.licences import licences
-from twinlib.audit.terms import terms
-from twinlib.audit.text import duration
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
 from twinlib.provenance.results import Results

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from twinlib.audit.counts import used
-from twinlib.audit.text import table as columns_of
+from twinlib.audit.aggregate import used
+from twinlib.audit.formatting import table as columns_of
 from twinlib.dataset.leaks import COLUMNS, CONTRACT, Copied, find_audio_leaks, find_copied, find_leaks
 from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
 from twinlib.errors import AuditError

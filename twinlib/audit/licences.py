@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from twinlib.audit.counts import Counts, counted, used
-from twinlib.audit.origins import Track, corpus_tracks, known_track
-from twinlib.audit.terms import concluded, terms
-from twinlib.audit.text import duration
+from twinlib.audit.aggregate import Counts, counted, used
+from twinlib.audit.formatting import duration
+from twinlib.audit.licence_terms import concluded, terms
+from twinlib.audit.lineage import Track, corpus_tracks, known_track
 from twinlib.dataset.manifest import CONTRACT as DATASET
 from twinlib.dataset.segments import SPLITS
 from twinlib.errors import AuditError, LicenceError

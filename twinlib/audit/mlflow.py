@@ -15,11 +15,11 @@ from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, silent
 from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
+from twinlib.tracking.exclusion_tags import mark_withdrawn
 from twinlib.tracking.runs import CONTRACT, STORE, held, make_store
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, period, twin_files
-from twinlib.tracking.withdrawal import mark_withdrawn
 from twinlib.training.search_settings import Search
 
 

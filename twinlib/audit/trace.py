@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from twinlib.audit import origins
+from twinlib.audit import lineage
 from twinlib.dataset.settings import DATASET
 from twinlib.errors import AuditError
-from twinlib.evaluation.clips import CONTRACT as CLIPS
-from twinlib.evaluation.clips import MUSIC
 from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file
+from twinlib.listening.clips import CONTRACT as CLIPS
+from twinlib.listening.clips import MUSIC
 from twinlib.provenance.results import Results, Stage
 
 _CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")
@@ -42,23 +42,23 @@ def trace(results: Results, what: str, at: float | None = None) -> dict[str, Any
 
 
 def _segment(results: Results, segment_id: str) -> dict[str, Any]:
-    row = origins.segment_row(results, segment_id)
+    row = lineage.segment_row(results, segment_id)
     device, capture, start = row["device"], row["capture"], row["start"]
-    excitation = origins.excitation_of(results, device, capture)
+    excitation = lineage.excitation_of(results, device, capture)
     sources, context = [], []
     if excitation:
-        sources = origins.heard(results, excitation, capture, start, row["stop"])
+        sources = lineage.heard(results, excitation, capture, start, row["stop"])
         if row["context"]:
-            context = origins.heard(results, excitation, capture, start - row["context"], start)
+            context = lineage.heard(results, excitation, capture, start - row["context"], start)
     return {
         "kind": "segment",
         "segment": row,
         "excitation": excitation,
         "sources": sources,
         "context": context,
-        **origins.capture_facts(results, device, capture),
-        "twins": origins.trained_on(results, device),
-        "stages": origins.histories(results, [f"devices/{device}/shards/{capture}.arrow"]),
+        **lineage.capture_facts(results, device, capture),
+        "twins": lineage.trained_on(results, device),
+        "stages": lineage.histories(results, [f"devices/{device}/shards/{capture}.arrow"]),
     }
 
 
@@ -75,11 +75,11 @@ def _twin_of(results: Results, what: str) -> tuple[str, str] | None:
 
 def _twin(results: Results, device: str, model: str) -> dict[str, Any]:
     folder = results.folder / "twins" / device / model
-    header = dict(origins.twin_header(folder / "twin.safetensors"))
+    header = dict(lineage.twin_header(folder / "twin.safetensors"))
     stage = results.maker(f"twins/{device}/{model}/twin.safetensors")
     dataset = read_json(results.folder / "devices" / device / "dataset.json", DATASET)
     current = dataset["digest"] == header.get("dataset")
-    takes = {name: origins.capture_facts(results, device, name)["take"] for name in sorted(dataset["captures"])}
+    takes = {name: lineage.capture_facts(results, device, name)["take"] for name in sorted(dataset["captures"])}
     return {
         "kind": "twin",
         "device": device,
@@ -92,9 +92,9 @@ def _twin(results: Results, device: str, model: str) -> dict[str, Any]:
         "splits": dataset["splits"],
         "licences": dataset["licences"],
         "left_out": dataset["excluded"],
-        "tracks": origins.tracks_of(results, device),
+        "tracks": lineage.tracks_of(results, device),
         "takes": takes,
-        "stages": origins.histories(results, [f"twins/{device}/{model}/twin.safetensors"]),
+        "stages": lineage.histories(results, [f"twins/{device}/{model}/twin.safetensors"]),
     }
 
 
@@ -162,8 +162,8 @@ def _music(results: Results, name: str, device: str, at: float | None) -> dict[s
         "excitation": probes[0].parent.name,
         "withdrawn": sorted(withdrawn),
         "sources": sources,
-        **origins.capture_facts(results, device, told["reel"]),
-        "stages": origins.histories(results, [name]),
+        **lineage.capture_facts(results, device, told["reel"]),
+        "stages": lineage.histories(results, [name]),
     }
 
 
@@ -194,7 +194,7 @@ def _known(results: Results, path: Path) -> str:
         for known, sum_ in (*stage.outputs.items(), *stage.inputs.items()):
             if sum_ == sha256:
                 return known
-    link = origins.embedded_link(path)
+    link = lineage.embedded_link(path)
     for stage in results.stages:
         if link and stage.link == link:
             return next((made for made in stage.outputs if made.endswith(path.suffix)), next(iter(stage.outputs)))
@@ -211,12 +211,12 @@ def _file(results: Results, name: str) -> dict[str, Any]:
         "kind": "file",
         "file": name,
         "sha256": sorted(sums),
-        "made_by": origins.told_of(maker) if maker else None,
+        "made_by": lineage.told_of(maker) if maker else None,
         "inputs": dict(maker.inputs) if maker else {},
         "sources": _sources(results, maker) if maker else [],
         "read_by": [stage.name for stage in readers],
         "dependants": results.dependants([name]),
-        "stages": origins.histories(results, [name]),
+        "stages": lineage.histories(results, [name]),
     }
 
 

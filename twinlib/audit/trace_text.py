@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twinlib.audit.text import table
+from twinlib.audit.formatting import table
 
 
 def trace_text(found: Mapping[str, Any]) -> str:

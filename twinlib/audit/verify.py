@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twinlib.audit.origins import embedded_link, recorded_excitations
-from twinlib.audit.remainder import Remainder, changed_copies, has_its_sum, remainder_of
+from twinlib.audit.lineage import embedded_link, recorded_excitations
+from twinlib.audit.untracked import Remainder, changed_copies, has_its_sum, remainder_of
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, silent
-from twinlib.provenance.history import FILE, read_history
 from twinlib.provenance.record import link_of, sum_of
 from twinlib.provenance.results import Results, Stage
+from twinlib.provenance.take_history import FILE, read_history
 
 _REMEDY = (
     "put the files back from a copy; what the pipeline makes may be deleted, and is made anew by the next run, but no "

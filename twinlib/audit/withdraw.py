@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from twinlib.audit.origins import excitation_of, recorded_excitations
-from twinlib.audit.text import table
+from twinlib.audit.formatting import table
+from twinlib.audit.lineage import excitation_of, recorded_excitations
 from twinlib.capture.contract import TAKE
 from twinlib.corpus.settings import TRACKS
 from twinlib.dataset.settings import DATASET

@@ -2,8 +2,8 @@
 
 A code is the sign of the change, over 20 ms, of the difference in level between neighbouring bands (J. Haitsma,
 T. Kalker: *A Highly Robust Audio Fingerprinting System*, ISMIR 2002), with windows short enough for a slice. Two copies
-of a recording have many codes in common, at places that are apart by one time: `twinlib.dataset.copies` looks for it,
-as A. Wang does (*An Industrial-Strength Audio Search Algorithm*, ISMIR 2003).
+of a recording have many codes in common, at places that are apart by one time: `twinlib.dataset.duplicates` looks
+for it, as A. Wang does (*An Industrial-Strength Audio Search Algorithm*, ISMIR 2003).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.fft
 
 from twinlib.audio import Reader, Signal
-from twinlib.dataset.codes import BANDS, STEP_SECONDS, WEAK
+from twinlib.dataset.duplicates import BANDS, STEP_SECONDS, WEAK
 from twinlib.dataset.settings import FINGERPRINTS
 from twinlib.errors import DatasetError
 from twinlib.excitation.sweeps import is_sweep

@@ -103,7 +103,7 @@ def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Co
             "and run again"
         )
     # Who only asks whether leaks were found needs no statistics of copies.
-    from twinlib.dataset.copies import find_copies
+    from twinlib.dataset.duplicates import find_copies
 
     heard = np.flatnonzero(cue >= 0)
     cue = cue[heard]

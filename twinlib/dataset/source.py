@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from twinlib.alignment.result import Alignment, Excluded
-from twinlib.alignment.timemap import TimeMap
+from twinlib.alignment.time_map import TimeMap
 from twinlib.errors import DatasetError
 
 WARP_REACH = 64

@@ -13,17 +13,17 @@ from scipy.signal import fftconvolve
 from twinlib.audio import BLOCK, Signal
 from twinlib.dataset.loader import Shards, Stretch, stretches
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation import figures
-from twinlib.evaluation.breakdown import tables
-from twinlib.evaluation.clips import write_clips
-from twinlib.evaluation.judge import Judgement, Listener, evaluate_split, linear_breakdown
+from twinlib.evaluation.evaluate_split import Judgement, Listener, evaluate_split, linear_breakdown
+from twinlib.evaluation.excerpts import Excerpt, Part, Read, Span, loudest, predict, total_seconds
+from twinlib.evaluation.grouped_errors import tables
 from twinlib.evaluation.perceptual import visqol
 from twinlib.evaluation.settings import LINEAR, METRICS, Evaluation
-from twinlib.evaluation.spans import Excerpt, Part, Read, Span, loudest, predict, total_seconds
 from twinlib.files import sha256_file, write_json
+from twinlib.listening.clips import write_clips
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import FILE_NAME, Twin, load
 from twinlib.progress import Progress, silent
+from twinlib.reports import figures
 
 _WAVEFORM_SECONDS = 0.02
 
@@ -108,7 +108,7 @@ def evaluate(
 def heard_music(
     twin: Twin, fir: npt.NDArray[np.float64], start: int, stop: int, read_dry: Read, read_wet: Read
 ) -> dict[str, Signal]:
-    """Samples [start, stop) of a reel as `NAMES` of `twinlib.evaluation.clips` has them, float32 `(frames,)`, in step.
+    """Samples [start, stop) of a reel as `NAMES` of `twinlib.listening.clips` has them, float32 `(frames,)`, in step.
 
     `read_dry` gives the reel, `read_wet` the aligned take, late by the guard of the twin; `fir` is the filter of
     linear.json. The reel must go on for the guard after `stop`. What sounded before `start` counts.

@@ -15,7 +15,7 @@ from scipy import fft
 from twinlib.audio import Signal
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
-from twinlib.evaluation.numbers import decibels
+from twinlib.formatting import decibels
 
 RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""

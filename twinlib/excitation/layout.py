@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.errors import ExcitationError
-from twinlib.excitation.click import CLICK_SECONDS
 from twinlib.excitation.settings import EXCITATION, PROBE, Excitation, SplitName
+from twinlib.excitation.sync_click import CLICK_SECONDS
 from twinlib.files import read_json
 
 OUTER_SECONDS = 1.2

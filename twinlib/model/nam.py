@@ -24,8 +24,8 @@ import numpy as np
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
 from twinlib.model.architecture import ActivationName
-from twinlib.model.card import card
-from twinlib.model.folding import Folded, FoldedStack, Weights, fold
+from twinlib.model.export_metadata import card
+from twinlib.model.export_weights import Folded, FoldedStack, Weights, fold
 from twinlib.model.twin import Twin
 
 LEGACY, CURRENT = "0.5.4", "0.7.0"

@@ -21,8 +21,8 @@ import numpy as np
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
 from twinlib.model.architecture import ActivationName
-from twinlib.model.card import card
-from twinlib.model.folding import Folded, FoldedLayer, FoldedStack, fold
+from twinlib.model.export_metadata import card
+from twinlib.model.export_weights import Folded, FoldedLayer, FoldedStack, fold
 from twinlib.model.twin import Twin
 
 if TYPE_CHECKING:

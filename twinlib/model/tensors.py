@@ -12,7 +12,7 @@ from torch import Tensor
 
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
-from twinlib.model.sums import sum_of_tensors
+from twinlib.model.checksum import sum_of_tensors
 
 _KEY = "twinlib"
 # One key holds the whole header, because safetensors writes several in no fixed order.

@@ -18,7 +18,7 @@ from typing import Any
 
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
-from twinlib.provenance.code import digest, packages
+from twinlib.provenance.code_digest import digest, packages
 
 CONTRACT = "record/1"
 SUFFIX = ".prov.json"

@@ -14,7 +14,7 @@ from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking.runs import identity_of, start
 from twinlib.tracking.tracks import tags_of_tracks
-from twinlib.training.best import described
+from twinlib.training.best_config import described
 from twinlib.training.settings import CURVE
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")

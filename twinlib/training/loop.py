@@ -19,17 +19,17 @@ from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 from twinlib.progress import Progress, silent
 from twinlib.training import distributed
-from twinlib.training.averaging import Average
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint
 from twinlib.training.data import Pair, TrainingData
-from twinlib.training.levels import HEAD_LEVEL, INPUT_LEVEL, LEVEL_BATCHES, gains, output_level
+from twinlib.training.ema import Average
 from twinlib.training.losses import combined, spectral
+from twinlib.training.normalisation import HEAD_LEVEL, INPUT_LEVEL, LEVEL_BATCHES, gains, output_level
 from twinlib.training.optimiser import Optimiser
 from twinlib.training.schedule import rate_factor, shortened
 from twinlib.training.settings import CURVE, Training
-from twinlib.training.stopping import stop_requests
+from twinlib.training.signals import stop_requests
 from twinlib.training.validation import Validation
-from twinlib.training.warm import Start, check_start, folded
+from twinlib.training.warm_start import Start, check_start, folded
 
 CONTRACT = CURVE
 """The contract of the learning curve."""

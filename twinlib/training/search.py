@@ -23,7 +23,7 @@ from twinlib.training.settings import Training
 from twinlib.training.trials import Rung, Trial
 
 if TYPE_CHECKING:
-    from twinlib.training.study import Claim, Study
+    from twinlib.training.optuna_study import Claim, Study
 
 WORKER = "worker/1"
 """The contract of the file that says that a worker is done."""
@@ -58,7 +58,7 @@ def study_folder(results: Path, identity: str) -> Path:
 def open_study(folder: Path, search: Search, base: Architecture, training: Training) -> "Study":
     """The study of a folder, made if there is none; raises `TrainingError` if Optuna is not installed."""
     try:
-        from twinlib.training.study import Study
+        from twinlib.training.optuna_study import Study
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise

@@ -15,7 +15,7 @@ from twinlib.training.data import TrainingData
 from twinlib.training.distributed import rank
 from twinlib.training.loop import Trained, nothing, train
 from twinlib.training.settings import Training
-from twinlib.training.warm import Start
+from twinlib.training.warm_start import Start
 
 
 def of_seed(settings: Training, index: int) -> Training:

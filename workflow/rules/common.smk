@@ -19,7 +19,7 @@ from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.frozen import changed_settings, recorded_settings
 from twinlib.excitation.withdrawn import withdrawn_tracks
 from twinlib.files import read_json
-from twinlib.provenance.code import digest
+from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.settle import outdate, settle
 from twinlib.training.settings import twin_file

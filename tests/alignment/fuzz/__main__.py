@@ -1,0 +1,40 @@
+"""Try many seeds and print the table."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from .run import attempt, described, table
+
+
+def main() -> None:
+    """Try many seeds and print the table."""
+    parser = argparse.ArgumentParser(description="Mutilated takes, and what is said of them.")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--step", type=int, default=1, help="every so many seeds: for several processes")
+    parser.add_argument("--seeds", type=int, nargs="*", help="these and no others")
+    parser.add_argument("--out", type=Path, help="a line of JSON for every seed")
+    args = parser.parse_args()
+    outcomes = []
+    folder = Path(tempfile.mkdtemp(prefix="mutilations"))
+    try:
+        for seed in args.seeds or range(args.first, args.count, args.step):
+            outcome = attempt(seed, folder)
+            outcomes.append(outcome)
+            if outcome.failures or outcome.warned:
+                print(described(outcome), flush=True)
+            if args.out:
+                with args.out.open("a") as stream:
+                    stream.write(json.dumps(vars(outcome)) + "\n")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(table(outcomes))
+    sys.exit(any(outcome.failures or outcome.warned for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()

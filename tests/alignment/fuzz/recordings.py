@@ -1,0 +1,142 @@
+"""What is mutilated: recordings of real music, every sample with the dry position that it answers to."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
+
+from twinlib import audio
+from twinlib.excitation.sync_click import click
+
+from ..conftest import RATE, Array, device, noise, warped
+
+Mask = npt.NDArray[np.bool_]
+Random = np.random.Generator
+
+
+CORPUS = Path(__file__).resolve().parents[3] / "config" / "demo_corpus"
+
+POOL = 8
+"""Recordings that mutilations are made of."""
+
+SOUNDING_DBFS = -50.0
+"""The rms over 20 ms from which on the programme sounds."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A reel or the dry file of a pair (`clicks` None), and what was recorded of it, sound."""
+
+    number: int
+    dry: Array
+    clicks: list[int] | None
+    programme: tuple[int, int]
+    recorded: "Recording"
+    polarity: int
+
+    @property
+    def sounding(self) -> Mask:
+        """The dry samples at which the programme sounds."""
+        power = uniform_filter1d(self.dry**2, RATE // 50)
+        inside = np.zeros(len(self.dry), bool)
+        inside[slice(*self.programme)] = True
+        return np.asarray(inside & (power > 10.0 ** (SOUNDING_DBFS / 10.0)))
+
+
+@dataclass
+class Recording:
+    """Samples, and of each the dry position that it answers to (NaN: none), what it would be if it were undamaged (with
+    its gain and polarity, without DC), the DC added, the polarity (1: as recorded) and whether it was destroyed.
+    """
+
+    samples: Array
+    dry: Array
+    clean: Array
+    dc: Array
+    sign: Array
+    lost: Mask
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def part(self, start: int, stop: int) -> "Recording":
+        """A copy of some of it."""
+        return Recording(*(column[start:stop].copy() for column in self.columns()))
+
+    def columns(self) -> tuple[Any, ...]:
+        """All that is known of the samples."""
+        return self.samples, self.dry, self.clean, self.dc, self.sign, self.lost
+
+    def foreign(self) -> "Recording":
+        """The same sound, of which nothing answers to the dry signal."""
+        return replace(self, dry=np.full(len(self), np.nan), lost=np.ones(len(self), bool))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Recording"]) -> "Recording":
+        """One after the other."""
+        return cls(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
+
+
+@cache
+def _sources() -> list[Array]:
+    return [audio.read(path).mean(axis=1, dtype=np.float64) for path in sorted(CORPUS.rglob("*.flac"))]
+
+
+def music_of(random: Random, frames: int) -> Array:
+    """Slices of several tracks at several levels, each faded into the next, some with a pause between them."""
+    out = np.zeros(frames)
+    fade = round(0.05 * RATE)
+    ramp = np.sin(0.5 * np.pi * (np.arange(fade) + 0.5) / fade)
+    position = 0
+    while frames - position > 2 * fade:
+        source = _sources()[random.integers(len(_sources()))]
+        length = min(round(random.uniform(0.4, 2.5) * RATE), len(source), frames - position)
+        start = int(random.integers(len(source) - length + 1))
+        piece = source[start : start + length].copy()
+        level = float(np.sqrt(np.mean(piece**2)))
+        if level < 1e-3:
+            continue
+        piece *= 10.0 ** (random.uniform(-30.0, -16.0) / 20.0) / level
+        piece[:fade] *= ramp
+        piece[-fade:] *= ramp[::-1]
+        out[position : position + length] += piece
+        position += length - fade
+        if random.random() < 0.06:
+            position += round(random.uniform(0.2, 0.8) * RATE)
+    return out * min(1.0, 0.8 / float(np.abs(out).max()))
+
+
+@cache
+def base(number: int) -> Base:
+    """A recording of the pool: five of eight are takes with clicks, the others pairs."""
+    random = np.random.default_rng([7, number])
+    clicked = number % 8 < 5
+    music = music_of(random, round(random.uniform(9.0, 12.0) * RATE))
+    start, clicks = 0, None
+    dry = music
+    if clicked:
+        mark, outer, inner = click(RATE).astype(np.float64), np.zeros(round(1.2 * RATE)), np.zeros(round(0.3 * RATE))
+        head = np.concatenate((outer, mark, inner))
+        dry = np.concatenate((head, music, head[::-1] * 0.0))
+        start = len(head)
+        clicks = [len(outer), start + len(music) + len(inner)]
+        dry[clicks[1] : clicks[1] + len(mark)] = mark
+    dry = np.round(dry * 32768.0) / 32768.0
+    drift = 20.0 if random.random() < 0.5 else 0.0
+    lag = random.uniform(200.0, 30000.0)
+    if not clicked and drift == 0.0:
+        # Both files of such a pair lie on one digital clock, and a warp that copies samples is the right one.
+        lag = float(round(lag))
+    polarity = int(random.choice((1, -1)))
+    frames = math.ceil(lag + (1.0 + drift * 1e-6) * len(dry)) + round(0.5 * RATE)
+    wet = polarity * random.uniform(0.3, 0.8) * warped(device(dry, 1.0), lag, drift, frames)
+    wet = np.asarray(wet + noise(frames, -75.0, 100 + number), np.float64)
+    place: Array = (np.arange(frames, dtype=np.float64) - lag) / (1.0 + drift * 1e-6)
+    recorded = Recording(wet, place, wet, np.zeros(frames), np.ones(frames), np.zeros(frames, bool))
+    return Base(number, dry, clicks, (start, start + len(music)), recorded, polarity)

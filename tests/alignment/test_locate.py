@@ -1,0 +1,95 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from twinlib.alignment import locate
+from twinlib.alignment.locate import Found, find_clicks, match, waveform
+from twinlib.alignment.pipeline import align
+
+from .conftest import CLICK, RATE, Write, channel, click, device, noise, programme, reel, warped
+
+
+@settings(max_examples=10)
+@example(offset=0, level=0.1, sign=1, rate=96_000)
+@given(
+    offset=st.integers(-1200, 1200),
+    level=st.floats(0.01, 1.0),
+    sign=st.sampled_from([1, -1]),
+    rate=st.sampled_from([RATE, 48_000, 96_000]),
+)
+def test_a_click_is_found_at_any_border_of_the_stream(offset: int, level: float, sign: int, rate: int) -> None:
+    """A fraction of a sample from its place, at the sample rate of the reel whatever that is."""
+    wet = noise(2 * locate.SIZE, -60)
+    place = locate.SIZE - 3 * CLICK + offset
+    wet[place : place + CLICK] += sign * level * click()
+    found = find_clicks(channel(wet, rate, rate), click().astype(np.float32))
+    assert found[0].place == pytest.approx(place, abs=0.25 * rate / RATE)
+    assert np.sign(found[0].correlation) == sign
+
+
+def test_a_click_at_the_ends_of_the_file_is_found() -> None:
+    """Also where the recording ended within it."""
+    for wet, place in (
+        (np.concatenate((click(), noise(RATE, -60))), 0),
+        (np.concatenate((noise(RATE, -60), click())), RATE),
+        (np.concatenate((noise(RATE, -60), click()[: CLICK // 2])), RATE),
+    ):
+        found = find_clicks(channel(wet), click().astype(np.float32))
+        assert found[0].place == pytest.approx(place, abs=1.0)
+        assert found[0].correlation > locate.LEAST_CORRELATION
+
+
+def test_loud_music_does_not_outshine_the_clicks() -> None:
+    dry, clicks = reel(8.0)
+    music = 1.8 * programme(4.0, seed=8)
+    wet = np.concatenate((music, device(0.05 * warped(dry, 0.5, 0.0), 3.0)))
+    shape = waveform(channel(dry), clicks[0])
+    assert abs(len(shape) - CLICK) < 3
+    found = find_clicks(channel(wet), shape)
+    best = match(clicks, found, 50.0)
+    assert best is not None
+    assert best.missing == ()
+    assert best.line.lag == pytest.approx(len(music) + 0.5, abs=0.3)
+
+
+def test_music_and_silence_hold_no_click() -> None:
+    for wet in (programme(8.0, seed=4), noise(4 * RATE, -20), np.zeros(RATE)):
+        found = find_clicks(channel(wet), click().astype(np.float32))
+        assert all(abs(one.correlation) < locate.LEAST_CORRELATION for one in found)
+    assert not len(waveform(channel(np.zeros(RATE)), 0))
+
+
+def test_the_clicks_must_stand_as_far_apart_as_on_the_reel() -> None:
+    clicks = (1000, 500_000)
+    pair = [Found(2000.0, -0.9), Found(501_010.0, -0.8)]
+    best = match(clicks, [Found(300_000.0, 0.7), *pair], 50.0)
+    assert best is not None
+    assert (best.polarity, best.missing) == (-1, ())
+    assert best.line.drift_ppm == pytest.approx(10 / 499_000 * 1e6, rel=1e-6)
+    alone = match(clicks, [pair[0], Found(401_000.0, -0.9)], 50.0)
+    assert alone is not None
+    assert alone.missing == (500_000,)
+    opposite = match(clicks, [pair[0], Found(501_000.0, 0.8)], 50.0)
+    assert opposite is not None
+    assert len(opposite.missing) == 1
+    assert match(clicks, [Found(2000.0, 0.2)], 50.0) is None
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(write: Write) -> None:
+    peaks = []
+    for seconds in (20, 80):
+        part, clicks = reel(6.0)
+        music = part[clicks[0] + CLICK : clicks[1]]
+        count = seconds * RATE // len(music)
+        dry = np.concatenate((part[: clicks[0] + CLICK], np.tile(music, count), part[clicks[1] :]))
+        both = [clicks[0], clicks[0] + CLICK + count * len(music)]
+        path, wet = write("dry.wav", dry), write("wet.wav", np.concatenate((np.zeros(777), dry)))
+        tracemalloc.start()
+        assert align(path, wet, clicks=both).applied_lag_samples == 777
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]

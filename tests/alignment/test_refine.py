@@ -1,0 +1,141 @@
+"""From a walk to the clock that explains it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from twinlib.alignment.clock import Break, Clock, Course, Line, PieceFit
+from twinlib.alignment.dropouts import unfounded
+from twinlib.alignment.lag_track import Measured, plan
+from twinlib.alignment.linear_model import predicted_by
+from twinlib.alignment.refine import follow
+from twinlib.alignment.time_map import TimeMap
+from twinlib.alignment.tracker import walk
+from twinlib.capture.settings import DiodeClipper
+
+from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
+
+AT = 5 * RATE + 1234
+
+
+def course(dry: Array, wet: Array, lag: float) -> Course:
+    windows = plan(0, len(dry), RATE)
+    heard = channel(wet)
+    found = follow(channel(dry), heard, windows, walk(channel(dry), heard, windows, RATE, Line(lag, 0.0)))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        (137, -64, 0.5),
+        (137, -64, 1.0),
+        (-300, 300, 1.0),
+        (64, 64, 2.0),
+        (-300, 300, 0.5),
+        (1, 1, 0.5),
+        (5000, -3000, 0.6),
+        (137, -64, 4.0),
+        (-300, 300, 4.0),
+    ],
+)
+def test_two_losses_close_to_each_other_are_split(first: int, second: int, apart: float) -> None:
+    """Each with its number of samples, its place, and a piece of its own between them."""
+    dry = rush(12.0, 1)
+    wet, again = device(dry), AT + round(apart * RATE)
+    wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert np.diff(found.fit.lags) == pytest.approx([-first, -second], abs=0.1)
+    for one, place, lost in zip(found.breaks, (AT, again), (first, second), strict=True):
+        assert one.first - 64 <= place + min(0, lost)
+        assert place + max(0, lost) <= one.last + 64
+        assert one.last - one.first < 0.4 * RATE
+
+
+@pytest.mark.parametrize(
+    ("lost", "played"), [(1, device), (-1, filtered), (2, filtered), (4096, filtered), (-4096, device)]
+)
+def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array], Array]) -> None:
+    dry = rush(10.0, 2)
+    wet = -warped(played(dry), 700.25, -40.0)
+    torn = round(AT * (1 - 40e-6) + 700.25)
+    wet = np.concatenate((wet[:torn], wet[torn + lost :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0)
+    assert found.polarity == -1
+    assert np.diff(found.clock.fit.lags) == pytest.approx([-lost], abs=0.05)
+    assert found.clock.fit.drift_ppm == pytest.approx(-40.0, abs=0.5)
+    (one,) = found.clock.breaks
+    assert one.first - 64 <= AT + min(0, lost)
+    assert AT + max(0, lost) <= one.last + 64
+    assert one.last - one.first - max(0, lost) < 0.5 * RATE
+
+
+def hard(x: Array) -> Array:
+    """A clipper that cuts nearly all of it: what is wrong there outweighs what a sample more or less makes wrong."""
+    return np.clip(20.0 * x, -0.5, 0.5)
+
+
+@pytest.mark.parametrize(("lost", "played"), [(1, hard), (64, lambda x: circuit(DiodeClipper(drive=0.8), x))])
+def test_a_loss_near_the_end_is_kept_through_a_device_that_distorts_much(
+    lost: int, played: Callable[[Array], Array]
+) -> None:
+    """Where the rest of the programme lasts seconds, and seems to have left its course for some."""
+    dry, at = rush(16.0, 4), 11 * RATE
+    wet = played(dry)
+    wet = np.concatenate((noise(700, -80), wet[:at], wet[at + lost :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert np.diff(found.fit.lags) == pytest.approx([-lost], abs=1e-6)
+    (one,) = found.breaks
+    assert one.first <= at <= one.last
+    assert one.last - one.first < 0.05 * RATE + lost
+
+
+@pytest.mark.slow
+def test_a_sample_that_hides_in_what_a_device_makes_of_the_programme_is_no_wander() -> None:
+    """The windows beside it do not show it; all of them do, and short frames say where."""
+    rng = np.random.default_rng(0)
+    dry, at = programme(40.0), round(rng.uniform(12.0, 28.0) * RATE)
+    level = np.repeat(10.0 ** (rng.uniform(-20.0, 0.0, 80) / 20.0), RATE // 2)
+    dry = dry * level[: len(dry)]
+    wet = circuit(DiodeClipper(drive=0.8), dry)
+    wet = np.concatenate((noise(700, -80), wet[:at], wet[at + 1 :]))
+    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    assert found.curve is None
+    assert np.diff(found.fit.lags) == pytest.approx([-1.0], abs=1e-6)
+    (one,) = found.breaks
+    assert one.first <= at <= one.last
+    assert one.last - one.first < 0.25 * RATE
+
+
+@pytest.mark.parametrize(("seed", "played"), [(0, device), (1, filtered)])
+def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
+    dry = programme(10.0, seed)
+    wet = warped(played(dry), 700.25, 35.0)
+    found = course(dry, wet + noise(len(wet), -60), 700.0)
+    assert found.clock.breaks == ()
+    assert found.clock.curve is None
+    assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)
+
+
+@pytest.mark.parametrize("played", [device, filtered, lambda x: circuit(DiodeClipper(), x)])
+@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize(("first", "last"), [(5.0, 7.0), (0.0, 2.0), (10.5, 12.0)])
+def test_what_leaves_its_course_for_some_seconds_must_be_answered_better_for_it(
+    played: Callable[[Array], Array], moved: bool, first: float, last: float
+) -> None:
+    """Two losses that make up for each other, or one near an end, are believed where something moved, and no others."""
+    dry = rush(12.0, 3)
+    wet = np.concatenate((played(dry), np.zeros(100)))
+    start, stop, later = round(first * RATE), round(last * RATE), 10
+    if moved:
+        wet[start:stop] = np.roll(wet, later)[start:stop]
+    breaks = tuple(Break(place, place - 2000, place + 2000) for place in (start, stop) if 0 < place < len(dry))
+    lags = np.array([later if first <= middle < last else 0.0 for middle in (1.0, 6.0, 11.0)])
+    lags = lags if len(breaks) > 1 else lags[[0, 2]]
+    clock = Clock(PieceFit(lags, 0.0, np.zeros(len(lags)), 0.0), None, breaks)
+    found = Course(clock, Measured(*np.zeros((5, 0))), 0.0, 1, plan(0, len(dry), RATE))
+    prediction = predicted_by(channel(dry), channel(wet), TimeMap.straight(0.0, 0.0, 0, len(dry)), 0, len(dry), 1)
+    wrong = set() if moved else set(range(len(breaks)))
+    assert unfounded(channel(dry), channel(wet), found, prediction) == wrong

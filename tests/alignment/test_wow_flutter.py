@@ -1,0 +1,315 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twinlib.alignment.clock import Break, fit_line, fitted
+from twinlib.alignment.drift_curve import bend
+from twinlib.alignment.lag_track import Measured
+from twinlib.alignment.pipeline import align
+from twinlib.alignment.time_map import Curve
+from twinlib.alignment.wow_flutter import common, move_together, residual_rms, takes_along, wander
+
+from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
+
+
+def windows(lag: Array, seconds: float) -> Measured:
+    """Windows evenly over a recording, about the line that fits their lags."""
+    position = np.linspace(0.0, seconds * RATE, len(lag))
+    line = fit_line(position, lag, np.ones(len(lag))).line
+    residual = lag - line.lag - line.drift_ppm * 1e-6 * position
+    return Measured(position, residual, np.ones_like(lag), np.ones_like(lag), np.zeros_like(lag))
+
+
+@pytest.mark.parametrize("count", [16, 32, 120, 700])
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_scatter_is_no_wander(count: int, shared: float) -> None:
+    """Even where a window shares programme, and so the device's phase, with the next one."""
+    white = np.random.default_rng(count).standard_normal((200, count + 1))
+    scattered = 0.1 * (white[:, 1:] + shared * white[:, :-1])
+    alarms = sum(wander(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
+    assert alarms <= 4 if shared else alarms <= 1
+
+
+@settings(max_examples=50)
+@given(
+    seconds=st.floats(110, 1500),
+    scatter=st.floats(0.001, 0.1),
+    phase=st.floats(0, 6.28),
+    seed=st.integers(0, 1000),
+)
+def test_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
+    seconds: float, scatter: float, phase: float, seed: int
+) -> None:
+    time = np.arange(0.0, seconds, 0.97)
+    true = 0.2 * np.sin(2 * np.pi * time / 60.0 + phase)
+    found = wander(windows(true + scatter * np.random.default_rng(seed).standard_normal(len(time)), seconds), RATE)
+    assert found == pytest.approx(0.14, abs=0.06)
+
+
+def test_the_constant_and_the_drift_are_no_wander() -> None:
+    rng = np.random.default_rng(3)
+    lag = 0.01 * rng.standard_normal(120)
+    drifting = lag + np.linspace(300.0, 310.0, 120)
+    assert wander(windows(drifting, 120.0), RATE) == pytest.approx(wander(windows(lag, 120.0), RATE), abs=1e-6)
+
+
+def test_few_windows_are_judged_by_what_is_left() -> None:
+    residual = np.array([0.1, -0.1, 0.1, -0.1])
+    few = Measured(np.arange(4.0), residual, np.ones(4), np.ones(4), np.zeros(4))
+    assert wander(few, RATE) == pytest.approx(0.1)
+    assert residual_rms(few) == pytest.approx(0.1)
+
+
+@given(constant=st.floats(-0.3, 0.3), scatter=st.floats(0.001, 0.05), seed=st.integers(0, 1000))
+def test_the_residual_is_that_of_the_windows_that_agree_without_their_constant(
+    constant: float, scatter: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    residual = constant + scatter * rng.standard_normal(200)
+    weight = rng.uniform(0.5, 2.0, 200)
+    sign = np.ones(200)
+    sound = np.ones(200, bool)
+    residual[:20], weight[20:40], sign[40:60] = 40.0, 0.0, -1.0
+    sound[:60] = False
+    found = residual_rms(Measured(np.arange(200.0), residual, weight, sign, np.zeros(200)))
+    mean = np.average(residual[sound], weights=weight[sound])
+    assert found == pytest.approx(np.sqrt(np.average((residual[sound] - mean) ** 2, weights=weight[sound])))
+    none = Measured(np.arange(60.0), residual[:60], weight[:60], sign[:60], np.zeros(60))
+    assert residual_rms(none) is None
+
+
+def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: float) -> tuple[Array, Array]:
+    """Windows half over the next, and a lag that swings."""
+    position = np.arange(0.0, seconds, 0.37) * RATE
+    return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
+
+
+@settings(max_examples=20)
+@given(
+    seconds=st.floats(60, 600),
+    period=st.floats(20, 120),
+    swing=st.floats(0.1, 2.0),
+    scatter=st.floats(0.001, 0.02),
+    seed=st.integers(0, 1000),
+)
+def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: float, scatter: float, seed: int) -> None:
+    """Through a tenth of windows that were mistaken."""
+    rng = np.random.default_rng(seed)
+    position, true = slow_clock(rng, seconds, period, swing)
+    lag = true + scatter * rng.standard_normal(len(position))
+    mistaken = rng.choice(len(position), len(position) // 10, replace=False)
+    lag[mistaken] += rng.uniform(-0.5, 0.5, len(mistaken))
+    found = bend(position, lag, np.ones(len(position)), np.zeros(len(position), np.int64))
+    assert found is not None
+    assert np.std(Curve(*found.knots)(position) - true) < 0.02
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(2, 60.0), (2, 200.0), (3, 60.0), (8, 300.0)])
+def test_a_curve_goes_on_over_losses(count: int, seconds: float) -> None:
+    """The pieces have a constant each and the clock is one."""
+    rng = np.random.default_rng(0)
+    position, true = slow_clock(rng, seconds, 60.0, 0.5)
+    places = [round(float(position[-1]) * number / count) for number in range(1, count)]
+    lost = np.searchsorted(places, position, side="right") * 137.0
+    lag = 500.0 - lost + true + 0.005 * rng.standard_normal(len(position))
+    found = fitted(position, lag, np.ones(len(position)), [Break(place, place, place) for place in places], True)
+    assert found.curve is not None
+    assert np.sqrt(np.mean((found.lags(position) - (500.0 - lost + true)) ** 2)) < 0.01
+
+
+@pytest.mark.parametrize("count", [4, 16, 60, 240])
+def test_no_curve_pays_in_scatter(count: int) -> None:
+    """Of fifty tracks at most one, however the windows lie on pieces."""
+    rng = np.random.default_rng(count)
+    position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
+    curves = 0
+    for number in range(50):
+        labels = np.arange(count) * (1 + number % 3) // count
+        curves += bend(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
+    assert curves <= 1
+
+
+def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> None:
+    """To a fiftieth of a sample, by a curve: the music is as good as on one clock."""
+    dry, clicks = reel(20.0, seed=6)
+    n = np.arange(0.0, len(dry))
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + 0.2 * np.sin(2 * np.pi * m / (16.0 * RATE))
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "ok", found.reasons
+    assert found.warp == "sinc"
+    assert found.wander_rms_samples == pytest.approx(0.14, abs=0.05)
+    inside = n[clicks[0] + CLICK : clicks[1]]
+    assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02
+
+
+def test_a_pause_over_which_the_clock_goes_on_is_no_loss(write: Write) -> None:
+    """The lag changes by more than half a sample while nothing sounds, and yet nothing was lost."""
+    dry, clicks = reel(30.0, seed=6)
+    middle = (clicks[0] + clicks[1]) // 2
+    dry[middle : middle + round(2.5 * RATE)] = 0.0
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 1.5 * np.sin(2 * np.pi * (m - middle) / (30.0 * RATE))
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert not found.dropouts
+    assert found.wander_rms_samples > 0.5
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("minutes", [1, 10])
+def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> None:
+    """A clock takes both along; a device delays them by as much as each is distorted, and by another constant."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0.0, 60.0 * minutes, 0.37)
+    scatter = 0.05 * rng.standard_normal((2, len(time)))
+    clock = 0.2 * np.sin(2 * np.pi * time / 60.0 + seed)
+    fast = 0.5 * np.sin(2 * np.pi * time / 3.0)
+    loudness = np.interp(time, np.arange(0.0, 700.0, 5.0), rng.uniform(0.0, 1.0, 140))
+    device = np.array([0.3 * loudness - 4.0, 0.05 * loudness])
+
+    def told(lags: Array) -> bool:
+        return move_together(
+            *(Measured(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE
+        )
+
+    assert told(clock + scatter)
+    assert told(fast + scatter)
+    assert told(clock + np.array([[-4.0], [0.0]]) + scatter)
+    assert not told(device + scatter)
+
+
+def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
+    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert move_together(few, few, RATE)
+
+
+def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, Array]:
+    """A minute of windows through a device that delays what is soft: positions, lags, levels that drift slowly too."""
+    time = np.arange(0.0, 60.0, 0.37)
+    level = -30.0 + 6.0 * np.sin(2 * np.pi * time / 50.0 + rng.uniform(0, 6.28)) + rng.uniform(-9, 9, len(time))
+    return time * RATE, -0.4 * 10 ** (level / 20) + scatter * rng.standard_normal(len(time)), level
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_delay_that_follows_the_level_is_no_wander_and_a_clock_is(seed: int) -> None:
+    """However slowly the level changes; what neighbours tell of it takes nothing of a clock away."""
+    rng = np.random.default_rng(seed)
+    position, lag, level = breathing(rng, 2e-4)
+    ones = np.ones(len(lag))
+    clock = 0.05 * np.sin(2 * np.pi * position / RATE / 40.0)
+    assert wander(Measured(position, lag, ones, ones, 0.0 * level), RATE) > 1e-3
+    assert wander(Measured(position, lag, ones, ones, level), RATE) < 1e-3
+    assert wander(Measured(position, lag + clock, ones, ones, level), RATE) > 0.02
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [1.0, 0.65, 0.0])
+def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share: float) -> None:
+    """An all-pass that breathes delays highs two thirds as much as lows, and a clipper hardly; a clock all alike."""
+    rng = np.random.default_rng(seed)
+    position, swing = slow_clock(rng, 60.0, 15.0, 0.04)
+    ones = np.ones(len(swing))
+    low, high = (
+        Measured(position, constant + part * swing + 0.01 * rng.standard_normal(len(swing)), ones, ones, 0 * ones)
+        for constant, part in ((0.0, 1.0), (-3.0, share))
+    )
+    assert takes_along(low, high, swing) == (share == 1.0)
+
+
+def test_halves_that_hardly_tell_anything_deny_no_curve() -> None:
+    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert takes_along(few, few, np.ones(4))
+
+
+def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float) -> Array:
+    return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("hertz", [0.1, 0.3, 1.0, 2.5])
+def test_a_curve_goes_on_where_windows_tell_little_or_are_not_there(seed: int, hertz: float) -> None:
+    """Through a minute of sharp windows between which there are a pause and stretches that tell a hundred times less.
+
+    To a fiftieth of a sample all over, which is also what its standard errors say.
+    """
+    rng = np.random.default_rng(seed)
+    position = np.arange(0.0, 60.0, 0.047) * RATE
+    true = swings(rng, position, hertz, 2.0)
+    error = np.full(len(position), 0.003)
+    for first in rng.integers(0, len(position) - 30, 6).tolist():
+        error[first : first + 25] = 0.3
+    lag = true + error * rng.standard_normal(len(position))
+    kept = np.ones(len(position), bool)
+    kept[500:520] = False
+    found = bend(position[kept], lag[kept], error[kept] ** -2, np.zeros(int(kept.sum()), np.int64))
+    assert found is not None
+    off = Curve(*found.knots)(position) - true
+    assert np.std(off) < 0.02
+    assert np.std(off) < 3.0 * np.sqrt(np.mean(np.interp(position, found.knots[0], found.errors) ** 2))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_curve_that_keeps_to_no_swing_is_followed_and_says_where_it_is_not_known(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    position = np.arange(0.0, 60.0, 0.093) * RATE
+    true = sum(swings(rng, position, hertz, 0.2) for hertz in rng.uniform(0.02, 0.3, 25))
+    kept = (position < 30.0 * RATE) | (position > 32.5 * RATE)
+    lag = true + 0.003 * rng.standard_normal(len(position))
+    found = bend(position[kept], lag[kept], np.full(int(kept.sum()), 0.003**-2), np.zeros(int(kept.sum()), np.int64))
+    assert found is not None
+    off, errors = Curve(*found.knots)(position) - true, np.interp(position, found.knots[0], found.errors)
+    assert np.std(off[kept]) < 0.02
+    assert np.median(errors[kept]) < 0.005
+    assert errors[~kept].max() > 4.0 * np.median(errors[kept])
+
+
+@pytest.mark.parametrize(("hertz", "swing"), [(0.3, 2.0), (0.3, 0.2), (5.0, 0.2)])
+def test_a_recording_whose_speed_swings_is_followed(write: Write, hertz: float, swing: float) -> None:
+    """Wow of two samples and of a fifth of one, and flutter within the usual windows, which take the mean of it."""
+    dry, clicks = reel(20.0, seed=6)
+    n = np.arange(0.0, len(dry))
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + swing * np.sin(2 * np.pi * hertz * m / RATE)
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "ok", found.reasons
+    assert not found.excluded
+    assert found.wander_rms_samples == pytest.approx(swing / np.sqrt(2.0), rel=0.1)
+    inside = n[clicks[0] + CLICK : clicks[1]]
+    assert np.std(found.lags(inside) - lags(inside)) < 0.02
+
+
+@pytest.mark.parametrize("hertz", [20.0, 30.0])
+def test_flutter_that_no_window_follows_is_told(write: Write, hertz: float) -> None:
+    dry, clicks = reel(12.0, seed=6)
+
+    def lags(m: Array) -> Array:
+        return 3000.4 + 8e-6 * m + 0.1 * np.sin(2 * np.pi * hertz * m / RATE)
+
+    wet = wandered(device(dry), lags, len(dry) + 5000)
+    found = align(write("dry.wav", dry), write("wet.wav", wet + noise(len(wet), -75)), clicks=clicks)
+    assert found.verdict == "suspect"
+    assert any("flutters" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    position, lag, level = breathing(rng, 2e-4)
+    clock = swings(rng, position, 0.7, 0.1)
+    scatter = 0.01 * rng.standard_normal((2, len(lag)))
+    assert common(clock + scatter[0], clock + scatter[1], level) == pytest.approx(0.07, abs=0.01)
+    assert common(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
+    assert common(lag, 0.6 * lag, level) < 0.005
+    assert common(clock + scatter[0], scatter[1], level) == 0.0
+    assert common(lag, 0.7 * lag, 0.0 * level) == 0.0
+    assert common(clock[:4], clock[:4], level[:4]) == 0.0

@@ -1,0 +1,69 @@
+"""Files that no record names: what can be said of them, and what is said to be unknown."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from twinlib.audit.untracked import has_its_sum, remainder_of
+from twinlib.files import write_text
+from twinlib.model.tensors import save_tensors
+from twinlib.provenance.results import Results
+
+HEADER = {"identity": "a", "step": 12, "rows": [{"valid_esr": 0.1, "step": 3}, {"name": "Ä"}], "end": None}
+TENSORS = {
+    "weights:a": torch.linspace(-1, 1, 12).reshape(3, 4),
+    "weights:b": torch.zeros(5),
+    "optimiser:step": torch.tensor(7.0),
+    "optimiser:count": torch.arange(4),
+    "optimiser:half": torch.linspace(0, 1, 3, dtype=torch.bfloat16),
+    "optimiser:double": torch.linspace(0, 1, 3, dtype=torch.float64),
+    "best:mask": torch.tensor([True, False]),
+    "best:none": torch.zeros((0, 2)),
+}
+
+
+def test_a_flipped_bit_anywhere_in_a_state_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_tensors(path, "checkpoint/1", HEADER, TENSORS)
+    assert has_its_sum(path)
+    before, chance = path.read_bytes(), random.Random(3)
+    for place in range(0, len(before), 2):
+        content = bytearray(before)
+        content[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+        assert not has_its_sum(path), place
+    for content in (b"", before[:-1], before[:40]):
+        path.write_bytes(content)
+        assert not has_its_sum(path)
+    assert not has_its_sum(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("notes.txt", "unrecorded"),
+        ("devices/box/notes.txt", "unrecorded"),
+        ("twins/box/small/checkpoints/twin.safetensors", "state"),
+        ("searches/tuned/study-1/trials/3/0/checkpoint.safetensors", "state"),
+        ("twins/box/small/checkpoints/run.json", "twins/*/*/checkpoints"),
+        ("searches/tuned/study-1/study.journal", "searches/*/study-*"),
+        ("devices/box/.DS_Store", "devices/*/.DS_Store"),
+        (".sums.json", ".sums.json"),
+        ("README.md", "README.md"),
+        ("logs/train/box/small.log", "logs"),
+        ("demo/twins/box/small/checkpoints/twin.safetensors", "demo"),
+        ("mlflow/mlflow.db", "mlflow"),
+        ("mlflow/artifacts/box/1/artifacts/trials.txt", "mlflow"),
+    ],
+)
+def test_every_file_has_its_kind(copied: Path, name: str, kind: str) -> None:
+    before = remainder_of(Results(copied))
+    assert (before.states, before.copies, before.unrecorded, before.unchecked) == ({}, {}, [], {})
+    write_text(copied / name, "")
+    found = remainder_of(Results(copied))
+    assert found.unrecorded == ([name] if kind == "unrecorded" else [])
+    assert list(found.states) == ([name] if kind == "state" else [])
+    assert found.unchecked == ({kind: 1} if kind not in ("unrecorded", "state") else {})
+    assert found.copies == {}

@@ -1,0 +1,251 @@
+import base64
+import dataclasses
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.listening.factories import RATE, sounds
+from twinlib.errors import DatasetError
+from twinlib.evaluation.loudness import Loudness
+from twinlib.listening.clips import PEAK
+from twinlib.listening.listening_page import abx, head, listening_page, mushra, null_test, prepare
+from twinlib.listening.spectrograms import COLOURS, spectrogram
+from twinlib.listening.stimuli import ANCHORS, LABELS, low_pass
+from twinlib.reports.figures import DEVICE, TWIN
+
+
+@pytest.fixture(scope="module")
+def given():
+    return sounds()
+
+
+@pytest.fixture(scope="module")
+def prepared(given):
+    return prepare(given)
+
+
+@pytest.fixture(scope="module")
+def page(prepared):
+    return listening_page("silk, small", [prepared])
+
+
+def decoded(clip):
+    samples, rate = soundfile.read(io.BytesIO(clip.flac))
+    assert rate == RATE
+    return samples
+
+
+def embedded(page):
+    return json.loads(re.search(r'id="tw-data">(.*?)</script>', page, re.S).group(1))
+
+
+def lufs(samples):
+    meter = Loudness(RATE)
+    meter.add(samples.astype(np.float32))
+    return meter.lufs()
+
+
+class Reader(HTMLParser):
+    """All tags with their attributes; complains of a tag that is closed but not open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "input", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_equal_sounds_give_equal_text(given, prepared, page):
+    assert listening_page("silk, small", [prepare(sounds())]) == page
+    assert head([prepare(sounds(seed=1))]) != head([prepared])
+    assert abx([prepared], 2) != abx([prepared])
+
+
+def test_the_page_is_whole_and_points_nowhere(page):
+    tags = Reader(page).tags
+    links = [value for _, found in tags for key, value in found.items() if key in {"src", "href"}]
+    assert len(links) == 5
+    assert all(link.startswith("data:") for link in links)
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "default-src 'none'" in page
+    assert "$" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
+
+
+def test_every_name_is_prefixed_and_no_id_comes_twice(page):
+    tags = Reader(page).tags
+    classes = {name for _, found in tags for name in found.get("class", "").split()}
+    assert classes
+    assert all(name.startswith("tw") for name in classes)
+    assert [found["id"] for _, found in tags if "id" in found] == ["tw-data"]
+
+
+def test_titles_are_escaped():
+    bad = '</script><img src="http://x">&'
+    page = listening_page(bad, [prepare(sounds(bad, 0.3))] * 2)
+    assert '<img src="http' not in page
+    assert page.count("</script>") == 2
+    assert [one["title"] for one in embedded(page)["excerpts"]] == [bad, bad]
+    Reader(page)
+
+
+def test_what_is_embedded_decodes_to_the_sounds(given, prepared, page):
+    signals = {name: getattr(given, name) for name in ("dry", "device", "twin", "linear")}
+    signals["difference"] = given.twin - given.device
+    assert list(prepared.clips) == list(LABELS)
+    for name, signal in signals.items():
+        clip = prepared.clips[name]
+        step = 10 ** (-clip.stored_db / 20) / 2**15
+        np.testing.assert_allclose(decoded(clip) * 10 ** (-clip.stored_db / 20), signal, rtol=0, atol=0.51 * step)
+        found = embedded(page)["excerpts"][0]["sounds"][name]
+        assert base64.b64decode(found["flac"]) == clip.flac
+        assert (found["true"], found["matched"]) == (clip.true_gain, clip.matched_gain)
+
+
+def test_the_difference_uses_the_range(prepared):
+    assert np.max(np.abs(decoded(prepared.clips["difference"]))) == pytest.approx(PEAK, abs=1e-4)
+
+
+def test_true_gains_keep_the_proportions(given, prepared):
+    # One gain for all, whatever the scale of each file.
+    headroom = 10 ** (prepared.headroom_db / 20)
+    for name in ("dry", "device", "twin", "linear"):
+        heard = decoded(prepared.clips[name]) * prepared.clips[name].true_gain
+        np.testing.assert_allclose(heard, headroom * getattr(given, name), rtol=0, atol=1e-4)
+
+
+def test_matched_sounds_are_as_loud_as_the_device(prepared):
+    device = lufs(decoded(prepared.clips["device"]) * prepared.clips["device"].matched_gain)
+    for name, clip in prepared.clips.items():
+        if name != "difference":
+            assert lufs(decoded(clip) * clip.matched_gain) == pytest.approx(device, abs=0.01)
+    assert abs(prepared.clips["dry"].match_db) > 3
+
+
+def test_nothing_that_is_heard_clips(prepared):
+    for clip in prepared.clips.values():
+        peak = np.max(np.abs(decoded(clip)))
+        assert peak * max(clip.true_gain, clip.matched_gain) <= PEAK + 1e-3
+
+
+def test_the_difference_is_raised_up_to_full_scale_at_most(prepared, page):
+    most = embedded(page)["excerpts"][0]["most_boost_db"]
+    clip = prepared.clips["difference"]
+    peak = np.max(np.abs(decoded(clip))) * clip.true_gain
+    assert PEAK * 10 ** (-0.11 / 20) <= peak * 10 ** (most / 20) <= PEAK + 1e-4
+
+
+@pytest.mark.parametrize("rate", [22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("edge", ANCHORS.values())
+def test_anchors_are_steep_low_passes(rate, edge):
+    fir = low_pass(edge, rate)
+    assert fir == pytest.approx(fir[::-1], abs=1e-12)
+    frequencies = np.fft.rfftfreq(1 << 16, 1 / rate)
+    gain = 20 * np.log10(np.maximum(np.abs(np.fft.rfft(fir, 1 << 16)), 1e-12))
+    assert np.max(np.abs(gain[frequencies <= edge])) < 0.1
+    assert np.max(gain[frequencies >= edge + 500]) < -75
+
+
+def test_anchors_are_in_step_with_the_device(given, prepared):
+    for name, edge in ANCHORS.items():
+        clip = prepared.clips[name]
+        anchor = decoded(clip) * 10 ** (-clip.stored_db / 20)
+        spectrum, device = np.fft.rfft(anchor), np.fft.rfft(given.device)
+        frequencies = np.fft.rfftfreq(len(anchor), 1 / RATE)
+        below, above = frequencies < edge - 200, frequencies > edge + 700
+        error = np.sum(np.abs(spectrum[below] - device[below]) ** 2) / np.sum(np.abs(device[below]) ** 2)
+        assert error < 1e-4
+        left = np.sum(np.abs(spectrum[above]) ** 2) / np.sum(np.abs(device[above]) ** 2)
+        assert left < 1e-3
+
+
+def test_low_rates_go_without_anchors():
+    assert set(prepare(sounds(rate=14000)).clips) == set(LABELS) - {"mid_anchor"}
+
+
+def test_a_perfect_twin_and_silence_have_a_page(given):
+    perfect = dataclasses.replace(given, twin=given.device)
+    assert "the very samples of the device" in null_test([prepare(perfect)])
+    nothing = np.zeros(2000, np.float32)
+    silent = prepare(dataclasses.replace(given, dry=nothing, device=nothing, twin=nothing, linear=nothing))
+    for clip in silent.clips.values():
+        assert (clip.lufs, clip.rms_db, clip.match_db) == (None, None, 0.0)
+        assert not decoded(clip).any()
+    Reader(null_test([silent]))
+
+
+def test_sounds_too_short_for_loudness_are_matched_by_rms(given):
+    names = ("dry", "device", "twin", "linear")
+    short = prepare(dataclasses.replace(given, **{name: getattr(given, name)[:4000] for name in names}))
+    power = {name: np.mean((decoded(clip) * clip.matched_gain) ** 2) for name, clip in short.clips.items()}
+    assert short.clips["dry"].lufs is None
+    assert power["dry"] == pytest.approx(power["device"], rel=1e-3)
+
+
+def test_the_level_of_the_difference_is_told(given, prepared):
+    difference = given.twin - given.device
+    rms = 10 * np.log10(np.mean(difference**2) / np.mean(given.device**2))
+    loudness = lufs(difference) - lufs(given.device)
+    text = null_test([prepared]).replace("−", "-")
+    assert f"{rms:+.1f} dB in rms" in text
+    assert f"{loudness:+.1f} dB in loudness" in text
+
+
+def test_pictures_are_in_the_colours_of_the_figures():
+    assert (COLOURS["device"], COLOURS["twin"]) == (DEVICE, TWIN)
+
+
+def test_a_spectrogram_reads_a_sine_of_full_scale_as_nothing():
+    sine = np.sin(2 * np.pi * 64 * np.arange(RATE) / 2048).astype(np.float32)
+    levels = spectrogram(sine, RATE)
+    middle = levels[:, levels.shape[1] // 2]
+    assert int(np.argmax(middle)) == 64
+    assert middle[64] == pytest.approx(0.0, abs=0.01)
+    assert np.max(middle[:60]) < -90
+
+
+def test_parts_stand_alone_on_a_page_of_another_kind(prepared):
+    for part, kind in (
+        (null_test([prepared]), "null-test"),
+        (abx([prepared], 5), "abx"),
+        (mushra([prepared]), "mushra"),
+    ):
+        found = [attributes.get("data-tw-part") for _, attributes in Reader(part).tags]
+        assert [kind] == [name for name in found if name]
+    assert 'value="5"' in abx([prepared], 5)
+    assert head([prepared]).count("<style>") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"twin": np.zeros(3, np.float32)}, "equal length"),
+        ({"dry": np.zeros((4, 2), np.float32)}, "mono"),
+        ({"device": np.zeros(0, np.float32)}, "equal length|shape"),
+        ({"linear": np.full(2 * RATE, np.nan, np.float32)}, "no numbers"),
+    ],
+)
+def test_sounds_that_do_not_fit_are_refused(given, change, word):
+    with pytest.raises(DatasetError, match=word):
+        dataclasses.replace(given, **change)
+
+
+def test_pages_of_nothing_or_of_two_rates_are_refused(prepared):
+    with pytest.raises(DatasetError, match="there is none"):
+        listening_page("x", [])
+    with pytest.raises(DatasetError, match="16000 Hz and 22050 Hz"):
+        listening_page("x", [prepared, prepare(sounds(rate=16000))])

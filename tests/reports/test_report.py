@@ -1,0 +1,117 @@
+import xml.etree.ElementTree as ET
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.evaluation.factories import RATE, music
+from tests.excitation.probing import probe_samples
+from twinlib.evaluation.settings import PROBE_FIGURES
+from twinlib.excitation.probe_reel import layout
+from twinlib.listening.stimuli import Prepared, Sounds, prepare
+from twinlib.measurement.measurements import compare, measure
+from twinlib.reports.probe_figures import draw_probe
+from twinlib.reports.report import report_page
+
+PLAN = layout(16000)
+METRICS = {
+    "device": "amp <1>",
+    "model": "small",
+    "esr": 0.001,
+    "esr_db": -30.0,
+    "esr_dry": 0.5,
+    "esr_gain": 0.4,
+    "esr_linear": 0.2,
+    "esr_preemphasis": 0.002,
+    "mr_stft": 0.1,
+    "realtime_factor": 20.0,
+    "parameters": 1000,
+    "receptive_field": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[dict, dict]:
+    reel = probe_samples(PLAN)
+    noise = 1e-4 * np.random.default_rng(1).standard_normal(len(reel)).astype(np.float32)
+    device, twin = np.tanh(2 * reel + 0.3) + noise, np.tanh(2.2 * reel + 0.3)
+
+    def of(wet):
+        return measure(PLAN, lambda start, stop: reel[start:stop], lambda start, stop: wet[start:stop])
+
+    return of(device), of(twin)
+
+
+@cache
+def prepared() -> list[Prepared]:
+    dry = music(RATE // 2, 1)
+    return [prepare(Sounds("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
+
+
+def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_path) -> None:
+    for folder in ("one", "two"):
+        draw_probe(tmp_path / folder, "amp, small", *measured)
+    for name in PROBE_FIGURES:
+        svg = (tmp_path / "one" / f"{name}.svg").read_bytes()
+        assert svg == (tmp_path / "two" / f"{name}.svg").read_bytes()
+        ET.fromstring(svg)
+        assert b"#0072b2" in svg.lower(), name
+        assert b"#d55e00" in svg.lower(), name
+    assert {path.stem for path in (tmp_path / "one").iterdir()} == set(PROBE_FIGURES)
+
+
+def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[dict, dict], tmp_path) -> None:
+    draw_probe(tmp_path, "amp, small", *measured)
+    figures = {name: (tmp_path / f"{name}.svg").read_text() for name in PROBE_FIGURES}
+    comparison = compare(*measured)
+    assert 0 < comparison["within"] < comparison["compared"]
+    metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
+    page = report_page(metrics, figures, prepared())
+    assert page == report_page(metrics, figures, prepared())
+    headings = ["Harmonics", "Transfer curve", "Error beside", "Responses", "Null test", "A/B/X", "Aliasing", "Speed"]
+    places = [page.index(f"<h2>{word}") if word != "A/B/X" else page.index("A/B/X</h2>") for word in headings]
+    assert places == sorted(places)
+    assert "amp &lt;1&gt;, small" in page
+    assert "amp <1>" not in page.replace("\\u003c", "")
+    assert f"{comparison['within']} of {comparison['compared']} harmonics" in page
+    worst = comparison["misses"][0]
+    assert f"H{worst['harmonic']} of {worst['hz']:.0f} Hz at {worst['level_dbfs']:.0f} dBFS" in page
+    assert all(f'id="figure-{name}"' in page for name in PROBE_FIGURES)
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids)), "figures must not share ids"
+    assert 'src="http' not in page
+    assert "@import" not in page
+
+
+def test_the_floor_stands_below_every_breakdown() -> None:
+    tracks = [{"name": f"artist {k}", "seconds": 2.0, "esr": 0.01, "esr_linear": None} for k in range(12)]
+    level = {"seconds": 1.5, "esr": 0.02, "esr_linear": 0.3}
+    levels = [
+        {"from_dbfs": None, "to_dbfs": -96, **level, "esr": None},
+        {"from_dbfs": -12, "to_dbfs": -6, **level},
+        {"from_dbfs": 0, "to_dbfs": None, **level},
+    ]
+    metrics = {**METRICS, "by_track": tracks, "by_level": levels}
+    page = report_page({**metrics, "esr_floor": 2.6e-5}, {}, prepared())
+    for words in ("below -96 dBFS", "-12 to -6 dBFS", "0 and more dBFS", "the 10 worst of 12", "artist 9"):
+        assert words in page
+    assert "artist 10" not in page
+    assert page.count("0.00260 %") == 4, "in the lead, beside the baselines, and in two breakdowns"
+    assert "noise floor" not in report_page(metrics, {}, prepared())
+
+
+def test_without_a_probe_reel_the_page_says_how_to_get_one() -> None:
+    page = report_page(METRICS, {}, prepared())
+    assert page.count("probe_reel: true") == 3
+    assert "No twin can do better" not in page
+
+
+def test_harmonics_that_do_not_count_are_not_compared(measured: tuple[dict, dict]) -> None:
+    device, twin = measured
+    silent = [{**sine, "dbc": [-90.0] * len(sine["dbc"])} for sine in device["sines"]]
+    none = compare({**device, "sines": silent}, twin)
+    assert (none["compared"], none["worst_db"]) == (0, None)
+    noisy = [{**sine, "noise_dbc": sine["dbc"]} for sine in device["sines"]]
+    assert compare({**device, "sines": noisy}, twin)["compared"] == 0
+    page = report_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, {}, prepared())
+    assert "adds no harmonic" in page

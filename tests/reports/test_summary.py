@@ -1,0 +1,40 @@
+import pytest
+
+from twinlib.reports.summary import summary_table
+
+METRICS = {
+    "device": "silk",
+    "model": "small",
+    "esr": 0.0012345,
+    "esr_db": -29.085,
+    "esr_linear": 0.025,
+    "gain_over_linear_db": 13.06,
+    "realtime_factor": 17.64,
+}
+
+
+def test_the_table_says_what_matters():
+    other = {**METRICS, "esr_floor": 2.6e-5, "device": "a much longer name", "esr": 2e-7, "gain_over_linear_db": -1.5}
+    text = summary_table([METRICS, other], ["results/silk/small", "results/other"])
+    head, rule, first, second, *_ = text.splitlines()
+    for word in ("0.123 %", "-29.1 dB", "2.50 %", "+13.1 dB", "17.6 x", "results/silk/small"):
+        assert word in first
+    assert "0.0000200 %" in second
+    assert "-1.5 dB" in second
+    # The floor stands next to the error; where none was recorded there is a dash.
+    assert [line.split("dB")[1].split()[0] for line in (head, first, second)] == ["floor", "-", "0.00260"]
+    assert head.index("floor") + len("floor") == second.index("0.00260 %") + len("0.00260 %")
+    assert set(rule) == {"-"}
+    # Columns stand below each other.
+    assert head.index("where to look") == first.index("results/silk/small") == second.index("results/other")
+    assert head.index("model") == first.index("small")
+
+
+def test_the_order_is_that_of_the_caller():
+    rows = [{**METRICS, "device": name} for name in ("b", "a", "c")]
+    assert [line[0] for line in summary_table(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
+
+
+def test_every_twin_needs_its_place():
+    with pytest.raises(ValueError, match="shorter"):
+        summary_table([METRICS, METRICS], ["here"])

@@ -1,0 +1,3 @@
+from tests.capture.conftest import RATE, Write, music, write
+
+__all__ = ["RATE", "Write", "music", "write"]

@@ -1,0 +1,640 @@
+"""Bad input at every program of the workflow: a sentence, exit code 1, nothing half written."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from scipy.interpolate import CubicSpline
+
+from tests.cli_harness import (
+    EXCITATION,
+    TWIN,
+    Options,
+    Refused,
+    break_in_every_way,
+    call,
+    error_to_signal,
+    program,
+    refusing,
+    snapshot,
+)
+from tests.workflow.project import RATE, make_project
+from twinlib import audio
+from twinlib.cli_runtime import run
+from twinlib.config import Config, load
+from twinlib.dataset.shards import Shard
+from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
+
+CAPTURE = "results/devices/amp/tiny-01"
+DEVICE = "results/devices/amp"
+REEL = f"{EXCITATION}/reels/tiny-01.wav"
+SHARD = f"{DEVICE}/shards/tiny-01.arrow"
+ALIGNMENT = f"{CAPTURE}/alignment.json"
+
+STAGES = (
+    "index",
+    "plan",
+    "render",
+    "fingerprint",
+    "simulate",
+    "ingest",
+    "align",
+    "shard",
+    "manifest",
+    "leaks",
+    "train",
+    "export",
+    "summary",
+    "comparison",
+)
+
+
+def options_of(config: Config) -> dict[str, dict[str, Any]]:
+    """The options of each program, as the workflow gives them."""
+    assert config.corpus is not None
+    device = config.devices["amp"]
+    assert device.simulate is not None
+    corpus, dataset = config.corpus.model_dump_json(), config.dataset.model_dump_json()
+    files = {"channel": 1, "dry": REEL, "wet": f"{CAPTURE}/take.wav"}
+    capture = {**files, "pair": "null"}
+    cues, excitation, tracks = (
+        f"{EXCITATION}/cues.parquet",
+        f"{EXCITATION}/excitation.json",
+        "results/corpus/tracks.parquet",
+    )
+    table, manifest = f"{DEVICE}/segments.parquet", f"{DEVICE}/dataset.json"
+    return {
+        "index": {"settings": corpus, "tracks": tracks, "index": "results/corpus/index.json"},
+        "plan": {
+            "name": "tiny",
+            "settings": config.excitations["tiny"].model_dump_json(),
+            "corpus": corpus,
+            "tracks": tracks,
+            "cues": cues,
+            "excitation": excitation,
+        },
+        "render": {
+            "name": "tiny-01",
+            "root": "corpus",
+            "cues": cues,
+            "excitation": excitation,
+            "devices": "results/devices",
+            "reel": REEL,
+        },
+        "fingerprint": {
+            "name": "tiny",
+            "cues": cues,
+            "reels": REEL,
+            "fingerprints": f"{EXCITATION}/fingerprints.parquet",
+        },
+        "probe": {
+            "name": "tiny",
+            "root": "corpus",
+            "cues": cues,
+            "excitation": excitation,
+            "devices": "results/devices",
+            "reel": f"{EXCITATION}/reels/tiny-probe.wav",
+            "probe": f"{EXCITATION}/probe.json",
+        },
+        "guide": {
+            "name": "tiny",
+            "excitation": excitation,
+            "probe": [],
+            "takes": json.dumps({"amp": "takes/{reel}.wav"}),
+            "guide": f"{EXCITATION}/recording.md",
+        },
+        "simulate": {
+            "device": "amp",
+            "name": "tiny-01",
+            "settings": device.simulate.model_dump_json(),
+            "reel": REEL,
+            "take": f"{CAPTURE}/take.wav",
+            "truth": f"{CAPTURE}/truth.json",
+        },
+        "ingest": {
+            **capture,
+            "reference_channel": 0,
+            "kind": "simulated",
+            "knobs": '{"drive": 1}',
+            "take": f"{CAPTURE}/take.json",
+        },
+        "align": {
+            **files,
+            "reference_channel": 0,
+            "repair": device.repair,
+            "programme": [],
+            "name": "tiny-01",
+            "guard": config.dataset.guard_samples,
+            "excitation": excitation,
+            "alignment": f"{CAPTURE}/alignment.json",
+            "picture": f"{CAPTURE}/alignment.svg",
+        },
+        "shard": {
+            **capture,
+            "device": "amp",
+            "name": "tiny-01",
+            "settings": dataset,
+            "withdrawn": "[]",
+            "take": f"{CAPTURE}/take.json",
+            "alignment": f"{CAPTURE}/alignment.json",
+            "cues": cues,
+            "excitation": excitation,
+            "shard": SHARD,
+            "segments": SHARD.replace(".arrow", ".parquet"),
+        },
+        "manifest": {
+            "device": "amp",
+            "missing": "[]",
+            "tolerant": "false",
+            "shards": SHARD,
+            "takes": f"{CAPTURE}/take.json",
+            "alignments": f"{CAPTURE}/alignment.json",
+            "segments": table,
+            "dataset": manifest,
+        },
+        "leaks": {
+            "by": "artist",
+            "segments": table,
+            "cues": cues,
+            "fingerprints": f"{EXCITATION}/fingerprints.parquet",
+            "leaks": f"{DEVICE}/leaks.json",
+        },
+        "train": {
+            "device": "amp",
+            "model": "tiny",
+            "network": config.models["tiny"].model_dump_json(exclude_unset=True),
+            "settings": config.training.model_dump_json(),
+            "best": [],
+            "tracking": config.tracking.model_dump_json(),
+            "segments": table,
+            "dataset": manifest,
+            "leaks": f"{DEVICE}/leaks.json",
+            "shards": SHARD,
+            "store": "results/mlflow/store.json",
+            "twin": f"{TWIN}/twin.safetensors",
+            "curve": f"{TWIN}/training.parquet",
+        },
+        "evaluate": {
+            "measurements": [],
+            "device": "amp",
+            "model": "tiny",
+            "settings": config.evaluation.model_dump_json(),
+            "twin": f"{TWIN}/twin.safetensors",
+            "curve": f"{TWIN}/training.parquet",
+            "segments": table,
+            "dataset": manifest,
+            "shards": SHARD,
+            "outputs": f"{TWIN}/evaluation/metrics.json",
+        },
+        "export": {
+            "twin": f"{TWIN}/twin.safetensors",
+            "record": f"{TWIN}/twin.safetensors.prov.json",
+            "outputs": [f"{TWIN}/twin.nam", f"{TWIN}/twin.onnx"],
+        },
+        "summary": {"metrics": [], "summary": "results/summary.txt"},
+        "comparison": {"metrics": [], "comparison": "results/comparison.html"},
+        "store": {
+            "results": "results",
+            "tracking": config.tracking.model_dump_json(),
+            "experiments": "amp",
+            "store": "results/mlflow/store.json",
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Options]]:
+    """A project whose stages have all been run on good input."""
+    folder = tmp_path_factory.mktemp("doors") / "project"
+    project = make_project(folder)
+    here = Path.cwd()
+    os.chdir(project.folder)
+    try:
+        config = load(Path("config.yaml"))
+        config = config.model_copy(
+            update={"training": config.training.model_copy(update={"steps": 2, "validate_every": 1, "batch": 2})}
+        )
+        options = options_of(config)
+        for stage in STAGES:
+            assert call(stage, options[stage]) == 0, stage
+        yield folder, options
+    finally:
+        os.chdir(here)
+
+
+@pytest.fixture
+def door(
+    finished: tuple[Path, Options],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Refused:
+    """A copy of the project, and what calls a program in it that must refuse: its sentence comes back."""
+    shutil.copytree(finished[0], tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return refusing(finished[1], capsys)
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
+
+
+TABLES = ("summary", "comparison")
+
+INPUTS = [
+    (stage, name)
+    for stage, names in {
+        "plan": ["tracks"],
+        "render": ["cues", "excitation"],
+        "guide": ["excitation"],
+        "probe": ["cues", "excitation"],
+        "simulate": ["reel"],
+        "ingest": ["dry", "wet"],
+        "align": ["dry", "wet", "excitation"],
+        "shard": ["take", "alignment", "cues", "excitation"],
+        "manifest": ["shards", "takes", "alignments"],
+        "fingerprint": ["cues", "reels"],
+        "leaks": ["segments", "cues", "fingerprints"],
+        "train": ["segments", "dataset", "leaks", "shards"],
+        "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
+        "export": ["twin", "record"],
+        "summary": ["metrics"],
+        "comparison": ["metrics"],
+    }.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("stage", "name"), INPUTS)
+def test_an_input_that_is_missing_or_broken_is_named(
+    door: Refused, finished: tuple[Path, Options], stage: str, name: str
+) -> None:
+    path = Path("results/broken.json" if stage in TABLES else finished[1][stage][name])
+    if stage == "train":
+        shutil.rmtree(f"{TWIN}/checkpoints")  # or it would be done before it reads anything
+    break_in_every_way(door, stage, path, **({"metrics": str(path)} if stage in TABLES else {}))
+
+
+def test_a_flipped_byte_of_a_twin_is_named(door: Refused) -> None:
+    path = Path(f"{TWIN}/twin.safetensors")
+    good = path.read_bytes()
+    for place in (9, len(good) // 2, len(good) - 2):
+        path.write_bytes(good)
+        flip(path, place)
+        door("evaluate", path.name)
+
+
+def test_a_table_of_another_contract_is_named(door: Refused) -> None:
+    shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
+    door("leaks", "segments.parquet holds cues/1, not segments/1")
+    shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
+    door("shard", "alignment.json holds take/1, not alignment/2")
+
+
+SETTINGS = [
+    ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"),
+    ("shard", "settings"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "name"), SETTINGS)
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": "blue"}'])
+def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: str, text: str) -> None:
+    sentence = door(stage, **{name: text})
+    assert "pydantic" not in sentence
+    if text.startswith('{"'):
+        assert "colour" in sentence or "circuit" in sentence
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("ingest", "pair"), ("ingest", "knobs"), ("shard", "pair"), ("shard", "withdrawn"), ("guide", "takes"),
+     ("manifest", "missing"), ("manifest", "tolerant")],
+)  # fmt: skip
+def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name: str) -> None:
+    door(stage, "not readable JSON", "{drive", **{name: "{drive"})
+
+
+def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
+    door("shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
+    door("align", "guard_samples is -1", guard=-1)
+    door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
+
+
+def test_what_a_search_found_must_be_readable(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    door("train", "best.yaml does not exist", network="null", best="best.yaml")
+    for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
+        Path("best.yaml").write_text(text)
+        door("train", "best.yaml is not what a search has found", network="null", best="best.yaml")
+
+
+# --- the corpus and its reels
+
+
+def test_a_corpus_that_is_none(door: Refused, finished: tuple[Path, Options]) -> None:
+    settings = json.loads(finished[1]["index"]["settings"])
+    door("index", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
+    Path("excluded.tsv").write_text("track_id\treason\nartist0/song\tnone\n")
+    door("index", "excluded.tsv", "columns")
+    door("plan", "excluded.tsv", "columns")
+    Path("excluded.tsv").unlink()
+    door("plan", "excluded.tsv does not exist")
+    for path in Path("corpus").rglob("*.wav"):
+        path.write_bytes(b"RIFF")
+    Path("excluded.tsv").write_text("track_id\treason\tdate\n")
+    door("index", "no usable sound file", "song.wav")
+
+
+def test_a_source_that_has_gone_or_changed(door: Refused) -> None:
+    source = Path("corpus/artist0/song.wav")
+    good = source.read_bytes()
+    flip(source, len(good) // 2)
+    door("render", "artist0/song.wav")
+    for stage in ("plan", "render"):
+        source.write_bytes(good[:3000])
+        door(stage, "artist0/song.wav")
+        source.unlink()
+        door(stage, "artist0/song.wav does not exist")
+
+
+def test_a_reel_that_was_recorded_is_never_made_otherwise(door: Refused) -> None:
+    take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
+    write_json(Path(f"{CAPTURE}/take.json"), "take/1", {**take, "kind": "take", "dry_sha256": "0" * 64})
+    Path(REEL).unlink()
+    door("render", "tiny-01 was recorded", "put it back")
+    assert not Path(REEL).exists()
+
+
+@pytest.mark.parametrize("stage", ["align", "shard", "render"])
+def test_a_reel_that_the_excitation_does_not_know(door: Refused, stage: str) -> None:
+    path = Path(f"{EXCITATION}/excitation.json")
+    content = read_json(path, "excitation/1")
+    write_json(path, "excitation/1", {**content, "reels": {"tiny-02": content["reels"]["tiny-01"]}})
+    door(stage, "tiny-01", "tiny-02")
+
+
+# --- takes
+
+
+def _spoil(name: str, start: int, value: float) -> None:
+    path = Path(name)
+    samples = audio.read(path)
+    samples[start : start + 20] = value
+    soundfile.write(path, samples, RATE, "FLOAT")
+
+
+def test_a_take_that_is_no_number_is_refused_by_its_verdict_and_cut_by_nobody(
+    door: Refused, finished: tuple[Path, Options]
+) -> None:
+    options = finished[1]
+    _spoil(f"{CAPTURE}/take.wav", 200_000, np.nan)
+    assert call("ingest", options["ingest"]) == 0
+    take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
+    assert take["verdict"] == "refused"
+    assert "200000" in take["reasons"][0]
+    assert call("align", options["align"]) == 0
+    assert call("shard", options["shard"]) == 0
+    sentence = door("manifest", "200000", "not a number", "record the take again")
+    assert "tiny-01" in sentence
+
+
+def test_a_take_that_was_spoilt_after_it_was_judged(door: Refused) -> None:
+    _spoil(f"{CAPTURE}/take.wav", 200_000, np.inf)
+    door("shard", "wet signal is not a number at sample")
+    _spoil(f"{CAPTURE}/take.wav", 200_000, 0.0)
+    _spoil(REEL, 200_000, np.nan)
+    door("shard", "dry signal is not a number at sample 200000")
+
+
+@pytest.mark.parametrize("frames", [400, 300_000])
+def test_a_take_of_another_length_is_aligned_again_first(door: Refused, frames: int) -> None:
+    audio.write(Path(f"{CAPTURE}/take.wav"), audio.read(Path(f"{CAPTURE}/take.wav"))[:frames], RATE, "PCM_24")
+    door("shard", "take.wav", "align it again")
+
+
+def test_a_channel_that_the_take_has_not(door: Refused) -> None:
+    door("align", "take.wav", "no channel 2", channel=2)
+    door("align", "take.wav", "no channel 2", reference_channel=2)
+    door("shard", "take.wav", "no channel 2", channel=2)
+    door("ingest", "counted from 1", channel=0)
+    door("align", "no channel", channel=0)
+
+
+Judged = tuple[dict[str, Any], dict[str, Any], Any, Shard]
+
+
+def recorded_anew(options: Options, samples: np.ndarray, rate: int = RATE, **changes: Any) -> Judged:
+    """Another take in place of the project's, as far as its shard: take, alignment, segments, and shard."""
+    soundfile.write(f"{CAPTURE}/take.wav", samples, rate, "FLOAT")
+    for stage in ("ingest", "align", "shard"):
+        assert call(stage, {**options[stage], **(changes if stage == "align" else {})}) == 0, stage
+    take, alignment = read_json(Path(f"{CAPTURE}/take.json"), "take/1"), read_json(Path(ALIGNMENT), "alignment/2")
+    return take, alignment, read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
+
+
+def without_highs(samples: np.ndarray) -> np.ndarray:
+    """What lies below 18 kHz: what lies above, no change of rate can keep."""
+    return soxr.resample(soxr.resample(samples, RATE, 36000, "VHQ"), 36000, RATE, "VHQ")[: len(samples)]
+
+
+def flags_of(segments: Any) -> list[list[str]]:
+    return [list(flags) for flags in segments["flags"]]
+
+
+@pytest.mark.parametrize("rate", [48000, 96000])
+def test_a_take_of_another_rate_gives_the_same_segments(
+    door: Refused, finished: tuple[Path, Options], rate: int
+) -> None:
+    played = without_highs(audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0])
+    _, _, segments, shard = recorded_anew(finished[1], played)
+    take, alignment, others, other = recorded_anew(finished[1], soxr.resample(played, RATE, rate, "VHQ"), rate)
+    assert (take["sample_rate"], alignment["wet_sample_rate"], alignment["sample_rate"]) == (rate, rate, RATE)
+    assert (take["verdict"], alignment["verdict"]) == ("ok", "ok")
+    assert flags_of(others) == flags_of(segments)
+    assert (others.split != "").sum() > 80
+    assert other.metadata.sample_rate == RATE
+    assert np.array_equal(other.dry, shard.dry)
+    assert error_to_signal(other.wet, shard.wet) < 1e-9
+
+
+def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(door: Refused, finished: tuple[Path, Options]) -> None:
+    segments, shard = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
+    before = shard.dry.copy(), shard.wet.copy()
+    truth = read_json(Path(f"{CAPTURE}/truth.json"), "simulated-take/1")
+    take, reel = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0], audio.read(Path(REEL))[:, 0]
+    # The reel on the recorder's clock, upside down, 6 dB down, and with the noise of its own input.
+    dense = soxr.resample(np.pad(reel.astype(float), 8192), 1, 8, "VHQ")
+    at = (np.arange(len(take)) - truth["lag_samples"]) / (1 + truth["drift_ppm"] * 1e-6)
+    looped = -0.5 * CubicSpline(np.arange(len(dense)) / 8 - 8192, dense)(np.clip(at, -8000, len(reel) + 8000))
+    looped += 1e-5 * np.random.default_rng(0).standard_normal(len(looped))
+    _, alignment, others, other = recorded_anew(finished[1], np.stack([take, looped], axis=1), reference_channel=2)
+    assert alignment["reference"]["channel"] == 1
+    assert alignment["reference"]["polarity"] == -1
+    assert alignment["reference"]["gain_db"] == pytest.approx(-6.02, abs=0.01)
+    assert alignment["polarity"] == 1
+    assert alignment["lag_samples"] == pytest.approx(truth["lag_samples"], abs=1e-3), "the device's delay is not in it"
+    assert flags_of(others) == flags_of(segments)
+    assert error_to_signal(without_highs(other.dry), without_highs(before[0])) < 1e-6
+    assert error_to_signal(other.wet, before[1]) < 1e-3
+    assert not np.array_equal(other.dry, before[0])
+
+
+def test_what_is_repaired_is_what_was_asked_for(door: Refused, finished: tuple[Path, Options]) -> None:
+    before = Shard.open(Path(SHARD)).wet.copy()
+    gain_db = read_json(Path(ALIGNMENT), "alignment/2")["gain_db"]
+    played = -audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
+    for repair, factor in ((["polarity"], 1.0), ([], -1.0), (["gain", "polarity"], 10 ** (-gain_db / 20))):
+        _, alignment, _, shard = recorded_anew(finished[1], played, repair=repair)
+        assert alignment["polarity"] == -1
+        assert error_to_signal(shard.wet, factor * before) < 1e-6, repair
+
+
+LOST = 250_000
+"""A sample of the take with music around it."""
+
+
+@pytest.mark.parametrize(
+    ("keep", "flag", "most"),
+    [
+        ([slice(0, LOST), slice(LOST + 37, None)], "lost-samples", 2),
+        ([slice(0, LOST), slice(LOST - 441, None)], "repeated-samples", 2),
+        ([slice(0, 400_000)], "outside-take", 36),
+        ([slice(150_000, None)], "outside-take", 36),
+    ],
+)
+def test_a_take_that_lacks_something_loses_just_that(
+    door: Refused, finished: tuple[Path, Options], keep: list[slice], flag: str, most: int
+) -> None:
+    segments, before = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD)).wet.copy()
+    played = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
+    _, alignment, others, shard = recorded_anew(finished[1], np.concatenate([played[part] for part in keep]))
+    assert alignment["verdict"] == "suspect"
+    flagged = [flag in flags for flags in flags_of(others)]
+    assert 0 < sum(flagged) <= most
+    assert [[name for name in flags if name != flag] for flags in flags_of(others)] == flags_of(segments)
+    for row in others.itertuples():
+        if row.split:
+            here = slice(row.row * 4096, (row.row + 1) * 4096)
+            assert error_to_signal(shard.wet[here], before[here]) < 0.05, row.start
+
+
+def test_a_pair_outside_its_files(door: Refused) -> None:
+    pair = json.dumps({"split": None, "start": 10**9, "stop": 10**9 + 5, "clip_samples": None})
+    door("shard", "correct start and stop", pair=pair)
+
+
+# --- training and evaluation
+
+
+def test_nothing_is_trained_on_a_leak(door: Refused) -> None:
+    path = Path(f"{DEVICE}/leaks.json")
+    leak = {"kind": "artist", "what": "artist0", "splits": ["train", "test"], "segments": ["a", "b"]}
+    write_json(path, "leaks/1", {**read_json(path, "leaks/1"), "leaks": [leak]})
+    Path(f"{TWIN}/twin.safetensors").unlink()
+    door("train", "leaks.json names leaks", "nothing is trained")
+
+
+def test_a_leak_is_found_and_not_written(door: Refused) -> None:
+    path = Path(f"{EXCITATION}/cues.parquet")
+    cues = read_table(path, "cues/1")
+    write_table(path, "cues/1", cues.assign(split=np.where(cues.split == "train", "test", "train")))
+    Path(f"{DEVICE}/leaks.json").unlink()
+    door("leaks", "The splits leak")
+
+
+def test_fingerprints_of_another_reel_are_named(door: Refused) -> None:
+    path = Path(f"{EXCITATION}/fingerprints.parquet")
+    table = read_table(path, "fingerprints/1")
+    assert len(table) > 0
+    write_table(path, "fingerprints/1", table.assign(at=table["at"] + 10**7))
+    door("leaks", "not of one excitation", "delete fingerprints.parquet")
+    audio.write(Path(REEL), np.zeros(RATE, np.float32), RATE, "PCM_24")
+    door("fingerprint", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
+
+
+@pytest.mark.parametrize("harm", ["empty", "text", "half", "head", "weights", "gone"])
+def test_a_broken_checkpoint_is_ignored(
+    door: Refused, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    path, twin = Path(f"{TWIN}/checkpoints/seed-0/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
+    good, before = path.read_bytes(), sha256_file(twin)
+    match harm:
+        case "gone":
+            path.unlink()
+        case "head" | "weights":
+            flip(path, 100 if harm == "head" else len(good) - 3)
+        case _:
+            path.write_bytes({"empty": b"", "text": b"no checkpoint" * 9, "half": good[: len(good) // 2]}[harm])
+    assert call("train", finished[1]["train"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+    assert sha256_file(twin) == before
+
+
+def test_a_shard_of_another_take(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    Path(SHARD).write_bytes(Path(f"{EXCITATION}/cues.parquet").read_bytes())
+    for stage in ("manifest", "train", "evaluate"):
+        door(stage, "tiny-01.arrow", "delete it and run again")
+
+
+def test_a_twin_of_another_dataset(door: Refused) -> None:
+    path = Path(f"{DEVICE}/dataset.json")
+    write_json(path, "dataset/1", {**read_json(path, "dataset/1"), "digest": "other"})
+    door("evaluate", "twin.safetensors", "train the twin again")
+
+
+# --- outputs
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
+     ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
+     ("fingerprint", "fingerprints"),
+     ("export", "outputs"), ("summary", "summary"), ("comparison", "comparison")],
+)  # fmt: skip
+def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
+    ending = "nam" if stage == "export" else "wav"
+    door(stage, "config.yaml", **{name: f"config.yaml/below/a/file.{ending}"})
+
+
+@pytest.mark.slow
+def test_a_store_that_is_none(door: Refused) -> None:
+    Path("results/mlflow").mkdir()
+    Path("results/mlflow/mlflow.db").write_bytes(b"no database" * 500)
+    door("store", "mlflow.db", "tracking")
+
+
+def test_clips_that_are_none(door: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("clips").mkdir()
+
+    def join(*words: str) -> str:
+        before, sys.argv = sys.argv, ["join_clips", *words]
+        files = snapshot(Path())
+        try:
+            with pytest.raises(SystemExit) as ended:
+                run(program("join_clips").main)
+        finally:
+            sys.argv = before
+        assert ended.value.code == 1
+        assert snapshot(Path()) == files
+        return capsys.readouterr().err
+
+    assert "holds no .wav files" in join("clips", "out.wav")
+    audio.write(Path("clips/sample0.wav"), np.zeros(100, np.float32), RATE, "PCM_16")
+    assert "cannot be left out" in join("clips", "out.wav", "--skip", "101")
+    audio.write(Path("clips/sample1.wav"), np.zeros(100, np.float32), 48000, "PCM_16")
+    assert "sample1.wav differs from clips/sample0.wav" in join("clips", "out.wav")
+    Path("clips/sample1.wav").write_bytes(b"RIFF")
+    assert "sample1.wav is not a readable sound file" in join("clips", "out.wav")

@@ -1,0 +1,209 @@
+"""Bad input at the programs that judge by a probe reel, and at the page: as in `test_doors`."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli_harness import EXCITATION, TWIN, Options, Refused, break_in_every_way, call, error_to_signal, refusing
+from tests.excitation.probing import probe_samples
+from twinlib import audio
+from twinlib.evaluation.settings import PROBE_FIGURES
+from twinlib.excitation.probe_reel import layout
+from twinlib.files import read_json, write_json
+from twinlib.model.architecture import Architecture
+from twinlib.model.twin import Twin
+from twinlib.model.wavenet import WaveNet
+
+PLAN = layout(8000)
+"""A low rate: the sums of all files are taken before and after every call."""
+
+SECTION = PLAN.of("music")[0]
+PROBE_CAPTURE = "results/devices/amp/tiny-probe"
+EVALUATION = f"{TWIN}/evaluation"
+SOUNDS = ("dry", "wet", "twin", "linear", "difference")
+
+
+def probe_options() -> Options:
+    """The options of the programs that judge by a probe reel, and of the page."""
+    reel, probe = f"{EXCITATION}/reels/tiny-probe.wav", f"{EXCITATION}/probe.json"
+    take, alignment, twin = f"{PROBE_CAPTURE}/take.wav", f"{PROBE_CAPTURE}/alignment.json", f"{TWIN}/twin.safetensors"
+    who, measured = {"device": "amp", "model": "tiny"}, f"{EVALUATION}/measurements.json"
+    figures = [f"{EVALUATION}/probe/{name}.svg" for name in PROBE_FIGURES]
+    music = [f"{EVALUATION}/listening/music-{name}.flac" for name in SOUNDS]
+    return {
+        "align": {
+            "name": "tiny-probe", "guard": 12, "channel": 1, "reference_channel": 0, "repair": ["polarity"],
+            "programme": [], "dry": reel, "wet": take, "excitation": probe, "alignment": alignment,
+            "picture": f"{PROBE_CAPTURE}/alignment.svg",
+        },
+        "measure": {
+            "device": "amp", "channel": 1, "withdrawn": "[]", "dry": reel, "wet": take, "alignment": alignment,
+            "probe": probe, "measurements": f"{PROBE_CAPTURE}/measurements.json",
+        },
+        "measure_twin": {
+            **who, "twin": twin, "reel": reel, "probe": probe, "measured": f"{PROBE_CAPTURE}/measurements.json",
+            "outputs": [measured, *figures],
+        },
+        "excerpt": {
+            **who, "channel": 1, "withdrawn": "[]", "twin": twin, "linear": f"{EVALUATION}/linear.json", "reel": reel,
+            "take": take, "alignment": alignment, "probe": probe,
+            "outputs": [f"{EVALUATION}/listening/music.json", *music],
+        },
+        "page": {
+            "metrics": f"{EVALUATION}/metrics.json", "figures": figures,
+            "clips": [f"{EVALUATION}/listening/{name}.flac" for name in SOUNDS], "music": music,
+            "outputs": [f"{EVALUATION}/index.html", f"{EVALUATION}/listening.html"],
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Options]]:
+    """A device and a twin of random weights that have been measured by a probe reel, and the page of the twin."""
+    folder, here = tmp_path_factory.mktemp("measured") / "project", Path.cwd()
+    folder.mkdir()
+    os.chdir(folder)
+    try:
+        options = probe_options()
+        reel = probe_samples(PLAN)
+        audio.write(Path(options["measure"]["dry"]), reel, 8000, "PCM_24")
+        silence, noise = np.zeros(500, np.float32), 1e-4 * np.random.default_rng(1).standard_normal(len(reel) + 1000)
+        wet = np.concatenate([silence, -0.8 * np.tanh(2 * reel + 0.2), silence]) + noise.astype(np.float32)
+        audio.write(Path(options["measure"]["wet"]), wet, 8000, "PCM_24")
+        frames = SECTION.stop - SECTION.start
+        rows = {"frames": PLAN.frames, "clicks": PLAN.clicks, "click_frames": PLAN.click_frames}
+        content = {
+            "name": "tiny-probe",
+            "sample_rate": 8000,
+            "reels": {"tiny-probe": {**rows, "programme": PLAN.programme, "blocks": []}},
+            "sections": [section.to_dict() for section in PLAN.sections],
+            "excerpt": [{"track_id": f"artist{k}/song", "frames": frames // 2} for k in range(2)],
+        }
+        write_json(Path(options["measure"]["probe"]), "probe/1", content)
+        network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
+        twin = Twin(network, WaveNet(network, 0).state_dict(), 8000, 12, 1.0, 1.0, "amp", "tiny", "digest")
+        twin.save(Path(options["excerpt"]["twin"]))
+        write_json(Path(options["excerpt"]["linear"]), "linear/1", {"sample_rate": 8000, "fir": [0.0] * 12 + [0.5]})
+        for stage in ("align", "measure", "measure_twin", "excerpt"):
+            assert call(stage, options[stage]) == 0, stage
+        beside = read_json(Path(f"{EVALUATION}/measurements.json"), "measurements/1")
+        numbers = dict.fromkeys(("esr", "esr_dry", "esr_gain", "esr_linear", "esr_preemphasis"), 0.1)
+        about = {"device": "amp", "model": "tiny", "esr_db": -10.0, "gain_over_linear_db": 0.0, "realtime_factor": 9.0}
+        told = {"parameters": 10, "receptive_field": 20, "esr_floor": beside["device"]["esr_floor"]}
+        metrics = {**about, **numbers, **told, "harmonics": beside["comparison"]}
+        write_json(Path(options["page"]["metrics"]), "metrics/1", metrics)
+        for name, path in zip(SOUNDS, options["page"]["clips"], strict=True):
+            audio.write(Path(path), 0.1 * reel[20000 + len(name) :][:4000], 8000, "PCM_24")
+        assert call("page", options["page"]) == 0
+        yield folder, options
+    finally:
+        os.chdir(here)
+
+
+@pytest.fixture
+def probe_door(
+    measured: tuple[Path, Options],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Refused:
+    """As `door`, where a probe reel was recorded."""
+    shutil.copytree(measured[0], tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return refusing(measured[1], capsys)
+
+
+def clips_of_music() -> dict[str, np.ndarray]:
+    return {name: audio.read(Path(f"{EVALUATION}/listening/music-{name}.flac"))[:, 0] for name in SOUNDS}
+
+
+def test_the_music_of_the_probe_reel_is_in_step(probe_door: Refused) -> None:
+    told, clips = read_json(Path(f"{EVALUATION}/listening/music.json"), "music/1"), clips_of_music()
+    reel = audio.read(Path(f"{EXCITATION}/reels/tiny-probe.wav"), told["reel_start"], told["reel_stop"])[:, 0]
+    assert (told["reel_start"], told["reel_stop"], told["withdrawn"]) == (SECTION.start, SECTION.stop, [])
+    assert clips["dry"] == pytest.approx(told["gain"] * reel, abs=1e-6)
+    assert clips["linear"] == pytest.approx(0.5 * clips["dry"], abs=1e-6), "the guard is taken off"
+    wanted = told["gain"] * 0.8 * np.tanh(2 * reel + 0.2)
+    assert error_to_signal(clips["wet"], wanted) < 1e-4, "on the clock of the reel, and the right way up"
+    assert clips["difference"] == pytest.approx(clips["twin"] - clips["wet"], abs=1e-6)
+    for name in ("index.html", "listening.html"):
+        assert Path(f"{EVALUATION}/{name}").read_text().count("data-tw-excerpt=") == 2
+
+
+def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
+    probe_door: Refused,
+    measured: tuple[Path, Options],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("twinlib.reports.probe_figures.draw_probe", lambda *_: None)  # they take seconds
+    withdrawn = {"withdrawn": '["artist1/song", "artist7/song"]'}
+    for stage in ("measure", "measure_twin", "excerpt"):
+        assert call(stage, measured[1][stage] | (withdrawn if stage != "measure_twin" else {})) == 0
+    for path in (f"{PROBE_CAPTURE}/measurements.json", f"{EVALUATION}/measurements.json"):
+        device = read_json(Path(path), "measurements/1")["device"]
+        assert (device["esr_floor"], device["music_withdrawn"]) == (None, ["artist1/song"])
+        assert device["impulse_samples"] > 0
+    assert read_json(Path(f"{EVALUATION}/listening/music.json"), "music/1")["withdrawn"] == ["artist1/song"]
+    assert not any(clip.any() for clip in clips_of_music().values())
+    metrics = read_json(Path(f"{EVALUATION}/metrics.json"), "metrics/1")
+    write_json(Path(f"{EVALUATION}/metrics.json"), "metrics/1", {**metrics, "music_withdrawn": ["artist1/song"]})
+    assert call("page", measured[1]["page"]) == 0
+    index = Path(f"{EVALUATION}/index.html").read_text()
+    assert index.count("data-tw-excerpt=") == 1
+    assert "withdrawn since are artist1/song" in index
+    told = capsys.readouterr()
+    assert told.out.count("artist1/song was withdrawn") == 2
+    assert "measure amp: " in told.err
+    assert "page amp/tiny: 3/3 parts" in told.err
+
+
+PROBE_INPUTS = [
+    (stage, name)
+    for stage, names in {
+        "measure": ["dry", "wet", "alignment", "probe"],
+        "measure_twin": ["twin", "reel", "probe", "measured"],
+        "excerpt": ["twin", "linear", "reel", "take", "alignment", "probe"],
+        "page": ["metrics", "figures", "clips", "music"],
+    }.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("stage", "name"), PROBE_INPUTS)
+def test_an_input_of_a_measurement_that_is_missing_or_broken_is_named(
+    probe_door: Refused, measured: tuple[Path, Options], stage: str, name: str
+) -> None:
+    given = measured[1][stage][name]
+    break_in_every_way(probe_door, stage, Path(given[1] if isinstance(given, list) else given))
+
+
+def test_a_reel_a_take_or_a_twin_of_something_else(probe_door: Refused) -> None:
+    for stage, name in (("measure", "dry"), ("measure_twin", "reel"), ("excerpt", "reel")):
+        audio.write(Path("short.wav"), np.zeros(60000, np.float32), 8000, "PCM_16")
+        probe_door(stage, "short.wav", **{name: "short.wav"})
+    for stage, name in (("measure", "wet"), ("excerpt", "take")):
+        probe_door(stage, "short.wav", "align it again", **{name: "short.wav"})
+        probe_door(stage, "take.wav", "no channel 2", channel=2)
+        probe_door(stage, "not readable JSON", withdrawn="{artist")
+    network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
+    twin = Twin(network, WaveNet(network, 0).state_dict(), 44100, 12, 1.0, 1.0, "amp", "tiny", "digest")
+    twin.save(Path("other/twin.safetensors"))
+    for stage in ("measure_twin", "excerpt"):
+        probe_door(stage, "44100 Hz", "8000 Hz", twin="other/twin.safetensors")
+    path = Path(f"{PROBE_CAPTURE}/alignment.json")
+    refused = {**read_json(path, "alignment/2"), "verdict": "refused", "reasons": ["3 samples were lost"]}
+    write_json(path, "alignment/2", refused)
+    for stage in ("measure", "excerpt"):
+        probe_door(stage, "take.wav", "3 samples were lost")
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"), [("measure", "measurements"), ("measure_twin", "outputs"), ("excerpt", "outputs")]
+)
+def test_a_measurement_that_cannot_be_written(probe_door: Refused, stage: str, name: str) -> None:
+    probe_door(stage, "metrics.json", **{name: f"{EVALUATION}/metrics.json/below/a/file.json"})

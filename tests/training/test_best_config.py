@@ -1,0 +1,84 @@
+import pytest
+import yaml
+
+from twinlib.errors import TrainingError
+from twinlib.files import read_table, write_table
+from twinlib.model.architecture import Architecture
+from twinlib.training.best_config import described, write_best
+from twinlib.training.search_settings import RECIPE, Parameters
+from twinlib.training.settings import Training
+from twinlib.training.trials import CONTRACT, Rung, Trial, as_text, best_trial, from_table, to_table
+
+BASE, TRAINING = Architecture(), Training(steps=100, dc_weight=0.2)
+FIRST = Parameters.of(BASE, TRAINING)
+FOUND = FIRST.model_copy(update={"channels": 8, "dilations": (1, 2, 4), "muon_rate": 0.0123456789012345, "batch": 8})
+
+
+def trial(number, errors, outcome="complete", parameters=FIRST):
+    return Trial(number, parameters, tuple(Rung(error, 10, 1.5) for error in errors), outcome)
+
+
+TRIALS = [
+    trial(0, [0.5, 0.2]),
+    trial(1, [0.1], "pruned", FOUND),
+    trial(2, [0.4, 0.1], parameters=FOUND),
+    trial(3, [0.4, 0.1]),
+    Trial(4, FIRST, (Rung(1.0, diverged=True),), "diverged"),
+]
+
+
+@pytest.fixture
+def best(tmp_path):
+    path = tmp_path / "best.yaml"
+    write_best(path, "tuned", 2, 0.1, FOUND.network(BASE), FOUND.model_dump(include=set(RECIPE)))
+    return path
+
+
+def test_a_training_reads_what_the_search_wrote(best):
+    network, training = described("null", TRAINING.model_dump_json(), [best])
+    assert network == FOUND.network(BASE)
+    assert training == FOUND.recipe(TRAINING), "budget and the rest of the recipe are the configuration's"
+
+
+def test_without_a_search_the_description_is_the_configuration():
+    for entry in (BASE, Architecture(preset="nam-lite")):
+        assert described(entry.model_dump_json(), TRAINING.model_dump_json(), []) == (entry, TRAINING)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a: [", "contract: best/2", "contract: best/1", "!!python/object/apply:os.getcwd []", "- 1"],
+)
+def test_a_broken_file_is_named(best, text):
+    best.write_text(text)
+    with pytest.raises(TrainingError, match=r"best\.yaml is not what a search has found"):
+        described("null", TRAINING.model_dump_json(), [best])
+    best.unlink()
+    with pytest.raises(TrainingError, match=r"best\.yaml does not exist"):
+        described("null", TRAINING.model_dump_json(), [best])
+
+
+def test_a_value_out_of_range_is_named(best):
+    content = yaml.safe_load(best.read_text())
+    content["training"]["batch"] = 0
+    best.write_text(yaml.safe_dump(content))
+    with pytest.raises(TrainingError, match="batch"):
+        described("null", TRAINING.model_dump_json(), [best])
+
+
+def test_the_best_has_the_lowest_error_with_the_largest_budget_and_is_the_earliest_of_equals():
+    assert best_trial(TRIALS).number == 2
+    assert best_trial([TRIALS[1], TRIALS[0]]).number == 0
+
+
+def test_the_table_holds_all_of_the_trials(tmp_path):
+    write_table(tmp_path / "trials.parquet", CONTRACT, to_table(TRIALS, BASE))
+    assert from_table(read_table(tmp_path / "trials.parquet", CONTRACT)) == TRIALS
+
+
+def test_the_text_shows_the_best_and_the_base():
+    many = [trial(0, [0.9], "pruned"), *(trial(number, [0.5, number / 100]) for number in range(1, 40))]
+    lines = as_text(many, BASE, ["20 CPU-s", "60 CPU-s"]).splitlines()
+    numbers = [int(line.split()[0]) for line in lines[2:-1]]
+    assert numbers == [*range(1, 11), 0]
+    assert "39 complete, 1 pruned, 0 diverged" in lines[-1]

@@ -1,0 +1,261 @@
+"""Alignment by clicks alone, for a reel of measuring signals: a steady tone tells no delay, a repeated one a wrong one.
+
+The clicks stand between the signals. They tell one line; a click that stands off it tells that samples were lost
+between two clicks, and then nothing can be measured there.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from twinlib.alignment import locate
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.click_drift import FLOOR, heard_click
+from twinlib.alignment.clock import Fit, Line, fit_line
+from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, channel_of
+from twinlib.alignment.result import Alignment, Reference, Repair, Verdict, Window
+from twinlib.alignment.time_map import Piece
+from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
+from twinlib.audio import Reader
+from twinlib.progress import Progress, Share, silent
+
+LEAST_MARKERS = 3
+"""Clicks without which a line cannot be trusted."""
+
+MOST_STEP = 0.5
+"""Samples by which the lag may change from one click to the next besides the drift: more, and a whole one was lost."""
+
+MOST_SPREAD_DB = 1.0
+"""How far the gains of a device's takes of music may lie apart: their music differs, and their gains with it."""
+
+_PASSES = 2
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """The clicks that were heard: dry places, lags and gains `(clicks,)`, the line through them, and the polarity."""
+
+    places: npt.NDArray[np.float64]
+    lags: npt.NDArray[np.float64]
+    gains: npt.NDArray[np.float64]
+    fit: Fit
+    polarity: Literal[1, -1]
+
+    @property
+    def residuals(self) -> npt.NDArray[np.float64]:
+        return np.asarray(self.lags - np.array([self.fit.line.at(place) for place in self.places.tolist()]))
+
+    @property
+    def rms(self) -> float:
+        return float(np.sqrt(np.mean(np.square(self.residuals))))
+
+    @property
+    def gain_db(self) -> float:
+        return 20.0 * float(np.log10(max(float(np.median(self.gains)), 1e-6)))
+
+
+@dataclass(frozen=True)
+class _Undone:
+    """The gain and the DC that the warp undoes; why these are not to be trusted, and whether they are known at all."""
+
+    gain: float = 1.0
+    dc: float = 0.0
+    reason: str = ""
+    known: bool = True
+
+
+def align_markers(
+    dry: Path,
+    wet: Path,
+    markers: Sequence[int],
+    *,
+    channel: int = 0,
+    reference_channel: int | None = None,
+    guard_samples: int = GUARD_SAMPLES,
+    repair: Collection[Repair] = POLARITY,
+    programme: Sequence[Alignment] = (),
+    progress: Progress = silent,
+) -> Alignment:
+    """Align one channel (from 0) of `wet` with `dry` by the clicks at the dry positions `markers`, and nothing else.
+
+    The same contract as `align` (`alignment/2`), with a window a click; `gain_db` is that of the clicks. A take with
+    lost or repeated samples is refused, for a repaired measuring signal measures nothing; one whose clocks wander is
+    suspect, and followed from click to click. A twin has learned from takes of music whose gain and DC `repair` may
+    have undone, and to a device that saturates clicks tell another gain than music: what was undone there, by the
+    alignments `programme` of these takes, is undone here, in the mean. Raises as `align` does.
+    """
+    undone = _undone(programme, repair)
+    with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
+        rate = dry_reader.info.sample_rate
+        played = channel_of(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, None)
+        device = channel_of(wet_reader, channel, rate, None)
+        loop = None
+        if reference_channel is not None:
+            loop = channel_of(wet_reader, reference_channel, rate, None, "reference_channel")
+        clock = loop or device
+        waveform = locate.waveform(played, markers[0])
+        found = locate.find_clicks(clock, waveform, Share(progress, 90.0, clock.stop - clock.start))
+        match = locate.match(markers, found, 0.001 * rate)
+        least = max(LEAST_MARKERS, len(markers) // 2)
+        heard = _heard(played, clock, sorted(match.places), match.line, match.polarity) if match is not None else None
+        progress(10.0)
+        if heard is None or len(heard.places) < least:
+            there = 0 if heard is None else len(heard.places)
+            reason = f"{there} of the {len(markers)} clicks were found; {why_nothing(played, clock, False)}"
+            return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
+        verdict, reasons = _verdict(heard, rate, len(markers))
+        if undone.reason:
+            verdict, reasons = (
+                ("suspect" if undone.known and verdict != "refused" else "refused"),
+                [undone.reason, *reasons],
+            )
+        reference = None
+        if loop is not None:
+            assert reference_channel is not None
+            reference = Reference(reference_channel, heard.polarity, heard.gain_db)
+            places = [round(place) for place in heard.places.tolist()]
+            through = [_heard(played, device, places, heard.fit.line, polarity) for polarity in (1, -1)]
+            best = max((one for one in through if one is not None), key=lambda one: len(one.places), default=None)
+            if best is None or len(best.places) < least:
+                reason = "the clicks are on the loop-back channel, but not on the device's: check its cables and level"
+                return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
+            heard = _Heard(heard.places, heard.lags, best.gains, heard.fit, best.polarity)
+        return _alignment(played, device, heard, reference, guard_samples, repair, undone, verdict, reasons)
+
+
+def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undone:
+    """What was undone in the takes of music, in the mean of those that could be aligned."""
+    if not {"gain", "dc"} & set(repair):
+        return _Undone()
+    usable = [one for one in programme if one.verdict != "refused"]
+    if not usable:
+        return _Undone(
+            known=False,
+            reason="gain and dc are repaired as in the takes of music, which the twin learns from, and none of these "
+            "is aligned: record them first, or leave gain and dc out of `repair`",
+        )
+    gains = [20.0 * float(np.log10(one.applied_gain)) for one in usable]
+    spread = max(gains) - min(gains)
+    reason = ""
+    if spread > MOST_SPREAD_DB:
+        reason = (
+            f"the gains of the takes of music lie {spread:.1f} dB apart, so which of them is this one's is not known: "
+            "its levels are uncertain by as much, its harmonics against their fundamental are not; record all takes "
+            "with the same settings"
+        )
+    gain = 10.0 ** (float(np.mean(gains)) / 20.0)
+    return _Undone(gain, float(np.mean([one.applied_dc for one in usable])), reason)
+
+
+def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polarity: int) -> _Heard | None:
+    """The clicks measured exactly, from a line that is right within some samples; None if fewer than two are there."""
+    rows = [(place, line.at(place), line.drift_ppm) for place in places]
+    found: list[tuple[float, float, float]] = []
+    fit = Fit(line, np.inf)
+    for _ in range(_PASSES):
+        found = []
+        for place, lag, drift in rows:
+            one = heard_click(dry, wet, place, lag, drift, polarity)
+            if one is not None:
+                found.append((float(place), lag + one.delay, one.gain))
+        if len(found) < 2:
+            return None
+        at, lags, _ = np.array(found).T
+        fit = fit_line(at, lags, np.full(len(at), 1.0 / FLOOR**2))
+        rows = [(round(place), lag, fit.line.drift_ppm) for place, lag, _ in found]
+    at, lags, gains = np.array(found).T
+    return _Heard(at, lags, gains, fit, 1 if polarity > 0 else -1)
+
+
+def _verdict(heard: _Heard, rate: int, expected: int) -> tuple[Verdict, list[str]]:
+    # The drift that most neighbours agree on, which no step bends.
+    apart = np.diff(heard.places)
+    steps = np.diff(heard.lags) - float(np.median(np.diff(heard.lags) / apart)) * apart
+    worst = int(np.argmax(np.abs(steps)))
+    if abs(steps[worst]) > MOST_STEP:
+        low, high = ((heard.places[at] + heard.lags[at]) / rate for at in (worst, worst + 1))
+        return "refused", [
+            f"about {abs(steps[worst]):.0f} samples were {'lost' if steps[worst] < 0 else 'repeated'} between "
+            f"{low:.2f} s and {high:.2f} s of the wet file: nothing can be measured on it; raise the interface's "
+            "buffer size and record the probe reel again"
+        ]
+    drift = heard.fit.line.drift_ppm
+    if abs(drift) > MOST_DRIFT_PPM:
+        return "refused", [
+            f"the clicks lie {drift:.0f} ppm farther apart than on the reel, more than two clocks differ by: set the "
+            "recorder to the rate of the reel and record again"
+        ]
+    reasons = []
+    if len(heard.places) < expected:
+        reasons.append(
+            f"{expected - len(heard.places)} of the {expected} clicks are missing or damaged: listen to the take, and "
+            "record the probe reel again if it is cut short or disturbed"
+        )
+    if heard.rms > MOST_RESIDUAL:
+        reasons.append(
+            f"the clock wanders by {heard.rms:.2f} samples rms from click to click: the phases of high harmonics are "
+            "not to be trusted"
+        )
+    return ("suspect" if reasons else "ok"), reasons
+
+
+def _alignment(
+    dry: Channel,
+    wet: Channel,
+    heard: _Heard | None,
+    reference: Reference | None,
+    guard_samples: int,
+    repair: Collection[Repair],
+    undone: _Undone,
+    verdict: Verdict,
+    reasons: Sequence[str],
+) -> Alignment:
+    info = wet.reader.info
+    line = heard.fit.line if heard is not None else Line(0.0, 0.0)
+    wanders = heard is not None and heard.rms > MOST_RESIDUAL and verdict != "refused"
+    knots = [float(dry.start), float(dry.stop)]
+    lags = [line.at(knot) for knot in knots]
+    if heard is not None and wanders:
+        knots, lags = heard.places.tolist(), heard.lags.tolist()
+    polarity: Literal[1, -1] = heard.polarity if heard is not None else 1
+    gain_db = heard.gain_db if heard is not None else 0.0
+    return Alignment(
+        sample_rate=dry.rate,
+        wet_sample_rate=info.sample_rate,
+        dry_frames=dry.reader.info.frames,
+        wet_frames=info.frames,
+        dry_range=(dry.start, dry.stop),
+        wet_range=(0, info.frames),
+        lag_samples=line.lag,
+        drift_ppm=line.drift_ppm,
+        drift_error_ppm=heard.fit.drift_error_ppm if heard is not None else None,
+        polarity=polarity,
+        gain_db=gain_db,
+        residual_rms_samples=(0.0 if wanders else heard.rms) if heard is not None else None,
+        wander_rms_samples=heard.rms if heard is not None and wanders else 0.0,
+        confidence=1.0 if heard is not None and verdict != "refused" else 0.0,
+        dropouts=(),
+        excluded=(),
+        verdict=verdict,
+        reasons=tuple(reasons),
+        guard_samples=guard_samples,
+        reference=reference,
+        warp="sinc",
+        applied_lag_samples=line.lag,
+        applied_drift_ppm=line.drift_ppm,
+        applied_polarity=polarity if "polarity" in repair else 1,
+        applied_gain=undone.gain,
+        applied_dc=undone.dc,
+        pieces=(Piece(dry.start, dry.stop, tuple(knots), tuple(lags)),),
+        track=_windows(heard, wanders) if heard is not None else (),
+    )
+
+
+def _windows(heard: _Heard, wanders: bool) -> tuple[Window, ...]:
+    residuals = np.zeros(len(heard.places)) if wanders else heard.residuals
+    rows = zip(heard.places.tolist(), heard.lags.tolist(), residuals.tolist(), strict=True)
+    return tuple(Window(place, lag, 1.0 / FLOOR**2, residual) for place, lag, residual in rows)

@@ -1,0 +1,460 @@
+"""Listening to all of it: places where the wet signal is no answer to the dry one, whatever the windows say.
+
+A lag track sees what shifts all that follows. A buffer played twice in place of another, a muted stretch, a burst of
+noise, some samples moved and back shift nothing; but for some milliseconds the wet signal is not what the device's
+linear response predicts, or far less so than is usual at that level and around.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
+
+from twinlib.alignment.channel import Channel, sound
+from twinlib.alignment.delay import Real
+from twinlib.alignment.linear_model import (
+    AFTER,
+    BEFORE,
+    CELL,
+    MARGIN,
+    PACE,
+    Prediction,
+    at_whole_lags,
+    middles,
+    predicted_by,
+    slow,
+)
+from twinlib.alignment.time_map import TimeMap
+from twinlib.audio import BLOCK, Signal
+from twinlib.intervals import runs
+from twinlib.progress import Progress, silent
+
+HOLE = 24
+"""Zeros in a row that no sound leaves: half a millisecond."""
+
+SOUNDING = 3e-3
+"""A dry sample, -50 dB of full scale, to which no device answers with digital silence."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
+
+    `dry` is what was predicted. `lead` is that of its slope and the wet signal, `steep` that of the slope with itself:
+    their ratio tells a small lag, of which `early` samples are known. `peak` is the dry signal's.
+    """
+
+    cross: Real
+    dry: Real
+    wet: Real
+    lead: Real
+    steep: Real
+    early: Real
+    peak: Real
+    broken: npt.NDArray[np.bool_]
+    mute: npt.NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Cells"]) -> "Cells":
+        """Those of all blocks."""
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+
+    def grouped(self, size: int) -> "Cells":
+        """A row for `size` cells; the lag that is known is that of the first of them."""
+        edges = np.arange(0, len(self.cross), size)
+        cross, dry, wet, lead, steep = (
+            np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet, self.lead, self.steep)
+        )
+        broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
+        peak = np.maximum.reduceat(self.peak, edges)
+        return Cells(cross, dry, wet, lead, steep, self.early[edges], peak, broken, mute)
+
+    @property
+    def unlike(self) -> Real:
+        """The part of each row's energy that is unlike."""
+        return unlike(self.cross, self.dry, self.wet)
+
+
+def unlike(cross: Real, dry: Real, wet: Real) -> Real:
+    """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
+    r = cross / np.sqrt(dry * wet + 1e-20)
+    return np.asarray(1.0 - r * np.abs(r))
+
+
+def compared(
+    dry: Channel, wet: Channel, timemap: TimeMap, prediction: Prediction, start: int, stop: int, polarity: int
+) -> Iterator[tuple[Cells, float]]:
+    """Blocks of cells of dry samples [start, stop), and the sum of their wet samples."""
+    for first in range(start, stop, BLOCK):
+        last = min(first + BLOCK, stop)
+        whole = first + -(-(last - first) // PACE) * PACE
+        x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
+        inside = slice(MARGIN, len(y) - MARGIN)
+        broken = ~sound(y)
+        if broken.any():
+            y = np.where(broken, np.float32(0.0), y)
+        mean = float(y[inside].sum())
+        loud = np.abs(x[BEFORE : len(x) - AFTER])
+        mute = _in_silence(y)[inside] & (loud > SOUNDING)
+        lags = timemap.lags(middles(first, whole))
+        early = lags - np.round(lags)
+        p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
+        b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
+        sums = np.empty((5, len(p)))
+        _products(p, slope, b, early.astype(np.float32), sums)
+        peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
+        wrong, dead = (_in_any(which) for which in (broken[inside], mute))
+        cross, xx, yy, lead, steep = sums
+        yield Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
+
+
+@numba.njit(cache=True, fastmath={"reassoc"})
+def _products(predicted: Signal, slope: Signal, wet: Signal, early: Signal, out: Real) -> None:
+    # A step of the DC, and rumble, are no part of the answer. Sums go as numpy's do, in the order that is fastest.
+    size = predicted.shape[1]
+    for i in range(predicted.shape[0]):
+        p, s, w = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(size):
+            p += predicted[i, j] - early[i] * slope[i, j]
+            s += slope[i, j]
+            w += wet[i, j]
+        p, s, w = p / np.float32(size), s / np.float32(size), w / np.float32(size)
+        pw, pp, ww, sw, ss = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for j in range(size):
+            a, b, c = predicted[i, j] - early[i] * slope[i, j] - p, slope[i, j] - s, wet[i, j] - w
+            pw += a * c
+            pp += a * a
+            ww += c * c
+            sw += b * c
+            ss += b * b
+        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = pw, pp, ww, sw, ss
+
+
+def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    missing = -len(samples) % size
+    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
+
+
+def _in_any(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether any sample of each cell is true."""
+    if not which.any():
+        return np.zeros(-(-len(which) // CELL), np.bool_)
+    return np.asarray(_in_cells(which, CELL).any(axis=1))
+
+
+def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
+    """Which samples lie in a run of `HOLE` or more zeros."""
+    zero = samples == 0.0
+    if zero.any():
+        for first, last in runs(zero):
+            zero[first:last] = last - first >= HOLE
+    return np.asarray(zero)
+
+
+GROUP = 6
+"""Cells that are also told as one: 35 ms tell less unlikeness than 6 ms do, and more surely."""
+
+COARSE = 32
+"""Cells that are remembered as one."""
+
+AROUND_SECONDS = 1.5
+"""How far a cell is compared with its neighbourhood."""
+
+LEAST_USUAL = 0.8
+"""Correlation of a whole take from which on small shifts can be told."""
+
+LEAST_ALIKE = 0.6
+"""The same, of long stretches."""
+
+FAR_WORSE = 6.0
+"""Times the part that is usually unlike which a stretch must reach to be no answer."""
+
+PLAINLY_WORSE = 15.0
+"""Times what is usual at its level, at which a group is no answer even where much of its neighbourhood is none."""
+
+LEAST_UNLIKE, LEAST_SHIFTED = 0.8, 0.024
+"""The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates the transformer of
+the demo makes six tenths of it. If a lag explains it, which no distortion does, less is enough."""
+
+AUDIBLE = 4.0
+"""Times the noise of the recording, and what the loud neighbourhood leaves behind, that the unlike part must reach."""
+
+LEFT_BEHIND = 1e-4
+"""Of the energy of the loudest cell around: what any device may leave in a soft one."""
+
+LEFT_ELSEWHERE = 1e-5
+"""The same where another place is to explain it, as none does what a device leaves behind."""
+
+FAINT = 1e-8
+"""The power of a pre-emphasised dry signal below which nothing is judged."""
+
+SILENT = 1e-4
+"""A dry peak, -80 dB of full scale, below which nothing is judged either."""
+
+BETTER = 0.5
+"""Of what is unlike, that must be left where a stretch really lies."""
+
+LEVELS = 24
+"""Groups of like level whose likeness is told apart: devices distort more what is louder."""
+
+LEAST_CELLS = 16
+"""Cells or groups of a level that tell what is usual there."""
+
+CLEARLY_SOUNDING = 1e-2
+"""A dry peak, -40 dB of full scale, that is to be heard through the noise of a recording."""
+
+DROWNED = 0.9
+"""The part of a group's energy that is unlike where noise drowns it; devices that distort much reach a third."""
+
+UPSIDE_DOWN = 1.4
+"""The part of a group's energy that is unlike where its answer is upside down, whatever is usual around."""
+
+FAR_LOUDER = 10.0
+"""Times the energy that was predicted, at which what is unlike is no matter of distortion."""
+
+NEARLY = 4.0
+"""Times the usual unlike part, and two in a hundred, that a stretch may have to be taken for right."""
+
+LEAST_SHIFT = 0.6
+"""Samples that a stretch must seem to be off to be looked at closely."""
+
+ODD = 4.0
+"""Times the part that is usually unlike from which on a stretch is odd: what explains it, is to be found elsewhere."""
+
+MOST_LOOKS = 8
+"""Stretches of a chunk of the programme, 95 s at 44.1 kHz, that are remembered as odd: each costs a millisecond."""
+
+_CHUNK = 64 * BLOCK
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Cells from dry sample `start` on, of which all but the first and the last are more unlike than is `usual`.
+
+    That is the part of each cell that is unlike at its level and around.
+    """
+
+    start: int
+    usual: Real
+
+    @property
+    def stop(self) -> int:
+        """The end of its cells."""
+        return self.start + CELL * len(self.usual)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What listening to dry samples from `start` on told, by the device's `prediction`.
+
+    `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
+    cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
+    mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken` those with samples that
+    are no numbers, and `odd` those that may answer to some other place (another look is to tell). `drowned` is the
+    share of the sounding programme whose answer other sound drowns, `mean` the mean of the wet signal.
+    """
+
+    start: int
+    prediction: Prediction
+    cross: Real
+    dry: Real
+    wet: Real
+    unlike: tuple[tuple[int, int], ...]
+    shifted: tuple[tuple[int, int], ...]
+    broken: tuple[tuple[int, int], ...]
+    odd: tuple[Odd, ...]
+    drowned: float
+    mean: float
+
+    @property
+    def usual(self) -> float:
+        """The correlation of all of it."""
+        return float(self.cross.sum() / np.sqrt(self.dry.sum() * self.wet.sum() + 1e-20))
+
+    @property
+    def tells(self) -> bool:
+        """Whether the device leaves the signals alike enough for a stretch to be told from others by it."""
+        return self.usual > LEAST_ALIKE
+
+    def alike(self, start: int, stop: int) -> bool:
+        """Whether dry samples [start, stop) are as alike as the rest, or nearly, as far as the noise lets them be."""
+        size = CELL * COARSE
+        first, last = max(0, (start - self.start) // size), max(0, -(-(stop - self.start) // size))
+        cross, dry, wet = (part[first:last].sum(keepdims=True) for part in (self.cross, self.dry, self.wet))
+        noise = float((unlike(self.cross, self.dry, self.wet) * self.wet).min(initial=np.inf)) * (last - first)
+        usual = 1.0 - self.usual**2
+        allowed = NEARLY * usual + 0.02 + 2.0 * noise / (float(wet.sum()) + 1e-20)
+        return bool((unlike(cross, dry, wet) < min(allowed, 0.9)).all())
+
+
+def lies_better(
+    dry: Channel,
+    wet: Channel,
+    timemap: TimeMap,
+    prediction: Prediction,
+    polarity: int,
+    stretch: tuple[int, int],
+    samples: float,
+) -> bool:
+    """Whether a stretch of dry samples is answered far better some samples later than the map says."""
+    left = []
+    for later in (0.0, samples):
+        blocks = compared(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
+        cells = Cells.joined([block for block, _ in blocks])
+        left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
+    return left[1] < BETTER * left[0]
+
+
+def listen(
+    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = silent
+) -> Heard:
+    """Compare [start, stop) of the wet signal, read at whole lags (`exact`), with what the dry one predicts."""
+    no_answer: list[tuple[int, int]] = []
+    shifted: list[tuple[int, int]] = []
+    broken: list[tuple[int, int]] = []
+    odd: list[Odd] = []
+    sums: list[Real] = []
+    total, sounding, drowned = 0.0, 0, 0
+    prediction = predicted_by(dry, wet, timemap, start, stop, polarity)
+    for first in range(start, stop, _CHUNK):
+        last = min(first + _CHUNK, stop)
+        parts = []
+        for block, mean in compared(dry, wet, timemap, prediction, first, last, polarity):
+            parts.append(block)
+            total += mean
+        cells = Cells.joined(parts)
+        groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
+        usual = _Usual.of(cells, dry.rate, 1)
+        for ranges, found in (
+            (shifted, _shifted(groups, dry.rate)),
+            (no_answer, _no_answer(cells, groups, usual, dry.rate)),
+            (broken, runs(cells.broken)),
+        ):
+            ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
+        odd += _odd(cells, usual, first)
+        sounds, no_sound = groups.peak > CLEARLY_SOUNDING, (groups.unlike > DROWNED) & (groups.wet > groups.dry)
+        sounding, drowned = sounding + int(sounds.sum()), drowned + int((sounds & no_sound).sum())
+        sums.append(np.array([coarse.cross, coarse.dry, coarse.wet]))
+        progress(last - first)
+    cross, xx, yy = np.concatenate(sums, axis=1)
+    share, mean = drowned / max(1, sounding), total / max(1, stop - start)
+    told = tuple(no_answer), tuple(shifted), tuple(broken), tuple(odd)
+    return Heard(start, prediction, cross, xx, yy, *told, share, mean)
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """The unlike part that is usual for each row at its level, and that or what is usual around, whichever is more.
+
+    `audible` rows differ by more than what any device leaves behind, `faint` ones too by more than what it mostly does.
+    """
+
+    at_level: Real
+    around: Real
+    audible: npt.NDArray[np.bool_]
+    faint: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Cells, sample_rate: int, size: int) -> "_Usual":
+        """By rows of `size` cells."""
+        # A response that begins before its time answers to silence before an attack, but little is known of it.
+        sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
+        off, nothing = rows.unlike, np.zeros(len(rows.dry))
+        if not sounding.any():
+            return cls(nothing, nothing, sounding, sounding)
+        around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
+        # Where the answer is missing, what should have been there is what is wrong.
+        energy = np.maximum(rows.wet, rows.dry)
+        noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
+        loudest = maximum_filter1d(energy, around)
+        audible, faint = (AUDIBLE * (noise + part * loudest) for part in (LEFT_BEHIND, LEFT_ELSEWHERE))
+        clear = sounding & (rows.dry > audible)
+        if not clear.any():
+            return cls(nothing, nothing, clear, clear)
+        at_level = _usual(off, rows.peak, clear)
+        nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
+        differs = (sounding & (off * energy > least) for least in (audible, faint))
+        return cls(at_level, np.maximum(at_level, nearby), *differs)
+
+
+def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> list[tuple[int, int]]:
+    """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
+    off = cells.unlike
+    # Digital silence amid sound is an under-run, however short.
+    bad = _far_worse(cells, usual, 1) | cells.mute
+    for first, last in runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
+        inside = slice(first * GROUP, last * GROUP)
+        # The cells at its ends may be those of the neighbours.
+        odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
+        bad[inside.start + odd[0] : inside.start + odd[-1] + 1] = True
+    return [(first - 1, last + 1) for first, last in runs(bad)]
+
+
+def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
+    """Whether a row of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
+    off, most = rows.unlike, FAR_WORSE * usual.around
+    worse = off > np.maximum(most, LEAST_UNLIKE)
+    if size > 1:
+        worse |= (off > np.maximum(most, LEAST_SHIFTED)) & _lag_explains(rows)[1]
+        worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
+        worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
+    worse &= usual.audible
+    for first, last in runs(worse):
+        worse[first:last] = last - first >= 2
+    return np.asarray(worse)
+
+
+def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
+    """Two cells or more in a row that are more unlike than is usual, those that are by most; one of margin each."""
+    far = np.log(np.maximum(cells.unlike, 1e-20) / (ODD * usual.around + 1e-20))
+    found = []
+    for first, last in runs(usual.faint & (far > 0.0)):
+        if last - first >= 2:
+            low, high = max(0, first - 1), min(last + 1, len(far))
+            # A copy: a view would keep what is usual for the whole chunk.
+            found.append((float(far[first:last].sum()), Odd(start + CELL * low, usual.around[low:high].copy())))
+    return [odd for _, odd in sorted(found, key=lambda one: (-one[0], one[1].start))[:MOST_LOOKS]]
+
+
+def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
+    """The part that three of four cells of like level do not exceed; nearly all of the loudest, which may be rare."""
+    level, part = peak[clear], off[clear]
+    groups = np.array_split(np.argsort(level, kind="stable"), max(1, min(LEVELS, len(level) // LEAST_CELLS)))
+    middle = [float(level[group[len(group) // 2]]) for group in groups]
+    most = [float(np.percentile(part[group], 75.0)) for group in groups[:-1]]
+    most.append(float(np.percentile(part[groups[-1]], 85.0)))
+    return np.asarray(np.interp(peak, middle, most))
+
+
+def _lag_explains(rows: Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
+    """The lag in samples that each row tells, to first order, and whether it explains half of what is unlike."""
+    tells = (rows.cross > 0.0) & (rows.steep > 0.0)
+    gain = rows.cross / (rows.dry + 1e-20)
+    left = rows.lead + gain * rows.steep * rows.early
+    explained = tells & (left**2 / (rows.steep + 1e-20) > (1.0 - BETTER) * rows.unlike * rows.wet)
+    lag = np.zeros(len(rows.dry))
+    lag[tells] = -left[tells] / (gain[tells] * rows.steep[tells])
+    return lag, explained
+
+
+def _shifted(groups: Cells, sample_rate: int) -> list[tuple[int, int]]:
+    """Runs of three groups or more, in cells, whose lag, by the slope of the prediction, is not their neighbourhood's.
+
+    A lag explains, to first order, at least half of what is unlike.
+    """
+    loud = groups.dry > FAINT * CELL / PACE * GROUP
+    lag, explained = _lag_explains(groups)
+    size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
+    off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
+    off = off - median_filter(off, size, mode="nearest")
+    scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
+    ranges = []
+    for sign in (1.0, -1.0):
+        for first, last in runs(loud & explained & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
+            if last - first >= 3:
+                ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
+    return sorted(ranges)

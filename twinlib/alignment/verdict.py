@@ -1,0 +1,620 @@
+"""The alignment that a judged case comes to, as the contract has it."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.clock import Array, Clock, Course
+from twinlib.alignment.closeup import SIZE, strays
+from twinlib.alignment.elsewhere import moved
+from twinlib.alignment.fractional_delay import EXACT
+from twinlib.alignment.lag_track import Measured, agreeing
+from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
+from twinlib.alignment.refine import MOST_FLUTTER, of_the_device, unit_of
+from twinlib.alignment.residual import LEAST_USUAL, Heard, lies_better, listen
+from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
+from twinlib.alignment.time_map import Curve, Piece
+from twinlib.alignment.wow_flutter import residual_rms, wander
+from twinlib.audio import Signal
+from twinlib.intervals import runs
+from twinlib.progress import Progress
+
+SILENT = 1e-4
+"""A peak below -80 dB of full scale is silence."""
+
+HUM_SHARE = 0.8
+"""Of the energy, at multiples of 50 or 60 Hz: more is no music."""
+
+SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 2.0 / 3.0, 1.5)
+"""How fast a wet file may run against its dry one when a tape machine or a header is set wrong."""
+
+SURE = 12.0
+"""The prominence of an excerpt at another speed that proves it."""
+
+_REACH_SECONDS = 15.0
+
+
+def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> str:
+    """A sentence: what is wrong with a wet file in which nothing of the dry one was found, and what to do."""
+    if _peak(wet) < SILENT:
+        return "the wet file is silent: check the cables and the input, and record again"
+    if _hum_share(wet) > HUM_SHARE:
+        return "the wet file holds nothing but hum: the device is unplugged or off; check the cables and record again"
+    speed = wrong_speed(dry, wet)
+    if speed is not None:
+        return speed
+    if clicked:
+        return (
+            "the clicks are there but the programme between them is another: it is the recording of another reel; "
+            "check which take belongs to which reel"
+        )
+    return (
+        "nothing of the dry signal was found in the wet one: it is the recording of another file, or of none; check "
+        "the pairing and record again"
+    )
+
+
+def wrong_speed(dry: Channel, wet: Channel) -> str | None:
+    """A sentence, if the programme is found at another speed."""
+    speed = another_speed(dry, wet)
+    if speed is None:
+        return None
+    rates = f"{wet.reader.info.sample_rate} Hz, the dry one's {dry.rate} Hz"
+    return (
+        f"the wet file runs at {1.0 / speed:.4g} times the speed of the dry one: the tape machine ran at another "
+        f"speed, or the file's sample rate ({rates}) is not the one it was recorded at; set it right and record again"
+    )
+
+
+def another_speed(dry: Channel, wet: Channel) -> float | None:
+    """How many times longer the wet file lasts than it should, if its loud excerpts are found at such a speed.
+
+    Music repeats itself, so that some agree at any speed; on the true one, be it the right one, most do.
+    """
+    size = excerpt_size(dry.stop - dry.start, dry.rate)
+    places = loud_places(dry, size, 5)
+    reach = round(_REACH_SECONDS * dry.rate)
+    best = (0.0, 1.0)
+    for speed in (1.0, *SPEEDS):
+        excerpts = []
+        for place in places:
+            samples = dry.read(place, place + int(size / speed) + 1)
+            slow = soxr.resample(samples, dry.rate, dry.rate * speed, "HQ").astype(np.float32)[:size]
+            excerpts.append((round(place * speed), np.pad(slow, (0, size - len(slow)))))
+        found = [one for one in candidates(excerpts, wet, (-reach, reach)) if one.prominence >= SURE]
+        agreed = vote(found, len(places))
+        if agreed is not None and agreed.share > 0.5 and len(places) > 1:
+            best = max(best, (agreed.score, speed))
+    return best[1] if best[1] != 1.0 else None
+
+
+def _probed(wet: Channel, count: int = 8) -> list[Signal]:
+    """Seconds of the recording, evenly over its length."""
+    size = 2 * wet.rate
+    last = max(wet.start, wet.stop - size)
+    return [wet.read(start, start + size) for start in np.linspace(wet.start, last, count).astype(int).tolist()]
+
+
+def _peak(wet: Channel) -> float:
+    return max(float(np.abs(samples - samples.mean()).max()) for samples in _probed(wet))
+
+
+def _hum_share(wet: Channel) -> float:
+    """The part of the energy that lies within 2 Hz of the first harmonics of 50 or of 60 Hz."""
+    shares = []
+    for samples in _probed(wet):
+        power = np.abs(np.fft.rfft((samples - samples.mean()) * np.hanning(len(samples)))) ** 2
+        hertz = np.arange(len(power)) * wet.rate / len(samples)
+        shares.append(
+            max(
+                float(power[(np.abs(hertz - mains * np.round(hertz / mains)) < 2.0) & (hertz < 20.5 * mains)].sum())
+                for mains in (50.0, 60.0)
+            )
+            / (float(power.sum()) + 1e-30)
+        )
+    return float(np.median(shares))
+
+
+IN_STEP = (-4, 16)
+"""Lags in samples at which a pair on one clock is taken to be in step already. A device's own phase makes the lag
+uncertain by a few samples, and differently so in every recording, but the pairs of one device must be shifted alike;
+so small a constant is left to the twin, and the guard keeps it from leading."""
+
+SNAP = 0.01
+"""Samples from a whole number within which a digital loss is taken to be one."""
+
+
+def applied(clock: Clock, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
+    """What the warp does, and along which pieces: interpolation never touches a digital pair, whose clocks are one."""
+    frames, fit = dry.stop - dry.start, clock.fit
+    pieces = clock.timemap(dry.start, dry.stop).pieces
+    if clock.curve is not None:
+        return "sinc", pieces
+    steps = fit.lags - fit.lags[0]
+    whole_steps = np.round(steps)
+    drift = fit.drift_ppm * 1e-6
+    digital = bool(np.all(np.abs(steps - whole_steps) < np.maximum(SNAP, 3.0 * _finite(fit.lag_errors))))
+    steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
+    whole = round(float(fit.lags[0]) + 0.5 * drift * frames)
+    if steady and not take and IN_STEP[0] <= whole <= IN_STEP[1]:
+        whole = 0
+    if steady and digital and (not take or abs(float(fit.lags[0]) - whole) < SNAP):
+        lags = (whole + whole_steps).tolist()
+        return "shift", tuple(
+            Piece(one.start, one.stop, (float(one.start),), (float(lag),))
+            for one, lag in zip(pieces, lags, strict=True)
+        )
+    return "sinc", pieces
+
+
+def _finite(errors: Array) -> Array:
+    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
+
+
+MOST_RESIDUAL = 0.02
+"""Samples rms about the pieces above which an alignment is suspect: an error-to-signal ratio of 2e-5 to 2e-4."""
+
+MOST_DRIFT_PPM = 500.0
+"""Clocks of two sound cards differ by less."""
+
+IMPOSSIBLE_PPM = 5000.0
+"""No two recorders, tape machines included, differ by so much: a file says a wrong rate."""
+
+LEAST_SHARE = 0.5
+"""Of the audible windows, that must agree."""
+
+FAINT_DB = 20.0
+"""A window so far below the usual level may drown in noise: that it is not recognised says nothing."""
+
+AUDIBLE_HZ = 20_000.0
+"""What a take at a lower rate than the dry signal's must hold all the same."""
+
+CLOSE_SECONDS = 1.5
+"""Of each end of the programme that short windows look at."""
+
+USUAL_PLACES = 12
+"""Places all over a take that tell what is usual for short windows."""
+
+AROUND = 3 * SIZE
+"""Samples on either side of what seems to be shifted that short windows look at, too."""
+
+MOST_UNSURE = 0.05
+"""Standard error in samples of a wandering clock's curve above which nobody knows where it went."""
+
+MOST_ODD = 3
+"""Windows in a row that may tell another delay, or none, where only they can tell."""
+
+MISSING_SECONDS = 0.5
+"""What a pair may lack at its ends without a word: latency."""
+
+MOST_DROWNED = 0.1
+"""Of the sounding programme, that may drown in noise without a word."""
+
+
+class Case:
+    """One dry/wet couple while it is being judged: reasons gather, and the verdict only ever gets worse."""
+
+    def __init__(
+        self, dry: Channel, wet: Channel, reference: Channel | None, guard_samples: int, repair: frozenset[Repair]
+    ) -> None:
+        self.dry, self.wet, self.reference, self.guard, self.repair = dry, wet, reference, guard_samples, repair
+        self.rate = dry.rate
+        self.verdict: Verdict = "ok"
+        self.reasons: list[str] = []
+        self.course: Course | None = None
+        self.through: tuple[Measured, float, int] | None = None
+        self.excluded: list[Excluded] = []
+        self.dropouts: list[Dropout] = []
+        self.take = False
+        self.unsure_ends = False
+        self.own_phase: bool | None = None
+        self.mean = 0.0
+
+    @property
+    def clock_signal(self) -> Channel:
+        """The channel that tells the time: the loop-back where there is one."""
+        return self.reference if self.reference is not None else self.wet
+
+    def suspect(self, reason: str) -> None:
+        """Usable, but a person should know."""
+        self.verdict = "refused" if self.verdict == "refused" else "suspect"
+        self.reasons.append(reason)
+
+    def refuse(self, reason: str) -> None:
+        """Of no use."""
+        self.verdict = "refused"
+        self.reasons.append(reason)
+
+    def seconds(self, samples: float) -> str:
+        """A place on either file, for people."""
+        return f"{samples / self.rate:.2f} s"
+
+    def trusts_clicks(self, course: Course) -> bool:
+        """Two clicks tell a line where the lag keeps to one in between, or leaves it by whole samples of the wet file.
+
+        Digital takes need none: they are shifted.
+        """
+        if (
+            not course.clock.whole(unit_of(self.wet))
+            or course.clock.curve is not None
+            or self._wander(course) > MOST_RESIDUAL
+        ):
+            return False
+        return applied(course.clock, self.dry, take=True)[0] == "sinc"
+
+    def _wander(self, course: Course) -> float:
+        """The rms in samples by which the clocks wander about what is known of them."""
+        rms = wander(course.measured, self.rate)
+        if rms <= MOST_RESIDUAL or course.clock.curve is not None:
+            return rms
+        if self.own_phase is None:
+            self.own_phase = of_the_device(self.dry, self.clock_signal, course)
+        return 0.0 if self.own_phase else rms
+
+    def heard_through(self, course: Course, through: tuple[Measured, float, int]) -> None:
+        """What the device's channel is on the clock of the loop-back channel."""
+        self.through = through
+        measured, gain_db, _ = through
+        if not np.isfinite(gain_db) or float(measured.heard.mean()) < LEAST_SHARE:
+            self.refuse(
+                f"only {float(measured.heard.mean()):.0%} of the programme is heard through the device although the "
+                "loop-back channel has it: check the device and its cables, and record again"
+            )
+
+    def judge(self, course: Course, programme: tuple[int, int], take: bool, progress: Progress) -> None:
+        """Weigh the windows, the losses, the clocks and the ends, then listen to all of it."""
+        self.course, self.take = course, take
+        measured = course.measured
+        share = confidence(measured)
+        drift = course.clock.fit.drift_ppm
+        if share < LEAST_SHARE or abs(drift) > IMPOSSIBLE_PPM:
+            # Music repeats itself, so that something of it seems to lie where it should at any speed.
+            speed = wrong_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_signal)
+            if speed is not None:
+                self.refuse(speed)
+                return
+        if share < LEAST_SHARE:
+            self.refuse(
+                f"only {share:.0%} of the programme lies where it should: it is another recording, or very much of it "
+                "is lost; check the pairing and record again"
+            )
+        if int(agreeing(measured).sum()) < 3:
+            self.refuse("fewer than three windows of programme could be compared: use a longer signal")
+        if abs(drift) > IMPOSSIBLE_PPM:
+            self.refuse(
+                f"the wet file lasts {drift * 1e-4:+.1f} % longer than the dry one: its sample rate is not the one it "
+                "was recorded at; set it right and export it again"
+            )
+        if self.verdict == "refused":
+            return
+        heard = self._listen(course, programme, progress)
+        self._losses(course.clock)
+        self._stretches(course, heard)
+        if abs(drift) > MOST_DRIFT_PPM:
+            self.suspect(
+                f"the clocks differ by {drift:.0f} ppm, more than those of sound cards do: check that one speed was "
+                "set for playing and recording"
+            )
+        self._rate()
+        rms = self._wander(course)
+        if rms > MOST_RESIDUAL:
+            self.suspect(
+                f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
+                "wanted): play and record with one interface, or with a common word clock"
+            )
+        if course.flutter > MOST_FLUTTER:
+            self.suspect(
+                f"the speed flutters: within a second the lag swings by {course.flutter:.3f} samples rms, faster than "
+                f"it can be followed (at most {MOST_RESIDUAL} is wanted): have the transport of the tape machine seen "
+                "to, or play and record with one interface"
+            )
+        self._ends(course, programme)
+        self._odd_places(course, heard)
+        self._close(course, programme, heard)
+        self._moved(course, heard)
+        self._gaps(course, programme)
+        self._enough(programme)
+
+    def _rate(self) -> None:
+        """What a low sample rate leaves out, no later step brings back."""
+        recorded = self.wet.reader.info.sample_rate
+        if recorded < self.rate and recorded / 2.0 < AUDIBLE_HZ:
+            self.suspect(
+                f"the wet file has a sample rate of {recorded} Hz, so that nothing above {recorded / 2.0:.0f} Hz is in "
+                f"it, and the twin would sound as dull: record again at {self.rate} Hz, the rate of the dry file"
+            )
+
+    def _enough(self, programme: tuple[int, int]) -> None:
+        start, stop = programme
+        left_out = np.zeros(-(-(stop - start) // EXACT.half_width), np.bool_)
+        for one in self.excluded:
+            left_out[max(0, one.start - start) // EXACT.half_width : max(0, one.stop - start) // EXACT.half_width] = (
+                True
+            )
+        share = float(left_out.mean())
+        if share > 1.0 - LEAST_SHARE:
+            self.refuse(f"{share:.0%} of the programme is damaged: too little is left, record it again")
+
+    def _losses(self, clock: Clock) -> None:
+        timemap = clock.timemap(self.dry.start, self.dry.stop)
+        for number, one in enumerate(clock.breaks):
+            lost = -round(float(clock.fit.lags[number + 1] - clock.fit.lags[number]))
+            start = max(timemap.wet(one.first, number), float(self.wet.start)) / self.rate
+            stop = min(timemap.wet(one.last, number + 1), float(self.wet.stop)) / self.rate
+            # Of repeated samples the wet file holds both; of lost ones nothing.
+            self.dropouts.append(Dropout(min(start, stop), max(start, stop), lost))
+            kind = "lost" if lost >= 0 else "repeated"
+            self.leave_out(one.first - EXACT.half_width, one.last + EXACT.half_width, f"{kind}-samples")
+            what = "1 sample was" if abs(lost) == 1 else f"{abs(lost)} samples were"
+            self.suspect(
+                f"{what} {kind} between {min(start, stop):.3f} s and {max(start, stop):.3f} s of the "
+                "wet file: each side is aligned by itself and the place left out; raise the interface's buffer size "
+                "and record again if it can be done"
+            )
+
+    def leave_out(self, start: float, stop: float, reason: str) -> None:
+        """Exclude a dry range, as far as it is one."""
+        low, high = max(int(start), self.dry.start), min(int(stop), self.dry.stop)
+        if low < high:
+            self.excluded.append(Excluded(low, high, reason))
+
+    def _stretches(self, course: Course, heard: Heard | None) -> None:
+        """Runs of windows that are not recognised, or not where they should be, and that do not sound right either."""
+        measured, size = course.measured, course.windows.size
+        fits, counts = agreeing(measured), _counts(measured)
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        for first, last in runs(~fits & counts):
+            deaf = bool((measured.weight[first:last] == 0).any())
+            before = measured.position[first - 1] if first else measured.position[first] - size
+            after = measured.position[last] if last < len(fits) else measured.position[last - 1] + size
+            # Tones tell hardly any delay: such a window is nothing to worry about where dry and wet are alike.
+            alike = heard is not None and heard.alike(int(before), int(after))
+            if alike if heard is not None and heard.tells else last - first < MOST_ODD:
+                continue
+            later = float(np.median(measured.residual[first:last]))
+            upright = bool((measured.sign[first:last] > 0).all())
+            if not deaf and upright and not self._may_lie(course, heard, (int(before), int(after)), later):
+                continue
+            self.leave_out(before, after, "not-recognised" if deaf else "off-the-line")
+            what = "cannot be recognised" if deaf else "does not lie where its neighbourhood does"
+            self.suspect(
+                f"the programme between {self.seconds(timemap.wet(before))} and {self.seconds(timemap.wet(after))} of "
+                f"the wet file {what} and is left out: look at the alignment figure and listen there"
+            )
+
+    def _may_lie(self, course: Course, heard: Heard | None, stretch: tuple[int, int], later: float) -> bool:
+        """Whether a stretch that seems to lie some samples later may: what is heard there must be far more alike then.
+
+        The delay of a device that distorts changes with the programme, and nothing is more alike by it.
+        """
+        if heard is None or self.reference is not None or stretch[0] >= stretch[1]:
+            return True
+        wet = replace(self.wet, exact=True)
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        return lies_better(self.dry, wet, timemap, heard.prediction, course.polarity, stretch, later)
+
+    def _ends(self, course: Course, programme: tuple[int, int]) -> None:
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        allowed = 0.0 if self.take else MISSING_SECONDS * self.rate
+        head = self.wet.start - timemap.wet(programme[0])
+        tail = timemap.wet(programme[1]) - self.wet.stop
+        for missing, end, remedy in ((head, "first", "start recording before"), (tail, "last", "record until after")):
+            if missing > max(allowed, 1.0):
+                self.suspect(
+                    f"the {end} {self.seconds(missing)} of the programme are not on the wet file and left out: "
+                    f"{remedy} the dry file plays"
+                )
+
+    def _listen(self, course: Course, programme: tuple[int, int], progress: Progress) -> Heard | None:
+        """How alike dry and wet are, all along what the wet file holds of the programme."""
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        start = max(programme[0], int(timemap.dry(self.wet.start)) + 1)
+        stop = min(programme[1], int(timemap.dry(self.wet.stop)))
+        if start >= stop:
+            return None
+        exact = replace(self.wet, exact=True)
+        heard = listen(self.dry, exact, timemap, start, stop, self.polarity, progress)
+        self.mean = heard.mean
+        return heard
+
+    def _odd_places(self, course: Course, heard: Heard | None) -> None:
+        """What shifts nothing and is wrong all the same."""
+        if heard is None:
+            return
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        if heard.drowned > MOST_DROWNED:
+            self.suspect(
+                f"in {heard.drowned:.0%} of the programme noise is louder than what the device makes of it: turn up "
+                "the level, look for bad cables, and record again"
+            )
+        for first, last in heard.broken:
+            self.leave_out(first - EXACT.half_width, last + EXACT.half_width, "not-a-number")
+        if heard.broken:
+            self.suspect(
+                f"the wet file holds samples that are no numbers in {len(heard.broken)} places, first near "
+                f"{self.seconds(timemap.wet(heard.broken[0][0]))}: they are left out; export it again without plugins"
+            )
+        known = [(one.start, one.stop) for one in self.excluded]
+        for first, last in heard.unlike:
+            if any(start < last and first < stop for start, stop in known):
+                continue
+            self.leave_out(first, last, "unlike")
+            self.suspect(
+                f"the wet file does not answer the dry one between {self.seconds(timemap.wet(first))} and "
+                f"{self.seconds(timemap.wet(last))} (a muted, repeated or disturbed stretch): the place is left out; "
+                "listen there"
+            )
+
+    def _close(self, course: Course, programme: tuple[int, int], heard: Heard | None) -> None:
+        """What seems to be shifted and the ends, by short windows; all of it where something has been lost already."""
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        reach = round(CLOSE_SECONDS * self.rate)
+        start, stop = programme
+        stretches = [programme]
+        lost = self.dropouts or self.unsure_ends or any(one.reason in _SHIFTED for one in self.excluded)
+        if not lost and stop - start > 2 * reach:
+            # A device that distorts much answers with a delay of its own that changes with the programme.
+            suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
+            if heard is None or heard.tells:
+                astray = course.measured.heard & ~agreeing(course.measured)
+                suspects += [(place, place) for place in course.measured.position[astray].astype(int).tolist()]
+            around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
+            # Some of all of it, so that what is usual is not what the suspects say.
+            usual = [(a, a + reach // 2) for a in np.linspace(start, stop - reach, USUAL_PLACES).astype(int).tolist()]
+            stretches = [(start, start + reach), (stop - reach, stop), *around, *usual]
+        known, size = course.response, course.windows.size
+        known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None
+        for first, last, later in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
+            if any(one.start <= first and last <= one.stop for one in self.excluded):
+                continue
+            if not self._may_lie(course, heard, (max(first + SIZE, start), min(last - SIZE, stop)), later):
+                continue
+            self.leave_out(first, last, "off-the-line")
+            self.suspect(
+                f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
+                "the wet file does not lie where its neighbourhood does and is left out: samples were lost near there"
+            )
+
+    def _moved(self, course: Course, heard: Heard | None) -> None:
+        """What is far too unlike for the device and answers to another place, and what lies beside it."""
+        if heard is None:
+            return
+        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        known = [(one.start, one.stop) for one in self.excluded]
+        unknown = [odd for odd in heard.odd if not any(start < odd.stop and odd.start < stop for start, stop in known)]
+        wet = replace(self.wet, exact=True)
+        for first, last, later in moved(self.dry, wet, timemap, heard.prediction, self.polarity, unknown):
+            self.leave_out(first, last, "off-the-line")
+            what = f"{abs(later)} sample{'s' if abs(later) != 1 else ''} {'later' if later > 0 else 'earlier'}"
+            self.suspect(
+                f"between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of the wet file is "
+                f"heard what belongs {what}: samples were moved or repeated there, and the place is left out; raise "
+                "the interface's buffer size and record again if it can be done"
+            )
+
+    def _gaps(self, course: Course, programme: tuple[int, int]) -> None:
+        """Stretches without a window where the clock wanders, or at an end that the clicks contradict."""
+        clock, fits = course.clock, agreeing(course.measured)
+        position = course.measured.position[fits]
+        if self.unsure_ends:
+            for first, last in ((programme[0], position[0]), (position[-1], programme[1])):
+                self.leave_out(first, last, "unknown-lag")
+            self.suspect(
+                "a click does not lie where the programme between the clicks says: samples were lost beside it, and "
+                "the ends of the programme are left out; raise the interface's buffer size and record again"
+            )
+        if clock.curve is None or clock.curve_errors is None:
+            return
+        knots = clock.curve[0]
+        places, apart = np.clip(knots, *programme), float(knots[1] - knots[0])
+        lost = runs(clock.curve_errors > MOST_UNSURE)
+        silent = [(float(places[max(0, a - 1)]), float(places[min(b, len(places) - 1)])) for a, b in lost]
+        # Beyond its knots the curve goes on straight.
+        ends = (programme[0], float(knots[0]) - apart), (float(knots[-1]) + apart, programme[1])
+        silent = [(a, b) for a, b in (*silent, *ends) if a < b]
+        for first, last in silent:
+            self.leave_out(first, last, "unknown-lag")
+        if silent:
+            self.suspect(
+                f"the clock wanders, and in {len(silent)} places, {self.seconds(sum(b - a for a, b in silent))} "
+                "together, there is too little sound to follow it by: they are left out"
+            )
+
+    @property
+    def polarity(self) -> int:
+        """Of the device: 1 or -1."""
+        if self.through is not None:
+            return self.through[2]
+        return self.course.polarity if self.course is not None else 1
+
+
+_SHIFTED = ("not-recognised", "off-the-line")
+
+
+def confidence(measured: Measured | None) -> float:
+    """The share of the windows that tell something that agree with the clock."""
+    if measured is None or not _counts(measured).any():
+        return 0.0
+    return float(agreeing(measured)[_counts(measured)].mean())
+
+
+def _counts(measured: Measured) -> npt.NDArray[np.bool_]:
+    """The windows that tell something: recognised, or loud enough that they should have been."""
+    if not len(measured.level_db):
+        return np.zeros(0, np.bool_)
+    loud = measured.level_db > float(np.median(measured.level_db)) - FAINT_DB
+    return np.asarray(measured.heard | loud)
+
+
+def outcome(case: Case) -> Alignment:
+    """All of it as the contract has it."""
+    course = case.course
+    clock = course.clock if course is not None else Clock.at_rest()
+    warp, pieces = applied(clock, case.dry, case.take or case.reference is not None)
+    error = clock.fit.drift_error_ppm if course is not None else None
+    gain_db = case.through[1] if case.through is not None else course.gain_db if course is not None else 0.0
+    polarity: Literal[1, -1] = 1 if case.polarity > 0 else -1
+    measured = course.measured if course is not None else None
+    reference = None
+    if case.reference is not None and course is not None:
+        reference = Reference(case.reference.channel, 1 if course.polarity > 0 else -1, course.gain_db)
+    info = case.wet.reader.info
+    undone = polarity if "polarity" in case.repair else 1
+    ends = Curve(np.array(pieces[0].positions), np.array(pieces[0].lags))(np.array([0.0, 1e6]))
+    applied_drift = 0.0 if warp == "shift" else clock.fit.drift_ppm
+    return Alignment(
+        sample_rate=case.rate,
+        wet_sample_rate=info.sample_rate,
+        dry_frames=case.dry.reader.info.frames,
+        wet_frames=info.frames,
+        dry_range=(case.dry.start, case.dry.stop),
+        wet_range=_wet_range(case.wet),
+        lag_samples=float(clock.fit.lags[0]),
+        drift_ppm=clock.fit.drift_ppm,
+        drift_error_ppm=error if error is not None and np.isfinite(error) else None,
+        polarity=polarity,
+        gain_db=gain_db,
+        residual_rms_samples=residual_rms(measured) if measured is not None else None,
+        wander_rms_samples=_wander_rms(clock, measured),
+        confidence=confidence(measured),
+        dropouts=tuple(case.dropouts),
+        excluded=tuple(sorted(case.excluded, key=lambda one: (one.start, one.stop, one.reason))),
+        verdict=case.verdict,
+        reasons=tuple(case.reasons),
+        guard_samples=case.guard,
+        reference=reference,
+        warp=warp,
+        applied_lag_samples=float(ends[0]) if clock.curve is None else float(clock.fit.lags[0]),
+        applied_drift_ppm=applied_drift,
+        applied_polarity=1 if undone > 0 else -1,
+        applied_gain=10.0 ** (-gain_db / 20.0) if "gain" in case.repair else 1.0,
+        applied_dc=case.mean if "dc" in case.repair else 0.0,
+        pieces=pieces,
+        track=_windows(clock, measured) if measured is not None else (),
+    )
+
+
+def _wander_rms(clock: Clock, measured: Measured | None) -> float:
+    if clock.curve is None or measured is None:
+        return 0.0
+    return float(np.std(Curve(*clock.curve)(measured.position)))
+
+
+def _wet_range(wet: Channel) -> tuple[int, int]:
+    info = wet.reader.info
+    if info.sample_rate == wet.rate:
+        return wet.start, wet.stop
+    stop = -(-wet.stop * info.sample_rate // wet.rate)
+    return wet.start * info.sample_rate // wet.rate, min(info.frames, stop)
+
+
+def _windows(clock: Clock, measured: Measured) -> tuple[Window, ...]:
+    lags = clock.lags(measured.position) + measured.residual
+    rows = zip(
+        *(column.tolist() for column in (measured.position, lags, measured.weight, measured.residual)), strict=True
+    )
+    return tuple(Window(*row) for row in rows)

@@ -1,0 +1,130 @@
+"""The cue sheet as a sound file: one reel, streamed."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from twinlib.audio import BLOCK, Signal, Subtype, Writer
+from twinlib.errors import ExcitationError
+from twinlib.excitation.layout import hop, reel_of
+from twinlib.excitation.settings import Excitation
+from twinlib.excitation.sources import Sources, amplified, fade_in, faded
+from twinlib.excitation.sweeps import is_sweep
+from twinlib.excitation.sync_click import click
+from twinlib.files import sha256_file
+from twinlib.progress import Progress, silent
+
+SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+"""How the samples of a reel are stored, by `bit_depth`."""
+
+
+def render(
+    reel: str, cues: pd.DataFrame, excitation: dict[str, Any], root: Path, out: Path, progress: Progress = silent
+) -> None:
+    """Write one reel as WAV (RF64 past 4 GiB) from its cue sheet, `excitation.json` and the sources below `root` alone.
+
+    `cues` may hold other reels too. Memory does not grow with the reel; the same input gives the same bytes.
+    `progress` counts slices. Raises `ExcitationError` when a source is no longer the file that was planned with, or the
+    cue sheet does not fit the reel.
+    """
+    settings = settings_of(excitation)
+    layout = reel_of(excitation, reel)
+    mine = cues[cues.reel == reel].sort_values("position")
+    _check_fit(reel, mine, layout, settings)
+    check_sources(mine, root)
+    subtype = SUBTYPES[settings.bit_depth]
+    with (
+        Writer(out, settings.sample_rate, settings.channels, subtype, layout["frames"]) as writer,
+        Sources(root, settings) as sources,
+    ):
+        written = 0
+        for position, samples in _parts(mine, layout, settings, sources, progress):
+            for part in (*_silence(position - written, settings.channels), samples):
+                writer.write(part)
+            written = position + len(samples)
+        for part in _silence(layout["frames"] - written, settings.channels):
+            writer.write(part)
+
+
+def _parts(
+    cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation, sources: Sources, progress: Progress
+) -> Iterator[tuple[int, Signal]]:
+    """Everything on the reel but silence, in order, each with its position."""
+    marker = np.repeat(click(settings.sample_rate)[:, None], settings.channels, axis=1)
+    yield layout["clicks"][0], marker
+    for block in layout["blocks"]:
+        inside = cues[(cues.start >= block["start"]) & (cues.stop <= block["stop"])]
+        yield from _block(inside, settings, sources, progress)
+    yield layout["clicks"][1], marker
+
+
+def _block(
+    cues: pd.DataFrame, settings: Excitation, sources: Sources, progress: Progress
+) -> Iterator[tuple[int, Signal]]:
+    """The slices of one block, each faded into the next: first what no later slice touches, at last the tail."""
+    fade = fade_in(settings.crossfade_samples)
+    tail: Signal = np.zeros((0, settings.channels), np.float32)
+    stop = 0
+    rows = (cues.source, cues.source_start, cues.gain_db, cues.start)
+    for source, source_start, gain_db, start in zip(*(column.tolist() for column in rows), strict=True):
+        samples = amplified(faded(sources.slice(source, source_start), fade), gain_db)
+        samples[: len(tail)] += tail
+        tail, stop = samples[hop(settings) :], start + len(samples)
+        yield start, samples[: hop(settings)]
+        progress(1)
+    yield stop - len(tail), tail
+
+
+def _silence(frames: int, channels: int) -> Iterator[Signal]:
+    for start in range(0, frames, BLOCK):
+        yield np.zeros((min(BLOCK, frames - start), channels), np.float32)
+
+
+def settings_of(excitation: dict[str, Any]) -> Excitation:
+    """The settings that `excitation.json` was planned with; `ExcitationError` if this version does not know them."""
+    try:
+        return Excitation.model_validate(excitation["settings"])
+    except (KeyError, ValidationError) as error:
+        raise ExcitationError(f"excitation.json holds other settings than this version knows ({error})") from None
+
+
+def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation) -> None:
+    """Refuse a cue sheet whose slices do not tile the blocks of the reel: each split its own, none missing."""
+    expected = [
+        (block["split"], block["start"] + number * hop(settings))
+        for block in layout["blocks"]
+        for number in range(block["slices"])
+    ]
+    found = list(zip(cues.split, cues.start.astype(int), strict=True))
+    lengths = set((cues.stop - cues.start).astype(int))
+    if found != expected or lengths != {settings.slice_samples}:
+        raise ExcitationError(
+            f"the cue sheet of {reel} does not fit the reel: cues.parquet and excitation.json are not of one plan; "
+            "restore both, or plan under a new name"
+        )
+
+
+def files_of(cues: pd.DataFrame) -> list[tuple[str, str]]:
+    """The files that a cue sheet needs, relative to the corpus, with their sha256; sorted. Sweeps need none."""
+    pairs = sorted(set(zip(cues.source, cues.source_sha256, strict=True)))
+    return [(source, sha256) for source, sha256 in pairs if not is_sweep(source)]
+
+
+def check_sources(cues: pd.DataFrame, root: Path) -> None:
+    """Refuse sources that are missing, outside the corpus, or other than when the reel was planned."""
+    for source, planned in files_of(cues):
+        name = PurePosixPath(source)
+        if name.is_absolute() or ".." in name.parts:
+            raise ExcitationError(f"the cue sheet names {source}, which leaves the corpus: refused")
+        path = root / source
+        if not path.is_file():
+            raise ExcitationError(f"{path} does not exist, and the reel needs it: put the file back")
+        if sha256_file(path) != planned:
+            raise ExcitationError(
+                f"{path} is not the file that the reel was planned with (its sha256 differs): restore the file, or "
+                "make a new excitation under a new name"
+            )

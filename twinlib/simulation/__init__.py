@@ -1,0 +1,1 @@
+"""Simulated devices with known truth, for the demo and the tests."""
