@@ -24,7 +24,7 @@ import yaml
 from twinlib import audio
 from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, sha256_file
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 
 REPOSITORY = Path(__file__).parents[1]
 KINDS: dict[str, dict[str, str]] = {
@@ -82,7 +82,7 @@ def decibel(difference: np.ndarray, signal: np.ndarray) -> str:
 
 
 def weights(results: Path) -> np.ndarray:
-    twin = load(results / "twins/clipper/small")
+    twin = load_twin(results / "twins/clipper/small")
     return np.concatenate([weight.numpy().ravel() for _, weight in sorted(twin.weights.items())])
 
 

@@ -23,7 +23,7 @@ from torch.nn.functional import conv1d, pad
 
 from twinlib import audio
 from twinlib.model.architecture import PRESETS, Architecture
-from twinlib.model.render import render
+from twinlib.model.render import render_file
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
@@ -64,7 +64,7 @@ def hour() -> None:
             for start in range(0, frames, RATE):
                 writer.write(generator.uniform(-0.5, 0.5, (min(RATE, frames - start), channels)).astype(np.float32))
         clock = time.process_time()
-        render(twin, dry, wet)
+        render_file(twin, dry, wet)
         seconds = time.process_time() - clock
         assert audio.probe(wet).frames == frames
     print(f"an hour of stereo: {3600 / seconds:.1f} x real time, memory grew by {resident() - before:.0f} MB")

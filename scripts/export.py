@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
-from twinlib.model.export import export
-from twinlib.model.twin import load
+from twinlib.model.export import export_twin
+from twinlib.model.twin import load_twin
 from twinlib.provenance.record import recorded, started
 
 
@@ -16,9 +16,9 @@ def main() -> None:
     args = options(__doc__, twin=Path, record=Path, outputs=[Path])
     torch.set_num_threads(1)
     with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:
-        twin = replace(load(args.twin), provenance=record.link)
+        twin = replace(load_twin(args.twin), provenance=record.link)
         for path in args.outputs:
-            export(twin, path, started(args.twin))
+            export_twin(twin, path, started(args.twin))
 
 
 if __name__ == "__main__":

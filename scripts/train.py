@@ -15,12 +15,12 @@ from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
-from twinlib.progress import progress, silent
+from twinlib.progress import no_progress, progress
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import identity_of, start, store_uri
 from twinlib.tracking.settings import Tracking
-from twinlib.training.best_config import described
+from twinlib.training.best_config import resolve_model
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData
 from twinlib.training.distributed import group, launch, launched_as_one, rank
@@ -49,7 +49,7 @@ def main() -> None:
         curve=Path,
     )
     torch.set_num_threads(1)
-    network, settings = described(args.network, args.settings, args.best)
+    network, settings = resolve_model(args.network, args.settings, args.best)
     if not launched_as_one(settings.processes):
         sys.exit(launch(settings.processes, __file__, sys.argv[1:]))
     with group(settings.processes, settings.device):
@@ -100,7 +100,7 @@ def train(
     unit, budget = ("steps", settings.steps) if settings.steps else ("CPU-s", settings.cpu_seconds)
     title = f"train {args.device}/{args.model}"
     try:
-        with progress(title, settings.seeds * (budget or 0), unit) if rank() == 0 else nullcontext(silent) as done:
+        with progress(title, settings.seeds * (budget or 0), unit) if rank() == 0 else nullcontext(no_progress) as done:
             return train_seeds(data_of, network, settings, checkpoints, code, done, rows, args.model, warm)
     except (KeyboardInterrupt, SystemExit):
         if rank() == 0:

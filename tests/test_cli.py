@@ -23,7 +23,7 @@ from twinlib.excitation.settings import EXCITATION
 from twinlib.excitation.sync_click import click
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture
-from twinlib.model.export import export
+from twinlib.model.export import export_twin
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 
@@ -415,7 +415,7 @@ def test_export_writes_what_the_library_does_and_says_how_late_it_plays(
         code, out, err = twin("export", place, tmp_path / "new" / f"out.{ending}")
         assert (code, err) == (0, "")
         assert "late by 3 samples" in out
-        export(model, tmp_path / f"wanted.{ending}")
+        export_twin(model, tmp_path / f"wanted.{ending}")
         assert (tmp_path / "new" / f"out.{ending}").read_bytes() == (tmp_path / f"wanted.{ending}").read_bytes()
 
 

@@ -205,24 +205,24 @@ def _clicks(reel: Path) -> list[int] | None:
 
 def _render(args: argparse.Namespace) -> None:
     from twinlib.audio import probe
-    from twinlib.model.render import render
-    from twinlib.model.twin import load
+    from twinlib.model.render import render_file
+    from twinlib.model.twin import load_twin
 
     _one_thread()
-    twin = load(args.twin)
+    twin = load_twin(args.twin)
     with progress(f"render {args.out}", probe(args.dry).frames, "samples") as done:
-        render(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
+        render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
 
 
 def _export(args: argparse.Namespace) -> None:
-    from twinlib.model.export import check_name, export
-    from twinlib.model.twin import FILE_NAME, load
+    from twinlib.model.export import check_export_path, export_twin
+    from twinlib.model.twin import FILE_NAME, load_twin
     from twinlib.provenance.record import started
 
     _one_thread()
-    check_name(args.out)
-    twin = load(args.twin)
-    export(twin, args.out, started(args.twin / FILE_NAME if args.twin.is_dir() else args.twin))
+    check_export_path(args.out)
+    twin = load_twin(args.twin)
+    export_twin(twin, args.out, started(args.twin / FILE_NAME if args.twin.is_dir() else args.twin))
     milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
     print(
         f"{args.out}: for {twin.sample_rate} Hz; its output is late by {twin.guard_samples} samples "
@@ -236,10 +236,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     from twinlib.audio import Reader
     from twinlib.evaluation.evaluate import evaluate_pair
     from twinlib.evaluation.settings import Evaluation
-    from twinlib.model.twin import load
+    from twinlib.model.twin import load_twin
 
     _one_thread()
-    twin = load(args.twin)
+    twin = load_twin(args.twin)
     found = align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
     if found.verdict == "refused":
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))

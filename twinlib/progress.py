@@ -16,7 +16,7 @@ class Progress(Protocol):
         """Report `n` more units."""
 
 
-def silent(n: float, note: str = "") -> None:
+def no_progress(n: float, note: str = "") -> None:
     """A progress that nobody watches."""
 
 

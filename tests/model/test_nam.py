@@ -16,7 +16,7 @@ from twinlib import audio
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.nam import CURRENT, LEGACY, nam_content, write_nam
-from twinlib.model.render import render
+from twinlib.model.render import render_file
 from twinlib.model.streaming import Stream
 
 NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).network, **PRESETS}
@@ -138,7 +138,7 @@ def test_ten_seconds_are_those_of_render(tmp_path, name):
     twin = loud_twin(NETWORKS[name], guard=12)
     dry = noise(441_000, 2)
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
-    render(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    render_file(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
     write_nam(twin, tmp_path / "twin.nam")
     content = strictly((tmp_path / "twin.nam").read_text())
     late = content["metadata"]["twin"]["latency_samples"]

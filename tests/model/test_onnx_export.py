@@ -15,7 +15,7 @@ from twinlib import audio
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.onnx_export import onnx_model, write_onnx
-from twinlib.model.render import render
+from twinlib.model.render import render_file
 from twinlib.model.streaming import Stream
 
 NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).network, **PRESETS}
@@ -139,7 +139,7 @@ def test_without_the_package_a_sentence_says_what_to_install(tmp_path, monkeypat
 def test_ten_seconds_are_those_of_render(tmp_path, name):
     twin, dry = loud_twin(NETWORKS[name], guard=12), noise(441_000, 2)
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
-    render(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    render_file(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
     write_onnx(twin, tmp_path / "twin.onnx")
     player = Player((tmp_path / "twin.onnx").read_bytes(), 1)
     late = int(player.props["latency_samples"])

@@ -9,7 +9,7 @@ from tests.model.factories import make_twin, one_pass
 from twinlib import audio
 from twinlib.errors import AudioError
 from twinlib.model.architecture import Architecture
-from twinlib.model.render import render
+from twinlib.model.render import render_file
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 4)).network
 TWIN = make_twin(NETWORK, guard=3)
@@ -31,7 +31,7 @@ def expected(twin, dry: np.ndarray) -> np.ndarray:
 def test_a_file_of_any_length_and_channels(tmp_path_factory, frames, channels, guard):
     folder, dry, twin = tmp_path_factory.mktemp("render"), noise(frames, channels), make_twin(NETWORK, guard=guard)
     audio.write(folder / "dry.wav", dry, 44100, "FLOAT")
-    render(twin, folder / "dry.wav", folder / "wet.wav")
+    render_file(twin, folder / "dry.wav", folder / "wet.wav")
     assert audio.probe(folder / "wet.wav").subtype == "FLOAT"
     np.testing.assert_allclose(audio.read(folder / "wet.wav"), expected(twin, dry), atol=1e-6)
 
@@ -39,14 +39,14 @@ def test_a_file_of_any_length_and_channels(tmp_path_factory, frames, channels, g
 def test_a_file_of_many_blocks(tmp_path):
     dry, seen = noise(2 * audio.BLOCK + 77, 2), []
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
-    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav", progress=lambda n, note="": seen.append(n))
+    render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav", progress=lambda n, note="": seen.append(n))
     np.testing.assert_allclose(audio.read(tmp_path / "wet.wav"), expected(TWIN, dry), atol=1e-6)
     assert sum(seen) == len(dry)
 
 
 def test_flac_by_its_name(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
-    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.flac")
+    render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.flac")
     info = audio.probe(tmp_path / "wet.flac")
     assert (info.format, info.subtype, info.frames) == ("FLAC", "PCM_24", 300)
 
@@ -57,7 +57,7 @@ def test_another_rate_is_resampled_both_ways_and_stays_in_time(tmp_path, rate):
     time = np.arange(frames) / rate
     dry = (0.1 * np.sin(2 * np.pi * 500 * time) * np.hanning(frames)).astype(np.float32)[:, None]
     audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
-    render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
     found = audio.probe(tmp_path / "wet.wav")
     assert (found.sample_rate, found.frames) == (rate, frames)
     at_home = (0.1 * np.sin(2 * np.pi * 500 * np.arange(44100) / 44100) * np.hanning(44100)).astype(np.float32)
@@ -81,7 +81,7 @@ def test_level_and_time_of_a_straight_wire_are_exact_at_any_rate(tmp_path, rate)
     dry = np.stack([sines[0] + sines[2], sines[1] + sines[3]], axis=1)
     dry = (0.3 * dry * np.hanning(len(dry))[:, None]).astype(np.float32)
     audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
-    render(wire, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    render_file(wire, tmp_path / "dry.wav", tmp_path / "wet.wav")
     heard = slice(1000, -1000)
     error = (audio.read(tmp_path / "wet.wav") - dry)[heard]
     # A thousandth of a dB would cost 1e-8, a thousandth of a sample at 8 kHz 1e-6.
@@ -93,9 +93,9 @@ def test_overs_are_refused_in_integers_and_kept_in_floats(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     for name, subtype in (("wet.flac", None), ("wet.wav", "PCM_24")):
         with pytest.raises(AudioError, match="of full scale"):
-            render(loud, tmp_path / "dry.wav", tmp_path / name, subtype)
+            render_file(loud, tmp_path / "dry.wav", tmp_path / name, subtype)
         assert not (tmp_path / name).exists()
-    render(loud, tmp_path / "dry.wav", tmp_path / "wet.wav")
+    render_file(loud, tmp_path / "dry.wav", tmp_path / "wet.wav")
     assert np.abs(audio.read(tmp_path / "wet.wav")).max() > 1
 
 
@@ -103,13 +103,13 @@ def test_refusals(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     dry = tmp_path / "dry.wav"
     with pytest.raises(AudioError, match="another name"):
-        render(TWIN, dry, tmp_path / "." / "dry.wav")
+        render_file(TWIN, dry, tmp_path / "." / "dry.wav")
     with pytest.raises(AudioError, match=r"\.wav or \.flac"):
-        render(TWIN, dry, tmp_path / "wet.mp3")
+        render_file(TWIN, dry, tmp_path / "wet.mp3")
     with pytest.raises(AudioError, match="FLAC holds integers"):
-        render(TWIN, dry, tmp_path / "wet.flac", "FLOAT")
+        render_file(TWIN, dry, tmp_path / "wet.flac", "FLOAT")
     with pytest.raises(AudioError, match="does not exist"):
-        render(TWIN, tmp_path / "none.wav", tmp_path / "wet.wav")
+        render_file(TWIN, tmp_path / "none.wav", tmp_path / "wet.wav")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dry.wav"]
 
 
@@ -120,5 +120,5 @@ def test_samples_that_are_no_numbers_are_named_by_their_place(tmp_path):
     dry[audio.BLOCK + 7] = np.nan
     soundfile.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
     with pytest.raises(AudioError, match=str(audio.BLOCK + 7)):
-        render(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
+        render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
     assert not (tmp_path / "wet.wav").exists()

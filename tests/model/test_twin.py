@@ -13,7 +13,7 @@ from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS
 from twinlib.model.streaming import Stream
 from twinlib.model.tensors import load_tensors, save_tensors
-from twinlib.model.twin import CONTRACT, FILE_NAME, load
+from twinlib.model.twin import CONTRACT, FILE_NAME, load_twin
 
 
 def header(twin) -> dict:
@@ -27,7 +27,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, name):
     twin = make_twin(PRESETS[name])
     twin.save(tmp_path / FILE_NAME)
     for place in (tmp_path, tmp_path / FILE_NAME):
-        found = load(place)
+        found = load_twin(place)
         assert dataclasses.replace(found, weights={}) == dataclasses.replace(twin, weights={})
         assert found.weights.keys() == twin.weights.keys()
         assert all(torch.equal(found.weights[key], twin.weights[key]) for key in twin.weights)
@@ -36,14 +36,14 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, name):
 def test_a_loaded_twin_sounds_the_same(tmp_path, tiny):
     dry = np.random.default_rng(1).standard_normal(200).astype(np.float32)
     tiny.save(tmp_path / "t.safetensors")
-    assert np.array_equal(Stream(load(tmp_path / "t.safetensors")).process(dry), Stream(tiny).process(dry))
+    assert np.array_equal(Stream(load_twin(tmp_path / "t.safetensors")).process(dry), Stream(tiny).process(dry))
 
 
 def test_equal_twins_are_equal_bytes_in_every_process(tmp_path, tiny):
     tiny.save(tmp_path / "first.safetensors")
     code = (
-        "import sys; from pathlib import Path; from twinlib.model.twin import load;"
-        "load(Path(sys.argv[1])).save(Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from twinlib.model.twin import load_twin;"
+        "load_twin(Path(sys.argv[1])).save(Path(sys.argv[2]))"
     )
     arguments = [str(tmp_path / "first.safetensors"), str(tmp_path / "second.safetensors")]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True)
@@ -52,14 +52,14 @@ def test_equal_twins_are_equal_bytes_in_every_process(tmp_path, tiny):
 
 def test_nothing_there(tmp_path):
     with pytest.raises(ModelError, match="does not exist"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"\x80\x04K\x01.", b"\xff" * 64])
 def test_not_safetensors(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(ModelError, match="not a readable safetensors"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [10, 200, 0.5, -1])
@@ -68,20 +68,20 @@ def test_cut_short(tmp_path, tiny, keep):
     content = (tmp_path / FILE_NAME).read_bytes()
     (tmp_path / FILE_NAME).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
     with pytest.raises(ModelError, match="not a readable safetensors"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"twinlib": "[]"}, {"twinlib": '{"contract": "twin/9"}'}])
 def test_another_contract(tmp_path, tiny, metadata):
     save_file(dict(tiny.weights), tmp_path / FILE_NAME, metadata)
     with pytest.raises(ModelError, match="not twin/1"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 def test_a_header_that_is_not_json(tmp_path, tiny):
     save_file(dict(tiny.weights), tmp_path / FILE_NAME, {"twinlib": "{"})
     with pytest.raises(ModelError, match="not a readable"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_header_that_is_not_json(tmp_path, tiny):
 def test_a_header_out_of_range(tmp_path, tiny, key, value):
     save_tensors(tmp_path / FILE_NAME, CONTRACT, {**header(tiny), key: value}, tiny.weights)
     with pytest.raises(ModelError, match=key):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 def test_a_header_with_a_key_missing(tmp_path, tiny):
@@ -106,7 +106,7 @@ def test_a_header_with_a_key_missing(tmp_path, tiny):
     del content["sample_rate"]
     save_tensors(tmp_path / FILE_NAME, CONTRACT, content, tiny.weights)
     with pytest.raises(ModelError, match="sample_rate"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 def test_tensors_that_do_not_fit(tmp_path, tiny):
@@ -120,7 +120,7 @@ def test_tensors_that_do_not_fit(tmp_path, tiny):
     for message, weights in broken.items():
         save_tensors(tmp_path / FILE_NAME, CONTRACT, header(tiny), weights)
         with pytest.raises(ModelError, match=message):
-            load(tmp_path)
+            load_twin(tmp_path)
         with pytest.raises(ModelError, match=message):
             dataclasses.replace(tiny, weights=weights).save(tmp_path / "other.safetensors")
         assert not (tmp_path / "other.safetensors").exists()
@@ -134,7 +134,7 @@ def test_weights_that_are_no_numbers(tmp_path, tiny, value):
         dataclasses.replace(tiny, weights=weights).save(tmp_path / FILE_NAME)
     save_file(weights, tmp_path / FILE_NAME, {"twinlib": json.dumps({"contract": CONTRACT, **header(tiny)})})
     with pytest.raises(ModelError, match="head_bias"):
-        load(tmp_path)
+        load_twin(tmp_path)
 
 
 def test_a_failed_save_leaves_the_file_as_it_was(tmp_path, tiny):

@@ -4,7 +4,7 @@ import yaml
 from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
 from twinlib.model.architecture import Architecture
-from twinlib.training.best_config import described, write_best
+from twinlib.training.best_config import resolve_model, write_best
 from twinlib.training.search_settings import RECIPE, Parameters
 from twinlib.training.settings import Training
 from twinlib.training.trials import CONTRACT, Rung, Trial, as_text, best_trial, from_table, to_table
@@ -35,14 +35,14 @@ def best(tmp_path):
 
 
 def test_a_training_reads_what_the_search_wrote(best):
-    network, training = described("null", TRAINING.model_dump_json(), [best])
+    network, training = resolve_model("null", TRAINING.model_dump_json(), [best])
     assert network == FOUND.network(BASE)
     assert training == FOUND.recipe(TRAINING), "budget and the rest of the recipe are the configuration's"
 
 
 def test_without_a_search_the_description_is_the_configuration():
     for entry in (BASE, Architecture(preset="nam-lite")):
-        assert described(entry.model_dump_json(), TRAINING.model_dump_json(), []) == (entry, TRAINING)
+        assert resolve_model(entry.model_dump_json(), TRAINING.model_dump_json(), []) == (entry, TRAINING)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_without_a_search_the_description_is_the_configuration():
 def test_a_broken_file_is_named(best, text):
     best.write_text(text)
     with pytest.raises(TrainingError, match=r"best\.yaml is not what a search has found"):
-        described("null", TRAINING.model_dump_json(), [best])
+        resolve_model("null", TRAINING.model_dump_json(), [best])
     best.unlink()
     with pytest.raises(TrainingError, match=r"best\.yaml does not exist"):
-        described("null", TRAINING.model_dump_json(), [best])
+        resolve_model("null", TRAINING.model_dump_json(), [best])
 
 
 def test_a_value_out_of_range_is_named(best):
@@ -63,7 +63,7 @@ def test_a_value_out_of_range_is_named(best):
     content["training"]["batch"] = 0
     best.write_text(yaml.safe_dump(content))
     with pytest.raises(TrainingError, match="batch"):
-        described("null", TRAINING.model_dump_json(), [best])
+        resolve_model("null", TRAINING.model_dump_json(), [best])
 
 
 def test_the_best_has_the_lowest_error_with_the_largest_budget_and_is_the_earliest_of_equals():

@@ -10,7 +10,7 @@ import torch
 
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_file
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 from twinlib.training.distributed import group, of_first, part, total
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
     for processes, batch in ((1, 4), (2, 2)):
         code, err = ended(started(processes, batch, 30, tmp_path / f"{processes}"))
         assert code == 0, err
-    one, two = load(tmp_path / "1"), load(tmp_path / "2")
+    one, two = load_twin(tmp_path / "1"), load_twin(tmp_path / "2")
     assert one.metadata["step"] == two.metadata["step"]
     for name, weight in one.weights.items():
         torch.testing.assert_close(two.weights[name], weight, rtol=0, atol=2e-5, msg=name)

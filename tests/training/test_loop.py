@@ -13,7 +13,7 @@ from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.model.streaming import Stream
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 from twinlib.training.checkpoint import FILE_NAME, load_checkpoint
 from twinlib.training.loop import CONTRACT, Trained, train
 from twinlib.training.settings import Training
@@ -117,7 +117,7 @@ def test_the_twin_carries_what_it_takes_to_play(tmp_path):
     data = MemoryData(NETWORK.receptive_field)
     trained = run(tmp_path, data, model_name="small")
     trained.twin.save(tmp_path / "twin.safetensors")
-    twin = load(tmp_path)
+    twin = load_twin(tmp_path)
     assert (twin.sample_rate, twin.guard_samples, twin.device) == (44100, GUARD, "box")
     assert (twin.model, twin.dataset) == ("small", "d1ge57")
     error = energy = 0.0

@@ -15,7 +15,7 @@ from twinlib import audio
 from twinlib.cli import main as twin_command
 from twinlib.dataset.settings import Dataset
 from twinlib.files import read_table, sha256_file
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def test_a_stopped_training_can_be_played(tmp_path, number, code):
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    kept = load(twin.parent / "checkpoints")
+    kept = load_twin(twin.parent / "checkpoints")
     assert f"validation ESR of {kept.metadata['valid_esr']:.3%}" in err
     assert f"twin render {twin.parent / 'checkpoints'}" in err
     audio.write(tmp_path / "in.wav", np.random.default_rng(1).uniform(-1, 1, 5000).astype(np.float32), 8000, "PCM_24")
@@ -85,7 +85,7 @@ def test_two_processes_are_started_by_the_program(tmp_path):
     assert err.count("validation ESR") >= 1
     curve = read_table(twin.parent / "training.parquet", "training/1")
     assert curve["seed"].tolist() == [0, 0, 1, 1]
-    assert load(twin).metadata["valid_esr"] == curve["valid_esr"].min()
+    assert load_twin(twin).metadata["valid_esr"] == curve["valid_esr"].min()
 
 
 def test_what_is_wrong_is_said_without_a_traceback_by_several_processes_too(tmp_path):

@@ -3,7 +3,7 @@ import torch
 
 from tests.training.factories import MemoryData, kill_at
 from twinlib.model.architecture import Architecture
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 from twinlib.training.loop import train
 from twinlib.training.seeds import of_seed, stopped_sentence, train_seeds
 from twinlib.training.settings import Training
@@ -33,7 +33,7 @@ def test_the_best_seed_becomes_the_twin_and_all_curves_stay(tmp_path):
     assert trained.curve["seed"].tolist() == [4] * 3 + [5] * 3 + [6] * 3
     assert trained.curve["valid_esr"].tolist() == [value for each in single for value in each.curve["valid_esr"]]
     assert sum(done) == 90
-    kept = load(tmp_path / "all")
+    kept = load_twin(tmp_path / "all")
     assert kept.metadata == trained.twin.metadata
     assert all(torch.equal(value, trained.twin.weights[name]) for name, value in kept.weights.items())
 
@@ -64,7 +64,7 @@ def test_a_stopped_training_says_what_it_leaves(tmp_path):
         run(tmp_path, progress=kill_at(45))
     sentence = stopped_sentence(tmp_path)
     assert f"twin render {tmp_path}" in sentence
-    assert f"{load(tmp_path).metadata['valid_esr']:.3%}" in sentence
+    assert f"{load_twin(tmp_path).metadata['valid_esr']:.3%}" in sentence
 
 
 def test_the_twin_of_another_training_does_not_stay(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.workflow.project import Project, Run
 from twinlib.files import read_json, sha256_file
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 from twinlib.provenance.record import SUFFIX
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_every_record_names_inputs_that_another_record_made_or_the_user_gave(fir
             assert made.get(name, sha256_file(folder / name)) == digest, name
         assert record["code"]
         assert record["environment"]["python"]
-    head = load(folder / "results" / "twins" / "amp" / "tiny")
+    head = load_twin(folder / "results" / "twins" / "amp" / "tiny")
     assert head.dataset == read_json(folder / "results" / "devices" / "amp" / "dataset.json", "dataset/1")["digest"]
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from tests.workflow.project import SEARCH, SEARCHED, TINY, Project
 from twinlib.files import read_json, read_table, sha256_file
-from twinlib.model.twin import load
+from twinlib.model.twin import load_twin
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def found(project: Project) -> dict[str, Any]:
 
 def test_what_the_search_finds_is_what_is_trained_and_tracked(searched: Project) -> None:
     best = found(searched)
-    twin = load(searched.folder / "results/twins/box/tuned")
+    twin = load_twin(searched.folder / "results/twins/box/tuned")
     assert twin.network.stacks[0].channels == best["network"]["channels"]
     assert list(twin.network.stacks[0].dilations) == best["network"]["dilations"]
     trials = read_table(searched.folder / "results/searches/tuned/trials.parquet", "trials/1").set_index("number")

@@ -11,7 +11,7 @@ from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line, theil_sen
 from twinlib.alignment.delay import MIDDLE_HZ, band, whitened
 from twinlib.audio import Signal
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 SIZE = 1 << 16
 """Samples of one transform of the stream."""
@@ -52,7 +52,7 @@ def waveform(dry: Channel, click: int) -> Signal:
     return samples[: loud[-1] + 1] if len(loud) else samples[:0]
 
 
-def find_clicks(wet: Channel, click: Signal, progress: Progress = silent) -> list[Found]:
+def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -> list[Found]:
     """The 64 places of the wet file that resemble the click most, best first, parabola between samples.
 
     The correlation is normalised by the energy under the click, so that loud music does not outshine it. It is that
@@ -186,7 +186,7 @@ def excerpt_size(frames: int, sample_rate: int) -> int:
     return max(4096, min(longest, 1 << int(np.log2(max(frames, 2)))))
 
 
-def loud_places(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = silent) -> list[int]:
+def loud_places(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
     """The starts of the loudest `size` samples in each of `count` parts of the dry signal, of some 40 that are tried.
 
     Parts below -70 dBFS have none.
@@ -209,7 +209,7 @@ def excerpts_of(dry: Channel, places: Sequence[int], size: int) -> list[Excerpt]
 
 
 def candidates(
-    excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = silent
+    excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = no_progress
 ) -> list[Candidate]:
     """The five likeliest lags of each excerpt, all of one length; `lags` bounds them, None searches the whole file.
 
@@ -281,7 +281,7 @@ def vote(found: list[Candidate], excerpts: int) -> Coarse | None:
     return Coarse(surest.position, line, surest.sign, len(chosen_list) / excerpts, best[0])
 
 
-def search(dry: Channel, wet: Channel, progress: Progress = silent) -> Coarse | None:
+def search(dry: Channel, wet: Channel, progress: Progress = no_progress) -> Coarse | None:
     """The rough line of a pair, looked for within 12 s of where it should be, then in the whole file."""
     size = excerpt_size(dry.stop - dry.start, dry.rate)
     places = loud_places(dry, size, progress=progress)

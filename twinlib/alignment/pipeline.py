@@ -15,7 +15,7 @@ from twinlib.alignment.tracker import probe, walk
 from twinlib.alignment.verdict import Case, outcome, why_nothing
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
-from twinlib.progress import Progress, Share, silent
+from twinlib.progress import Progress, Share, no_progress
 
 __all__ = ["CONTRACT", "GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
 
@@ -40,7 +40,7 @@ def align(
     wet_range: tuple[int, int] | None = None,
     guard_samples: int = GUARD_SAMPLES,
     repair: Collection[Repair] = POLARITY,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Alignment:
     """Align one channel (from 0) of `wet` with `dry`; a stereo dry file gives the same channel, else its first.
 

@@ -21,7 +21,7 @@ from twinlib.alignment.result import Alignment, Reference, Repair, Verdict, Wind
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
 from twinlib.audio import Reader
-from twinlib.progress import Progress, Share, silent
+from twinlib.progress import Progress, Share, no_progress
 
 LEAST_MARKERS = 3
 """Clicks without which a line cannot be trusted."""
@@ -78,7 +78,7 @@ def align_markers(
     guard_samples: int = GUARD_SAMPLES,
     repair: Collection[Repair] = POLARITY,
     programme: Sequence[Alignment] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Alignment:
     """Align one channel (from 0) of `wet` with `dry` by the clicks at the dry positions `markers`, and nothing else.
 

@@ -13,7 +13,7 @@ from twinlib.alignment.dropouts import hidden, rough, steps
 from twinlib.alignment.lag_track import AGREES, NEARER, Measured, Plan, Response, agreeing, dense_plan, measure
 from twinlib.alignment.tracker import Walk
 from twinlib.alignment.wow_flutter import flutter, halves, move_together, takes_along, wander
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 MOST_WANDER = 0.01
 """Samples rms about a line above which a curve is tried."""
@@ -41,7 +41,7 @@ MOST_DENSE = 20_000
 """Windows that a curve is measured on at most: a quarter of an hour of the shortest, several of the longest."""
 
 
-def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Progress = silent) -> Course | None:
+def follow(dry: Channel, wet: Channel, windows: Plan, walked: Walk, progress: Progress = no_progress) -> Course | None:
     """Explain a walk; None if fewer than two of its windows can be recognised."""
     course = _followed(dry, wet, windows, walked, progress)
     if course is None:

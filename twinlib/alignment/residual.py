@@ -31,7 +31,7 @@ from twinlib.alignment.linear_model import (
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import BLOCK, Signal
 from twinlib.intervals import runs
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 HOLE = 24
 """Zeros in a row that no sound leaves: half a millisecond."""
@@ -310,7 +310,7 @@ def lies_better(
 
 
 def listen(
-    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = silent
+    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = no_progress
 ) -> Heard:
     """Compare [start, stop) of the wet signal, read at whole lags (`exact`), with what the dry one predicts."""
     no_answer: list[tuple[int, int]] = []

@@ -15,7 +15,7 @@ from twinlib.alignment.clock import Line
 from twinlib.alignment.delay import Complex, Real, band
 from twinlib.alignment.lag_track import QUIET_DB, Plan, centroid, level_of, recognise, spectra_of
 from twinlib.alignment.locate import candidates, excerpt_size, excerpts_of
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 LOST_AFTER = 2
 """Windows in a row that are not where they should be, after which they are looked for elsewhere."""
@@ -66,7 +66,7 @@ class Walk:
         return np.asarray(self.weight > 0)
 
 
-def walk(dry: Channel, wet: Channel, windows: Plan, anchor: int, line: Line, progress: Progress = silent) -> Walk:
+def walk(dry: Channel, wet: Channel, windows: Plan, anchor: int, line: Line, progress: Progress = no_progress) -> Walk:
     """Find every window, starting at the one nearest to `anchor` (a dry position) where `line` is right."""
     centres = windows.starts + windows.size // 2
     first = int(np.abs(centres - anchor).argmin())

@@ -12,7 +12,7 @@ from twinlib.audit.withdraw import HEADER, exclusions_file, touched
 from twinlib.corpus.exclusions import read_tsv
 from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
 from twinlib.tracking.exclusion_tags import mark_withdrawn
@@ -44,7 +44,7 @@ def runs_to_check(results: Path) -> int:
     return len(_searches(results)) + len(_twins(results))
 
 
-def rebuild(results: Path, uri: str | None = None, progress: Progress = silent) -> list[Rebuilt]:
+def rebuild(results: Path, uri: str | None = None, progress: Progress = no_progress) -> list[Rebuilt]:
     """Log every twin and search whose run is not in the store, and write its `run.json` and the record of that anew.
 
     The store is made if there is none, and `mlflow/store.json` written if it says something else. Runs that are there

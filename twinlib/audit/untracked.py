@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twinlib.errors import TwinError
-from twinlib.model.checksum import sum_of_tensors
+from twinlib.model.checksum import tensor_checksum
 from twinlib.provenance.record import SUFFIX, read_record, sum_of
 from twinlib.provenance.results import ROOMS, Results
 from twinlib.provenance.take_history import FILE
@@ -80,7 +80,7 @@ def has_its_sum(path: Path) -> bool:
         header = json.loads(tensors.pop("__metadata__")["twinlib"])
         recorded = header.pop("sha256")
         parts = ((name, _TYPES[one["dtype"]], one["shape"], one["data_offsets"]) for name, one in tensors.items())
-        found = sum_of_tensors(
+        found = tensor_checksum(
             header, ((name, kind, shape, content[begin:end]) for name, kind, shape, (begin, end) in parts)
         )
         # What holds no bytes may stand anywhere, as far as the sum can tell.

@@ -10,7 +10,7 @@ from twinlib.audit.lineage import embedded_link, recorded_excitations
 from twinlib.audit.untracked import Remainder, changed_copies, has_its_sum, remainder_of
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 from twinlib.provenance.record import link_of, sum_of
 from twinlib.provenance.results import Results, Stage
 from twinlib.provenance.take_history import FILE, read_history
@@ -35,7 +35,7 @@ def bytes_to_verify(results: Results) -> int:
     return sum(path.stat().st_size for path in files.values() if path.is_file())
 
 
-def verify(results: Results, progress: Progress = silent) -> dict[str, Any]:
+def verify(results: Results, progress: Progress = no_progress) -> dict[str, Any]:
     """Compare all that lies on disk with what the records say, on all cores.
 
     `differences` names each file that is not as it should be, why, and what was made of it; `kept` what a recorded

@@ -15,7 +15,7 @@ from twinlib.capture.contract import TAKE
 from twinlib.capture.hum import Hum, measure_hum
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 CONTRACT = TAKE
 """The contract of take.json."""
@@ -199,7 +199,7 @@ class _Dry:
     def levels(self) -> _Levels:
         """Of its first channel."""
         with Reader(self.info.path) as reader:
-            return _levels(reader, 0, silent)
+            return _levels(reader, 0, no_progress)
 
     @cached_property
     def hum(self) -> Hum | None:
@@ -216,7 +216,7 @@ def ingest(
     reference_channel: int | None = None,
     simulated: bool = False,
     settings: Mapping[str, str | int | float | bool] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Take:
     """Read a recording once (twice if it may be clipped) in constant memory and judge it.
 

@@ -16,7 +16,7 @@ from twinlib.corpus.settings import INDEX, TRACKS, Corpus
 from twinlib.corpus.sources import Found, Problem, Source, check_root, shown
 from twinlib.errors import AudioError, CorpusError
 from twinlib.files import sha256_file, write_json, write_table
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def source_files(settings: Corpus) -> list[Path]:
     return sorted({*files, *(path for path in (settings.licences, settings.exclude) if path)})
 
 
-def index(settings: Corpus, progress: Progress = silent) -> Index:
+def index(settings: Corpus, progress: Progress = no_progress) -> Index:
     """Index the corpus: every source is hashed once and its header read; no unbroken file is decoded as a whole
     unless it holds floating-point samples, which may be NaN. `progress` counts files.
 

@@ -21,7 +21,7 @@ from twinlib.dataset.duplicates import BANDS, STEP_SECONDS, WEAK
 from twinlib.dataset.settings import FINGERPRINTS
 from twinlib.errors import DatasetError
 from twinlib.excitation.sweeps import is_sweep
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 CONTRACT = FINGERPRINTS
 """The contract of tables of fingerprints."""
@@ -50,7 +50,7 @@ _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 8
 Codes = npt.NDArray[np.uint32]
 
 
-def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = silent) -> pd.DataFrame:
+def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no_progress) -> pd.DataFrame:
     """The fingerprints of one reel, a row a code: `cue`, `at`, `frame`, `code` and `weak` (contract `fingerprints/1`).
 
     `cues` are the rows of the cue sheet (`cues/1`) of this reel. `cue` is a row's label in their index, `at` the sample

@@ -17,7 +17,7 @@ from twinlib.dataset.settings import DATASET
 from twinlib.dataset.shards import Shard, ShardMetadata
 from twinlib.errors import DatasetError
 from twinlib.files import read_json, read_table, sha256_bytes, sha256_file, write_json, write_table
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 CONTRACT = DATASET
 """The contract of `dataset.json`."""
@@ -54,7 +54,7 @@ def build_manifest(
     device: str,
     parts: Sequence[Part],
     missing: Iterable[str] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Join the captures of a device to its segments (`segments/1`) and what `dataset/1` says about them.
 

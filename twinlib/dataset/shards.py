@@ -19,7 +19,7 @@ from twinlib.audio import BLOCK, Signal
 from twinlib.dataset.source import CaptureSource, Range
 from twinlib.errors import DatasetError
 from twinlib.files import CONTRACT_KEY, written_aside
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 CONTRACT = "shard/1"
 
@@ -71,7 +71,7 @@ def write_shard(
     read_wet: Read,
     metadata: ShardMetadata,
     zero_ranges: Sequence[Range] = (),
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> pd.DataFrame:
     """Write the audio of one capture's segments and return the segments with shard, row and sums filled in.
 

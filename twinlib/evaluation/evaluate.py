@@ -21,8 +21,8 @@ from twinlib.evaluation.settings import LINEAR, METRICS, Evaluation
 from twinlib.files import sha256_file, write_json
 from twinlib.listening.clips import write_clips
 from twinlib.model.streaming import Stream
-from twinlib.model.twin import FILE_NAME, Twin, load
-from twinlib.progress import Progress, silent
+from twinlib.model.twin import FILE_NAME, Twin, load_twin
+from twinlib.progress import Progress, no_progress
 from twinlib.reports import figures
 
 _WAVEFORM_SECONDS = 0.02
@@ -47,7 +47,7 @@ def evaluate(
     settings: Evaluation,
     out: Path,
     measurements: dict[str, Any] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Judge a twin on its data set; leave `metrics.json`, `linear.json`, `figures/` and `listening/` in `out`.
 
@@ -60,7 +60,7 @@ def evaluate(
     """
     # First of all, so that a missing package is not found out after an hour.
     rate = visqol() if settings.visqol else None
-    twin = load(twin_path)
+    twin = load_twin(twin_path)
     _check_match(twin, twin_path, dataset)
     listener = listener_of(twin)
     digest = sha256_file(_file_of(twin_path))
@@ -128,7 +128,7 @@ def heard_music(
 
 def load_for(path: Path, sample_rate: int) -> Twin:
     """The twin of a file, which must have the sample rate of what it is to play; raises `ModelError` if it has not."""
-    twin = load(path)
+    twin = load_twin(path)
     if twin.sample_rate != sample_rate:
         raise ModelError(
             f"{path} plays at {twin.sample_rate} Hz, and the reel has {sample_rate} Hz: they do not belong together"
@@ -136,7 +136,7 @@ def load_for(path: Path, sample_rate: int) -> Twin:
     return twin
 
 
-def played(twin: Twin, read: Read, frames: int, progress: Progress = silent) -> Signal:
+def played(twin: Twin, read: Read, frames: int, progress: Progress = no_progress) -> Signal:
     """What a twin makes of `frames` samples `(frames,)` and the silence after them, in step: the guard is taken off.
 
     All of it is kept in memory: for reels of minutes. Progress counts samples.
@@ -152,7 +152,7 @@ def played(twin: Twin, read: Read, frames: int, progress: Progress = silent) -> 
 
 
 def evaluate_pair(
-    twin: Twin, read_dry: Read, read_wet: Read, frames: int, settings: Evaluation, progress: Progress = silent
+    twin: Twin, read_dry: Read, read_wet: Read, frames: int, settings: Evaluation, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Judge a twin on any aligned pair of `frames` samples, such as two files that `twin align` has put in step.
 

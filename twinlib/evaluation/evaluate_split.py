@@ -16,7 +16,7 @@ from twinlib.evaluation.metrics import Errors, Metrics, nine_digits
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.statistics import Curve, Quantiles, Spectrum, Transfer
 from twinlib.formatting import decibels
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 LONGEST_FRAME = 4096
 """The window length in samples of the long-term spectra, where the spans are that long."""
@@ -51,7 +51,7 @@ class Judgement:
 
 
 def evaluate_split(
-    listener: Listener, spans: Sequence[Span], settings: Evaluation, progress: Progress = silent
+    listener: Listener, spans: Sequence[Span], settings: Evaluation, progress: Progress = no_progress
 ) -> Judgement:
     """Judge a twin on spans that have `listener.warm_up(settings)` samples of history; reports seconds to `progress`.
 

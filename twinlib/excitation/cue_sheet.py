@@ -18,7 +18,7 @@ from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio
 from twinlib.excitation.splits import by_split, split_tracks
 from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256
 from twinlib.files import write_json, write_table
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 PEAK = 0.98
 """No sample of the programme lies above this part of full scale."""
@@ -81,7 +81,7 @@ def plan(
     tracks: pd.DataFrame,
     excluded: set[str],
     root: Path,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Plan:
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 

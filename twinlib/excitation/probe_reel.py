@@ -22,7 +22,7 @@ from twinlib.excitation.reels import SUBTYPES, check_sources
 from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.sync_click import CLICK_SECONDS, click
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 Kind = Literal["marker", "silence", "sweep", "sine", "smpte", "ccif", "multitone", "ramp", "burst", "music"]
 
@@ -226,7 +226,7 @@ def choose_pieces(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[
 
 
 def render_probe(
-    name: str, cues: pd.DataFrame, settings: Excitation, root: Path, out: Path, progress: Progress = silent
+    name: str, cues: pd.DataFrame, settings: Excitation, root: Path, out: Path, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Write the probe reel of the excitation `name` as WAV; returns the content of `probe.json` (`probe/1`).
 

@@ -16,14 +16,14 @@ from twinlib.excitation.sources import Sources, amplified, fade_in, faded
 from twinlib.excitation.sweeps import is_sweep
 from twinlib.excitation.sync_click import click
 from twinlib.files import sha256_file
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 """How the samples of a reel are stored, by `bit_depth`."""
 
 
 def render(
-    reel: str, cues: pd.DataFrame, excitation: dict[str, Any], root: Path, out: Path, progress: Progress = silent
+    reel: str, cues: pd.DataFrame, excitation: dict[str, Any], root: Path, out: Path, progress: Progress = no_progress
 ) -> None:
     """Write one reel as WAV (RF64 past 4 GiB) from its cue sheet, `excitation.json` and the sources below `root` alone.
 

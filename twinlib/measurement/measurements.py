@@ -13,7 +13,7 @@ from twinlib.excitation.probe_reel import Layout, Section
 from twinlib.measurement.dynamics import measure_burst, measure_noise, measure_ramp
 from twinlib.measurement.harmonics import MASK_DB, Array, amplitudes, measure_sine, measure_sweep, response_length
 from twinlib.measurement.intermodulation import measure_ccif, measure_multitone, measure_smpte
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 CONTRACT = "measurements/1"
 """The contract of `measurements.json`."""
@@ -42,7 +42,7 @@ _MUSIC_SETTLE_SECONDS = 0.5
 
 
 def measure(
-    layout: Layout, read_dry: Read, read_wet: Read, withdrawn: Sequence[str] = (), progress: Progress = silent
+    layout: Layout, read_dry: Read, read_wet: Read, withdrawn: Sequence[str] = (), progress: Progress = no_progress
 ) -> dict[str, Any]:
     """All measurements of one recording of a probe reel, as JSON; `read_dry` gives what was played.
 

@@ -9,7 +9,7 @@ Named = tuple[str, str, Iterable[int], bytes | memoryview]
 """A tensor's name, its type as torch names it (`float32`), its shape, and its bytes, little-endian, row by row."""
 
 
-def sum_of_tensors(header: Mapping[str, Any], tensors: Iterable[Named]) -> str:
+def tensor_checksum(header: Mapping[str, Any], tensors: Iterable[Named]) -> str:
     """The sha256 over a header and its tensors in the order of their names: names, types, shapes and bytes."""
     total = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, kind, shape, content in sorted(tensors, key=lambda tensor: tensor[0]):

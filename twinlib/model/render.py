@@ -10,10 +10,12 @@ from twinlib.audio import Reader, Signal, Subtype, Writer
 from twinlib.errors import AudioError
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 
 
-def render(twin: Twin, dry: Path, wet: Path, subtype: Subtype | None = None, progress: Progress = silent) -> None:
+def render_file(
+    twin: Twin, dry: Path, wet: Path, subtype: Subtype | None = None, progress: Progress = no_progress
+) -> None:
     """Write what the device would make of a sound file, with the same rate, channels, length and timing.
 
     Channels are played independently. A file of another rate than the twin's is resampled on the way in and out (soxr,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
-from twinlib.model.checksum import sum_of_tensors
+from twinlib.model.checksum import tensor_checksum
 
 _KEY = "twinlib"
 # One key holds the whole header, because safetensors writes several in no fixed order.
@@ -68,7 +68,7 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
 
 
 def _sum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    return sum_of_tensors(
+    return tensor_checksum(
         header,
         (
             (

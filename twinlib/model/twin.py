@@ -100,7 +100,7 @@ class Twin:
         save_tensors(path, CONTRACT, header.model_dump(mode="json"), self.weights)
 
 
-def load(path: Path) -> Twin:
+def load_twin(path: Path) -> Twin:
     """Read a twin from its file or from the folder that holds it.
 
     Raises `ModelError` if there is none, or if anything in the file is not as `Twin.save` writes it.

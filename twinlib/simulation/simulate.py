@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from twinlib.audio import BLOCK, Reader, Signal, Subtype, Writer
 from twinlib.capture.settings import Recorder, SimulatedClipper, SimulatedTransformer
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 from twinlib.simulation.circuits import CircuitStream
 
 CONTRACT = "simulated-take/1"
@@ -57,7 +57,7 @@ def simulate_take(
     out: Path,
     simulate: SimulatedClipper | SimulatedTransformer,
     reel_name: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Truth:
     """Play a reel through the circuit and record it to `out`; each channel has its own circuit. Constant memory.
 

@@ -14,7 +14,7 @@ from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking.runs import identity_of, start
 from twinlib.tracking.tracks import tags_of_tracks
-from twinlib.training.best_config import described
+from twinlib.training.best_config import resolve_model
 from twinlib.training.settings import CURVE
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
@@ -104,7 +104,7 @@ def log_twin(files: TwinFiles, uri: str, moment: int | None = None) -> dict[str,
     `TrackingError` if the store fails.
     """
     trained, dataset = read_record(record_path(files.twin)), read_json(files.dataset, DATASET)
-    network, settings = described(trained["params"]["network"], trained["params"]["settings"], files.best)
+    network, settings = resolve_model(trained["params"]["network"], trained["params"]["settings"], files.best)
     identity = identity_of(
         trained["code"],
         dataset["digest"],

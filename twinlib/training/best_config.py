@@ -29,7 +29,7 @@ def write_best(
     write_text(path, yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
 
 
-def described(network: str, settings: str, best: Sequence[Path]) -> tuple[Architecture, Training]:
+def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Architecture, Training]:
     """A model's network and recipe, from JSON; with a file of a search, the network and parts of the recipe are its.
 
     Raises `TrainingError` if the file is none of `write_best`.

@@ -17,7 +17,7 @@ from twinlib.errors import DivergedError, ModelError, TrainingError
 from twinlib.model.architecture import Network
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 from twinlib.training import distributed
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint
 from twinlib.training.data import Pair, TrainingData
@@ -69,7 +69,7 @@ def train(
     settings: Training,
     checkpoints: Path,
     identity: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     on_rows: Callable[[list[Row]], None] = nothing,
     model_name: str = "",
     start: Start | None = None,
@@ -96,7 +96,7 @@ def train(
     checkpoint stays.
     """
     if distributed.rank():
-        progress, on_rows, on_best = silent, nothing, forgotten
+        progress, on_rows, on_best = no_progress, nothing, forgotten
     session = _Session(data, network, settings, checkpoints, identity, model_name, start, on_best)
     return session.run(progress, on_rows)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from twinlib.errors import DatasetError, DivergedError, TrainingError
 from twinlib.model.architecture import Architecture, Network
-from twinlib.progress import Progress, silent
+from twinlib.progress import Progress, no_progress
 from twinlib.training.data import TrainingData
 from twinlib.training.search_settings import Parameters, Search
 from twinlib.training.settings import Training
@@ -91,7 +91,7 @@ class Task:
 
 
 def work(
-    study: "Study", task: Task, on_trial: Callable[[Trial], None] = lambda trial: None, progress: Progress = silent
+    study: "Study", task: Task, on_trial: Callable[[Trial], None] = lambda trial: None, progress: Progress = no_progress
 ) -> None:
     """Run trials until the study has as many as it is to have, or others run the last of them.
 

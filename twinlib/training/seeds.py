@@ -8,8 +8,8 @@ import pandas as pd
 
 from twinlib.errors import ModelError
 from twinlib.model.architecture import Network
-from twinlib.model.twin import FILE_NAME, Twin, load
-from twinlib.progress import Progress, silent
+from twinlib.model.twin import FILE_NAME, Twin, load_twin
+from twinlib.progress import Progress, no_progress
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import TrainingData
 from twinlib.training.distributed import rank
@@ -29,7 +29,7 @@ def train_seeds(
     settings: Training,
     checkpoints: Path,
     identity: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     on_rows: Callable[[list[Row]], None] = nothing,
     model_name: str = "",
     start: Start | None = None,
@@ -81,7 +81,7 @@ def train_seeds(
 def stopped_sentence(checkpoints: Path) -> str:
     """What to tell who stopped a training: where its best twin so far is, how good, and how to play it."""
     try:
-        twin = load(checkpoints)
+        twin = load_twin(checkpoints)
     except ModelError:
         return "The training was stopped before its first step: there is no twin yet."
     return (

@@ -8,7 +8,7 @@ from torch import Tensor
 from twinlib.errors import ModelError, TrainingError
 from twinlib.files import sha256_file
 from twinlib.model.architecture import Network
-from twinlib.model.twin import Twin, load
+from twinlib.model.twin import Twin, load_twin
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Start:
 def read_start(path: Path) -> Start:
     """Read the twin that `training.warm_start` names; raises `TrainingError` if there is none."""
     try:
-        return Start(path, sha256_file(path) if path.is_file() else "", load(path))
+        return Start(path, sha256_file(path) if path.is_file() else "", load_twin(path))
     except ModelError as error:
         raise TrainingError(f"training.warm_start: {error}") from None
 
