@@ -24,9 +24,9 @@ from scipy.signal import butter, sosfilt
 from scipy.special import erfc
 
 from twinlib import audio
-from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 from twinlib.excitation.sync_click import click
 from twinlib.simulation.circuits import process_stream
+from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 Array = npt.NDArray[np.float64]
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib import audio
-from twinlib.simulation.circuits import Circuit, process_stream
+from twinlib.simulation.circuits import process_stream
+from twinlib.simulation.settings import Circuit
 from twinlib.training.data import Pair
 from twinlib.training.settings import Training
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from twinlib.audio import probe
-from twinlib.capture.settings import Simulate, SimulatedClipper, SimulatedTransformer
 from twinlib.cli_runtime import options, run
 from twinlib.files import write_json
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
+from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
 from twinlib.simulation.simulate import CONTRACT, simulate_take, truth
 
 

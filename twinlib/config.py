@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
-from twinlib.capture.settings import Device
+from twinlib.capture.settings import Captures
 from twinlib.corpus.settings import Corpus
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import ConfigError, ExcitationError
@@ -21,12 +21,33 @@ from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import SPLITS, Excitation
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.settings import Settings
+from twinlib.simulation.settings import Simulate
 from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training, twin_file
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a folder: letters, digits, dot, dash and underscore."""
+
+
+class Device(Captures):
+    """A device. Exactly one of `takes`, `pairs` and `simulate` defines where its wet signals come from."""
+
+    simulate: Simulate | None = None
+    """A simulated device, to try the workflow without hardware. Everything made from it is marked as simulated."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("takes", "pairs", "simulate") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of takes, pairs and simulate, not {' and '.join(given) or 'none'}")
+        if self.pairs is not None and self.excitation is not None:
+            raise ValueError("pairs belong to no excitation: remove `excitation`, or give `takes`")
+        if self.pairs is None and self.excitation is None:
+            raise ValueError(f"{given[0]} need the name of the excitation whose reels were played: add `excitation`")
+        if self.simulate is not None and self.reference_channel is not None:
+            raise ValueError("a simulated device has no loop-back cable: remove `reference_channel`")
+        return self
 
 
 class Experiment(Settings):

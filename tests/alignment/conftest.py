@@ -17,8 +17,8 @@ from twinlib import audio
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import Piece, TimeMap
-from twinlib.capture.settings import Circuit
 from twinlib.simulation.circuits import process_stream
+from twinlib.simulation.settings import Circuit
 
 RATE = 44100
 CLICK = int(0.02 * RATE)

@@ -10,7 +10,7 @@ from twinlib.alignment.click_drift import MOST_CONTRADICTION, ClickLine, anchore
 from twinlib.alignment.clock import Clock, Fit, Line, PieceFit, fit_line
 from twinlib.alignment.lag_track import Measured, agreeing
 from twinlib.alignment.pipeline import Alignment, align
-from twinlib.capture.settings import DiodeClipper
+from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import CLICK, RATE, Array, Write, channel, circuit, click, device, noise, reel, warped
 

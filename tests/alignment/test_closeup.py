@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.lag_track import Response, dense_plan, measure
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.settings import Transformer
+from twinlib.simulation.settings import Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, warped
 

@@ -9,7 +9,7 @@ from twinlib.alignment.elsewhere import LEAST_GAIN, moved, place_of
 from twinlib.alignment.linear_model import CELL
 from twinlib.alignment.residual import listen
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.settings import DiodeClipper, Transformer
+from twinlib.simulation.settings import DiodeClipper, Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, rush, warped
 from .fuzz import music_of

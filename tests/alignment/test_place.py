@@ -9,7 +9,7 @@ import pytest
 from twinlib.alignment.lag_track import Response, measure, plan
 from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.settings import DiodeClipper
+from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme
 

@@ -12,7 +12,7 @@ from twinlib.alignment.linear_model import predicted_by
 from twinlib.alignment.refine import follow
 from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import walk
-from twinlib.capture.settings import DiodeClipper
+from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
 

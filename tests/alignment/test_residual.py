@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twinlib.alignment.linear_model import CELL
 from twinlib.alignment.residual import Heard, lies_better, listen
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
+from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
 from .fuzz import music_of

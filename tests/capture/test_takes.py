@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from twinlib.capture.settings import Device
 from twinlib.capture.takes import missing_takes, take_path
+from twinlib.config import Device
 from twinlib.errors import CaptureError
 
 

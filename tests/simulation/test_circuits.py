@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import firwin
 
-from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 from twinlib.simulation import circuits
 from twinlib.simulation.circuits import CircuitStream, diode_voltage, process_stream
 from twinlib.simulation.oversampling import Downsampler, Upsampler, prototype
+from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 RATE = 44100
 BOTH = [DiodeClipper(drive=0.7), Transformer(drive=0.7)]

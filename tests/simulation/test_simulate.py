@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from twinlib import audio
-from twinlib.capture.settings import Recorder, SimulatedClipper, SimulatedTransformer
 from twinlib.simulation import simulate
+from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
 from twinlib.simulation.simulate import Truth, simulate_take
 
 from .conftest import RATE, Write, music

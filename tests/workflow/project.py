@@ -18,8 +18,8 @@ import numpy as np
 import yaml
 
 from twinlib import audio
-from twinlib.capture.settings import Recorder, SimulatedClipper
 from twinlib.files import read_json
+from twinlib.simulation.settings import Recorder, SimulatedClipper
 from twinlib.simulation.simulate import simulate_take
 
 REPOSITORY = Path(__file__).parents[2]

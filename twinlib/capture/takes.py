@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from twinlib.capture.settings import Device
+from twinlib.capture.settings import Captures
 from twinlib.errors import CaptureError
 
 
@@ -14,7 +14,7 @@ def take_path(pattern: str, reel: str) -> Path:
     return Path(pattern.replace("{reel}", reel))
 
 
-def missing_takes(name: str, device: Device, reels: Iterable[str]) -> list[tuple[str, Path]]:
+def missing_takes(name: str, device: Captures, reels: Iterable[str]) -> list[tuple[str, Path]]:
     """The reels of which device `name` has no take yet, in order, and the file each should be recorded to."""
     if device.takes is None:
         raise CaptureError(f"device {name} has no takes: only recorded devices miss any")

@@ -8,8 +8,8 @@ import numba
 import numpy as np
 
 from twinlib.audio import Signal
-from twinlib.capture.settings import Circuit, DiodeClipper, Transformer
 from twinlib.simulation.oversampling import Array, Downsampler, Upsampler
+from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 FACTOR = 8
 """Times the sample rate at which circuits run."""

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import BLOCK, Reader, Signal, Subtype, Writer
-from twinlib.capture.settings import Recorder, SimulatedClipper, SimulatedTransformer
 from twinlib.progress import Progress, no_progress
 from twinlib.simulation.circuits import CircuitStream
+from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
 
 CONTRACT = "simulated-take/1"
 """The contract of the truth when it is written beside the take."""

@@ -5,10 +5,11 @@ import pytest
 from pydantic import ValidationError
 
 from twinlib.alignment.result import Repair
-from twinlib.capture.settings import Device, Recorder, SimulatedClipper, SimulatedTransformer
+from twinlib.config import Device
+from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
 
 
-def test_a_device_is_one_of_three_things() -> None:
+def test_a_device_has_one_of_three_sources() -> None:
     assert Device(excitation="main", takes="recordings/{reel}.wav").channel == 1
     assert Device.model_validate({"pairs": "a.tsv"}).excitation is None
     device = Device.model_validate(
@@ -50,12 +51,12 @@ def test_a_device_is_one_of_three_things() -> None:
         ({"excitation": "m", "simulate": {"circuit": "transformer", "recorder": {"noise_dbfs": float("nan")}}}, "nois"),
     ],
 )
-def test_what_makes_no_sense_is_refused(content: dict, words: str) -> None:
+def test_invalid_devices_are_rejected(content: dict, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Device.model_validate(content)
 
 
-def test_a_device_says_what_is_repaired_and_where_the_dry_signal_was_recorded_too() -> None:
+def test_repairs_and_reference_channel_are_read() -> None:
     device = Device.model_validate({"excitation": "m", "takes": "{reel}.wav"})
     assert (device.reference_channel, device.repair) == (None, ["polarity"])
     content = {"pairs": "a.tsv", "channel": 2, "reference_channel": 1, "repair": []}
@@ -63,7 +64,7 @@ def test_a_device_says_what_is_repaired_and_where_the_dry_signal_was_recorded_to
     assert (device.reference_channel, device.repair) == (1, [])
 
 
-def test_what_can_be_repaired_is_what_the_aligner_repairs() -> None:
+def test_repair_options_match_those_of_the_aligner() -> None:
     repairs = get_args(Repair)
     assert Device(pairs=Path("a.tsv"), repair=list(repairs)).repair == list(repairs)
 
