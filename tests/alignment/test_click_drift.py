@@ -6,9 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib import audio
-from twinlib.alignment.click_drift import MOST_CONTRADICTION, ClickLine, anchored, click_line, contradicts
-from twinlib.alignment.clock import Clock, Fit, Line, PieceFit, fit_line
-from twinlib.alignment.lag_track import Measured, agreeing
+from twinlib.alignment.click_drift import (
+    MAX_CLICK_OFFSET,
+    ClickLine,
+    anchor_to_clicks,
+    clicks_contradict,
+    fit_click_line,
+)
+from twinlib.alignment.clock import ClockModel, Line, LineFit, PieceFit, fit_line
+from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.pipeline import Alignment, align
 from twinlib.simulation.settings import DiodeClipper
 
@@ -17,18 +23,18 @@ from .conftest import CLICK, RATE, Array, Write, channel, circuit, click, device
 SPAN = 5_000_000
 
 
-def clock(line: Line) -> Clock:
+def clock(line: Line) -> ClockModel:
     """A clock that keeps to a line."""
-    return Clock(PieceFit(np.array([line.lag]), line.drift_ppm, np.zeros(1), 0.0), None, ())
+    return ClockModel(PieceFit(np.array([line.lag]), line.drift_ppm, np.zeros(1), 0.0), None, ())
 
 
-def track(rng: np.random.Generator, line: Line, scatter: float, count: int = 120) -> tuple[Fit, Measured]:
+def track(rng: np.random.Generator, line: Line, scatter: float, count: int = 120) -> tuple[LineFit, LagTrack]:
     """A programme's fitted line and its windows about it, scattered about `line`."""
     position = np.linspace(0.02, 0.98, count) * SPAN
     lag = np.array([line.at(p) for p in position]) + scatter * rng.standard_normal(count)
     fit = fit_line(position, lag, np.ones(count))
     residual = lag - np.array([fit.line.at(p) for p in position])
-    return fit, Measured(position, residual, np.ones(count), np.ones(count), np.zeros(count))
+    return fit, LagTrack(position, residual, np.ones(count), np.ones(count), np.zeros(count))
 
 
 def test_reels_of_one_device_get_the_drift_and_one_constant(write: Write) -> None:
@@ -104,7 +110,7 @@ def test_the_claimed_error_is_that_of_the_noise() -> None:
     drifts, claims = [], []
     for seed in range(40):
         wet = np.roll(dry, 3) + noise(len(dry), -25, seed)
-        found = click_line(channel(dry), channel(wet), places, clock(Line(3.3, 0.0)), 1)
+        found = fit_click_line(channel(dry), channel(wet), places, clock(Line(3.3, 0.0)), 1)
         assert found is not None
         drifts.append(found.line.drift_ppm)
         claims.append(found.drift_error_ppm)
@@ -126,19 +132,19 @@ def test_the_line_of_two_clean_clicks_is_exact(lag: float, drift: float, off: fl
         dry[place : place + CLICK] = click()
     wet = channel(0.5 * polarity * warped(dry, 1000.0 + lag, drift))
     about = clock(Line(1000.0 + lag + off, drift - off))
-    found = click_line(channel(dry), wet, places, about, polarity)
+    found = fit_click_line(channel(dry), wet, places, about, polarity)
     assert found is not None
     for place in places:
         assert found.line.at(place) == pytest.approx(1000.0 + lag + drift * 1e-6 * place, abs=2e-4)
-    assert click_line(channel(dry), wet, places, about, -polarity) is None
+    assert fit_click_line(channel(dry), wet, places, about, -polarity) is None
 
 
 def test_a_click_that_is_not_there_gives_no_line() -> None:
     dry = np.zeros(40 * CLICK)
     dry[10 * CLICK : 11 * CLICK] = click()
     one = channel(dry)
-    assert click_line(one, one, (10 * CLICK, 30 * CLICK), clock(Line(0.0, 0.0)), 1) is None
-    assert click_line(one, one, (10 * CLICK, 10 * CLICK + 900_000), clock(Line(0.0, 0.0)), 1) is None
+    assert fit_click_line(one, one, (10 * CLICK, 30 * CLICK), clock(Line(0.0, 0.0)), 1) is None
+    assert fit_click_line(one, one, (10 * CLICK, 10 * CLICK + 900_000), clock(Line(0.0, 0.0)), 1) is None
 
 
 @given(
@@ -154,9 +160,9 @@ def test_clicks_contradict_a_clock_that_lost_a_sample_between_them(
     """A delay that both clicks share says nothing, and neither do clicks that are themselves unsure."""
     line = Line(lag + bias, drift + step / SPAN * 1e6)
     clicks = ClickLine(line, (0, SPAN), error)
-    certain = abs(abs(step) - MOST_CONTRADICTION) > 1e-6
+    certain = abs(abs(step) - MAX_CLICK_OFFSET) > 1e-6
     if certain:
-        assert contradicts(clicks, clock(Line(lag, drift))) == (abs(step) > MOST_CONTRADICTION and error < 0.25)
+        assert clicks_contradict(clicks, clock(Line(lag, drift))) == (abs(step) > MAX_CLICK_OFFSET and error < 0.25)
 
 
 @given(
@@ -174,7 +180,7 @@ def test_the_surer_of_the_two_drifts_decides(
     fit, measured = track(rng, Line(lag, drift), scatter)
     click = Line(lag + bias, drift + error / SPAN * 1e6 * float(np.clip(rng.standard_normal(), -2, 2)))
     clicks = ClickLine(click, (0, SPAN), error)
-    both = anchored(fit, measured, clicks)
+    both = anchor_to_clicks(fit, measured, clicks)
     assert both is not None
     found, about_it = both
     errors = sorted((fit.drift_error_ppm, clicks.drift_error_ppm))
@@ -185,7 +191,7 @@ def test_the_surer_of_the_two_drifts_decides(
     assert abs(found.line.drift_ppm - surer.drift_ppm) <= (high - low) / 2 + 1e-9
     # The constant is the clicks' and the windows lose theirs.
     assert found.line.at(SPAN / 2) == pytest.approx(click.at(SPAN / 2), abs=1e-6)
-    assert np.median(about_it.residual[agreeing(measured)]) == pytest.approx(0.0, abs=1e-9)
+    assert np.median(about_it.residual[inliers(measured)]) == pytest.approx(0.0, abs=1e-9)
     before = np.array([fit.line.at(p) for p in measured.position]) + measured.residual
     after = np.array([found.line.at(p) for p in about_it.position]) + about_it.residual
     assert np.ptp(before - after) < 1e-6
@@ -196,8 +202,8 @@ def test_what_the_programme_denies_is_not_believed(scatter: float, seed: int, si
     fit, measured = track(np.random.default_rng(seed), Line(100.0, 5.0), scatter)
     allowed = 6.0 * (fit.drift_error_ppm + (scatter + 0.003) / SPAN * 1e6)
     wrong = ClickLine(Line(100.0, 5.0 + sign * (allowed + 1e-3) * 1.5), (0, SPAN), 1e-4)
-    assert anchored(fit, measured, wrong) is None
-    assert anchored(fit, measured, ClickLine(Line(120.0, 5.0), (0, SPAN), 1e-4)) is None
-    assert anchored(fit, measured, ClickLine(Line(100.0, 5.0), (0, SPAN), 3.0)) is None
-    few = Fit(Line(100.0, 5.0), np.inf)
-    assert anchored(few, measured, ClickLine(Line(100.0, 5.0), (0, SPAN), 1e-4)) is None
+    assert anchor_to_clicks(fit, measured, wrong) is None
+    assert anchor_to_clicks(fit, measured, ClickLine(Line(120.0, 5.0), (0, SPAN), 1e-4)) is None
+    assert anchor_to_clicks(fit, measured, ClickLine(Line(100.0, 5.0), (0, SPAN), 3.0)) is None
+    few = LineFit(Line(100.0, 5.0), np.inf)
+    assert anchor_to_clicks(few, measured, ClickLine(Line(100.0, 5.0), (0, SPAN), 1e-4)) is None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib.alignment.closeup import SIZE, strays
-from twinlib.alignment.lag_track import Response, dense_plan, measure
+from twinlib.alignment.lag_track import Response, measure_lags, plan_dense_windows
 from twinlib.alignment.time_map import TimeMap
 from twinlib.simulation.settings import Transformer
 
@@ -23,7 +23,9 @@ def response(wet: Array, timemap: TimeMap = STILL, polarity: int = 1) -> Respons
     """The device's, as longer windows tell it in two turns."""
     known = None
     for _ in range(2):
-        _, known = measure(channel(DRY), channel(wet), dense_plan(0, len(DRY), 4 * SIZE), timemap, known, polarity)
+        _, known = measure_lags(
+            channel(DRY), channel(wet), plan_dense_windows(0, len(DRY), 4 * SIZE), timemap, known, polarity
+        )
     assert known is not None
     return known.coarser(4 * SIZE, SIZE, channel(wet))
 

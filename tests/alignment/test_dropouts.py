@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from twinlib.alignment.dropouts import hidden, steps
+from twinlib.alignment.dropouts import detect_steps, hidden
 
 from .conftest import RATE, Array
 
@@ -30,7 +30,7 @@ def test_a_step_of_a_sample_or_more_is_found_at_its_place(swing: float) -> None:
         size = float(rng.choice([-1, 1]) * 10 ** rng.uniform(0, 6))
         position, lag = track(rng, count, swing, SCATTER)
         lag[after:] += size
-        found = steps(position, lag)
+        found = detect_steps(position, lag)
         assert [one.after for one in found] == [after], seed
         assert found[0].samples == pytest.approx(size, abs=0.5)
 
@@ -43,7 +43,7 @@ def test_smooth_curves_and_scatter_hold_no_step(scatter: float) -> None:
     """Of 150 clocks that swing by up to two samples, whatever the length of the track."""
     for seed in range(150):
         rng = np.random.default_rng(seed)
-        assert not steps(*track(rng, int(rng.integers(1, 200)), rng.uniform(0, 2), scatter)), seed
+        assert not detect_steps(*track(rng, int(rng.integers(1, 200)), rng.uniform(0, 2), scatter)), seed
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_single_window_that_was_mistaken_is_no_step(places: Sequence[int]) -> 
         rng = np.random.default_rng(seed)
         position, lag = track(rng, 60, 0.3, 0.02)
         lag[rng.choice(places)] += rng.choice([-1, 1]) * rng.uniform(1, 5000)
-        assert not steps(position, lag)
+        assert not detect_steps(position, lag)
 
 
 @pytest.mark.parametrize("scatter", [0.15, 0.25])

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twinlib.alignment.lag_track import Response, measure, plan
+from twinlib.alignment.lag_track import Response, measure_lags, plan_windows
 from twinlib.alignment.place import TwoMaps, placed
 from twinlib.alignment.time_map import TimeMap
 from twinlib.simulation.settings import DiodeClipper
@@ -31,9 +31,9 @@ def whole(played: Callable[[Array], Array]) -> Array:
 @cache
 def response(played: Callable[[Array], Array]) -> tuple[Response, int, float]:
     """What windows tell of the device, their size, and its own delay."""
-    windows, still, known = plan(0, len(DRY), RATE), TimeMap.straight(0.0, 0.0, 0, len(DRY)), None
+    windows, still, known = plan_windows(0, len(DRY), RATE), TimeMap.straight(0.0, 0.0, 0, len(DRY)), None
     for _ in range(2):
-        _, known = measure(channel(DRY), channel(whole(played)), windows, still, known, 1)
+        _, known = measure_lags(channel(DRY), channel(whole(played)), windows, still, known, 1)
     assert known is not None
     return known, windows.size, known.delay
 

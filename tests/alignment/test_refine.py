@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from twinlib.alignment.clock import Break, Clock, Course, Line, PieceFit
-from twinlib.alignment.dropouts import unfounded
-from twinlib.alignment.lag_track import Measured, plan
+from twinlib.alignment.clock import ClockModel, LagFit, LagStep, Line, PieceFit
+from twinlib.alignment.dropouts import find_spurious
+from twinlib.alignment.lag_track import LagTrack, plan_windows
 from twinlib.alignment.linear_model import predicted_by
-from twinlib.alignment.refine import follow
+from twinlib.alignment.refine import fit_track
 from twinlib.alignment.time_map import TimeMap
-from twinlib.alignment.tracker import walk
+from twinlib.alignment.tracker import track_lags
 from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
@@ -19,10 +19,10 @@ from .conftest import RATE, Array, channel, circuit, device, filtered, noise, pr
 AT = 5 * RATE + 1234
 
 
-def course(dry: Array, wet: Array, lag: float) -> Course:
-    windows = plan(0, len(dry), RATE)
+def course(dry: Array, wet: Array, lag: float) -> LagFit:
+    windows = plan_windows(0, len(dry), RATE)
     heard = channel(wet)
-    found = follow(channel(dry), heard, windows, walk(channel(dry), heard, windows, RATE, Line(lag, 0.0)))
+    found = fit_track(channel(dry), heard, windows, track_lags(channel(dry), heard, windows, RATE, Line(lag, 0.0)))
     assert found is not None
     return found
 
@@ -48,7 +48,7 @@ def test_two_losses_close_to_each_other_are_split(first: int, second: int, apart
     wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
     found = course(dry, wet + noise(len(wet), -80), 700.0).clock
     assert np.diff(found.fit.lags) == pytest.approx([-first, -second], abs=0.1)
-    for one, place, lost in zip(found.breaks, (AT, again), (first, second), strict=True):
+    for one, place, lost in zip(found.steps, (AT, again), (first, second), strict=True):
         assert one.first - 64 <= place + min(0, lost)
         assert place + max(0, lost) <= one.last + 64
         assert one.last - one.first < 0.4 * RATE
@@ -66,7 +66,7 @@ def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array
     assert found.polarity == -1
     assert np.diff(found.clock.fit.lags) == pytest.approx([-lost], abs=0.05)
     assert found.clock.fit.drift_ppm == pytest.approx(-40.0, abs=0.5)
-    (one,) = found.clock.breaks
+    (one,) = found.clock.steps
     assert one.first - 64 <= AT + min(0, lost)
     assert AT + max(0, lost) <= one.last + 64
     assert one.last - one.first - max(0, lost) < 0.5 * RATE
@@ -87,7 +87,7 @@ def test_a_loss_near_the_end_is_kept_through_a_device_that_distorts_much(
     wet = np.concatenate((noise(700, -80), wet[:at], wet[at + lost :]))
     found = course(dry, wet + noise(len(wet), -80), 700.0).clock
     assert np.diff(found.fit.lags) == pytest.approx([-lost], abs=1e-6)
-    (one,) = found.breaks
+    (one,) = found.steps
     assert one.first <= at <= one.last
     assert one.last - one.first < 0.05 * RATE + lost
 
@@ -104,7 +104,7 @@ def test_a_sample_that_hides_in_what_a_device_makes_of_the_programme_is_no_wande
     found = course(dry, wet + noise(len(wet), -80), 700.0).clock
     assert found.curve is None
     assert np.diff(found.fit.lags) == pytest.approx([-1.0], abs=1e-6)
-    (one,) = found.breaks
+    (one,) = found.steps
     assert one.first <= at <= one.last
     assert one.last - one.first < 0.25 * RATE
 
@@ -114,7 +114,7 @@ def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) 
     dry = programme(10.0, seed)
     wet = warped(played(dry), 700.25, 35.0)
     found = course(dry, wet + noise(len(wet), -60), 700.0)
-    assert found.clock.breaks == ()
+    assert found.clock.steps == ()
     assert found.clock.curve is None
     assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)
 
@@ -131,11 +131,11 @@ def test_what_leaves_its_course_for_some_seconds_must_be_answered_better_for_it(
     start, stop, later = round(first * RATE), round(last * RATE), 10
     if moved:
         wet[start:stop] = np.roll(wet, later)[start:stop]
-    breaks = tuple(Break(place, place - 2000, place + 2000) for place in (start, stop) if 0 < place < len(dry))
+    breaks = tuple(LagStep(place, place - 2000, place + 2000) for place in (start, stop) if 0 < place < len(dry))
     lags = np.array([later if first <= middle < last else 0.0 for middle in (1.0, 6.0, 11.0)])
     lags = lags if len(breaks) > 1 else lags[[0, 2]]
-    clock = Clock(PieceFit(lags, 0.0, np.zeros(len(lags)), 0.0), None, breaks)
-    found = Course(clock, Measured(*np.zeros((5, 0))), 0.0, 1, plan(0, len(dry), RATE))
+    clock = ClockModel(PieceFit(lags, 0.0, np.zeros(len(lags)), 0.0), None, breaks)
+    found = LagFit(clock, LagTrack(*np.zeros((5, 0))), 0.0, 1, plan_windows(0, len(dry), RATE))
     prediction = predicted_by(channel(dry), channel(wet), TimeMap.straight(0.0, 0.0, 0, len(dry)), 0, len(dry), 1)
     wrong = set() if moved else set(range(len(breaks)))
-    assert unfounded(channel(dry), channel(wet), found, prediction) == wrong
+    assert find_spurious(channel(dry), channel(wet), found, prediction) == wrong

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlib.alignment.clock import Break, Clock, PieceFit
+from twinlib.alignment.clock import ClockModel, LagStep, PieceFit
 from twinlib.alignment.time_map import Curve, Piece, TimeMap
 
 from .conftest import RATE, pieces
@@ -126,9 +126,9 @@ def test_a_clock_and_its_map_tell_the_same(drift: float, steps: list[int], bends
     lags = np.cumsum([250.25, *steps])
     fit = PieceFit(lags, drift, np.zeros(len(lags)), 0.0)
     knots = np.linspace(0.0, frames, len(bends)), np.array(bends)
-    breaks = tuple(Break(place, place - 500, place + 4000) for place in places)
-    clock = Clock(fit, knots if curved else None, breaks)
-    timemap = clock.timemap(0, frames)
+    breaks = tuple(LagStep(place, place - 500, place + 4000) for place in places)
+    clock = ClockModel(fit, knots if curved else None, breaks)
+    timemap = clock.time_map(0, frames)
     positions = np.linspace(0.0, frames - 1.0, 2001)
     known = np.ones(len(positions), bool)
     for start, stop in clock.excluded:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from twinlib.alignment.clock import Line
-from twinlib.alignment.lag_track import plan
-from twinlib.alignment.tracker import Walk, probe, walk
+from twinlib.alignment.lag_track import plan_windows
+from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 
 from .conftest import RATE, Array, channel, device, noise, programme, rush, warped
 
@@ -29,9 +29,9 @@ def torn(dry: Array, jump: int) -> Array:
     return wet + noise(len(wet), -70, 3)
 
 
-def walked(dry: Array, wet: Array, anchor: int, lag: float) -> Walk:
-    windows = plan(0, len(dry), RATE)
-    return walk(channel(dry), channel(wet), windows, anchor, Line(lag, 0.0))
+def walked(dry: Array, wet: Array, anchor: int, lag: float) -> CoarseTrack:
+    windows = plan_windows(0, len(dry), RATE)
+    return track_lags(channel(dry), channel(wet), windows, anchor, Line(lag, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_a_jump_is_followed(make: Callable[[float, int], Array], seconds: float,
         right = np.abs(found.lag[side] - true) < 2
         assert side.sum() > 15
         # Some windows pass before a loss is sure.
-        assert (right & found.heard[side]).mean() > 0.85
-        assert (~right & found.heard[side]).mean() < 0.05
+        assert (right & found.detected[side]).mean() > 0.85
+        assert (~right & found.detected[side]).mean() < 0.05
 
 
 def test_a_muted_stretch_is_no_jump() -> None:
@@ -69,9 +69,9 @@ def test_a_muted_stretch_is_no_jump() -> None:
     wet[15 * RATE : 25 * RATE] = noise(10 * RATE, -70, 4)
     found = walked(dry, wet, 2 * RATE, LAG)
     muted = (found.position > 15.5 * RATE) & (found.position < 24.5 * RATE)
-    assert np.abs(found.lag[found.heard & ~muted] - LAG).max() < 2
-    assert found.heard[~muted].mean() > 0.95
-    assert found.heard[muted].mean() < 0.1
+    assert np.abs(found.lag[found.detected & ~muted] - LAG).max() < 2
+    assert found.detected[~muted].mean() > 0.95
+    assert found.detected[muted].mean() < 0.1
 
 
 @pytest.mark.parametrize("make", [rush, programme])
@@ -82,18 +82,18 @@ def test_a_stranger_in_between_is_not_followed(make: Callable[[float, int], Arra
     wet[15 * RATE : 25 * RATE] = device(make(10.0, 6))
     found = walked(dry, wet, 2 * RATE, LAG)
     strange = (found.position > 14.5 * RATE) & (found.position < 25.5 * RATE)
-    assert found.heard[~strange].all()
+    assert found.detected[~strange].all()
     assert np.abs(found.lag[~strange] - LAG).max() < 2
-    assert found.heard[strange].mean() < 0.15
+    assert found.detected[strange].mean() < 0.15
 
 
 @pytest.mark.parametrize(("drift", "polarity"), [(300.0, 1), (-300.0, -1), (1000.0, 1)])
 def test_a_drift_is_followed_that_was_not_known(drift: float, polarity: int) -> None:
     dry = made(rush)
     wet = channel(polarity * warped(device(dry), 100.5, drift))
-    windows = plan(0, len(dry), RATE)
-    found = walk(channel(dry), wet, windows, 0, Line(100.0, 0.0))
-    assert found.heard.all()
+    windows = plan_windows(0, len(dry), RATE)
+    found = track_lags(channel(dry), wet, windows, 0, Line(100.0, 0.0))
+    assert found.detected.all()
     assert (found.sign == polarity).all()
     # A window lasts so long that the lag changes by ten samples at 300 ppm; it is told within a sixth of that.
     blur = abs(drift) * 1e-6 * windows.size
@@ -103,11 +103,11 @@ def test_a_drift_is_followed_that_was_not_known(drift: float, polarity: int) -> 
 def test_a_guess_is_borne_out_only_where_it_is_right() -> None:
     dry = rush(12.0)
     wet = channel(torn(dry, 0))
-    windows = plan(0, len(dry), RATE)
+    windows = plan_windows(0, len(dry), RATE)
     for anchor in (0, 6 * RATE, 12 * RATE):
-        there, found = probe(channel(dry), wet, windows, anchor, Line(float(LAG), 0.0))
+        there, found = count_consistent(channel(dry), wet, windows, anchor, Line(float(LAG), 0.0))
         assert there == found == 8
-        there, found = probe(channel(dry), wet, windows, anchor, Line(LAG + 2.0 * RATE, 0.0))
+        there, found = count_consistent(channel(dry), wet, windows, anchor, Line(LAG + 2.0 * RATE, 0.0))
         assert found <= 1
-    there, _ = probe(channel(np.zeros(len(dry))), wet, windows, 0, Line(0.0, 0.0))
+    there, _ = count_consistent(channel(np.zeros(len(dry))), wet, windows, 0, Line(0.0, 0.0))
     assert there == 0

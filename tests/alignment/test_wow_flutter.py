@@ -3,22 +3,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.clock import Break, fit_line, fitted
-from twinlib.alignment.drift_curve import bend
-from twinlib.alignment.lag_track import Measured
+from twinlib.alignment.clock import LagStep, fit_clock, fit_line
+from twinlib.alignment.drift_curve import fit_drift_curve
+from twinlib.alignment.lag_track import LagTrack
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.time_map import Curve
-from twinlib.alignment.wow_flutter import common, move_together, residual_rms, takes_along, wander
+from twinlib.alignment.wow_flutter import common_rms, is_broadband, residual_rms, subbands_covary, wander_rms
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
 
-def windows(lag: Array, seconds: float) -> Measured:
+def windows(lag: Array, seconds: float) -> LagTrack:
     """Windows evenly over a recording, about the line that fits their lags."""
     position = np.linspace(0.0, seconds * RATE, len(lag))
     line = fit_line(position, lag, np.ones(len(lag))).line
     residual = lag - line.lag - line.drift_ppm * 1e-6 * position
-    return Measured(position, residual, np.ones_like(lag), np.ones_like(lag), np.zeros_like(lag))
+    return LagTrack(position, residual, np.ones_like(lag), np.ones_like(lag), np.zeros_like(lag))
 
 
 @pytest.mark.parametrize("count", [16, 32, 120, 700])
@@ -27,7 +27,7 @@ def test_scatter_is_no_wander(count: int, shared: float) -> None:
     """Even where a window shares programme, and so the device's phase, with the next one."""
     white = np.random.default_rng(count).standard_normal((200, count + 1))
     scattered = 0.1 * (white[:, 1:] + shared * white[:, :-1])
-    alarms = sum(wander(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
+    alarms = sum(wander_rms(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
     assert alarms <= 4 if shared else alarms <= 1
 
 
@@ -43,7 +43,7 @@ def test_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
 ) -> None:
     time = np.arange(0.0, seconds, 0.97)
     true = 0.2 * np.sin(2 * np.pi * time / 60.0 + phase)
-    found = wander(windows(true + scatter * np.random.default_rng(seed).standard_normal(len(time)), seconds), RATE)
+    found = wander_rms(windows(true + scatter * np.random.default_rng(seed).standard_normal(len(time)), seconds), RATE)
     assert found == pytest.approx(0.14, abs=0.06)
 
 
@@ -51,13 +51,13 @@ def test_the_constant_and_the_drift_are_no_wander() -> None:
     rng = np.random.default_rng(3)
     lag = 0.01 * rng.standard_normal(120)
     drifting = lag + np.linspace(300.0, 310.0, 120)
-    assert wander(windows(drifting, 120.0), RATE) == pytest.approx(wander(windows(lag, 120.0), RATE), abs=1e-6)
+    assert wander_rms(windows(drifting, 120.0), RATE) == pytest.approx(wander_rms(windows(lag, 120.0), RATE), abs=1e-6)
 
 
 def test_few_windows_are_judged_by_what_is_left() -> None:
     residual = np.array([0.1, -0.1, 0.1, -0.1])
-    few = Measured(np.arange(4.0), residual, np.ones(4), np.ones(4), np.zeros(4))
-    assert wander(few, RATE) == pytest.approx(0.1)
+    few = LagTrack(np.arange(4.0), residual, np.ones(4), np.ones(4), np.zeros(4))
+    assert wander_rms(few, RATE) == pytest.approx(0.1)
     assert residual_rms(few) == pytest.approx(0.1)
 
 
@@ -72,10 +72,10 @@ def test_the_residual_is_that_of_the_windows_that_agree_without_their_constant(
     sound = np.ones(200, bool)
     residual[:20], weight[20:40], sign[40:60] = 40.0, 0.0, -1.0
     sound[:60] = False
-    found = residual_rms(Measured(np.arange(200.0), residual, weight, sign, np.zeros(200)))
+    found = residual_rms(LagTrack(np.arange(200.0), residual, weight, sign, np.zeros(200)))
     mean = np.average(residual[sound], weights=weight[sound])
     assert found == pytest.approx(np.sqrt(np.average((residual[sound] - mean) ** 2, weights=weight[sound])))
-    none = Measured(np.arange(60.0), residual[:60], weight[:60], sign[:60], np.zeros(60))
+    none = LagTrack(np.arange(60.0), residual[:60], weight[:60], sign[:60], np.zeros(60))
     assert residual_rms(none) is None
 
 
@@ -100,7 +100,7 @@ def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: floa
     lag = true + scatter * rng.standard_normal(len(position))
     mistaken = rng.choice(len(position), len(position) // 10, replace=False)
     lag[mistaken] += rng.uniform(-0.5, 0.5, len(mistaken))
-    found = bend(position, lag, np.ones(len(position)), np.zeros(len(position), np.int64))
+    found = fit_drift_curve(position, lag, np.ones(len(position)), np.zeros(len(position), np.int64))
     assert found is not None
     assert np.std(Curve(*found.knots)(position) - true) < 0.02
 
@@ -113,7 +113,7 @@ def test_a_curve_goes_on_over_losses(count: int, seconds: float) -> None:
     places = [round(float(position[-1]) * number / count) for number in range(1, count)]
     lost = np.searchsorted(places, position, side="right") * 137.0
     lag = 500.0 - lost + true + 0.005 * rng.standard_normal(len(position))
-    found = fitted(position, lag, np.ones(len(position)), [Break(place, place, place) for place in places], True)
+    found = fit_clock(position, lag, np.ones(len(position)), [LagStep(place, place, place) for place in places], True)
     assert found.curve is not None
     assert np.sqrt(np.mean((found.lags(position) - (500.0 - lost + true)) ** 2)) < 0.01
 
@@ -126,7 +126,7 @@ def test_no_curve_pays_in_scatter(count: int) -> None:
     curves = 0
     for number in range(50):
         labels = np.arange(count) * (1 + number % 3) // count
-        curves += bend(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
+        curves += fit_drift_curve(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
     assert curves <= 1
 
 
@@ -175,8 +175,8 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
     device = np.array([0.3 * loudness - 4.0, 0.05 * loudness])
 
     def told(lags: Array) -> bool:
-        return move_together(
-            *(Measured(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE
+        return subbands_covary(
+            *(LagTrack(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE
         )
 
     assert told(clock + scatter)
@@ -186,8 +186,8 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
 
 
 def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
-    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
-    assert move_together(few, few, RATE)
+    few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert subbands_covary(few, few, RATE)
 
 
 def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, Array]:
@@ -204,9 +204,9 @@ def test_a_delay_that_follows_the_level_is_no_wander_and_a_clock_is(seed: int) -
     position, lag, level = breathing(rng, 2e-4)
     ones = np.ones(len(lag))
     clock = 0.05 * np.sin(2 * np.pi * position / RATE / 40.0)
-    assert wander(Measured(position, lag, ones, ones, 0.0 * level), RATE) > 1e-3
-    assert wander(Measured(position, lag, ones, ones, level), RATE) < 1e-3
-    assert wander(Measured(position, lag + clock, ones, ones, level), RATE) > 0.02
+    assert wander_rms(LagTrack(position, lag, ones, ones, 0.0 * level), RATE) > 1e-3
+    assert wander_rms(LagTrack(position, lag, ones, ones, level), RATE) < 1e-3
+    assert wander_rms(LagTrack(position, lag + clock, ones, ones, level), RATE) > 0.02
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -217,15 +217,15 @@ def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share
     position, swing = slow_clock(rng, 60.0, 15.0, 0.04)
     ones = np.ones(len(swing))
     low, high = (
-        Measured(position, constant + part * swing + 0.01 * rng.standard_normal(len(swing)), ones, ones, 0 * ones)
+        LagTrack(position, constant + part * swing + 0.01 * rng.standard_normal(len(swing)), ones, ones, 0 * ones)
         for constant, part in ((0.0, 1.0), (-3.0, share))
     )
-    assert takes_along(low, high, swing) == (share == 1.0)
+    assert is_broadband(low, high, swing) == (share == 1.0)
 
 
 def test_halves_that_hardly_tell_anything_deny_no_curve() -> None:
-    few = Measured(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
-    assert takes_along(few, few, np.ones(4))
+    few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
+    assert is_broadband(few, few, np.ones(4))
 
 
 def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float) -> Array:
@@ -248,7 +248,7 @@ def test_a_curve_goes_on_where_windows_tell_little_or_are_not_there(seed: int, h
     lag = true + error * rng.standard_normal(len(position))
     kept = np.ones(len(position), bool)
     kept[500:520] = False
-    found = bend(position[kept], lag[kept], error[kept] ** -2, np.zeros(int(kept.sum()), np.int64))
+    found = fit_drift_curve(position[kept], lag[kept], error[kept] ** -2, np.zeros(int(kept.sum()), np.int64))
     assert found is not None
     off = Curve(*found.knots)(position) - true
     assert np.std(off) < 0.02
@@ -262,7 +262,9 @@ def test_a_curve_that_keeps_to_no_swing_is_followed_and_says_where_it_is_not_kno
     true = sum(swings(rng, position, hertz, 0.2) for hertz in rng.uniform(0.02, 0.3, 25))
     kept = (position < 30.0 * RATE) | (position > 32.5 * RATE)
     lag = true + 0.003 * rng.standard_normal(len(position))
-    found = bend(position[kept], lag[kept], np.full(int(kept.sum()), 0.003**-2), np.zeros(int(kept.sum()), np.int64))
+    found = fit_drift_curve(
+        position[kept], lag[kept], np.full(int(kept.sum()), 0.003**-2), np.zeros(int(kept.sum()), np.int64)
+    )
     assert found is not None
     off, errors = Curve(*found.knots)(position) - true, np.interp(position, found.knots[0], found.errors)
     assert np.std(off[kept]) < 0.02
@@ -307,9 +309,9 @@ def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
     position, lag, level = breathing(rng, 2e-4)
     clock = swings(rng, position, 0.7, 0.1)
     scatter = 0.01 * rng.standard_normal((2, len(lag)))
-    assert common(clock + scatter[0], clock + scatter[1], level) == pytest.approx(0.07, abs=0.01)
-    assert common(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
-    assert common(lag, 0.6 * lag, level) < 0.005
-    assert common(clock + scatter[0], scatter[1], level) == 0.0
-    assert common(lag, 0.7 * lag, 0.0 * level) == 0.0
-    assert common(clock[:4], clock[:4], level[:4]) == 0.0
+    assert common_rms(clock + scatter[0], clock + scatter[1], level) == pytest.approx(0.07, abs=0.01)
+    assert common_rms(clock + lag, clock + 0.6 * lag, level) == pytest.approx(0.07, abs=0.01)
+    assert common_rms(lag, 0.6 * lag, level) < 0.005
+    assert common_rms(clock + scatter[0], scatter[1], level) == 0.0
+    assert common_rms(lag, 0.7 * lag, 0.0 * level) == 0.0
+    assert common_rms(clock[:4], clock[:4], level[:4]) == 0.0

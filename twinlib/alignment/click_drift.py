@@ -12,28 +12,28 @@ import numpy.typing as npt
 
 from twinlib.alignment import fractional_delay, locate
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import Clock, Fit, Line
+from twinlib.alignment.clock import ClockModel, Line, LineFit
 from twinlib.alignment.delay import Complex, band, fine_delay, whole_peaks
-from twinlib.alignment.lag_track import FLOOR as PROGRAMME_FLOOR
-from twinlib.alignment.lag_track import NEAR, Measured, agreeing
+from twinlib.alignment.lag_track import LAG_FLOOR as PROGRAMME_FLOOR
+from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
 from twinlib.alignment.time_map import TimeMap
 
-REACH = 64
+CLICK_REACH = 64
 """Samples from the line within which a click is looked for."""
 
-FLOOR = 1e-4
+CLICK_FLOOR = 1e-4
 """Samples rms that no difference of two clicks is better than: jitter, and what the programme leaves in the device."""
 
-MOST_ERROR = 0.02
+MAX_CLICK_ERROR = 0.02
 """Samples rms of that difference above which clicks are worth less than the programme, unless it is worse."""
 
-MOST_CONTRADICTION = 0.5
+MAX_CLICK_OFFSET = 0.5
 """Samples by which two clicks may lie otherwise than the programme between them: a whole one was lost beyond that."""
 
-MOST_UNSURE = 0.1
+MAX_CURVE_ERROR = 0.1
 """Standard error in samples of a curve at a click, above which it cannot contradict it."""
 
-SIGMAS = 5.0
+MAX_DRIFT_SIGMAS = 5.0
 """Standard errors by which the two drifts may differ before one of them must be wrong."""
 
 _PASSES = 2
@@ -63,7 +63,7 @@ class ClickLine:
 
 
 @dataclass(frozen=True)
-class HeardClick:
+class ClickFit:
     """A click of the wet file beside that of the dry one: their cross-spectrum `(bins,)` at `omega` (radians a sample),
     the delay in samples beyond the lag that was assumed, and the gain.
     """
@@ -74,10 +74,10 @@ class HeardClick:
     gain: float
 
 
-def heard_click(
+def detect_click(
     dry: Channel, wet: Channel, click: int, lag: float, drift_ppm: float, polarity: int
-) -> HeardClick | None:
-    """The click at a dry position where `lag` is right within `REACH` samples; None if no such click is there."""
+) -> ClickFit | None:
+    """The click at a dry position where `lag` is right within `SHORT_REACH` samples; None if no such click is there."""
     length = len(locate.waveform(dry, click))
     size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
     bins = band(size, dry.rate, wet.top_hz)
@@ -86,16 +86,18 @@ def heard_click(
     x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
     y = fractional_delay.interpolate(wet, timemap, start, start + size).astype(np.float64)
     cross = x.conj() * polarity * np.fft.rfft(y)[bins]
-    peak = whole_peaks(cross[np.newaxis], bins, size, REACH)[0]
-    if peak.sign < 0 or abs(peak.delay) >= REACH:
+    peak = whole_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
+    if peak.sign < 0 or abs(peak.delay) >= CLICK_REACH:
         return None
     delay = fine_delay(cross, bins, size, peak.delay).delay
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     gain = float((cross * np.exp(1j * omega * delay)).real.sum() / np.square(np.abs(x)).sum())
-    return HeardClick(cross, omega, delay, gain)
+    return ClickFit(cross, omega, delay, gain)
 
 
-def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock, polarity: int) -> ClickLine | None:
+def fit_click_line(
+    dry: Channel, wet: Channel, clicks: tuple[int, int], clock: ClockModel, polarity: int
+) -> ClickLine | None:
     """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is not there.
 
     Each lag is the peak of the band-limited correlation of the dry click with the wet one. Its error is that which
@@ -104,12 +106,12 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
     lags = clock.lags(np.array(clicks, float))
     span = float(clicks[1] - clicks[0])
     # A loss between them changes the lag from click to click; within a click there is only drift.
-    drift = clock.fit.drift_ppm if clock.breaks else float(lags[1] - lags[0]) / span * 1e6
+    drift = clock.fit.drift_ppm if clock.steps else float(lags[1] - lags[0]) / span * 1e6
     error = np.inf
     for _ in range(_PASSES):
         answers: list[Complex] = []
         for number, click in enumerate(clicks):
-            heard = heard_click(dry, wet, click, float(lags[number]), drift, polarity)
+            heard = detect_click(dry, wet, click, float(lags[number]), drift, polarity)
             if heard is None:
                 return None
             omega = heard.omega
@@ -119,51 +121,51 @@ def click_line(dry: Channel, wet: Channel, clicks: tuple[int, int], clock: Clock
         if curve <= 0.0:
             return None
         error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
-        drift = drift if clock.breaks else float(lags[1] - lags[0]) / span * 1e6
+        drift = drift if clock.steps else float(lags[1] - lags[0]) / span * 1e6
     drift = (float(lags[1] - lags[0]) - clock.lost) / span
     line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
-    return ClickLine(line, clicks, float(np.hypot(error, FLOOR)))
+    return ClickLine(line, clicks, float(np.hypot(error, CLICK_FLOOR)))
 
 
-def contradicts(clicks: ClickLine, clock: Clock) -> bool:
+def clicks_contradict(clicks: ClickLine, clock: ClockModel) -> bool:
     """Whether one click lies half a sample or more from where the clock has it, as the other click lies."""
     places = np.array(clicks.clicks, float)
     if clock.curve is not None and clock.curve_errors is not None:
         # Beyond its knots a curve goes on straight.
         knots = clock.curve[0]
         beyond = max(knots[0] - places[0], places[1] - knots[-1])
-        if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MOST_UNSURE:
+        if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MAX_CURVE_ERROR:
             return False
     apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.lost]
-    return clicks.error < MOST_CONTRADICTION / 2.0 and abs(float(apart[1] - apart[0])) > MOST_CONTRADICTION
+    return clicks.error < MAX_CLICK_OFFSET / 2.0 and abs(float(apart[1] - apart[0])) > MAX_CLICK_OFFSET
 
 
-def should_hold(wet: Channel, clock: Clock, clicks: tuple[int, int], length: int) -> bool:
+def clicks_in_range(wet: Channel, clock: ClockModel, clicks: tuple[int, int], length: int) -> bool:
     """Whether the wet file goes on over both clicks of so many samples, so that they should be on it."""
     first, last = (click + float(clock.lags(np.array([float(click)]))[0]) for click in clicks)
     return first >= wet.start and last + length <= wet.stop
 
 
-def anchored(fit: Fit, measured: Measured, clicks: ClickLine) -> tuple[Fit, Measured] | None:
+def anchor_to_clicks(fit: LineFit, measured: LagTrack, clicks: ClickLine) -> tuple[LineFit, LagTrack] | None:
     """The line of the clicks, its drift the mean of theirs and the programme's weighted by precision, and the windows.
 
     The residuals are about that line, less one constant: the device's phase on the programme against that on the
     click. None if the clicks are too uncertain, or the programme, as a witness, says another line than the clicks by
     more than both errors and the scatter of its windows allow.
     """
-    fits = agreeing(measured)
+    fits = inliers(measured)
     errors = np.array([fit.drift_error_ppm, clicks.drift_error_ppm])
     if fits.sum() < 3 or not np.isfinite(errors).all():
         return None
-    if clicks.error > max(MOST_ERROR, errors[0] * 1e-6 * clicks.span):
+    if clicks.error > max(MAX_CLICK_ERROR, errors[0] * 1e-6 * clicks.span):
         return None
     programme, click = fit.line, clicks.line
     inside = measured.residual[fits]
     scatter = 1.4826 * float(np.median(np.abs(inside - np.median(inside))))
-    allowed = SIGMAS * float(np.hypot(*errors)) + max(scatter, PROGRAMME_FLOOR) / clicks.span * 1e6
+    allowed = MAX_DRIFT_SIGMAS * float(np.hypot(*errors)) + max(scatter, PROGRAMME_FLOOR) / clicks.span * 1e6
     centre = sum(clicks.clicks) / 2.0
     apart = abs(click.at(centre) - programme.at(centre))
-    if abs(click.drift_ppm - programme.drift_ppm) > allowed or apart > NEAR:
+    if abs(click.drift_ppm - programme.drift_ppm) > allowed or apart > MAX_FIRST_RESIDUAL:
         return None
     # A programme without any scatter has no error, and then the clicks count nothing.
     precision = 1.0 / np.maximum(errors, 1e-12) ** 2
@@ -171,5 +173,5 @@ def anchored(fit: Fit, measured: Measured, clicks: ClickLine) -> tuple[Fit, Meas
     line = Line(click.at(centre) - drift * 1e-6 * centre, drift)
     change = Line(programme.lag - line.lag, programme.drift_ppm - line.drift_ppm)
     residual = measured.residual + change.lag + change.drift_ppm * 1e-6 * measured.position
-    residual = np.where(measured.heard, residual - np.median(residual[fits]), 0.0)
-    return Fit(line, float(precision.sum()) ** -0.5), replace(measured, residual=residual)
+    residual = np.where(measured.detected, residual - np.median(residual[fits]), 0.0)
+    return LineFit(line, float(precision.sum()) ** -0.5), replace(measured, residual=residual)

@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.drift_curve import bend
-from twinlib.alignment.lag_track import FLOOR, Measured, Plan, Response
+from twinlib.alignment.drift_curve import fit_drift_curve
+from twinlib.alignment.lag_track import LAG_FLOOR, LagTrack, Response, WindowPlan
 from twinlib.alignment.time_map import Curve, Labels, Piece, TimeMap
 
 
 @dataclass(frozen=True)
-class Break:
+class LagStep:
     """A loss on the dry clock: the piece before it is right until `first`, the one after it from `last` on.
 
     `place` is where the loss most likely is; between the two lies what cannot be told, and what was lost. The lag is
@@ -28,7 +28,7 @@ class Break:
 
 Array = npt.NDArray[np.float64]
 
-DENIED = 5.0
+MAX_STEP_SIGMAS = 5.0
 """Standard errors by which pieces may lie off where whole samples say they should."""
 
 
@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Fit:
+class LineFit:
     """A fitted line and the standard error of its drift in ppm."""
 
     line: Line
@@ -88,13 +88,13 @@ def _median_slope(positions: Array, lags: Array, labels: Labels, most: int = 400
     return float(np.median(slopes)) if len(slopes) else 0.0
 
 
-def fit_line(positions: Array, lags: Array, weights: Array) -> Fit:
+def fit_line(positions: Array, lags: Array, weights: Array) -> LineFit:
     """A weighted line that outliers do not bend: Tukey's biweight, started from Theil-Sen.
 
     `positions` in samples, `lags` in samples, `weights` inverse variances. Two windows are the least.
     """
     found = fit_pieces(positions, lags, weights, np.zeros(len(positions), np.int64), 1)
-    return Fit(Line(float(found.lags[0]), found.drift_ppm), found.drift_error_ppm)
+    return LineFit(Line(float(found.lags[0]), found.drift_ppm), found.drift_error_ppm)
 
 
 def fit_pieces(
@@ -141,7 +141,7 @@ def fit_pieces(
     return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)
 
 
-def with_whole_steps(
+def with_integer_steps(
     fit: PieceFit, positions: Array, lags: Array, weights: Array, labels: Labels, unit: float
 ) -> PieceFit | None:
     """One line through all pieces, `unit` times whole numbers of samples between them; None where windows deny it.
@@ -156,16 +156,16 @@ def with_whole_steps(
     line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
     one, own = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
     # What windows are mistaken in counts for neither.
-    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + FLOOR
-    squares = [float(np.square(np.clip(left, -most, most)).mean()) + FLOOR**2 for left in (one, own)]
+    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + LAG_FLOOR
+    squares = [float(np.square(np.clip(left, -most, most)).mean()) + LAG_FLOOR**2 for left in (one, own)]
     # Windows overlap by half and hold programme alike: of four, one is another witness.
-    if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > DENIED**2:
+    if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > MAX_STEP_SIGMAS**2:
         return None
     return replace(line, lags=line.lags[0] + whole, lag_errors=np.full(count, line.lag_errors[0]))
 
 
 @dataclass(frozen=True)
-class Clock:
+class ClockModel:
     """Parallel lines with a common curve (knots: positions, samples) about them, and the losses between them.
 
     `curve_errors` are the standard errors of the curve's knots in samples.
@@ -173,11 +173,11 @@ class Clock:
 
     fit: PieceFit
     curve: tuple[Array, Array] | None
-    breaks: tuple[Break, ...]
+    steps: tuple[LagStep, ...]
     curve_errors: Array | None = None
 
     @classmethod
-    def at_rest(cls) -> "Clock":
+    def identity(cls) -> "ClockModel":
         """Lag 0 and no drift: of a capture that was refused."""
         return cls(PieceFit(np.zeros(1), 0.0, np.zeros(1), 0.0), None, ())
 
@@ -188,12 +188,12 @@ class Clock:
 
     def labels(self, positions: Array) -> Labels:
         """The number of the piece of each dry position."""
-        return np.searchsorted([one.place for one in self.breaks], positions, side="right").astype(np.int64)
+        return np.searchsorted([one.place for one in self.steps], positions, side="right").astype(np.int64)
 
-    def timemap(self, start: int, stop: int) -> TimeMap:
+    def time_map(self, start: int, stop: int) -> TimeMap:
         """The lag at every dry position of [start, stop)."""
         pieces = []
-        borders = [(start, start), *((one.place, one.last) for one in self.breaks), (stop, stop)]
+        borders = [(start, start), *((one.place, one.last) for one in self.steps), (stop, stop)]
         for number, ((_, low), (high, _)) in enumerate(pairwise(borders)):
             knots = np.array([float(start), float(max(stop, start + 1))])
             lags = self.fit.at(knots, np.full(2, number))
@@ -208,16 +208,16 @@ class Clock:
         """The samples by which the lag changes from the first piece to the last, drift and curve apart."""
         return float(self.fit.lags[-1] - self.fit.lags[0])
 
-    def whole(self, unit: float) -> bool:
+    def has_integer_steps(self, unit: float) -> bool:
         """Whether all that was lost is whole samples of a wet file, each `unit` samples long."""
         steps = np.diff(self.fit.lags) / unit
         return bool((np.abs(steps - np.round(steps)) < 1e-6).all())
 
-    def shifted(self, samples: float) -> "Clock":
+    def shifted(self, samples: float) -> "ClockModel":
         """The clock with a constant added to all lags."""
         return replace(self, fit=replace(self.fit, lags=self.fit.lags + samples))
 
-    def with_line(self, fit: Fit) -> "Clock":
+    def with_line(self, fit: LineFit) -> "ClockModel":
         """The clock with another line in its first piece, and as many samples lost after it."""
         line = replace(self.fit, lags=fit.line.lag + self.fit.lags - self.fit.lags[0], drift_ppm=fit.line.drift_ppm)
         return replace(self, fit=replace(line, drift_error_ppm=fit.drift_error_ppm))
@@ -225,12 +225,12 @@ class Clock:
     @property
     def excluded(self) -> list[tuple[int, int]]:
         """The dry ranges in which the lag is not known."""
-        return [(one.first, one.last) for one in self.breaks]
+        return [(one.first, one.last) for one in self.steps]
 
 
-def fitted(
-    positions: Array, lags: Array, weights: Array, breaks: Sequence[Break], curved: bool, unit: float = 1.0
-) -> Clock:
+def fit_clock(
+    positions: Array, lags: Array, weights: Array, breaks: Sequence[LagStep], curved: bool, unit: float = 1.0
+) -> ClockModel:
     """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays.
 
     What was lost is whole samples of the wet file, each `unit` samples long, unless the windows deny it.
@@ -238,34 +238,34 @@ def fitted(
     count = len(breaks) + 1
     labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
     fit = fit_pieces(positions, lags, weights, labels, count, [one.step for one in breaks])
-    fit = (with_whole_steps(fit, positions, lags, weights, labels, unit) if not curved else None) or fit
-    found = bend(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
+    fit = (with_integer_steps(fit, positions, lags, weights, labels, unit) if not curved else None) or fit
+    found = fit_drift_curve(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
     if found is None:
-        return Clock(fit, None, tuple(breaks))
+        return ClockModel(fit, None, tuple(breaks))
     # A piece without windows has the lag of the one before it.
     before = np.maximum(np.searchsorted(np.unique(labels), np.arange(count), side="right") - 1, 0)
     fit = replace(fit, lags=fit.lags + found.constants[before])
-    return Clock(fit, found.knots, tuple(breaks), found.errors)
+    return ClockModel(fit, found.knots, tuple(breaks), found.errors)
 
 
 @dataclass(frozen=True)
-class Course:
+class LagFit:
     """The clock, the windows measured against it, gain and polarity of the device, and what windows they were.
 
     `response` is what the windows told of the device in the end, if the clock does not wander; `flutter` is the rms in
     samples by which the clocks swing within seconds about what is known of them.
     """
 
-    clock: Clock
-    measured: Measured
+    clock: ClockModel
+    track: LagTrack
     gain_db: float
     polarity: int
-    windows: Plan
+    windows: WindowPlan
     response: Response | None = None
     flutter: float = 0.0
 
     def lags(self) -> tuple[Array, Array, Array]:
         """Position on the dry clock, lag in samples and weight of the windows heard."""
-        heard = self.measured.heard & (self.measured.sign > 0)
-        position = self.measured.position[heard]
-        return position, self.clock.lags(position) + self.measured.residual[heard], self.measured.weight[heard]
+        heard = self.track.detected & (self.track.sign > 0)
+        position = self.track.position[heard]
+        return position, self.clock.lags(position) + self.track.residual[heard], self.track.weight[heard]

@@ -7,7 +7,14 @@ second may belong to another piece than they seem to, or to one too short for an
 import numpy as np
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.lag_track import AGREES, OFF, SHARP, Response, dense_plan, measure
+from twinlib.alignment.lag_track import (
+    DISPLACED_SAMPLES,
+    INLIER_SAMPLES,
+    MIN_SHORT_WEIGHT,
+    Response,
+    measure_lags,
+    plan_dense_windows,
+)
 from twinlib.alignment.time_map import TimeMap
 from twinlib.intervals import joined, runs
 
@@ -47,27 +54,32 @@ def strays(
     """
     rows = []
     for start, stop in joined(stretches):
-        windows = dense_plan(max(start, dry.start), min(stop, dry.stop), SIZE)
-        known = response or measure(dry, wet, windows, timemap, None, polarity)[1]
-        measured, _ = measure(dry, wet, windows, timemap, known, polarity)
-        heard = measured.heard
+        windows = plan_dense_windows(max(start, dry.start), min(stop, dry.stop), SIZE)
+        known = response or measure_lags(dry, wet, windows, timemap, None, polarity)[1]
+        measured, _ = measure_lags(dry, wet, windows, timemap, known, polarity)
+        heard = measured.detected
         rows.append(np.array([measured.position, measured.residual, measured.weight])[:, heard])
     if not rows or sum(row.shape[1] for row in rows) < IN_A_ROW:
         return []
     usual = float(np.median(np.concatenate([residual for _, residual, _ in rows])))
     scatter = float(np.median(np.abs(np.concatenate([residual for _, residual, _ in rows]) - usual)))
-    least = min(SHARP, BLURRED * float(np.median(np.concatenate([weight for _, _, weight in rows]))))
+    least = min(MIN_SHORT_WEIGHT, BLURRED * float(np.median(np.concatenate([weight for _, _, weight in rows]))))
     ranges: list[tuple[int, int, float]] = []
     for row in rows:
         position, residual, weight = row[:, row[2] >= least]
         off = residual - usual
-        most = np.maximum(max(AGREES, SIGMAS * 1.4826 * scatter), SIGMAS * weight**-0.5)
+        most = np.maximum(max(INLIER_SAMPLES, SIGMAS * 1.4826 * scatter), SIGMAS * weight**-0.5)
         for sign in (1, -1):
             found: list[tuple[int, int, float]] = []
             for first, last in runs(sign * off > most):
                 later, spread = float(np.median(residual[first:last])), float(np.ptp(off[first:last]))
                 between = position[min(last, len(position) - 1)] - position[max(first - 1, 0)]
-                two = last - first == 2 and abs(later) > OFF and spread < AGREES and between >= ALONE
+                two = (
+                    last - first == 2
+                    and abs(later) > DISPLACED_SAMPLES
+                    and spread < INLIER_SAMPLES
+                    and between >= ALONE
+                )
                 if (last - first >= IN_A_ROW or two) and spread < abs(later - usual):
                     start, stop = int(position[first]) - SIZE, int(position[last - 1]) + SIZE
                     # What lies between two stretches that are off alike is hardly right.

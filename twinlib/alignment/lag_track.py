@@ -27,47 +27,47 @@ from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
 from twinlib.intervals import joined
 
-OFF = 16.0
+DISPLACED_SAMPLES = 16.0
 """Samples by which a window lies off where two losses make up for each other: no device delays anything so much."""
 
 
-SHARP = 100.0
+MIN_SHORT_WEIGHT = 100.0
 """Inverse variance, 0.1 samples rms, from which a short window can tell a loss: one of few tones cannot."""
 
 
-QUIET_DB = -60.0
+MIN_LEVEL_DB = -60.0
 """A window of the dry signal whose band-limited rms lies below this (dB of full scale) says nothing."""
 
-LEAST_PROMINENCE = 7.0
+MIN_PROMINENCE = 7.0
 """A window's peak counts if it stands this many times above the noise of its correlation."""
 
-LEAST_CERTAINTY = 4.0
+MIN_CERTAINTY = 4.0
 """Where it does not, its delay counts if the bins agree on it so many times better than by chance."""
 
-CLOSE = 4
+EXPECTED_REACH = 4
 """Samples from where it should be within which they may."""
 
-AGREES = 0.5
+INLIER_SAMPLES = 0.5
 """Samples from the line within which a window agrees with it."""
 
-NEAR, NEARER = 8.0, 2.0
+MAX_FIRST_RESIDUAL, MAX_RESIDUAL = 8.0, 2.0
 """Samples from the line within which a window tells of the device's response: at first, and once it is known."""
 
-FLOOR = 0.003
+LAG_FLOOR = 0.003
 """Samples rms that no window is better than: programme-dependent delay of devices, not noise."""
 
-MOST_WINDOWS = 480
+MAX_WINDOWS = 480
 """Windows of a take, however long: enough for a line or a slow curve, and the same work for any length."""
 
-AT_ONCE = 8
+BATCH = 8
 """Windows whose transforms are made at once, which takes a third of the time that they take one after the other."""
 
-PARTS = 512
+CENTROID_PARTS = 512
 """Of a window, whose energies tell its centroid."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowPlan:
     """The windows: their starts on the dry clock and their size, a power of two."""
 
     starts: npt.NDArray[np.int64]
@@ -75,7 +75,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Measured:
+class LagTrack:
     """The windows that carry signal: energy centroid on the dry clock, residual lag, inverse variance, sign, level.
 
     `weight` is zero where no delay stands out; `level_db` is that of the dry signal.
@@ -88,7 +88,7 @@ class Measured:
     level_db: Real
 
     @property
-    def heard(self) -> npt.NDArray[np.bool_]:
+    def detected(self) -> npt.NDArray[np.bool_]:
         """The windows whose delay stands out."""
         return np.asarray(self.weight > 0)
 
@@ -113,28 +113,28 @@ class Response:
         return replace(self, phase=self.phase[places], weight=self.weight[places])
 
 
-def plan(start: int, stop: int, sample_rate: int) -> Plan:
+def plan_windows(start: int, stop: int, sample_rate: int) -> WindowPlan:
     """Windows of about 0.74 s over [start, stop), every 0.37 s or more; shorter ones where there is little signal."""
     frames = stop - start
     size = 1 << int(np.log2(0.75 * sample_rate))
     while size > 2048 and frames < 8 * size:
         size //= 2
-    hop = max(size // 2, frames // MOST_WINDOWS)
-    return Plan(np.arange(start, max(start, stop - size) + 1, hop, dtype=np.int64), size)
+    hop = max(size // 2, frames // MAX_WINDOWS)
+    return WindowPlan(np.arange(start, max(start, stop - size) + 1, hop, dtype=np.int64), size)
 
 
-def dense_plan(start: int, stop: int, size: int) -> Plan:
+def plan_dense_windows(start: int, stop: int, size: int) -> WindowPlan:
     """Windows of `size` samples over [start, stop), each half over the next."""
-    return Plan(np.arange(start, max(start, stop - size) + 1, size // 2, dtype=np.int64), size)
+    return WindowPlan(np.arange(start, max(start, stop - size) + 1, size // 2, dtype=np.int64), size)
 
 
-def spectra_of(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
+def windowed_spectra(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
     """The in-band spectra of tapered windows `(windows, size)`, complex64 `(windows, bins)`."""
     return np.asarray(scipy.fft.rfft(samples * taper)[:, bins])
 
 
-def level_of(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
-    """The rms of a tapered window in the band, in dB of full scale; what lies below `QUIET_DB` tells no delay."""
+def band_level_db(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
+    """The rms of a tapered window in the band, in dB of full scale; what lies below `MIN_LEVEL_DB` tells no delay."""
     energy = 2.0 * _energy(spectrum) / len(taper) / float(np.square(taper).sum())
     return 10.0 * math.log10(energy + 1e-30)
 
@@ -144,26 +144,26 @@ def _energy(spectrum: Complex) -> float:
     return float(np.square(np.abs(spectrum)).sum(dtype=np.float64))
 
 
-def centroid(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
+def energy_centroid(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
     """The mean index of a tapered window, weighted by the energy of its parts: when its delay was measured."""
-    size = max(1, len(samples) // PARTS)
+    size = max(1, len(samples) // CENTROID_PARTS)
     parts = (samples * taper).reshape(-1, size)
     energy = np.einsum("ij,ij->i", parts, parts).astype(np.float64)
     middles = np.arange(len(energy)) * size + 0.5 * (size - 1)
     return float((middles * energy).sum()) / (float(energy.sum()) + 1e-300)
 
 
-def measure(
+def measure_lags(
     dry: Channel,
     wet: Channel,
-    windows: Plan,
+    windows: WindowPlan,
     timemap: TimeMap,
     known: Response | None,
     polarity: int,
     excluded: Sequence[tuple[int, int]] = (),
     everything: bool = False,
     between_hz: tuple[float, float] = (LOW_HZ, HIGH_HZ),
-) -> tuple[Measured, Response | None]:
+) -> tuple[LagTrack, Response | None]:
     """The residual lag of each window after the wet signal is put on the dry clock by `timemap`.
 
     What is `known` of the device's response is taken out, so that the programme does not modulate the lag, and bins
@@ -194,34 +194,36 @@ def measure(
         return fractional_delay.interpolate(wet, timemap, start, stop, kernel)
 
     there = [start for start in windows.starts.tolist() if played(start, start + size)]
-    for first in range(0, len(there), AT_ONCE):
-        starts = there[first : first + AT_ONCE]
-        samples = cut(dry.read, starts, size)
-        spectra = spectra_of(samples, taper, bins)
-        levels = [level_of(spectrum, taper) for spectrum in spectra]
-        loud = [number for number, level in enumerate(levels) if level >= QUIET_DB]
+    for first in range(0, len(there), BATCH):
+        starts = there[first : first + BATCH]
+        samples = read_windows(dry.read, starts, size)
+        spectra = windowed_spectra(samples, taper, bins)
+        levels = [band_level_db(spectrum, taper) for spectrum in spectra]
+        loud = [number for number, level in enumerate(levels) if level >= MIN_LEVEL_DB]
         if not loud:
             continue
         spectra = spectra[loud]
-        others = polarity * spectra_of(cut(answer, [starts[number] for number in loud], size), taper, bins)
+        others = polarity * windowed_spectra(
+            read_windows(answer, [starts[number] for number in loud], size), taper, bins
+        )
         crosses = spectra.conj() * others
-        found = recognise(crosses, bins, size, min(4096, size // 4), expected)
+        found = estimate_delays(crosses, bins, size, min(4096, size // 4), expected)
         for number, spectrum, other, cross, (delay, sign) in zip(loud, spectra, others, crosses, found, strict=True):
-            position, level = starts[number] + centroid(samples[number], taper), levels[number]
+            position, level = starts[number] + energy_centroid(samples[number], taper), levels[number]
             if delay is None:
                 rows.append((position, 0.0, 0.0, 0.0, level))
                 continue
-            rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + FLOOR**2), sign, level))
-            if abs(delay.delay) < (NEAR if known is None else NEARER) and sign > 0:
+            rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + LAG_FLOOR**2), sign, level))
+            if abs(delay.delay) < (MAX_FIRST_RESIDUAL if known is None else MAX_RESIDUAL) and sign > 0:
                 share = 1.0 / _energy(spectrum)
                 pooled += share * cross
                 dry_power += share * np.abs(spectrum) ** 2
                 wet_power += share * np.abs(other) ** 2
-    measured = Measured(*np.array(rows).reshape(-1, 5).T)
+    measured = LagTrack(*np.array(rows).reshape(-1, 5).T)
     return measured, _response(pooled, dry_power, wet_power, bins, size) if dry_power.any() else None
 
 
-def cut(read: Callable[[int, int], Signal], starts: Sequence[int], size: int) -> Signal:
+def read_windows(read: Callable[[int, int], Signal], starts: Sequence[int], size: int) -> Signal:
     """The windows of `size` samples that begin at `starts`, `(windows, size)`; what they share is read once."""
     out = np.empty((len(starts), size), np.float32)
     for low, high in joined((start, start + size) for start in starts):
@@ -232,7 +234,7 @@ def cut(read: Callable[[int, int], Signal], starts: Sequence[int], size: int) ->
     return out
 
 
-def recognise(
+def estimate_delays(
     crosses: Complex, bins: slice, size: int, reach: int, expected: Complex | None = None
 ) -> list[tuple[Delay | None, int]]:
     """The delay within +-`reach` samples that each cross-spectrum tells, and its sign; None if none stands out.
@@ -247,14 +249,14 @@ def recognise(
     peaks = whole_peaks(whitened(crosses) if expected is None else halves, bins, size, reach)
     found: list[tuple[Delay | None, int]] = []
     for half, peak in zip(halves, peaks, strict=True):
-        stands_out = peak.prominence >= LEAST_PROMINENCE
+        stands_out = peak.prominence >= MIN_PROMINENCE
         delay = None
-        if stands_out or abs(peak.delay) <= CLOSE:
+        if stands_out or abs(peak.delay) <= EXPECTED_REACH:
             delay = fine_delay(peak.sign * half, bins, size, peak.delay)
         if delay is None:
             found.append((None, 0))
         else:
-            found.append((delay if stands_out or delay.certainty >= LEAST_CERTAINTY else None, peak.sign))
+            found.append((delay if stands_out or delay.certainty >= MIN_CERTAINTY else None, peak.sign))
     return found
 
 
@@ -273,6 +275,6 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
     return Response(phase, weight / weight.max(), delay, 20.0 * float(np.log10(gain)))
 
 
-def agreeing(measured: Measured) -> npt.NDArray[np.bool_]:
+def inliers(measured: LagTrack) -> npt.NDArray[np.bool_]:
     """The windows that stand out and lie within half a sample of the line."""
-    return np.asarray((measured.weight > 0) & (np.abs(measured.residual) < AGREES) & (measured.sign > 0))
+    return np.asarray((measured.weight > 0) & (np.abs(measured.residual) < INLIER_SAMPLES) & (measured.sign > 0))

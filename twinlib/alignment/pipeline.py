@@ -6,12 +6,12 @@ from pathlib import Path
 
 from twinlib.alignment import locate
 from twinlib.alignment.channel import Channel, frames_at
-from twinlib.alignment.click_drift import anchored, click_line, contradicts, should_hold
-from twinlib.alignment.clock import Fit, Line
-from twinlib.alignment.lag_track import Plan, plan
-from twinlib.alignment.refine import MOST_PASSES, follow, measured_through
+from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
+from twinlib.alignment.clock import Line, LineFit
+from twinlib.alignment.lag_track import WindowPlan, plan_windows
+from twinlib.alignment.refine import MAX_ITERATIONS, fit_track, measure_through_device
 from twinlib.alignment.result import CONTRACT, Alignment, Dropout, Excluded, Repair, Window
-from twinlib.alignment.tracker import probe, walk
+from twinlib.alignment.tracker import count_consistent, track_lags
 from twinlib.alignment.verdict import Case, outcome, why_nothing
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
@@ -25,7 +25,7 @@ GUARD_SAMPLES = 12
 POLARITY: tuple[Repair, ...] = ("polarity",)
 """What is undone by default: an inverted cable. Gain and DC are the device's own, until somebody says otherwise."""
 
-SCAN_SECONDS = 2.0
+CLICK_SEARCH_SECONDS = 2.0
 """What the length of a take leaves open about its lag, and this more, is where a click is looked for at first."""
 
 
@@ -57,19 +57,19 @@ def align(
     """
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = dry_reader.info.sample_rate
-        dry_signal = channel_of(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, dry_range)
-        wet_signal = channel_of(wet_reader, channel, rate, wet_range)
+        dry_signal = open_channel(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, dry_range)
+        wet_signal = open_channel(wet_reader, channel, rate, wet_range)
         if guard_samples < 0:
             raise AlignmentError(f"guard_samples is {guard_samples}: it must not be negative")
         reference = None
         if reference_channel is not None:
-            reference = channel_of(wet_reader, reference_channel, rate, wet_range, "reference_channel")
+            reference = open_channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
         case = Case(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
         _align(case, list(clicks or ()), progress)
         return outcome(case)
 
 
-def channel_of(
+def open_channel(
     reader: Reader, channel: int, rate: int, wanted: tuple[int, int] | None, key: str = "channel"
 ) -> Channel:
     """One channel (from 0) of a file at a rate, all of it or the samples `wanted`; `AlignmentError` if it has none."""
@@ -95,30 +95,30 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
         start = min(clicks) + dry.rate // 4
         stop = max(clicks) if len(clicks) > 1 else stop
     programme = replace(dry, start=start, stop=max(stop, start + 1))
-    windows = plan(programme.start, programme.stop, dry.rate)
-    place, clicked = _place(dry, heard, windows, clicks, Share(progress, 10.0, heard.stop - heard.start))
+    windows = plan_windows(programme.start, programme.stop, dry.rate)
+    place, clicked = _locate(dry, heard, windows, clicks, Share(progress, 10.0, heard.stop - heard.start))
     if place is None:
         case.refuse(why_nothing(programme, heard, clicked))
         return
-    walked = walk(dry, heard, windows, *place, Share(progress, 25.0, len(windows.starts)))
-    course = follow(dry, heard, windows, walked, Share(progress, 35.0, 2 * MOST_PASSES))
+    walked = track_lags(dry, heard, windows, *place, Share(progress, 25.0, len(windows.starts)))
+    course = fit_track(dry, heard, windows, walked, Share(progress, 35.0, 2 * MAX_ITERATIONS))
     if course is None:
         case.refuse(why_nothing(programme, heard, clicked))
         return
-    fit = Fit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
+    fit = LineFit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
-    measured = click_line(dry, heard, ends, course.clock, course.polarity) if ends is not None else None
+    measured = fit_click_line(dry, heard, ends, course.clock, course.polarity) if ends is not None else None
     if ends is not None and measured is not None:
-        found = anchored(fit, course.measured, measured) if case.trusts_clicks(course) else None
+        found = anchor_to_clicks(fit, course.track, measured) if case.trusts_clicks(course) else None
         if found is not None:
             fit, about_it = found
-            course = replace(course, clock=course.clock.with_line(fit), measured=about_it)
+            course = replace(course, clock=course.clock.with_line(fit), track=about_it)
         else:
-            case.unsure_ends = contradicts(measured, course.clock)
+            case.unsure_ends = clicks_contradict(measured, course.clock)
     elif ends is not None:
-        case.unsure_ends = should_hold(heard, course.clock, ends, dry.rate // 4)
+        case.unsure_ends = clicks_in_range(heard, course.clock, ends, dry.rate // 4)
     if case.reference is not None:
-        through = measured_through(dry, case.wet, course)
+        through = measure_through_device(dry, case.wet, course)
         if through is None:
             case.refuse(why_nothing(programme, case.wet, clicked))
             return
@@ -126,8 +126,8 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     case.judge(course, (start, stop), bool(clicks), Share(progress, 30.0, stop - start))
 
 
-def _place(
-    dry: Channel, wet: Channel, windows: Plan, clicks: list[int], progress: Progress
+def _locate(
+    dry: Channel, wet: Channel, windows: WindowPlan, clicks: list[int], progress: Progress
 ) -> tuple[tuple[int, Line] | None, bool]:
     """A dry position and the line that is right there, borne out by the programme around it; and if clicks were found.
 
@@ -139,10 +139,10 @@ def _place(
         if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
             path = dry.reader.info.path
             raise AlignmentError(f"{path} holds no click at sample {clicks[0]}: it is not the reel it should be")
-        guesses = _clicks(dry, wet, clicks, waveform, progress)
+        guesses = _locate_clicks(dry, wet, clicks, waveform, progress)
     best: tuple[int, tuple[int, Line] | None] = (0, None)
     for guess in guesses:
-        there, found = probe(dry, wet, windows, *guess)
+        there, found = count_consistent(dry, wet, windows, *guess)
         if found > best[0] and 2 * found >= there:
             best = (found, guess)
     if best[1] is not None:
@@ -153,11 +153,11 @@ def _place(
     return (coarse.position, coarse.line), bool(guesses)
 
 
-def _clicks(
+def _locate_clicks(
     dry: Channel, wet: Channel, clicks: list[int], waveform: Signal, progress: Progress
 ) -> list[tuple[int, Line]]:
     """What the clicks say, likeliest first: looked for where the length of the take leaves room, then everywhere."""
-    slack = round(SCAN_SECONDS * dry.rate)
+    slack = round(CLICK_SEARCH_SECONDS * dry.rate)
     room = (wet.stop - wet.start) - (dry.stop - dry.start)
     low, high = wet.start - dry.start + min(0, room) - slack, wet.start - dry.start + max(0, room) + slack
     found = []

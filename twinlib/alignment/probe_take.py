@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from twinlib.alignment import locate
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.click_drift import FLOOR, heard_click
-from twinlib.alignment.clock import Fit, Line, fit_line
-from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, channel_of
+from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
+from twinlib.alignment.clock import Line, LineFit, fit_line
+from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, open_channel
 from twinlib.alignment.result import Alignment, Reference, Repair, Verdict, Window
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
@@ -42,7 +42,7 @@ class _Heard:
     places: npt.NDArray[np.float64]
     lags: npt.NDArray[np.float64]
     gains: npt.NDArray[np.float64]
-    fit: Fit
+    fit: LineFit
     polarity: Literal[1, -1]
 
     @property
@@ -91,11 +91,11 @@ def align_markers(
     undone = _undone(programme, repair)
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = dry_reader.info.sample_rate
-        played = channel_of(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, None)
-        device = channel_of(wet_reader, channel, rate, None)
+        played = open_channel(dry_reader, channel if dry_reader.info.channels > channel else 0, rate, None)
+        device = open_channel(wet_reader, channel, rate, None)
         loop = None
         if reference_channel is not None:
-            loop = channel_of(wet_reader, reference_channel, rate, None, "reference_channel")
+            loop = open_channel(wet_reader, reference_channel, rate, None, "reference_channel")
         clock = loop or device
         waveform = locate.waveform(played, markers[0])
         found = locate.find_clicks(clock, waveform, Share(progress, 90.0, clock.stop - clock.start))
@@ -155,17 +155,17 @@ def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polari
     """The clicks measured exactly, from a line that is right within some samples; None if fewer than two are there."""
     rows = [(place, line.at(place), line.drift_ppm) for place in places]
     found: list[tuple[float, float, float]] = []
-    fit = Fit(line, np.inf)
+    fit = LineFit(line, np.inf)
     for _ in range(_PASSES):
         found = []
         for place, lag, drift in rows:
-            one = heard_click(dry, wet, place, lag, drift, polarity)
+            one = detect_click(dry, wet, place, lag, drift, polarity)
             if one is not None:
                 found.append((float(place), lag + one.delay, one.gain))
         if len(found) < 2:
             return None
         at, lags, _ = np.array(found).T
-        fit = fit_line(at, lags, np.full(len(at), 1.0 / FLOOR**2))
+        fit = fit_line(at, lags, np.full(len(at), 1.0 / CLICK_FLOOR**2))
         rows = [(round(place), lag, fit.line.drift_ppm) for place, lag, _ in found]
     at, lags, gains = np.array(found).T
     return _Heard(at, lags, gains, fit, 1 if polarity > 0 else -1)
@@ -258,4 +258,4 @@ def _alignment(
 def _windows(heard: _Heard, wanders: bool) -> tuple[Window, ...]:
     residuals = np.zeros(len(heard.places)) if wanders else heard.residuals
     rows = zip(heard.places.tolist(), heard.lags.tolist(), residuals.tolist(), strict=True)
-    return tuple(Window(place, lag, 1.0 / FLOOR**2, residual) for place, lag, residual in rows)
+    return tuple(Window(place, lag, 1.0 / CLICK_FLOOR**2, residual) for place, lag, residual in rows)

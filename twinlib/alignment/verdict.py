@@ -8,17 +8,17 @@ import numpy.typing as npt
 import soxr
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import Array, Clock, Course
+from twinlib.alignment.clock import Array, ClockModel, LagFit
 from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.elsewhere import moved
 from twinlib.alignment.fractional_delay import EXACT
-from twinlib.alignment.lag_track import Measured, agreeing
+from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
-from twinlib.alignment.refine import MOST_FLUTTER, of_the_device, unit_of
+from twinlib.alignment.refine import MAX_FLUTTER, is_device_phase, wet_sample_period
 from twinlib.alignment.residual import LEAST_USUAL, Heard, lies_better, listen
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
 from twinlib.alignment.time_map import Curve, Piece
-from twinlib.alignment.wow_flutter import residual_rms, wander
+from twinlib.alignment.wow_flutter import residual_rms, wander_rms
 from twinlib.audio import Signal
 from twinlib.intervals import runs
 from twinlib.progress import Progress
@@ -128,10 +128,10 @@ SNAP = 0.01
 """Samples from a whole number within which a digital loss is taken to be one."""
 
 
-def applied(clock: Clock, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
+def applied(clock: ClockModel, dry: Channel, take: bool) -> tuple[Warp, tuple[Piece, ...]]:
     """What the warp does, and along which pieces: interpolation never touches a digital pair, whose clocks are one."""
     frames, fit = dry.stop - dry.start, clock.fit
-    pieces = clock.timemap(dry.start, dry.stop).pieces
+    pieces = clock.time_map(dry.start, dry.stop).pieces
     if clock.curve is not None:
         return "sinc", pieces
     steps = fit.lags - fit.lags[0]
@@ -205,8 +205,8 @@ class Case:
         self.rate = dry.rate
         self.verdict: Verdict = "ok"
         self.reasons: list[str] = []
-        self.course: Course | None = None
-        self.through: tuple[Measured, float, int] | None = None
+        self.course: LagFit | None = None
+        self.through: tuple[LagTrack, float, int] | None = None
         self.excluded: list[Excluded] = []
         self.dropouts: list[Dropout] = []
         self.take = False
@@ -233,42 +233,42 @@ class Case:
         """A place on either file, for people."""
         return f"{samples / self.rate:.2f} s"
 
-    def trusts_clicks(self, course: Course) -> bool:
+    def trusts_clicks(self, course: LagFit) -> bool:
         """Two clicks tell a line where the lag keeps to one in between, or leaves it by whole samples of the wet file.
 
         Digital takes need none: they are shifted.
         """
         if (
-            not course.clock.whole(unit_of(self.wet))
+            not course.clock.has_integer_steps(wet_sample_period(self.wet))
             or course.clock.curve is not None
             or self._wander(course) > MOST_RESIDUAL
         ):
             return False
         return applied(course.clock, self.dry, take=True)[0] == "sinc"
 
-    def _wander(self, course: Course) -> float:
+    def _wander(self, course: LagFit) -> float:
         """The rms in samples by which the clocks wander about what is known of them."""
-        rms = wander(course.measured, self.rate)
+        rms = wander_rms(course.track, self.rate)
         if rms <= MOST_RESIDUAL or course.clock.curve is not None:
             return rms
         if self.own_phase is None:
-            self.own_phase = of_the_device(self.dry, self.clock_signal, course)
+            self.own_phase = is_device_phase(self.dry, self.clock_signal, course)
         return 0.0 if self.own_phase else rms
 
-    def heard_through(self, course: Course, through: tuple[Measured, float, int]) -> None:
+    def heard_through(self, course: LagFit, through: tuple[LagTrack, float, int]) -> None:
         """What the device's channel is on the clock of the loop-back channel."""
         self.through = through
         measured, gain_db, _ = through
-        if not np.isfinite(gain_db) or float(measured.heard.mean()) < LEAST_SHARE:
+        if not np.isfinite(gain_db) or float(measured.detected.mean()) < LEAST_SHARE:
             self.refuse(
-                f"only {float(measured.heard.mean()):.0%} of the programme is heard through the device although the "
+                f"only {float(measured.detected.mean()):.0%} of the programme is heard through the device although the "
                 "loop-back channel has it: check the device and its cables, and record again"
             )
 
-    def judge(self, course: Course, programme: tuple[int, int], take: bool, progress: Progress) -> None:
+    def judge(self, course: LagFit, programme: tuple[int, int], take: bool, progress: Progress) -> None:
         """Weigh the windows, the losses, the clocks and the ends, then listen to all of it."""
         self.course, self.take = course, take
-        measured = course.measured
+        measured = course.track
         share = confidence(measured)
         drift = course.clock.fit.drift_ppm
         if share < LEAST_SHARE or abs(drift) > IMPOSSIBLE_PPM:
@@ -282,7 +282,7 @@ class Case:
                 f"only {share:.0%} of the programme lies where it should: it is another recording, or very much of it "
                 "is lost; check the pairing and record again"
             )
-        if int(agreeing(measured).sum()) < 3:
+        if int(inliers(measured).sum()) < 3:
             self.refuse("fewer than three windows of programme could be compared: use a longer signal")
         if abs(drift) > IMPOSSIBLE_PPM:
             self.refuse(
@@ -306,7 +306,7 @@ class Case:
                 f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
                 "wanted): play and record with one interface, or with a common word clock"
             )
-        if course.flutter > MOST_FLUTTER:
+        if course.flutter > MAX_FLUTTER:
             self.suspect(
                 f"the speed flutters: within a second the lag swings by {course.flutter:.3f} samples rms, faster than "
                 f"it can be followed (at most {MOST_RESIDUAL} is wanted): have the transport of the tape machine seen "
@@ -339,9 +339,9 @@ class Case:
         if share > 1.0 - LEAST_SHARE:
             self.refuse(f"{share:.0%} of the programme is damaged: too little is left, record it again")
 
-    def _losses(self, clock: Clock) -> None:
-        timemap = clock.timemap(self.dry.start, self.dry.stop)
-        for number, one in enumerate(clock.breaks):
+    def _losses(self, clock: ClockModel) -> None:
+        timemap = clock.time_map(self.dry.start, self.dry.stop)
+        for number, one in enumerate(clock.steps):
             lost = -round(float(clock.fit.lags[number + 1] - clock.fit.lags[number]))
             start = max(timemap.wet(one.first, number), float(self.wet.start)) / self.rate
             stop = min(timemap.wet(one.last, number + 1), float(self.wet.stop)) / self.rate
@@ -362,11 +362,11 @@ class Case:
         if low < high:
             self.excluded.append(Excluded(low, high, reason))
 
-    def _stretches(self, course: Course, heard: Heard | None) -> None:
+    def _stretches(self, course: LagFit, heard: Heard | None) -> None:
         """Runs of windows that are not recognised, or not where they should be, and that do not sound right either."""
-        measured, size = course.measured, course.windows.size
-        fits, counts = agreeing(measured), _counts(measured)
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        measured, size = course.track, course.windows.size
+        fits, counts = inliers(measured), _counts(measured)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         for first, last in runs(~fits & counts):
             deaf = bool((measured.weight[first:last] == 0).any())
             before = measured.position[first - 1] if first else measured.position[first] - size
@@ -386,7 +386,7 @@ class Case:
                 f"the wet file {what} and is left out: look at the alignment figure and listen there"
             )
 
-    def _may_lie(self, course: Course, heard: Heard | None, stretch: tuple[int, int], later: float) -> bool:
+    def _may_lie(self, course: LagFit, heard: Heard | None, stretch: tuple[int, int], later: float) -> bool:
         """Whether a stretch that seems to lie some samples later may: what is heard there must be far more alike then.
 
         The delay of a device that distorts changes with the programme, and nothing is more alike by it.
@@ -394,11 +394,11 @@ class Case:
         if heard is None or self.reference is not None or stretch[0] >= stretch[1]:
             return True
         wet = replace(self.wet, exact=True)
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         return lies_better(self.dry, wet, timemap, heard.prediction, course.polarity, stretch, later)
 
-    def _ends(self, course: Course, programme: tuple[int, int]) -> None:
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+    def _ends(self, course: LagFit, programme: tuple[int, int]) -> None:
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         allowed = 0.0 if self.take else MISSING_SECONDS * self.rate
         head = self.wet.start - timemap.wet(programme[0])
         tail = timemap.wet(programme[1]) - self.wet.stop
@@ -409,9 +409,9 @@ class Case:
                     f"{remedy} the dry file plays"
                 )
 
-    def _listen(self, course: Course, programme: tuple[int, int], progress: Progress) -> Heard | None:
+    def _listen(self, course: LagFit, programme: tuple[int, int], progress: Progress) -> Heard | None:
         """How alike dry and wet are, all along what the wet file holds of the programme."""
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         start = max(programme[0], int(timemap.dry(self.wet.start)) + 1)
         stop = min(programme[1], int(timemap.dry(self.wet.stop)))
         if start >= stop:
@@ -421,11 +421,11 @@ class Case:
         self.mean = heard.mean
         return heard
 
-    def _odd_places(self, course: Course, heard: Heard | None) -> None:
+    def _odd_places(self, course: LagFit, heard: Heard | None) -> None:
         """What shifts nothing and is wrong all the same."""
         if heard is None:
             return
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         if heard.drowned > MOST_DROWNED:
             self.suspect(
                 f"in {heard.drowned:.0%} of the programme noise is louder than what the device makes of it: turn up "
@@ -449,9 +449,9 @@ class Case:
                 "listen there"
             )
 
-    def _close(self, course: Course, programme: tuple[int, int], heard: Heard | None) -> None:
+    def _close(self, course: LagFit, programme: tuple[int, int], heard: Heard | None) -> None:
         """What seems to be shifted and the ends, by short windows; all of it where something has been lost already."""
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         reach = round(CLOSE_SECONDS * self.rate)
         start, stop = programme
         stretches = [programme]
@@ -460,8 +460,8 @@ class Case:
             # A device that distorts much answers with a delay of its own that changes with the programme.
             suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
             if heard is None or heard.tells:
-                astray = course.measured.heard & ~agreeing(course.measured)
-                suspects += [(place, place) for place in course.measured.position[astray].astype(int).tolist()]
+                astray = course.track.detected & ~inliers(course.track)
+                suspects += [(place, place) for place in course.track.position[astray].astype(int).tolist()]
             around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
             # Some of all of it, so that what is usual is not what the suspects say.
             usual = [(a, a + reach // 2) for a in np.linspace(start, stop - reach, USUAL_PLACES).astype(int).tolist()]
@@ -479,11 +479,11 @@ class Case:
                 "the wet file does not lie where its neighbourhood does and is left out: samples were lost near there"
             )
 
-    def _moved(self, course: Course, heard: Heard | None) -> None:
+    def _moved(self, course: LagFit, heard: Heard | None) -> None:
         """What is far too unlike for the device and answers to another place, and what lies beside it."""
         if heard is None:
             return
-        timemap = course.clock.timemap(self.dry.start, self.dry.stop)
+        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         known = [(one.start, one.stop) for one in self.excluded]
         unknown = [odd for odd in heard.odd if not any(start < odd.stop and odd.start < stop for start, stop in known)]
         wet = replace(self.wet, exact=True)
@@ -496,10 +496,10 @@ class Case:
                 "the interface's buffer size and record again if it can be done"
             )
 
-    def _gaps(self, course: Course, programme: tuple[int, int]) -> None:
+    def _gaps(self, course: LagFit, programme: tuple[int, int]) -> None:
         """Stretches without a window where the clock wanders, or at an end that the clicks contradict."""
-        clock, fits = course.clock, agreeing(course.measured)
-        position = course.measured.position[fits]
+        clock, fits = course.clock, inliers(course.track)
+        position = course.track.position[fits]
         if self.unsure_ends:
             for first, last in ((programme[0], position[0]), (position[-1], programme[1])):
                 self.leave_out(first, last, "unknown-lag")
@@ -535,30 +535,30 @@ class Case:
 _SHIFTED = ("not-recognised", "off-the-line")
 
 
-def confidence(measured: Measured | None) -> float:
+def confidence(measured: LagTrack | None) -> float:
     """The share of the windows that tell something that agree with the clock."""
     if measured is None or not _counts(measured).any():
         return 0.0
-    return float(agreeing(measured)[_counts(measured)].mean())
+    return float(inliers(measured)[_counts(measured)].mean())
 
 
-def _counts(measured: Measured) -> npt.NDArray[np.bool_]:
+def _counts(measured: LagTrack) -> npt.NDArray[np.bool_]:
     """The windows that tell something: recognised, or loud enough that they should have been."""
     if not len(measured.level_db):
         return np.zeros(0, np.bool_)
     loud = measured.level_db > float(np.median(measured.level_db)) - FAINT_DB
-    return np.asarray(measured.heard | loud)
+    return np.asarray(measured.detected | loud)
 
 
 def outcome(case: Case) -> Alignment:
     """All of it as the contract has it."""
     course = case.course
-    clock = course.clock if course is not None else Clock.at_rest()
+    clock = course.clock if course is not None else ClockModel.identity()
     warp, pieces = applied(clock, case.dry, case.take or case.reference is not None)
     error = clock.fit.drift_error_ppm if course is not None else None
     gain_db = case.through[1] if case.through is not None else course.gain_db if course is not None else 0.0
     polarity: Literal[1, -1] = 1 if case.polarity > 0 else -1
-    measured = course.measured if course is not None else None
+    measured = course.track if course is not None else None
     reference = None
     if case.reference is not None and course is not None:
         reference = Reference(case.reference.channel, 1 if course.polarity > 0 else -1, course.gain_db)
@@ -598,7 +598,7 @@ def outcome(case: Case) -> Alignment:
     )
 
 
-def _wander_rms(clock: Clock, measured: Measured | None) -> float:
+def _wander_rms(clock: ClockModel, measured: LagTrack | None) -> float:
     if clock.curve is None or measured is None:
         return 0.0
     return float(np.std(Curve(*clock.curve)(measured.position)))
@@ -612,7 +612,7 @@ def _wet_range(wet: Channel) -> tuple[int, int]:
     return wet.start * info.sample_rate // wet.rate, min(info.frames, stop)
 
 
-def _windows(clock: Clock, measured: Measured) -> tuple[Window, ...]:
+def _windows(clock: ClockModel, measured: LagTrack) -> tuple[Window, ...]:
     lags = clock.lags(measured.position) + measured.residual
     rows = zip(
         *(column.tolist() for column in (measured.position, lags, measured.weight, measured.residual)), strict=True
