@@ -3,12 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from twinlib.alignment.pipeline import CONTRACT, align
+from twinlib.alignment.pipeline import align
 from twinlib.alignment.plot import draw_alignment
 from twinlib.alignment.probe_take import align_markers
 from twinlib.alignment.result import Alignment
 from twinlib.cli_runtime import options, run
-from twinlib.excitation.layout import PROBE_FILE, read_reel
+from twinlib.contracts import ALIGNMENT, PROBE_FILE
+from twinlib.excitation.layout import read_reel
 from twinlib.files import read_json, write_json
 from twinlib.provenance.record import recorded
 
@@ -39,7 +40,7 @@ def main() -> None:
     with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
         clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
         measuring = any(path.name == PROBE_FILE for path in args.excitation)
-        programme = [Alignment.from_dict(read_json(path, CONTRACT)) for path in args.programme]
+        programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]
         way = (
             partial(align_markers, markers=clicks, programme=programme)
             if measuring
@@ -54,7 +55,7 @@ def main() -> None:
             guard_samples=args.guard,
             repair=args.repair,
         )
-        write_json(args.alignment, CONTRACT, found.to_dict())
+        write_json(args.alignment, ALIGNMENT, found.to_dict())
         draw_alignment(found, args.picture)
     print(
         f"{args.wet}: {found.verdict}, lag {found.lag_samples:.3f} samples, drift {found.drift_ppm:.4f} ppm, "

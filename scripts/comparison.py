@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from twinlib.cli_runtime import options, run
-from twinlib.evaluation.settings import METRICS
+from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
 from twinlib.reports.comparison import comparison_page

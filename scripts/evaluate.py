@@ -5,15 +5,13 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
-from twinlib.dataset.settings import DATASET, SEGMENTS
+from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
 from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
-from twinlib.measurement.measurements import CONTRACT as MEASUREMENTS
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
-from twinlib.training.settings import CURVE
 
 
 def main() -> None:
@@ -43,7 +41,7 @@ def main() -> None:
                 segments,
                 args.shards[0].parent,
                 dataset,
-                read_table(args.curve, CURVE),
+                read_table(args.curve, TRAINING),
                 settings,
                 args.outputs[0].parent,
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),

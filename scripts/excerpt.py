@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
 from twinlib.evaluation.evaluate import heard_music, load_for
-from twinlib.evaluation.settings import LINEAR
 from twinlib.excitation.probe_reel import layout_of, withdrawn_music
-from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json
 from twinlib.listening.clips import NAMES, write_music
 from twinlib.provenance.record import recorded

@@ -6,9 +6,9 @@ import pandas as pd
 
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
-from twinlib.dataset.fingerprint import CONTRACT, fingerprint_reel
+from twinlib.contracts import CUES, FINGERPRINTS
+from twinlib.dataset.fingerprint import fingerprint_reel
 from twinlib.dataset.leaks import find_planned_copies
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, write_table
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
@@ -24,7 +24,7 @@ def main() -> None:
                 with Reader(path) as reader:
                     tables.append(fingerprint_reel(reader, cues[cues.reel == path.stem], done))
         table = pd.concat(tables, ignore_index=True)
-        write_table(args.fingerprints, CONTRACT, table)
+        write_table(args.fingerprints, FINGERPRINTS, table)
     for leak in find_planned_copies(cues, table):
         print(f"warning: the same recording stands in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
     print(f"{args.name}: {len(table)} codes of {len(cues)} slices")

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import EXCITATION, PROBE
 from twinlib.excitation.recording_guide import recording_guide
-from twinlib.excitation.settings import EXCITATION, PROBE
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
 

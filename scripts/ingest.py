@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twinlib.audio import probe
-from twinlib.capture.ingest import CONTRACT, ingest
+from twinlib.capture.ingest import ingest
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import TAKE
 from twinlib.files import sha256_file, write_json
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
@@ -33,7 +34,7 @@ def main() -> None:
                 settings=json.loads(args.knobs),
                 progress=done,
             )
-        write_json(args.take, CONTRACT, {**take.to_dict(), "kind": args.kind, "dry_sha256": sha256_file(args.dry)})
+        write_json(args.take, TAKE, {**take.to_dict(), "kind": args.kind, "dry_sha256": sha256_file(args.dry)})
     if args.kind != "simulated" and note_take(args.take.with_name(FILE), take.to_dict(), datetime.now(UTC).date()):
         print(f"{args.wet}: noted in {args.take.with_name(FILE)}")
     if args.kind == "take":

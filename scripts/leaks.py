@@ -5,17 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from twinlib.cli_runtime import options, run
-from twinlib.dataset.leaks import (
-    COLUMNS,
-    CONTRACT,
-    find_audio_leaks,
-    find_copied,
-    find_leaks,
-    leak_report,
-    refuse_leaks,
-)
-from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
-from twinlib.excitation.settings import CUES
+from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
+from twinlib.dataset.leaks import COLUMNS, find_audio_leaks, find_copied, find_leaks, leak_report, refuse_leaks
 from twinlib.files import read_table, write_json
 from twinlib.provenance.record import recorded
 
@@ -33,7 +24,7 @@ def main() -> None:
             copied, audio = find_copied(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
             leaks += find_audio_leaks(segments, copied)
         refuse_leaks(leaks)
-        write_json(args.leaks, CONTRACT, leak_report(leaks, segments, args.by, sorted(cues), audio))
+        write_json(args.leaks, LEAKS, leak_report(leaks, segments, args.by, sorted(cues), audio))
     print(f"no leak in {len(segments)} segments")
 
 

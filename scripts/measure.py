@@ -3,16 +3,15 @@
 import json
 from pathlib import Path
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
 from twinlib.excitation.probe_reel import layout_of, withdrawn_music
-from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
-from twinlib.measurement.measurements import CONTRACT, measure, measured_sections
+from twinlib.measurement.measurements import measure, measured_sections
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 
@@ -48,7 +47,7 @@ def main() -> None:
                 withdrawn,
                 done,
             )
-        write_json(args.measurements, CONTRACT, {"device": found})
+        write_json(args.measurements, MEASUREMENTS, {"device": found})
     if withdrawn:
         floor = f"the best ESR a twin can reach is not told, for {', '.join(withdrawn)} was withdrawn"
     else:

@@ -6,11 +6,11 @@ import torch
 
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import MEASUREMENTS, PROBE
 from twinlib.evaluation.evaluate import load_for, played
 from twinlib.excitation.probe_reel import layout_of
-from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file, write_json
-from twinlib.measurement.measurements import CONTRACT, compare, measure
+from twinlib.measurement.measurements import compare, measure
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 from twinlib.reports.probe_figures import draw_probe
@@ -23,7 +23,7 @@ def main() -> None:
     inputs = [args.twin, args.reel, args.probe, args.measured]
     with recorded(Path(__file__), inputs, args.outputs, {}):
         layout = layout_of(read_json(args.probe, PROBE))
-        device = read_json(args.measured, CONTRACT)["device"]
+        device = read_json(args.measured, MEASUREMENTS)["device"]
         loaded = load_for(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
@@ -36,7 +36,7 @@ def main() -> None:
             )
         comparison = compare(device, twin)
         content = {"device": device, "twin": twin, "comparison": comparison, "twin_sha256": sha256_file(args.twin)}
-        write_json(args.outputs[0], CONTRACT, content)
+        write_json(args.outputs[0], MEASUREMENTS, content)
         draw_probe(args.outputs[0].parent / "probe", f"{args.device}, {args.model}", device, twin)
     worst = comparison["worst_db"]
     print(

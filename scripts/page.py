@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
-from twinlib.evaluation.settings import METRICS
+from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.listening.listening_page import listening_page
 from twinlib.listening.stimuli import Sounds, prepare

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import TRACKS
 from twinlib.corpus.exclusions import excluded
-from twinlib.corpus.settings import TRACKS, Corpus
+from twinlib.corpus.settings import Corpus
 from twinlib.errors import ExcitationError
 from twinlib.excitation.cue_sheet import plan, write_plan
 from twinlib.excitation.frozen import refuse_other_cues

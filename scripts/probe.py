@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import CUES, EXCITATION, PROBE
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
 from twinlib.excitation.layout import probe_name
 from twinlib.excitation.probe_reel import layout, render_probe
 from twinlib.excitation.reels import settings_of
-from twinlib.excitation.settings import CUES, EXCITATION, PROBE
 from twinlib.files import read_json, read_table, write_json
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded

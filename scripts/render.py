@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import CUES, EXCITATION
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
 from twinlib.excitation.reels import files_of, render
-from twinlib.excitation.settings import CUES, EXCITATION
 from twinlib.files import read_json, read_table
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import TRIALS, WORKER
 from twinlib.errors import TrainingError
 from twinlib.files import read_json, write_table, write_text
 from twinlib.model.architecture import Architecture
 from twinlib.provenance.record import recorded
 from twinlib.training.best_config import write_best
-from twinlib.training.search import WORKER, finished_trials, open_study, study_folder
+from twinlib.training.search import finished_trials, open_study, study_folder
 from twinlib.training.search_settings import RECIPE, Search
 from twinlib.training.settings import Training
-from twinlib.training.trials import CONTRACT, as_text, best_trial, to_table
+from twinlib.training.trials import as_text, best_trial, to_table
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
         best = best_trial(trials)
         recipe = best.parameters.model_dump(include=set(RECIPE))
         write_best(args.best, args.search, best.number, best.rungs[-1].valid_esr, best.parameters.network(base), recipe)
-        write_table(args.trials, CONTRACT, to_table(trials, base))
+        write_table(args.trials, TRIALS, to_table(trials, base))
         text = as_text(trials, base, search.budget_words)
         write_text(args.table, text)
     print(text)

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import DATASET, SEGMENTS, WORKER
 from twinlib.dataset.leaks import require_no_leaks
-from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model.architecture import Architecture, Network
 from twinlib.progress import progress
@@ -16,7 +16,7 @@ from twinlib.tracking.runs import store_uri
 from twinlib.tracking.search import log_trial, start_study
 from twinlib.tracking.settings import Tracking
 from twinlib.training.data import ShardData
-from twinlib.training.search import WORKER, Task, identity_of, open_study, study_folder, work
+from twinlib.training.search import Task, identity_of, open_study, study_folder, work
 from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training
 from twinlib.training.trials import Trial, summary

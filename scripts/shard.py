@@ -7,19 +7,17 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet, reference_of
 from twinlib.audio import Reader, Signal
-from twinlib.capture.contract import TAKE
 from twinlib.capture.pairs import used_range
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import ALIGNMENT, CUES, SEGMENTS, TAKE
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
-from twinlib.dataset.settings import SEGMENTS, Dataset
+from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.excitation.layout import read_reel
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table, write_table
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded

@@ -7,11 +7,12 @@ from pydantic import TypeAdapter
 
 from twinlib.audio import probe
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import SIMULATED_TAKE
 from twinlib.files import write_json
 from twinlib.progress import progress
 from twinlib.provenance.record import recorded
 from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import CONTRACT, simulate_take, truth
+from twinlib.simulation.simulate import simulate_take, truth
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         expected = truth(settings.recorder, name, info.sample_rate, info.frames)
         with progress(f"simulate {name}", expected.frames, "samples") as done:
             known = simulate_take(args.reel, args.take, settings, name, done)
-        write_json(args.truth, CONTRACT, asdict(known))
+        write_json(args.truth, SIMULATED_TAKE, asdict(known))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import STORE
 from twinlib.files import write_json
-from twinlib.tracking.runs import STORE, make_store, store_uri
+from twinlib.tracking.runs import make_store, store_uri
 from twinlib.tracking.settings import Tracking
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import RUN
 from twinlib.files import write_json
 from twinlib.provenance.record import recorded
-from twinlib.tracking.runs import CONTRACT, store_uri
+from twinlib.tracking.runs import store_uri
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, twin_files
 
@@ -16,7 +17,7 @@ def main() -> None:
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
     files = twin_files(args.results, args.device, args.model)
     with recorded(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
-        write_json(args.run, CONTRACT, log_twin(files, uri))
+        write_json(args.run, RUN, log_twin(files, uri))
 
 
 if __name__ == "__main__":

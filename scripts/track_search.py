@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import RUN
 from twinlib.files import write_json
 from twinlib.provenance.record import recorded
-from twinlib.tracking.runs import CONTRACT, store_uri
+from twinlib.tracking.runs import store_uri
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
@@ -29,7 +30,7 @@ def main() -> None:
     with recorded(Path(__file__), [*args.workers, args.trials, *args.files], [args.run], params):
         settings = Search.model_validate_json(args.settings)
         found = log_search(uri, args.search, settings, args.workers, args.trials, args.files)
-        write_json(args.run, CONTRACT, found)
+        write_json(args.run, RUN, found)
 
 
 if __name__ == "__main__":

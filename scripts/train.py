@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import DATASET, SEGMENTS, TRAINING
 from twinlib.dataset.leaks import require_no_leaks
-from twinlib.dataset.settings import DATASET, SEGMENTS
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
@@ -24,7 +24,7 @@ from twinlib.training.best_config import resolve_model
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData
 from twinlib.training.distributed import group, launch, launched_as_one, rank
-from twinlib.training.loop import CONTRACT, Trained, nothing
+from twinlib.training.loop import Trained, nothing
 from twinlib.training.seeds import stopped_sentence, train_seeds
 from twinlib.training.settings import Training
 from twinlib.training.warm_start import Start, read_start
@@ -66,7 +66,7 @@ def train_one(args: Namespace, network: Architecture, settings: Training) -> Non
         with logged(args, network, settings, params["warm_start"]) as rows:
             trained = train(args, network, settings, warm, rows)
         replace(trained.twin, provenance=record.link).save(args.twin)
-        write_table(args.curve, CONTRACT, trained.curve)
+        write_table(args.curve, TRAINING, trained.curve)
     print(
         f"{args.device}/{args.model}: validation ESR {trained.valid_esr:.3%} after {trained.steps} steps, "
         f"{trained.cpu_seconds:.0f} CPU-s",

@@ -19,7 +19,7 @@ from tests.cli_harness import refusal
 from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
-from twinlib.excitation.settings import EXCITATION
+from twinlib.contracts import EXCITATION
 from twinlib.excitation.sync_click import click
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinlib.audit.command import add_audit
 from twinlib.cli_runtime import run
+from twinlib.contracts import PROBE_FILE, TWIN_FILE
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.progress import progress
 
@@ -189,7 +190,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _clicks(reel: Path) -> list[int] | None:
     """The click positions of a reel, from the file two folders up in which the pipeline tells them."""
-    from twinlib.excitation.layout import PROBE_FILE, probe_name, read_reel
+    from twinlib.excitation.layout import probe_name, read_reel
 
     folder = reel.absolute().parent.parent
     path = folder / (PROBE_FILE if reel.stem == probe_name(folder.name) else "excitation.json")
@@ -216,13 +217,13 @@ def _render(args: argparse.Namespace) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     from twinlib.model.export import check_export_path, export_twin
-    from twinlib.model.twin import FILE_NAME, load_twin
+    from twinlib.model.twin import load_twin
     from twinlib.provenance.record import started
 
     _one_thread()
     check_export_path(args.out)
     twin = load_twin(args.twin)
-    export_twin(twin, args.out, started(args.twin / FILE_NAME if args.twin.is_dir() else args.twin))
+    export_twin(twin, args.out, started(args.twin / TWIN_FILE if args.twin.is_dir() else args.twin))
     milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
     print(
         f"{args.out}: for {twin.sample_rate} Hz; its output is late by {twin.guard_samples} samples "

@@ -13,12 +13,13 @@ import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
 from twinlib.capture.settings import Captures
+from twinlib.contracts import SPLITS
 from twinlib.corpus.settings import Corpus
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import ConfigError, ExcitationError
 from twinlib.evaluation.settings import Evaluation
 from twinlib.excitation.layout import probe_name, reel_names
-from twinlib.excitation.settings import SPLITS, Excitation
+from twinlib.excitation.settings import Excitation
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.settings import Settings
 from twinlib.simulation.settings import Simulate

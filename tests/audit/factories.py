@@ -23,28 +23,24 @@ import numpy as np
 import pandas as pd
 
 from twinlib import audio
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.ingest import CONTRACT as TAKE
 from twinlib.capture.ingest import ingest
+from twinlib.contracts import ALIGNMENT, CUES, EXCITATION, LEAKS, METRICS, SEGMENTS, TAKE, TRACKS, TRAINING
 from twinlib.corpus.index import Index, write_index
-from twinlib.corpus.settings import TRACKS
-from twinlib.dataset.leaks import CONTRACT as LEAKS
 from twinlib.dataset.leaks import find_leaks, leak_report
 from twinlib.dataset.manifest import Part, build_manifest, write_manifest
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.errors import ExcitationError
-from twinlib.evaluation.settings import METRICS, Evaluation
+from twinlib.evaluation.settings import Evaluation
 from twinlib.excitation.cue_sheet import plan, write_plan
 from twinlib.excitation.layout import read_reel, reel_names
 from twinlib.excitation.recording_guide import recording_guide
 from twinlib.excitation.reels import render
-from twinlib.excitation.settings import CUES, EXCITATION, Excitation, Split
+from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.splits import split_tracks
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text
 from twinlib.provenance.record import recorded
@@ -402,7 +398,6 @@ def _twin(run: _Run, device: str, model: str, seed: int) -> None:
     from twinlib.model.architecture import Architecture
     from twinlib.model.twin import Twin
     from twinlib.model.wavenet import WaveNet
-    from twinlib.training.loop import CONTRACT as TRAINING
     from twinlib.training.settings import Training
 
     source, folder = run.results / "devices" / device, run.results / "twins" / device / model

@@ -15,10 +15,8 @@ from twinlib.audit.card_page import card_page
 from twinlib.audit.card_sections import card_markdown, sections
 from twinlib.audit.dataset_facts import gains
 from twinlib.audit.formatting import duration
-from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.contracts import CUES, DATASET, METRICS
 from twinlib.errors import AuditError
-from twinlib.evaluation.settings import METRICS
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table, write_json
 from twinlib.formatting import percent
 from twinlib.provenance.record import read_record

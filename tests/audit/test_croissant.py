@@ -18,9 +18,8 @@ from twinlib.audit.croissant import (
     read_croissant,
     write_croissant,
 )
-from twinlib.dataset.manifest import CONTRACT as DATASET
+from twinlib.contracts import DATASET, SEGMENTS
 from twinlib.dataset.segments import COLUMNS
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.results import Results

@@ -10,9 +10,7 @@ import pytest
 from tests.audit.factories import Made, make_results
 from twinlib.audit.aggregate import counted, used
 from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
-from twinlib.corpus.settings import TRACKS
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.contracts import DATASET, SEGMENTS, TRACKS
 from twinlib.errors import AuditError, LicenceError, TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.provenance.results import Results

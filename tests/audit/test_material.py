@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from tests.audit.factories import Made
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.contracts import DATASET, SEGMENTS
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import SUFFIX, read_record
 

@@ -17,6 +17,7 @@ from twinlib.audit.store import experiments_of, store_of
 from twinlib.audit.verify import verify
 from twinlib.audit.withdraw import touched
 from twinlib.cli import main
+from twinlib.contracts import RUN
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
@@ -29,7 +30,6 @@ from twinlib.tracking.exclusion_tags import (
     runs_withdrawn,
     unmark_withdrawn,
 )
-from twinlib.tracking.runs import CONTRACT
 from twinlib.tracking.tracks import tags_of_tracks, tracks_of_tags
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def client(results: Path) -> Any:
 
 
 def run_id(results: Path, device: str) -> str:
-    return str(read_json(results / "twins" / device / "small" / "run.json", CONTRACT)["run_id"])
+    return str(read_json(results / "twins" / device / "small" / "run.json", RUN)["run_id"])
 
 
 def run_of(results: Path, device: str) -> Any:
@@ -217,7 +217,7 @@ def test_what_is_missing_is_added_and_the_rest_kept(mine: Path) -> None:
     client(mine).delete_run(before["box"])
     (mine / "twins/fuzz/small/run.json").unlink()
     (mine / "mlflow/store.json").unlink()
-    write_json(mine / "twins/pedal/small/run.json", CONTRACT, {"run_id": "0" * 32})
+    write_json(mine / "twins/pedal/small/run.json", RUN, {"run_id": "0" * 32})
     outcomes = {one.name: one.outcome for one in rebuild(mine)}
     assert outcomes == {"box/small": "logged", "fuzz/small": "logged", "pedal/small": "logged"}
     assert run_id(mine, "box") != before["box"]

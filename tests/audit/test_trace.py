@@ -14,9 +14,8 @@ from twinlib import audio
 from twinlib.audit.extract import extract
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
+from twinlib.contracts import CUES, SEGMENTS
 from twinlib.errors import AuditError
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_table, sha256_file, write_json
 from twinlib.provenance.record import recorded
 from twinlib.provenance.results import Results

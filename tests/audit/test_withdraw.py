@@ -8,8 +8,8 @@ import pytest
 
 from tests.audit.factories import REPOSITORY, Made
 from twinlib.audit import withdraw
+from twinlib.contracts import SEGMENTS
 from twinlib.corpus.exclusions import read_exclusions
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_table, write_json
 from twinlib.provenance.record import recorded

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twinlib import audio
 from twinlib.capture import ingest as room
 from twinlib.capture.ingest import ingest
+from twinlib.contracts import TAKE
 from twinlib.errors import AudioError, CaptureError
 from twinlib.files import read_json, sha256_file, write_json
 
@@ -55,7 +56,7 @@ def test_a_good_take_is_ok_and_measured(write: Write, tmp_path: Path) -> None:
     assert take.snr_db == pytest.approx(take.rms_dbfs - take.noise_floor_dbfs)
     assert (take.bit_depth, take.channels, take.frames, take.clips) == (24, 1, 4 * RATE, 0)
     assert take.sha256 == sha256_file(wet)
-    write_json(tmp_path / "take.json", room.CONTRACT, take.to_dict())
+    write_json(tmp_path / "take.json", TAKE, take.to_dict())
     content = read_json(tmp_path / "take.json", "take/1")
     assert content["simulated"] is True
     assert content["settings"] == {"drive": 6}

@@ -6,9 +6,9 @@ import pytest
 import soundfile
 
 from tests.corpus.factories import metadata, sound, track, write_metadata
+from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus import Corpus
 from twinlib.corpus.index import Index, index, source_files, summary, write_index
-from twinlib.corpus.settings import INDEX, TRACKS
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
 

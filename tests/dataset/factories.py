@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from twinlib.alignment.result import CONTRACT, Alignment, Window
+from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import TimeMap
+from twinlib.contracts import ALIGNMENT
 from twinlib.dataset.segments import tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
@@ -131,5 +132,5 @@ def written_pair(folder: Path, frames: int = 40_000, capture: str = "p", **optio
 def write_part_files(folder: Path, frames: int, take_changes: dict[str, Any] | None = None) -> tuple[Path, Path]:
     """take.json and alignment.json of one capture."""
     write_json(folder / "take.json", "take/1", take(**(take_changes or {})))
-    write_json(folder / "alignment.json", CONTRACT, alignment(frames).to_dict())
+    write_json(folder / "alignment.json", ALIGNMENT, alignment(frames).to_dict())
     return folder / "take.json", folder / "alignment.json"

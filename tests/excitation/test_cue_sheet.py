@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tests.excitation.factories import add, noise, small, table
+from twinlib.contracts import CUES, EXCITATION
 from twinlib.errors import ExcitationError
 from twinlib.excitation import cue_sheet as plan_module
-from twinlib.excitation.cue_sheet import CUES, EXCITATION, PEAK, SLICE_PEAK, Plan, highest_gain_db, plan, write_plan
+from twinlib.excitation.cue_sheet import PEAK, SLICE_PEAK, Plan, highest_gain_db, plan, write_plan
 from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.sources import amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.splits import working_salt

@@ -6,8 +6,9 @@ import pytest
 from tests.excitation.factories import table
 from tests.excitation.test_cue_sheet import planned, three
 from twinlib.audio import probe, read
+from twinlib.contracts import PROBE_FILE
 from twinlib.errors import ExcitationError
-from twinlib.excitation.layout import PROBE_FILE, probe_name, read_reel, reel_names
+from twinlib.excitation.layout import probe_name, read_reel, reel_names
 from twinlib.excitation.probe_reel import EXCERPT_DBFS, EXCERPT_SECONDS, layout, layout_of, render_probe, signal
 from twinlib.excitation.sync_click import click
 from twinlib.files import write_json

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from tests.corpus.factories import track
+from twinlib.contracts import CUES, TRACKS
 from twinlib.corpus.index import index, write_index
-from twinlib.corpus.settings import TRACKS, Corpus
-from twinlib.excitation.settings import CUES
+from twinlib.corpus.settings import Corpus
 from twinlib.excitation.sweeps import TRACK
 from twinlib.excitation.withdrawn import withdrawn_tracks
 from twinlib.files import write_table

@@ -9,11 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from tests.model.factories import make_twin
+from twinlib.contracts import TWIN, TWIN_FILE
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS
 from twinlib.model.streaming import Stream
 from twinlib.model.tensors import load_tensors, save_tensors
-from twinlib.model.twin import CONTRACT, FILE_NAME, load_twin
+from twinlib.model.twin import load_twin
 
 
 def header(twin) -> dict:
@@ -25,8 +26,8 @@ def header(twin) -> dict:
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_what_is_saved_is_what_is_loaded(tmp_path, name):
     twin = make_twin(PRESETS[name])
-    twin.save(tmp_path / FILE_NAME)
-    for place in (tmp_path, tmp_path / FILE_NAME):
+    twin.save(tmp_path / TWIN_FILE)
+    for place in (tmp_path, tmp_path / TWIN_FILE):
         found = load_twin(place)
         assert dataclasses.replace(found, weights={}) == dataclasses.replace(twin, weights={})
         assert found.weights.keys() == twin.weights.keys()
@@ -57,29 +58,29 @@ def test_nothing_there(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"\x80\x04K\x01.", b"\xff" * 64])
 def test_not_safetensors(tmp_path, content):
-    (tmp_path / FILE_NAME).write_bytes(content)
+    (tmp_path / TWIN_FILE).write_bytes(content)
     with pytest.raises(ModelError, match="not a readable safetensors"):
         load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [10, 200, 0.5, -1])
 def test_cut_short(tmp_path, tiny, keep):
-    tiny.save(tmp_path / FILE_NAME)
-    content = (tmp_path / FILE_NAME).read_bytes()
-    (tmp_path / FILE_NAME).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
+    tiny.save(tmp_path / TWIN_FILE)
+    content = (tmp_path / TWIN_FILE).read_bytes()
+    (tmp_path / TWIN_FILE).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
     with pytest.raises(ModelError, match="not a readable safetensors"):
         load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"twinlib": "[]"}, {"twinlib": '{"contract": "twin/9"}'}])
 def test_another_contract(tmp_path, tiny, metadata):
-    save_file(dict(tiny.weights), tmp_path / FILE_NAME, metadata)
+    save_file(dict(tiny.weights), tmp_path / TWIN_FILE, metadata)
     with pytest.raises(ModelError, match="not twin/1"):
         load_twin(tmp_path)
 
 
 def test_a_header_that_is_not_json(tmp_path, tiny):
-    save_file(dict(tiny.weights), tmp_path / FILE_NAME, {"twinlib": "{"})
+    save_file(dict(tiny.weights), tmp_path / TWIN_FILE, {"twinlib": "{"})
     with pytest.raises(ModelError, match="not a readable"):
         load_twin(tmp_path)
 
@@ -96,7 +97,7 @@ def test_a_header_that_is_not_json(tmp_path, tiny):
     ],
 )
 def test_a_header_out_of_range(tmp_path, tiny, key, value):
-    save_tensors(tmp_path / FILE_NAME, CONTRACT, {**header(tiny), key: value}, tiny.weights)
+    save_tensors(tmp_path / TWIN_FILE, TWIN, {**header(tiny), key: value}, tiny.weights)
     with pytest.raises(ModelError, match=key):
         load_twin(tmp_path)
 
@@ -104,7 +105,7 @@ def test_a_header_out_of_range(tmp_path, tiny, key, value):
 def test_a_header_with_a_key_missing(tmp_path, tiny):
     content = header(tiny)
     del content["sample_rate"]
-    save_tensors(tmp_path / FILE_NAME, CONTRACT, content, tiny.weights)
+    save_tensors(tmp_path / TWIN_FILE, TWIN, content, tiny.weights)
     with pytest.raises(ModelError, match="sample_rate"):
         load_twin(tmp_path)
 
@@ -118,7 +119,7 @@ def test_tensors_that_do_not_fit(tmp_path, tiny):
         "float64": {**tiny.weights, name: tiny.weights[name].double()},
     }
     for message, weights in broken.items():
-        save_tensors(tmp_path / FILE_NAME, CONTRACT, header(tiny), weights)
+        save_tensors(tmp_path / TWIN_FILE, TWIN, header(tiny), weights)
         with pytest.raises(ModelError, match=message):
             load_twin(tmp_path)
         with pytest.raises(ModelError, match=message):
@@ -131,19 +132,19 @@ def test_weights_that_are_no_numbers(tmp_path, tiny, value):
     weights = {name: tensor.clone() for name, tensor in tiny.weights.items()}
     weights["stacks.0.head_bias"][0] = value
     with pytest.raises(ModelError, match="head_bias"):
-        dataclasses.replace(tiny, weights=weights).save(tmp_path / FILE_NAME)
-    save_file(weights, tmp_path / FILE_NAME, {"twinlib": json.dumps({"contract": CONTRACT, **header(tiny)})})
+        dataclasses.replace(tiny, weights=weights).save(tmp_path / TWIN_FILE)
+    save_file(weights, tmp_path / TWIN_FILE, {"twinlib": json.dumps({"contract": TWIN, **header(tiny)})})
     with pytest.raises(ModelError, match="head_bias"):
         load_twin(tmp_path)
 
 
 def test_a_failed_save_leaves_the_file_as_it_was(tmp_path, tiny):
-    tiny.save(tmp_path / FILE_NAME)
-    before = (tmp_path / FILE_NAME).read_bytes()
+    tiny.save(tmp_path / TWIN_FILE)
+    before = (tmp_path / TWIN_FILE).read_bytes()
     with pytest.raises(ModelError):
-        dataclasses.replace(tiny, weights={}).save(tmp_path / FILE_NAME)
-    assert (tmp_path / FILE_NAME).read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+        dataclasses.replace(tiny, weights={}).save(tmp_path / TWIN_FILE)
+    assert (tmp_path / TWIN_FILE).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [TWIN_FILE]
 
 
 def test_tensors_of_any_kind_survive(tmp_path):

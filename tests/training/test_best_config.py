@@ -1,13 +1,14 @@
 import pytest
 import yaml
 
+from twinlib import contracts
 from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.training.best_config import resolve_model, write_best
 from twinlib.training.search_settings import RECIPE, Parameters
 from twinlib.training.settings import Training
-from twinlib.training.trials import CONTRACT, Rung, Trial, as_text, best_trial, from_table, to_table
+from twinlib.training.trials import Rung, Trial, as_text, best_trial, from_table, to_table
 
 BASE, TRAINING = Architecture(), Training(steps=100, dc_weight=0.2)
 FIRST = Parameters.of(BASE, TRAINING)
@@ -72,8 +73,8 @@ def test_the_best_has_the_lowest_error_with_the_largest_budget_and_is_the_earlie
 
 
 def test_the_table_holds_all_of_the_trials(tmp_path):
-    write_table(tmp_path / "trials.parquet", CONTRACT, to_table(TRIALS, BASE))
-    assert from_table(read_table(tmp_path / "trials.parquet", CONTRACT)) == TRIALS
+    write_table(tmp_path / "trials.parquet", contracts.TRIALS, to_table(TRIALS, BASE))
+    assert from_table(read_table(tmp_path / "trials.parquet", contracts.TRIALS)) == TRIALS
 
 
 def test_the_text_shows_the_best_and_the_base():

@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 import torch
 
+from twinlib.contracts import CHECKPOINT_FILE
 from twinlib.errors import ModelError
-from twinlib.training.checkpoint import FILE_NAME, Checkpoint, State, load_checkpoint, save_checkpoint
+from twinlib.training.checkpoint import Checkpoint, State, load_checkpoint, save_checkpoint
 
 STATE = State(
     step=7,
@@ -45,7 +46,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 def test_equal_states_are_equal_bytes(tmp_path):
     for name in ("a", "b"):
         save_checkpoint(tmp_path / name, "me", checkpoint())
-    assert (tmp_path / "a" / FILE_NAME).read_bytes() == (tmp_path / "b" / FILE_NAME).read_bytes()
+    assert (tmp_path / "a" / CHECKPOINT_FILE).read_bytes() == (tmp_path / "b" / CHECKPOINT_FILE).read_bytes()
 
 
 def test_nothing_and_the_checkpoint_of_another_are_ignored(tmp_path):
@@ -57,7 +58,7 @@ def test_nothing_and_the_checkpoint_of_another_are_ignored(tmp_path):
 @pytest.mark.parametrize("keep", [0, 50, 500])
 def test_a_damaged_one_is_ignored(tmp_path, keep):
     save_checkpoint(tmp_path, "me", checkpoint())
-    (tmp_path / FILE_NAME).write_bytes((tmp_path / FILE_NAME).read_bytes()[:keep])
+    (tmp_path / CHECKPOINT_FILE).write_bytes((tmp_path / CHECKPOINT_FILE).read_bytes()[:keep])
     assert load_checkpoint(tmp_path, "me") is None
 
 
@@ -67,4 +68,4 @@ def test_one_that_is_not_finite_leaves_the_last_good_one(tmp_path):
     with pytest.raises(ModelError, match=r"a\.b"):
         save_checkpoint(tmp_path, "me", bad)
     assert load_checkpoint(tmp_path, "me").state == STATE
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.factories import GUARD, MemoryData, kill_at
+from twinlib.contracts import CHECKPOINT_FILE, TRAINING
 from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import load_twin
-from twinlib.training.checkpoint import FILE_NAME, load_checkpoint
-from twinlib.training.loop import CONTRACT, Trained, train
+from twinlib.training.checkpoint import load_checkpoint
+from twinlib.training.loop import Trained, train
 from twinlib.training.settings import Training
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
@@ -96,8 +97,8 @@ def test_the_curve(tmp_path, whole):
     assert (curve["learning_rate"].iloc[:3] <= SETTINGS.muon_rate).all()
     assert curve["learning_rate"].iloc[-1] == 0
     assert curve["cpu_seconds"].is_monotonic_increasing
-    write_table(tmp_path / "training.parquet", CONTRACT, curve)
-    assert read_table(tmp_path / "training.parquet", CONTRACT).equals(curve)
+    write_table(tmp_path / "training.parquet", TRAINING, curve)
+    assert read_table(tmp_path / "training.parquet", TRAINING).equals(curve)
 
 
 def test_rows_and_progress_are_reported_once(tmp_path):
@@ -177,7 +178,7 @@ def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_p
 
     with pytest.raises(TrainingError, match=r"step 12 .*\(memory at sample \d+\): repair"):
         run(tmp_path, data, on_rows=arm)
-    assert (tmp_path / FILE_NAME).exists()
+    assert (tmp_path / CHECKPOINT_FILE).exists()
     assert equal(run(tmp_path), run(tmp_path / "clean"))
 
 

@@ -10,14 +10,14 @@ from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, c
 from twinlib.alignment.clock import Line, LineFit
 from twinlib.alignment.lag_track import WindowPlan, plan_windows
 from twinlib.alignment.refine import MAX_ITERATIONS, fit_track, measure_through_device
-from twinlib.alignment.result import CONTRACT, Alignment, Dropout, Excluded, Repair, Window
+from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
 from twinlib.alignment.tracker import count_consistent, track_lags
 from twinlib.alignment.verdict import Case, outcome, why_nothing
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, Share, no_progress
 
-__all__ = ["CONTRACT", "GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
+__all__ = ["GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
 
 GUARD_SAMPLES = 12
 """The default guard: a target that leads its input by one sample costs an error-to-signal ratio of 0.08."""

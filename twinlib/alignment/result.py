@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.time_map import Piece, TimeMap
+from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
-
-CONTRACT = "alignment/2"
-"""The contract of alignment.json."""
 
 Verdict = Literal["ok", "suspect", "refused"]
 Warp = Literal["sinc", "shift"]
@@ -113,7 +111,7 @@ class Alignment:
         return self.timemap.lags(positions)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `twinlib.files.write_json(path, CONTRACT, ...)`."""
+        """Plain values for `twinlib.files.write_json(path, ALIGNMENT, ...)`."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -136,4 +134,4 @@ class Alignment:
             }
             return cls(**{**content, **parts})
         except (KeyError, TypeError) as error:
-            raise AlignmentError(f"this is no alignment of contract {CONTRACT} ({error}): align again") from None
+            raise AlignmentError(f"this is no alignment of contract {ALIGNMENT} ({error}): align again") from None

@@ -10,9 +10,8 @@ from typing import Any
 
 from twinlib.audit.dataset_facts import Device, device_facts, gains, limits, tracks_left_out
 from twinlib.audit.licences import licences
-from twinlib.corpus.settings import INDEX
+from twinlib.contracts import INDEX, METRICS
 from twinlib.errors import AuditError
-from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json
 from twinlib.provenance.results import Results
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from twinlib.dataset.segments import SPLITS
+from twinlib.contracts import SPLITS
 from twinlib.reports.figures import comparison_figure, figure_of
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -20,7 +20,7 @@ _OTHERS = "others"
 def card_figures(told: Mapping[str, Any]) -> dict[str, str]:
     """SVG by name, from the facts of `twinlib.audit.card.card`; a figure that has nothing to show is left out."""
     devices = told["devices"]
-    licences = {
+    licences: dict[tuple[str, str], dict[str, float]] = {
         (name, split): {
             licence or "none is named": amount["hours_by_split"][split]
             for licence, amount in device["music"]["by_licence"].items()
@@ -28,7 +28,7 @@ def card_figures(told: Mapping[str, Any]) -> dict[str, str]:
         for name, device in devices.items()
         for split in SPLITS
     }
-    genres = {
+    genres: dict[tuple[str, str], dict[str, float]] = {
         (name, split): {genre or "none is named": hours[split] for genre, hours in device["genres"].items()}
         for name, device in devices.items()
         for split in SPLITS

@@ -6,7 +6,7 @@ from typing import Any
 
 from twinlib.audit.card import ALIGNED, LEVELS
 from twinlib.audit.formatting import duration
-from twinlib.dataset.segments import SPLITS
+from twinlib.contracts import SPLITS
 from twinlib.formatting import percent
 
 

@@ -4,14 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.audit.lineage import Track, corpus_tracks, excitation_of, known_track
-from twinlib.capture.ingest import CONTRACT as TAKE
-from twinlib.corpus.settings import INDEX
-from twinlib.dataset.leaks import CONTRACT as LEAKS
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import SPLITS
-from twinlib.excitation.settings import CUES, EXCITATION
+from twinlib.contracts import ALIGNMENT, CUES, DATASET, EXCITATION, INDEX, LEAKS, SPLITS, TAKE
 from twinlib.files import read_json
 from twinlib.provenance.results import Results, read_arrow
 from twinlib.provenance.take_history import FILE as HISTORY

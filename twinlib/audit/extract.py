@@ -8,12 +8,11 @@ import numpy as np
 from twinlib import audio
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
+from twinlib.contracts import TRACE
 from twinlib.dataset.shards import Shard
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, write_json, write_text
 from twinlib.provenance.results import Results
-
-CONTRACT = "trace/1"
 
 
 def extract(results: Results, segment_id: str, folder: Path) -> list[Path]:
@@ -46,7 +45,7 @@ def extract(results: Results, segment_id: str, folder: Path) -> list[Path]:
     for name, signal in signals.items():
         audio.write(folder / f"{name}.wav", signal.copy(), rate, "FLOAT")
         written.append(folder / f"{name}.wav")
-    write_json(folder / "trace.json", CONTRACT, found)
+    write_json(folder / "trace.json", TRACE, found)
     write_text(folder / "trace.txt", trace_text(found) + "\n")
     written += [folder / "trace.json", folder / "trace.txt"]
     near = [f"devices/{row['device']}/{row['capture']}/{name}.json" for name in ("take", "alignment")]

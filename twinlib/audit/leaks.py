@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 
 from twinlib.audit.aggregate import used
 from twinlib.audit.formatting import table as columns_of
-from twinlib.dataset.leaks import COLUMNS, CONTRACT, Copied, find_audio_leaks, find_copied, find_leaks
-from twinlib.dataset.settings import FINGERPRINTS, SEGMENTS
+from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
+from twinlib.dataset.leaks import COLUMNS, Copied, find_audio_leaks, find_copied, find_leaks
 from twinlib.errors import AuditError
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_json, read_table
 from twinlib.provenance.results import read_arrow
 
@@ -111,6 +110,6 @@ def _held(rows: pa.Table) -> dict[str, Any]:
 
 def _split_by(path: Path) -> Literal["artist", "track"]:
     """Whether artists too must stay in one split, as the stage was told; yes if it does not say."""
-    if path.is_file() and read_json(path, CONTRACT).get("checked", {}).get("by") == "track":
+    if path.is_file() and read_json(path, LEAKS).get("checked", {}).get("by") == "track":
         return "track"
     return "artist"

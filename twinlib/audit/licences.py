@@ -10,10 +10,8 @@ from twinlib.audit.aggregate import Counts, counted, used
 from twinlib.audit.formatting import duration
 from twinlib.audit.licence_terms import concluded, terms
 from twinlib.audit.lineage import Track, corpus_tracks, known_track
-from twinlib.dataset.manifest import CONTRACT as DATASET
-from twinlib.dataset.segments import SPLITS
+from twinlib.contracts import CUES, DATASET, SPLITS
 from twinlib.errors import AuditError, LicenceError
-from twinlib.excitation.settings import CUES
 from twinlib.excitation.sweeps import TRACK as SWEEPS
 from twinlib.files import read_json
 from twinlib.provenance.results import Results, read_arrow

@@ -6,13 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
 from twinlib.audit.aggregate import counted, used
-from twinlib.capture.contract import TAKE
-from twinlib.corpus.settings import TRACKS
-from twinlib.dataset.settings import DATASET
+from twinlib.contracts import ALIGNMENT, CUES, DATASET, TAKE, TRACKS
 from twinlib.errors import AuditError, TwinError
-from twinlib.excitation.settings import CUES
 from twinlib.files import read_json
 from twinlib.provenance.results import Results, Stage, read_arrow
 from twinlib.provenance.take_history import FILE, read_history

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from twinlib.audit.store import experiments_in, settings_of, store_of
 from twinlib.audit.withdraw import HEADER, exclusions_file, touched
+from twinlib.contracts import RUN, STORE
 from twinlib.corpus.exclusions import read_tsv
 from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
@@ -16,7 +17,7 @@ from twinlib.progress import Progress, no_progress
 from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
 from twinlib.tracking.exclusion_tags import mark_withdrawn
-from twinlib.tracking.runs import CONTRACT, STORE, held, make_store
+from twinlib.tracking.runs import held, make_store
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import log_twin, period, twin_files
@@ -95,7 +96,7 @@ def _rebuilt(
     kind: Literal["twin", "search"], name: str, folder: Path, store: str, tracking: Mapping[str, str]
 ) -> Rebuilt:
     try:
-        run = read_json(folder / "run.json", CONTRACT)
+        run = read_json(folder / "run.json", RUN)
         if held(store, str(run["run_id"]), str(run["experiment"])):
             return Rebuilt(kind, name, "kept", run["run_id"])
     except (TwinError, KeyError):
@@ -115,7 +116,7 @@ def _log_twin(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     ended = max(period(record)[1] for record in files.records if record.is_relative_to(folder))
     with recorded(Path(__file__), files.all, [folder / "run.json"], tracking):
         run = log_twin(files, store, ended)
-        write_json(folder / "run.json", CONTRACT, run)
+        write_json(folder / "run.json", RUN, run)
     return str(run["run_id"])
 
 
@@ -132,7 +133,7 @@ def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     lasted = min(period(record)[0] for record in records), max(period(record)[1] for record in records)
     with recorded(Path(__file__), [*workers, trials, *files, *records], [folder / "run.json"], params):
         run = log_search(store, folder.name, Search.model_validate_json(settings), workers, trials, files, lasted)
-        write_json(folder / "run.json", CONTRACT, run)
+        write_json(folder / "run.json", RUN, run)
     return str(run["run_id"])
 
 

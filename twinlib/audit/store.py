@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from twinlib.contracts import STORE
 from twinlib.errors import TwinError
 from twinlib.files import read_json
 from twinlib.provenance.record import read_record
-from twinlib.tracking.runs import STORE, absolute, store_uri
+from twinlib.tracking.runs import absolute, store_uri
 from twinlib.tracking.settings import Tracking
 
 

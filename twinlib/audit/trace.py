@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.audit import lineage
-from twinlib.dataset.settings import DATASET
+from twinlib.contracts import CLIPS, DATASET, MUSIC, PROBE
 from twinlib.errors import AuditError
-from twinlib.excitation.settings import PROBE
 from twinlib.files import read_json, sha256_file
-from twinlib.listening.clips import CONTRACT as CLIPS
-from twinlib.listening.clips import MUSIC
 from twinlib.provenance.results import Results, Stage
 
 _CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")

@@ -12,14 +12,10 @@ import yaml
 
 from twinlib.audit.formatting import table
 from twinlib.audit.lineage import excitation_of, recorded_excitations
-from twinlib.capture.contract import TAKE
-from twinlib.corpus.settings import TRACKS
-from twinlib.dataset.settings import DATASET
+from twinlib.contracts import CUES, DATASET, PROBE, RUN, TAKE, TRACKS
 from twinlib.errors import AuditError, TwinError
-from twinlib.excitation.settings import CUES, PROBE
 from twinlib.files import read_json, write_text
 from twinlib.provenance.results import Results, read_arrow
-from twinlib.tracking.runs import CONTRACT as RUN
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
 

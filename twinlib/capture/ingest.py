@@ -11,14 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import BLOCK, AudioInfo, Reader, probe
-from twinlib.capture.contract import TAKE
 from twinlib.capture.hum import Hum, measure_hum
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
-
-CONTRACT = TAKE
-"""The contract of take.json."""
 
 Verdict = Literal["ok", "suspect", "refused"]
 
@@ -102,7 +98,7 @@ class Take:
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `twinlib.files.write_json(path, CONTRACT, ...)`."""
+        """Plain values for `twinlib.files.write_json(path, TAKE, ...)`."""
         return dataclasses.asdict(self)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import soundfile
 
 from twinlib.audio import AudioInfo, Reader
+from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus.exclusions import excluded, not_in_corpus, read_tsv
 from twinlib.corpus.folder import folder_files, folder_sources
 from twinlib.corpus.medleydb import medleydb_files, medleydb_sources
-from twinlib.corpus.settings import INDEX, TRACKS, Corpus
+from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Found, Problem, Source, check_root, shown
 from twinlib.errors import AudioError, CorpusError
 from twinlib.files import sha256_file, write_json, write_table

@@ -9,11 +9,6 @@ from twinlib.settings import Settings
 
 AudioWord = Literal["mix", "stems", "raw"]
 
-INDEX = "index/1"
-"""The contract of what was left out of that table, and why."""
-
-TRACKS = "tracks/1"
-"""The contract of the table of sources."""
 
 MEDLEYDB_LICENCE = "CC BY-NC-SA 4.0"
 """The licence of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016): the metadata has no key for it."""

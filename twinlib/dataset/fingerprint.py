@@ -18,13 +18,9 @@ import scipy.fft
 
 from twinlib.audio import Reader, Signal
 from twinlib.dataset.duplicates import BANDS, STEP_SECONDS, WEAK
-from twinlib.dataset.settings import FINGERPRINTS
 from twinlib.errors import DatasetError
 from twinlib.excitation.sweeps import is_sweep
 from twinlib.progress import Progress, no_progress
-
-CONTRACT = FINGERPRINTS
-"""The contract of tables of fingerprints."""
 
 WINDOW_SECONDS = 0.04
 

@@ -12,10 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twinlib.contracts import LEAKS
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_json
-
-CONTRACT = "leaks/1"
 
 COLUMNS = (
     "segment_id", "capture", "start", "stop", "split", "context", "track_ids", "artists", "sources", "dry_sha256",
@@ -304,5 +303,5 @@ def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
 
 def require_no_leaks(path: Path) -> None:
     """Raise `LeakError` if a leaks.json names any: no twin is trained on them."""
-    if read_json(path, CONTRACT)["leaks"]:
+    if read_json(path, LEAKS)["leaks"]:
         raise LeakError(f"{path} names leaks between the splits: nothing is trained on them")

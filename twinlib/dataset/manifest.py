@@ -9,18 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from twinlib.alignment.result import CONTRACT as ALIGNMENT
-from twinlib.capture.contract import TAKE
-from twinlib.dataset.segments import COLUMNS, SPLITS
-from twinlib.dataset.segments import CONTRACT as SEGMENTS
-from twinlib.dataset.settings import DATASET
+from twinlib.contracts import ALIGNMENT, DATASET, SEGMENTS, SPLITS, TAKE
+from twinlib.dataset.segments import COLUMNS
 from twinlib.dataset.shards import Shard, ShardMetadata
 from twinlib.errors import DatasetError
 from twinlib.files import read_json, read_table, sha256_bytes, sha256_file, write_json, write_table
 from twinlib.progress import Progress, no_progress
-
-CONTRACT = DATASET
-"""The contract of `dataset.json`."""
 
 _REMEDIES = {
     "silence": "reels are short against dataset.segment_samples: lower it",
@@ -116,7 +110,7 @@ def write_manifest(folder: Path, segments: pd.DataFrame, dataset: Mapping[str, A
     write_table(table, SEGMENTS, segments)
     sums = {**dataset["sums"], "segments": sha256_file(table)}
     content = {**dataset, "sums": sums, "digest": dataset_digest(sums)}
-    write_json(folder / "dataset.json", CONTRACT, content)
+    write_json(folder / "dataset.json", DATASET, content)
     return content
 
 

@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from twinlib.dataset.settings import SEGMENTS, Dataset
+from twinlib.contracts import SPLITS
+from twinlib.dataset.settings import Dataset
 from twinlib.dataset.source import CaptureSource, Range
 from twinlib.errors import DatasetError
-
-CONTRACT = SEGMENTS
-"""The contract of tables of segments."""
-
-SPLITS = ("train", "valid", "test")
 
 BLOCK_SHARES = (0.8, 0.1, 0.1)
 """Shares of train, valid and test in a pair that names no split."""
@@ -92,7 +88,7 @@ def tile_reel(
     withdrawn = excluded_ranges(cues, excluded, source.guard_samples)
     withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
     click_zones, withdrawn_zones = Intervals(clicks), Intervals(withdrawn)
-    borders = {
+    borders: dict[str, Intervals] = {
         split: Intervals(
             [
                 *(bounds for bounds, other in zip(ranges, splits, strict=True) if other != split),
@@ -155,7 +151,7 @@ def tile_pair(
     rows = [at for start, stop in clips for at in range(start, stop - size + 1, size)]
     names = [split] * len(rows) if split else _deal_blocks(source, len(rows), size)
     dealt = dict(zip(rows, names, strict=True))
-    borders = {
+    borders: dict[str, Intervals] = {
         name: Intervals([(at, at + size) for at in rows if dealt[at] not in ("", name)] + source.borders)
         for name in SPLITS
     }

@@ -4,15 +4,6 @@ from pydantic import Field
 
 from twinlib.settings import Settings
 
-DATASET = "dataset/1"
-"""The contract of `dataset.json`."""
-
-FINGERPRINTS = "fingerprints/1"
-"""The contract of tables of fingerprints."""
-
-SEGMENTS = "segments/1"
-"""The contract of tables of segments."""
-
 
 class Dataset(Settings):
     """How aligned captures are cut into segments."""

@@ -16,12 +16,11 @@ import pandas as pd
 import pyarrow as pa
 
 from twinlib.audio import BLOCK, Signal
+from twinlib.contracts import SHARD
 from twinlib.dataset.source import CaptureSource, Range
 from twinlib.errors import DatasetError
 from twinlib.files import CONTRACT_KEY, written_aside
 from twinlib.progress import Progress, no_progress
-
-CONTRACT = "shard/1"
 
 Read = Callable[[int, int], Signal]
 """Samples [start, stop) on the dry clock as float32 `(stop - start,)`."""
@@ -98,7 +97,7 @@ def write_shard(
         columns["wet"] = _wrapped(wet_file, len(written), size)
         schema = pa.schema(
             [(name, column.type) for name, column in columns.items()],
-            metadata={CONTRACT_KEY: CONTRACT.encode(), **_encoded(metadata)},
+            metadata={CONTRACT_KEY: SHARD.encode(), **_encoded(metadata)},
         )
         batch = pa.record_batch(list(columns.values()), schema=schema)
         with (
@@ -225,8 +224,8 @@ def _encoded(metadata: ShardMetadata) -> dict[bytes, bytes]:
 def _decoded(path: Path, schema: pa.Schema) -> ShardMetadata:
     found: dict[bytes, bytes] = schema.metadata or {}
     contract = found.get(CONTRACT_KEY, b"no contract").decode()
-    if contract != CONTRACT:
-        raise DatasetError(f"{path} holds {contract}, not {CONTRACT}: delete it and run again")
+    if contract != SHARD:
+        raise DatasetError(f"{path} holds {contract}, not {SHARD}: delete it and run again")
     texts = {key: found[key.encode()].decode() for key in ShardMetadata.__dataclass_fields__}
     typed: dict[str, Any] = {
         **texts,

@@ -11,17 +11,18 @@ import pandas as pd
 from scipy.signal import fftconvolve
 
 from twinlib.audio import BLOCK, Signal
+from twinlib.contracts import LINEAR, METRICS, TWIN_FILE
 from twinlib.dataset.loader import Shards, Stretch, stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.evaluate_split import Judgement, Listener, evaluate_split, linear_breakdown
 from twinlib.evaluation.excerpts import Excerpt, Part, Read, Span, loudest, predict, total_seconds
 from twinlib.evaluation.grouped_errors import tables
 from twinlib.evaluation.perceptual import visqol
-from twinlib.evaluation.settings import LINEAR, METRICS, Evaluation
+from twinlib.evaluation.settings import Evaluation
 from twinlib.files import sha256_file, write_json
 from twinlib.listening.clips import write_clips
 from twinlib.model.streaming import Stream
-from twinlib.model.twin import FILE_NAME, Twin, load_twin
+from twinlib.model.twin import Twin, load_twin
 from twinlib.progress import Progress, no_progress
 from twinlib.reports import figures
 
@@ -219,7 +220,7 @@ def _reader(samples: Signal) -> Read:
 
 
 def _file_of(path: Path) -> Path:
-    return path / FILE_NAME if path.is_dir() else path
+    return path / TWIN_FILE if path.is_dir() else path
 
 
 def _identity(twin: Twin) -> dict[str, Any]:

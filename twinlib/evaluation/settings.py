@@ -9,12 +9,6 @@ PROBE_FIGURES = (
 )  # fmt: skip
 """The figures of a probe reel, by the names of their files without `.svg`."""
 
-METRICS = "metrics/1"
-"""The contract of metrics.json."""
-
-LINEAR = "linear/1"
-"""The contract of linear.json, the best linear filter of the test split."""
-
 
 USUAL_TAPS = 512
 """The length of the linear filter where nothing is known of the device's response."""

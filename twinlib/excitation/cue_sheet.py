@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from twinlib.audio import Signal
+from twinlib.contracts import CUES, EXCITATION, SPLITS, SplitName
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import Block, Reel, geometry, hop
-from twinlib.excitation.settings import CUES, EXCITATION, SPLITS, Excitation, SplitName
+from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.splits import by_split, split_tracks
 from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256

@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from twinlib.contracts import EXCITATION
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.layout import probe_name, reel_names
-from twinlib.excitation.settings import EXCITATION, Excitation
+from twinlib.excitation.settings import Excitation
 from twinlib.files import read_json, sha256_file
 
 

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from twinlib.contracts import EXCITATION, PROBE, PROBE_FILE, SplitName
 from twinlib.errors import ExcitationError
-from twinlib.excitation.settings import EXCITATION, PROBE, Excitation, SplitName
+from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sync_click import CLICK_SECONDS
 from twinlib.files import read_json
 
@@ -20,9 +21,6 @@ OUTER_SECONDS = 1.2
 
 INNER_SECONDS = 0.3
 """Silence between a click and the programme: the device forgets the click."""
-
-PROBE_FILE = "probe.json"
-"""What tells the layout of a probe reel, beside `excitation.json`."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from twinlib.audio import BLOCK, Signal, Writer
+from twinlib.contracts import SPLITS
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import INNER_SECONDS, OUTER_SECONDS, probe_name
 from twinlib.excitation.reels import SUBTYPES, check_sources
-from twinlib.excitation.settings import SPLITS, Excitation
+from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio, source_frames
 from twinlib.excitation.sync_click import CLICK_SECONDS, click
 from twinlib.progress import Progress, no_progress

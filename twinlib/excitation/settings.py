@@ -4,21 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from twinlib.contracts import SplitName
 from twinlib.settings import Settings
-
-CUES = "cues/1"
-"""The contract of `cues.parquet`."""
-
-EXCITATION = "excitation/1"
-"""The contract of `excitation.json`."""
-
-PROBE = "probe/1"
-"""The contract of `probe.json`."""
-
-SplitName = Literal["train", "valid", "test"]
-
-SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
-"""The splits in the order in which they stand on a reel."""
 
 
 class Split(Settings):

@@ -4,8 +4,9 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from twinlib.contracts import SPLITS, SplitName
 from twinlib.errors import ExcitationError
-from twinlib.excitation.settings import SPLITS, Split, SplitName
+from twinlib.excitation.settings import Split
 
 _SALTS = 2000
 """How many other salts are tried before none is proposed."""

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinlib.contracts import CUES, TRACKS
 from twinlib.corpus.exclusions import excluded, read_exclusions
 from twinlib.corpus.index import sources_of
-from twinlib.corpus.settings import TRACKS, Corpus
+from twinlib.corpus.settings import Corpus
 from twinlib.errors import TwinError
-from twinlib.excitation.settings import CUES
 from twinlib.excitation.sweeps import TRACK
 from twinlib.files import read_table
 

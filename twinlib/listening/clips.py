@@ -8,13 +8,10 @@ import numpy as np
 
 from twinlib import audio
 from twinlib.audio import Signal
+from twinlib.contracts import CLIPS, MUSIC
 from twinlib.evaluation.excerpts import Excerpt, Span
 from twinlib.files import write_json
 
-CONTRACT = "clips/1"
-"""The contract of `clips.json`, of what stands in the shards,"""
-MUSIC = "music/1"
-"""and that of `music.json`, of the music of a probe reel."""
 NAMES = ("dry", "wet", "twin", "linear", "difference")
 
 PEAK = 10 ** (-1 / 20)
@@ -59,7 +56,7 @@ def write_clips(
             pieces[name] += [gap, samples] if pieces[name] else [samples]
     signals = {name: np.concatenate(parts) for name, parts in pieces.items()}
     content = {**_written(folder, "", signals, sample_rate), "excerpts": len(excerpts), "pieces": told}
-    write_json(folder / "clips.json", CONTRACT, content)
+    write_json(folder / "clips.json", CLIPS, content)
     return content
 
 

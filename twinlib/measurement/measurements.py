@@ -15,9 +15,6 @@ from twinlib.measurement.harmonics import MASK_DB, Array, amplitudes, measure_si
 from twinlib.measurement.intermodulation import measure_ccif, measure_multitone, measure_smpte
 from twinlib.progress import Progress, no_progress
 
-CONTRACT = "measurements/1"
-"""The contract of `measurements.json`."""
-
 Read = Callable[[int, int], Signal]
 """Samples [start, stop) on the clock of the probe reel, float32 `(stop - start,)`, without the guard."""
 

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from twinlib.audio import Signal
+from twinlib.contracts import EXPORTED_TWIN
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
-
-CONTRACT = "exported-twin/1"
-"""The contract of the card."""
 
 LEVEL = -14.968
 """dBFS rms of the noise by which loudness is measured: that of Neural Amp Modeler's `loudness_input.wav`."""
@@ -25,7 +23,7 @@ def card(twin: Twin, date: datetime | None) -> dict[str, Any]:
     twin was trained, None where that is not known: it cannot stand in the twin, which depends on its data alone.
     """
     return {
-        "contract": CONTRACT,
+        "contract": EXPORTED_TWIN,
         "device": twin.device,
         "model": twin.model,
         "dataset": twin.dataset,

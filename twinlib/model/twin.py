@@ -8,17 +8,12 @@ from typing import Any
 from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor
 
+from twinlib.contracts import TWIN, TWIN_FILE
 from twinlib.errors import ModelError
 from twinlib.model.architecture import Network
 from twinlib.model.tensors import load_tensors, save_tensors
 from twinlib.model.wavenet import WaveNet
 from twinlib.settings import Settings
-
-CONTRACT = "twin/1"
-"""The contract of the file's header."""
-
-FILE_NAME = "twin.safetensors"
-"""The name of the file in a folder that stands for a twin."""
 
 
 class _Header(Settings):
@@ -97,7 +92,7 @@ class Twin:
             provenance=self.provenance,
             metadata=dict(self.metadata),
         )
-        save_tensors(path, CONTRACT, header.model_dump(mode="json"), self.weights)
+        save_tensors(path, TWIN, header.model_dump(mode="json"), self.weights)
 
 
 def load_twin(path: Path) -> Twin:
@@ -105,8 +100,8 @@ def load_twin(path: Path) -> Twin:
 
     Raises `ModelError` if there is none, or if anything in the file is not as `Twin.save` writes it.
     """
-    file = path / FILE_NAME if path.is_dir() else path
-    content, weights = load_tensors(file, CONTRACT)
+    file = path / TWIN_FILE if path.is_dir() else path
+    content, weights = load_tensors(file, TWIN)
     try:
         header = _Header.model_validate(content)
         twin = Twin(weights=weights, **{name: getattr(header, name) for name in _Header.model_fields})

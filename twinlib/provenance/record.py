@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from twinlib.contracts import RECORD
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
 from twinlib.provenance.code_digest import digest, packages
 
-CONTRACT = "record/1"
 SUFFIX = ".prov.json"
 
 
@@ -93,7 +93,7 @@ def recorded(
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),
     }
-    write_json(record_path(outputs[0]), CONTRACT, {**content, "sum": sum_of(content)})
+    write_json(record_path(outputs[0]), RECORD, {**content, "sum": sum_of(content)})
 
 
 def prefix_of(content: Mapping[str, Any], name: str) -> str:
@@ -110,7 +110,7 @@ def prefix_of(content: Mapping[str, Any], name: str) -> str:
 
 def read_record(path: Path) -> dict[str, Any]:
     """The content of a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
-    return read_json(path, CONTRACT)
+    return read_json(path, RECORD)
 
 
 def sum_of(content: Mapping[str, Any]) -> str:

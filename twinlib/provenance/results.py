@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinlib.dataset.settings import SEGMENTS
+from twinlib.contracts import SEGMENTS
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import CONTRACT_KEY
 from twinlib.provenance.record import SUFFIX, prefix_of, read_record

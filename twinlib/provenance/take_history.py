@@ -5,11 +5,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from twinlib.contracts import TAKE_HISTORY
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.provenance.record import sum_of
-
-CONTRACT = "take-history/1"
 
 FILE = "history.json"
 """The name of the file, beside `take.json`."""
@@ -49,7 +48,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    content = read_json(path, CONTRACT)
+    content = read_json(path, TAKE_HISTORY)
     if content.get("sum") != sum_of(content):
         raise TwinError(f"{path} was edited or is damaged: put it back, or delete it to begin a new history")
     takes: list[dict[str, Any]] = content["takes"]
@@ -58,4 +57,4 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 def _write(path: Path, takes: list[dict[str, Any]]) -> None:
     content = {"takes": takes}
-    write_json(path, CONTRACT, {**content, "sum": sum_of(content)})
+    write_json(path, TAKE_HISTORY, {**content, "sum": sum_of(content)})

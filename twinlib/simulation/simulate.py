@@ -16,9 +16,6 @@ from twinlib.progress import Progress, no_progress
 from twinlib.simulation.circuits import CircuitStream
 from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
 
-CONTRACT = "simulated-take/1"
-"""The contract of the truth when it is written beside the take."""
-
 REACH = 64
 """Samples on either side that the recorder's clock interpolates from."""
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from twinlib.contracts import RUN
 from twinlib.errors import TrackingError, TwinError
 from twinlib.files import read_json, sha256_bytes, write_json
 from twinlib.tracking.settings import Tracking
@@ -29,11 +30,6 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
-CONTRACT = "run/1"
-"""The contract of the file that remembers a run's id."""
-
-STORE = "store/1"
-"""The contract of the file that says that the store has been made."""
 
 BATCH = 1000
 """The most metric values that MLflow takes in one call (0.2 s; one by one they take a hundred times as long)."""
@@ -210,7 +206,7 @@ class Run:
         from mlflow.exceptions import MlflowException
 
         try:
-            side = read_json(self._file, CONTRACT)
+            side = read_json(self._file, RUN)
             if side["identity"] != self._identity:
                 return None
             run = client.get_run(side["run_id"])
@@ -225,7 +221,7 @@ class Run:
 
     def _remember(self) -> None:
         side = {"run_id": self.run_id, "identity": self._identity, "last_steps": self._last_steps}
-        write_json(self._file, CONTRACT, side)
+        write_json(self._file, RUN, side)
 
     def _metrics(self, row: Mapping[str, Any], curve: str = "") -> "list[Metric]":
         from mlflow.entities import Metric

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from twinlib.contracts import TRIALS, WORKER
 from twinlib.files import locked, read_json, read_table
 from twinlib.tracking.runs import Run, start
-from twinlib.training.search import COUNTS, WORKER, study_folder
+from twinlib.training.search import COUNTS, study_folder
 from twinlib.training.search_settings import Search
-from twinlib.training.trials import CONTRACT, Trial, best_trial, from_table
+from twinlib.training.trials import Trial, best_trial, from_table
 
 PARENT = "mlflow.parentRunId"
 """The tag by which MLflow puts a run below another."""
@@ -80,7 +81,7 @@ def log_search(
     parent = start_study(uri, device, search, folder, identity, started=period[0])
     # Trials may be added to a study, so their number is no parameter of it.
     parent.log_params({"search": settings.model_dump(mode="json", exclude=COUNTS)})
-    found = from_table(read_table(trials, CONTRACT))
+    found = from_table(read_table(trials, TRIALS))
     for trial in found:
         log_trial(uri, device, parent, folder, identity, trial, period=period)
     best = best_trial(found)

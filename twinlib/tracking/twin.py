@@ -6,16 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from twinlib.dataset.settings import DATASET, SEGMENTS
+from twinlib.contracts import DATASET, METRICS, SEGMENTS, TRAINING
 from twinlib.errors import TwinError
-from twinlib.evaluation.settings import METRICS
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking.runs import identity_of, start
 from twinlib.tracking.tracks import tags_of_tracks
 from twinlib.training.best_config import resolve_model
-from twinlib.training.settings import CURVE
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
 """The first output of each stage that makes files of a twin, but for its measurements, which evaluate reads if any."""
@@ -116,7 +114,7 @@ def log_twin(files: TwinFiles, uri: str, moment: int | None = None) -> dict[str,
     run = start(uri, files.device, files.model, side, identity, tags_of(files, trained, dataset), started=began)
     run.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
     run.log_dataset(dataset["digest"], files.device, files.dataset)
-    curve = read_table(files.folder / "training.parquet", CURVE)
+    curve = read_table(files.folder / "training.parquet", TRAINING)
     rows = [{str(name): value for name, value in row.items()} for row in curve.to_dict("records")]
     run.log_curve(rows, several=curve["seed"].nunique() > 1)
     run.log_metrics(read_json(files.folder / "evaluation" / "metrics.json", METRICS), moment)

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import yaml
 
+from twinlib.contracts import BEST
 from twinlib.errors import TrainingError
 from twinlib.files import write_text
 from twinlib.model.architecture import Architecture
 from twinlib.training.settings import Training
-
-CONTRACT = "best/1"
-"""The contract of the file."""
 
 
 def write_best(
@@ -19,7 +17,7 @@ def write_best(
 ) -> None:
     """Write the network as an entry of `models`, and the recipe as keys of `training`; equal content, equal bytes."""
     content = {
-        "contract": CONTRACT,
+        "contract": BEST,
         "search": search,
         "trial": trial,
         "valid_esr": valid_esr,
@@ -40,8 +38,8 @@ def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Ar
     path = best[0]
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if content["contract"] != CONTRACT:
-            raise ValueError(f"it holds {content['contract']}, not {CONTRACT}")
+        if content["contract"] != BEST:
+            raise ValueError(f"it holds {content['contract']}, not {BEST}")
         recipe = Training.model_validate({**training.model_dump(), **content["training"]})
         return Architecture.model_validate(content["network"]), recipe
     except FileNotFoundError:

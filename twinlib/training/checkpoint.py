@@ -8,15 +8,10 @@ from typing import Annotated
 from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor
 
+from twinlib.contracts import CHECKPOINT, CHECKPOINT_FILE
 from twinlib.errors import ModelError
 from twinlib.model.tensors import load_tensors, save_tensors
 from twinlib.settings import Settings
-
-CONTRACT = "checkpoint/1"
-"""The contract of the file's header."""
-
-FILE_NAME = "checkpoint.safetensors"
-"""The one file: latest state and best weights lie together, so that no kill can part them."""
 
 Row = dict[str, JsonValue]
 """A row of the learning curve."""
@@ -83,13 +78,13 @@ def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None
     parts = {name: getattr(checkpoint, name) for name in _PARTS}
     tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
     header = _Header(identity=identity, **vars(checkpoint.state)).model_dump(mode="json")
-    save_tensors(folder / FILE_NAME, CONTRACT, header, tensors)
+    save_tensors(folder / CHECKPOINT_FILE, CHECKPOINT, header, tensors)
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
     """The checkpoint of this training; None if there is none, or a damaged one, or that of another training."""
     try:
-        content, tensors = load_tensors(folder / FILE_NAME, CONTRACT)
+        content, tensors = load_tensors(folder / CHECKPOINT_FILE, CHECKPOINT)
         header = _Header.model_validate(content)
     except (ModelError, ValidationError):
         return None

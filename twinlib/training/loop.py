@@ -26,13 +26,10 @@ from twinlib.training.losses import combined, spectral
 from twinlib.training.normalisation import HEAD_LEVEL, INPUT_LEVEL, LEVEL_BATCHES, gains, output_level
 from twinlib.training.optimiser import Optimiser
 from twinlib.training.schedule import rate_factor, shortened
-from twinlib.training.settings import CURVE, Training
+from twinlib.training.settings import Training
 from twinlib.training.signals import stop_requests
 from twinlib.training.validation import Validation
 from twinlib.training.warm_start import Start, check_start, folded
-
-CONTRACT = CURVE
-"""The contract of the learning curve."""
 
 COLUMNS = ["seed", "step", "cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"]
 """The columns of the learning curve."""

@@ -25,8 +25,6 @@ from twinlib.training.trials import Rung, Trial
 if TYPE_CHECKING:
     from twinlib.training.optuna_study import Claim, Study
 
-WORKER = "worker/1"
-"""The contract of the file that says that a worker is done."""
 
 COUNTS = {"trials", "workers"}
 """The settings of a search that may change while its study goes on."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from twinlib.contracts import TWIN_FILE
 from twinlib.errors import ModelError
 from twinlib.model.architecture import Network
-from twinlib.model.twin import FILE_NAME, Twin, load_twin
+from twinlib.model.twin import Twin, load_twin
 from twinlib.progress import Progress, no_progress
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import TrainingData
@@ -41,7 +42,7 @@ def train_seeds(
     the best twin of all so far, at every moment after the first validation, so that a stopped training can be played.
     The curves stand one below the other; steps and seconds are added up. Raises what `train` raises.
     """
-    playable = checkpoints / FILE_NAME
+    playable = checkpoints / TWIN_FILE
     if rank() == 0:
         # It might be that of another dataset or network; a resumed training writes its own again at once.
         playable.unlink(missing_ok=True)

@@ -8,9 +8,6 @@ from pydantic import Field, model_validator
 
 from twinlib.settings import Settings
 
-CURVE = "training/1"
-"""The contract of the learning curve."""
-
 LONGEST_WINDOW = 512
 """Samples of the longest window of the multi-resolution STFT loss."""
 

@@ -13,9 +13,6 @@ from twinlib.files import sha256_bytes
 from twinlib.model.architecture import Architecture
 from twinlib.training.search_settings import Parameters
 
-CONTRACT = "trials/1"
-"""The contract of the table of trials."""
-
 Outcome = Literal["running", "complete", "pruned", "diverged"]
 """`complete` reached the largest budget, `pruned` was not among the best with a smaller one; `diverged` says it all."""
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soundfile
 
 from twinlib import audio
-from twinlib.excitation.settings import EXCITATION
+from twinlib.contracts import EXCITATION
 from twinlib.files import write_json
 
 from ..conftest import RATE, Array

@@ -1,0 +1,47 @@
+"""Names and versions of the tables and files that stages exchange; data only.
+
+A JSON file holds its contract under `contract`, a table in its schema metadata, a model in its header. Readers reject
+any other version: increase the number if the old reader would misread the new file.
+"""
+
+from typing import Literal
+
+SplitName = Literal["train", "valid", "test"]
+
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+"""The splits, in the order of their blocks on a reel."""
+
+ALIGNMENT = "alignment/2"
+BEST = "best/1"
+CHECKPOINT = "checkpoint/1"
+CLIPS = "clips/1"
+CUES = "cues/1"
+DATASET = "dataset/1"
+EXCITATION = "excitation/1"
+EXPORTED_TWIN = "exported-twin/1"
+FINGERPRINTS = "fingerprints/1"
+INDEX = "index/1"
+LEAKS = "leaks/1"
+LINEAR = "linear/1"
+MEASUREMENTS = "measurements/1"
+METRICS = "metrics/1"
+MUSIC = "music/1"
+PROBE = "probe/1"
+RECORD = "record/1"
+RUN = "run/1"
+SEGMENTS = "segments/1"
+SHARD = "shard/1"
+SIMULATED_TAKE = "simulated-take/1"
+STORE = "store/1"
+TAKE = "take/1"
+TAKE_HISTORY = "take-history/1"
+TRACE = "trace/1"
+TRACKS = "tracks/1"
+TRAINING = "training/1"
+TRIALS = "trials/1"
+TWIN = "twin/1"
+WORKER = "worker/1"
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+PROBE_FILE = "probe.json"
+TWIN_FILE = "twin.safetensors"
