@@ -40,20 +40,20 @@ SHARD = f"{DEVICE}/shards/tiny-01.arrow"
 ALIGNMENT = f"{CAPTURE}/alignment.json"
 
 STAGES = (
-    "index",
-    "plan",
-    "render",
-    "fingerprint",
-    "simulate",
-    "ingest",
-    "align",
-    "shard",
-    "manifest",
-    "leaks",
-    "train",
-    "export",
-    "summary",
-    "comparison",
+    "index_corpus",
+    "plan_excitation",
+    "render_reel",
+    "fingerprint_reels",
+    "simulate_take",
+    "ingest_take",
+    "align_take",
+    "cut_shard",
+    "build_manifest",
+    "check_leaks",
+    "train_twin",
+    "export_twin",
+    "build_summary",
+    "build_comparison",
 )
 
 
@@ -72,8 +72,8 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
     )
     table, manifest = f"{DEVICE}/segments.parquet", f"{DEVICE}/dataset.json"
     return {
-        "index": {"settings": corpus, "tracks": tracks, "index": "results/corpus/index.json"},
-        "plan": {
+        "index_corpus": {"settings": corpus, "tracks": tracks, "index": "results/corpus/index.json"},
+        "plan_excitation": {
             "name": "tiny",
             "settings": config.excitations["tiny"].model_dump_json(),
             "corpus": corpus,
@@ -81,7 +81,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "cues": cues,
             "excitation": excitation,
         },
-        "render": {
+        "render_reel": {
             "name": "tiny-01",
             "root": "corpus",
             "cues": cues,
@@ -89,13 +89,13 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "devices": "results/devices",
             "reel": REEL,
         },
-        "fingerprint": {
+        "fingerprint_reels": {
             "name": "tiny",
             "cues": cues,
             "reels": REEL,
             "fingerprints": f"{EXCITATION}/fingerprints.parquet",
         },
-        "probe": {
+        "render_probe_reel": {
             "name": "tiny",
             "root": "corpus",
             "cues": cues,
@@ -104,14 +104,14 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "reel": f"{EXCITATION}/reels/tiny-probe.wav",
             "probe": f"{EXCITATION}/probe.json",
         },
-        "guide": {
+        "write_recording_guide": {
             "name": "tiny",
             "excitation": excitation,
             "probe": [],
             "takes": json.dumps({"amp": "takes/{reel}.wav"}),
             "guide": f"{EXCITATION}/recording.md",
         },
-        "simulate": {
+        "simulate_take": {
             "device": "amp",
             "name": "tiny-01",
             "settings": device.simulate.model_dump_json(),
@@ -119,14 +119,14 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "take": f"{CAPTURE}/take.wav",
             "truth": f"{CAPTURE}/truth.json",
         },
-        "ingest": {
+        "ingest_take": {
             **capture,
             "reference_channel": 0,
             "kind": "simulated",
             "knobs": '{"drive": 1}',
             "take": f"{CAPTURE}/take.json",
         },
-        "align": {
+        "align_take": {
             **files,
             "reference_channel": 0,
             "repair": device.repair,
@@ -137,7 +137,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "alignment": f"{CAPTURE}/alignment.json",
             "picture": f"{CAPTURE}/alignment.svg",
         },
-        "shard": {
+        "cut_shard": {
             **capture,
             "device": "amp",
             "name": "tiny-01",
@@ -150,7 +150,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "shard": SHARD,
             "segments": SHARD.replace(".arrow", ".parquet"),
         },
-        "manifest": {
+        "build_manifest": {
             "device": "amp",
             "missing": "[]",
             "tolerant": "false",
@@ -160,14 +160,14 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "segments": table,
             "dataset": manifest,
         },
-        "leaks": {
+        "check_leaks": {
             "by": "artist",
             "segments": table,
             "cues": cues,
             "fingerprints": f"{EXCITATION}/fingerprints.parquet",
             "leaks": f"{DEVICE}/leaks.json",
         },
-        "train": {
+        "train_twin": {
             "device": "amp",
             "model": "tiny",
             "network": config.models["tiny"].model_dump_json(exclude_unset=True),
@@ -182,7 +182,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "twin": f"{TWIN}/twin.safetensors",
             "curve": f"{TWIN}/training.parquet",
         },
-        "evaluate": {
+        "evaluate_twin": {
             "measurements": [],
             "device": "amp",
             "model": "tiny",
@@ -194,14 +194,14 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "shards": SHARD,
             "outputs": f"{TWIN}/evaluation/metrics.json",
         },
-        "export": {
+        "export_twin": {
             "twin": f"{TWIN}/twin.safetensors",
             "record": f"{TWIN}/twin.safetensors.prov.json",
             "outputs": [f"{TWIN}/twin.nam", f"{TWIN}/twin.onnx"],
         },
-        "summary": {"metrics": [], "summary": "results/summary.txt"},
-        "comparison": {"metrics": [], "comparison": "results/comparison.html"},
-        "store": {
+        "build_summary": {"metrics": [], "summary": "results/summary.txt"},
+        "build_comparison": {"metrics": [], "comparison": "results/comparison.html"},
+        "create_store": {
             "results": "results",
             "tracking": config.tracking.model_dump_json(),
             "experiments": "amp",
@@ -249,27 +249,27 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-TABLES = ("summary", "comparison")
+TABLES = ("build_summary", "build_comparison")
 
 INPUTS = [
     (stage, name)
     for stage, names in {
-        "plan": ["tracks"],
-        "render": ["cues", "excitation"],
-        "guide": ["excitation"],
-        "probe": ["cues", "excitation"],
-        "simulate": ["reel"],
-        "ingest": ["dry", "wet"],
-        "align": ["dry", "wet", "excitation"],
-        "shard": ["take", "alignment", "cues", "excitation"],
-        "manifest": ["shards", "takes", "alignments"],
-        "fingerprint": ["cues", "reels"],
-        "leaks": ["segments", "cues", "fingerprints"],
-        "train": ["segments", "dataset", "leaks", "shards"],
-        "evaluate": ["twin", "curve", "segments", "dataset", "shards"],
-        "export": ["twin", "record"],
-        "summary": ["metrics"],
-        "comparison": ["metrics"],
+        "plan_excitation": ["tracks"],
+        "render_reel": ["cues", "excitation"],
+        "write_recording_guide": ["excitation"],
+        "render_probe_reel": ["cues", "excitation"],
+        "simulate_take": ["reel"],
+        "ingest_take": ["dry", "wet"],
+        "align_take": ["dry", "wet", "excitation"],
+        "cut_shard": ["take", "alignment", "cues", "excitation"],
+        "build_manifest": ["shards", "takes", "alignments"],
+        "fingerprint_reels": ["cues", "reels"],
+        "check_leaks": ["segments", "cues", "fingerprints"],
+        "train_twin": ["segments", "dataset", "leaks", "shards"],
+        "evaluate_twin": ["twin", "curve", "segments", "dataset", "shards"],
+        "export_twin": ["twin", "record"],
+        "build_summary": ["metrics"],
+        "build_comparison": ["metrics"],
     }.items()
     for name in names
 ]
@@ -280,7 +280,7 @@ def test_an_input_that_is_missing_or_broken_is_named(
     door: Refused, finished: tuple[Path, Options], stage: str, name: str
 ) -> None:
     path = Path("results/broken.json" if stage in TABLES else finished[1][stage][name])
-    if stage == "train":
+    if stage == "train_twin":
         shutil.rmtree(f"{TWIN}/checkpoints")  # or it would be done before it reads anything
     break_in_every_way(door, stage, path, **({"metrics": str(path)} if stage in TABLES else {}))
 
@@ -291,20 +291,26 @@ def test_a_flipped_byte_of_a_twin_is_named(door: Refused) -> None:
     for place in (9, len(good) // 2, len(good) - 2):
         path.write_bytes(good)
         flip(path, place)
-        door("evaluate", path.name)
+        door("evaluate_twin", path.name)
 
 
 def test_a_table_of_another_contract_is_named(door: Refused) -> None:
     shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
-    door("leaks", "segments.parquet holds cues/1, not segments/1")
+    door("check_leaks", "segments.parquet holds cues/1, not segments/1")
     shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
-    door("shard", "alignment.json holds take/1, not alignment/2")
+    door("cut_shard", "alignment.json holds take/1, not alignment/2")
 
 
 SETTINGS = [
-    ("index", "settings"), ("plan", "settings"), ("plan", "corpus"), ("simulate", "settings"),
-    ("shard", "settings"), ("train", "settings"), ("train", "network"), ("evaluate", "settings"),
-]  # fmt: skip
+    ("index_corpus", "settings"),
+    ("plan_excitation", "settings"),
+    ("plan_excitation", "corpus"),
+    ("simulate_take", "settings"),
+    ("cut_shard", "settings"),
+    ("train_twin", "settings"),
+    ("train_twin", "network"),
+    ("evaluate_twin", "settings"),
+]
 
 
 @pytest.mark.parametrize(("stage", "name"), SETTINGS)
@@ -318,50 +324,57 @@ def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: 
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [("ingest", "pair"), ("ingest", "knobs"), ("shard", "pair"), ("shard", "withdrawn"), ("guide", "takes"),
-     ("manifest", "missing"), ("manifest", "tolerant")],
-)  # fmt: skip
+    [
+        ("ingest_take", "pair"),
+        ("ingest_take", "knobs"),
+        ("cut_shard", "pair"),
+        ("cut_shard", "withdrawn"),
+        ("write_recording_guide", "takes"),
+        ("build_manifest", "missing"),
+        ("build_manifest", "tolerant"),
+    ],
+)
 def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name: str) -> None:
     door(stage, "not readable JSON", "{drive", **{name: "{drive"})
 
 
 def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
-    door("shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
-    door("align", "guard_samples is -1", guard=-1)
-    door("train", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
+    door("cut_shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
+    door("align_take", "guard_samples is -1", guard=-1)
+    door("train_twin", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
 
 
 def test_what_a_search_found_must_be_readable(door: Refused) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
-    door("train", "best.yaml does not exist", network="null", best="best.yaml")
+    door("train_twin", "best.yaml does not exist", network="null", best="best.yaml")
     for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
         Path("best.yaml").write_text(text)
-        door("train", "best.yaml is not what a search has found", network="null", best="best.yaml")
+        door("train_twin", "best.yaml is not what a search has found", network="null", best="best.yaml")
 
 
 # --- the corpus and its reels
 
 
 def test_a_corpus_that_is_none(door: Refused, finished: tuple[Path, Options]) -> None:
-    settings = json.loads(finished[1]["index"]["settings"])
-    door("index", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
+    settings = json.loads(finished[1]["index_corpus"]["settings"])
+    door("index_corpus", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
     Path("excluded.tsv").write_text("track_id\treason\nartist0/song\tnone\n")
-    door("index", "excluded.tsv", "columns")
-    door("plan", "excluded.tsv", "columns")
+    door("index_corpus", "excluded.tsv", "columns")
+    door("plan_excitation", "excluded.tsv", "columns")
     Path("excluded.tsv").unlink()
-    door("plan", "excluded.tsv does not exist")
+    door("plan_excitation", "excluded.tsv does not exist")
     for path in Path("corpus").rglob("*.wav"):
         path.write_bytes(b"RIFF")
     Path("excluded.tsv").write_text("track_id\treason\tdate\n")
-    door("index", "no usable sound file", "song.wav")
+    door("index_corpus", "no usable sound file", "song.wav")
 
 
 def test_a_source_that_has_gone_or_changed(door: Refused) -> None:
     source = Path("corpus/artist0/song.wav")
     good = source.read_bytes()
     flip(source, len(good) // 2)
-    door("render", "artist0/song.wav")
-    for stage in ("plan", "render"):
+    door("render_reel", "artist0/song.wav")
+    for stage in ("plan_excitation", "render_reel"):
         source.write_bytes(good[:3000])
         door(stage, "artist0/song.wav")
         source.unlink()
@@ -372,11 +385,11 @@ def test_a_reel_that_was_recorded_is_never_made_otherwise(door: Refused) -> None
     take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
     write_json(Path(f"{CAPTURE}/take.json"), "take/1", {**take, "kind": "take", "dry_sha256": "0" * 64})
     Path(REEL).unlink()
-    door("render", "tiny-01 was recorded", "put it back")
+    door("render_reel", "tiny-01 was recorded", "put it back")
     assert not Path(REEL).exists()
 
 
-@pytest.mark.parametrize("stage", ["align", "shard", "render"])
+@pytest.mark.parametrize("stage", ["align_take", "cut_shard", "render_reel"])
 def test_a_reel_that_the_excitation_does_not_know(door: Refused, stage: str) -> None:
     path = Path(f"{EXCITATION}/excitation.json")
     content = read_json(path, "excitation/1")
@@ -399,36 +412,36 @@ def test_a_take_that_is_no_number_is_refused_by_its_verdict_and_cut_by_nobody(
 ) -> None:
     options = finished[1]
     _spoil(f"{CAPTURE}/take.wav", 200_000, np.nan)
-    assert call("ingest", options["ingest"]) == 0
+    assert call("ingest_take", options["ingest_take"]) == 0
     take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
     assert take["verdict"] == "refused"
     assert "200000" in take["reasons"][0]
-    assert call("align", options["align"]) == 0
-    assert call("shard", options["shard"]) == 0
-    sentence = door("manifest", "200000", "not a number", "record the take again")
+    assert call("align_take", options["align_take"]) == 0
+    assert call("cut_shard", options["cut_shard"]) == 0
+    sentence = door("build_manifest", "200000", "not a number", "record the take again")
     assert "tiny-01" in sentence
 
 
 def test_a_take_that_was_spoilt_after_it_was_judged(door: Refused) -> None:
     _spoil(f"{CAPTURE}/take.wav", 200_000, np.inf)
-    door("shard", "wet signal is not a number at sample")
+    door("cut_shard", "wet signal is not a number at sample")
     _spoil(f"{CAPTURE}/take.wav", 200_000, 0.0)
     _spoil(REEL, 200_000, np.nan)
-    door("shard", "dry signal is not a number at sample 200000")
+    door("cut_shard", "dry signal is not a number at sample 200000")
 
 
 @pytest.mark.parametrize("frames", [400, 300_000])
 def test_a_take_of_another_length_is_aligned_again_first(door: Refused, frames: int) -> None:
     audio.write(Path(f"{CAPTURE}/take.wav"), audio.read(Path(f"{CAPTURE}/take.wav"))[:frames], RATE, "PCM_24")
-    door("shard", "take.wav", "align it again")
+    door("cut_shard", "take.wav", "align it again")
 
 
 def test_a_channel_that_the_take_has_not(door: Refused) -> None:
-    door("align", "take.wav", "no channel 2", channel=2)
-    door("align", "take.wav", "no channel 2", reference_channel=2)
-    door("shard", "take.wav", "no channel 2", channel=2)
-    door("ingest", "counted from 1", channel=0)
-    door("align", "no channel", channel=0)
+    door("align_take", "take.wav", "no channel 2", channel=2)
+    door("align_take", "take.wav", "no channel 2", reference_channel=2)
+    door("cut_shard", "take.wav", "no channel 2", channel=2)
+    door("ingest_take", "counted from 1", channel=0)
+    door("align_take", "no channel", channel=0)
 
 
 Judged = tuple[dict[str, Any], dict[str, Any], Any, Shard]
@@ -437,8 +450,8 @@ Judged = tuple[dict[str, Any], dict[str, Any], Any, Shard]
 def recorded_anew(options: Options, samples: np.ndarray, rate: int = RATE, **changes: Any) -> Judged:
     """Another take in place of the project's, as far as its shard: take, alignment, segments, and shard."""
     soundfile.write(f"{CAPTURE}/take.wav", samples, rate, "FLOAT")
-    for stage in ("ingest", "align", "shard"):
-        assert call(stage, {**options[stage], **(changes if stage == "align" else {})}) == 0, stage
+    for stage in ("ingest_take", "align_take", "cut_shard"):
+        assert call(stage, {**options[stage], **(changes if stage == "align_take" else {})}) == 0, stage
     take, alignment = read_json(Path(f"{CAPTURE}/take.json"), "take/1"), read_json(Path(ALIGNMENT), "alignment/2")
     return take, alignment, read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
 
@@ -531,7 +544,7 @@ def test_a_take_that_lacks_something_loses_just_that(
 
 def test_a_pair_outside_its_files(door: Refused) -> None:
     pair = json.dumps({"split": None, "start": 10**9, "stop": 10**9 + 5, "clip_samples": None})
-    door("shard", "correct start and stop", pair=pair)
+    door("cut_shard", "correct start and stop", pair=pair)
 
 
 # --- training and evaluation
@@ -542,7 +555,7 @@ def test_nothing_is_trained_on_a_leak(door: Refused) -> None:
     leak = {"kind": "artist", "what": "artist0", "splits": ["train", "test"], "segments": ["a", "b"]}
     write_json(path, "leaks/1", {**read_json(path, "leaks/1"), "leaks": [leak]})
     Path(f"{TWIN}/twin.safetensors").unlink()
-    door("train", "leaks.json names leaks", "nothing is trained")
+    door("train_twin", "leaks.json names leaks", "nothing is trained")
 
 
 def test_a_leak_is_found_and_not_written(door: Refused) -> None:
@@ -550,7 +563,7 @@ def test_a_leak_is_found_and_not_written(door: Refused) -> None:
     cues = read_table(path, "cues/1")
     write_table(path, "cues/1", cues.assign(split=np.where(cues.split == "train", "test", "train")))
     Path(f"{DEVICE}/leaks.json").unlink()
-    door("leaks", "The splits leak")
+    door("check_leaks", "The splits leak")
 
 
 def test_fingerprints_of_another_reel_are_named(door: Refused) -> None:
@@ -558,9 +571,9 @@ def test_fingerprints_of_another_reel_are_named(door: Refused) -> None:
     table = read_table(path, "fingerprints/1")
     assert len(table) > 0
     write_table(path, "fingerprints/1", table.assign(at=table["at"] + 10**7))
-    door("leaks", "not of one excitation", "delete fingerprints.parquet")
+    door("check_leaks", "not of one excitation", "delete fingerprints.parquet")
     audio.write(Path(REEL), np.zeros(RATE, np.float32), RATE, "PCM_24")
-    door("fingerprint", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
+    door("fingerprint_reels", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
 
 
 @pytest.mark.parametrize("harm", ["empty", "text", "half", "head", "weights", "gone"])
@@ -576,7 +589,7 @@ def test_a_broken_checkpoint_is_ignored(
             flip(path, 100 if harm == "head" else len(good) - 3)
         case _:
             path.write_bytes({"empty": b"", "text": b"no checkpoint" * 9, "half": good[: len(good) // 2]}[harm])
-    assert call("train", finished[1]["train"]) == 0
+    assert call("train_twin", finished[1]["train_twin"]) == 0
     assert "Traceback" not in capsys.readouterr().err
     assert sha256_file(twin) == before
 
@@ -584,14 +597,14 @@ def test_a_broken_checkpoint_is_ignored(
 def test_a_shard_of_another_take(door: Refused) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
     Path(SHARD).write_bytes(Path(f"{EXCITATION}/cues.parquet").read_bytes())
-    for stage in ("manifest", "train", "evaluate"):
+    for stage in ("build_manifest", "train_twin", "evaluate_twin"):
         door(stage, "tiny-01.arrow", "delete it and run again")
 
 
 def test_a_twin_of_another_dataset(door: Refused) -> None:
     path = Path(f"{DEVICE}/dataset.json")
     write_json(path, "dataset/1", {**read_json(path, "dataset/1"), "digest": "other"})
-    door("evaluate", "twin.safetensors", "train the twin again")
+    door("evaluate_twin", "twin.safetensors", "train the twin again")
 
 
 # --- outputs
@@ -599,13 +612,25 @@ def test_a_twin_of_another_dataset(door: Refused) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [("index", "tracks"), ("plan", "cues"), ("render", "reel"), ("guide", "guide"), ("simulate", "take"),
-     ("ingest", "take"), ("align", "alignment"), ("shard", "shard"), ("manifest", "segments"), ("leaks", "leaks"),
-     ("fingerprint", "fingerprints"),
-     ("export", "outputs"), ("summary", "summary"), ("comparison", "comparison")],
-)  # fmt: skip
+    [
+        ("index_corpus", "tracks"),
+        ("plan_excitation", "cues"),
+        ("render_reel", "reel"),
+        ("write_recording_guide", "guide"),
+        ("simulate_take", "take"),
+        ("ingest_take", "take"),
+        ("align_take", "alignment"),
+        ("cut_shard", "shard"),
+        ("build_manifest", "segments"),
+        ("check_leaks", "leaks"),
+        ("fingerprint_reels", "fingerprints"),
+        ("export_twin", "outputs"),
+        ("build_summary", "summary"),
+        ("build_comparison", "comparison"),
+    ],
+)
 def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
-    ending = "nam" if stage == "export" else "wav"
+    ending = "nam" if stage == "export_twin" else "wav"
     door(stage, "config.yaml", **{name: f"config.yaml/below/a/file.{ending}"})
 
 
@@ -613,7 +638,7 @@ def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) 
 def test_a_store_that_is_none(door: Refused) -> None:
     Path("results/mlflow").mkdir()
     Path("results/mlflow/mlflow.db").write_bytes(b"no database" * 500)
-    door("store", "mlflow.db", "tracking")
+    door("create_store", "mlflow.db", "tracking")
 
 
 def test_clips_that_are_none(door: Refused, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,12 +35,12 @@ def probe_options() -> Options:
     figures = [f"{EVALUATION}/probe/{name}.svg" for name in PROBE_FIGURES]
     music = [f"{EVALUATION}/listening/music-{name}.flac" for name in SOUNDS]
     return {
-        "align": {
+        "align_take": {
             "name": "tiny-probe", "guard": 12, "channel": 1, "reference_channel": 0, "repair": ["polarity"],
             "programme": [], "dry": reel, "wet": take, "excitation": probe, "alignment": alignment,
             "picture": f"{PROBE_CAPTURE}/alignment.svg",
         },
-        "measure": {
+        "measure_device": {
             "device": "amp", "channel": 1, "withdrawn": "[]", "dry": reel, "wet": take, "alignment": alignment,
             "probe": probe, "measurements": f"{PROBE_CAPTURE}/measurements.json",
         },
@@ -48,12 +48,12 @@ def probe_options() -> Options:
             **who, "twin": twin, "reel": reel, "probe": probe, "measured": f"{PROBE_CAPTURE}/measurements.json",
             "outputs": [measured, *figures],
         },
-        "excerpt": {
+        "render_probe_music": {
             **who, "channel": 1, "withdrawn": "[]", "twin": twin, "linear": f"{EVALUATION}/linear.json", "reel": reel,
             "take": take, "alignment": alignment, "probe": probe,
             "outputs": [f"{EVALUATION}/listening/music.json", *music],
         },
-        "page": {
+        "build_twin_page": {
             "metrics": f"{EVALUATION}/metrics.json", "figures": figures,
             "clips": [f"{EVALUATION}/listening/{name}.flac" for name in SOUNDS], "music": music,
             "outputs": [f"{EVALUATION}/index.html", f"{EVALUATION}/listening.html"],
@@ -70,10 +70,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
     try:
         options = probe_options()
         reel = probe_samples(PLAN)
-        audio.write(Path(options["measure"]["dry"]), reel, 8000, "PCM_24")
+        audio.write(Path(options["measure_device"]["dry"]), reel, 8000, "PCM_24")
         silence, noise = np.zeros(500, np.float32), 1e-4 * np.random.default_rng(1).standard_normal(len(reel) + 1000)
         wet = np.concatenate([silence, -0.8 * np.tanh(2 * reel + 0.2), silence]) + noise.astype(np.float32)
-        audio.write(Path(options["measure"]["wet"]), wet, 8000, "PCM_24")
+        audio.write(Path(options["measure_device"]["wet"]), wet, 8000, "PCM_24")
         frames = SECTION.stop - SECTION.start
         rows = {"frames": PLAN.frames, "clicks": PLAN.clicks, "click_frames": PLAN.click_frames}
         content = {
@@ -83,22 +83,24 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
             "sections": [section.to_dict() for section in PLAN.sections],
             "excerpt": [{"track_id": f"artist{k}/song", "frames": frames // 2} for k in range(2)],
         }
-        write_json(Path(options["measure"]["probe"]), "probe/1", content)
+        write_json(Path(options["measure_device"]["probe"]), "probe/1", content)
         network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
         twin = Twin(network, WaveNet(network, 0).state_dict(), 8000, 12, 1.0, 1.0, "amp", "tiny", "digest")
-        twin.save(Path(options["excerpt"]["twin"]))
-        write_json(Path(options["excerpt"]["linear"]), "linear/1", {"sample_rate": 8000, "fir": [0.0] * 12 + [0.5]})
-        for stage in ("align", "measure", "measure_twin", "excerpt"):
+        twin.save(Path(options["render_probe_music"]["twin"]))
+        write_json(
+            Path(options["render_probe_music"]["linear"]), "linear/1", {"sample_rate": 8000, "fir": [0.0] * 12 + [0.5]}
+        )
+        for stage in ("align_take", "measure_device", "measure_twin", "render_probe_music"):
             assert call(stage, options[stage]) == 0, stage
         beside = read_json(Path(f"{EVALUATION}/measurements.json"), "measurements/1")
         numbers = dict.fromkeys(("esr", "esr_dry", "esr_gain", "esr_linear", "esr_preemphasis"), 0.1)
         about = {"device": "amp", "model": "tiny", "esr_db": -10.0, "gain_over_linear_db": 0.0, "realtime_factor": 9.0}
         told = {"parameters": 10, "receptive_field": 20, "esr_floor": beside["device"]["esr_floor"]}
         metrics = {**about, **numbers, **told, "harmonics": beside["comparison"]}
-        write_json(Path(options["page"]["metrics"]), "metrics/1", metrics)
-        for name, path in zip(SOUNDS, options["page"]["clips"], strict=True):
+        write_json(Path(options["build_twin_page"]["metrics"]), "metrics/1", metrics)
+        for name, path in zip(SOUNDS, options["build_twin_page"]["clips"], strict=True):
             audio.write(Path(path), 0.1 * reel[20000 + len(name) :][:4000], 8000, "PCM_24")
-        assert call("page", options["page"]) == 0
+        assert call("build_twin_page", options["build_twin_page"]) == 0
         yield folder, options
     finally:
         os.chdir(here)
@@ -142,7 +144,7 @@ def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
 ) -> None:
     monkeypatch.setattr("twinlib.reports.probe_figures.draw_probe", lambda *_: None)  # they take seconds
     withdrawn = {"withdrawn": '["artist1/song", "artist7/song"]'}
-    for stage in ("measure", "measure_twin", "excerpt"):
+    for stage in ("measure_device", "measure_twin", "render_probe_music"):
         assert call(stage, measured[1][stage] | (withdrawn if stage != "measure_twin" else {})) == 0
     for path in (f"{PROBE_CAPTURE}/measurements.json", f"{EVALUATION}/measurements.json"):
         device = read_json(Path(path), "measurements/1")["device"]
@@ -152,7 +154,7 @@ def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
     assert not any(clip.any() for clip in clips_of_music().values())
     metrics = read_json(Path(f"{EVALUATION}/metrics.json"), "metrics/1")
     write_json(Path(f"{EVALUATION}/metrics.json"), "metrics/1", {**metrics, "music_withdrawn": ["artist1/song"]})
-    assert call("page", measured[1]["page"]) == 0
+    assert call("build_twin_page", measured[1]["build_twin_page"]) == 0
     index = Path(f"{EVALUATION}/index.html").read_text()
     assert index.count("data-tw-excerpt=") == 1
     assert "withdrawn since are artist1/song" in index
@@ -165,10 +167,10 @@ def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
 PROBE_INPUTS = [
     (stage, name)
     for stage, names in {
-        "measure": ["dry", "wet", "alignment", "probe"],
+        "measure_device": ["dry", "wet", "alignment", "probe"],
         "measure_twin": ["twin", "reel", "probe", "measured"],
-        "excerpt": ["twin", "linear", "reel", "take", "alignment", "probe"],
-        "page": ["metrics", "figures", "clips", "music"],
+        "render_probe_music": ["twin", "linear", "reel", "take", "alignment", "probe"],
+        "build_twin_page": ["metrics", "figures", "clips", "music"],
     }.items()
     for name in names
 ]
@@ -183,27 +185,28 @@ def test_an_input_of_a_measurement_that_is_missing_or_broken_is_named(
 
 
 def test_a_reel_a_take_or_a_twin_of_something_else(probe_door: Refused) -> None:
-    for stage, name in (("measure", "dry"), ("measure_twin", "reel"), ("excerpt", "reel")):
+    for stage, name in (("measure_device", "dry"), ("measure_twin", "reel"), ("render_probe_music", "reel")):
         audio.write(Path("short.wav"), np.zeros(60000, np.float32), 8000, "PCM_16")
         probe_door(stage, "short.wav", **{name: "short.wav"})
-    for stage, name in (("measure", "wet"), ("excerpt", "take")):
+    for stage, name in (("measure_device", "wet"), ("render_probe_music", "take")):
         probe_door(stage, "short.wav", "align it again", **{name: "short.wav"})
         probe_door(stage, "take.wav", "no channel 2", channel=2)
         probe_door(stage, "not readable JSON", withdrawn="{artist")
     network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
     twin = Twin(network, WaveNet(network, 0).state_dict(), 44100, 12, 1.0, 1.0, "amp", "tiny", "digest")
     twin.save(Path("other/twin.safetensors"))
-    for stage in ("measure_twin", "excerpt"):
+    for stage in ("measure_twin", "render_probe_music"):
         probe_door(stage, "44100 Hz", "8000 Hz", twin="other/twin.safetensors")
     path = Path(f"{PROBE_CAPTURE}/alignment.json")
     refused = {**read_json(path, "alignment/2"), "verdict": "refused", "reasons": ["3 samples were lost"]}
     write_json(path, "alignment/2", refused)
-    for stage in ("measure", "excerpt"):
+    for stage in ("measure_device", "render_probe_music"):
         probe_door(stage, "take.wav", "3 samples were lost")
 
 
 @pytest.mark.parametrize(
-    ("stage", "name"), [("measure", "measurements"), ("measure_twin", "outputs"), ("excerpt", "outputs")]
+    ("stage", "name"),
+    [("measure_device", "measurements"), ("measure_twin", "outputs"), ("render_probe_music", "outputs")],
 )
 def test_a_measurement_that_cannot_be_written(probe_door: Refused, stage: str, name: str) -> None:
     probe_door(stage, "metrics.json", **{name: f"{EVALUATION}/metrics.json/below/a/file.json"})

@@ -58,7 +58,7 @@ def test_it_claims_no_profile_that_is_not_true(entities: dict[str, dict[str, Any
     assert "File" not in workflow["@type"]
     assert {"@id": "#workflow/Snakefile"} in root["mentions"]
     programs = {entities[one["@id"]]["name"] for one in workflow["hasPart"]}
-    assert {"scripts/train.py", "scripts/align.py"} <= programs
+    assert {"scripts/train_twin.py", "scripts/align_take.py"} <= programs
     assert all(root[key] for key in ("name", "description", "license", "datePublished"))
 
 
@@ -124,7 +124,7 @@ def test_a_changed_file_is_found(copied: Path) -> None:
 def test_what_is_no_crate_is_refused(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_crate(Results(copied), tmp_path / "one.json")
     told = json.loads(path.read_text())
-    told["@graph"] = [one for one in told["@graph"] if not str(one["@id"]).startswith("#scripts/train.py")]
+    told["@graph"] = [one for one in told["@graph"] if not str(one["@id"]).startswith("#scripts/train_twin.py")]
     path.write_text(json.dumps(told))
     with pytest.raises(AuditError, match="which the crate does not hold"):
         read_crate(path, copied)

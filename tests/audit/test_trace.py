@@ -41,7 +41,14 @@ def test_every_segment_has_its_sources_take_settings_and_stages(made: Made, copi
             assert one["title"] == cue.track_id.split("/")[1]
         assert found["take"]["sha256"] == row.take_sha256
         assert found["take"]["settings"] == json.loads(row.settings)
-        assert [one["stage"] for one in found["stages"]] == ["index", "plan", "render", "align", "ingest", "shard"]
+        assert [one["stage"] for one in found["stages"]] == [
+            "index_corpus",
+            "plan_excitation",
+            "render_reel",
+            "align_take",
+            "ingest_take",
+            "cut_shard",
+        ]
         assert all(one["code"] and one["link"] for one in found["stages"])
         assert row.segment_id in trace_text(found)
 
@@ -68,7 +75,7 @@ def test_a_twin_tells_its_tracks_takes_and_what_was_left_out(made: Made, copied:
     assert made.excluded[0] not in {one["track_id"] for one in found["tracks"]}
     assert found["dataset_is_current"]
     assert set(found["takes"]) == set(made.captures)
-    assert found["stages"][-1]["stage"] == "train"
+    assert found["stages"][-1]["stage"] == "train_twin"
     assert made.excluded[0] in trace_text(found)
     by_file = trace(Results(copied), str(copied / "twins" / "box" / "small" / "twin.safetensors"))
     assert by_file == trace(Results(copied), str(copied / "twins" / "box" / "small")) == found
@@ -85,7 +92,7 @@ def test_a_pair_has_its_dry_file(made: Made) -> None:
 def test_a_file_is_known_by_its_place_and_by_its_content(made: Made, copied: Path, tmp_path: Path) -> None:
     results = Results(copied)
     by_place = trace(results, str(copied / "devices" / "box" / "main-01" / "take.json"))
-    assert by_place["made_by"]["stage"] == "ingest"
+    assert by_place["made_by"]["stage"] == "ingest_take"
     assert "devices/box/shards/main-01.arrow" in by_place["dependants"]
     assert "twins/box/small/twin.safetensors" in by_place["dependants"]
     assert by_place["sources"] == sorted(
@@ -142,7 +149,7 @@ def music(folder: Path, withdrawn: list[str]) -> Path:
     audio.write(clip, np.zeros(12000, np.float32), 8000, "PCM_24")
     content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500, "withdrawn": withdrawn}
     write_json(told, "music/1", content)
-    with recorded(REPOSITORY / "scripts" / "excerpt.py", [probe], [told, clip], {}):
+    with recorded(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [told, clip], {}):
         pass
     return clip
 
@@ -156,7 +163,7 @@ def test_the_music_of_a_probe_reel_is_traced_to_its_tracks(made: Made, copied: P
         (1.0, 1.5, 8500),
     ]
     assert found["excitation"] == "main"
-    assert found["stages"][-1]["stage"] == "excerpt"
+    assert found["stages"][-1]["stage"] == "render_probe_music"
     assert "A/1.wav[100:8100]" in trace_text(found)
     assert "CC BY 4.0" in trace_text(found)
     (moment,) = trace(Results(copied), str(clip), at=1.2)["sources"]

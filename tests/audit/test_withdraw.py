@@ -44,7 +44,7 @@ def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
 def test_a_probe_reel_and_its_take_hold_a_track_too(made: Made, copied: Path) -> None:
     probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
     write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
-    with recorded(REPOSITORY / "scripts" / "measure.py", [probe], [folder / "measurements.json"], {}):
+    with recorded(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):
         write_json(folder / "measurements.json", "measurements/1", {})
     write_json(folder / "take.json", "take/1", {"path": "recordings/box/main-probe.wav"})
     for track, there in ((made.tracks[4], True), (made.tracks[5], False)):

@@ -9,7 +9,7 @@ import pytest
 from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "summary.py"
+PROGRAM = Path(__file__).parents[2] / "scripts" / "build_summary.py"
 MADE = {
     "corpus/tracks.parquet": ["outside/song.wav"],
     "devices/a/dataset.json": ["results/corpus/tracks.parquet"],

@@ -34,7 +34,7 @@ def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings
 
 
 def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings: object) -> subprocess.Popen:
-    """Start scripts/train.py on that dataset."""
+    """Start scripts/train_twin.py on that dataset."""
     network = {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}
     words: dict[str, object] = {
         "device": "box",
@@ -51,5 +51,5 @@ def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings:
     options = [part for name, value in words.items() for part in (f"--{name}", str(value))]
     shards = ["--best", "--shards", *map(str, sorted((folder / "shards").glob("*.arrow")))]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *prefix, str(REPOSITORY / "scripts" / "train.py"), *options, *shards]
+    command = [sys.executable, *prefix, str(REPOSITORY / "scripts" / "train_twin.py"), *options, *shards]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)

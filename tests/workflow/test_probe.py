@@ -13,7 +13,15 @@ from twinlib.files import read_json, sha256_file
 from twinlib.listening.clips import NAMES
 from twinlib.provenance.results import Results
 
-MEASURED = {"probe", "simulate", "ingest", "align", "measure", "measure_twin", "excerpt"}
+MEASURED = {
+    "render_probe_reel",
+    "simulate_take",
+    "ingest_take",
+    "align_take",
+    "measure_device",
+    "measure_twin",
+    "render_probe_music",
+}
 
 
 @pytest.mark.slow
@@ -24,8 +32,15 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     project.write(content)
     run = project.run()
     assert run.code == 0, run.text[-4000:]
-    assert set(run.rules) == MEASURED | {"guide", "evaluate", "page", "summary", "comparison", "track"}
-    assert run.rules["evaluate"] == 1, "the device of pairs has no probe reel"
+    assert set(run.rules) == MEASURED | {
+        "write_recording_guide",
+        "evaluate_twin",
+        "build_twin_page",
+        "build_summary",
+        "build_comparison",
+        "log_run",
+    }
+    assert run.rules["evaluate_twin"] == 1, "the device of pairs has no probe reel"
     assert {path: sha256_file(path) for path in before} == before
     results = project.folder / "results"
     device = read_json(results / "devices/amp/tiny-probe/measurements.json", "measurements/1")["device"]
@@ -54,7 +69,9 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     (source,) = answer["sources"]
     assert source["licence"] == "CC0-1.0"
     assert (project.folder / "corpus" / source["source"]).is_file()
-    assert {"probe", "align", "train", "evaluate", "excerpt"} <= {stage["stage"] for stage in answer["stages"]}
+    assert {"render_probe_reel", "align_take", "train_twin", "evaluate_twin", "render_probe_music"} <= {
+        stage["stage"] for stage in answer["stages"]
+    }
     assert source["track_id"] in trace_text(answer)
     assert "tiny-probe" in (results / "excitations/tiny/recording.md").read_text()
     segments = read_json(results / "devices/amp/dataset.json", "dataset/1")
@@ -73,15 +90,15 @@ def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project,
     project.write(content)
     shown = project.dry()
     assert shown.code == 0
-    assert {"probe", "guide"} <= set(shown.rules)
+    assert {"render_probe_reel", "write_recording_guide"} <= set(shown.rules)
     content["allow_missing_takes"] = True
     takes = project.folder / "takes"
     takes.mkdir()
     (takes / "tiny-01.wav").write_bytes((project.folder / "results/devices/amp/tiny-01/take.wav").read_bytes())
     project.write(content)
     planned = project.plan()
-    assert "ingest" in planned
-    assert "measure" not in planned, "what was not recorded is not measured"
+    assert "ingest_take" in planned
+    assert "measure_device" not in planned, "what was not recorded is not measured"
     (takes / "tiny-probe.wav").write_bytes(b"RIFF")
     content["devices"]["amp"]["repair"] = ["gain"]
     with (project.folder / "excluded.tsv").open("a") as file:

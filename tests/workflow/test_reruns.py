@@ -29,13 +29,13 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
     assert project.plan() == {
-        "train": 1,
-        "export": 1,
-        "evaluate": 1,
-        "page": 1,
-        "track": 1,
-        "summary": 1,
-        "comparison": 1,
+        "train_twin": 1,
+        "export_twin": 1,
+        "evaluate_twin": 1,
+        "build_twin_page": 1,
+        "log_run": 1,
+        "build_summary": 1,
+        "build_comparison": 1,
     }
 
 
@@ -44,8 +44,8 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
     content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
     project.write(content)
     run = project.dry("results/twins/box/tiny/run.json")
-    assert run.rules == {"train": 1, "export": 1, "evaluate": 1, "page": 1, "track": 1}
-    (inputs,) = re.findall(r"rule track:\n +input: (.*)", run.text)
+    assert run.rules == {"train_twin": 1, "export_twin": 1, "evaluate_twin": 1, "build_twin_page": 1, "log_run": 1}
+    (inputs,) = re.findall(r"rule log_run:\n +input: (.*)", run.text)
     assert "results/devices/amp/segments.parquet.prov.json" in inputs, "what the first one has learned is in it too"
     (project.folder / "results" / "twins" / "amp" / "tiny" / "twin.safetensors").unlink()
     assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train": 2}
@@ -80,7 +80,12 @@ def replace_pair(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("change", "starts_with", "jobs_of_train"),
-    [(exclude, "index", 1), (add_track, "index", 1), (replace_pair, "ingest", 1), (name_a_loop_back, "ingest", 1)],
+    [
+        (exclude, "index_corpus", 1),
+        (add_track, "index_corpus", 1),
+        (replace_pair, "ingest_take", 1),
+        (name_a_loop_back, "ingest_take", 1),
+    ],
 )
 def test_changed_input(
     project: Project, change: Callable[[Project], None], starts_with: str, jobs_of_train: int
@@ -88,7 +93,7 @@ def test_changed_input(
     change(project)
     planned = project.plan()
     assert starts_with in planned
-    assert planned["train"] == jobs_of_train, "the other device has nothing to do with it"
+    assert planned["train_twin"] == jobs_of_train, "the other device has nothing to do with it"
 
 
 @pytest.fixture(scope="module")

@@ -166,34 +166,46 @@ def test_a_fresh_clone_with_copied_results_reruns_nothing(first: tuple[Project, 
 
 
 ROAD = {
-    "index",
-    "plan",
-    "guide",
-    "render",
-    "fingerprint",
-    "simulate",
-    "ingest",
-    "align",
-    "shard",
-    "manifest",
-    "leaks",
-    "train",
-    "export",
+    "index_corpus",
+    "plan_excitation",
+    "write_recording_guide",
+    "render_reel",
+    "fingerprint_reels",
+    "simulate_take",
+    "ingest_take",
+    "align_take",
+    "cut_shard",
+    "build_manifest",
+    "check_leaks",
+    "train_twin",
+    "export_twin",
 }
-LATE = {"evaluate", "page", "summary", "comparison", "track"}
+LATE = {"evaluate_twin", "build_twin_page", "build_summary", "build_comparison", "log_run"}
 
 
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
         ("corpus/index.json", ROAD | LATE),
-        ("excitations/tiny/reels/tiny-01.wav", (ROAD | LATE) - {"index", "plan", "guide"}),
-        ("excitations/tiny/recording.md", {"guide"}),
-        ("excitations/tiny/fingerprints.parquet", {"fingerprint", "leaks", "train", "export"} | LATE),
-        ("devices/amp/tiny-01/alignment.svg", {"align", "shard", "manifest", "leaks", "train", "export"} | LATE),
-        ("devices/box/shards/one.parquet", {"shard", "manifest", "leaks", "train", "export"} | LATE),
-        ("devices/box/leaks.json", {"leaks", "train", "export"} | LATE),
-        ("twins/box/tiny/twin.safetensors", {"train", "export"} | LATE),
+        (
+            "excitations/tiny/reels/tiny-01.wav",
+            (ROAD | LATE) - {"index_corpus", "plan_excitation", "write_recording_guide"},
+        ),
+        ("excitations/tiny/recording.md", {"write_recording_guide"}),
+        (
+            "excitations/tiny/fingerprints.parquet",
+            {"fingerprint_reels", "check_leaks", "train_twin", "export_twin"} | LATE,
+        ),
+        (
+            "devices/amp/tiny-01/alignment.svg",
+            {"align_take", "cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"} | LATE,
+        ),
+        (
+            "devices/box/shards/one.parquet",
+            {"cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"} | LATE,
+        ),
+        ("devices/box/leaks.json", {"check_leaks", "train_twin", "export_twin"} | LATE),
+        ("twins/box/tiny/twin.safetensors", {"train_twin", "export_twin"} | LATE),
         ("twins/box/tiny/twin.onnx", {"export", "track"}),
         ("twins/box/tiny/evaluation/figures/waveform.svg", LATE),
         ("twins/box/tiny/evaluation/metrics.json.prov.json", LATE),

@@ -20,7 +20,7 @@ from twinlib.provenance import code_digest
 pytestmark = pytest.mark.slow
 
 TEXT = (REPOSITORY / "workflow" / "README.md").read_text(encoding="utf-8")
-ABSENT = {"recorded": {"simulate", "track"}, "waiting": {"simulate", "track"}}
+ABSENT = {"recorded": {"simulate_take", "log_run"}, "waiting": {"simulate_take", "log_run"}}
 """Stages that a project of the table has not."""
 
 CONFIGS = {"small": TINY, "searched": SEARCHED, "recorded": takes_config(), "waiting": takes_config()}

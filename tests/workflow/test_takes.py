@@ -102,8 +102,10 @@ def test_a_withdrawn_track_is_gone_and_nobody_records_anything(recorded: Project
     assert answer["twins"] == ["silk/tiny"]
     assert answer["command"] == "snakemake --configfile config.yaml --cores all"
     planned = set(project.plan())
-    assert {"index", "shard", "manifest", "leaks", "train", "evaluate"} <= planned
-    assert planned.isdisjoint({"plan", "render", "fingerprint", "guide", "ingest", "align"})
+    assert {"index_corpus", "cut_shard", "build_manifest", "check_leaks", "train_twin", "evaluate_twin"} <= planned
+    assert planned.isdisjoint(
+        {"plan_excitation", "render_reel", "fingerprint_reels", "write_recording_guide", "ingest_take", "align_take"}
+    )
     run = project.run()
     assert run.code == 0, run.text[-4000:]
 

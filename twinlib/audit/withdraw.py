@@ -149,7 +149,7 @@ def exclusions_file(results: Results) -> Path:
     told = {
         json.loads(stage.content["params"]["settings"]).get("exclude")
         for stage in results.stages
-        if stage.program == "index"
+        if stage.program == "index_corpus"
     }
     if len(told) == 1 and (name := next(iter(told))):
         path = Path(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/")
 """Modules that watch a stage and change none of its outputs: an edit of theirs reruns nothing."""
 
-WATCHED = {"scripts/train.py": ("twinlib/tracking",), "scripts/search_worker.py": ("twinlib/tracking",)}
+WATCHED = {"scripts/train_twin.py": ("twinlib/tracking",), "scripts/run_search_worker.py": ("twinlib/tracking",)}
 """Further observers of one program: how a training is logged does not change the twin."""
 
 DISTRIBUTIONS = {"visqol": "visqol-python", "yaml": "PyYAML"}

@@ -19,6 +19,34 @@ ROOMS = ("corpus", "excitations", "devices", "searches", "twins")
 """The folders of a results folder that stages write to. `logs`, `benchmarks` and `mlflow` measure the machine or copy
 what stands elsewhere: no record vouches for them."""
 
+FORMER_NAMES = {
+    "index": "index_corpus",
+    "plan": "plan_excitation",
+    "render": "render_reel",
+    "probe": "render_probe_reel",
+    "fingerprint": "fingerprint_reels",
+    "guide": "write_recording_guide",
+    "simulate": "simulate_take",
+    "ingest": "ingest_take",
+    "align": "align_take",
+    "shard": "cut_shard",
+    "manifest": "build_manifest",
+    "leaks": "check_leaks",
+    "search_worker": "run_search_worker",
+    "search_best": "select_best_model",
+    "train": "train_twin",
+    "export": "export_twin",
+    "evaluate": "evaluate_twin",
+    "measure": "measure_device",
+    "excerpt": "render_probe_music",
+    "page": "build_twin_page",
+    "comparison": "build_comparison",
+    "summary": "build_summary",
+    "track": "log_run",
+    "track_search": "log_search",
+}
+"""Names of stages in records of earlier versions, and their names today."""
+
 _NEEDED = ("program", "params", "inputs", "outputs", "code")
 
 
@@ -41,8 +69,9 @@ class Stage:
 
     @property
     def program(self) -> str:
-        """The stage's word, such as `align`."""
-        return Path(str(self.content["program"])).stem
+        """The name of the stage, such as `align_take`."""
+        name = Path(str(self.content["program"])).stem
+        return FORMER_NAMES.get(name, name)
 
     @property
     def link(self) -> str:

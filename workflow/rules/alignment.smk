@@ -1,14 +1,14 @@
 # Both signals on one clock.
 
 
-rule align:
+rule align_take:
     input:
         unpack(
             lambda wildcards: {
-                "dry": dry_of(wildcards),
-                "wet": wet_of(wildcards),
-                "excitation": excitation_of(wildcards),
-                "programme": programme_of(wildcards),
+                "dry": get_dry(wildcards),
+                "wet": get_wet(wildcards),
+                "excitation": get_reel_layout(wildcards),
+                "programme": get_programme(wildcards),
             }
         ),
     output:
@@ -21,17 +21,17 @@ rule align:
         ),
         record="<results>/devices/{device}/{capture}/alignment.json.prov.json",
     log:
-        "<logs>/align/{device}/{capture}.log",
+        "<logs>/align_take/{device}/{capture}.log",
     benchmark:
-        "<benchmarks>/align/{device}/{capture}.tsv"
+        "<benchmarks>/align_take/{device}/{capture}.tsv"
     params:
         guard=CONFIG.dataset.guard_samples,
-        channel=wet_channel,
-        reference_channel=reference_channel,
-        repair=repair_of,
-        code=code("align.py"),
+        channel=get_channel,
+        reference_channel=get_reference_channel,
+        repair=get_repairs,
+        code=code("align_take.py"),
     shell:
-        "stage align --name {wildcards.capture} --guard {params.guard}"
+        "stage align_take --name {wildcards.capture} --guard {params.guard}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --programme {input.programme:q} --alignment {output.alignment:q}"
@@ -41,5 +41,5 @@ rule align:
 CAPTURE_FILES += [
     path
     for name in CONFIG.devices
-    for path in expand(rules.align.output, device=name, capture=[*captures(name), *probes(name)])
+    for path in expand(rules.align_take.output, device=name, capture=[*captures(name), *probes(name)])
 ]

@@ -1,29 +1,29 @@
 # What was recorded: simulated takes, and a verdict on every recording where it lies.
 
 
-rule simulate:
+rule simulate_take:
     input:
-        dry_of,
+        get_dry,
     output:
         take="<results>/devices/{device}/{capture}/take.wav",
         truth="<results>/devices/{device}/{capture}/truth.json",
         record="<results>/devices/{device}/{capture}/take.wav.prov.json",
     log:
-        "<logs>/simulate/{device}/{capture}.log",
+        "<logs>/simulate_take/{device}/{capture}.log",
     benchmark:
-        "<benchmarks>/simulate/{device}/{capture}.tsv"
+        "<benchmarks>/simulate_take/{device}/{capture}.tsv"
     params:
         settings=lambda wildcards: settings(CONFIG.devices[wildcards.device].simulate),
-        code=code("simulate.py"),
+        code=code("simulate_take.py"),
     shell:
-        "stage simulate --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input:q}"
+        "stage simulate_take --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input:q}"
         " --take {output.take:q} --truth {output.truth:q} 2>&1 | tee -i {log:q}"
 
 
-rule ingest:
+rule ingest_take:
     input:
-        dry=dry_of,
-        wet=wet_of,
+        dry=get_dry,
+        wet=get_wet,
     output:
         take=report(
             "<results>/devices/{device}/{capture}/take.json",
@@ -33,18 +33,18 @@ rule ingest:
         ),
         record="<results>/devices/{device}/{capture}/take.json.prov.json",
     log:
-        "<logs>/ingest/{device}/{capture}.log",
+        "<logs>/ingest_take/{device}/{capture}.log",
     benchmark:
-        "<benchmarks>/ingest/{device}/{capture}.tsv"
+        "<benchmarks>/ingest_take/{device}/{capture}.tsv"
     params:
-        kind=lambda wildcards: kind_of(CONFIG.devices[wildcards.device]),
+        kind=lambda wildcards: get_kind(CONFIG.devices[wildcards.device]),
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
-        pair=pair_of,
-        channel=wet_channel,
-        reference_channel=reference_channel,
-        code=code("ingest.py"),
+        pair=get_pair,
+        channel=get_channel,
+        reference_channel=get_reference_channel,
+        code=code("ingest_take.py"),
     shell:
-        "stage ingest --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
+        "stage ingest_take --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --dry {input.dry:q}"
         " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 
@@ -66,7 +66,7 @@ CAPTURE_FILES = [
     path
     for name, device in CONFIG.devices.items()
     for path in expand(
-        [*rules.ingest.output, *(rules.simulate.output if device.simulate else [])],
+        [*rules.ingest_take.output, *(rules.simulate_take.output if device.simulate else [])],
         device=name,
         capture=[*captures(name), *probes(name)],
     )

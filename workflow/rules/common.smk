@@ -28,7 +28,7 @@ REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"
 
 
-def refused(action, *arguments):
+def as_workflow_error(action, *arguments):
     """Call into the library; its errors are sentences and end the run without a traceback."""
     try:
         return action(*arguments)
@@ -37,7 +37,7 @@ def refused(action, *arguments):
 
 
 SOURCE = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
-CONFIG = refused(configuration.from_mapping, config, SOURCE)
+CONFIG = as_workflow_error(configuration.from_mapping, config, SOURCE)
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
 TRAINING_GPUS = int(
@@ -82,7 +82,7 @@ def planned(excitation):
     return json.dumps(excitation.planned, separators=(",", ":"))
 
 
-def training(wildcards):
+def get_training(wildcards):
     """How a twin is trained."""
     return CONFIG.training_of(wildcards.device, wildcards.model)
 
@@ -93,7 +93,10 @@ def probes_of(excitation):
 
 
 PAIRS = {
-    name: {pair.capture: pair for pair in refused(read_pairs, device.pairs, device.channel, device.reference_channel)}
+    name: {
+        pair.capture: pair
+        for pair in as_workflow_error(read_pairs, device.pairs, device.channel, device.reference_channel)
+    }
     for name, device in CONFIG.devices.items()
     if device.pairs
 }
@@ -105,11 +108,13 @@ for _pairs in PAIRS.values():
                     f"the pair {_pair.capture} names {_path}, which does not exist: correct the list of pairs"
                 )
 if CONFIG.excitations:
-    refused(source_files, CONFIG.corpus)
+    as_workflow_error(source_files, CONFIG.corpus)
     if CONFIG.corpus.exclude:
-        refused(read_exclusions, CONFIG.corpus.exclude)
+        as_workflow_error(read_exclusions, CONFIG.corpus.exclude)
 MISSING = {
-    name: refused(missing_takes, name, device, [*CONFIG.reels(device.excitation), *probes_of(device.excitation)])
+    name: as_workflow_error(
+        missing_takes, name, device, [*CONFIG.reels(device.excitation), *probes_of(device.excitation)]
+    )
     for name, device in CONFIG.devices.items()
     if device.takes
 }
@@ -156,7 +161,7 @@ for _name in CONFIG.excitations:
 
 
 # Asked once: a table of a hundred thousand slices is read for it.
-WITHDRAWN = {name: refused(withdrawn_tracks, RESULTS, name, CONFIG.corpus) for name in sorted(FROZEN)}
+WITHDRAWN = {name: as_workflow_error(withdrawn_tracks, RESULTS, name, CONFIG.corpus) for name in sorted(FROZEN)}
 
 
 def plan_outputs(name):
@@ -192,7 +197,7 @@ def frozen_or(excitation, output, name, live):
     """
     record = record_path(RESULTS / "excitations" / excitation / output)
     if excitation in FROZEN and record.is_file():
-        content = refused(read_record, record)
+        content = as_workflow_error(read_record, record)
         return content["code"] if name == "code" else content["params"][name]
     return live
 
@@ -214,7 +219,7 @@ def waiting_for_takes():
 def refused_captures(device):
     """The captures of a device that its dataset was made without, for they were refused."""
     dataset = RESULTS / "devices" / device / "dataset.json"
-    captures = refused(read_json, dataset, DATASET)["captures"] if dataset.is_file() else {}
+    captures = as_workflow_error(read_json, dataset, DATASET)["captures"] if dataset.is_file() else {}
     return [
         name
         for name, capture in captures.items()

@@ -1,20 +1,20 @@
 # What music there is.
 
 
-rule index:
+rule index_corpus:
     input:
-        lambda wildcards: refused(source_files, CONFIG.corpus),
+        lambda wildcards: as_workflow_error(source_files, CONFIG.corpus),
     output:
         tracks="<results>/corpus/tracks.parquet",
         index="<results>/corpus/index.json",
         record="<results>/corpus/tracks.parquet.prov.json",
     log:
-        "<logs>/index.log",
+        "<logs>/index_corpus.log",
     benchmark:
-        "<benchmarks>/index.tsv"
+        "<benchmarks>/index_corpus.tsv"
     params:
         settings=lambda wildcards: settings(CONFIG.corpus),
-        code=code("index.py"),
+        code=code("index_corpus.py"),
     shell:
-        "stage index --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"
+        "stage index_corpus --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"
         " 2>&1 | tee -i {log:q}"

@@ -1,32 +1,32 @@
 # Segments: cut into shards a capture, listed in one manifest a device, proven free of leaks.
 
 
-rule shard:
+rule cut_shard:
     input:
-        unpack(shard_inputs),
+        unpack(get_shard_inputs),
     output:
         shard="<results>/devices/{device}/shards/{capture}.arrow",
         segments="<results>/devices/{device}/shards/{capture}.parquet",
         record="<results>/devices/{device}/shards/{capture}.arrow.prov.json",
     log:
-        "<logs>/shard/{device}/{capture}.log",
+        "<logs>/cut_shard/{device}/{capture}.log",
     benchmark:
-        "<benchmarks>/shard/{device}/{capture}.tsv"
+        "<benchmarks>/cut_shard/{device}/{capture}.tsv"
     params:
         settings=settings(CONFIG.dataset),
-        withdrawn=withdrawn_of,
-        pair=pair_of,
-        channel=wet_channel,
-        code=code("shard.py"),
+        withdrawn=get_excluded_tracks,
+        pair=get_pair,
+        channel=get_channel,
+        code=code("cut_shard.py"),
     shell:
-        "stage shard --device {wildcards.device} --name {wildcards.capture}"
+        "stage cut_shard --device {wildcards.device} --name {wildcards.capture}"
         " --settings {params.settings:q} --withdrawn {params.withdrawn:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take:q}"
         " --alignment {input.alignment:q} --cues {input.cues:q} --excitation {input.excitation:q}"
         " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i {log:q}"
 
 
-rule manifest:
+rule build_manifest:
     input:
         shards=lambda wildcards: expand(
             "<results>/devices/{device}/shards/{capture}.arrow",
@@ -58,9 +58,9 @@ rule manifest:
         ),
         record="<results>/devices/{device}/segments.parquet.prov.json",
     log:
-        "<logs>/manifest/{device}.log",
+        "<logs>/build_manifest/{device}.log",
     benchmark:
-        "<benchmarks>/manifest/{device}.tsv"
+        "<benchmarks>/build_manifest/{device}.tsv"
     params:
         missing=lambda wildcards: json.dumps(
             [
@@ -69,16 +69,16 @@ rule manifest:
                 if reel not in probes_of(CONFIG.devices[wildcards.device].excitation)
             ]
         ),
-        code=code("manifest.py"),
+        code=code("build_manifest.py"),
         # Depends on the output, so it does not count for reruns: it only matters where a capture is refused.
         tolerant=lambda wildcards, output: json.dumps(CONFIG.allow_missing_takes),
     shell:
-        "stage manifest --device {wildcards.device} --missing {params.missing:q}"
+        "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"
         " --tolerant {params.tolerant} --shards {input.shards:q} --takes {input.takes:q}"
         " --alignments {input.alignments:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
 
 
-rule leaks:
+rule check_leaks:
     input:
         segments="<results>/devices/{device}/segments.parquet",
         cues=lambda wildcards: (
@@ -95,18 +95,18 @@ rule leaks:
         leaks="<results>/devices/{device}/leaks.json",
         record="<results>/devices/{device}/leaks.json.prov.json",
     log:
-        "<logs>/leaks/{device}.log",
+        "<logs>/check_leaks/{device}.log",
     benchmark:
-        "<benchmarks>/leaks/{device}.tsv"
+        "<benchmarks>/check_leaks/{device}.tsv"
     params:
         by=lambda wildcards: (
             CONFIG.excitations[CONFIG.devices[wildcards.device].excitation].split.by
             if CONFIG.devices[wildcards.device].excitation
             else "track"
         ),
-        code=code("leaks.py"),
+        code=code("check_leaks.py"),
     shell:
-        "stage leaks --by {params.by} --segments {input.segments:q} --cues {input.cues:q}"
+        "stage check_leaks --by {params.by} --segments {input.segments:q} --cues {input.cues:q}"
         " --fingerprints {input.fingerprints:q} --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
 
 
@@ -114,7 +114,7 @@ DATASET_FILES = [
     path
     for name in READY
     for path in (
-        *expand(rules.shard.output, device=name, capture=captures(name)),
-        *expand([*rules.manifest.output, *rules.leaks.output], device=name),
+        *expand(rules.cut_shard.output, device=name, capture=captures(name)),
+        *expand([*rules.build_manifest.output, *rules.check_leaks.output], device=name),
     )
 ]

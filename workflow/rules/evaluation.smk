@@ -4,25 +4,25 @@ FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning
 CLIPS = ["dry", "wet", "twin", "linear", "difference"]
 
 
-rule measure:
+rule measure_device:
     input:
-        dry=dry_of,
-        wet=wet_of,
+        dry=get_dry,
+        wet=get_wet,
         alignment="<results>/devices/{device}/{capture}/alignment.json",
-        probe=excitation_of,
+        probe=get_reel_layout,
     output:
         measurements="<results>/devices/{device}/{capture}/measurements.json",
         record="<results>/devices/{device}/{capture}/measurements.json.prov.json",
     log:
-        "<logs>/measure/{device}/{capture}.log",
+        "<logs>/measure_device/{device}/{capture}.log",
     benchmark:
-        "<benchmarks>/measure/{device}/{capture}.tsv"
+        "<benchmarks>/measure_device/{device}/{capture}.tsv"
     params:
-        channel=wet_channel,
-        withdrawn=withdrawn_of,
-        code=code("measure.py"),
+        channel=get_channel,
+        withdrawn=get_excluded_tracks,
+        code=code("measure_device.py"),
     shell:
-        "stage measure --device {wildcards.device} --channel {params.channel} --withdrawn {params.withdrawn:q}"
+        "stage measure_device --device {wildcards.device} --channel {params.channel} --withdrawn {params.withdrawn:q}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --alignment {input.alignment:q} --probe {input.probe:q} --measurements {output.measurements:q} 2>&1 | tee -i {log:q}"
 
@@ -30,9 +30,9 @@ rule measure:
 rule measure_twin:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
-        reel=lambda wildcards: probe_file(wildcards, "reels/{probe}.wav"),
-        probe=lambda wildcards: probe_file(wildcards, "probe.json"),
-        measured=lambda wildcards: probe_capture(wildcards, "measurements.json"),
+        reel=lambda wildcards: get_probe_file(wildcards, "reels/{probe}.wav"),
+        probe=lambda wildcards: get_probe_file(wildcards, "probe.json"),
+        measured=lambda wildcards: get_probe_capture_file(wildcards, "measurements.json"),
     output:
         measurements="<results>/twins/{device}/{model}/evaluation/measurements.json",
         figures=report(
@@ -57,7 +57,7 @@ rule measure_twin:
         " --outputs {output.measurements:q} {output.figures:q} 2>&1 | tee -i {log:q}"
 
 
-rule evaluate:
+rule evaluate_twin:
     input:
         measurements=lambda wildcards: (
             [f"<results>/twins/{wildcards.device}/{wildcards.model}/evaluation/measurements.json"]
@@ -92,29 +92,29 @@ rule evaluate:
         linear="<results>/twins/{device}/{model}/evaluation/linear.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
-        "<logs>/evaluate/{device}/{model}.log",
+        "<logs>/evaluate_twin/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/evaluate/{device}/{model}.tsv"
+        "<benchmarks>/evaluate_twin/{device}/{model}.tsv"
     threads: 1
     params:
         settings=settings(CONFIG.evaluation),
-        code=code("evaluate.py"),
+        code=code("evaluate_twin.py"),
     shell:
-        "stage evaluate --device {wildcards.device} --model {wildcards.model}"
+        "stage evaluate_twin --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
         " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} {output.linear:q}"
         " 2>&1 | tee -i {log:q}"
 
 
-rule excerpt:
+rule render_probe_music:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
-        linear=rules.evaluate.output.linear,
-        reel=lambda wildcards: probe_file(wildcards, "reels/{probe}.wav"),
-        take=lambda wildcards: probe_capture(wildcards, "take"),
-        alignment=lambda wildcards: probe_capture(wildcards, "alignment.json"),
-        probe=lambda wildcards: probe_file(wildcards, "probe.json"),
+        linear=rules.evaluate_twin.output.linear,
+        reel=lambda wildcards: get_probe_file(wildcards, "reels/{probe}.wav"),
+        take=lambda wildcards: get_probe_capture_file(wildcards, "take"),
+        alignment=lambda wildcards: get_probe_capture_file(wildcards, "alignment.json"),
+        probe=lambda wildcards: get_probe_file(wildcards, "probe.json"),
     output:
         told="<results>/twins/{device}/{model}/evaluation/listening/music.json",
         clips=expand(
@@ -123,33 +123,33 @@ rule excerpt:
         ),
         record="<results>/twins/{device}/{model}/evaluation/listening/music.json.prov.json",
     log:
-        "<logs>/excerpt/{device}/{model}.log",
+        "<logs>/render_probe_music/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/excerpt/{device}/{model}.tsv"
+        "<benchmarks>/render_probe_music/{device}/{model}.tsv"
     params:
         channel=lambda wildcards: CONFIG.devices[wildcards.device].channel,
-        withdrawn=withdrawn_of,
-        code=code("excerpt.py"),
+        withdrawn=get_excluded_tracks,
+        code=code("render_probe_music.py"),
     shell:
-        "stage excerpt --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"
+        "stage render_probe_music --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"
         " --withdrawn {params.withdrawn:q} --twin {input.twin:q} --linear {input.linear:q} --reel {input.reel:q}"
         " --take {input.take:q} --alignment {input.alignment:q} --probe {input.probe:q}"
         " --outputs {output.told:q} {output.clips:q} 2>&1 | tee -i {log:q}"
 
 
-rule page:
+rule build_twin_page:
     input:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
-        figures=rules.evaluate.output.figures,
+        figures=rules.evaluate_twin.output.figures,
         measured=lambda wildcards: expand(
             "<results>/twins/{device}/{model}/evaluation/probe/{figure}.svg",
             device=wildcards.device,
             model=wildcards.model,
             figure=PROBE_FIGURES if probes(wildcards.device) else [],
         ),
-        clips=rules.evaluate.output.clips,
+        clips=rules.evaluate_twin.output.clips,
         music=lambda wildcards: expand(
-            rules.excerpt.output.clips if probes(wildcards.device) else [],
+            rules.render_probe_music.output.clips if probes(wildcards.device) else [],
             device=wildcards.device,
             model=wildcards.model,
         ),
@@ -163,18 +163,18 @@ rule page:
         listening="<results>/twins/{device}/{model}/evaluation/listening.html",
         record="<results>/twins/{device}/{model}/evaluation/index.html.prov.json",
     log:
-        "<logs>/page/{device}/{model}.log",
+        "<logs>/build_twin_page/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/page/{device}/{model}.tsv"
+        "<benchmarks>/build_twin_page/{device}/{model}.tsv"
     params:
-        code=code("page.py"),
+        code=code("build_twin_page.py"),
     shell:
-        "stage page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
+        "stage build_twin_page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
         " --music {input.music:q}"
         " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i {log:q}"
 
 
-rule summary:
+rule build_summary:
     input:
         [f"<results>/twins/{twin.device}/{twin.model}/evaluation/metrics.json" for twin in READY_TWINS],
     output:
@@ -185,19 +185,19 @@ rule summary:
         ),
         record="<results>/summary.txt.prov.json",
     log:
-        "<logs>/summary.log",
+        "<logs>/build_summary.log",
     benchmark:
-        "<benchmarks>/summary.tsv"
+        "<benchmarks>/build_summary.tsv"
     localrule: True
     params:
-        code=code("summary.py"),
+        code=code("build_summary.py"),
     shell:
-        "stage summary --metrics {input:q} --summary {output.summary:q} > {log:q} 2>&1"
+        "stage build_summary --metrics {input:q} --summary {output.summary:q} > {log:q} 2>&1"
 
 
-rule comparison:
+rule build_comparison:
     input:
-        rules.summary.input,
+        rules.build_summary.input,
     output:
         comparison=report(
             "<results>/comparison.html",
@@ -206,14 +206,14 @@ rule comparison:
         ),
         record="<results>/comparison.html.prov.json",
     log:
-        "<logs>/comparison.log",
+        "<logs>/build_comparison.log",
     benchmark:
-        "<benchmarks>/comparison.tsv"
+        "<benchmarks>/build_comparison.tsv"
     localrule: True
     params:
-        code=code("comparison.py"),
+        code=code("build_comparison.py"),
     shell:
-        "stage comparison --metrics {input:q} --comparison {output.comparison:q} > {log:q} 2>&1"
+        "stage build_comparison --metrics {input:q} --comparison {output.comparison:q} > {log:q} 2>&1"
 
 
 REPORT_FILES = [
@@ -221,16 +221,16 @@ REPORT_FILES = [
     for twin in READY_TWINS
     for path in expand(
         [
-            *rules.evaluate.output,
-            *rules.page.output,
-            *((*rules.measure_twin.output, *rules.excerpt.output) if probes(twin.device) else []),
+            *rules.evaluate_twin.output,
+            *rules.build_twin_page.output,
+            *((*rules.measure_twin.output, *rules.render_probe_music.output) if probes(twin.device) else []),
         ],
         device=twin.device,
         model=twin.model,
     )
 ]
 CAPTURE_FILES += [
-    path for name in CONFIG.devices for path in expand(rules.measure.output, device=name, capture=probes(name))
+    path for name in CONFIG.devices for path in expand(rules.measure_device.output, device=name, capture=probes(name))
 ]
 if REPORT_FILES:
-    REPORT_FILES += [*rules.summary.output, *rules.comparison.output]
+    REPORT_FILES += [*rules.build_summary.output, *rules.build_comparison.output]

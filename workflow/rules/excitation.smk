@@ -1,17 +1,17 @@
 # What is played: a cue sheet, the reels rendered from it, and what a person has to do with them.
 
 
-rule plan:
+rule plan_excitation:
     input:
-        unpack(plan_inputs),
+        unpack(get_plan_inputs),
     output:
         cues="<results>/excitations/{excitation}/cues.parquet",
         excitation="<results>/excitations/{excitation}/excitation.json",
         record="<results>/excitations/{excitation}/cues.parquet.prov.json",
     log:
-        "<logs>/plan/{excitation}.log",
+        "<logs>/plan_excitation/{excitation}.log",
     benchmark:
-        "<benchmarks>/plan/{excitation}.tsv"
+        "<benchmarks>/plan_excitation/{excitation}.tsv"
     wildcard_constraints:
         excitation=LIVE_PLAN,
     params:
@@ -19,14 +19,14 @@ rule plan:
             wildcards.excitation, "cues.parquet", "settings", planned(CONFIG.excitations[wildcards.excitation])
         ),
         corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
-        code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan.py")),
+        code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan_excitation.py")),
     shell:
-        "stage plan --name {wildcards.excitation} --settings {params.settings:q}"
+        "stage plan_excitation --name {wildcards.excitation} --settings {params.settings:q}"
         " --corpus {params.corpus:q} --tracks {input.tracks:q} --cues {output.cues:q} --excitation {output.excitation:q}"
         " 2>&1 | tee -i {log:q}"
 
 
-rule render:
+rule render_reel:
     input:
         cues="<results>/excitations/{excitation}/cues.parquet",
         excitation="<results>/excitations/{excitation}/excitation.json",
@@ -34,9 +34,9 @@ rule render:
         reel="<results>/excitations/{excitation}/reels/{reel}.wav",
         record="<results>/excitations/{excitation}/reels/{reel}.wav.prov.json",
     log:
-        "<logs>/render/{excitation}/{reel}.log",
+        "<logs>/render_reel/{excitation}/{reel}.log",
     benchmark:
-        "<benchmarks>/render/{excitation}/{reel}.tsv"
+        "<benchmarks>/render_reel/{excitation}/{reel}.tsv"
     wildcard_constraints:
         excitation=LIVE_EXCITATION,
     params:
@@ -44,21 +44,21 @@ rule render:
             wildcards.excitation,
             f"reels/{wildcards.reel}.wav",
             "code",
-            code("render.py"),
+            code("render_reel.py"),
         ),
         # These depend on the output, so they do not count for reruns: where things are changes no reel.
         root=lambda wildcards, output: CONFIG.corpus.root,
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
-        "stage render --name {wildcards.reel} --root {params.root:q} --cues {input.cues:q}"
+        "stage render_reel --name {wildcards.reel} --root {params.root:q} --cues {input.cues:q}"
         " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i {log:q}"
 
 
 # A probe reel has the name of no other reel, though it lies among them.
-ruleorder: probe > render
+ruleorder: render_probe_reel > render_reel
 
 
-rule probe:
+rule render_probe_reel:
     input:
         cues="<results>/excitations/{excitation}/cues.parquet",
         excitation="<results>/excitations/{excitation}/excitation.json",
@@ -67,9 +67,9 @@ rule probe:
         probe="<results>/excitations/{excitation}/probe.json",
         record="<results>/excitations/{excitation}/reels/{excitation}-probe.wav.prov.json",
     log:
-        "<logs>/probe/{excitation}.log",
+        "<logs>/render_probe_reel/{excitation}.log",
     benchmark:
-        "<benchmarks>/probe/{excitation}.tsv"
+        "<benchmarks>/render_probe_reel/{excitation}.tsv"
     wildcard_constraints:
         excitation=LIVE_EXCITATION,
     params:
@@ -77,18 +77,18 @@ rule probe:
             wildcards.excitation,
             f"reels/{wildcards.excitation}-probe.wav",
             "code",
-            code("probe.py"),
+            code("render_probe_reel.py"),
         ),
         # These depend on the output, so they do not count for reruns: where things are changes no reel.
         root=lambda wildcards, output: CONFIG.corpus.root,
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
-        "stage probe --name {wildcards.excitation} --root {params.root:q} --cues {input.cues:q}"
+        "stage render_probe_reel --name {wildcards.excitation} --root {params.root:q} --cues {input.cues:q}"
         " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} --probe {output.probe:q}"
         " 2>&1 | tee -i {log:q}"
 
 
-rule guide:
+rule write_recording_guide:
     input:
         excitation="<results>/excitations/{excitation}/excitation.json",
         probe=lambda wildcards: (
@@ -103,20 +103,20 @@ rule guide:
         ),
         record="<results>/excitations/{excitation}/recording.md.prov.json",
     log:
-        "<logs>/guide/{excitation}.log",
+        "<logs>/write_recording_guide/{excitation}.log",
     benchmark:
-        "<benchmarks>/guide/{excitation}.tsv"
+        "<benchmarks>/write_recording_guide/{excitation}.tsv"
     localrule: True
     params:
-        takes=takes_of,
-        code=code("guide.py"),
+        takes=get_take_patterns,
+        code=code("write_recording_guide.py"),
     shell:
-        "stage guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"
+        "stage write_recording_guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"
         " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
 # It only reads the reels, so it may be made anew for an excitation that has been recorded.
-rule fingerprint:
+rule fingerprint_reels:
     input:
         cues="<results>/excitations/{excitation}/cues.parquet",
         reels=lambda wildcards: expand(
@@ -128,13 +128,13 @@ rule fingerprint:
         fingerprints="<results>/excitations/{excitation}/fingerprints.parquet",
         record="<results>/excitations/{excitation}/fingerprints.parquet.prov.json",
     log:
-        "<logs>/fingerprint/{excitation}.log",
+        "<logs>/fingerprint_reels/{excitation}.log",
     benchmark:
-        "<benchmarks>/fingerprint/{excitation}.tsv"
+        "<benchmarks>/fingerprint_reels/{excitation}.tsv"
     params:
-        code=code("fingerprint.py"),
+        code=code("fingerprint_reels.py"),
     shell:
-        "stage fingerprint --name {wildcards.excitation} --cues {input.cues:q} --reels {input.reels:q}"
+        "stage fingerprint_reels --name {wildcards.excitation} --cues {input.cues:q} --reels {input.reels:q}"
         " --fingerprints {output.fingerprints:q} 2>&1 | tee -i {log:q}"
 
 
@@ -143,9 +143,12 @@ EXCITATION_FILES = [
     path
     for name in CONFIG.excitations
     for path in (
-        *rules.index.output,
-        *expand([*rules.plan.output, *rules.guide.output, *rules.fingerprint.output], excitation=name),
-        *expand(rules.render.output, excitation=name, reel=CONFIG.reels(name)),
-        *(expand(rules.probe.output, excitation=name) if CONFIG.probe(name) else []),
+        *rules.index_corpus.output,
+        *expand(
+            [*rules.plan_excitation.output, *rules.write_recording_guide.output, *rules.fingerprint_reels.output],
+            excitation=name,
+        ),
+        *expand(rules.render_reel.output, excitation=name, reel=CONFIG.reels(name)),
+        *(expand(rules.render_probe_reel.output, excitation=name) if CONFIG.probe(name) else []),
     )
 ]

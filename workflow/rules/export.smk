@@ -4,7 +4,7 @@
 FORMATS = ["nam", "onnx"]
 
 
-rule export:
+rule export_twin:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         record="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
@@ -12,19 +12,19 @@ rule export:
         files=expand("<results>/twins/{{device}}/{{model}}/twin.{format}", format=FORMATS),
         record="<results>/twins/{device}/{model}/twin.nam.prov.json",
     log:
-        "<logs>/export/{device}/{model}.log",
+        "<logs>/export_twin/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/export/{device}/{model}.tsv"
+        "<benchmarks>/export_twin/{device}/{model}.tsv"
     threads: 1
     params:
-        code=code("export.py"),
+        code=code("export_twin.py"),
     shell:
-        "stage export --twin {input.twin:q} --record {input.record:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
+        "stage export_twin --twin {input.twin:q} --record {input.record:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
 
 
 TWIN_FILES += [
     path
     for twin in TWINS
     if twin.device in READY
-    for path in expand(rules.export.output, device=twin.device, model=twin.model)
+    for path in expand(rules.export_twin.output, device=twin.device, model=twin.model)
 ]

@@ -2,13 +2,13 @@
 # The experiments are no parameter of it: a new device's is added when it is first logged to.
 
 
-rule store:
+rule create_store:
     output:
         STORE,
     log:
-        "<logs>/store.log",
+        "<logs>/create_store.log",
     benchmark:
-        "<benchmarks>/store.tsv"
+        "<benchmarks>/create_store.tsv"
     localrule: True
     params:
         tracking=TRACKING,
@@ -18,26 +18,26 @@ rule store:
             {twin.device for twin in TWINS} | {search.device for search in CONFIG.search.values()}
         ),
     shell:
-        "stage store --results {params.results:q} --tracking {params.tracking:q}"
+        "stage create_store --results {params.results:q} --tracking {params.tracking:q}"
         " --experiments {params.experiments} --store {output:q} 2>&1 | tee -i {log:q}"
 
 
-rule track:
+rule log_run:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
-        exports=rules.export.output.files,
+        exports=rules.export_twin.output.files,
         curve="<results>/twins/{device}/{model}/training.parquet",
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
-        figures=rules.evaluate.output.figures,
-        clips=rules.evaluate.output.clips,
-        told=[rules.evaluate.output.told, rules.evaluate.output.linear],
-        pages=[rules.page.output.index, rules.page.output.listening],
+        figures=rules.evaluate_twin.output.figures,
+        clips=rules.evaluate_twin.output.clips,
+        told=[rules.evaluate_twin.output.told, rules.evaluate_twin.output.linear],
+        pages=[rules.build_twin_page.output.index, rules.build_twin_page.output.listening],
         measured=lambda wildcards: expand(
             (
                 rules.measure_twin.output.figures
                 + [rules.measure_twin.output.measurements]
-                + rules.excerpt.output.clips
-                + [rules.excerpt.output.told]
+                + rules.render_probe_music.output.clips
+                + [rules.render_probe_music.output.told]
                 if probes(wildcards.device)
                 else []
             ),
@@ -46,54 +46,54 @@ rule track:
         ),
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
-        best=best_of,
-        store=store_of_run,
-        records=records_of,
+        best=get_best_model,
+        store=get_store_of_run,
+        records=get_run_records,
     output:
         run="<results>/twins/{device}/{model}/run.json",
         record="<results>/twins/{device}/{model}/run.json.prov.json",
     log:
-        "<logs>/track/{device}/{model}.log",
+        "<logs>/log_run/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/track/{device}/{model}.tsv"
+        "<benchmarks>/log_run/{device}/{model}.tsv"
     params:
         tracking=TRACKING,
-        code=code("track.py"),
+        code=code("log_run.py"),
         # Depends on the output, so it does not count for reruns.
         results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
+        "stage log_run --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
         " --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
-rule track_search:
+rule log_search:
     input:
-        workers=workers_of,
+        workers=get_search_workers,
         trials="<results>/searches/{search}/trials.parquet",
         best="<results>/searches/{search}/best.yaml",
         table="<results>/searches/{search}/trials.txt",
-        store=store_of_search,
+        store=get_store_of_search,
     output:
         run="<results>/searches/{search}/run.json",
         record="<results>/searches/{search}/run.json.prov.json",
     log:
-        "<logs>/track_search/{search}.log",
+        "<logs>/log_search/{search}.log",
     benchmark:
-        "<benchmarks>/track_search/{search}.tsv"
+        "<benchmarks>/log_search/{search}.tsv"
     params:
-        settings=lambda wildcards: searched(wildcards)["settings"],
+        settings=lambda wildcards: get_search_params(wildcards)["settings"],
         tracking=TRACKING,
-        code=code("track_search.py"),
+        code=code("log_search.py"),
         # Depends on the output, so it does not count for reruns.
         results=lambda wildcards, output: RESULTS,
     shell:
-        "stage track_search --search {wildcards.search} --settings {params.settings:q}"
+        "stage log_search --search {wildcards.search} --settings {params.settings:q}"
         " --tracking {params.tracking:q} --workers {input.workers:q} --trials {input.trials:q}"
         " --files {input.best:q} {input.table:q} --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
 
 
 if CONFIG.tracking.enabled:
-    REPORT_FILES += expand(rules.track_search.output, search=SEARCHES)
+    REPORT_FILES += expand(rules.log_search.output, search=SEARCHES)
     REPORT_FILES += [
-        path for twin in READY_TWINS for path in expand(rules.track.output, device=twin.device, model=twin.model)
+        path for twin in READY_TWINS for path in expand(rules.log_run.output, device=twin.device, model=twin.model)
     ]

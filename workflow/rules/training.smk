@@ -1,7 +1,7 @@
 # The twin of a device with a model's network. The program calls torchrun if several processes are to train it.
 
 
-rule train:
+rule train_twin:
     input:
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
@@ -12,33 +12,35 @@ rule train:
             capture=captures(wildcards.device),
         ),
         # It may be another twin of this DAG, which then is made first.
-        start=lambda wildcards: training(wildcards).twin_to_start_from or [],
-        best=best_of,
-        store=store_of_training,
+        start=lambda wildcards: get_training(wildcards).twin_to_start_from or [],
+        best=get_best_model,
+        store=get_store_of_training,
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         curve="<results>/twins/{device}/{model}/training.parquet",
         record="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
     log:
-        "<logs>/train/{device}/{model}.log",
+        "<logs>/train_twin/{device}/{model}.log",
     benchmark:
-        "<benchmarks>/train/{device}/{model}.tsv"
+        "<benchmarks>/train_twin/{device}/{model}.tsv"
     threads: CONFIG.training.processes
     resources:
         gpu=CONFIG.training.processes * TRAINING_GPUS,
     params:
-        network=network_of,
-        recipe=recipe_of,
-        code=code("train.py"),
+        network=get_network,
+        recipe=get_recipe,
+        code=code("train_twin.py"),
         # These depend on the output, so they do not count for reruns: where a training is logged, and how often its
         # state is put away, does not change it.
         tracking=lambda wildcards, output: TRACKING,
-        settings=lambda wildcards, output: settings(training(wildcards)),
+        settings=lambda wildcards, output: settings(get_training(wildcards)),
     shell:
-        "stage train --device {wildcards.device} --model {wildcards.model}"
+        "stage train_twin --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
         " --store {input.store:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
 
 
-TWIN_FILES = [path for twin in READY_TWINS for path in expand(rules.train.output, device=twin.device, model=twin.model)]
+TWIN_FILES = [
+    path for twin in READY_TWINS for path in expand(rules.train_twin.output, device=twin.device, model=twin.model)
+]

@@ -1,7 +1,7 @@
-# What the rules ask: the inputs and parameters of a job by its wildcards.
+# Input and parameter functions of the rules, by wildcards.
 
 
-def plan_inputs(wildcards):
+def get_plan_inputs(wildcards):
     """The index and the exclusions; neither moves an excitation that has been recorded."""
     inputs = {"tracks": "<results>/corpus/tracks.parquet"}
     if CONFIG.corpus.exclude:
@@ -11,7 +11,7 @@ def plan_inputs(wildcards):
     return inputs
 
 
-def takes_of(wildcards):
+def get_take_patterns(wildcards):
     """Where each device wants its takes of this excitation, as JSON."""
     return json.dumps(
         {
@@ -22,7 +22,7 @@ def takes_of(wildcards):
     )
 
 
-def dry_of(wildcards):
+def get_dry(wildcards):
     """The dry file of a capture: its pair's, or the reel."""
     if wildcards.device in PAIRS:
         return str(PAIRS[wildcards.device][wildcards.capture].dry)
@@ -30,20 +30,20 @@ def dry_of(wildcards):
     return f"<results>/excitations/{excitation}/reels/{wildcards.capture}.wav"
 
 
-def wet_of(wildcards):
+def get_wet(wildcards):
     """The wet file of a capture: its pair's, the take where the user keeps it, or the simulated one."""
     if wildcards.device in PAIRS:
         return str(PAIRS[wildcards.device][wildcards.capture].wet)
-    return take_of(wildcards.device, wildcards.capture)
+    return get_take(wildcards.device, wildcards.capture)
 
 
-def take_of(device, reel):
+def get_take(device, reel):
     """The take of a reel: where the user keeps it, or the simulated one."""
     takes = CONFIG.devices[device].takes
     return str(take_path(takes, reel)) if takes else f"<results>/devices/{device}/{reel}/take.wav"
 
 
-def excitation_of(wildcards):
+def get_reel_layout(wildcards):
     """Where the clicks and blocks of a capture's reel are told; nothing for a pair."""
     excitation = CONFIG.devices[wildcards.device].excitation
     if not excitation:
@@ -52,46 +52,46 @@ def excitation_of(wildcards):
     return f"<results>/excitations/{excitation}/{told}"
 
 
-def probe_file(wildcards, pattern):
+def get_probe_file(wildcards, pattern):
     """A file of the probe reel that a device was recorded with; nothing if there is none."""
     folder = f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}"
     return [f"{folder}/{pattern.replace('{probe}', probe)}" for probe in probes(wildcards.device)]
 
 
-def probe_capture(wildcards, name):
+def get_probe_capture_file(wildcards, name):
     """A file of the capture of a device's probe reel, or its `take`; nothing if there is none."""
     device = wildcards.device
     return [
-        take_of(device, probe) if name == "take" else f"<results>/devices/{device}/{probe}/{name}"
+        get_take(device, probe) if name == "take" else f"<results>/devices/{device}/{probe}/{name}"
         for probe in probes(device)
     ]
 
 
-def pair_of(wildcards):
+def get_pair(wildcards):
     """What part of its files a pair uses, as JSON; `null` for a capture that came from a reel."""
     pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
     parts = ("split", "start", "stop", "clip_samples")
     return json.dumps({part: getattr(pair, part) for part in parts} if pair else None)
 
 
-def wet_channel(wildcards):
+def get_channel(wildcards):
     """The channel of the wet file that the device was on, counted from 1."""
     pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
     return pair.channel if pair else CONFIG.devices[wildcards.device].channel
 
 
-def reference_channel(wildcards):
+def get_reference_channel(wildcards):
     """The channel of the wet file that recorded the dry signal beside the device, counted from 1; 0 if none did."""
     pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
     return (pair or CONFIG.devices[wildcards.device]).reference_channel or 0
 
 
-def repair_of(wildcards):
+def get_repairs(wildcards):
     """What alignment undoes, in alphabetical order: another order is no change."""
     return sorted(set(CONFIG.devices[wildcards.device].repair))
 
 
-def programme_of(wildcards):
+def get_programme(wildcards):
     """The alignments of a device's music, by which the level of its probe take is repaired; nothing for another take."""
     device = CONFIG.devices[wildcards.device]
     if wildcards.capture not in probes_of(device.excitation) or not {"gain", "dc"} & set(device.repair):
@@ -100,16 +100,16 @@ def programme_of(wildcards):
     return [f"<results>/devices/{wildcards.device}/{name}/alignment.json" for name in names]
 
 
-def kind_of(device):
+def get_kind(device):
     """Which way a device's captures come."""
     return "take" if device.takes else "pair" if device.pairs else "simulated"
 
 
-def shard_inputs(wildcards):
+def get_shard_inputs(wildcards):
     """What a capture's segments are made of; a cue sheet only where there is a reel."""
     inputs = {
-        "dry": dry_of(wildcards),
-        "wet": wet_of(wildcards),
+        "dry": get_dry(wildcards),
+        "wet": get_wet(wildcards),
         "take": f"<results>/devices/{wildcards.device}/{wildcards.capture}/take.json",
         "alignment": f"<results>/devices/{wildcards.device}/{wildcards.capture}/alignment.json",
     }
@@ -130,56 +130,56 @@ def made_alike(output, script, **params):
     record = record_path(RESULTS / output)
     if not record.is_file():
         return False
-    made = refused(read_record, record)
+    made = as_workflow_error(read_record, record)
     return made["code"] == code(script) and all(made["params"].get(name) == value for name, value in params.items())
 
 
-def store_of_training(wildcards):
+def get_store_of_training(wildcards):
     """The store; that it was made again is no reason to train again."""
     output = f"twins/{wildcards.device}/{wildcards.model}/twin.safetensors"
     record = record_path(RESULTS / output)
-    if not made_alike(output, "train.py", network=network_of(wildcards)):
+    if not made_alike(output, "train_twin.py", network=get_network(wildcards)):
         return STORE
     made = json.loads(read_record(record)["params"]["settings"])
     made.pop("checkpoint_seconds", None)
-    return ancient(STORE) if made == json.loads(recipe_of(wildcards)) else STORE
+    return ancient(STORE) if made == json.loads(get_recipe(wildcards)) else STORE
 
 
-def store_of_run(wildcards):
+def get_store_of_run(wildcards):
     """The store; that it was made again is no reason to log a run again, unless it is to be logged elsewhere."""
     output = f"twins/{wildcards.device}/{wildcards.model}/run.json"
-    return ancient(STORE) if made_alike(output, "track.py", tracking=TRACKING) else STORE
+    return ancient(STORE) if made_alike(output, "log_run.py", tracking=TRACKING) else STORE
 
 
-def store_of_worker(wildcards):
+def get_store_of_worker(wildcards):
     """The store; that it was made again is no reason to search again."""
     output = f"searches/{wildcards.search}/worker-{wildcards.worker}.json"
-    return ancient(STORE) if made_alike(output, "search_worker.py", **searched(wildcards)) else STORE
+    return ancient(STORE) if made_alike(output, "run_search_worker.py", **get_search_params(wildcards)) else STORE
 
 
-def store_of_search(wildcards):
+def get_store_of_search(wildcards):
     """The store; that it was made again is no reason to log a search again, unless it is to be logged elsewhere."""
     output = f"searches/{wildcards.search}/run.json"
-    params = {"settings": searched(wildcards)["settings"], "tracking": TRACKING}
-    return ancient(STORE) if made_alike(output, "track_search.py", **params) else STORE
+    params = {"settings": get_search_params(wildcards)["settings"], "tracking": TRACKING}
+    return ancient(STORE) if made_alike(output, "log_search.py", **params) else STORE
 
 
-def network_of(wildcards):
+def get_network(wildcards):
     """A model's entry of the configuration, as JSON; `null` if a search finds it."""
     return settings(CONFIG.models[wildcards.model]) if wildcards.model in CONFIG.models else "null"
 
 
-def recipe_of(wildcards):
+def get_recipe(wildcards):
     """How a twin is trained, as JSON, but for how often the state of the training is put away."""
-    return training(wildcards).model_dump_json(exclude={"checkpoint_seconds"})
+    return get_training(wildcards).model_dump_json(exclude={"checkpoint_seconds"})
 
 
-def best_of(wildcards):
+def get_best_model(wildcards):
     """Where a search says what it found, for a model that is found by one."""
     return f"<results>/searches/{wildcards.model}/best.yaml" if wildcards.model in CONFIG.search else []
 
 
-def searched(wildcards):
+def get_search_params(wildcards):
     """What a search has to know, as JSON: settings but for the number of jobs, base, and recipe but for the budget."""
     search = CONFIG.search[wildcards.search]
     return {
@@ -191,7 +191,7 @@ def searched(wildcards):
     }
 
 
-def searched_dataset(wildcards):
+def get_search_dataset(wildcards):
     """The dataset that a search trains on."""
     device = CONFIG.search[wildcards.search].device
     folder = f"<results>/devices/{device}"
@@ -203,7 +203,7 @@ def searched_dataset(wildcards):
     }
 
 
-def workers_of(wildcards):
+def get_search_workers(wildcards):
     """The files that say that the workers of a search are done."""
     return expand(
         "<results>/searches/{search}/worker-{worker}.json",
@@ -212,17 +212,12 @@ def workers_of(wildcards):
     )
 
 
-def withdrawn_of(wildcards):
+def get_excluded_tracks(wildcards):
     """The tracks on the reels of a recorded excitation that must not be used any more, as JSON; reels yet to be recorded
     are made without them. The corpus' index is no input of shards: a track that is new to it is on no recorded reel,
     and Snakemake forgets all other reasons to make a shard again while an `ancient` input is being made.
     """
     return json.dumps(WITHDRAWN.get(CONFIG.devices[wildcards.device].excitation, []))
-
-
-def training(wildcards):
-    """How a twin is trained."""
-    return CONFIG.training_of(wildcards.device, wildcards.model)
 
 
 def stage_records(stage, **wildcards):
@@ -232,7 +227,7 @@ def stage_records(stage, **wildcards):
 
 def records_of_captures(device, names):
     """The records of how captures came to be, from the reel to the alignment."""
-    made = [rules.align] + ([rules.simulate] if CONFIG.devices[device].simulate else [])
+    made = [rules.align_take] + ([rules.simulate_take] if CONFIG.devices[device].simulate else [])
     return [path for stage in made for path in stage_records(stage, device=device, capture=names)]
 
 
@@ -240,25 +235,25 @@ def records_of_dataset(device):
     """The records behind a device's dataset."""
     excitation, names = CONFIG.devices[device].excitation, captures(device)
     found = records_of_captures(device, names)
-    for stage in (rules.ingest, rules.shard):
+    for stage in (rules.ingest_take, rules.cut_shard):
         found += stage_records(stage, device=device, capture=names)
-    for stage in (rules.manifest, rules.leaks):
+    for stage in (rules.build_manifest, rules.check_leaks):
         found += stage_records(stage, device=device)
     if excitation:
-        found += stage_records(rules.index)
-        found += stage_records(rules.plan, excitation=excitation)
-        found += stage_records(rules.fingerprint, excitation=excitation)
-        found += stage_records(rules.render, excitation=excitation, reel=names)
+        found += stage_records(rules.index_corpus)
+        found += stage_records(rules.plan_excitation, excitation=excitation)
+        found += stage_records(rules.fingerprint_reels, excitation=excitation)
+        found += stage_records(rules.render_reel, excitation=excitation, reel=names)
     return found
 
 
 def records_of_training(device, model):
     """The records behind a twin, with those of a search and of a twin that it was made from."""
-    found = stage_records(rules.train, device=device, model=model) + records_of_dataset(device)
+    found = stage_records(rules.train_twin, device=device, model=model) + records_of_dataset(device)
     if model in CONFIG.search:
         search = CONFIG.search[model]
-        found += stage_records(rules.search_worker, search=model, worker=range(search.workers))
-        found += stage_records(rules.search_best, search=model)
+        found += stage_records(rules.run_search_worker, search=model, worker=range(search.workers))
+        found += stage_records(rules.select_best_model, search=model)
         found += records_of_dataset(search.device)
     first = CONFIG.training_of(device, model).twin_to_start_from
     files = {twin_file(f"{RESULTS}/twins/{twin.device}/{twin.model}"): twin for twin in TWINS}
@@ -267,16 +262,16 @@ def records_of_training(device, model):
     return found
 
 
-def records_of(wildcards):
+def get_run_records(wildcards):
     """The records behind the run of a twin, each once."""
     device, model = wildcards.device, wildcards.model
     found = records_of_training(device, model)
-    own = [rules.export, rules.evaluate, rules.page]
+    own = [rules.export_twin, rules.evaluate_twin, rules.build_twin_page]
     if probes(device):
-        own += [rules.measure_twin, rules.excerpt]
+        own += [rules.measure_twin, rules.render_probe_music]
         found += records_of_captures(device, probes(device))
-        found += stage_records(rules.measure, device=device, capture=probes(device))
-        found += stage_records(rules.probe, excitation=CONFIG.devices[device].excitation)
+        found += stage_records(rules.measure_device, device=device, capture=probes(device))
+        found += stage_records(rules.render_probe_reel, excitation=CONFIG.devices[device].excitation)
     for stage in own:
         found += stage_records(stage, device=device, model=model)
     return sorted(set(found))
