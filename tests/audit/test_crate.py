@@ -105,7 +105,7 @@ def test_nothing_is_copied_and_equal_results_give_equal_bytes(copied: Path, tmp_
     assert (tmp_path / "out" / "one.json").read_bytes() == (tmp_path / "out" / "two.json").read_bytes()
     assert read_crate(tmp_path / "out" / "two.json", moved, sums=True).differing == {}
     text = crate_text(json.loads((tmp_path / "out" / "two.json").read_text()))
-    assert "train: twins/box/small/twin.safetensors" in text
+    assert "train_twin: twins/box/small/twin.safetensors" in text
 
 
 def test_a_changed_file_is_found(copied: Path) -> None:
