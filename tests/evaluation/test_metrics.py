@@ -15,7 +15,6 @@ from twinlib.evaluation.metrics import (
     RESOLUTIONS,
     Errors,
     Framer,
-    decibels,
     hann,
     mel_bands,
     nine_digits,
@@ -190,11 +189,6 @@ def test_what_is_no_number_is_refused_with_its_place(bad):
         measured(wet, broken)
     with pytest.raises(DatasetError, match=r"1\.00 s"):
         measured(broken, wet)
-
-
-def test_decibels_have_a_floor():
-    assert decibels(0.0) == -200.0
-    assert decibels(0.1) == pytest.approx(-10.0)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])

@@ -1,6 +1,5 @@
 """The lag along the programme: window after window, measured against what is known of the lag so far."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ from twinlib.alignment.delay import (
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
+from twinlib.db import amp_to_db, power_to_db
 from twinlib.intervals import joined
 
 DISPLACED_SAMPLES = 16.0
@@ -136,7 +136,7 @@ def windowed_spectra(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.flo
 def band_level_db(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
     """The rms of a tapered window in the band, in dB of full scale; what lies below `MIN_LEVEL_DB` tells no delay."""
     energy = 2.0 * _energy(spectrum) / len(taper) / float(np.square(taper).sum())
-    return 10.0 * math.log10(energy + 1e-30)
+    return power_to_db(energy, 1e-30)
 
 
 def _energy(spectrum: Complex) -> float:
@@ -272,7 +272,7 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
     gain = max(abs(float(turned.real.sum())) / float(dry_power.sum()), 1e-9)
     phase = np.asarray(unit * np.exp(1j * omega * delay))
     weight = coherence / (1.01 - coherence) / (power**0.25 + 1e-300)
-    return Response(phase, weight / weight.max(), delay, 20.0 * float(np.log10(gain)))
+    return Response(phase, weight / weight.max(), delay, amp_to_db(gain))
 
 
 def inliers(measured: LagTrack) -> npt.NDArray[np.bool_]:

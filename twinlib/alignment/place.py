@@ -17,6 +17,7 @@ from twinlib.alignment.channel import Channel
 from twinlib.alignment.delay import Complex, Real, band
 from twinlib.alignment.lag_track import Response
 from twinlib.alignment.time_map import Labels, TimeMap
+from twinlib.db import db_to_power
 
 SIZES = (1024, 256)
 """Samples of the frames: to find the place, and to find it more closely where that is told."""
@@ -238,7 +239,7 @@ def _frames(by: TwoMaps, stretch: tuple[int, int], step: int) -> _Frames:
     itself = np.ones(count)
     if_first = np.stack((itself, _alike(x, moved[0], response.weight)), axis=1)
     if_other = np.stack((_alike(x, moved[1], response.weight), itself), axis=1)
-    loud = energy > 10.0 ** (SILENT_DB / 10.0)
+    loud = energy > db_to_power(SILENT_DB)
     middle = start + hop * np.arange(count) + size / 2.0
     return _Frames(middle[loud], seen[loud], np.stack((if_first, if_other), axis=1)[loud])
 

@@ -21,6 +21,7 @@ from twinlib.alignment.result import Alignment, Reference, Repair, Verdict, Wind
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
 from twinlib.audio import Reader
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.progress import Progress, Share, no_progress
 
 LEAST_MARKERS = 3
@@ -55,7 +56,7 @@ class _Heard:
 
     @property
     def gain_db(self) -> float:
-        return 20.0 * float(np.log10(max(float(np.median(self.gains)), 1e-6)))
+        return amp_to_db(float(np.median(self.gains)), 1e-6)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undo
             reason="gain and dc are repaired as in the takes of music, which the twin learns from, and none of these "
             "is aligned: record them first, or leave gain and dc out of `repair`",
         )
-    gains = [20.0 * float(np.log10(one.applied_gain)) for one in usable]
+    gains = [amp_to_db(one.applied_gain) for one in usable]
     spread = max(gains) - min(gains)
     reason = ""
     if spread > MOST_SPREAD_DB:
@@ -147,7 +148,7 @@ def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undo
             "its levels are uncertain by as much, its harmonics against their fundamental are not; record all takes "
             "with the same settings"
         )
-    gain = 10.0 ** (float(np.mean(gains)) / 20.0)
+    gain = db_to_amp(float(np.mean(gains)))
     return _Undone(gain, float(np.mean([one.applied_dc for one in usable])), reason)
 
 

@@ -20,6 +20,7 @@ from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Re
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import residual_rms, wander_rms
 from twinlib.audio import Signal
+from twinlib.db import db_to_amp
 from twinlib.intervals import runs
 from twinlib.progress import Progress
 
@@ -591,7 +592,7 @@ def outcome(case: Case) -> Alignment:
         applied_lag_samples=float(ends[0]) if clock.curve is None else float(clock.fit.lags[0]),
         applied_drift_ppm=applied_drift,
         applied_polarity=1 if undone > 0 else -1,
-        applied_gain=10.0 ** (-gain_db / 20.0) if "gain" in case.repair else 1.0,
+        applied_gain=db_to_amp(-gain_db) if "gain" in case.repair else 1.0,
         applied_dc=case.mean if "dc" in case.repair else 0.0,
         pieces=pieces,
         track=_windows(clock, measured) if measured is not None else (),

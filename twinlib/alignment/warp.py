@@ -11,6 +11,7 @@ from twinlib.alignment import fractional_delay
 from twinlib.alignment.channel import Channel, frames_at
 from twinlib.alignment.result import Alignment
 from twinlib.audio import Reader, Signal
+from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
 
 
@@ -84,5 +85,5 @@ def reference_of(alignment: Alignment) -> Alignment | None:
     reference = alignment.reference
     if reference is None:
         return None
-    gain = 10.0 ** (-reference.gain_db / 20.0)
+    gain = db_to_amp(-reference.gain_db)
     return replace(alignment, guard_samples=0, applied_polarity=reference.polarity, applied_gain=gain, applied_dc=0.0)

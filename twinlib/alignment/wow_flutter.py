@@ -11,6 +11,7 @@ from twinlib.alignment.clock import ClockModel
 from twinlib.alignment.delay import HIGH_HZ, LOW_HZ, Real
 from twinlib.alignment.drift_curve import biweight
 from twinlib.alignment.lag_track import MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
+from twinlib.db import db_to_amp
 
 BLOCK_SECONDS = 10.0
 """Clocks wander in many seconds; a device's phase changes with the programme, from window to window."""
@@ -141,7 +142,7 @@ def regress_out_level(values: Real, level_db: Real) -> Real:
     answers levels, told by neighbours alone, holds for slow changes of the level, too. Loudness and its logarithm, with
     its square, are what the phase of compressors, clippers and transformers goes with.
     """
-    loudness = 10.0 ** ((level_db - level_db.max()) / 20.0)
+    loudness = db_to_amp(level_db - level_db.max())
     decades = (level_db - level_db.mean()) / 20.0
     features = np.column_stack((loudness, decades, decades**2))
     # Windows may overlap their neighbour by half, so the next but one is the first independent of it.

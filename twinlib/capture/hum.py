@@ -1,11 +1,12 @@
 """Mains hum: 50 or 60 Hz and its harmonics, measured in a pause of a recording."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import next_fast_len, rfft
+
+from twinlib.db import power_to_db
 
 MAINS_HZ = (50.0, 60.0)
 """What the world's mains have."""
@@ -72,7 +73,7 @@ def measure_hum(samples: npt.NDArray[np.float64], sample_rate: int) -> Hum | Non
         return None
     if not _steady(samples, sample_rate, strongest):
         return None
-    level = 10.0 * math.log10(sum(line.power for line in lines))
+    level = power_to_db(sum(line.power for line in lines))
     return Hum(round(fundamental, 2), round(level, 2))
 
 
@@ -136,4 +137,4 @@ def _steady(samples: npt.NDArray[np.float64], sample_rate: int, line: _Line) -> 
 
 def _over(power: float, other: float) -> float:
     """How many dB a power lies over another."""
-    return 10.0 * math.log10(max(power, TINY) / max(other, TINY))
+    return power_to_db(max(power, TINY) / max(other, TINY))

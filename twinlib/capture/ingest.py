@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from twinlib.audio import BLOCK, AudioInfo, Reader, probe
 from twinlib.capture.hum import Hum, measure_hum
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
@@ -104,7 +105,7 @@ class Take:
 
 def decibels(ratio: float) -> float:
     """20 log10, at least `FLOOR_DBFS`, to a hundredth."""
-    return round(max(FLOOR_DBFS, 20.0 * float(np.log10(max(ratio, 1e-12)))), 2)
+    return round(max(FLOOR_DBFS, amp_to_db(ratio)), 2)
 
 
 @dataclass
@@ -287,7 +288,7 @@ def _levels(reader: Reader, channel: int, progress: Progress) -> _Levels:
 def _clips(reader: Reader, channel: int, low: float, high: float) -> tuple[int, int, tuple[Clip, ...]]:
     """Runs at the file's own maximum (or minimum), joined across blocks: how many, of how many samples, the first."""
     rate = reader.info.sample_rate
-    near = 10.0 ** (CLIP_DBFS / 20.0)
+    near = db_to_amp(CLIP_DBFS)
     clips, total, listed = 0, 0, []
     for limit in (low, high):
         if abs(limit) < near:

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import oaconvolve
 
+from twinlib.db import power_to_db
 from twinlib.errors import DatasetError
 from twinlib.evaluation.baselines import LinearFit
 from twinlib.evaluation.excerpts import Process, Span, blocks, peaks
 from twinlib.evaluation.grouped_errors import Breakdown
-from twinlib.evaluation.metrics import Errors, Metrics, nine_digits
+from twinlib.evaluation.metrics import MIN_ESR, Errors, Metrics, nine_digits
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.statistics import Curve, Quantiles, Spectrum, Transfer
-from twinlib.formatting import decibels
 from twinlib.progress import Progress, no_progress
 
 LONGEST_FRAME = 4096
@@ -99,7 +99,7 @@ def evaluate_split(
         "esr_dry": baselines.esr_dry,
         "esr_gain": baselines.esr_gain,
         "esr_linear": baselines.esr_linear,
-        "gain_over_linear_db": decibels(baselines.esr_linear) - decibels(esr),
+        "gain_over_linear_db": power_to_db(baselines.esr_linear, MIN_ESR) - power_to_db(esr, MIN_ESR),
     }
     return Judgement(
         metrics={name: nine_digits(value) for name, value in metrics.items()},

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import Signal
+from twinlib.db import power_to_db
 from twinlib.evaluation.excerpts import Part, Span
-from twinlib.evaluation.metrics import nine_digits
-from twinlib.formatting import decibels
+from twinlib.evaluation.metrics import MIN_ESR, nine_digits
 
 CELL_SECONDS = 0.05
 """The duration of the short-time level."""
@@ -107,7 +107,7 @@ class Breakdown:
         table = np.stack([np.full(cells, float(samples)), *energies], axis=1)
         for name in self._parts[-1].names if self._parts else ():
             self._names[name] = self._names.get(name, np.zeros(3)) + table.sum(axis=0)
-        levels = 10 * np.log10(np.maximum(energies[0] / samples, 1e-20))
+        levels = power_to_db(energies[0] / samples)
         bins = np.floor((levels - LOWEST_DBFS) / LEVEL_STEP_DB) + 1
         np.add.at(self._levels, np.clip(bins, 0, _BINS - 1).astype(np.intp), table)
         # A cell counts where it begins.
@@ -168,6 +168,6 @@ def _numbers(twin: Sums, linear: Sums, sample_rate: int) -> dict[str, float | No
     return {
         "seconds": nine_digits(float(twin[0]) / sample_rate),
         "esr": esr,
-        "esr_db": None if esr is None else nine_digits(decibels(esr)),
+        "esr_db": None if esr is None else nine_digits(power_to_db(esr, MIN_ESR)),
         "esr_linear": _esr(linear),
     }

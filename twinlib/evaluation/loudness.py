@@ -1,7 +1,5 @@
 """Loudness and true peak as streams, after ITU-R BS.1770-4 and EBU Tech 3341."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm
@@ -9,6 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import lfilter
 
 from twinlib.audio import Signal
+from twinlib.db import db_to_power, power_to_db
 
 _ABSOLUTE_GATE = -70.0
 _RELATIVE_GATE = -10.0
@@ -47,15 +46,15 @@ class Loudness:
     def lufs(self) -> float | None:
         """The integrated loudness in LUFS; None if the programme is shorter than 400 ms or below the absolute gate."""
         powers = self._powers(_STEPS_A_BLOCK)
-        powers = powers[powers > _power(_ABSOLUTE_GATE)]
+        powers = powers[powers > db_to_power(_ABSOLUTE_GATE + 0.691)]
         if not len(powers):
             return None
-        powers = powers[powers > np.mean(powers) * 10 ** (_RELATIVE_GATE / 10)]
-        return -0.691 + 10 * math.log10(float(np.mean(powers)))
+        powers = powers[powers > np.mean(powers) * db_to_power(_RELATIVE_GATE)]
+        return -0.691 + power_to_db(float(np.mean(powers)))
 
     def short_term(self) -> npt.NDArray[np.float64]:
         """The short-term loudness in LUFS, `(windows,)`: windows of 3 s, ten a second, no gate (EBU Tech 3341)."""
-        found: npt.NDArray[np.float64] = -0.691 + 10 * np.log10(np.maximum(self._powers(_STEPS_SHORT_TERM), 1e-20))
+        found: npt.NDArray[np.float64] = -0.691 + power_to_db(self._powers(_STEPS_SHORT_TERM))
         return found
 
     def _powers(self, steps: int) -> npt.NDArray[np.float64]:
@@ -108,8 +107,3 @@ class TruePeak:
         if len(joined) >= _TAPS:
             between = sliding_window_view(joined, _TAPS) @ self._kernels
             self.true = max(self.true, float(np.max(np.abs(between))))
-
-
-def _power(lufs: float) -> float:
-    """The mean square of a K-weighted signal of that loudness."""
-    return float(10 ** ((lufs + 0.691) / 10))

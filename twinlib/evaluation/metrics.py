@@ -13,9 +13,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 
 from twinlib.audio import Signal
+from twinlib.db import amp_to_db, power_to_db
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
-from twinlib.formatting import decibels
 
 RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""
@@ -28,6 +28,9 @@ MEL_WINDOW = 2048
 
 MEL_BANDS = 64
 """The number of bands of the log-mel distance."""
+
+MIN_ESR = 1e-20
+"""The floor of error-to-signal ratios in dB, -200 dB, which a perfect twin has."""
 
 Metrics = dict[str, float | None]
 """Numbers by name; None for one that cannot be measured, such as the loudness of a signal shorter than 400 ms."""
@@ -216,7 +219,7 @@ class Errors:
         return {
             "seconds": self._count / self._sample_rate,
             "esr": esr,
-            "esr_db": decibels(esr),
+            "esr_db": power_to_db(esr, MIN_ESR),
             "esr_preemphasis": self._pre_error_energy / self._pre_wet_energy,
             "mae": self._error_magnitude / self._count,
             "dc": self._error_sum / self._count,
@@ -235,7 +238,7 @@ class Errors:
 
 def _ratio_db(one: float, other: float) -> float | None:
     """The ratio of two amplitudes in dB; None if one of them is zero."""
-    return 20 * math.log10(one / other) if min(one, other) > 0.0 else None
+    return amp_to_db(one / other) if min(one, other) > 0.0 else None
 
 
 def _energy(samples: npt.NDArray[np.float64] | Signal) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from twinlib.audio import Signal
 from twinlib.contracts import CUES, EXCITATION, SPLITS, SplitName
+from twinlib.db import amp_to_db, db_to_power
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import Block, Reel, geometry, hop
 from twinlib.excitation.settings import Excitation
@@ -140,7 +141,7 @@ def highest_gain_db(samples: Signal, tail: Signal) -> float:
         room = PEAK - tail[sounding] * np.sign(samples[: len(tail)][sounding])
         bound = min(bound, float(np.min(room / head[sounding].astype(np.float64), initial=bound)))
     # Rounded down: what the cue sheet says is what is played, and stays within the bound.
-    return math.floor(20 * math.log10(bound) * 1000) / 1000
+    return math.floor(amp_to_db(bound) * 1000) / 1000
 
 
 class _Draw:
@@ -157,7 +158,7 @@ class _Draw:
     ) -> None:
         self.settings = settings
         self._pool, self._sources, self._generator, self._redrawn = pool, sources, generator, redrawn
-        self._power = 10 ** (settings.silence_dbfs / 10)
+        self._power = db_to_power(settings.silence_dbfs)
         self._sweeps = sweeps
 
     def slice(self) -> tuple[Any, int, Signal, float]:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from twinlib.audio import BLOCK, Signal, Writer
 from twinlib.contracts import SPLITS
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import INNER_SECONDS, OUTER_SECONDS, probe_name
 from twinlib.excitation.reels import SUBTYPES, check_sources
@@ -184,13 +185,13 @@ def signal(section: Section, sample_rate: int) -> Signal:
             assert section.level_dbfs is not None
             level = np.linspace(section.from_dbfs, section.level_dbfs, length)
             tone = np.sin(2 * np.pi * section.hz * np.arange(length) / sample_rate)
-            return (10 ** (level / 20) * tone * _edges(length, sample_rate)).astype(np.float32)
+            return (db_to_amp(level) * tone * _edges(length, sample_rate)).astype(np.float32)
         case "burst":
             level = np.repeat(
                 [dbfs for dbfs, _ in section.steps], [round(seconds * sample_rate) for _, seconds in section.steps]
             )
             tone = np.sin(2 * np.pi * section.hz * np.arange(length) / sample_rate)
-            return (10 ** (level / 20) * tone * _edges(length, sample_rate)).astype(np.float32)
+            return (db_to_amp(level) * tone * _edges(length, sample_rate)).astype(np.float32)
         case "music":
             raise ExcitationError("the music of a probe reel is in its file alone: read it from there")
 
@@ -296,11 +297,11 @@ def _sections(rate: int) -> Iterator[Section]:
     top = min(HIGHEST_HZ, 0.4536 * rate)
     for level in PAIR_LEVELS:
         # Both peaks together reach the level: 4 to 1, and 1 to 1.
-        loud, soft = level + 20 * math.log10(0.8), level + 20 * math.log10(0.2)
+        loud, soft = level + amp_to_db(0.8), level + amp_to_db(0.2)
         tones = [(60.0, loud, 0.0), (0.35 * top, soft, 0.0)]
         yield _tone_section("smpte", tones, level, 2 * window, PAIR_SETTLE_SECONDS, rate)
     for level in PAIR_LEVELS:
-        half = level + 20 * math.log10(0.5)
+        half = level + amp_to_db(0.5)
         tones = [(0.95 * top, half, 0.0), (top, half, 0.0)]
         yield _tone_section("ccif", tones, level, 2 * window, PAIR_SETTLE_SECONDS, rate)
     for level in MULTITONE_LEVELS:
@@ -339,7 +340,7 @@ def _sweep(section: Section, rate: int) -> Signal:
     assert section.level_dbfs is not None
     seconds = np.arange(section.frames) / rate
     phase = 2 * np.pi * section.low_hz * section.constant * np.expm1(seconds / section.constant)
-    samples = 10 ** (section.level_dbfs / 20) * np.sin(phase) * _edges(section.frames, rate)
+    samples = db_to_amp(section.level_dbfs) * np.sin(phase) * _edges(section.frames, rate)
     return np.pad(samples, (0, section.stop - section.start - section.frames)).astype(np.float32)
 
 
@@ -368,7 +369,7 @@ def _multitone_section(level: float, window: int, rate: int) -> Section:
     section = _tone_section("multitone", raw, level, window, PAIR_SETTLE_SECONDS, rate)
     assert section.window is not None
     peak = float(np.max(np.abs(_tones(section, rate)[slice(*section.window)])))
-    dbfs = math.floor(1000 * (level - 20 * math.log10(peak))) / 1000
+    dbfs = math.floor(1000 * (level - amp_to_db(peak))) / 1000
     tones = tuple(Tone(tone.cycles, tone.hz, dbfs, tone.phase) for tone in section.tones)
     return Section("multitone", 0, section.stop, level, tones, section.window)
 
@@ -378,7 +379,7 @@ def _tones(section: Section, rate: int) -> npt.NDArray[np.float64]:
     seconds = np.arange(section.stop - section.start) / rate
     total = np.zeros(len(seconds))
     for tone in section.tones:
-        total += 10 ** (tone.dbfs / 20) * np.sin(2 * np.pi * tone.hz * seconds + tone.phase)
+        total += db_to_amp(tone.dbfs) * np.sin(2 * np.pi * tone.hz * seconds + tone.phase)
     return total
 
 
@@ -408,7 +409,7 @@ def _excerpt(pieces: Iterable[Piece], settings: Excitation, root: Path) -> Signa
     peak = float(np.max(np.abs(joined)))
     if peak <= 0.0:
         raise ExcitationError("the music of the probe reel is silent: exclude its track, or take another seed")
-    return amplified(joined, EXCERPT_DBFS - 20 * math.log10(peak))
+    return amplified(joined, EXCERPT_DBFS - amp_to_db(peak))
 
 
 def _silence(frames: int) -> Iterator[Signal]:

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 
 from twinlib.audio import Reader, Signal
+from twinlib.db import db_to_amp
 from twinlib.errors import AudioError, ExcitationError
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import is_sweep, sweep
@@ -151,5 +152,5 @@ def faded(samples: Signal, fade: Signal) -> Signal:
 
 def amplified(samples: Signal, gain_db: float) -> Signal:
     """Samples with a gain in dB, in float32."""
-    louder: Signal = samples * np.float32(10 ** (gain_db / 20))
+    louder: Signal = samples * np.float32(db_to_amp(gain_db))
     return louder

@@ -3,6 +3,7 @@
 import numpy as np
 
 from twinlib.audio import Signal
+from twinlib.db import db_to_amp
 
 CLICK_SECONDS = 0.02
 FADE_SECONDS = 0.001
@@ -23,5 +24,5 @@ def click(sample_rate: int) -> Signal:
     from_edge = np.minimum(np.arange(frames), np.arange(frames)[::-1]) / sample_rate
     fades = np.sin(0.5 * np.pi * np.minimum(1.0, from_edge / FADE_SECONDS)) ** 2
     sweep = np.sin(phase) * fades
-    loud: Signal = (sweep / np.max(np.abs(sweep)) * 10 ** (CLICK_DBFS / 20)).astype(np.float32)
+    loud: Signal = (sweep / np.max(np.abs(sweep)) * db_to_amp(CLICK_DBFS)).astype(np.float32)
     return loud

@@ -9,12 +9,13 @@ import numpy as np
 from twinlib import audio
 from twinlib.audio import Signal
 from twinlib.contracts import CLIPS, MUSIC
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.evaluation.excerpts import Excerpt, Span
 from twinlib.files import write_json
 
 NAMES = ("dry", "wet", "twin", "linear", "difference")
 
-PEAK = 10 ** (-1 / 20)
+PEAK = db_to_amp(-1.0)
 """No clip rises above -1 dBFS."""
 
 _GAP_SECONDS = 0.1
@@ -87,6 +88,6 @@ def _written(folder: Path, prefix: str, signals: Mapping[str, Signal], sample_ra
     return {
         "seconds": len(signals["dry"]) / sample_rate,
         "gain": gain,
-        "gain_db": 20 * float(np.log10(gain)),
+        "gain_db": amp_to_db(gain),
         "sample_rate": sample_rate,
     }

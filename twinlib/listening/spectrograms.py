@@ -13,6 +13,7 @@ from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from twinlib.audio import Signal
+from twinlib.db import amp_to_db
 from twinlib.reports.figures import DEVICE, DRY, ERROR, TWIN
 
 COLOURS = {"dry": DRY, "device": DEVICE, "twin": TWIN, "difference": ERROR}
@@ -53,7 +54,7 @@ def spectrogram(signal: Signal, sample_rate: int) -> Levels:
         signal = np.pad(signal, (0, _WINDOW - len(signal)))
     columns = -(-len(signal) // hop)
     spectra = ShortTimeFFT(window, hop, sample_rate).stft(signal.astype(np.float64), p0=0, p1=columns)
-    levels: Levels = 20 * np.log10(np.maximum(np.abs(spectra) * 2 / window.sum(), 1e-15))
+    levels: Levels = amp_to_db(np.abs(spectra) * 2 / window.sum(), 1e-15)
     return levels
 
 

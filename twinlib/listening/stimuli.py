@@ -11,6 +11,7 @@ import soundfile
 from scipy.signal import fftconvolve, firwin, kaiser_beta
 
 from twinlib.audio import Signal
+from twinlib.db import amp_to_db, db_to_amp, power_to_db
 from twinlib.errors import DatasetError
 from twinlib.evaluation.loudness import Loudness
 from twinlib.listening.clips import PEAK, common_gain
@@ -119,21 +120,21 @@ def prepare(sounds: Sounds) -> Prepared:
     matches = {name: _match(levels["device"], level) for name, level in levels.items()}
     # The difference is heard for what it is: as loud as the device it would be no difference.
     matches["difference"] = 0.0
-    heard = [signals[name] * np.float32(_amplitude(matches[name])) for name in signals]
+    heard = [signals[name] * np.float32(db_to_amp(matches[name])) for name in signals]
     headroom = common_gain([*signals.values(), *heard])
     clips = {}
     for name, signal in signals.items():
         scale = _scale(signal)
         clips[name] = Clip(
             flac=flac(signal.astype(np.float64) * scale, sounds.sample_rate),
-            stored_db=_decibels(scale),
+            stored_db=amp_to_db(scale),
             true_gain=headroom / scale,
-            matched_gain=headroom * _amplitude(matches[name]) / scale,
+            matched_gain=headroom * db_to_amp(matches[name]) / scale,
             lufs=levels[name][0],
             rms_db=levels[name][1],
             match_db=matches[name],
         )
-    return Prepared(sounds, difference, clips, _decibels(headroom))
+    return Prepared(sounds, difference, clips, amp_to_db(headroom))
 
 
 def anchors(device: Signal, sample_rate: int) -> dict[str, Signal]:
@@ -185,7 +186,7 @@ def _levels(signal: Signal, sample_rate: int) -> tuple[float | None, float | Non
     meter = Loudness(sample_rate)
     meter.add(scaled.astype(np.float32))
     lufs = meter.lufs()
-    return None if lufs is None else lufs - _decibels(scale), 10 * math.log10(power) - _decibels(scale)
+    return None if lufs is None else lufs - amp_to_db(scale), power_to_db(power) - amp_to_db(scale)
 
 
 def _match(device: tuple[float | None, float | None], other: tuple[float | None, float | None]) -> float:
@@ -194,11 +195,3 @@ def _match(device: tuple[float | None, float | None], other: tuple[float | None,
         if wanted is not None and found is not None:
             return wanted - found
     return 0.0
-
-
-def _decibels(gain: float) -> float:
-    return 20 * math.log10(gain)
-
-
-def _amplitude(decibels: float) -> float:
-    return float(10 ** (decibels / 20))

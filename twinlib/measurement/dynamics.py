@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from twinlib.audio import Signal
-from twinlib.measurement.harmonics import amplitude_db
+from twinlib.db import amp_to_db, db_to_amp
 
 Array = npt.NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def measure_ramp(samples: Signal, hz: float, sample_rate: int, levels: tuple[flo
     middle = np.arange(len(amplitude)) + (len(samples) - len(amplitude)) / 2
     level = levels[0] + (levels[1] - levels[0]) * middle / (len(samples) - 1)
     wanted = np.arange(np.ceil(level[0]) + 1, np.floor(level[-1]) - 1)
-    gains = np.interp(wanted, level, 20 * np.log10(np.maximum(amplitude, 1e-12))) - wanted
+    gains = np.interp(wanted, level, amp_to_db(amplitude)) - wanted
     return Compression(hz, tuple(wanted.tolist()), tuple(gains.tolist()))
 
 
@@ -79,7 +79,7 @@ def measure_burst(
         stop = start + round(seconds * sample_rate)
         # A device that delays by less than a millisecond still answers the step before.
         part = samples[start + round(0.001 * sample_rate) : stop - round(0.006 * sample_rate)]
-        gains = 20 * np.log10(np.maximum(envelope(part, hz, sample_rate), 1e-12)) - level
+        gains = amp_to_db(envelope(part, hz, sample_rate)) - level
         off = np.flatnonzero(np.abs(gains - gains[-1]) > SETTLED_DB)
         settle = 1000 * (int(off[-1]) + 1) / sample_rate if len(off) else None
         found.append(Burst(level, seconds, float(gains[0]), float(gains[-1]), settle))
@@ -94,7 +94,7 @@ def measure_noise(samples: Signal, sample_rate: int) -> Noise:
     power = np.square(np.abs(fft.rfft(exact - mean))) * 2.0 / len(exact) ** 2
     weight = a_weighting(np.arange(len(power)) * sample_rate / len(exact))
     return Noise(
-        amplitude_db(float(np.sqrt(power.sum()))), amplitude_db(float(np.sqrt((power * np.square(weight)).sum()))), mean
+        amp_to_db(float(np.sqrt(power.sum()))), amp_to_db(float(np.sqrt((power * np.square(weight)).sum()))), mean
     )
 
 
@@ -106,4 +106,4 @@ def a_weighting(hz: Array) -> Array:
         * square**2
         / ((square + 20.6**2) * np.sqrt((square + 107.7**2) * (square + 737.9**2)) * (square + 12194.0**2))
     )
-    return factor * 10 ** (2.0 / 20)
+    return factor * db_to_amp(2.0)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from twinlib.audio import Signal
+from twinlib.db import amp_to_db, db_to_power
 
 Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -55,11 +56,6 @@ class Sine:
         return [level > noise + MASK_DB for level, noise in zip(self.dbc, self.noise_dbc, strict=True)]
 
 
-def amplitude_db(ratio: float) -> float:
-    """20 log10 of a ratio of amplitudes, -240 dB at the least."""
-    return 20.0 * float(np.log10(max(ratio, _LEAST)))
-
-
 def amplitudes(window: Signal) -> Complex:
     """The complex amplitude of every bin of whole periods `(n / 2 + 1,)`: a sine `a sin(w t + p)` gives `a e^(jp)`."""
     spectrum: Complex = 2j * fft.rfft(window.astype(np.float64)) / len(window)
@@ -73,8 +69,8 @@ def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: floa
     places = np.arange(cycles, len(window) // 2, cycles)
     first = max(float(sizes[cycles]), _LEAST)
     told = places[1:HIGHEST]
-    dbc = tuple(amplitude_db(float(sizes[place]) / first) for place in told)
-    noise_dbc = tuple(amplitude_db(_noise(sizes, cycles, place) / first) for place in told.tolist())
+    dbc = tuple(amp_to_db(float(sizes[place]) / first) for place in told)
+    noise_dbc = tuple(amp_to_db(_noise(sizes, cycles, place) / first) for place in told.tolist())
     heard = [level for level, floor in zip(dbc, noise_dbc, strict=True) if level > floor + MASK_DB]
     phase = float(np.angle(found[cycles]))
     relative = tuple(
@@ -86,14 +82,14 @@ def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: floa
     return Sine(
         hz=cycles * sample_rate / len(window),
         level_dbfs=level_dbfs,
-        gain_db=amplitude_db(first) - level_dbfs,
+        gain_db=amp_to_db(first) - level_dbfs,
         degrees=_degrees(phase),
         dbc=dbc,
         noise_dbc=noise_dbc,
         relative_degrees=relative,
-        thd_db=amplitude_db(float(np.sqrt(sum(10 ** (level / 10) for level in heard)))) if heard else None,
-        thd_n_db=amplitude_db(float(np.sqrt(max(total - first**2, 0.0))) / first),
-        alias_db=amplitude_db(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, _LEAST**2)))),
+        thd_db=amp_to_db(float(np.sqrt(sum(db_to_power(level) for level in heard)))) if heard else None,
+        thd_n_db=amp_to_db(float(np.sqrt(max(total - first**2, 0.0))) / first),
+        alias_db=amp_to_db(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, _LEAST**2)))),
     )
 
 
@@ -166,14 +162,14 @@ def measure_sweep(
     for order in range(2, 6):
         there = order * hz <= 0.98 * band[1]
         harmonic = _at(*parts[order], np.where(there, order * hz, hz), sample_rate)
-        dbc[order] = np.where(there, 20 * np.log10(np.abs(harmonic / linear) + _LEAST), np.nan)
+        dbc[order] = np.where(there, amp_to_db(np.abs(harmonic / linear)), np.nan)
         turned = np.angle(harmonic) - order * np.angle(linear)
         relative[order] = np.where(there, np.degrees(np.angle(np.exp(1j * turned))), np.nan)
     impulse = parts[1][0][before:]
     return Swept(
         level_dbfs,
         hz,
-        20 * np.log10(np.abs(linear) + _LEAST),
+        amp_to_db(np.abs(linear)),
         np.degrees(np.unwrap(np.angle(linear))),
         dbc,
         relative,
@@ -203,5 +199,5 @@ def response_length(impulse: Array, decay_db: float = 40.0) -> int:
     # Noise adds up over the whole response; where the rest does not exceed its uncertainty nothing is known.
     rest = np.cumsum((power - float(np.mean(tail)))[::-1])[::-1]
     unsure = 3.0 * float(np.std(tail)) * np.sqrt(np.arange(len(power), 0, -1))
-    heard = np.flatnonzero(rest > np.maximum(10 ** (-decay_db / 10) * float(rest[0]), unsure))
+    heard = np.flatnonzero(rest > np.maximum(db_to_power(-decay_db) * float(rest[0]), unsure))
     return int(heard[-1]) + 1 if len(heard) else 1

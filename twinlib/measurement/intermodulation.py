@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinlib.audio import Signal
-from twinlib.measurement.harmonics import amplitude_db, amplitudes
+from twinlib.db import amp_to_db
+from twinlib.measurement.harmonics import amplitudes
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def measure_smpte(window: Signal, cycles: Sequence[int], hz: tuple[float, float]
     low, high = cycles
     sides = [high + order * low for order in (-2, -1, 1, 2)]
     total = float(np.sqrt(sum(float(sizes[place]) ** 2 for place in sides)))
-    return Pair("smpte", level_dbfs, hz, imd_db=amplitude_db(total / max(float(sizes[high]), 1e-12)))
+    return Pair("smpte", level_dbfs, hz, imd_db=amp_to_db(total / max(float(sizes[high]), 1e-12)))
 
 
 def measure_ccif(window: Signal, cycles: Sequence[int], hz: tuple[float, float], level_dbfs: float) -> Pair:
@@ -55,8 +56,8 @@ def measure_ccif(window: Signal, cycles: Sequence[int], hz: tuple[float, float],
         "ccif",
         level_dbfs,
         hz,
-        d2_db=amplitude_db(float(sizes[high - low]) / both),
-        d3_db=amplitude_db(float(sum(sizes[place] for place in third)) / both),
+        d2_db=amp_to_db(float(sizes[high - low]) / both),
+        d3_db=amp_to_db(float(sum(sizes[place] for place in third)) / both),
     )
 
 
@@ -68,5 +69,5 @@ def measure_multitone(
     tones = sizes[list(cycles)]
     power = float(np.square(tones).sum())
     rest = float(np.square(sizes[1:]).sum()) - power
-    gains = tuple(amplitude_db(float(size)) - level for size, level in zip(tones, dbfs, strict=True))
-    return Multitone(level_dbfs, tuple(hz), gains, amplitude_db(float(np.sqrt(max(rest, 0.0) / max(power, 1e-24)))))
+    gains = tuple(amp_to_db(float(size)) - level for size, level in zip(tones, dbfs, strict=True))
+    return Multitone(level_dbfs, tuple(hz), gains, amp_to_db(float(np.sqrt(max(rest, 0.0) / max(power, 1e-24)))))

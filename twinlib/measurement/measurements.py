@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from twinlib.audio import Signal
+from twinlib.db import db_to_amp
 from twinlib.evaluation.baselines import noise_floor_esr
 from twinlib.excitation.probe_reel import Layout, Section
 from twinlib.measurement.dynamics import measure_burst, measure_noise, measure_ramp
@@ -172,7 +173,7 @@ def _loop(window: Signal, cycles: int, hz: float, level_dbfs: float) -> dict[str
     turned = found[orders * cycles] * np.exp(-1j * orders * np.angle(found[cycles]))
     wave = (turned[:, None] * np.exp(1j * orders[:, None] * angle)).imag.sum(axis=0)
     mean = float(np.mean(window, dtype=np.float64))
-    size = 10 ** (level_dbfs / 20)
+    size = db_to_amp(level_dbfs)
     return {"hz": hz, "level_dbfs": level_dbfs, "dry": _rounded(size * np.sin(angle)), "wet": _rounded(wave + mean)}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from twinlib.audio import Signal
 from twinlib.contracts import EXPORTED_TWIN
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 
@@ -49,7 +50,7 @@ def loudness(twin: Twin) -> float | None:
     """
     wet = Stream(twin).process(pink_noise(twin.sample_rate)).astype(np.float64)
     rms = math.sqrt(float(np.mean(wet**2)))
-    return round(20 * math.log10(rms), 2) if rms > 0 and math.isfinite(rms) else None
+    return round(amp_to_db(rms), 2) if rms > 0 and math.isfinite(rms) else None
 
 
 def pink_noise(sample_rate: int) -> Signal:
@@ -59,5 +60,5 @@ def pink_noise(sample_rate: int) -> Signal:
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(frequencies))
     spectrum = np.where(heard, np.exp(1j * phases) / np.sqrt(np.maximum(frequencies, 1)), 0)
     noise = np.fft.irfft(spectrum, sample_rate)
-    noise *= 10 ** (LEVEL / 20) / np.sqrt(np.mean(noise**2))
+    noise *= db_to_amp(LEVEL) / np.sqrt(np.mean(noise**2))
     return noise.astype(np.float32)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twinlib.formatting import decibels, percent
+from twinlib.db import power_to_db
+from twinlib.evaluation.metrics import MIN_ESR
+from twinlib.formatting import percent
 from twinlib.reports.figures import comparison_figure
 
 MISSING = "–"
@@ -30,7 +32,7 @@ def _worst_harmonic(metrics: dict[str, Any]) -> Any:
 
 
 def _esr_db(metrics: dict[str, Any]) -> float:
-    return decibels(metrics["esr"])
+    return power_to_db(float(metrics["esr"]), MIN_ESR)
 
 
 def _signed(unit: str) -> Callable[[float], str]:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from twinlib.audio import Signal
+from twinlib.db import power_to_db
 from twinlib.files import written_aside
 from twinlib.formatting import percent
 
@@ -109,7 +110,7 @@ def draw_spectrum(path: Path, title: str, frequencies: "Curve", device: "Curve",
     """Power densities `(bins,)` (full scale squared a Hz) of device, twin and error, smoothed to 1/6 octave."""
     with _figure(path, 3.4) as (axes,):
         hertz = _sixths(float(frequencies[-1]))
-        levels = [_decibels(_smooth(frequencies, density, hertz)) for density in (device, twin, error)]
+        levels = [power_to_db(_smooth(frequencies, density, hertz)) for density in (device, twin, error)]
         axes.plot(hertz, levels[0], color=DEVICE, linewidth=2.6, alpha=0.75, label="device")
         axes.plot(hertz, levels[1], color=TWIN, linewidth=1.2, linestyle=(0, (4, 1.5)), label="twin")
         axes.plot(hertz, levels[2], color=ERROR, linewidth=1.0, label="error")
@@ -200,7 +201,7 @@ def draw_errors(path: Path, title: str, metrics: Mapping[str, Any], floor: float
         for place, ((_, value, colour), length) in enumerate(zip(bars, values, strict=True)):
             axes.barh(place, length - left, left=left, height=0.62, color=colour)
             axes.annotate(
-                f"{percent(value)}, {10 * np.log10(length):.1f} dB",
+                f"{percent(value)}, {power_to_db(length):.1f} dB",
                 (length, place),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -337,8 +338,3 @@ def _smooth(frequencies: "Curve", density: "Curve", centres: "Curve") -> "Curve"
     low, high = np.clip(low, edges[0], edges[-1]), np.clip(high, edges[0], edges[-1])
     mean: Curve = (np.interp(high, edges, sums) - np.interp(low, edges, sums)) * width / (high - low)
     return mean
-
-
-def _decibels(density: "Curve") -> "Curve":
-    found: Curve = 10 * np.log10(np.maximum(density, 1e-20))
-    return found

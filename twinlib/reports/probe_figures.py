@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from twinlib.db import db_to_power, power_to_db
 from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.measurement.harmonics import MASK_DB
 from twinlib.reports.figures import DEVICE, DRY, TWIN, figure_of, frequency_axis
@@ -129,10 +130,10 @@ def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> Non
             for one in (device, twin):
                 (sweep,) = [sweep for sweep in one["sweeps"] if sweep["level_dbfs"] == level]
                 parts = np.array([[np.nan if v is None else v for v in row] for row in sweep["dbc"].values()])
-                power = np.nansum(10 ** (parts / 10), axis=0)
+                power = np.nansum(db_to_power(parts), axis=0)
                 # Up to where the third harmonic is still in the band: then the sum loses its largest part.
                 told = ~np.isnan(parts[1])
-                curves.append(np.where(told, 10 * np.log10(np.maximum(power, 1e-20)), np.nan))
+                curves.append(np.where(told, power_to_db(power), np.nan))
             _pair(axes, sweep["hz"], curves[0], curves[1], width=width)
         frequency_axis(axes, 20, 7000)
         axes.set_ylabel("harmonics 2 to 5 together (dBc)")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import BLOCK, Reader, Signal, Subtype, Writer
+from twinlib.db import db_to_amp
 from twinlib.progress import Progress, no_progress
 from twinlib.simulation.circuits import CircuitStream
 from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
@@ -137,10 +138,10 @@ def _resample(samples: Any, origin: int, lag: float, rate: float, start: int, ou
 def _chain(
     block: npt.NDArray[np.float64], start: int, recorder: Recorder, known: Truth, sample_rate: int
 ) -> npt.NDArray[np.float64]:
-    out = known.polarity * 10.0 ** (recorder.gain_db / 20.0) * block
+    out = known.polarity * db_to_amp(recorder.gain_db) * block
     if recorder.hum_dbfs is not None:
         turns = (start + np.arange(len(block))) * (recorder.hum_hz / sample_rate)
-        out += 10.0 ** (recorder.hum_dbfs / 20.0) * np.sin(2.0 * np.pi * (turns % 1.0))[:, None]
+        out += db_to_amp(recorder.hum_dbfs) * np.sin(2.0 * np.pi * (turns % 1.0))[:, None]
     return np.asarray(out)
 
 
@@ -148,7 +149,7 @@ def _noise_of(recorder: Recorder, reel: str, start: int, shape: tuple[int, ...])
     if recorder.noise_dbfs is None:
         return np.zeros(shape)
     random = _generator(recorder, reel, 1 + start // BLOCK)
-    return np.asarray(10.0 ** (recorder.noise_dbfs / 20.0) * random.standard_normal(shape))
+    return np.asarray(db_to_amp(recorder.noise_dbfs) * random.standard_normal(shape))
 
 
 def _converted(samples: npt.NDArray[np.float64], bit_depth: int) -> Signal:
