@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from tests.dataset.factories import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
 from twinlib.alignment.result import Excluded, Reference, Window
 from twinlib.alignment.time_map import Piece
-from twinlib.dataset.segments import COLUMNS, Intervals, excluded_ranges, tile_pair, tile_reel
+from twinlib.dataset.segments import COLUMNS, excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import DatasetError
 
 few = settings(max_examples=25, deadline=None)
-ranges = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)).map(lambda r: (r[0], r[0] + r[1])), max_size=12)
 
 
 def spans(rows: pd.DataFrame) -> list[tuple[int, int]]:
@@ -29,19 +28,6 @@ def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
     for start in made.entry["clicks"]:
         found["click"][start : start + made.entry["click_frames"]] = True
     return found
-
-
-@given(ranges, st.integers(0, 250), st.integers(1, 50))
-def test_intervals_agree_with_a_look_at_every_sample(held: list[tuple[int, int]], start: int, length: int) -> None:
-    taken = np.zeros(400, bool)
-    for a, b in held:
-        taken[a:b] = True
-    found = Intervals(held)
-    touching = {k for k, (a, b) in enumerate(held) if a < start + length and b > start}
-    assert set(found.touching(start, start + length)) == touching
-    free = found.free_from(start)
-    assert not taken[free:start].any()
-    assert free == 0 or taken[free - 1]
 
 
 @given(

@@ -16,7 +16,7 @@ from twinlib.alignment.lag_track import (
     plan_dense_windows,
 )
 from twinlib.alignment.time_map import TimeMap
-from twinlib.intervals import joined, runs
+from twinlib.intervals import find_runs, merge_ranges
 
 SIZE = 4096
 """Samples of a window: 93 ms at 44.1 kHz."""
@@ -53,7 +53,7 @@ def strays(
     `response` is the device's, in windows of `SIZE`; without it each stretch tells its own, and what is off spoils it.
     """
     rows = []
-    for start, stop in joined(stretches):
+    for start, stop in merge_ranges(stretches):
         windows = plan_dense_windows(max(start, dry.start), min(stop, dry.stop), SIZE)
         known = response or measure_lags(dry, wet, windows, timemap, None, polarity)[1]
         measured, _ = measure_lags(dry, wet, windows, timemap, known, polarity)
@@ -71,7 +71,7 @@ def strays(
         most = np.maximum(max(INLIER_SAMPLES, SIGMAS * 1.4826 * scatter), SIGMAS * weight**-0.5)
         for sign in (1, -1):
             found: list[tuple[int, int, float]] = []
-            for first, last in runs(sign * off > most):
+            for first, last in find_runs(sign * off > most):
                 later, spread = float(np.median(residual[first:last])), float(np.ptp(off[first:last]))
                 between = position[min(last, len(position) - 1)] - position[max(first - 1, 0)]
                 two = (

@@ -25,7 +25,7 @@ from twinlib.alignment.delay import (
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
 from twinlib.db import amp_to_db, power_to_db
-from twinlib.intervals import joined
+from twinlib.intervals import merge_ranges
 
 DISPLACED_SAMPLES = 16.0
 """Samples by which a window lies off where two losses make up for each other: no device delays anything so much."""
@@ -226,7 +226,7 @@ def measure_lags(
 def read_windows(read: Callable[[int, int], Signal], starts: Sequence[int], size: int) -> Signal:
     """The windows of `size` samples that begin at `starts`, `(windows, size)`; what they share is read once."""
     out = np.empty((len(starts), size), np.float32)
-    for low, high in joined((start, start + size) for start in starts):
+    for low, high in merge_ranges((start, start + size) for start in starts):
         samples = read(low, high)
         for row, start in enumerate(starts):
             if low <= start < high:

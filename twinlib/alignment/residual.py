@@ -30,7 +30,7 @@ from twinlib.alignment.linear_model import (
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import BLOCK, Signal
-from twinlib.intervals import runs
+from twinlib.intervals import find_runs
 from twinlib.progress import Progress, no_progress
 
 HOLE = 24
@@ -150,7 +150,7 @@ def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
     """Which samples lie in a run of `HOLE` or more zeros."""
     zero = samples == 0.0
     if zero.any():
-        for first, last in runs(zero):
+        for first, last in find_runs(zero):
             zero[first:last] = last - first >= HOLE
     return np.asarray(zero)
 
@@ -332,7 +332,7 @@ def listen(
         for ranges, found in (
             (shifted, _shifted(groups, dry.rate)),
             (no_answer, _no_answer(cells, groups, usual, dry.rate)),
-            (broken, runs(cells.broken)),
+            (broken, find_runs(cells.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
         odd += _odd(cells, usual, first)
@@ -386,12 +386,12 @@ def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> 
     off = cells.unlike
     # Digital silence amid sound is an under-run, however short.
     bad = _far_worse(cells, usual, 1) | cells.mute
-    for first, last in runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
+    for first, last in find_runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)
         # The cells at its ends may be those of the neighbours.
         odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
         bad[inside.start + odd[0] : inside.start + odd[-1] + 1] = True
-    return [(first - 1, last + 1) for first, last in runs(bad)]
+    return [(first - 1, last + 1) for first, last in find_runs(bad)]
 
 
 def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
@@ -403,7 +403,7 @@ def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
         worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
         worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
     worse &= usual.audible
-    for first, last in runs(worse):
+    for first, last in find_runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
 
@@ -412,7 +412,7 @@ def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
     """Two cells or more in a row that are more unlike than is usual, those that are by most; one of margin each."""
     far = np.log(np.maximum(cells.unlike, 1e-20) / (ODD * usual.around + 1e-20))
     found = []
-    for first, last in runs(usual.faint & (far > 0.0)):
+    for first, last in find_runs(usual.faint & (far > 0.0)):
         if last - first >= 2:
             low, high = max(0, first - 1), min(last + 1, len(far))
             # A copy: a view would keep what is usual for the whole chunk.
@@ -454,7 +454,7 @@ def _shifted(groups: Cells, sample_rate: int) -> list[tuple[int, int]]:
     scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
     ranges = []
     for sign in (1.0, -1.0):
-        for first, last in runs(loud & explained & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
+        for first, last in find_runs(loud & explained & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
             if last - first >= 3:
                 ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
     return sorted(ranges)

@@ -21,7 +21,7 @@ from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import residual_rms, wander_rms
 from twinlib.audio import Signal
 from twinlib.db import db_to_amp
-from twinlib.intervals import runs
+from twinlib.intervals import find_runs
 from twinlib.progress import Progress
 
 SILENT = 1e-4
@@ -368,7 +368,7 @@ class Case:
         measured, size = course.track, course.windows.size
         fits, counts = inliers(measured), _counts(measured)
         timemap = course.clock.time_map(self.dry.start, self.dry.stop)
-        for first, last in runs(~fits & counts):
+        for first, last in find_runs(~fits & counts):
             deaf = bool((measured.weight[first:last] == 0).any())
             before = measured.position[first - 1] if first else measured.position[first] - size
             after = measured.position[last] if last < len(fits) else measured.position[last - 1] + size
@@ -512,7 +512,7 @@ class Case:
             return
         knots = clock.curve[0]
         places, apart = np.clip(knots, *programme), float(knots[1] - knots[0])
-        lost = runs(clock.curve_errors > MOST_UNSURE)
+        lost = find_runs(clock.curve_errors > MOST_UNSURE)
         silent = [(float(places[max(0, a - 1)]), float(places[min(b, len(places) - 1)])) for a, b in lost]
         # Beyond its knots the curve goes on straight.
         ends = (programme[0], float(knots[0]) - apart), (float(knots[-1]) + apart, programme[1])

@@ -12,6 +12,7 @@ import pandas as pd
 from twinlib.audio import BLOCK, Signal
 from twinlib.dataset.shards import Shard
 from twinlib.errors import DatasetError
+from twinlib.intervals import subtract_ranges
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Crops:
         counts: list[int] = []
         for run in runs:
             first, last = run.first_output(receptive_field), run.stop - crop_samples + 1
-            for begin, end in _without(first, last, silent.get(run.shard, ())):
+            for begin, end in subtract_ranges(first, last, silent.get(run.shard, ())):
                 self._runs.append(run)
                 firsts.append(begin)
                 counts.append(end - begin)
@@ -212,16 +213,6 @@ def _silent_rows(segments: pd.DataFrame) -> dict[str, list[tuple[int, int]]]:
         width = int(stop - start)
         found.setdefault(str(shard), []).append((int(row) * width, int(row + 1) * width))
     return found
-
-
-def _without(start: int, stop: int, holes: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What is left of [start, stop) without some ordered ranges."""
-    for begin, end in holes:
-        if begin > start:
-            yield from [(start, min(begin, stop))] if start < stop else []
-        start = max(start, end)
-    if start < stop:
-        yield start, stop
 
 
 def _too_short(runs: Sequence[Stretch], split: str, receptive_field: int, outputs: int) -> DatasetError:

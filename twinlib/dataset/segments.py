@@ -1,7 +1,7 @@
 """Tiles a capture into segments: what each holds, which split it serves, and how far back its context may reach."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import pandas as pd
 
 from twinlib.contracts import SPLITS
 from twinlib.dataset.settings import Dataset
-from twinlib.dataset.source import CaptureSource, Range
+from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
+from twinlib.intervals import Range, RangeIndex
 
 BLOCK_SHARES = (0.8, 0.1, 0.1)
 """Shares of train, valid and test in a pair that names no split."""
@@ -25,28 +26,6 @@ COLUMNS = (
     "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
     "sources", "settings", "take_sha256", "lag", "residual", "flags", "shard", "row", "dry_sha256", "wet_sha256",
 )  # fmt: skip
-
-
-class Intervals:
-    """Half-open ranges of samples, in any order, that may overlap; answers which of them touch a range."""
-
-    def __init__(self, ranges: Iterable[Range]) -> None:
-        ordered = sorted(enumerate(ranges), key=lambda item: item[1])
-        self._index = [index for index, _ in ordered]
-        self._starts = np.array([start for _, (start, _) in ordered], dtype=np.int64)
-        self._stops = np.array([stop for _, (_, stop) in ordered], dtype=np.int64)
-        self._reach = np.maximum.accumulate(self._stops)
-
-    def touching(self, start: int, stop: int) -> list[int]:
-        """Which ranges, by their place in the input, share a sample with [start, stop); sorted by their start."""
-        low = int(np.searchsorted(self._reach, start, side="right"))
-        high = int(np.searchsorted(self._starts, stop, side="left"))
-        return [self._index[k] for k in range(low, high) if self._stops[k] > start]
-
-    def free_from(self, position: int) -> int:
-        """The smallest p such that no range holds a sample of [p, position); at most `position`."""
-        before = int(np.searchsorted(self._starts, position, side="left"))
-        return min(int(self._reach[before - 1]), position) if before else 0
 
 
 def excluded_ranges(cues: pd.DataFrame, excluded: Collection[str], guard_samples: int) -> list[Range]:
@@ -82,14 +61,14 @@ def tile_reel(
     if unknown:
         raise DatasetError(f"the cue sheet of {source.capture} names the split {unknown[0]!r}: use {', '.join(SPLITS)}")
     ranges = [(int(start), int(stop)) for start, stop in zip(cues["start"], cues["stop"], strict=True)]
-    audible = Intervals(ranges)
+    audible = RangeIndex(ranges)
     splits = cues["split"].tolist()
     clicks = [(int(start), int(start) + int(reel["click_frames"])) for start in reel["clicks"]]
     withdrawn = excluded_ranges(cues, excluded, source.guard_samples)
     withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
-    click_zones, withdrawn_zones = Intervals(clicks), Intervals(withdrawn)
-    borders: dict[str, Intervals] = {
-        split: Intervals(
+    click_zones, withdrawn_zones = RangeIndex(clicks), RangeIndex(withdrawn)
+    borders: dict[str, RangeIndex] = {
+        split: RangeIndex(
             [
                 *(bounds for bounds, other in zip(ranges, splits, strict=True) if other != split),
                 *clicks,
@@ -103,12 +82,12 @@ def tile_reel(
     records: list[dict[str, Any]] = [dict(zip(cues.columns, row, strict=True)) for row in cues.itertuples(index=False)]
 
     def describe(start: int, stop: int) -> dict[str, Any]:
-        held = [records[k] for k in audible.touching(start, stop)]
+        held = [records[k] for k in audible.overlapping(start, stop)]
         found = sorted({str(cue["split"]) for cue in held}, key=SPLITS.index)
         flags = [] if found else ["silence"]
         flags += ["two-splits"] if len(found) > 1 else []
-        flags += ["click"] if click_zones.touching(start, stop) else []
-        flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_zones.touching(start, stop)})
+        flags += ["click"] if click_zones.overlapping(start, stop) else []
+        flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_zones.overlapping(start, stop)})
         split = found[0] if len(found) == 1 else ""
         return {
             "split": split,
@@ -151,8 +130,8 @@ def tile_pair(
     rows = [at for start, stop in clips for at in range(start, stop - size + 1, size)]
     names = [split] * len(rows) if split else _deal_blocks(source, len(rows), size)
     dealt = dict(zip(rows, names, strict=True))
-    borders: dict[str, Intervals] = {
-        name: Intervals([(at, at + size) for at in rows if dealt[at] not in ("", name)] + source.borders)
+    borders: dict[str, RangeIndex] = {
+        name: RangeIndex([(at, at + size) for at in rows if dealt[at] not in ("", name)] + source.borders)
         for name in SPLITS
     }
     clip_starts = np.array([start for start, _ in clips])
@@ -193,16 +172,16 @@ def _tile(
     source: CaptureSource, parts: Sequence[Range], size: int, describe: Callable[[int, int], dict[str, Any]]
 ) -> pd.DataFrame:
     """A row for each whole segment of each part, with the faults of the recording added to what `describe` says."""
-    clipped, excluded = Intervals(source.clipped), Intervals((one.start, one.stop) for one in source.excluded)
+    clipped, excluded = RangeIndex(source.clipped), RangeIndex((one.start, one.stop) for one in source.excluded)
     rows = []
     for first, last in parts:
         for start in range(first, last - size + 1, size):
             stop = start + size
             found = describe(start, stop)
             flags = found["flags"]
-            flags += ["clipped"] if clipped.touching(start, stop) else []
+            flags += ["clipped"] if clipped.overlapping(start, stop) else []
             flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
-            flags += sorted({source.excluded[k].reason for k in excluded.touching(start, stop)})
+            flags += sorted({source.excluded[k].reason for k in excluded.overlapping(start, stop)})
             residual = source.residual((start + stop) / 2)
             flags += ["unsteady"] if abs(residual) > MOST_RESIDUAL else []
             flags += ["refused-take"] if source.refused else []

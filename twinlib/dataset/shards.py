@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from twinlib.audio import BLOCK, Signal
 from twinlib.contracts import SHARD
-from twinlib.dataset.source import CaptureSource, Range
+from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
 from twinlib.files import CONTRACT_KEY, written_aside
+from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 
 Read = Callable[[int, int], Signal]

@@ -11,12 +11,10 @@ import numpy as np
 from twinlib.alignment.result import Alignment, Excluded
 from twinlib.alignment.time_map import TimeMap
 from twinlib.errors import DatasetError
+from twinlib.intervals import Range
 
 WARP_REACH = 64
 """Samples to either side of a fault of the wet file that its windowed-sinc interpolation spreads it over."""
-
-Range = tuple[int, int]
-"""A half-open range [start, stop) of samples."""
 
 
 @dataclass(frozen=True)
