@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from twinlib import audio
+from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.verdict import why_nothing
 
@@ -44,14 +45,16 @@ def mains(hertz: float, harmonics: int) -> Array:
 )
 def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str) -> None:
     dry = programme(SECONDS)
-    said = why_nothing(channel(dry), channel(wet(dry)), clicked=False)
-    assert words in said
-    assert "record again" in said
+    finding = why_nothing(channel(dry), channel(wet(dry)), clicked=False)
+    sentence = MESSAGES.sentence(finding)
+    assert finding.severity == "refused"
+    assert words in sentence
+    assert "record again" in sentence
 
 
 def test_clicks_around_another_programme_mean_another_reel() -> None:
-    said = why_nothing(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
-    assert "another reel" in said
+    finding = why_nothing(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
+    assert finding.code == "other-reel"
 
 
 def test_a_header_that_lies_is_told_by_the_whole_aligner(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Window
 from twinlib.alignment.time_map import Piece
 from twinlib.errors import AlignmentError
+from twinlib.findings import Finding, Span, info, suspect
 
 from .conftest import alignment, pieces
 
@@ -27,6 +28,7 @@ polarities = st.sampled_from([1, -1])
     error=st.none() | numbers,
     ends=ranges,
     reasons=st.lists(st.text(max_size=20), max_size=3),
+    findings=st.lists(st.sampled_from([info("a", count=3), suspect("b", Span("wet", 0.25, 1.5), share=0.1)])),
 )
 def test_json_holds_all_of_it(
     parts: tuple[Piece, ...],
@@ -37,6 +39,7 @@ def test_json_holds_all_of_it(
     error: float | None,
     ends: tuple[int, int],
     reasons: list[str],
+    findings: list[Finding],
 ) -> None:
     """Pieces, exclusions and the loop-back too, to the last bit."""
     found = alignment(
@@ -51,18 +54,29 @@ def test_json_holds_all_of_it(
         residual_rms_samples=error,
         wet_range=ends,
         reasons=tuple(reasons),
+        findings=tuple(findings),
     )
     assert Alignment.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
 
 
 def test_what_lacks_a_key_or_has_one_too_many_is_refused() -> None:
     whole = alignment(9000, 1.5, reference=Reference(1, 1, 0.0)).to_dict()
-    for name in (field.name for field in dataclasses.fields(Alignment)):
+    for name in {field.name for field in dataclasses.fields(Alignment)} - {"findings"}:
         with pytest.raises(AlignmentError, match="align again"):
             Alignment.from_dict({key: value for key, value in whole.items() if key != name})
-    for name in ("track", "dropouts", "excluded", "pieces", "reference"):
+    for name in ("track", "dropouts", "excluded", "pieces", "reference", "findings"):
         for wrong in (3, [{"colour": 1}]):
             with pytest.raises(AlignmentError, match="align again"):
                 Alignment.from_dict({**whole, name: wrong})
     with pytest.raises(AlignmentError, match="align again"):
         Alignment.from_dict({**whole, "colour": 1})
+
+
+def test_files_of_older_versions_are_read() -> None:
+    """They have no findings, and other names for some reasons of exclusions."""
+    found = alignment(9000, 1.5, verdict="suspect", reasons=("a sentence",))
+    old = {key: value for key, value in found.to_dict().items() if key != "findings"}
+    names = ("off-the-line", "unlike", "not-a-number", "lost-samples")
+    read = Alignment.from_dict({**old, "excluded": [{"start": 1, "stop": 2, "reason": name} for name in names]})
+    assert [one.reason for one in read.excluded] == ["misaligned", "disturbed", "non-finite", "lost-samples"]
+    assert (read.verdict, read.reasons, read.findings) == ("suspect", ("a sentence",), ())

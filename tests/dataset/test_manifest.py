@@ -110,7 +110,7 @@ def test_an_empty_split_says_why_and_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["lost-samples", "repeated-samples", "not-recognised", "off-the-line", "unlike", "not-a-number", "unknown-lag"],
+    ["lost-samples", "repeated-samples", "not-recognised", "misaligned", "disturbed", "non-finite", "unknown-lag"],
 )
 def test_whatever_the_alignment_left_out_has_a_remedy(tmp_path: Path, reason: str) -> None:
     origin = source(40_000, "p", lag=0.0, excluded=(Excluded(0, 40_000, reason),))

@@ -139,9 +139,9 @@ REASONS = (
     "lost-samples",
     "repeated-samples",
     "not-recognised",
-    "off-the-line",
-    "unlike",
-    "not-a-number",
+    "misaligned",
+    "disturbed",
+    "non-finite",
     "unknown-lag",
 )
 left_out = st.lists(

@@ -98,12 +98,12 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     windows = plan_windows(programme.start, programme.stop, dry.rate)
     place, clicked = _locate(dry, heard, windows, clicks, Share(progress, 10.0, heard.stop - heard.start))
     if place is None:
-        case.refuse(why_nothing(programme, heard, clicked))
+        case.add(why_nothing(programme, heard, clicked))
         return
     walked = track_lags(dry, heard, windows, *place, Share(progress, 25.0, len(windows.starts)))
     course = fit_track(dry, heard, windows, walked, Share(progress, 35.0, 2 * MAX_ITERATIONS))
     if course is None:
-        case.refuse(why_nothing(programme, heard, clicked))
+        case.add(why_nothing(programme, heard, clicked))
         return
     fit = LineFit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
@@ -120,7 +120,7 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     if case.reference is not None:
         through = measure_through_device(dry, case.wet, course)
         if through is None:
-            case.refuse(why_nothing(programme, case.wet, clicked))
+            case.add(why_nothing(programme, case.wet, clicked))
             return
         case.heard_through(course, through)
     case.judge(course, (start, stop), bool(clicks), Share(progress, 30.0, stop - start))

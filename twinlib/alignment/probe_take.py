@@ -16,12 +16,14 @@ from twinlib.alignment import locate
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
 from twinlib.alignment.clock import Line, LineFit, fit_line
+from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, open_channel
-from twinlib.alignment.result import Alignment, Reference, Repair, Verdict, Window
+from twinlib.alignment.result import Alignment, Reference, Repair, Window
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
 from twinlib.audio import Reader
 from twinlib.db import amp_to_db, db_to_amp
+from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, Share, no_progress
 
 LEAST_MARKERS = 3
@@ -65,8 +67,7 @@ class _Undone:
 
     gain: float = 1.0
     dc: float = 0.0
-    reason: str = ""
-    known: bool = True
+    finding: Finding | None = None
 
 
 def align_markers(
@@ -106,14 +107,11 @@ def align_markers(
         progress(10.0)
         if heard is None or len(heard.places) < least:
             there = 0 if heard is None else len(heard.places)
-            reason = f"{there} of the {len(markers)} clicks were found; {why_nothing(played, clock, False)}"
-            return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
-        verdict, reasons = _verdict(heard, rate, len(markers))
-        if undone.reason:
-            verdict, reasons = (
-                ("suspect" if undone.known and verdict != "refused" else "refused"),
-                [undone.reason, *reasons],
-            )
+            findings = [refused("few-clicks", found=there, expected=len(markers)), why_nothing(played, clock, False)]
+            return _alignment(played, device, None, None, guard_samples, repair, undone, findings)
+        findings = _findings(heard, rate, len(markers))
+        if undone.finding is not None:
+            findings.insert(0, undone.finding)
         reference = None
         if loop is not None:
             assert reference_channel is not None
@@ -122,10 +120,10 @@ def align_markers(
             through = [_heard(played, device, places, heard.fit.line, polarity) for polarity in (1, -1)]
             best = max((one for one in through if one is not None), key=lambda one: len(one.places), default=None)
             if best is None or len(best.places) < least:
-                reason = "the clicks are on the loop-back channel, but not on the device's: check its cables and level"
-                return _alignment(played, device, None, None, guard_samples, repair, undone, "refused", [reason])
+                findings = [refused("clicks-not-on-device")]
+                return _alignment(played, device, None, None, guard_samples, repair, undone, findings)
             heard = _Heard(heard.places, heard.lags, best.gains, heard.fit, best.polarity)
-        return _alignment(played, device, heard, reference, guard_samples, repair, undone, verdict, reasons)
+        return _alignment(played, device, heard, reference, guard_samples, repair, undone, findings)
 
 
 def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undone:
@@ -134,22 +132,12 @@ def _undone(programme: Sequence[Alignment], repair: Collection[Repair]) -> _Undo
         return _Undone()
     usable = [one for one in programme if one.verdict != "refused"]
     if not usable:
-        return _Undone(
-            known=False,
-            reason="gain and dc are repaired as in the takes of music, which the twin learns from, and none of these "
-            "is aligned: record them first, or leave gain and dc out of `repair`",
-        )
+        return _Undone(finding=refused("unknown-gain"))
     gains = [amp_to_db(one.applied_gain) for one in usable]
     spread = max(gains) - min(gains)
-    reason = ""
-    if spread > MOST_SPREAD_DB:
-        reason = (
-            f"the gains of the takes of music lie {spread:.1f} dB apart, so which of them is this one's is not known: "
-            "its levels are uncertain by as much, its harmonics against their fundamental are not; record all takes "
-            "with the same settings"
-        )
+    finding = suspect("uncertain-gain", spread_db=spread) if spread > MOST_SPREAD_DB else None
     gain = db_to_amp(float(np.mean(gains)))
-    return _Undone(gain, float(np.mean([one.applied_dc for one in usable])), reason)
+    return _Undone(gain, float(np.mean([one.applied_dc for one in usable])), finding)
 
 
 def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polarity: int) -> _Heard | None:
@@ -172,36 +160,24 @@ def _heard(dry: Channel, wet: Channel, places: Sequence[int], line: Line, polari
     return _Heard(at, lags, gains, fit, 1 if polarity > 0 else -1)
 
 
-def _verdict(heard: _Heard, rate: int, expected: int) -> tuple[Verdict, list[str]]:
+def _findings(heard: _Heard, rate: int, expected: int) -> list[Finding]:
     # The drift that most neighbours agree on, which no step bends.
     apart = np.diff(heard.places)
     steps = np.diff(heard.lags) - float(np.median(np.diff(heard.lags) / apart)) * apart
     worst = int(np.argmax(np.abs(steps)))
     if abs(steps[worst]) > MOST_STEP:
         low, high = ((heard.places[at] + heard.lags[at]) / rate for at in (worst, worst + 1))
-        return "refused", [
-            f"about {abs(steps[worst]):.0f} samples were {'lost' if steps[worst] < 0 else 'repeated'} between "
-            f"{low:.2f} s and {high:.2f} s of the wet file: nothing can be measured on it; raise the interface's "
-            "buffer size and record the probe reel again"
-        ]
+        span, samples = Span("wet", float(low), float(high)), round(abs(float(steps[worst])))
+        return [refused("probe-samples-lost" if steps[worst] < 0 else "probe-samples-repeated", span, samples=samples)]
     drift = heard.fit.line.drift_ppm
     if abs(drift) > MOST_DRIFT_PPM:
-        return "refused", [
-            f"the clicks lie {drift:.0f} ppm farther apart than on the reel, more than two clocks differ by: set the "
-            "recorder to the rate of the reel and record again"
-        ]
-    reasons = []
+        return [refused("click-spacing", drift_ppm=drift)]
+    findings = []
     if len(heard.places) < expected:
-        reasons.append(
-            f"{expected - len(heard.places)} of the {expected} clicks are missing or damaged: listen to the take, and "
-            "record the probe reel again if it is cut short or disturbed"
-        )
+        findings.append(suspect("missing-clicks", missing=expected - len(heard.places), expected=expected))
     if heard.rms > MOST_RESIDUAL:
-        reasons.append(
-            f"the clock wanders by {heard.rms:.2f} samples rms from click to click: the phases of high harmonics are "
-            "not to be trusted"
-        )
-    return ("suspect" if reasons else "ok"), reasons
+        findings.append(suspect("click-jitter", rms_samples=heard.rms))
+    return findings
 
 
 def _alignment(
@@ -212,12 +188,11 @@ def _alignment(
     guard_samples: int,
     repair: Collection[Repair],
     undone: _Undone,
-    verdict: Verdict,
-    reasons: Sequence[str],
+    findings: Sequence[Finding],
 ) -> Alignment:
     info = wet.reader.info
     line = heard.fit.line if heard is not None else Line(0.0, 0.0)
-    wanders = heard is not None and heard.rms > MOST_RESIDUAL and verdict != "refused"
+    wanders = heard is not None and heard.rms > MOST_RESIDUAL and verdict(findings) != "refused"
     knots = [float(dry.start), float(dry.stop)]
     lags = [line.at(knot) for knot in knots]
     if heard is not None and wanders:
@@ -238,11 +213,12 @@ def _alignment(
         gain_db=gain_db,
         residual_rms_samples=(0.0 if wanders else heard.rms) if heard is not None else None,
         wander_rms_samples=heard.rms if heard is not None and wanders else 0.0,
-        confidence=1.0 if heard is not None and verdict != "refused" else 0.0,
+        confidence=1.0 if heard is not None and verdict(findings) != "refused" else 0.0,
         dropouts=(),
         excluded=(),
-        verdict=verdict,
-        reasons=tuple(reasons),
+        verdict=verdict(findings),
+        reasons=MESSAGES.reasons(findings),
+        findings=tuple(findings),
         guard_samples=guard_samples,
         reference=reference,
         warp="sinc",

@@ -10,8 +10,11 @@ import numpy.typing as npt
 from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
+from twinlib.findings import Finding, Verdict
 
-Verdict = Literal["ok", "suspect", "refused"]
+RENAMED = {"off-the-line": "misaligned", "unlike": "disturbed", "not-a-number": "non-finite"}
+"""Reasons of exclusions in files of older versions, and what they are called now."""
+
 Warp = Literal["sinc", "shift"]
 Repair = Literal["polarity", "gain", "dc"]
 
@@ -69,7 +72,8 @@ class Alignment:
     gain from 200 Hz to 16 kHz. `residual_rms_samples` is what the windows scatter about the pieces after the device's
     own phase is removed, and where the line is that of a reel's clicks, one constant; `wander_rms_samples` that of the
     curve about the line. `confidence` is the share of the audible windows that agree with the pieces. Ranges are
-    half-open; `wet_range` and `wet_frames` in samples of the file itself, at `wet_sample_rate`.
+    half-open; `wet_range` and `wet_frames` in samples of the file itself, at `wet_sample_rate`. `findings` are the
+    results of all checks; `reasons` are their sentences.
     """
 
     sample_rate: int
@@ -100,6 +104,7 @@ class Alignment:
     applied_dc: float
     pieces: tuple[Piece, ...]
     track: tuple[Window, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def timemap(self) -> TimeMap:
@@ -122,13 +127,18 @@ class Alignment:
             parts = {
                 "track": tuple(Window(**window) for window in content["track"]),
                 "dropouts": tuple(Dropout(**dropout) for dropout in content["dropouts"]),
-                "excluded": tuple(Excluded(**excluded) for excluded in content["excluded"]),
+                "excluded": tuple(
+                    Excluded(**{**excluded, "reason": RENAMED.get(excluded["reason"], excluded["reason"])})
+                    for excluded in content["excluded"]
+                ),
                 "pieces": tuple(
                     Piece(**{**piece, "positions": tuple(piece["positions"]), "lags": tuple(piece["lags"])})
                     for piece in content["pieces"]
                 ),
                 "reference": Reference(**reference) if reference is not None else None,
                 "reasons": tuple(content["reasons"]),
+                # Absent from files of older versions.
+                "findings": tuple(Finding.from_dict(finding) for finding in content.get("findings", ())),
                 "dry_range": tuple(content["dry_range"]),
                 "wet_range": tuple(content["wet_range"]),
             }

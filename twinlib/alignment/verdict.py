@@ -14,13 +14,15 @@ from twinlib.alignment.elsewhere import moved
 from twinlib.alignment.fractional_delay import EXACT
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
+from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.refine import MAX_FLUTTER, is_device_phase, wet_sample_period
 from twinlib.alignment.residual import LEAST_USUAL, Heard, lies_better, listen
-from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Verdict, Warp, Window
+from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import residual_rms, wander_rms
 from twinlib.audio import Signal
 from twinlib.db import db_to_amp
+from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import find_runs
 from twinlib.progress import Progress
 
@@ -39,36 +41,21 @@ SURE = 12.0
 _REACH_SECONDS = 15.0
 
 
-def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> str:
-    """A sentence: what is wrong with a wet file in which nothing of the dry one was found, and what to do."""
+def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> Finding:
+    """Return the reason why no part of the dry file was found in the wet file."""
     if _peak(wet) < SILENT:
-        return "the wet file is silent: check the cables and the input, and record again"
+        return refused("silent")
     if _hum_share(wet) > HUM_SHARE:
-        return "the wet file holds nothing but hum: the device is unplugged or off; check the cables and record again"
-    speed = wrong_speed(dry, wet)
-    if speed is not None:
-        return speed
-    if clicked:
-        return (
-            "the clicks are there but the programme between them is another: it is the recording of another reel; "
-            "check which take belongs to which reel"
-        )
-    return (
-        "nothing of the dry signal was found in the wet one: it is the recording of another file, or of none; check "
-        "the pairing and record again"
-    )
+        return refused("hum-only")
+    return wrong_speed(dry, wet) or refused("other-reel" if clicked else "no-match")
 
 
-def wrong_speed(dry: Channel, wet: Channel) -> str | None:
-    """A sentence, if the programme is found at another speed."""
+def wrong_speed(dry: Channel, wet: Channel) -> Finding | None:
+    """Return a finding if the programme is found at another speed."""
     speed = another_speed(dry, wet)
     if speed is None:
         return None
-    rates = f"{wet.reader.info.sample_rate} Hz, the dry one's {dry.rate} Hz"
-    return (
-        f"the wet file runs at {1.0 / speed:.4g} times the speed of the dry one: the tape machine ran at another "
-        f"speed, or the file's sample rate ({rates}) is not the one it was recorded at; set it right and record again"
-    )
+    return refused("wrong-speed", speed=1.0 / speed, wet_rate=wet.reader.info.sample_rate, dry_rate=dry.rate)
 
 
 def another_speed(dry: Channel, wet: Channel) -> float | None:
@@ -204,8 +191,7 @@ class Case:
     ) -> None:
         self.dry, self.wet, self.reference, self.guard, self.repair = dry, wet, reference, guard_samples, repair
         self.rate = dry.rate
-        self.verdict: Verdict = "ok"
-        self.reasons: list[str] = []
+        self.findings: list[Finding] = []
         self.course: LagFit | None = None
         self.through: tuple[LagTrack, float, int] | None = None
         self.excluded: list[Excluded] = []
@@ -220,19 +206,20 @@ class Case:
         """The channel that tells the time: the loop-back where there is one."""
         return self.reference if self.reference is not None else self.wet
 
-    def suspect(self, reason: str) -> None:
-        """Usable, but a person should know."""
-        self.verdict = "refused" if self.verdict == "refused" else "suspect"
-        self.reasons.append(reason)
+    @property
+    def refused(self) -> bool:
+        """Whether one of the findings makes the capture useless."""
+        return verdict(self.findings) == "refused"
 
-    def refuse(self, reason: str) -> None:
-        """Of no use."""
-        self.verdict = "refused"
-        self.reasons.append(reason)
+    def add(self, finding: Finding) -> None:
+        """Add a finding."""
+        self.findings.append(finding)
 
-    def seconds(self, samples: float) -> str:
-        """A place on either file, for people."""
-        return f"{samples / self.rate:.2f} s"
+    def wet_span(self, start: float, stop: float) -> Span:
+        """Return the range of the wet file, in seconds, that answers dry samples [start, stop)."""
+        assert self.course is not None
+        timemap = self.course.clock.time_map(self.dry.start, self.dry.stop)
+        return Span("wet", timemap.wet(start) / self.rate, timemap.wet(stop) / self.rate)
 
     def trusts_clicks(self, course: LagFit) -> bool:
         """Two clicks tell a line where the lag keeps to one in between, or leaves it by whole samples of the wet file.
@@ -261,10 +248,7 @@ class Case:
         self.through = through
         measured, gain_db, _ = through
         if not np.isfinite(gain_db) or float(measured.detected.mean()) < LEAST_SHARE:
-            self.refuse(
-                f"only {float(measured.detected.mean()):.0%} of the programme is heard through the device although the "
-                "loop-back channel has it: check the device and its cables, and record again"
-            )
+            self.add(refused("device-not-detected", share=float(measured.detected.mean())))
 
     def judge(self, course: LagFit, programme: tuple[int, int], take: bool, progress: Progress) -> None:
         """Weigh the windows, the losses, the clocks and the ends, then listen to all of it."""
@@ -276,43 +260,27 @@ class Case:
             # Music repeats itself, so that something of it seems to lie where it should at any speed.
             speed = wrong_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_signal)
             if speed is not None:
-                self.refuse(speed)
+                self.add(speed)
                 return
         if share < LEAST_SHARE:
-            self.refuse(
-                f"only {share:.0%} of the programme lies where it should: it is another recording, or very much of it "
-                "is lost; check the pairing and record again"
-            )
+            self.add(refused("low-match", share=share))
         if int(inliers(measured).sum()) < 3:
-            self.refuse("fewer than three windows of programme could be compared: use a longer signal")
+            self.add(refused("too-short"))
         if abs(drift) > IMPOSSIBLE_PPM:
-            self.refuse(
-                f"the wet file lasts {drift * 1e-4:+.1f} % longer than the dry one: its sample rate is not the one it "
-                "was recorded at; set it right and export it again"
-            )
-        if self.verdict == "refused":
+            self.add(refused("wrong-sample-rate", percent=drift * 1e-4))
+        if self.refused:
             return
         heard = self._listen(course, programme, progress)
         self._losses(course.clock)
         self._stretches(course, heard)
         if abs(drift) > MOST_DRIFT_PPM:
-            self.suspect(
-                f"the clocks differ by {drift:.0f} ppm, more than those of sound cards do: check that one speed was "
-                "set for playing and recording"
-            )
+            self.add(suspect("high-drift", drift_ppm=drift))
         self._rate()
         rms = self._wander(course)
         if rms > MOST_RESIDUAL:
-            self.suspect(
-                f"the lag wanders by {rms:.3f} samples rms faster than it can be followed (at most {MOST_RESIDUAL} is "
-                "wanted): play and record with one interface, or with a common word clock"
-            )
+            self.add(suspect("wander", rms_samples=rms, limit_samples=MOST_RESIDUAL))
         if course.flutter > MAX_FLUTTER:
-            self.suspect(
-                f"the speed flutters: within a second the lag swings by {course.flutter:.3f} samples rms, faster than "
-                f"it can be followed (at most {MOST_RESIDUAL} is wanted): have the transport of the tape machine seen "
-                "to, or play and record with one interface"
-            )
+            self.add(suspect("flutter", rms_samples=course.flutter, limit_samples=MOST_RESIDUAL))
         self._ends(course, programme)
         self._odd_places(course, heard)
         self._close(course, programme, heard)
@@ -324,10 +292,8 @@ class Case:
         """What a low sample rate leaves out, no later step brings back."""
         recorded = self.wet.reader.info.sample_rate
         if recorded < self.rate and recorded / 2.0 < AUDIBLE_HZ:
-            self.suspect(
-                f"the wet file has a sample rate of {recorded} Hz, so that nothing above {recorded / 2.0:.0f} Hz is in "
-                f"it, and the twin would sound as dull: record again at {self.rate} Hz, the rate of the dry file"
-            )
+            values = {"wet_rate": recorded, "nyquist_hz": recorded / 2.0, "dry_rate": self.rate}
+            self.add(suspect("low-sample-rate", **values))
 
     def _enough(self, programme: tuple[int, int]) -> None:
         start, stop = programme
@@ -338,7 +304,7 @@ class Case:
             )
         share = float(left_out.mean())
         if share > 1.0 - LEAST_SHARE:
-            self.refuse(f"{share:.0%} of the programme is damaged: too little is left, record it again")
+            self.add(refused("mostly-excluded", share=share))
 
     def _losses(self, clock: ClockModel) -> None:
         timemap = clock.time_map(self.dry.start, self.dry.stop)
@@ -348,14 +314,10 @@ class Case:
             stop = min(timemap.wet(one.last, number + 1), float(self.wet.stop)) / self.rate
             # Of repeated samples the wet file holds both; of lost ones nothing.
             self.dropouts.append(Dropout(min(start, stop), max(start, stop), lost))
-            kind = "lost" if lost >= 0 else "repeated"
-            self.leave_out(one.first - EXACT.half_width, one.last + EXACT.half_width, f"{kind}-samples")
-            what = "1 sample was" if abs(lost) == 1 else f"{abs(lost)} samples were"
-            self.suspect(
-                f"{what} {kind} between {min(start, stop):.3f} s and {max(start, stop):.3f} s of the "
-                "wet file: each side is aligned by itself and the place left out; raise the interface's buffer size "
-                "and record again if it can be done"
-            )
+            span = Span("wet", min(start, stop), max(start, stop))
+            finding = suspect("lost-samples" if lost >= 0 else "repeated-samples", span, samples=abs(lost))
+            self.leave_out(one.first - EXACT.half_width, one.last + EXACT.half_width, finding.code)
+            self.add(finding)
 
     def leave_out(self, start: float, stop: float, reason: str) -> None:
         """Exclude a dry range, as far as it is one."""
@@ -367,7 +329,6 @@ class Case:
         """Runs of windows that are not recognised, or not where they should be, and that do not sound right either."""
         measured, size = course.track, course.windows.size
         fits, counts = inliers(measured), _counts(measured)
-        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         for first, last in find_runs(~fits & counts):
             deaf = bool((measured.weight[first:last] == 0).any())
             before = measured.position[first - 1] if first else measured.position[first] - size
@@ -380,12 +341,10 @@ class Case:
             upright = bool((measured.sign[first:last] > 0).all())
             if not deaf and upright and not self._may_lie(course, heard, (int(before), int(after)), later):
                 continue
-            self.leave_out(before, after, "not-recognised" if deaf else "off-the-line")
-            what = "cannot be recognised" if deaf else "does not lie where its neighbourhood does"
-            self.suspect(
-                f"the programme between {self.seconds(timemap.wet(before))} and {self.seconds(timemap.wet(after))} of "
-                f"the wet file {what} and is left out: look at the alignment figure and listen there"
-            )
+            span = self.wet_span(before, after)
+            finding = suspect("not-recognised", span) if deaf else suspect("misaligned", span, samples=later)
+            self.leave_out(before, after, finding.code)
+            self.add(finding)
 
     def _may_lie(self, course: LagFit, heard: Heard | None, stretch: tuple[int, int], later: float) -> bool:
         """Whether a stretch that seems to lie some samples later may: what is heard there must be far more alike then.
@@ -403,12 +362,10 @@ class Case:
         allowed = 0.0 if self.take else MISSING_SECONDS * self.rate
         head = self.wet.start - timemap.wet(programme[0])
         tail = timemap.wet(programme[1]) - self.wet.stop
-        for missing, end, remedy in ((head, "first", "start recording before"), (tail, "last", "record until after")):
-            if missing > max(allowed, 1.0):
-                self.suspect(
-                    f"the {end} {self.seconds(missing)} of the programme are not on the wet file and left out: "
-                    f"{remedy} the dry file plays"
-                )
+        if head > max(allowed, 1.0):
+            self.add(suspect("missing-start", seconds=head / self.rate))
+        if tail > max(allowed, 1.0):
+            self.add(suspect("missing-end", seconds=tail / self.rate))
 
     def _listen(self, course: LagFit, programme: tuple[int, int], progress: Progress) -> Heard | None:
         """How alike dry and wet are, all along what the wet file holds of the programme."""
@@ -426,29 +383,18 @@ class Case:
         """What shifts nothing and is wrong all the same."""
         if heard is None:
             return
-        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
         if heard.drowned > MOST_DROWNED:
-            self.suspect(
-                f"in {heard.drowned:.0%} of the programme noise is louder than what the device makes of it: turn up "
-                "the level, look for bad cables, and record again"
-            )
+            self.add(suspect("noisy", share=heard.drowned))
         for first, last in heard.broken:
-            self.leave_out(first - EXACT.half_width, last + EXACT.half_width, "not-a-number")
+            self.leave_out(first - EXACT.half_width, last + EXACT.half_width, "non-finite")
         if heard.broken:
-            self.suspect(
-                f"the wet file holds samples that are no numbers in {len(heard.broken)} places, first near "
-                f"{self.seconds(timemap.wet(heard.broken[0][0]))}: they are left out; export it again without plugins"
-            )
+            self.add(suspect("non-finite", self.wet_span(*heard.broken[0]), count=len(heard.broken)))
         known = [(one.start, one.stop) for one in self.excluded]
         for first, last in heard.unlike:
             if any(start < last and first < stop for start, stop in known):
                 continue
-            self.leave_out(first, last, "unlike")
-            self.suspect(
-                f"the wet file does not answer the dry one between {self.seconds(timemap.wet(first))} and "
-                f"{self.seconds(timemap.wet(last))} (a muted, repeated or disturbed stretch): the place is left out; "
-                "listen there"
-            )
+            self.leave_out(first, last, "disturbed")
+            self.add(suspect("disturbed", self.wet_span(first, last)))
 
     def _close(self, course: LagFit, programme: tuple[int, int], heard: Heard | None) -> None:
         """What seems to be shifted and the ends, by short windows; all of it where something has been lost already."""
@@ -474,11 +420,8 @@ class Case:
                 continue
             if not self._may_lie(course, heard, (max(first + SIZE, start), min(last - SIZE, stop)), later):
                 continue
-            self.leave_out(first, last, "off-the-line")
-            self.suspect(
-                f"the programme between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of "
-                "the wet file does not lie where its neighbourhood does and is left out: samples were lost near there"
-            )
+            self.leave_out(first, last, "misaligned")
+            self.add(suspect("misaligned", self.wet_span(first, last), samples=later))
 
     def _moved(self, course: LagFit, heard: Heard | None) -> None:
         """What is far too unlike for the device and answers to another place, and what lies beside it."""
@@ -489,13 +432,8 @@ class Case:
         unknown = [odd for odd in heard.odd if not any(start < odd.stop and odd.start < stop for start, stop in known)]
         wet = replace(self.wet, exact=True)
         for first, last, later in moved(self.dry, wet, timemap, heard.prediction, self.polarity, unknown):
-            self.leave_out(first, last, "off-the-line")
-            what = f"{abs(later)} sample{'s' if abs(later) != 1 else ''} {'later' if later > 0 else 'earlier'}"
-            self.suspect(
-                f"between {self.seconds(timemap.wet(first))} and {self.seconds(timemap.wet(last))} of the wet file is "
-                f"heard what belongs {what}: samples were moved or repeated there, and the place is left out; raise "
-                "the interface's buffer size and record again if it can be done"
-            )
+            self.leave_out(first, last, "misaligned")
+            self.add(suspect("misaligned", self.wet_span(first, last), samples=later))
 
     def _gaps(self, course: LagFit, programme: tuple[int, int]) -> None:
         """Stretches without a window where the clock wanders, or at an end that the clicks contradict."""
@@ -504,10 +442,7 @@ class Case:
         if self.unsure_ends:
             for first, last in ((programme[0], position[0]), (position[-1], programme[1])):
                 self.leave_out(first, last, "unknown-lag")
-            self.suspect(
-                "a click does not lie where the programme between the clicks says: samples were lost beside it, and "
-                "the ends of the programme are left out; raise the interface's buffer size and record again"
-            )
+            self.add(suspect("click-mismatch"))
         if clock.curve is None or clock.curve_errors is None:
             return
         knots = clock.curve[0]
@@ -520,10 +455,8 @@ class Case:
         for first, last in silent:
             self.leave_out(first, last, "unknown-lag")
         if silent:
-            self.suspect(
-                f"the clock wanders, and in {len(silent)} places, {self.seconds(sum(b - a for a, b in silent))} "
-                "together, there is too little sound to follow it by: they are left out"
-            )
+            seconds = sum(b - a for a, b in silent) / self.rate
+            self.add(suspect("unknown-lag", count=len(silent), seconds=seconds))
 
     @property
     def polarity(self) -> int:
@@ -533,7 +466,7 @@ class Case:
         return self.course.polarity if self.course is not None else 1
 
 
-_SHIFTED = ("not-recognised", "off-the-line")
+_SHIFTED = ("not-recognised", "misaligned")
 
 
 def confidence(measured: LagTrack | None) -> float:
@@ -584,8 +517,9 @@ def outcome(case: Case) -> Alignment:
         confidence=confidence(measured),
         dropouts=tuple(case.dropouts),
         excluded=tuple(sorted(case.excluded, key=lambda one: (one.start, one.stop, one.reason))),
-        verdict=case.verdict,
-        reasons=tuple(case.reasons),
+        verdict=verdict(case.findings),
+        reasons=MESSAGES.reasons(case.findings),
+        findings=tuple(case.findings),
         guard_samples=case.guard,
         reference=reference,
         warp=warp,

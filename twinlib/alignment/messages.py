@@ -1,0 +1,142 @@
+"""The sentences of all findings of an alignment: what is wrong, where, and what to do."""
+
+from twinlib.findings import Messages
+
+MESSAGES = Messages(
+    {
+        # Why the dry file was not found in the wet file.
+        "silent": "the wet file is silent: check the cables and the input, and record again",
+        "hum-only": (
+            "the wet file contains nothing but hum: the device is unplugged or off; check the cables and record again"
+        ),
+        "wrong-speed": (
+            "the wet file runs at {speed:.4g} times the speed of the dry file: the tape machine ran at another speed, "
+            "or the wet file's sample rate ({wet_rate} Hz, dry file {dry_rate} Hz) is wrong; correct it and record "
+            "again"
+        ),
+        "other-reel": (
+            "the clicks are present but the audio between them does not match: this is the recording of another reel; "
+            "check which take belongs to which reel"
+        ),
+        "no-match": (
+            "nothing of the dry signal was found in the wet file: this is the recording of another file; check the "
+            "pairing and record again"
+        ),
+        # Refusals after the clock is known.
+        "low-match": (
+            "only {share:.0%} of the wet file matches the dry file: it is another recording, or large parts are "
+            "missing; check the pairing and record again"
+        ),
+        "device-not-detected": (
+            "only {share:.0%} of the audio is detected on the device's channel although the loop-back channel has it: "
+            "check the device and its cables, and record again"
+        ),
+        "too-short": "fewer than three windows of audio could be compared: use a longer signal",
+        "wrong-sample-rate": (
+            "the wet file lasts {percent:+.1f} % longer than the dry file: its sample rate is not the one it was "
+            "recorded at; correct the rate and export it again"
+        ),
+        "mostly-excluded": "{share:.0%} of the audio is damaged: too little is left, record it again",
+        # Clocks and format.
+        "high-drift": (
+            "the clocks differ by {drift_ppm:.0f} ppm, more than those of two sound cards do: check that the same "
+            "speed was set for playback and recording"
+        ),
+        "low-sample-rate": (
+            "the wet file has a sample rate of {wet_rate} Hz, so nothing above {nyquist_hz:.0f} Hz is in it and the "
+            "twin would sound dull: record again at {dry_rate} Hz, the rate of the dry file"
+        ),
+        "wander": (
+            "the lag wanders by {rms_samples:.3f} samples rms, faster than it can be tracked (limit {limit_samples}): "
+            "play and record with one interface, or with a common word clock"
+        ),
+        "flutter": (
+            "the speed flutters: the lag varies by {rms_samples:.3f} samples rms within a second, faster than it can "
+            "be tracked (limit {limit_samples}): have the tape transport serviced, or play and record with one "
+            "interface"
+        ),
+        # Parts of the recording.
+        "lost-samples": (
+            "{samples} {samples:sample was|samples were} lost between {start:.3f} s and {stop:.3f} s of the {file} "
+            "file: both sides are aligned separately and the place is excluded; raise the interface's buffer size and "
+            "record again if possible"
+        ),
+        "repeated-samples": (
+            "{samples} {samples:sample was|samples were} repeated between {start:.3f} s and {stop:.3f} s of the {file} "
+            "file: both sides are aligned separately and the place is excluded; raise the interface's buffer size and "
+            "record again if possible"
+        ),
+        "not-recognised": (
+            "the audio between {start:.2f} s and {stop:.2f} s of the {file} file cannot be recognised and is excluded: "
+            "look at the alignment plot and listen there"
+        ),
+        "misaligned": (
+            "the audio between {start:.2f} s and {stop:.2f} s of the {file} file is off by {samples:.1f} samples and "
+            "is excluded: look at the alignment plot and listen there"
+        ),
+        "disturbed": (
+            "the wet file does not follow the dry file between {start:.2f} s and {stop:.2f} s (muted, repeated or "
+            "disturbed): the place is excluded; listen there"
+        ),
+        "non-finite": (
+            "the wet file contains NaN or infinite samples in {count} {count:place|places}, first near {start:.2f} s: "
+            "they are excluded; export it again without plugins"
+        ),
+        "noisy": (
+            "in {share:.0%} of the audio, noise is louder than the device's output: raise the level, check the cables, "
+            "and record again"
+        ),
+        "missing-start": (
+            "the first {seconds:.2f} s of the audio are not on the wet file and are excluded: start recording before "
+            "the dry file plays"
+        ),
+        "missing-end": (
+            "the last {seconds:.2f} s of the audio are not on the wet file and are excluded: record until after the "
+            "dry file plays"
+        ),
+        "click-mismatch": (
+            "a click contradicts the lag of the audio between the clicks: samples were lost near it, and the ends of "
+            "the audio are excluded; raise the interface's buffer size and record again"
+        ),
+        "unknown-lag": (
+            "the clock wanders, and in {count} {count:place|places}, {seconds:.2f} s in total, the audio is too quiet "
+            "to track it: they are excluded"
+        ),
+        # Takes of a probe reel.
+        "few-clicks": "{found} of the {expected} clicks were found, too few to align",
+        "clicks-not-on-device": (
+            "the clicks are on the loop-back channel but not on the device's channel: check the device's cables and "
+            "level"
+        ),
+        "probe-samples-lost": (
+            "about {samples} {samples:sample was|samples were} lost between {start:.2f} s and {stop:.2f} s of the "
+            "{file} file: nothing can be measured on it; raise the interface's buffer size and record the probe reel "
+            "again"
+        ),
+        "probe-samples-repeated": (
+            "about {samples} {samples:sample was|samples were} repeated between {start:.2f} s and {stop:.2f} s of the "
+            "{file} file: nothing can be measured on it; raise the interface's buffer size and record the probe reel "
+            "again"
+        ),
+        "click-spacing": (
+            "the clicks are {drift_ppm:.0f} ppm farther apart than on the reel, more than two clocks differ by: set "
+            "the recorder to the rate of the reel and record again"
+        ),
+        "missing-clicks": (
+            "{missing} of the {expected} clicks are missing or damaged: listen to the take, and record the probe reel "
+            "again if it is cut short or disturbed"
+        ),
+        "click-jitter": (
+            "the clock wanders by {rms_samples:.2f} samples rms from click to click: do not trust the phases of high "
+            "harmonics"
+        ),
+        "unknown-gain": (
+            "gain and dc are to be repaired as in the takes of music, but no take of music is aligned: record the "
+            "music first, or leave gain and dc out of `repair`"
+        ),
+        "uncertain-gain": (
+            "the gains of the takes of music are {spread_db:.1f} dB apart, so the levels of this take are uncertain by "
+            "as much (harmonics relative to their fundamental are not): record all takes with the same settings"
+        ),
+    }
+)
