@@ -11,9 +11,9 @@ from snakemake.exceptions import WorkflowError
 from twinlib import config as configuration
 from twinlib.capture.pairs import read_pairs
 from twinlib.capture.takes import missing_takes, take_path
+from twinlib.contracts import DATASET
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
-from twinlib.dataset.settings import DATASET
 from twinlib.errors import TwinError
 from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.frozen import changed_settings, recorded_settings
