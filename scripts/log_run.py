@@ -8,14 +8,14 @@ from twinlib.files import write_json
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import store_uri
 from twinlib.tracking.settings import Tracking
-from twinlib.tracking.twin import log_twin, twin_files
+from twinlib.tracking.twin import find_twin_files, log_twin
 
 
 def main() -> None:
     """Make `run.json`."""
     args = options(__doc__, device=str, model=str, tracking=str, results=Path, run=Path)
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
-    files = twin_files(args.results, args.device, args.model)
+    files = find_twin_files(args.results, args.device, args.model)
     with recorded(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
         write_json(args.run, RUN, log_twin(files, uri))
 

@@ -18,7 +18,7 @@ from twinlib.model.architecture import Architecture
 from twinlib.progress import no_progress, progress
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
-from twinlib.tracking.runs import identity_of, start, store_uri
+from twinlib.tracking.runs import run_identity, start_run, store_uri
 from twinlib.tracking.settings import Tracking
 from twinlib.training.best_config import resolve_model
 from twinlib.training.checkpoint import Row
@@ -118,12 +118,12 @@ def logged(
         yield nothing
         return
     code, dataset = digest(Path(__file__), Path(__file__).parents[1]), read_json(args.dataset, DATASET)["digest"]
-    identity = identity_of(code, dataset, network.model_dump_json(), settings.model_dump_json(), start_sha256)
+    identity = run_identity(code, dataset, network.model_dump_json(), settings.model_dump_json(), start_sha256)
     uri, side = store_uri(tracking, args.store.parents[1]), args.twin.parent / "checkpoints" / "run.json"
-    run_log = start(uri, args.device, args.model, side, identity, strict=False)
+    run_log = start_run(uri, args.device, args.model, side, identity, strict=False)
     run_log.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
     try:
-        yield lambda rows: run_log.log_curve(rows, several=settings.seeds > 1)
+        yield lambda rows: run_log.log_curve(rows, by_seed=settings.seeds > 1)
     except BaseException as error:
         run_log.finish("FAILED" if isinstance(error, TwinError) else "KILLED")
         raise

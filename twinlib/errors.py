@@ -53,6 +53,10 @@ class TrackingError(TwinError):
     """The experiment store cannot be opened or written."""
 
 
+class TrackingUnreachableError(TrackingError):
+    """The MLflow server does not answer."""
+
+
 class AuditError(TwinError):
     """A results folder cannot answer an auditor's question."""
 

@@ -111,7 +111,7 @@ def test_a_segment_is_written_as_sound(copied: Path, twin: Twin, tmp_path: Path)
     assert "only a segment can be written as sound" in err
 
 
-@pytest.mark.filterwarnings("ignore:There is no MLflow store")
+@pytest.mark.filterwarnings("ignore:The MLflow store .* does not exist")
 def test_a_track_is_withdrawn_and_the_withdrawal_taken_back(made: Made, twin: Twin, tmp_path: Path) -> None:
     results, listed = Path(shutil.copytree(made.results, tmp_path / "results")), tmp_path / "excluded.tsv"
     (tmp_path / "mine.yaml").write_text("devices: {}\n")

@@ -24,13 +24,13 @@ from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
 from twinlib.tracking import runs as tracking
 from twinlib.tracking.exclusion_tags import (
+    find_runs_by_dataset,
+    find_runs_by_track,
+    find_withdrawn_runs,
     mark_withdrawn,
-    runs_of_datasets,
-    runs_of_track,
-    runs_withdrawn,
     unmark_withdrawn,
 )
-from twinlib.tracking.tracks import tags_of_tracks, tracks_of_tags
+from twinlib.tracking.tracks import tags_from_tracks, tracks_from_tags
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def mine(results: Path, tmp_path: Path) -> Path:
 
 
 def client(results: Path) -> Any:
-    return tracking.client_of(store_of(results, None))
+    return tracking.open_client(store_of(results, None))
 
 
 def run_id(results: Path, device: str) -> str:
@@ -142,7 +142,7 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
         # Which twins saw this dataset, and which fall if it changes?
         assert found(results, f"dataset.digest = '{digest[:32]}'") == fallen[device]
         assert found(results, f"tags.`dataset.sha256` = '{digest}'") == fallen[device]
-        assert runs_of_datasets(store_of(results, None), [digest]) == [run_id(results, device)]
+        assert find_runs_by_dataset(store_of(results, None), [digest]) == [run_id(results, device)]
         # Which code made this twin?
         record = read_record(record_path(results / "twins" / device / model / "twin.safetensors"))
         run = run_of(results, device)
@@ -157,7 +157,7 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
         assert f"{device}/{model}" in found(results, f"tags.`device.settings` = '{settings}'")
         used = {track for tracks in table["track_ids"][table["split"] != ""] for track in tracks}
         assert run.data.tags["tracks"] == str(len(used))
-        assert tracks_of_tags(run.data.tags) == used
+        assert tracks_from_tags(run.data.tags) == used
     # Which twins were made with this excitation?
     cues = known.dependants(["excitations/main/cues.parquet"])
     assert found(results, "tags.excitation = 'main'") == ["box/small", "fuzz/small"]
@@ -168,13 +168,13 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
     table = read_table(results / "devices/box/segments.parquet", "segments/1")
     track = next(tracks[0] for tracks in table["track_ids"][table["split"] == "test"])
     assert found(results, f"tags.`dataset.tracks` LIKE '%\"{track}\"%'") == touched(known, track)["twins"] != []
-    assert runs_of_datasets(store_of(results, None), ["0" * 64]) == []
+    assert find_runs_by_dataset(store_of(results, None), ["0" * 64]) == []
 
 
 def test_the_records_stay_true(results: Path) -> None:
     told = verify(Results(results))
     assert (told["differences"], told["unrecorded"]) == ([], [])
-    assert told["unchecked"] == {"mlflow": 2, "twins/*/*/checkpoints": 3}, "the store itself; which run is whose"
+    assert told["unchecked"] == {"mlflow": 3, "twins/*/*/checkpoints": 3}, "database, store.json and lock; run ids"
     record = read_record(record_path(results / "twins/box/small/run.json"))
     assert record["program"] == "twinlib/audit/mlflow.py", "that is what made the file"
 
@@ -236,7 +236,7 @@ def test_what_cannot_be_logged_is_left_out_and_said(mine: Path) -> None:
     (mine / "twins/fuzz/small/training.parquet").unlink()
     one, two, three = rebuild(mine)
     assert (one.outcome, two.outcome, three.outcome) == ("left out", "left out", "logged")
-    assert "is not what" in one.reason
+    assert "was trained on another version of" in one.reason
     assert "training.parquet does not exist" in two.reason
     assert one.reason in as_text([one])
     assert not (mine / "twins/box/small/run.json").exists()
@@ -270,8 +270,8 @@ def test_withdrawn_tracks_are_found_until_all_are_taken_back(mine: Path) -> None
         assert mark_withdrawn(store, [*runs, "0" * 32], NASTY, "asked for", "2026-11-25") == sorted(runs)
     assert mark_withdrawn(store, runs[:1], "Artist 003/Song 005", "a mistake", "2026-11-26") == runs[:1]
     assert found(mine, "tags.withdrawn = 'true'") == ["box/small", "fuzz/small"]
-    assert runs_withdrawn(store, NASTY) == sorted(runs)
-    assert runs_withdrawn(store, "Artist 003/Song 005") == runs[:1]
+    assert find_withdrawn_runs(store, NASTY) == sorted(runs)
+    assert find_withdrawn_runs(store, "Artist 003/Song 005") == runs[:1]
     tags = run_of(mine, "box").data.tags
     assert tags["withdrawn.Artist 003/Song 005"] == "a mistake (2026-11-26)"
     assert tags["withdrawn.tracks"] == '["../Ärger & Söhne/`it\'s` \\"so\\"%//Take: 2", "Artist 003/Song 005"]'
@@ -298,21 +298,21 @@ def test_old_runs_of_a_dataset_and_what_started_from_them_are_found(mine: Path) 
     first = old(dataset_sha256="1" * 64, twin_sha256="a" * 64)
     second = old(dataset_sha256="2" * 64, start_sha256="a" * 64, twin_sha256="b" * 64)
     third = old(dataset_sha256="3" * 64, start_sha256="b" * 64)
-    assert runs_of_datasets(store_of(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
-    assert runs_of_datasets(store_of(mine, None), ["1" * 64]) == sorted([first, second, third])
-    assert runs_of_datasets(store_of(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])
+    assert find_runs_by_dataset(store_of(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
+    assert find_runs_by_dataset(store_of(mine, None), ["1" * 64]) == sorted([first, second, third])
+    assert find_runs_by_dataset(store_of(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])
 
 
 def earlier(results: Path, device: str, sha256: str, tracks: list[str] | None, **more: str) -> str:
     """A run of a dataset that is no more; without `tracks` as they were logged once."""
     experiment = client(results).get_experiment_by_name(device)
     made = client(results).create_experiment(device) if experiment is None else experiment.experiment_id
-    named = {"tracks": "12"} if tracks is None else tags_of_tracks(tracks)
+    named = {"tracks": "12"} if tracks is None else tags_from_tracks(tracks)
     tags = {"device": device, "dataset.sha256": sha256, **named, **more}
     return str(client(results).create_run(made, tags=tags).info.run_id)
 
 
-@pytest.mark.filterwarnings("ignore:1 runs of .* do not name the tracks")
+@pytest.mark.filterwarnings("ignore:1 runs in .* were logged by an earlier version")
 def test_a_withdrawal_marks_runs_of_earlier_datasets_and_takes_it_back(
     mine: Path, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,18 +337,18 @@ def test_a_withdrawal_marks_runs_of_earlier_datasets_and_takes_it_back(
         return marked
 
     assert set(withdraw("--reason", "asked for")) == {*of_today, first, started}
-    assert set(runs_withdrawn(store_of(mine, None), track)) == {*of_today, first, started}
+    assert set(find_withdrawn_runs(store_of(mine, None), track)) == {*of_today, first, started}
     assert client(mine).get_run(first).data.tags["withdrawn.tracks"] == json.dumps([track])
     assert set(withdraw("--undo")) == {*of_today, first, started}
     assert {run: client(mine).get_run(run).data.tags for run in before} == before
 
 
 def test_it_is_said_where_a_run_does_not_name_its_tracks(mine: Path, made: Made) -> None:
-    held = runs_of_track(store_of(mine, None), made.tracks[4], experiments_of(mine))
+    held = find_runs_by_track(store_of(mine, None), made.tracks[4], experiments_of(mine))
     assert held == sorted(run_id(mine, device) for device in ("box", "fuzz"))
     earlier(mine, "box", "4" * 64, None)
-    with pytest.warns(UserWarning, match="1 runs of .* do not name the tracks of their dataset"):
-        assert runs_of_track(store_of(mine, None), made.tracks[4], experiments_of(mine)) == held
+    with pytest.warns(UserWarning, match="1 runs in .* were logged by an earlier version"):
+        assert find_runs_by_track(store_of(mine, None), made.tracks[4], experiments_of(mine)) == held
 
 
 def test_what_is_logged_anew_is_marked_as_the_lost_run_was(mine: Path, made: Made, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tracks as names of tags."""
+"""Withdrawn tracks as tags of runs."""
 
 import pytest
 from hypothesis import given
@@ -7,25 +7,25 @@ from mlflow.utils.validation import _validate_tag_name
 
 from twinlib.tracking.exclusion_tags import (
     LIST,
-    _listed,
+    _json_list,
+    find_runs_by_dataset,
+    find_runs_by_track,
+    find_withdrawn_runs,
     mark_withdrawn,
-    runs_of_datasets,
-    runs_of_track,
-    runs_withdrawn,
     unmark_withdrawn,
     withdrawal_key,
     withdrawn_tracks,
 )
 
-pytestmark = pytest.mark.slow  # The import of MLflow takes seconds.
+pytestmark = pytest.mark.slow  # Importing MLflow takes seconds.
 
 PARTS = st.lists(st.sampled_from(["..", ".", "", "a", "tracks", ":2f:", "Ä&"]), max_size=12)
 TRACKS = st.text(max_size=28) | PARTS.map("/".join)
-"""Names whose tags are short enough for MLflow however much of them is escaped; the next test has those cut."""
+"""Names whose tags fit even if every character is escaped; the next test covers longer ones."""
 
 
 @given(TRACKS)
-def test_every_track_has_a_tag_that_mlflow_takes_and_that_says_which_it_is(track: str) -> None:
+def test_every_track_has_a_valid_and_reversible_tag(track: str) -> None:
     key = withdrawal_key(track)
     _validate_tag_name(key)
     assert key.startswith("withdrawn.")
@@ -34,25 +34,25 @@ def test_every_track_has_a_tag_that_mlflow_takes_and_that_says_which_it_is(track
 
 
 @given(st.text(min_size=240, max_size=600), st.text(min_size=1, max_size=3))
-def test_long_names_are_cut_and_stay_apart(track: str, more: str) -> None:
+def test_long_names_are_cut_and_stay_distinct(track: str, more: str) -> None:
     _validate_tag_name(withdrawal_key(track))
     assert withdrawal_key(track) != withdrawal_key(track + more)
 
 
 @given(st.lists(st.text(max_size=100), max_size=200))
 def test_the_list_fits_into_a_tag(tracks: list[str]) -> None:
-    text = _listed(tracks)
+    text = _json_list(tracks)
     assert len(text) <= 8000
     if sum(map(len, tracks)) < 500 and len(tracks) < 20:
         assert "more" not in text or any("more" in track for track in tracks)
 
 
-def test_a_name_of_letters_stays_as_it_is() -> None:
+def test_ordinary_names_are_unchanged() -> None:
     assert withdrawal_key("Ärzte/Vol. 1 - B_2") == "withdrawn.Ärzte/Vol. 1 - B_2"
 
 
 @pytest.mark.parametrize("harm", ["missing", "broken"])
-def test_without_a_store_nothing_is_tagged_or_found_and_that_is_said(tmp_path, harm: str) -> None:
+def test_a_missing_or_damaged_store_gives_a_warning_and_an_empty_answer(tmp_path, harm: str) -> None:
     database = tmp_path / "mlflow.db"
     if harm == "broken":
         database.write_bytes(b"no database" * 500)
@@ -62,9 +62,9 @@ def test_without_a_store_nothing_is_tagged_or_found_and_that_is_said(tmp_path, h
     with pytest.warns(UserWarning, match=r"no run is tagged"):
         assert unmark_withdrawn(uri, ["a"], "track") == []
     with pytest.warns(UserWarning, match=r"mlflow\.db"):
-        assert runs_of_datasets(uri, ["0" * 64]) == []
+        assert find_runs_by_dataset(uri, ["0" * 64]) == []
     with pytest.warns(UserWarning, match=r"mlflow\.db"):
-        assert runs_of_track(uri, "track", ["box"]) == []
+        assert find_runs_by_track(uri, "track", ["box"]) == []
     with pytest.warns(UserWarning, match=r"mlflow\.db"):
-        assert runs_withdrawn(uri, "track") == []
+        assert find_withdrawn_runs(uri, "track") == []
     assert database.exists() == (harm == "broken")

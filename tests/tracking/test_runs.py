@@ -1,7 +1,8 @@
-"""Against a real SQLite store, made once: making its schema takes ten seconds."""
+"""Runs in a real SQLite store, which the whole module shares: its schema takes seconds to create."""
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from twinlib.errors import TrackingError
+from twinlib.errors import TrackingError, TrackingUnreachableError
 from twinlib.files import read_json
 from twinlib.tracking import runs as tracking
-from twinlib.tracking.runs import BATCH, make_store, start, store_uri
+from twinlib.tracking.runs import BATCH, make_store, start_run, store_uri
 from twinlib.tracking.settings import Tracking
 
 pytestmark = pytest.mark.slow
@@ -42,11 +43,11 @@ def side(tmp_path):
 
 def begin(store, side, **changes):
     given = {"experiment": "silk", "run_name": "small", "run_id_file": side, "identity": IDENTITY, **changes}
-    return start(store, **given)
+    return start_run(store, **given)
 
 
 def client(store):
-    return tracking.client_of(store)
+    return tracking.open_client(store)
 
 
 def history(store, run, key):
@@ -78,14 +79,13 @@ def test_telemetry_is_off():
     assert found.stdout.split() == ["true", "true"]
 
 
-@pytest.mark.parametrize("module", ["twinlib.tracking", "twinlib.tracking.settings"])
-def test_importing_does_not_wait_for_mlflow(module):
-    code = f"import {module}, sys; print('mlflow' in sys.modules)"
+def test_settings_do_not_import_mlflow():
+    code = "import twinlib.tracking, twinlib.tracking.settings, sys; print('mlflow' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 
 
-def test_the_store_has_its_experiments_with_their_own_artifacts(made, store):
+def test_experiments_have_their_own_artifact_folder(made, store):
     results, _, ids = made
     assert set(ids) == {"silk", "klon"}
     assert len(set(ids.values())) == 2
@@ -96,7 +96,7 @@ def test_the_store_has_its_experiments_with_their_own_artifacts(made, store):
     assert sorted(path.name for path in (results / "mlflow").iterdir() if "part" in path.name) == []
 
 
-def test_making_the_store_again_changes_nothing_and_adds_what_is_new(made, store):
+def test_make_store_is_idempotent_and_adds_experiments(made, store):
     results, _, ids = made
     assert make_store(results, store, ["klon", "silk"]) == ids
     more = make_store(results, store, ["silk", "fuzz"])
@@ -106,7 +106,7 @@ def test_making_the_store_again_changes_nothing_and_adds_what_is_new(made, store
     assert client(store).get_experiment(more["fuzz"]).lifecycle_stage == "active"
 
 
-def test_a_broken_store_is_refused_and_kept(tmp_path):
+def test_a_damaged_database_is_refused_and_kept(tmp_path):
     database = tmp_path / "mlflow" / "mlflow.db"
     database.parent.mkdir()
     database.write_bytes(b"this is no database" * 1000)
@@ -115,7 +115,7 @@ def test_a_broken_store_is_refused_and_kept(tmp_path):
     assert database.read_bytes().startswith(b"this is no database")
 
 
-def test_a_run_holds_what_was_logged(store, side, tmp_path):
+def test_a_run_holds_the_logged_values(store, side, tmp_path):
     run = begin(store, side, tags={"twin.simulated": "true"})
     run.log_params({"model": {"channels": 16, "dilations": [1, 5]}, "long": "x" * 10_000, "nothing": None})
     run.log_params({f"p{k}": k for k in range(250)})
@@ -142,7 +142,7 @@ def test_a_run_holds_what_was_logged(store, side, tmp_path):
     assert run.run_id in [one.info.run_id for one in searched]
 
 
-def test_long_curves_go_in_batches_of_whole_rows(store, side):
+def test_long_curves_are_logged_in_batches_of_complete_rows(store, side):
     run = begin(store, side)
     many = rows(0, 2 * BATCH + 7, valid_esr=0.5)
     run.log_curve(many)
@@ -153,10 +153,10 @@ def test_long_curves_go_in_batches_of_whole_rows(store, side):
     assert all({m.step for m in a}.isdisjoint({m.step for m in b}) for (a, _), (b, _) in pairwise(batches))
 
 
-def test_a_killed_run_is_resumed_and_no_row_is_doubled(store, side):
+def test_a_killed_run_is_resumed_without_duplicate_rows(store, side):
     first = begin(store, side)
     first.log_curve(rows(0, 10))
-    # Killed: no end is logged. The training resumes from its checkpoint at step 6 and reports its rows again.
+    # Killed: no end is logged. The training resumes from its checkpoint at step 6 and logs its rows again.
     second = begin(store, side)
     assert second.run_id == first.run_id
     second.log_curve(rows(6, 15))
@@ -173,19 +173,19 @@ def test_a_killed_run_is_resumed_and_no_row_is_doubled(store, side):
     assert history(store, third, "esr") == [(0, 0.5)]
 
 
-def test_a_row_logged_just_before_a_kill_is_not_doubled(store, side):
+def test_a_row_logged_just_before_a_kill_is_not_duplicated(store, side):
     run = begin(store, side)
     run.log_curve(rows(0, 5))
     before = side.read_bytes()
     run.log_curve(rows(5, 10))
-    # Killed after the store had the rows, before the side file said so.
+    # Killed after logging the rows, before writing the side file.
     side.write_bytes(before)
     again = begin(store, side)
     again.log_curve(rows(0, 12))
     assert history(store, again, "loss") == [(k, 1 / (k + 1)) for k in range(12)]
 
 
-def test_a_better_result_replaces_the_old_one(store, side):
+def test_a_new_metric_value_replaces_the_old_one(store, side):
     run = begin(store, side)
     run.log_metrics({"esr": 0.5})
     run.log_metrics({"esr": 0.1})
@@ -193,7 +193,7 @@ def test_a_better_result_replaces_the_old_one(store, side):
 
 
 @pytest.mark.parametrize("change", [{"identity": "other"}, {"experiment": "klon"}])
-def test_another_training_is_another_run(store, side, change):
+def test_another_identity_or_experiment_starts_a_new_run(store, side, change):
     first = begin(store, side)
     first.log_curve(rows(0, 3))
     second = begin(store, side, **change)
@@ -202,7 +202,7 @@ def test_another_training_is_another_run(store, side, change):
     assert len(history(store, second, "loss")) == 3
 
 
-def test_a_deleted_run_or_a_broken_side_file_makes_a_new_run(store, side):
+def test_a_deleted_run_or_a_damaged_side_file_starts_a_new_run(store, side):
     first = begin(store, side)
     client(store).delete_run(first.run_id)
     second = begin(store, side)
@@ -213,25 +213,34 @@ def test_a_deleted_run_or_a_broken_side_file_makes_a_new_run(store, side):
     assert read_json(side, "run/1")["run_id"] == third.run_id
 
 
-def test_the_experiment_of_a_new_device_is_added(made, store, side):
+def test_start_run_creates_a_missing_experiment(made, store, side):
     run = begin(store, side, experiment="new")
     found = client(store).get_experiment(client(store).get_run(run.run_id).info.experiment_id)
     assert found.name == "new"
     assert found.artifact_location == (made[0] / "mlflow" / "artifacts" / "new").as_uri()
 
 
-def test_a_failing_store_warns_once_or_raises(made, store, side, tmp_path):
-    missing = f"sqlite:///{tmp_path}/none/mlflow.db"
-    with pytest.raises(TrackingError, match="make the store first"):
-        begin(missing, side)
+def test_start_run_creates_a_missing_store(made, monkeypatch, tmp_path, side):
+    empty = made[0] / "mlflow" / "mlflow.db"
+    monkeypatch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty, database))
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    run = begin(uri, side, experiment="tape")
+    experiment = client(uri).get_experiment(client(uri).get_run(run.run_id).info.experiment_id)
+    assert experiment.artifact_location == (tmp_path / "new" / "artifacts" / "tape").as_uri()
+
+
+def test_a_failing_store_raises_or_warns_once(store, side, tmp_path):
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(TrackingError, match=r"cannot start the run small of silk"):
+        begin(f"sqlite:///{damaged}", side)
     with pytest.warns(UserWarning, match="no result is lost"):
-        mute = begin(missing, side, strict=False)
-    assert not (tmp_path / "none").exists()
+        unlogged = begin(f"sqlite:///{damaged}", side, strict=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mute.log_curve(rows(0, 3))
-        mute.finish()
-    assert mute.run_id is None
+        unlogged.log_curve(rows(0, 3))
+        unlogged.finish()
+    assert unlogged.run_id is None
 
     lenient = begin(store, side, strict=False)
     with pytest.warns(UserWarning, match="no result is lost"):
@@ -239,7 +248,7 @@ def test_a_failing_store_warns_once_or_raises(made, store, side, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lenient.log_curve(rows(0, 3))
-    # What was not logged is added at the end, by someone strict.
+    # A strict run adds the missing rows later.
     strict = begin(store, side)
     strict.log_curve(rows(0, 3))
     assert len(history(store, strict, "loss")) == 3
@@ -247,7 +256,17 @@ def test_a_failing_store_warns_once_or_raises(made, store, side, tmp_path):
         strict.log_files([tmp_path / "missing.svg"])
 
 
-def test_a_param_that_changed_is_refused(store, side):
+def test_an_unreachable_server_is_reported_within_seconds(tmp_path, side):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(TrackingUnreachableError, match=r"does not answer .* Start it"):
+            make_store(tmp_path, uri, ["silk"])
+        with pytest.warns(UserWarning, match="no result is lost"):
+            assert begin(uri, side, strict=False).run_id is None
+
+
+def test_a_changed_parameter_is_refused(store, side):
     run = begin(store, side)
     run.log_params({"a": 1})
     run.log_params({"a": 1})
@@ -258,15 +277,15 @@ def test_a_param_that_changed_is_refused(store, side):
 CHILD = """
 import sys
 from pathlib import Path
-from twinlib.tracking.runs import start
-run = start(sys.argv[1], "fresh", sys.argv[2], Path(sys.argv[3]), "i")
+from twinlib.tracking.runs import start_run
+run = start_run(sys.argv[1], "fresh", sys.argv[2], Path(sys.argv[3]), "i")
 run.log_curve([{"step": k, "loss": float(k)} for k in range(300)])
 run.finish()
 print(run.run_id)
 """
 
 
-def test_two_processes_may_log_at_once(store, tmp_path):
+def test_two_processes_can_log_at_once(store, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[2])}
     children = [
         subprocess.Popen(
@@ -286,22 +305,22 @@ def test_two_processes_may_log_at_once(store, tmp_path):
         assert run.info.status == "FINISHED"
         assert client(store).get_experiment(run.info.experiment_id).name == "fresh"
         assert len(client(store).get_metric_history(run.info.run_id, "loss")) == 300
-    # Nothing is left where the processes ran: the store and its artifacts are in the results.
+    # The store and its artifacts are in the results folder, not in the working directory.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
 
 
-def test_a_moved_store_can_be_opened_again(made, store, tmp_path):
+def test_a_moved_store_can_be_opened(made, store, tmp_path):
     shutil.copytree(made[0] / "mlflow", tmp_path / "mlflow")
     uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
     assert make_store(tmp_path, uri, ["silk"])["silk"] == made[2]["silk"]
 
 
-def test_the_curves_of_several_seeds_do_not_collide(store, side):
+def test_curves_of_several_seeds_do_not_collide(store, side):
     run = begin(store, side)
     both = [{**row, "seed": seed} for seed in (3, 4) for row in rows(0, 6)]
-    run.log_curve(both[:8], several=True)
+    run.log_curve(both[:8], by_seed=True)
     again = begin(store, side)
-    again.log_curve(both, several=True)
+    again.log_curve(both, by_seed=True)
     for name in ("seed-3/loss", "seed-4/loss"):
         assert history(store, again, name) == [(k, 1 / (k + 1)) for k in range(6)]
     assert history(store, again, "loss") == history(store, again, "seed-3/seed") == []

@@ -6,28 +6,28 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlib.tracking.tracks import COUNT, NAME, tags_of_tracks, tracks_of_tags
+from twinlib.tracking.tracks import COUNT, NAME, tags_from_tracks, tracks_from_tags
 
 TRACKS = st.lists(st.text(max_size=900), max_size=60)
 
 
 @given(TRACKS)
-def test_tags_say_which_tracks_they_were_made_of(tracks: list[str]) -> None:
-    tags = tags_of_tracks(tracks)
-    assert tracks_of_tags({**tags, "device": "box", "dataset.sha256": "0" * 64}) == set(tracks)
+def test_tags_round_trip(tracks: list[str]) -> None:
+    tags = tags_from_tracks(tracks)
+    assert tracks_from_tags({**tags, "device": "box", "dataset.sha256": "0" * 64}) == set(tracks)
     assert tags[COUNT] == str(len(set(tracks)))
-    assert tags_of_tracks(reversed(tracks)) == tags
+    assert tags_from_tracks(reversed(tracks)) == tags
 
 
 @given(TRACKS)
-def test_every_list_fits_into_a_tag_and_none_is_made_in_vain(tracks: list[str]) -> None:
-    tags = tags_of_tracks(tracks)
+def test_every_list_fits_into_a_tag_and_is_filled(tracks: list[str]) -> None:
+    tags = tags_from_tracks(tracks)
     lists = [json.loads(tags[name]) for name in tags if name != COUNT]
     assert all(len(text) <= 5000 or len(json.loads(text)) == 1 for text in tags.values() if text.startswith("["))
     assert all(len(json.dumps([*one, other[0]], ensure_ascii=False)) > 5000 for one, other in pairwise(lists))
     assert list(tags) == [COUNT, *(NAME if number == 1 else f"{NAME}.{number}" for number in range(1, len(lists) + 1))]
 
 
-def test_a_run_that_names_none_is_told_from_one_that_holds_none() -> None:
-    assert tracks_of_tags({"tracks": "12", "dataset.tracksuit": "[]"}) is None
-    assert tracks_of_tags({"tracks": "0"}) == set()
+def test_a_run_without_a_list_differs_from_a_run_without_tracks() -> None:
+    assert tracks_from_tags({"tracks": "12", "dataset.tracksuit": "[]"}) is None
+    assert tracks_from_tags({"tracks": "0"}) == set()

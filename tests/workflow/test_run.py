@@ -92,7 +92,7 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
     from twinlib.tracking.settings import Tracking
 
     results = first[0].folder / "results"
-    client = tracking.client_of(tracking.store_uri(Tracking(), results))
+    client = tracking.open_client(tracking.store_uri(Tracking(), results))
     for device in ("amp", "box"):
         run_id = read_json(results / "twins" / device / "tiny" / "run.json", "run/1")["run_id"]
         run = client.get_run(run_id)
@@ -126,7 +126,7 @@ def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
     monkeypatch.chdir(project.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     results = Path("results")
-    store = tracking.client_of(store_of(results, None))
+    store = tracking.open_client(store_of(results, None))
     before = {path: read_json(path, "run/1") for path in results.glob("twins/*/*/run.json")}
     runs = {path: store.get_run(run["run_id"]) for path, run in before.items()}
     for run in runs.values():

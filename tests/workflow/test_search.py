@@ -51,7 +51,7 @@ def client(project: Project) -> Any:
     from twinlib.tracking import runs as tracking
     from twinlib.tracking.settings import Tracking
 
-    return tracking.client_of(tracking.store_uri(Tracking(), project.folder / "results"))
+    return tracking.open_client(tracking.store_uri(Tracking(), project.folder / "results"))
 
 
 def run_of(project: Project, folder: str) -> str:

@@ -115,7 +115,7 @@ def _verify(args: argparse.Namespace) -> None:
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
     from twinlib.audit.store import experiments_of, store_of
-    from twinlib.tracking.exclusion_tags import mark_withdrawn, runs_of_datasets, runs_of_track
+    from twinlib.tracking.exclusion_tags import find_runs_by_dataset, find_runs_by_track, mark_withdrawn
 
     results = _results(args)
     if args.undo:
@@ -131,9 +131,9 @@ def _withdraw(args: argparse.Namespace) -> None:
     listed, day = args.exclude or withdraw.exclusions_file(results), datetime.now(UTC).date()
     withdraw.write_exclusion(listed, args.track, args.reason, day)
     store = store_of(results.folder, None)
-    runs = {run["run_id"] for run in found["runs"]} | set(runs_of_datasets(store, found["datasets"]))
+    runs = {run["run_id"] for run in found["runs"]} | set(find_runs_by_dataset(store, found["datasets"]))
     # Twins of earlier datasets have learned from it too, whatever today's hold.
-    runs |= set(runs_of_track(store, args.track, experiments_of(results.folder)))
+    runs |= set(find_runs_by_track(store, args.track, experiments_of(results.folder)))
     marked = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
     text += f"\n{listed} now names {args.track}.\n{len(marked)} runs in MLflow are marked as withdrawn."
     _rebuild(results, listed, marked, found, text, args.json)
@@ -142,12 +142,12 @@ def _withdraw(args: argparse.Namespace) -> None:
 def _take_back(results: "Results", args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
     from twinlib.audit.store import store_of
-    from twinlib.tracking.exclusion_tags import runs_withdrawn, unmark_withdrawn
+    from twinlib.tracking.exclusion_tags import find_withdrawn_runs, unmark_withdrawn
 
     listed = args.exclude or withdraw.exclusions_file(results)
     withdraw.remove_exclusion(listed, args.track)
     store = store_of(results.folder, None)
-    freed = unmark_withdrawn(store, runs_withdrawn(store, args.track), args.track)
+    freed = unmark_withdrawn(store, find_withdrawn_runs(store, args.track), args.track)
     text = (
         f"{listed} does not name {args.track} any more.\n{len(freed)} runs in MLflow are no more marked as withdrawn."
     )

@@ -17,10 +17,10 @@ from twinlib.progress import Progress, no_progress
 from twinlib.provenance.record import record_path, recorded
 from twinlib.provenance.results import Results
 from twinlib.tracking.exclusion_tags import mark_withdrawn
-from twinlib.tracking.runs import held, make_store
+from twinlib.tracking.runs import has_finished_run, make_store
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
-from twinlib.tracking.twin import log_twin, period, twin_files
+from twinlib.tracking.twin import find_twin_files, log_twin, stage_period_ms
 from twinlib.training.search_settings import Search
 
 
@@ -97,7 +97,7 @@ def _rebuilt(
 ) -> Rebuilt:
     try:
         run = read_json(folder / "run.json", RUN)
-        if held(store, str(run["run_id"]), str(run["experiment"])):
+        if has_finished_run(store, str(run["run_id"]), str(run["experiment"])):
             return Rebuilt(kind, name, "kept", run["run_id"])
     except (TwinError, KeyError):
         # No file, or a broken one: it is written anew.
@@ -112,8 +112,8 @@ def _rebuilt(
 
 
 def _log_twin(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
-    files = twin_files(folder.parents[2], folder.parent.name, folder.name)
-    ended = max(period(record)[1] for record in files.records if record.is_relative_to(folder))
+    files = find_twin_files(folder.parents[2], folder.parent.name, folder.name)
+    ended = max(stage_period_ms(record)[1] for record in files.records if record.is_relative_to(folder))
     with recorded(Path(__file__), files.all, [folder / "run.json"], tracking):
         run = log_twin(files, store, ended)
         write_json(folder / "run.json", RUN, run)
@@ -130,7 +130,10 @@ def _log_search(folder: Path, store: str, tracking: Mapping[str, str]) -> str:
     trials, files = folder / "trials.parquet", [folder / "best.yaml", folder / "trials.txt"]
     settings = stage.content["params"]["settings"]
     params = {"settings": settings, **tracking}
-    lasted = min(period(record)[0] for record in records), max(period(record)[1] for record in records)
+    lasted = (
+        min(stage_period_ms(record)[0] for record in records),
+        max(stage_period_ms(record)[1] for record in records),
+    )
     with recorded(Path(__file__), [*workers, trials, *files, *records], [folder / "run.json"], params):
         run = log_search(store, folder.name, Search.model_validate_json(settings), workers, trials, files, lasted)
         write_json(folder / "run.json", RUN, run)

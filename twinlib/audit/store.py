@@ -8,13 +8,13 @@ from twinlib.contracts import STORE
 from twinlib.errors import TwinError
 from twinlib.files import read_json
 from twinlib.provenance.record import read_record
-from twinlib.tracking.runs import absolute, store_uri
+from twinlib.tracking.runs import absolute_uri, store_uri
 from twinlib.tracking.settings import Tracking
 
 
 def store_of(results: Path, uri: str | None) -> str:
     """The store that is meant: the given one, else that of MLFLOW_TRACKING_URI or the one that the stages logged to."""
-    return absolute(uri) if uri is not None else store_uri(settings_of(results), results)
+    return absolute_uri(uri) if uri is not None else store_uri(settings_of(results), results)
 
 
 def experiments_of(results: Path) -> list[str]:

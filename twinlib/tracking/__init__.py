@@ -1,3 +1,3 @@
-"""MLflow: the store and its runs (`runs`), those of twins (`twin`) and searches (`search`), what is told of withdrawn
-tracks (`withdrawal`). What the user may choose is in `settings`.
+"""MLflow: the store and its runs (`runs`), runs of twins (`twin`) and searches (`search`), tags of withdrawn tracks
+(`exclusion_tags`) and of the tracks of a dataset (`tracks`), and the settings (`settings`).
 """

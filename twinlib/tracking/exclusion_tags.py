@@ -1,4 +1,4 @@
-"""What MLflow is told of withdrawn tracks, and asked about datasets: tags of runs, by which they can be searched."""
+"""Withdrawn tracks as searchable tags of MLflow runs, and searches for the runs of a dataset or a track."""
 
 import json
 import posixpath
@@ -8,117 +8,119 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twinlib.files import sha256_bytes
-from twinlib.tracking.runs import client_of, exists
-from twinlib.tracking.tracks import tracks_of_tags
+from twinlib.tracking.runs import open_client, store_exists
+from twinlib.tracking.tracks import tracks_from_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 FLAG = "withdrawn"
-"""The tag that is `true` while a track of the run's dataset is withdrawn: `tags.withdrawn = 'true'` finds the runs."""
+"""The tag that is `true` while a track of the run's dataset is withdrawn: search for `tags.withdrawn = 'true'`."""
 
 LIST = "withdrawn.tracks"
-"""The tag that holds these tracks as a JSON list."""
+"""The tag with the withdrawn tracks as a JSON list."""
 
 _PREFIX = "withdrawn."
-_LONGEST_KEY = 250
-_LONGEST_VALUE = 8000
+_MAX_KEY = 250
+_MAX_VALUE = 8000
 _FORBIDDEN = re.compile(r"[^\w.\- /]")
 _ESCAPED = re.compile(r":([0-9a-f]+):")
 
 
 def withdrawal_key(track: str) -> str:
-    """The tag that says why a track was withdrawn: `withdrawn.` and the track.
+    """Return the tag name for a withdrawn track: `withdrawn.` and the track. Its value is the reason.
 
-    Characters that MLflow does not take are written as their number in hexadecimal digits between colons, and slashes
-    too where the name would be no path; of a name that is too long the end is a digest.
+    Characters that MLflow rejects are written as `:hex:` code points, and slashes too if the name is not a valid path.
+    The end of a name that is too long is replaced by a digest.
     """
     key = _PREFIX + _FORBIDDEN.sub(_escape, track)
     if key == LIST or posixpath.normpath(key) != key:
         key = _PREFIX + re.sub("[/.]|^t", _escape, key.removeprefix(_PREFIX))
-    if len(key) > _LONGEST_KEY:
-        key = f"{key[: _LONGEST_KEY - 17]}:{sha256_bytes(track.encode())[:16]}"
+    if len(key) > _MAX_KEY:
+        key = f"{key[: _MAX_KEY - 17]}:{sha256_bytes(track.encode())[:16]}"
     return key
 
 
 def withdrawn_tracks(tags: Iterable[str]) -> list[str]:
-    """The tracks that a run's tags name, sorted; one that is too long for a tag as that tag has it."""
+    """Return the withdrawn tracks in the tags of a run, sorted. Names that were cut stay cut."""
     keys = [tag.removeprefix(_PREFIX) for tag in tags if tag.startswith(_PREFIX) and tag != LIST]
     return sorted(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), key) for key in keys)
 
 
 def mark_withdrawn(uri: str, run_ids: Iterable[str], track: str, reason: str, date: str) -> list[str]:
-    """Tag runs with a withdrawn track, and return those that the store holds; repeated, it changes nothing.
+    """Tag runs with a withdrawn track; return the ids that the store holds. Idempotent.
 
-    Where there is no store, or it fails, none are tagged, and a warning says so.
+    If the store is missing or fails, no run is tagged and a warning is issued.
     """
-    key, value = withdrawal_key(track), f"{reason} ({date})"[:_LONGEST_VALUE]
+    key, value = withdrawal_key(track), f"{reason} ({date})"[:_MAX_VALUE]
 
     def tag(client: "MlflowClient", run_id: str) -> None:
         client.set_tag(run_id, key, value)
 
-    return _retagged(uri, run_ids, tag)
+    return _retag(uri, run_ids, tag)
 
 
 def unmark_withdrawn(uri: str, run_ids: Iterable[str], track: str) -> list[str]:
-    """Take the tags of a track back that is withdrawn no more; else as `mark_withdrawn`."""
+    """Remove the tags of a track that is no longer withdrawn; return and warn as `mark_withdrawn`."""
     key = withdrawal_key(track)
 
     def untag(client: "MlflowClient", run_id: str) -> None:
         if key in client.get_run(run_id).data.tags:
             client.delete_tag(run_id, key)
 
-    return _retagged(uri, run_ids, untag)
+    return _retag(uri, run_ids, untag)
 
 
-def runs_withdrawn(uri: str, track: str) -> list[str]:
-    """The runs that are tagged with a withdrawn track, sorted; without a store none, and a warning says so."""
+def find_withdrawn_runs(uri: str, track: str) -> list[str]:
+    """Return the runs that are tagged with a withdrawn track, sorted; without a store an empty list and a warning."""
     condition = f"tags.`{withdrawal_key(track)}` LIKE '%'"
-    return _asked(
+    return _query(
         uri,
-        f"the runs of {track} are not known",
+        f"the runs of {track} are unknown",
         lambda client: sorted(run.info.run_id for run in _runs(client, condition)),
     )
 
 
-def runs_of_datasets(uri: str, digests: Iterable[str]) -> list[str]:
-    """The runs of all twins, old ones too, that have learned from datasets with these digests (64 digits); sorted.
+def find_runs_by_dataset(uri: str, digests: Iterable[str]) -> list[str]:
+    """Return the runs, earlier ones included, of twins trained on datasets with these digests (64 digits); sorted.
 
-    Those count that were trained on them, and those that started from such a twin. Where there is no store, or it
-    fails, there are none, and a warning says so.
+    Twins that started from such a twin are included. Without a store the list is empty and a warning is issued.
     """
 
     def search(client: "MlflowClient") -> list[str]:
         conditions = [f"tags.`dataset.sha256` = '{digest}'" for digest in digests]
-        return _and_what_started(client, [run for condition in conditions for run in _runs(client, condition)])
+        return _with_descendants(client, [run for condition in conditions for run in _runs(client, condition)])
 
-    return _asked(uri, "the runs of datasets are not known", search)
+    return _query(uri, "the runs of the datasets are unknown", search)
 
 
-def runs_of_track(uri: str, track: str, experiments: Collection[str]) -> list[str]:
-    """The runs in these experiments whose dataset, be it an earlier one, held a track, by their tags; sorted.
+def find_runs_by_track(uri: str, track: str, experiments: Collection[str]) -> list[str]:
+    """Return the runs in these experiments whose dataset, current or earlier, holds a track by its tags; sorted.
 
-    And those of all experiments that started from such a twin. Where there is no store, or it fails, there are none,
-    and a warning says so; another says how many runs were logged without the tracks of their dataset.
+    Twins of any experiment that started from such a twin are included. Without a store the list is empty and a warning
+    is issued. Another warning counts the runs that have no track list.
     """
 
     def search(client: "MlflowClient") -> list[str]:
-        held, untold = [], 0
+        matches, unlisted = [], 0
         for run in _runs(client, "tags.`dataset.sha256` LIKE '%'", experiments):
-            tracks = tracks_of_tags(run.data.tags)
-            untold += tracks is None
-            held += [run] if tracks and track in tracks else []
-        if untold:
-            told = f"{untold} runs of {uri} do not name the tracks of their dataset, so nobody can tell whether "
-            warnings.warn(f"{told}{track} was among them: they were logged by an earlier version", stacklevel=5)
-        return _and_what_started(client, held)
+            tracks = tracks_from_tags(run.data.tags)
+            unlisted += tracks is None
+            matches += [run] if tracks and track in tracks else []
+        if unlisted:
+            warnings.warn(
+                f"{unlisted} runs in {uri} were logged by an earlier version and have no track list: they may include "
+                f"{track}",
+                stacklevel=5,
+            )
+        return _with_descendants(client, matches)
 
-    return _asked(uri, f"the runs of {track} are not known", search)
+    return _query(uri, f"the runs of {track} are unknown", search)
 
 
-def _and_what_started(client: "MlflowClient", runs: "Iterable[Run]") -> list[str]:
-    """The ids of runs, and of those that started from their twins, and so on; sorted."""
+def _with_descendants(client: "MlflowClient", runs: "Iterable[Run]") -> list[str]:
+    """Return the ids of runs and of all warm starts from their twins, direct and indirect; sorted."""
     found: set[str] = set()
     todo = list(runs)
     while todo:
@@ -130,7 +132,7 @@ def _and_what_started(client: "MlflowClient", runs: "Iterable[Run]") -> list[str
     return sorted(found)
 
 
-def _retagged(uri: str, run_ids: Iterable[str], change: "Callable[[MlflowClient, str], None]") -> list[str]:
+def _retag(uri: str, run_ids: Iterable[str], change: "Callable[[MlflowClient, str], None]") -> list[str]:
     from mlflow.exceptions import MlflowException
 
     def retag(client: "MlflowClient") -> list[str]:
@@ -147,42 +149,47 @@ def _retagged(uri: str, run_ids: Iterable[str], change: "Callable[[MlflowClient,
             tracks = withdrawn_tracks(tags)
             if tracks:
                 client.set_tag(run_id, FLAG, "true")
-                client.set_tag(run_id, LIST, _listed(tracks))
+                client.set_tag(run_id, LIST, _json_list(tracks))
             else:
                 for name in {FLAG, LIST} & set(tags):
                     client.delete_tag(run_id, name)
             done.append(run_id)
         return done
 
-    return _asked(uri, "no run is tagged", retag)
+    return _query(uri, "no run is tagged", retag)
 
 
-def _listed(tracks: Sequence[str]) -> str:
-    """The tracks as JSON; of more than a tag can hold the first, and how many follow."""
+def _json_list(tracks: Sequence[str]) -> str:
+    """Return the tracks as JSON; a list too long for a tag is cut and ends with the number of omitted tracks."""
     shown = len(tracks)
     while True:
         more = [] if shown == len(tracks) else [f"and {len(tracks) - shown} more"]
         text = json.dumps([*tracks[:shown], *more], ensure_ascii=False)
-        if len(text) <= _LONGEST_VALUE:
+        if len(text) <= _MAX_VALUE:
             return text
         shown -= 1
 
 
-def _asked(uri: str, loss: str, ask: "Callable[[MlflowClient], list[str]]") -> list[str]:
-    """What a store answers; nothing, with a warning, if it cannot."""
-    if not exists(uri):
-        warnings.warn(f"There is no MLflow store {uri}, so {loss}: `twin audit mlflow` makes it anew", stacklevel=4)
+def _query(uri: str, consequence: str, query: "Callable[[MlflowClient], list[str]]") -> list[str]:
+    """Return the answer of the store; if it is missing or fails, warn and return an empty list."""
+    if not store_exists(uri):
+        warnings.warn(
+            f"The MLflow store {uri} does not exist, so {consequence}: rebuild it with `twin audit mlflow`",
+            stacklevel=4,
+        )
         return []
     try:
-        return ask(client_of(uri))
+        return query(open_client(uri))
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        warnings.warn(f"The MLflow store {uri} fails ({reason}), so {loss}: check it and try again", stacklevel=4)
+        warnings.warn(
+            f"The MLflow store {uri} fails ({reason}), so {consequence}: check it and try again", stacklevel=4
+        )
         return []
 
 
 def _runs(client: "MlflowClient", condition: str, experiments: Collection[str] | None = None) -> "Iterator[Run]":
-    """The runs that meet a condition, however many there are, of the experiments of these names or of all."""
+    """Yield the runs that match a condition, in the experiments of these names or in all."""
     ids = [
         experiment.experiment_id
         for experiment in _pages(client.search_experiments)

@@ -1,11 +1,10 @@
-"""MLflow: one store, one experiment a device, one run a twin; telemetry off.
+"""MLflow logging: one store, one experiment per device, one run per twin. Telemetry is off.
 
-Nothing here is the only copy of anything: learning curves, metrics and figures are files of the results, and a lost
-store is filled again from them. The rules that keep a store whole were paid for: one process makes the schema and all
-experiments before any other opens it, rows go in batches, and a run that was killed is resumed, not doubled.
+MLflow never holds the only copy: learning curves, metrics and figures are files in the results folder, and
+`twin audit mlflow` rebuilds a lost store from them. Three rules keep a store intact: the schema and the experiments are
+created under a lock, metrics are logged in batches, and a killed run is resumed instead of duplicated.
 """
 
-import fcntl
 import json
 import logging
 import math
@@ -17,72 +16,78 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.contracts import RUN
-from twinlib.errors import TrackingError, TwinError
-from twinlib.files import read_json, sha256_bytes, write_json
+from twinlib.errors import TrackingError, TrackingUnreachableError, TwinError
+from twinlib.files import locked, read_json, sha256_bytes, write_json
 from twinlib.tracking.settings import Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-# Before MLflow is imported anywhere: it reads these once. An unreachable server must not hold up a training.
+# MLflow reads these at import. An unreachable server must not delay a training.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 
 BATCH = 1000
-"""The most metric values that MLflow takes in one call (0.2 s; one by one they take a hundred times as long)."""
+"""MLflow's limit of metric values per call. A full batch takes 0.2 s; single calls take a hundred times as long."""
 
-_PARAMS_A_BATCH = 100
+_PARAMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _DIGEST_LENGTH = 32
 _SQLITE = "sqlite:///"
+_LOCK = ".store.lock"
+_PROBE_SECONDS = 5.0
 
 
 def store_uri(settings: Tracking, results: Path) -> str:
-    """The URI of MLFLOW_TRACKING_URI, else of the settings, else `mlflow/mlflow.db` in the results; never relative."""
+    """Return the store URI: MLFLOW_TRACKING_URI, else the settings, else `mlflow/mlflow.db` in the results folder.
+
+    The path of a SQLite database is absolute.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.uri
-    return absolute(_SQLITE + str(results / "mlflow" / "mlflow.db") if uri is None else uri)
+    return absolute_uri(_SQLITE + str(results / "mlflow" / "mlflow.db") if uri is None else uri)
 
 
-def absolute(uri: str) -> str:
-    """A URI that means the same in every working directory."""
+def absolute_uri(uri: str) -> str:
+    """Return the URI with an absolute database path, so that it does not depend on the working directory."""
     database = _database(uri)
     return uri if database is None else _SQLITE + str(database.absolute())
 
 
-def identity_of(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
-    """What a run is about: the digests of code and dataset, the network and the training settings as JSON.
+def run_identity(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
+    """Return the identity of a training run: a sha256 over code digest, dataset digest, network and settings (JSON).
 
-    `start` is the sha256 of the twin that the training starts from, if there is one.
+    `start` is the sha256 of the twin at the start of a warm start, else empty.
     """
     return sha256_bytes("\0".join((code, dataset, network, settings, start)).encode())
 
 
 def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str, str]:
-    """Open the store, make every experiment that is missing, and return their ids by name.
+    """Create the store and the missing experiments; return the experiment ids by name.
 
-    Call it once, before any run starts: processes that make a schema or an experiment at the same time break the store
-    or put runs into the wrong one. Calling it again changes nothing. Artifacts of a SQLite store go to
-    `mlflow/artifacts/` in the results, those of a server where the server wants them. Raises `TrackingError`.
+    Idempotent, and safe to call from several processes of one machine: a file lock serialises them, because concurrent
+    schema creation breaks an MLflow database. Artifacts of a SQLite store go to `mlflow/artifacts/` in the results
+    folder, those of a server to its own artifact root. Raises `TrackingUnreachableError` if a server does not answer
+    within seconds, `TrackingError` for any other failure.
     """
     try:
         database = _database(uri)
-        if database is not None and not database.exists():
-            _make_database(database)
-        client = client_of(uri)
-        artifacts = results / "mlflow" / "artifacts"
-        return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
+        with locked((database.parent if database is not None else results / "mlflow") / _LOCK):
+            client = _open_store(uri)
+            artifacts = results / "mlflow" / "artifacts"
+            return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
     except Exception as error:
-        raise _failure(f"the store {uri} cannot be opened or made", error) from error
+        raise _failure(f"cannot open or create the MLflow store {uri}", error) from error
 
 
 class Run:
-    """A run that is being written. Made by `start`.
+    """An open MLflow run, returned by `start_run`.
 
-    With `strict` a failing store raises `TrackingError`; without, it is warned of once and the rest is not logged, so
-    that no training is lost to it. `run_id` is None if there is no run to log to.
+    If the store fails, a `strict` run raises `TrackingError`. Any other run warns once and logs nothing more, so that
+    the training goes on. `run_id` is None if there is no run to log to.
     """
 
     def __init__(self, uri: str, file: Path, identity: str, strict: bool) -> None:
@@ -93,74 +98,74 @@ class Run:
         self.run_id: str | None = None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log settings, nested ones with dotted names; values are cut at 6000 characters. May be repeated."""
+        """Log settings; nested keys are joined with dots, values are cut at 6000 characters. Can be repeated."""
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Param
 
             flat = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in _flat(params, ".")]
-            for start in range(0, len(flat), _PARAMS_A_BATCH):
-                client.log_batch(run_id, params=flat[start : start + _PARAMS_A_BATCH])
+            for start in range(0, len(flat), _PARAMS_PER_BATCH):
+                client.log_batch(run_id, params=flat[start : start + _PARAMS_PER_BATCH])
 
         self._guarded("parameters", log)
 
-    def log_curve(self, rows: Sequence[Mapping[str, Any]], several: bool = False) -> None:
-        """Log rows of a learning curve: each has an integer `step`, at which its other finite numbers are logged.
+    def log_curve(self, rows: Sequence[Mapping[str, Any]], by_seed: bool = False) -> None:
+        """Log the rows of a learning curve: each has an integer `step`; its other finite numbers are metrics.
 
-        With `several` seeds there is a curve for each `seed` of the rows, with names such as `seed-1/loss`. Rows up to
-        the last step already logged of a curve are passed over, in a resumed run too: logging a whole curve again at
-        the end of a training only adds what is missing. Rows have the time `cpu_seconds` after the start of the run, so
-        that a row that was logged just before a kill is the same row when it comes again, and MLflow keeps one.
+        With `by_seed`, each `seed` has its own curve, with metric names such as `seed-1/loss`. Rows up to the last
+        logged step of a curve are skipped, in a resumed run too, so the complete curve can be logged again at the end.
+        The timestamp of a row is the start of the run plus its `cpu_seconds`: a row that was logged just before a kill
+        is identical when it is logged again, and MLflow keeps it once.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
-            for name, curve in _curves(rows, several).items():
+            for name, curve in _curves(rows, by_seed).items():
                 before = self._last_steps.get(name, -1)
-                fresh = sorted((row for row in curve if row["step"] > before), key=lambda row: row["step"])
-                for batch, last in _batches([(int(row["step"]), self._metrics(row, name)) for row in fresh]):
+                new = sorted((row for row in curve if row["step"] > before), key=lambda row: row["step"])
+                for batch, last in _batches([(int(row["step"]), self._metrics(row, name)) for row in new]):
                     client.log_batch(run_id, metrics=batch)
                     self._last_steps[name] = last
-                    self._remember()
+                    self._write_side_file()
 
         self._guarded("curves", log)
 
-    def log_metrics(self, metrics: Mapping[str, Any], moment: int | None = None) -> None:
-        """Log final numbers, nested ones with names such as `splits/test/esr`; what is no finite number is left out.
+    def log_metrics(self, metrics: Mapping[str, Any], timestamp_ms: int | None = None) -> None:
+        """Log final metrics; nested keys are joined with slashes (`splits/test/esr`). Non-finite values are skipped.
 
-        `moment` is when they were found, in milliseconds since 1970; without it that is now.
+        `timestamp_ms` is in milliseconds since 1970, by default the current time.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Metric
 
-            known, now = client.get_run(run_id).data.metrics, moment or int(1000 * time.time())
-            numbers = [(key, float(value)) for key, value in _flat(metrics, "/") if _is_number(value)]
-            fresh = [Metric(key, value, now, 0) for key, value in numbers if known.get(key) != value]
-            for start in range(0, len(fresh), BATCH):
-                client.log_batch(run_id, metrics=fresh[start : start + BATCH])
+            logged, now = client.get_run(run_id).data.metrics, timestamp_ms or int(1000 * time.time())
+            numbers = [(key, float(value)) for key, value in _flat(metrics, "/") if _is_finite_number(value)]
+            new = [Metric(key, value, now, 0) for key, value in numbers if logged.get(key) != value]
+            for start in range(0, len(new), BATCH):
+                client.log_batch(run_id, metrics=new[start : start + BATCH])
 
         self._guarded("metrics", log)
 
     def log_dataset(self, digest: str, name: str, source: Path) -> None:
-        """Log which data set was used: its sha256, its name, and the file that describes it; nothing is copied.
+        """Log the dataset: its sha256, its name and the path of its description. No data is copied.
 
-        MLflow's digests end at 36 characters: it gets the first 32, by which runs can be searched
-        (`dataset.digest = '...'`), and the full sum as the tag `dataset.sha256`.
+        MLflow limits digests to 36 characters, so `dataset.digest` holds the first 32; the tag `dataset.sha256` holds
+        all 64.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
-            place = json.dumps({"uri": str(source.absolute())})
-            dataset = Dataset(name=name, digest=digest[:_DIGEST_LENGTH], source_type="local", source=place)
+            uri = json.dumps({"uri": str(source.absolute())})
+            dataset = Dataset(name=name, digest=digest[:_DIGEST_LENGTH], source_type="local", source=uri)
             tags = [InputTag("mlflow.data.context", "training"), InputTag("sha256", digest)]
             client.log_inputs(run_id, [DatasetInput(dataset, tags)])
             client.set_tag(run_id, "dataset.sha256", digest)
 
-        self._guarded("the data set", log)
+        self._guarded("the dataset", log)
 
     def log_files(self, paths: Sequence[Path], folder: str | None = None) -> None:
-        """Copy small files (figures, clips, models, manifests; never shards) to the run's artifacts."""
+        """Copy small files (figures, clips, models, manifests; never shards) to the artifacts of the run."""
 
         def log(client: "MlflowClient", run_id: str) -> None:
             for path in paths:
@@ -168,41 +173,34 @@ class Run:
 
         self._guarded("files", log)
 
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", moment: int | None = None) -> None:
-        """Say how the run ended, and when if not now. A run may be resumed and finished again."""
-        self._guarded("the end", lambda client, run_id: client.set_terminated(run_id, status, moment))
+    def finish(
+        self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED", timestamp_ms: int | None = None
+    ) -> None:
+        """Set the final status and the end time, by default now. A run can be resumed and finished again."""
+        self._guarded("the status", lambda client, run_id: client.set_terminated(run_id, status, timestamp_ms))
 
-    def _open(self, experiment: str, run_name: str, tags: Mapping[str, str], started: int | None) -> None:
+    def _open(self, experiment: str, run_name: str, tags: Mapping[str, str], start_time_ms: int | None) -> None:
         database = _database(self._uri)
-        if database is not None and not database.exists():
-            # MLflow would make it here, and break it if another run starts at the same time.
-            raise TrackingError(f"the store {self._uri} does not exist: make the store first")
-        client = client_of(self._uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is None or found.lifecycle_stage != "active":
-            found = self._new_experiment(client, experiment)
+        folder = database.parent if database is not None else self._file.parent
+        with locked(folder / _LOCK):
+            client = _open_store(self._uri)
+            found = client.get_experiment_by_name(experiment)
+            if found is None or found.lifecycle_stage != "active":
+                made = _make_experiment(client, experiment, folder / "artifacts", database is not None)
+                found = client.get_experiment(made)
         run = self._resumed(client, found.experiment_id)
         if run is None:
-            run = client.create_run(found.experiment_id, start_time=started, tags=dict(tags), run_name=run_name)
+            run = client.create_run(found.experiment_id, start_time=start_time_ms, tags=dict(tags), run_name=run_name)
             self._last_steps = {}
         else:
             client.update_run(run.info.run_id, status="RUNNING")
             for key, value in tags.items():
                 client.set_tag(run.info.run_id, key, value)
         self._client, self.run_id, self._start_time = client, run.info.run_id, run.info.start_time
-        self._remember()
-
-    def _new_experiment(self, client: "MlflowClient", name: str) -> Any:
-        """Make an experiment that is not there yet; processes on one machine take turns."""
-        database = _database(self._uri)
-        folder = database.parent if database is not None else self._file.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".experiments.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return client.get_experiment(_make_experiment(client, name, folder / "artifacts", database is not None))
+        self._write_side_file()
 
     def _resumed(self, client: "MlflowClient", experiment_id: str) -> Any:
-        """The run that the side file names, if it is of this identity and still in the store."""
+        """Return the run named in the side file if it has this identity and is still in the store, else None."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -212,14 +210,14 @@ class Run:
             run = client.get_run(side["run_id"])
             last_steps = {str(name): int(step) for name, step in side["last_steps"].items()}
         except (TwinError, KeyError, AttributeError, MlflowException):
-            # No file, a broken one, or a store that was deleted: a new run takes its place.
+            # The side file is missing or damaged, or the store was deleted: start a new run.
             return None
         if run.info.lifecycle_stage != "active" or run.info.experiment_id != experiment_id:
             return None
         self._last_steps = last_steps
         return run
 
-    def _remember(self) -> None:
+    def _write_side_file(self) -> None:
         side = {"run_id": self.run_id, "identity": self._identity, "last_steps": self._last_steps}
         write_json(self._file, RUN, side)
 
@@ -227,10 +225,11 @@ class Run:
         from mlflow.entities import Metric
 
         step = int(row["step"])
-        # An integer of milliseconds that depends on the row alone.
-        moment = self._start_time + int(1000 * row["cpu_seconds"] if _is_number(row.get("cpu_seconds")) else step)
-        numbers = ((key, value) for key, value in row.items() if key not in ("step", "seed") and _is_number(value))
-        return [Metric(curve + key, float(value), moment, step) for key, value in numbers]
+        # Milliseconds that depend on the row alone.
+        seconds: Any = row.get("cpu_seconds")
+        time_ms = self._start_time + (int(1000 * seconds) if _is_finite_number(seconds) else step)
+        values = ((key, value) for key, value in row.items() if key not in ("step", "seed"))
+        return [Metric(curve + key, float(value), time_ms, step) for key, value in values if _is_finite_number(value)]
 
     def _guarded(self, what: str, action: "Callable[[MlflowClient, str], None]") -> None:
         if self._client is None or self.run_id is None:
@@ -238,16 +237,16 @@ class Run:
         try:
             action(self._client, self.run_id)
         except Exception as error:
-            self._give_up(f"{what} cannot be logged to the store {self._uri}", error)
+            self._stop_logging(f"cannot log {what} to the MLflow store {self._uri}", error)
 
-    def _give_up(self, what: str, error: Exception) -> None:
+    def _stop_logging(self, what: str, error: Exception) -> None:
         self._client = None
         if self._strict:
             raise _failure(what, error) from error
-        warnings.warn(f"{_failure(what, error)} Going on without logging: no result is lost.", stacklevel=4)
+        warnings.warn(f"{_failure(what, error)} Continuing without MLflow: no result is lost.", stacklevel=4)
 
 
-def start(
+def start_run(
     uri: str,
     experiment: str,
     run_name: str,
@@ -255,33 +254,33 @@ def start(
     identity: str,
     tags: Mapping[str, str] | None = None,
     strict: bool = True,
-    started: int | None = None,
+    start_time_ms: int | None = None,
 ) -> Run:
-    """Resume the run that `run_id_file` names, or start one in the experiment, and note it there.
+    """Resume the run named in `run_id_file`, or start a new run in the experiment and write its id to that file.
 
-    `identity` is a digest of what the run is about: another identity in the file, or a run that the store no longer
-    has, means a new run, which began at `started`, in milliseconds since 1970, or now. Where the store fails, `strict`
-    raises `TrackingError`; else the returned run logs nothing.
+    `identity` is a digest of the content of the run: if the file has another identity, or the store no longer holds the
+    run, a new run starts at `start_time_ms` (milliseconds since 1970, by default now). The store and the experiment are
+    created if missing. If the store fails, `strict` raises `TrackingError`; otherwise the returned run logs nothing.
     """
     run = Run(uri, run_id_file, identity, strict)
     try:
-        run._open(experiment, run_name, tags or {}, started)
+        run._open(experiment, run_name, tags or {}, start_time_ms)
     except Exception as error:
-        run._give_up(f"the run {run_name} of {experiment} cannot be started in the store {uri}", error)
+        run._stop_logging(f"cannot start the run {run_name} of {experiment} in the MLflow store {uri}", error)
     return run
 
 
-def exists(uri: str) -> bool:
-    """Whether there may be a store: a database that is no file yet is none, and asking MLflow would make it."""
+def store_exists(uri: str) -> bool:
+    """Whether the URI is a server or an existing database file. MLflow would create a missing database."""
     database = _database(uri)
     return database is None or database.is_file()
 
 
-def held(uri: str, run_id: str, experiment: str) -> bool:
-    """Whether the store holds a run that has ended well, in the experiment of that name."""
+def has_finished_run(uri: str, run_id: str, experiment: str) -> bool:
+    """Whether the store holds this run, with status FINISHED, in the experiment of this name."""
     from mlflow.exceptions import MlflowException
 
-    client = client_of(uri)
+    client = open_client(uri)
     try:
         info = client.get_run(run_id).info
         found = client.get_experiment(info.experiment_id)
@@ -291,14 +290,42 @@ def held(uri: str, run_id: str, experiment: str) -> bool:
     return bool(active and info.status == "FINISHED" and found.name == experiment)
 
 
-def client_of(uri: str) -> "MlflowClient":
-    """MLflow's own way into a store. With a database that is no file yet it makes one: ask `exists` first."""
+def open_client(uri: str) -> "MlflowClient":
+    """Return an MLflow client. It creates a missing SQLite database: check `store_exists` first."""
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Here and not above: the import takes seconds, and a run that is not tracked need not wait for it.
+    # The import takes seconds; a run without tracking does not need it.
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _open_store(uri: str) -> "MlflowClient":
+    """Open the store, creating a missing SQLite database. The caller holds the lock of the store."""
+    database = _database(uri)
+    if database is None:
+        _require_server(uri)
+    elif not database.exists():
+        _make_database(database)
+    return open_client(uri)
+
+
+def _require_server(uri: str) -> None:
+    """Raise `TrackingUnreachableError` unless the server answers; MLflow itself retries for minutes."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    import requests
+
+    try:
+        requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS)
+    except requests.exceptions.SSLError:
+        # The server answers; MLflow has settings of its own for certificates.
+        return
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise TrackingUnreachableError(
+            f"the MLflow server {uri} does not answer ({type(error).__name__}). Start it, correct `tracking.uri` or "
+            "MLFLOW_TRACKING_URI, or set `tracking.enabled: false`."
+        ) from error
 
 
 def _database(uri: str) -> Path | None:
@@ -306,12 +333,12 @@ def _database(uri: str) -> Path | None:
 
 
 def _make_database(database: Path) -> None:
-    # A schema that was made by half is broken for good, so it is made aside; it takes about ten seconds.
+    # An interrupted migration leaves a database that MLflow cannot repair, so it is created under another name.
     database.parent.mkdir(parents=True, exist_ok=True)
     aside = database.with_name(f".{database.name}.{os.getpid()}.part")
     aside.unlink(missing_ok=True)
     try:
-        client_of(_SQLITE + str(aside)).search_experiments(max_results=1)
+        open_client(_SQLITE + str(aside)).search_experiments(max_results=1)
         aside.replace(database)
     finally:
         aside.unlink(missing_ok=True)
@@ -320,23 +347,23 @@ def _make_database(database: Path) -> None:
 def _make_experiment(client: "MlflowClient", name: str, artifacts: Path, local: bool) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        place = (artifacts / name).absolute().as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=place))
+        location = (artifacts / name).absolute().as_uri() if local else None
+        return str(client.create_experiment(name, artifact_location=location))
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
 
 
-def _curves(rows: Sequence[Mapping[str, Any]], several: bool) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows by what stands in front of their metrics' names."""
+def _curves(rows: Sequence[Mapping[str, Any]], by_seed: bool) -> dict[str, list[Mapping[str, Any]]]:
+    """Group rows by the prefix of their metric names."""
     curves: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        curves.setdefault(f"seed-{row['seed']}/" if several else "", []).append(row)
+        curves.setdefault(f"seed-{row['seed']}/" if by_seed else "", []).append(row)
     return curves
 
 
 def _batches(rows: "Sequence[tuple[int, list[Metric]]]") -> "Iterator[tuple[list[Metric], int]]":
-    """The metrics of whole rows in batches that MLflow takes at once, each with its last step."""
+    """Yield batches of complete rows, at most `BATCH` metrics each, with the last step of the batch."""
     batch: list[Metric] = []
     last = -1
     for step, metrics in rows:
@@ -357,12 +384,12 @@ def _flat(content: Mapping[str, Any], separator: str, prefix: str = "") -> Itera
             yield f"{prefix}{key}", value
 
 
-def _is_number(value: object) -> bool:
-    # NumPy's scalars are no numbers to isinstance, but know how to become one.
+def _is_finite_number(value: Any) -> bool:
+    # NumPy scalars are not numbers for isinstance, but convert to float.
     if value is None or isinstance(value, str | bool):
         return False
     try:
-        return math.isfinite(float(value))  # type: ignore[arg-type]
+        return math.isfinite(float(value))
     except (TypeError, ValueError):
         return False
 

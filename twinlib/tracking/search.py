@@ -1,4 +1,4 @@
-"""A search in MLflow: a run for the study and, below it, one for each trial."""
+"""A hyperparameter search in MLflow: one parent run for the study and a child run for each trial."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,22 +6,28 @@ from typing import Any
 
 from twinlib.contracts import TRIALS, WORKER
 from twinlib.files import locked, read_json, read_table
-from twinlib.tracking.runs import Run, start
+from twinlib.tracking.runs import Run, start_run
 from twinlib.training.search import COUNTS, study_folder
 from twinlib.training.search_settings import Search
 from twinlib.training.trials import Trial, best_trial, from_table
 
 PARENT = "mlflow.parentRunId"
-"""The tag by which MLflow puts a run below another."""
+"""The tag that makes a run the child of another in MLflow."""
 
 
 def start_study(
-    uri: str, device: str, search: str, folder: Path, identity: str, strict: bool = True, started: int | None = None
+    uri: str,
+    device: str,
+    search: str,
+    folder: Path,
+    identity: str,
+    strict: bool = True,
+    start_time_ms: int | None = None,
 ) -> Run:
-    """Resume or start the run of a study, whose id is kept in `folder`; workers that begin together take turns."""
+    """Start or resume the run of a study. `folder` keeps its id; a lock serialises workers that start together."""
     with locked(folder / "study.lock"):
         tags = {"device": device, "search": search}
-        return start(uri, device, search, folder / "study.json", identity, tags, strict, started)
+        return start_run(uri, device, search, folder / "study.json", identity, tags, strict, start_time_ms)
 
 
 def log_trial(
@@ -32,19 +38,19 @@ def log_trial(
     identity: str,
     trial: Trial,
     strict: bool = True,
-    period: tuple[int | None, int | None] = (None, None),
+    period_ms: tuple[int | None, int | None] = (None, None),
 ) -> None:
-    """Log what is known of a trial: what it tried, a metric a budget, how it ended. It may be repeated.
+    """Log a trial: its parameters, one metric row per budget, its outcome. Can be repeated.
 
-    The step of a metric is the number of the budget, counted from 1. Nothing is logged if the study has no run.
-    `period` is when a new run began and ends, in milliseconds since 1970, where that is not now.
+    The step of a metric is the index of the budget, counted from 1. Nothing is logged if the study has no run.
+    `period_ms` is the start and end of a new run in milliseconds since 1970, by default now.
     """
     if parent.run_id is None:
         return
     tags = {PARENT: parent.run_id, "device": device, "outcome": trial.outcome}
     name = f"trial {trial.number}"
-    side, about = folder / f"{trial.number}.json", f"{identity} {parent.run_id}"
-    run = start(uri, device, name, side, about, tags, strict, period[0])
+    side, trial_identity = folder / f"{trial.number}.json", f"{identity} {parent.run_id}"
+    run = start_run(uri, device, name, side, trial_identity, tags, strict, period_ms[0])
     run.log_params(trial.parameters.model_dump())
     run.log_curve(
         [
@@ -59,7 +65,7 @@ def log_trial(
         ]
     )
     if trial.outcome != "running":
-        run.finish("FAILED" if trial.outcome == "diverged" else "FINISHED", period[1])
+        run.finish("FAILED" if trial.outcome == "diverged" else "FINISHED", period_ms[1])
 
 
 def log_search(
@@ -69,24 +75,24 @@ def log_search(
     workers: Sequence[Path],
     trials: Path,
     files: Sequence[Path],
-    period: tuple[int | None, int | None] = (None, None),
+    period_ms: tuple[int | None, int | None] = (None, None),
 ) -> dict[str, Any]:
-    """Log a finished search, or what is missing of its runs, and return the content of its `run.json`.
+    """Log a finished search, or the missing part of its runs; return the content of its `run.json`.
 
-    `workers` say which study it was, `trials` is the table, `files` are copied beside it. `period` is when new runs
-    began and end, in milliseconds since 1970, where that is not now. Raises `TrackingError` if the store fails.
+    `workers` identify the study, `trials` is the table of trials, `files` become artifacts. `period_ms` is the start
+    and end of new runs in milliseconds since 1970, by default now. Raises `TrackingError` if the store fails.
     """
     identity, device = read_json(workers[0], WORKER)["identity"], settings.device
     folder = study_folder(trials.parent, identity) / "runs"
-    parent = start_study(uri, device, search, folder, identity, started=period[0])
-    # Trials may be added to a study, so their number is no parameter of it.
+    parent = start_study(uri, device, search, folder, identity, start_time_ms=period_ms[0])
+    # A study can be extended, so the number of trials is not one of its parameters.
     parent.log_params({"search": settings.model_dump(mode="json", exclude=COUNTS)})
-    found = from_table(read_table(trials, TRIALS))
-    for trial in found:
-        log_trial(uri, device, parent, folder, identity, trial, period=period)
-    best = best_trial(found)
-    numbers = {"valid_esr": best.rungs[-1].valid_esr, "best_trial": best.number, "trials": len(found)}
-    parent.log_metrics(numbers, period[1])
+    logged = from_table(read_table(trials, TRIALS))
+    for trial in logged:
+        log_trial(uri, device, parent, folder, identity, trial, period_ms=period_ms)
+    best = best_trial(logged)
+    metrics = {"valid_esr": best.rungs[-1].valid_esr, "best_trial": best.number, "trials": len(logged)}
+    parent.log_metrics(metrics, period_ms[1])
     parent.log_files([trials, *files])
-    parent.finish(moment=period[1])
+    parent.finish(timestamp_ms=period_ms[1])
     return {"experiment": device, "run_id": parent.run_id, "identity": identity}

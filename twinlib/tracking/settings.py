@@ -1,4 +1,4 @@
-"""Where runs are logged; apart from `tracking`, so that reading a configuration does not wait for MLflow."""
+"""Settings of the MLflow store. They are separate so that reading a configuration does not import MLflow."""
 
 from twinlib.settings import Settings
 
@@ -7,6 +7,6 @@ class Tracking(Settings):
     """The experiment store."""
 
     enabled: bool = True
-    """Log runs to MLflow. The learning curves and metrics are files of the results either way."""
+    """Log runs to MLflow. The results folder holds the learning curves and metrics in either case."""
     uri: str | None = None
-    """The MLflow store; null means `mlflow/mlflow.db` in the results. MLFLOW_TRACKING_URI goes before both."""
+    """URI of the MLflow store; null means `mlflow/mlflow.db` in the results. MLFLOW_TRACKING_URI overrides both."""

@@ -1,25 +1,24 @@
-"""Which tracks a run has learned from, as tags: by them `twin audit withdraw` finds runs of earlier datasets too."""
+"""The tracks of a dataset as tags of a run: `twin audit withdraw` uses them to find the runs of earlier datasets."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 
 NAME = "dataset.tracks"
-"""The tag that holds the tracks in usable segments as a JSON list; those that do not fit follow in `dataset.tracks.2`
-and so on."""
+"""The tag with the tracks of the usable segments as a JSON list; `dataset.tracks.2` and so on continue the list."""
 
 COUNT = "tracks"
-"""The tag that says how many they are."""
+"""The tag with the number of tracks."""
 
-_LONGEST = 5000
+_MAX_LENGTH = 5000
 _NAMES = re.compile(re.escape(NAME) + r"(\.\d+)?")
 
 
-def tags_of_tracks(tracks: Iterable[str]) -> dict[str, str]:
-    """The tags that name tracks, each once and sorted, in lists of at most 5000 characters; none has no list."""
+def tags_from_tracks(tracks: Iterable[str]) -> dict[str, str]:
+    """Return the tags for a set of tracks: sorted, in lists of at most 5000 characters. No tracks make no list."""
     lists: list[list[str]] = []
     for track in sorted(set(tracks)):
-        if lists and len(_text([*lists[-1], track])) <= _LONGEST:
+        if lists and len(_text([*lists[-1], track])) <= _MAX_LENGTH:
             lists[-1].append(track)
         else:
             lists.append([track])
@@ -27,8 +26,8 @@ def tags_of_tracks(tracks: Iterable[str]) -> dict[str, str]:
     return {COUNT: str(sum(map(len, lists))), **named}
 
 
-def tracks_of_tags(tags: Mapping[str, str]) -> set[str] | None:
-    """The tracks that the tags of a run name; None if the run does not say, as those logged before there were lists."""
+def tracks_from_tags(tags: Mapping[str, str]) -> set[str] | None:
+    """Return the tracks in the tags of a run, or None for runs of earlier versions, which have no track lists."""
     lists = [text for name, text in tags.items() if _NAMES.fullmatch(name)]
     if not lists and tags.get(COUNT) != "0":
         return None

@@ -1,4 +1,4 @@
-"""The run of a twin, from the files of the results alone: what its stage logs, and what fills a lost store again."""
+"""The MLflow run of a twin, logged from the results folder alone: after training and to rebuild a lost store."""
 
 import re
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import read_record, record_path
 from twinlib.provenance.results import Results
-from twinlib.tracking.runs import identity_of, start
-from twinlib.tracking.tracks import tags_of_tracks
+from twinlib.tracking.runs import run_identity, start_run
+from twinlib.tracking.tracks import tags_from_tracks
 from twinlib.training.best_config import resolve_model
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
-"""The first output of each stage that makes files of a twin, but for its measurements, which evaluate reads if any."""
+"""The first output of each stage of a twin, except its measurements, which are an input of evaluate."""
 
-_NEEDED = ("twin.safetensors", "evaluation/metrics.json")
+_REQUIRED = ("twin.safetensors", "evaluation/metrics.json")
 _FOLDERS = {".svg": "figures", ".html": "pages", ".json": "records"}
 _BEST = re.compile(r"searches/[^/]+/best\.yaml")
 _EXCITATION = re.compile(r"excitations/([^/]+)/cues\.parquet")
@@ -26,116 +26,117 @@ _EXCITATION = re.compile(r"excitations/([^/]+)/cues\.parquet")
 
 @dataclass(frozen=True)
 class TwinFiles:
-    """What the run of a twin is made of. Made by `twin_files`."""
+    """The files of a twin's run, returned by `find_twin_files`."""
 
     results: Path
-    """The folder of all results."""
+    """The results folder."""
     device: str
-    """The device's name."""
+    """The name of the device."""
     model: str
-    """The model's name."""
-    made: tuple[Path, ...]
-    """What the twin's own stages made."""
+    """The name of the model."""
+    outputs: tuple[Path, ...]
+    """Outputs of the twin's own stages."""
     best: tuple[Path, ...]
-    """Where a search says what it found, for a model that is found by one."""
+    """The `best.yaml` of the search behind a searched model."""
     records: tuple[Path, ...]
-    """The records of the twin's own stages and of all those behind them."""
+    """Records of the twin's stages and of all stages upstream."""
     excitations: tuple[str, ...]
-    """Whose reels the device was recorded with, sorted; none for pairs."""
+    """Excitations of the device's takes, sorted; empty for pairs."""
 
     @property
     def folder(self) -> Path:
-        """Where the twin lies."""
+        """The folder of the twin."""
         return self.results / "twins" / self.device / self.model
 
     @property
     def twin(self) -> Path:
-        """The twin."""
+        """The weights of the twin."""
         return self.folder / "twin.safetensors"
 
     @property
     def dataset(self) -> Path:
-        """What its dataset is."""
+        """The description of its dataset."""
         return self.results / "devices" / self.device / "dataset.json"
 
     @property
     def segments(self) -> Path:
-        """What its dataset holds."""
+        """The segments of its dataset."""
         return self.dataset.with_name("segments.parquet")
 
     @property
     def all(self) -> list[Path]:
-        """Every file that `log_twin` reads."""
-        return [*self.made, *self.best, *self.records, self.dataset, self.segments]
+        """All files that `log_twin` reads."""
+        return [*self.outputs, *self.best, *self.records, self.dataset, self.segments]
 
 
-def twin_files(results: Path, device: str, model: str) -> TwinFiles:
-    """Find what the run of a twin is made of by the stage records; raises `TwinError` if something is not there.
+def find_twin_files(results: Path, device: str, model: str) -> TwinFiles:
+    """Find the files of a twin's run through the stage records.
 
-    The dataset must be the one that the twin was trained on: the run would name another.
+    Raises `TwinError` if a file is missing, or if the dataset is not the one that the twin was trained on.
     """
     home, known = f"twins/{device}/{model}/", Results(results)
-    for name in _NEEDED:
+    for name in _REQUIRED:
         if known.maker(home + name) is None:
-            raise TwinError(f"no record says how {results / home / name} was made: run the stage that makes it")
+            raise TwinError(f"{results / home / name} has no stage record: run its stage")
     own = [stage for name in _STAGES if (stage := known.maker(home + name))]
     behind = {stage.name: stage for one in own for stage in known.history(one)}
     records = [results / name for name in sorted(behind)]
-    made = [results / name for key in sorted(behind) if key.startswith(home) for name in behind[key].outputs]
+    outputs = [results / name for key in sorted(behind) if key.startswith(home) for name in behind[key].outputs]
     trained = own[0].inputs
     best = [results / name for name in trained if _BEST.fullmatch(name)]
     shards = [behind[key] for key in behind if key.startswith(f"devices/{device}/shards/")]
     excitations = {match[1] for one in shards for name in one.inputs if (match := _EXCITATION.fullmatch(name))}
-    files = TwinFiles(results, device, model, tuple(made), tuple(best), tuple(records), tuple(sorted(excitations)))
+    files = TwinFiles(results, device, model, tuple(outputs), tuple(best), tuple(records), tuple(sorted(excitations)))
     for path in files.all:
         if not path.is_file():
-            raise TwinError(f"{path} does not exist: run the stage that makes it")
+            raise TwinError(f"{path} does not exist: run its stage")
     if trained.get(files.dataset.relative_to(results).as_posix()) != sha256_file(files.dataset):
-        raise TwinError(f"{files.dataset} is not what {files.twin} was trained on: run again to train it anew")
+        raise TwinError(f"{files.twin} was trained on another version of {files.dataset}: run the workflow again")
     return files
 
 
-def log_twin(files: TwinFiles, uri: str, moment: int | None = None) -> dict[str, Any]:
-    """Log a twin, or what is missing of its run, and return the content of its `run.json`.
+def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict[str, Any]:
+    """Log a twin, or the missing part of its run; return the content of its `run.json`.
 
-    A new run begins when the training began. It ends at `moment`, in milliseconds since 1970, or now. Raises
-    `TrackingError` if the store fails.
+    A new run starts at the start of the training and ends at `end_time_ms` (milliseconds since 1970, by default now).
+    Raises `TrackingError` if the store fails.
     """
     trained, dataset = read_record(record_path(files.twin)), read_json(files.dataset, DATASET)
     network, settings = resolve_model(trained["params"]["network"], trained["params"]["settings"], files.best)
-    identity = identity_of(
+    identity = run_identity(
         trained["code"],
         dataset["digest"],
         network.model_dump_json(),
         settings.model_dump_json(),
         trained["params"]["warm_start"],
     )
-    side, began = files.folder / "checkpoints" / "run.json", period(record_path(files.twin))[0]
-    run = start(uri, files.device, files.model, side, identity, tags_of(files, trained, dataset), started=began)
+    side, (start_time_ms, _) = files.folder / "checkpoints" / "run.json", stage_period_ms(record_path(files.twin))
+    tags = run_tags(files, trained, dataset)
+    run = start_run(uri, files.device, files.model, side, identity, tags, start_time_ms=start_time_ms)
     run.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
     run.log_dataset(dataset["digest"], files.device, files.dataset)
     curve = read_table(files.folder / "training.parquet", TRAINING)
     rows = [{str(name): value for name, value in row.items()} for row in curve.to_dict("records")]
-    run.log_curve(rows, several=curve["seed"].nunique() > 1)
-    run.log_metrics(read_json(files.folder / "evaluation" / "metrics.json", METRICS), moment)
-    for path in files.made:
-        # The curve has been logged as numbers.
+    run.log_curve(rows, by_seed=curve["seed"].nunique() > 1)
+    run.log_metrics(read_json(files.folder / "evaluation" / "metrics.json", METRICS), end_time_ms)
+    for path in files.outputs:
+        # The learning curve is logged as metrics.
         if path.suffix != ".parquet":
             folder = "listening" if path.parent.name == "listening" else _FOLDERS.get(path.suffix, "twin")
             run.log_files([path], folder)
     run.log_files([files.dataset], "records")
     for record in files.records:
-        # Several have equal names, so they keep their folders.
+        # Names repeat across folders.
         run.log_files([record], f"records/{record.parent.relative_to(files.results).as_posix()}")
-    run.finish(moment=moment)
+    run.finish(timestamp_ms=end_time_ms)
     return {"experiment": files.device, "run_id": run.run_id, "identity": identity}
 
 
-def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
-    """What runs can be searched by, from the record of the training and the dataset; tags without a value are not.
+def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
+    """Return the searchable tags of a run, from the record of the training and the dataset; empty values are omitted.
 
-    `tracks` counts those that sound in usable segments, `dataset.tracks` names them. `start.sha256` is the sum of the
-    twin that the training started from: what that one has learned is in this one too.
+    `tracks` is the number of tracks in usable segments, `dataset.tracks` lists them. `start.sha256` is the sha256 of
+    the twin at the start of a warm start, whose training data count for this twin too.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
     tracks = table["track_ids"][table["split"] != ""].explode().dropna().unique()
@@ -148,7 +149,7 @@ def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) 
         "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),
         "licences": ", ".join(sorted(dataset["licences"])),
-        **tags_of_tracks(tracks.tolist()),
+        **tags_from_tracks(tracks.tolist()),
         "twin.sha256": sha256_file(files.twin),
         "start.sha256": trained["params"]["warm_start"],
         "chain": str(trained.get("link") or ""),
@@ -156,11 +157,11 @@ def tags_of(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) 
     return {name: value for name, value in tags.items() if value}
 
 
-def period(record: Path) -> tuple[int, int]:
-    """When a stage began and ended, in milliseconds since 1970; raises `TwinError` if its record does not say."""
+def stage_period_ms(record: Path) -> tuple[int, int]:
+    """Return the start and end of a stage in milliseconds since 1970; raises `TwinError` if the record lacks them."""
     content = read_record(record)
     try:
-        began = datetime.fromisoformat(content["started"]).timestamp()
-        return int(1000 * began), int(1000 * (began + content["seconds"]))
+        start = datetime.fromisoformat(content["started"]).timestamp()
+        return int(1000 * start), int(1000 * (start + content["seconds"]))
     except (KeyError, TypeError, ValueError):
-        raise TwinError(f"{record} does not say when its stage ran: delete it and run again") from None
+        raise TwinError(f"{record} has no valid start time and duration: delete it and run again") from None
