@@ -16,7 +16,7 @@ def make_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int 
 
 
 def one_pass(twin: Twin, dry: np.ndarray) -> np.ndarray:
-    """The definition of playing: the whole signal `(frames,)` after receptive_field - 1 zeros."""
+    """Return the reference output for a whole signal `(frames,)` after receptive_field - 1 zeros."""
     padded = np.concatenate([np.zeros(twin.network.receptive_field - 1, np.float32), dry])
     with torch.no_grad():
         wet = twin.build()(torch.from_numpy(twin.input_gain * padded)[None])[0]
@@ -25,7 +25,7 @@ def one_pass(twin: Twin, dry: np.ndarray) -> np.ndarray:
 
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
-    """Any small network that a description allows."""
+    """Draw any valid small network."""
     skip = draw(st.sampled_from(["activation", "residual", "mixed"]))
     count = 1 if skip == "mixed" else draw(st.integers(1, 2))
     stacks = []
@@ -46,12 +46,12 @@ def networks(draw: st.DrawFn) -> Network:
 
 
 def loud_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int = 44100) -> Twin:
-    """A twin that plays near full scale, where a bound on differences says something."""
+    """Return a twin with output near full scale, so that absolute tolerances are meaningful."""
     twin = make_twin(network, seed, guard, sample_rate)
     wet = Stream(twin).process(noise(2000))
     return dataclasses.replace(twin, output_gain=twin.output_gain * 0.7 / max(float(np.abs(wet).max()), 1e-3))
 
 
 def noise(frames: int, seed: int = 0) -> np.ndarray:
-    """Dry samples `(frames,)`."""
+    """Return dry samples `(frames,)`."""
     return (0.3 * np.random.default_rng(seed).standard_normal(frames)).astype(np.float32)

@@ -1,8 +1,8 @@
-"""A reader of `.nam` files in NumPy, written from the text of the format and not from our writer.
+"""A NumPy reader of `.nam` files, written from the format description, independent of our writer.
 
-It knows of WaveNets what our networks need: version 0.5 (`head_size`, `kernel_size`, `gated`) and 0.7 (`head`,
-`kernel_sizes`, `gating_mode`, `head1x1`, `bottleneck`), without groups, FiLM, blending and post-stack heads. It works
-in float64 and takes the state to be that after endless silence.
+Supports WaveNets of version 0.5 (`head_size`, `kernel_size`, `gated`) and 0.7 (`head`, `kernel_sizes`, `gating_mode`,
+`head1x1`, `bottleneck`), without groups, FiLM, blending and post-stack heads. Works in float64; the initial state is
+that after endless silence.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 class Weights:
-    """The list of weights, read from its beginning."""
+    """Sequential reader of the weight list."""
 
     def __init__(self, values: list[float]) -> None:
         self._values, self._place = np.array(values, np.float64), 0
@@ -35,7 +35,7 @@ def leaky(slope: float, z: Array) -> Array:
 
 
 def nonlinear(description: Any, z: Array) -> Array:
-    """An activation by its name, or by its type and parameters."""
+    """Apply an activation, given by its name or by its type and parameters."""
     content = {"type": description} if isinstance(description, str) else description
     match content["type"]:
         case "Tanh":
@@ -46,11 +46,11 @@ def nonlinear(description: Any, z: Array) -> Array:
             return np.maximum(z, 0)
         case "LeakyReLU":
             return leaky(content.get("negative_slope", 0.01), z)
-    raise AssertionError(f"an activation that is not expected: {description}")
+    raise AssertionError(f"unexpected activation: {description}")
 
 
 def convolved(x: Array, kernel: Array, bias: Array | None = None, dilation: int = 1) -> Array:
-    """`(in, n)` by `(out, in, taps)`, the oldest sample first, without padding."""
+    """Return the valid convolution of `(in, n)` with `(out, in, taps)`, oldest sample first."""
     taps = kernel.shape[2]
     length = x.shape[1] - (taps - 1) * dilation
     out = sum(kernel[:, :, tap] @ x[:, tap * dilation : tap * dilation + length] for tap in range(taps))
@@ -62,7 +62,7 @@ def cut(x: Array, length: int) -> Array:
 
 
 def modern(array: dict[str, Any]) -> dict[str, Any]:
-    """The description of an array with the keys of 0.5 put into those of 0.7."""
+    """Convert a layer array from the keys of 0.5 to those of 0.7."""
     if "head_size" not in array:
         return array
     count = len(array["dilations"])
@@ -88,7 +88,7 @@ def receptive_field(content: dict[str, Any]) -> int:
 
 
 def play(content: dict[str, Any], dry: Array) -> Array:
-    """What a player makes of dry samples `(n,)`: wet ones `(n,)`."""
+    """Return wet samples `(n,)` for dry samples `(n,)`."""
     assert content["architecture"] == "WaveNet"
     config, weights = content["config"], Weights(content["weights"])
     assert config["head"] is None
@@ -127,7 +127,7 @@ def _array(
         x = cut(x, z.shape[1]) + convolved(active, weights.take(width, middle, 1), weights.take(width))
         skip = active if skips is None else convolved(active, weights.take(skips, middle, 1), weights.take(skips))
         if total is not None:
-            # A head with several taps has made the sum of the array before the shorter one.
+            # After a head with several taps the sum of the preceding array is the shorter one.
             length = min(total.shape[1], skip.shape[1])
             skip = cut(total, length) + cut(skip, length)
         total = skip

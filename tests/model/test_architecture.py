@@ -19,16 +19,16 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_presets_have_the_published_size(name):
+def test_preset_sizes_match_publications(name):
     assert (PRESETS[name].parameters, PRESETS[name].receptive_field) == PUBLISHED[name]
 
 
-def test_damskagg_has_the_published_receptive_field_and_the_original_that_of_its_notebook():
+def test_receptive_fields_of_damskagg_and_original_match_their_sources():
     assert PRESETS["damskagg-2019"].receptive_field == 2045
     assert PRESETS["original"].receptive_field == 2048
 
 
-def test_the_default_is_the_small_network():
+def test_default_is_the_small_preset():
     network = Architecture().network
     assert network == Architecture(preset="small").network
     assert network == Architecture(channels=16, kernel_size=3, dilations=STRETCHED).network
@@ -36,24 +36,24 @@ def test_the_default_is_the_small_network():
 
 
 @pytest.mark.parametrize(("name", "cost"), [("small", 10_432), ("medium", 29_088), ("large", 72_064)])
-def test_ours_cost_what_is_said(name, cost):
+def test_multiply_adds_of_our_presets(name, cost):
     assert PRESETS[name].multiply_adds == cost
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_parameters_are_those_of_the_torch_module(name):
+def test_parameter_count_matches_the_torch_module(name):
     network = Architecture(preset=name).network
     assert sum(weight.numel() for weight in WaveNet(network).parameters()) == network.parameters
 
 
 @settings(deadline=None)
 @given(networks())
-def test_any_network_counts_its_parameters_and_survives_json(network):
+def test_any_network_has_the_right_parameter_count_and_a_json_round_trip(network):
     assert sum(weight.numel() for weight in WaveNet(network).parameters()) == network.parameters
     assert Network.model_validate_json(network.model_dump_json()) == network
 
 
-def test_head_convolutions_that_mean_nothing_are_refused():
+def test_invalid_head_convolutions_raise():
     wide = Stack(channels=2, kernel_sizes=[2], dilations=[1], head_kernel_size=3)
     with pytest.raises(ValidationError, match="only the last stack"):
         Network(stacks=[wide, wide])
@@ -78,23 +78,23 @@ def test_head_convolutions_that_mean_nothing_are_refused():
         {"layers": 5},
     ],
 )
-def test_wrong_entries_are_refused(entry):
+def test_invalid_entries_raise(entry):
     with pytest.raises(ValidationError):
         Architecture.model_validate(entry)
 
 
-def test_a_stack_needs_a_kernel_for_each_dilation():
+def test_stack_needs_one_kernel_size_per_dilation():
     with pytest.raises(ValidationError, match="2 kernel sizes for 3 dilations"):
         Stack(channels=2, kernel_sizes=(2, 2), dilations=(1, 2, 3))
 
 
-def test_describing_networks_takes_no_torch():
+def test_architecture_does_not_import_torch():
     code = "import sys, twinlib.model.architecture; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("entry", [{}, {"channels": 8}, *({"preset": name} for name in PRESETS)])
-def test_an_entry_that_was_written_can_be_read_again(entry):
-    # The workflow hands entries to its programs as JSON.
+def test_entries_have_a_json_round_trip(entry):
+    # The workflow passes entries to its programs as JSON.
     before = Architecture(**entry)
     assert Architecture.model_validate_json(before.model_dump_json()) == before

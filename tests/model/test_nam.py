@@ -23,33 +23,33 @@ NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).
 NEW = {"nam-a2", "damskagg-2019", "original", "dry"}
 
 
-def strictly(text: str) -> dict:
+def parse_strict_json(text: str) -> dict:
     def refuse(word: str) -> None:
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 
 
-def same(twin, legacy: bool = True, frames: int = 3000) -> None:
-    """The file, read by somebody else, plays what the stream plays, as late as the stream."""
-    content, dry = strictly(json.dumps(nam_content(twin, legacy=legacy))), noise(frames, 1)
+def assert_same_output(twin, legacy: bool = True, frames: int = 3000) -> None:
+    """Assert that an independent reader of the file gives the output of the stream, latency included."""
+    content, dry = parse_strict_json(json.dumps(nam_content(twin, legacy=legacy))), noise(frames, 1)
     np.testing.assert_allclose(nam_reader.play(content, dry), Stream(twin).process(dry), atol=1e-5)
 
 
 @pytest.mark.parametrize("legacy", [True, False])
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_every_preset_plays_from_the_file(name, legacy):
-    same(loud_twin(NETWORKS[name], guard=12), legacy)
+def test_presets_play_from_the_file_as_from_the_stream(name, legacy):
+    assert_same_output(loud_twin(NETWORKS[name], guard=12), legacy)
 
 
 @settings(max_examples=60, deadline=None)
 @given(networks(), st.integers(0, 20), st.integers(0, 9), st.booleans())
-def test_any_network_plays_from_the_file(network, guard, seed, legacy):
-    same(loud_twin(network, seed, guard), legacy, 200)
+def test_any_network_plays_from_the_file_as_from_the_stream(network, guard, seed, legacy):
+    assert_same_output(loud_twin(network, seed, guard), legacy, 200)
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_the_version_is_the_oldest_that_says_it(name):
+def test_version_is_the_oldest_sufficient_one(name):
     content = nam_content(make_twin(NETWORKS[name]))
     assert content["version"] == (CURRENT if name in NEW else LEGACY)
     keys = {key for array in content["config"]["layers"] for key in array}
@@ -61,20 +61,20 @@ def test_the_version_is_the_oldest_that_says_it(name):
     assert nam_content(make_twin(NETWORKS[name]), legacy=False)["version"] == CURRENT
 
 
-def test_weights_are_those_that_the_published_network_has():
+def test_weight_count_matches_the_published_network():
     assert len(nam_content(make_twin(PRESETS["nam-standard"]))["weights"]) == 13802
 
 
 @pytest.mark.parametrize("name", ["small", "original", "nam-a2"])
-def test_gains_are_folded_in(name):
+def test_gains_are_folded_into_weights(name):
     twin = dataclasses.replace(loud_twin(NETWORKS[name]), input_gain=0.3)
-    same(twin)
-    same(dataclasses.replace(twin, output_gain=2 * twin.output_gain))
+    assert_same_output(twin)
+    assert_same_output(dataclasses.replace(twin, output_gain=2 * twin.output_gain))
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 3))
-def test_the_file_is_late_by_the_guard_and_says_so(guard):
+def test_latency_equals_the_guard_and_is_in_the_metadata(guard):
     twin = make_twin(Architecture(channels=2, kernel_size=2, dilations=(1, 2), dry_path=True).network, guard=guard)
     content = nam_content(twin)
     assert content["metadata"]["twin"]["latency_samples"] == guard
@@ -85,7 +85,7 @@ def test_the_file_is_late_by_the_guard_and_says_so(guard):
     np.testing.assert_allclose(wet, gain * np.eye(1, 20, 5 + guard)[0], atol=1e-6)
 
 
-def test_the_metadata_says_where_it_comes_from():
+def test_metadata_holds_the_origin():
     twin = dataclasses.replace(make_twin(PRESETS["nam-nano"], guard=9), metadata={"valid_esr": 0.02, "step": 7})
     content = nam_content(twin, datetime(2026, 3, 4, 5, 6, 7))
     assert content["sample_rate"] == 44100
@@ -93,10 +93,10 @@ def test_the_metadata_says_where_it_comes_from():
     assert metadata["name"] == "box"
     assert metadata["date"] == {"year": 2026, "month": 3, "day": 4, "hour": 5, "minute": 6, "second": 7}
     assert metadata["training"] == {"validation_esr": 0.02}
-    told = metadata["twin"]
-    assert [told[key] for key in ("device", "model", "dataset", "latency_samples")] == ["box", "tiny", "d1ge57", 9]
-    assert told["validation_esr"] == 0.02
-    assert told["receptive_field"] == 4093
+    exported = metadata["twin"]
+    assert [exported[key] for key in ("device", "model", "dataset", "latency_samples")] == ["box", "tiny", "d1ge57", 9]
+    assert exported["validation_esr"] == 0.02
+    assert exported["receptive_field"] == 4093
     assert "date" not in nam_content(twin)["metadata"]
 
 
@@ -107,25 +107,25 @@ def test_loudness_follows_the_output_gain():
     assert after - before == pytest.approx(20, abs=0.02)
 
 
-def test_a_silent_twin_has_no_loudness():
+def test_silent_twin_has_no_loudness():
     twin = make_twin(PRESETS["nam-nano"])
     silent = {name: weight * 0 for name, weight in twin.weights.items()}
     assert nam_content(dataclasses.replace(twin, weights=silent))["metadata"]["loudness"] is None
 
 
-def test_equal_twins_give_equal_bytes_and_a_date_changes_nothing_but_itself(tmp_path):
+def test_equal_twins_give_equal_bytes_and_a_date_changes_only_the_date(tmp_path):
     for name, date in (("a", None), ("b", None), ("c", datetime(2026, 1, 1)), ("d", datetime(2026, 1, 1))):
         write_nam(make_twin(PRESETS["original"]), tmp_path / name, date)
     read = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert read["a"] == read["b"]
     assert read["c"] == read["d"]
-    dated, plain = strictly(read["c"]), strictly(read["a"])
+    dated, plain = parse_strict_json(read["c"]), parse_strict_json(read["a"])
     del dated["metadata"]["date"], dated["metadata"]["twin"]["date"], plain["metadata"]["twin"]["date"]
     assert dated == plain
 
 
 @pytest.mark.parametrize("gains", [{"input_gain": 1e39}, {"output_gain": 1e42}, {"output_gain": 1e-60}])
-def test_what_float32_does_not_hold_is_refused(tmp_path, gains):
+def test_float32_overflow_raises(tmp_path, gains):
     twin = dataclasses.replace(make_twin(PRESETS["nam-nano"]), **gains)
     with pytest.raises(ModelError, match="float32"):
         write_nam(twin, tmp_path / "twin.nam")
@@ -134,15 +134,15 @@ def test_what_float32_does_not_hold_is_refused(tmp_path, gains):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_ten_seconds_are_those_of_render(tmp_path, name):
+def test_exported_file_matches_rendered_file(tmp_path, name):
     twin = loud_twin(NETWORKS[name], guard=12)
-    dry = noise(441_000, 2)
+    dry = noise(audio.BLOCK + 10_000, 2)
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
     render_file(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
     write_nam(twin, tmp_path / "twin.nam")
-    content = strictly((tmp_path / "twin.nam").read_text())
-    late = content["metadata"]["twin"]["latency_samples"]
-    wet = nam_reader.play(content, np.append(dry, np.zeros(late, np.float32)))[late:]
+    content = parse_strict_json((tmp_path / "twin.nam").read_text())
+    latency = content["metadata"]["twin"]["latency_samples"]
+    wet = nam_reader.play(content, np.append(dry, np.zeros(latency, np.float32)))[latency:]
     np.testing.assert_allclose(wet, audio.read(tmp_path / "wet.wav")[:, 0], atol=1e-5)
 
 
@@ -164,19 +164,19 @@ for path in sys.argv[2:]:
 
 @pytest.fixture(scope="module")
 def trainer() -> str:
-    """The Python of an environment with neural-amp-modeler 0.13.0; `.ci/run` makes one."""
+    """Interpreter of an environment with neural-amp-modeler 0.13.0; `.ci/run` makes it."""
     found = os.environ.get("NAM_PYTHON")
     if not found:
-        pytest.skip("NAM_PYTHON names no Python that has neural-amp-modeler 0.13.0")
+        pytest.skip("NAM_PYTHON does not name an interpreter with neural-amp-modeler 0.13.0")
     return found
 
 
 @pytest.mark.slow
-def test_neural_amp_modeler_itself_plays_them_all(trainer: str, tmp_path: Path) -> None:
+def test_neural_amp_modeler_plays_all_presets(trainer: str, tmp_path: Path) -> None:
     dry, twins = noise(9000, 3), {name: loud_twin(network, guard=12) for name, network in NETWORKS.items()}
     np.save(tmp_path / "dry.npy", dry)
     for name, twin in twins.items():
-        # It reads version 0.7.0 only.
+        # The trainer reads version 0.7.0 only.
         (tmp_path / f"{name}.nam").write_text(json.dumps(nam_content(twin, legacy=False)))
     paths = [str(tmp_path / f"{name}.nam") for name in twins]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -22,7 +22,7 @@ NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).
 
 
 class Player:
-    """Plays a file with nothing but what the file says: its inputs, its outputs and its metadata."""
+    """Player of a file that uses only its inputs, outputs and metadata."""
 
     def __init__(self, content: bytes, channels: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -31,7 +31,7 @@ class Player:
         self.props = self._session.get_modelmeta().custom_metadata_map
         self.states = json.loads(self.props["states"])
         shapes = {name: [channels, *state["shape"][1:]] for name, state in self.states.items()}
-        self._held = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        self._states = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         silence = np.zeros((int(self.props["warm_up_samples"]), channels), np.float32)
         if len(silence):
             self.process(silence)
@@ -39,8 +39,8 @@ class Player:
     def process(self, dry: np.ndarray) -> np.ndarray:
         """`(frames, channels)`."""
         names = ["wet", *(state["next"] for state in self.states.values())]
-        found = dict(zip(names, self._session.run(names, {"dry": dry.T[:, None], **self._held}), strict=True))
-        self._held = {name: found[state["next"]] for name, state in self.states.items()}
+        found = dict(zip(names, self._session.run(names, {"dry": dry.T[:, None], **self._states}), strict=True))
+        self._states = {name: found[state["next"]] for name, state in self.states.items()}
         return found["wet"][:, 0].T
 
     def in_blocks(self, dry: np.ndarray, sizes: list[int]) -> np.ndarray:
@@ -52,7 +52,7 @@ class Player:
         return np.concatenate(parts)
 
 
-def same(twin, dry: np.ndarray, sizes: list[int]) -> None:
+def assert_same_output(twin, dry: np.ndarray, sizes: list[int]) -> None:
     player = Player(onnx_model(twin).SerializeToString(), dry.shape[1])
     wanted = Stream(twin, dry.shape[1]).process(dry)
     np.testing.assert_allclose(player.in_blocks(dry, sizes), wanted, atol=1e-5)
@@ -60,8 +60,8 @@ def same(twin, dry: np.ndarray, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 @pytest.mark.parametrize("sizes", [[3000], [1, 64, 511]])
-def test_every_preset_plays_block_by_block(name, sizes):
-    same(loud_twin(NETWORKS[name], guard=12), noise(3000, 1)[:, None], sizes)
+def test_presets_match_the_stream_for_any_block_size(name, sizes):
+    assert_same_output(loud_twin(NETWORKS[name], guard=12), noise(3000, 1)[:, None], sizes)
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,12 +69,12 @@ def test_every_preset_plays_block_by_block(name, sizes):
     networks(), st.integers(0, 20), st.integers(1, 3), st.lists(st.integers(1, 60), min_size=1, max_size=5),
     st.integers(0, 9),
 )  # fmt: skip
-def test_any_network_plays_in_any_blocks(network, guard, channels, sizes, seed):
+def test_any_network_matches_the_stream_for_any_block_size(network, guard, channels, sizes, seed):
     dry = np.stack([noise(200, channel) for channel in range(channels)], axis=1)
-    same(loud_twin(network, seed, guard), dry, sizes)
+    assert_same_output(loud_twin(network, seed, guard), dry, sizes)
 
 
-def test_channels_do_not_hear_each_other():
+def test_channels_are_independent():
     content = onnx_model(loud_twin(NETWORKS["small"])).SerializeToString()
     dry = np.stack([noise(500, 1), noise(500, 2)], axis=1)
     both = Player(content, 2).process(dry)
@@ -84,7 +84,7 @@ def test_channels_do_not_hear_each_other():
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_every_input_and_output_is_told(name):
+def test_metadata_describes_all_inputs_and_outputs(name):
     model = onnx_model(make_twin(NETWORKS[name]))
     props = {prop.key: prop.value for prop in model.metadata_props}
     states = json.loads(props["states"])
@@ -96,7 +96,7 @@ def test_every_input_and_output_is_told(name):
     assert {entry.domain for entry in model.opset_import} == {""}
 
 
-def test_the_metadata_says_where_it_comes_from():
+def test_metadata_holds_the_origin():
     twin = dataclasses.replace(make_twin(PRESETS["nam-nano"], guard=9), metadata={"valid_esr": 0.02})
     props = {prop.key: prop.value for prop in onnx_model(twin, datetime(2026, 3, 4, 5, 6, 7)).metadata_props}
     wanted = {
@@ -113,14 +113,14 @@ def test_equal_twins_give_equal_bytes(tmp_path):
     onnx.checker.check_model(tmp_path / "a", full_check=True)
 
 
-def test_what_float32_does_not_hold_is_refused(tmp_path):
+def test_float32_overflow_raises(tmp_path):
     twin = dataclasses.replace(make_twin(PRESETS["nam-nano"]), input_gain=1e39)
     with pytest.raises(ModelError, match="float32"):
         write_onnx(twin, tmp_path / "twin.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_package_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_missing_package_raises_with_the_install_command(tmp_path, monkeypatch):
     real = builtins.__import__
 
     def without(name, *arguments):
@@ -129,19 +129,19 @@ def test_without_the_package_a_sentence_says_what_to_install(tmp_path, monkeypat
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ModelError, match=r"pip install onnx, or export a \.nam file"):
+    with pytest.raises(ModelError, match=r"pip install onnx`, or export to \.nam"):
         write_onnx(make_twin(PRESETS["nam-nano"]), tmp_path / "twin.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_ten_seconds_are_those_of_render(tmp_path, name):
-    twin, dry = loud_twin(NETWORKS[name], guard=12), noise(441_000, 2)
+def test_exported_file_matches_rendered_file(tmp_path, name):
+    twin, dry = loud_twin(NETWORKS[name], guard=12), noise(audio.BLOCK + 10_000, 2)
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
     render_file(twin, tmp_path / "dry.wav", tmp_path / "wet.wav")
     write_onnx(twin, tmp_path / "twin.onnx")
     player = Player((tmp_path / "twin.onnx").read_bytes(), 1)
-    late = int(player.props["latency_samples"])
-    wet = player.in_blocks(np.append(dry, np.zeros(late, np.float32))[:, None], [4096, 1, 512])[late:]
+    latency = int(player.props["latency_samples"])
+    wet = player.in_blocks(np.append(dry, np.zeros(latency, np.float32))[:, None], [4096, 1, 512])[latency:]
     np.testing.assert_allclose(wet, audio.read(tmp_path / "wet.wav"), atol=1e-5)

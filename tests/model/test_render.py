@@ -20,7 +20,7 @@ def noise(frames: int, channels: int) -> np.ndarray:
 
 
 def expected(twin, dry: np.ndarray) -> np.ndarray:
-    """One pass over each channel with the guard cut off."""
+    """Return one pass over each channel without the guard."""
     guard = twin.guard_samples
     padded = np.concatenate([dry, np.zeros((guard, dry.shape[1]), np.float32)])
     return np.stack([one_pass(twin, channel)[guard:] for channel in padded.T], axis=1)
@@ -28,7 +28,7 @@ def expected(twin, dry: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 3), st.sampled_from([0, 3, 12]))
-def test_a_file_of_any_length_and_channels(tmp_path_factory, frames, channels, guard):
+def test_any_length_and_channel_count(tmp_path_factory, frames, channels, guard):
     folder, dry, twin = tmp_path_factory.mktemp("render"), noise(frames, channels), make_twin(NETWORK, guard=guard)
     audio.write(folder / "dry.wav", dry, 44100, "FLOAT")
     render_file(twin, folder / "dry.wav", folder / "wet.wav")
@@ -36,7 +36,7 @@ def test_a_file_of_any_length_and_channels(tmp_path_factory, frames, channels, g
     np.testing.assert_allclose(audio.read(folder / "wet.wav"), expected(twin, dry), atol=1e-6)
 
 
-def test_a_file_of_many_blocks(tmp_path):
+def test_file_of_several_blocks(tmp_path):
     dry, seen = noise(2 * audio.BLOCK + 77, 2), []
     audio.write(tmp_path / "dry.wav", dry, 44100, "FLOAT")
     render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav", progress=lambda n, note="": seen.append(n))
@@ -44,7 +44,7 @@ def test_a_file_of_many_blocks(tmp_path):
     assert sum(seen) == len(dry)
 
 
-def test_flac_by_its_name(tmp_path):
+def test_suffix_selects_flac(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.flac")
     info = audio.probe(tmp_path / "wet.flac")
@@ -52,7 +52,7 @@ def test_flac_by_its_name(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [22050, 48000, 96000])
-def test_another_rate_is_resampled_both_ways_and_stays_in_time(tmp_path, rate):
+def test_other_sample_rates_are_resampled_without_delay(tmp_path, rate):
     frames = rate  # one second
     time = np.arange(frames) / rate
     dry = (0.1 * np.sin(2 * np.pi * 500 * time) * np.hanning(frames)).astype(np.float32)[:, None]
@@ -71,7 +71,7 @@ def test_another_rate_is_resampled_both_ways_and_stays_in_time(tmp_path, rate):
 
 
 @pytest.mark.parametrize("rate", [22050, 44100, 48000, 96000])
-def test_level_and_time_of_a_straight_wire_are_exact_at_any_rate(tmp_path, rate):
+def test_identity_twin_keeps_level_and_time_at_any_rate(tmp_path, rate):
     network = Architecture(channels=3, kernel_size=3, dilations=(1, 4), dry_path=True).network
     twin = make_twin(network, guard=12)
     silent = {name: weight * 0 for name, weight in twin.weights.items()}
@@ -82,13 +82,13 @@ def test_level_and_time_of_a_straight_wire_are_exact_at_any_rate(tmp_path, rate)
     dry = (0.3 * dry * np.hanning(len(dry))[:, None]).astype(np.float32)
     audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
     render_file(wire, tmp_path / "dry.wav", tmp_path / "wet.wav")
-    heard = slice(1000, -1000)
-    error = (audio.read(tmp_path / "wet.wav") - dry)[heard]
+    inner = slice(1000, -1000)
+    error = (audio.read(tmp_path / "wet.wav") - dry)[inner]
     # A thousandth of a dB would cost 1e-8, a thousandth of a sample at 8 kHz 1e-6.
-    assert np.mean(error**2) / np.mean(dry[heard] ** 2) < 1e-10
+    assert np.mean(error**2) / np.mean(dry[inner] ** 2) < 1e-10
 
 
-def test_overs_are_refused_in_integers_and_kept_in_floats(tmp_path):
+def test_overs_raise_in_integer_formats_and_pass_in_float(tmp_path):
     loud = dataclasses.replace(TWIN, output_gain=1e3)
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     for name, subtype in (("wet.flac", None), ("wet.wav", "PCM_24")):
@@ -99,7 +99,7 @@ def test_overs_are_refused_in_integers_and_kept_in_floats(tmp_path):
     assert np.abs(audio.read(tmp_path / "wet.wav")).max() > 1
 
 
-def test_refusals(tmp_path):
+def test_invalid_paths_raise(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     dry = tmp_path / "dry.wav"
     with pytest.raises(AudioError, match="another name"):
@@ -113,7 +113,7 @@ def test_refusals(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dry.wav"]
 
 
-def test_samples_that_are_no_numbers_are_named_by_their_place(tmp_path):
+def test_non_finite_sample_raises_with_its_position(tmp_path):
     import soundfile
 
     dry = noise(audio.BLOCK + 100, 1)

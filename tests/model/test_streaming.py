@@ -19,7 +19,7 @@ def noise(frames: int, channels: int, seed: int = 0) -> np.ndarray:
 
 
 def in_blocks(twin, dry: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """Play `(frames, channels)` in blocks of these sizes, over and over."""
+    """Process `(frames, channels)` in blocks of cyclic sizes."""
     stream, parts, start = Stream(twin, dry.shape[1]), [], 0
     while start < len(dry):
         size = sizes[len(parts) % len(sizes)]
@@ -35,7 +35,7 @@ def in_blocks(twin, dry: np.ndarray, sizes: list[int]) -> np.ndarray:
     st.lists(st.integers(1, 120), min_size=1, max_size=5),
     st.integers(0, 99),
 )
-def test_any_blocks_give_the_samples_of_one_pass(twin, channels, sizes, seed):
+def test_any_block_sizes_match_one_pass(twin, channels, sizes, seed):
     dry = noise(300, channels, seed)
     wet = in_blocks(twin, dry, sizes)
     assert wet.shape == dry.shape
@@ -45,7 +45,7 @@ def test_any_blocks_give_the_samples_of_one_pass(twin, channels, sizes, seed):
 
 
 @pytest.mark.parametrize("name", ["small", *sorted(PRESETS)])
-def test_every_preset_streams_as_it_trains(name):
+def test_presets_stream_as_in_training(name):
     network = Architecture().network if name == "small" else PRESETS[name]
     twin, dry = make_twin(network), noise(3000, 1)
     wanted = one_pass(twin, dry[:, 0])
@@ -54,7 +54,7 @@ def test_every_preset_streams_as_it_trains(name):
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 4096, 65536])
-def test_blocks_from_1_to_65536_give_the_samples_of_one_pass(size):
+def test_blocks_from_1_to_65536_match_one_pass(size):
     dry = noise(70_000 if size > 64 else 1500, 2)
     wet = in_blocks(DRY_PATH, dry, [size])
     for channel in range(2):
@@ -67,21 +67,21 @@ def test_blocks_larger_than_a_chunk():
     np.testing.assert_allclose(wet[:, 1], one_pass(SMALL, dry[:, 1]), atol=1e-6)
 
 
-def test_one_channel_may_come_without_its_axis(tiny):
+def test_mono_block_without_channel_axis(tiny):
     dry = noise(50, 1)
     with_axis, without = Stream(tiny), Stream(tiny)
     assert np.array_equal(with_axis.process(dry)[:, 0], without.process(dry[:, 0]))
     assert without.process(dry[:0, 0]).shape == (0,)
 
 
-def test_channels_do_not_hear_each_other(tiny):
+def test_channels_are_independent(tiny):
     left, right = noise(100, 1, 1), noise(100, 1, 2)
     both = Stream(tiny, 2).process(np.hstack([left, right]))
     np.testing.assert_allclose(both[:, :1], Stream(tiny).process(left), atol=1e-6)
     np.testing.assert_allclose(both[:, 1:], Stream(tiny).process(right), atol=1e-6)
 
 
-def test_silence_in_gives_a_constant_out(tiny):
+def test_silence_gives_constant_output(tiny):
     wet = Stream(tiny).process(np.zeros(100, np.float32))
     np.testing.assert_allclose(wet, wet[-1], atol=1e-7)
 
@@ -94,7 +94,7 @@ def test_streams_of_one_twin_are_independent(tiny):
     assert np.array_equal(second.process(dry), wanted)
 
 
-def test_it_does_not_change_what_it_is_given(tiny):
+def test_input_is_not_modified(tiny):
     dry = noise(60, 1)
     before = dry.copy()
     Stream(tiny).process(dry)
@@ -102,17 +102,17 @@ def test_it_does_not_change_what_it_is_given(tiny):
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 1), (5, 3), (5, 2, 1)])
-def test_other_channels_are_refused(tiny, shape):
+def test_wrong_channel_count_raises(tiny, shape):
     with pytest.raises(ModelError, match="2 channels"):
         Stream(tiny, 2).process(np.zeros(shape, np.float32))
 
 
-def test_no_channels_are_refused(tiny):
+def test_zero_channels_raise(tiny):
     with pytest.raises(ModelError, match="at least 1"):
         Stream(tiny, 0)
 
 
-def test_samples_that_are_no_numbers_are_named(tiny):
+def test_non_finite_sample_raises_with_its_index(tiny):
     block = np.zeros(9, np.float32)
     block[4] = np.nan
     with pytest.raises(ModelError, match="sample 4"):

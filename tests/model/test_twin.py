@@ -24,7 +24,7 @@ def header(twin) -> dict:
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_what_is_saved_is_what_is_loaded(tmp_path, name):
+def test_save_load_round_trip(tmp_path, name):
     twin = make_twin(PRESETS[name])
     twin.save(tmp_path / TWIN_FILE)
     for place in (tmp_path, tmp_path / TWIN_FILE):
@@ -34,13 +34,13 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, name):
         assert all(torch.equal(found.weights[key], twin.weights[key]) for key in twin.weights)
 
 
-def test_a_loaded_twin_sounds_the_same(tmp_path, tiny):
+def test_loaded_twin_gives_equal_output(tmp_path, tiny):
     dry = np.random.default_rng(1).standard_normal(200).astype(np.float32)
     tiny.save(tmp_path / "t.safetensors")
     assert np.array_equal(Stream(load_twin(tmp_path / "t.safetensors")).process(dry), Stream(tiny).process(dry))
 
 
-def test_equal_twins_are_equal_bytes_in_every_process(tmp_path, tiny):
+def test_equal_twins_are_equal_bytes_across_processes(tmp_path, tiny):
     tiny.save(tmp_path / "first.safetensors")
     code = (
         "import sys; from pathlib import Path; from twinlib.model.twin import load_twin;"
@@ -51,20 +51,20 @@ def test_equal_twins_are_equal_bytes_in_every_process(tmp_path, tiny):
     assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
 
 
-def test_nothing_there(tmp_path):
+def test_missing_file_raises(tmp_path):
     with pytest.raises(ModelError, match="does not exist"):
         load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"\x80\x04K\x01.", b"\xff" * 64])
-def test_not_safetensors(tmp_path, content):
+def test_other_file_formats_raise(tmp_path, content):
     (tmp_path / TWIN_FILE).write_bytes(content)
     with pytest.raises(ModelError, match="not a readable safetensors"):
         load_twin(tmp_path)
 
 
 @pytest.mark.parametrize("keep", [10, 200, 0.5, -1])
-def test_cut_short(tmp_path, tiny, keep):
+def test_truncated_file_raises(tmp_path, tiny, keep):
     tiny.save(tmp_path / TWIN_FILE)
     content = (tmp_path / TWIN_FILE).read_bytes()
     (tmp_path / TWIN_FILE).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else keep])
@@ -73,13 +73,13 @@ def test_cut_short(tmp_path, tiny, keep):
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"twinlib": "[]"}, {"twinlib": '{"contract": "twin/9"}'}])
-def test_another_contract(tmp_path, tiny, metadata):
+def test_other_contract_raises(tmp_path, tiny, metadata):
     save_file(dict(tiny.weights), tmp_path / TWIN_FILE, metadata)
     with pytest.raises(ModelError, match="not twin/1"):
         load_twin(tmp_path)
 
 
-def test_a_header_that_is_not_json(tmp_path, tiny):
+def test_header_that_is_not_json_raises(tmp_path, tiny):
     save_file(dict(tiny.weights), tmp_path / TWIN_FILE, {"twinlib": "{"})
     with pytest.raises(ModelError, match="not a readable"):
         load_twin(tmp_path)
@@ -96,13 +96,13 @@ def test_a_header_that_is_not_json(tmp_path, tiny):
         ("colour", "red"),
     ],
 )
-def test_a_header_out_of_range(tmp_path, tiny, key, value):
+def test_header_value_out_of_range_raises(tmp_path, tiny, key, value):
     save_tensors(tmp_path / TWIN_FILE, TWIN, {**header(tiny), key: value}, tiny.weights)
     with pytest.raises(ModelError, match=key):
         load_twin(tmp_path)
 
 
-def test_a_header_with_a_key_missing(tmp_path, tiny):
+def test_header_with_a_missing_key_raises(tmp_path, tiny):
     content = header(tiny)
     del content["sample_rate"]
     save_tensors(tmp_path / TWIN_FILE, TWIN, content, tiny.weights)
@@ -110,11 +110,11 @@ def test_a_header_with_a_key_missing(tmp_path, tiny):
         load_twin(tmp_path)
 
 
-def test_tensors_that_do_not_fit(tmp_path, tiny):
+def test_weights_that_do_not_fit_raise(tmp_path, tiny):
     name = "stacks.0.layers.1.kernel"
     broken = {
-        "lacks": {key: value for key, value in tiny.weights.items() if key != name},
-        "has not": {**tiny.weights, "extra": torch.zeros(1)},
+        "missing weights": {key: value for key, value in tiny.weights.items() if key != name},
+        "unexpected weights": {**tiny.weights, "extra": torch.zeros(1)},
         r"\(3, 3, 2\)": {**tiny.weights, name: tiny.weights[name][:, :, :2]},
         "float64": {**tiny.weights, name: tiny.weights[name].double()},
     }
@@ -128,7 +128,7 @@ def test_tensors_that_do_not_fit(tmp_path, tiny):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers(tmp_path, tiny, value):
+def test_non_finite_weights_raise(tmp_path, tiny, value):
     weights = {name: tensor.clone() for name, tensor in tiny.weights.items()}
     weights["stacks.0.head_bias"][0] = value
     with pytest.raises(ModelError, match="head_bias"):
@@ -138,7 +138,7 @@ def test_weights_that_are_no_numbers(tmp_path, tiny, value):
         load_twin(tmp_path)
 
 
-def test_a_failed_save_leaves_the_file_as_it_was(tmp_path, tiny):
+def test_failed_save_keeps_the_old_file(tmp_path, tiny):
     tiny.save(tmp_path / TWIN_FILE)
     before = (tmp_path / TWIN_FILE).read_bytes()
     with pytest.raises(ModelError):
@@ -147,7 +147,7 @@ def test_a_failed_save_leaves_the_file_as_it_was(tmp_path, tiny):
     assert [path.name for path in tmp_path.iterdir()] == [TWIN_FILE]
 
 
-def test_tensors_of_any_kind_survive(tmp_path):
+def test_tensors_of_any_dtype_and_layout_round_trip(tmp_path):
     tensors = {"b": torch.arange(6).reshape(2, 3).t(), "a": torch.tensor(1.5)}
     save_tensors(tmp_path / "x", "thing/1", {"n": 0.1}, tensors)
     found, loaded = load_tensors(tmp_path / "x", "thing/1")
@@ -155,6 +155,6 @@ def test_tensors_of_any_kind_survive(tmp_path):
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
-def test_headers_must_be_json(tmp_path):
+def test_header_with_nan_raises(tmp_path):
     with pytest.raises(ModelError, match="not JSON"):
         save_tensors(tmp_path / "x", "thing/1", {"n": float("nan")}, {})

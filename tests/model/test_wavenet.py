@@ -13,7 +13,7 @@ ACTIVATIONS = ["tanh", "relu", "leaky_relu", "gated", "adaptive"]
 
 
 def by_conv1d(model: WaveNet, x: torch.Tensor) -> torch.Tensor:
-    """The same network written plainly with torch's convolutions: the oracle, `(B, T)` to `(B, T - rf + 1)`."""
+    """Reference with `conv1d`, `(B, T)` to `(B, T - receptive_field + 1)`."""
     network, conv = model.network, nn.functional.conv1d
     dry = x[:, None]
     signal, total = dry, None
@@ -41,21 +41,21 @@ def by_conv1d(model: WaveNet, x: torch.Tensor) -> torch.Tensor:
     return wet
 
 
-def by_name(name: str, z: torch.Tensor, slopes: torch.Tensor | None) -> torch.Tensor:
+def by_name(name: str, z: torch.Tensor, alpha: torch.Tensor | None) -> torch.Tensor:
     plain = {"tanh": torch.tanh, "relu": torch.relu, "leaky_relu": nn.LeakyReLU(0.01)}
     if name in plain:
         return plain[name](z)
     signal, gate = z.chunk(2, dim=1)
-    if slopes is None:
+    if alpha is None:
         return torch.tanh(signal) * torch.sigmoid(gate)
-    return torch.tanh(10 * slopes[0] * signal) * torch.sigmoid(10 * slopes[1] * gate)
+    return torch.tanh(10 * alpha[0] * signal) * torch.sigmoid(10 * alpha[1] * gate)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
 
-def agrees(network: Network, dry_delay: int = 0, batch: int = 3) -> None:
+def assert_matches_conv1d(network: Network, dry_delay: int = 0, batch: int = 3) -> None:
     model = WaveNet(network, seed=1, dry_delay=dry_delay).double()
     x = noise(batch, network.receptive_field + 20)
     found, wanted = model(x), by_conv1d(model, x)
@@ -72,17 +72,17 @@ def agrees(network: Network, dry_delay: int = 0, batch: int = 3) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_presets_are_the_plain_convolutions_and_their_gradients(name):
-    agrees(PRESETS[name], dry_delay=5, batch=2)
+def test_presets_match_conv1d_and_its_gradients(name):
+    assert_matches_conv1d(PRESETS[name], dry_delay=5, batch=2)
 
 
 @settings(max_examples=25, deadline=None)
 @given(networks(), st.integers(1, 4))
-def test_any_network_is_the_plain_convolutions_and_their_gradients(network, batch):
-    agrees(network, dry_delay=min(1, network.receptive_field - 1), batch=batch)
+def test_any_network_matches_conv1d_and_its_gradients(network, batch):
+    assert_matches_conv1d(network, dry_delay=min(1, network.receptive_field - 1), batch=batch)
 
 
-def test_gradients_are_exact():
+def test_convolution_passes_gradcheck():
     x, kernel = noise(12, 3).requires_grad_(), noise(2, 3, 3, seed=1).requires_grad_()
     start = noise(4, 2, seed=2).requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b, c: convolve(a, b, c.clone(), 4), (x, kernel, start))
@@ -96,7 +96,7 @@ def test_activations(name):
     torch.testing.assert_close(activate(name, z.clone(), chosen), wanted)
 
 
-def test_adaptive_activations_begin_as_gated_ones():
+def test_adaptive_activations_start_as_gated_ones():
     adaptive = Architecture(channels=3, dilations=[1, 2], activation="adaptive").network
     gated = Architecture(channels=3, dilations=[1, 2], activation="gated").network
     x = noise(2, 40).float()
@@ -117,7 +117,7 @@ def test_the_receptive_field_is_exact(name):
         assert not slope[0, last + 1 :].any()
 
 
-def test_a_moved_sample_moves_the_outputs_that_see_it_and_no_other():
+def test_a_changed_sample_changes_exactly_the_outputs_in_its_receptive_field():
     network = Architecture(channels=3, kernel_size=2, dilations=[1, 2, 4], head_kernel_size=3).network
     model, field = WaveNet(network, seed=2).double(), network.receptive_field
     x = noise(1, field + 30)
@@ -128,7 +128,7 @@ def test_a_moved_sample_moves_the_outputs_that_see_it_and_no_other():
         assert changed == list(range(max(0, place - field + 1), min(31, place + 1)))
 
 
-def test_the_seed_alone_decides_the_weights():
+def test_weights_depend_on_the_seed_alone():
     network = PRESETS["nam-nano"]
     torch.manual_seed(5)
     first = WaveNet(network, seed=7).state_dict()
@@ -138,7 +138,7 @@ def test_the_seed_alone_decides_the_weights():
     assert not torch.equal(first["stacks.0.rechannel"], other["stacks.0.rechannel"])
 
 
-def test_building_a_network_leaves_the_global_random_state_alone():
+def test_building_a_network_keeps_the_global_random_state():
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
@@ -146,7 +146,7 @@ def test_building_a_network_leaves_the_global_random_state_alone():
     assert torch.equal(torch.rand(1), wanted)
 
 
-def test_the_dry_path_is_late_by_its_delay():
+def test_dry_path_has_its_delay():
     network = Architecture(channels=2, kernel_size=3, dilations=[1, 4], dry_path=True).network
     model = WaveNet(network, dry_delay=4)
     nn.init.zeros_(model.stacks[0].head)

@@ -1,7 +1,7 @@
-"""The model: what a twin is, and how it turns dry audio into wet.
+"""Networks, twins and their playback.
 
-`architecture` describes networks without torch (the config's `models:`), `wavenet` is the torch network, `twin` the
-file that holds a trained one (`tensors` reads and writes it, `sums` is what vouches for it), `streaming` plays it block
-by block, and `render` plays whole files. For other programs `export` writes it as `nam` or `onnx_export`, of what
-`folding` makes of its weights and with the `card` that tells of it.
+`architecture` describes networks without torch (`models:` in the configuration), `wavenet` is the torch module, `twin`
+the file of a trained network (`tensors` reads and writes it, `checksum` protects it). `streaming` plays block by block,
+`render` whole files. `export` writes a twin for other programs, as `nam` or `onnx_export`, from the folded weights of
+`export_weights` and with the metadata of `export_metadata`.
 """

@@ -1,4 +1,4 @@
-"""What networks are made of, without torch: the entries of `models:` in the configuration, and the presets."""
+"""Descriptions of networks, without torch: the entries of `models:` in the configuration, and the presets."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -7,12 +7,12 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from twinlib.settings import Settings
 
 ActivationName = Literal["tanh", "relu", "leaky_relu", "gated", "adaptive"]
-"""`gated` is tanh x sigmoid of two halves; `adaptive` is gated with trainable slopes n*a (n = 10, n*a = 1 at first),
-Jagtap, Kawaguchi and Karniadakis 2020; `leaky_relu` has slope 0.01 below zero."""
+"""`gated` is tanh x sigmoid of two halves; `adaptive` is gated with trainable slopes n * alpha (n = 10, initially
+n * alpha = 1), Jagtap, Kawaguchi and Karniadakis 2020; `leaky_relu` has slope 0.01 below zero."""
 
 Skip = Literal["activation", "residual", "mixed"]
-"""What a layer gives to the head: its activation; the same 1x1 convolution that goes to the next layer; or its own
-bias-free 1x1 convolution, which is what a mixer over all concatenated activations amounts to."""
+"""Input of the head from each layer: its activation; the output of its residual 1x1 convolution; or that of a bias-free
+1x1 convolution of its own, equivalent to a linear mixer over all concatenated activations."""
 
 PresetName = Literal[
     "small",
@@ -28,26 +28,26 @@ PresetName = Literal[
 ]
 
 STRETCHED = (1, 2, 4, 8, 16, 32, 80, 200, 500, 1200)
-"""The dilations of our default: doubled up to 32, then stretched, so that ten layers of three taps look back 4086
-samples: a real pedal's twin that looked back 2046 had most of its error below 60 Hz (`benchmarks/octaves.py`)."""
+"""Default dilations: doubling up to 32, then stretched, so that ten layers of three taps span 4087 samples. With 2047
+samples the twin of a pedal had most of its error below 60 Hz (`benchmarks/octaves.py`)."""
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]
 
 
 class Stack(Settings):
-    """Residual layers of one width, from the first to the last; `.nam` files call it a layer array."""
+    """Residual layers of equal width, a "layer array" in `.nam` files."""
 
     channels: Count
     """Channels of the signal between layers."""
     kernel_sizes: Counts
-    """Taps of the dilated convolution, one a layer."""
+    """Taps of the dilated convolution, per layer."""
     dilations: Counts
-    """Samples between taps, one a layer."""
+    """Samples between taps, per layer."""
     activation: ActivationName = "tanh"
-    """The nonlinearity of every layer."""
+    """Nonlinearity of all layers."""
     head_kernel_size: Count = 1
-    """Taps of the convolution that gathers the layers' sum."""
+    """Taps of the convolution on the sum of all skips."""
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:
@@ -56,34 +56,34 @@ class Stack(Settings):
         return self
 
     @property
-    def rows(self) -> int:
-        """Channels before the nonlinearity: twice `channels` if a second half is the gate."""
+    def preactivation_channels(self) -> int:
+        """Channels before the nonlinearity: twice `channels` if gated."""
         return self.channels * (2 if self.activation in ("gated", "adaptive") else 1)
 
     @property
-    def reach(self) -> int:
-        """Samples by which the output of the stack is shorter than its input."""
+    def context(self) -> int:
+        """Left context in samples: the output of the stack is shorter than its input by this."""
         taps = sum((k - 1) * d for k, d in zip(self.kernel_sizes, self.dilations, strict=True))
         return taps + self.head_kernel_size - 1
 
 
 class Network(Settings):
-    """A WaveNet for one channel: stacks in a row, each one's gathered skips starting the sum of the next.
+    """A mono WaveNet: stacks in series; the head output of each stack is added to the skips of the next.
 
-    The topology is Neural Amp Modeler's (NeuralAmpModelerCore, `NAM/wavenet/model.cpp`): a 1x1 convolution without
-    bias into each stack, dilated convolutions without padding, a 1x1 convolution with bias on every residual path.
+    The topology is that of Neural Amp Modeler (NeuralAmpModelerCore, `NAM/wavenet/model.cpp`): a bias-free 1x1
+    convolution into each stack, valid dilated convolutions, and a 1x1 convolution with bias on each residual path.
     """
 
     stacks: Annotated[tuple[Stack, ...], Field(min_length=1, max_length=8)]
-    """Where the signal goes, in order; the head of the last has one channel and a bias."""
+    """Stacks in signal order; the head of the last has one channel and a bias."""
     input_mix: bool = True
-    """The network's input is added before every nonlinearity by a bias-free 1x1 convolution."""
+    """Add the network input before each nonlinearity through a bias-free 1x1 convolution."""
     skip: Skip = "activation"
-    """What each layer adds to the head."""
+    """Contribution of each layer to the head."""
     head_scale: float = Field(0.02, gt=0)
     """Constant factor of the output."""
     dry_path: bool = False
-    """The input is added to the output, with unity gain."""
+    """Add the input to the output with unity gain."""
 
     @model_validator(mode="after")
     def _one_head_convolution(self) -> Self:
@@ -94,37 +94,37 @@ class Network(Settings):
         return self
 
     def head_channels(self, stack: int) -> int:
-        """Channels that the head of a stack gives: those of the next stack, or 1."""
+        """Output channels of the head of a stack: the width of the next stack, or 1."""
         return self.stacks[stack + 1].channels if stack + 1 < len(self.stacks) else 1
 
     def input_channels(self, stack: int) -> int:
-        """Channels that a stack takes: those of the one before, or 1."""
+        """Input channels of a stack: the width of the previous stack, or 1."""
         return self.stacks[stack - 1].channels if stack else 1
 
     @property
     def receptive_field(self) -> int:
-        """Samples of input that one sample of output depends on, itself included."""
-        return 1 + sum(stack.reach for stack in self.stacks)
+        """Receptive field in samples, the current sample included."""
+        return 1 + sum(stack.context for stack in self.stacks)
 
     @property
     def parameters(self) -> int:
-        """Trainable numbers."""
-        return sum(self._parameters_of(index) for index in range(len(self.stacks)))
+        """Count of trainable parameters."""
+        return sum(self._stack_parameters(index) for index in range(len(self.stacks)))
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications for a sample of output, each with an addition: every weight counts once, biases do not."""
+        """Multiply-accumulate operations per output sample: the count of all weights without biases."""
         return self.parameters - self._biases
 
     @property
     def _biases(self) -> int:
-        layers = sum(len(stack.kernel_sizes) * (stack.rows + stack.channels) for stack in self.stacks)
+        layers = sum(len(stack.kernel_sizes) * (stack.preactivation_channels + stack.channels) for stack in self.stacks)
         slopes = sum(2 * len(stack.kernel_sizes) for stack in self.stacks if stack.activation == "adaptive")
         return layers + slopes + 1
 
-    def _parameters_of(self, index: int) -> int:
+    def _stack_parameters(self, index: int) -> int:
         stack, heads = self.stacks[index], self.head_channels(index)
-        width, rows = stack.channels, stack.rows
+        width, rows = stack.channels, stack.preactivation_channels
         count = self.input_channels(index) * width
         for kernel in stack.kernel_sizes:
             count += rows * (width * kernel + 1 + self.input_mix) + width * (width + 1)
@@ -157,7 +157,7 @@ def _ours(channels: int, kernel_size: int, dilations: tuple[int, ...]) -> Networ
 
 
 PRESETS: dict[PresetName, Network] = {
-    # Ours, by what they cost to play: 10,432, 29,088 and 72,064 multiplications for a sample (nam-standard: 13,320).
+    # Our networks: 10,432, 29,088 and 72,064 multiply-adds per sample (nam-standard: 13,320).
     "small": _ours(16, 3, STRETCHED),
     "medium": _ours(24, 4, _doubling(10)),
     "large": _ours(32, 6, _doubling(10)),
@@ -184,8 +184,8 @@ PRESETS: dict[PresetName, Network] = {
         skip="mixed",
         head_scale=1.0,
     ),
-    # pbrandl/aNN_Audio: the dilations its notebook trains with. It trained one channel and defaulted to 32; 16 compare
-    # with the other presets.
+    # pbrandl/aNN_Audio: the dilations of its notebook, which trained 1 channel and defaulted to 32; 16 are comparable
+    # to the other presets.
     "original": Network(
         stacks=(Stack(channels=16, kernel_sizes=(2,) * 11, dilations=_doubling(11), activation="adaptive"),),
         input_mix=False,
@@ -194,43 +194,43 @@ PRESETS: dict[PresetName, Network] = {
         dry_path=True,
     ),
 }
-"""Ours by size, and the networks users know, by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
+"""Our networks by size, and published ones by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
 
 
 class Architecture(Settings):
-    """An entry of `models:`: a preset by its name, or one stack by its fields; without either the default network."""
+    """An entry of `models:`: a preset, or the fields of one stack; the empty entry is the default network."""
 
     preset: PresetName | None = None
-    """A network by its name; the other fields must be left out."""
+    """Name of a preset; excludes all other fields."""
     channels: Count = 16
     """Channels of the signal between layers."""
     kernel_size: Count = 3
-    """Taps of every dilated convolution."""
+    """Taps of each dilated convolution."""
     dilations: Counts = STRETCHED
-    """Samples between taps, one a layer."""
+    """Samples between taps, per layer."""
     activation: ActivationName = "tanh"
-    """The nonlinearity of every layer."""
+    """Nonlinearity of all layers."""
     head_kernel_size: Count = 1
-    """Taps of the convolution that gathers the layers' sum."""
+    """Taps of the convolution on the sum of all skips."""
     dry_path: bool = False
-    """Add the input to the output, with unity gain."""
+    """Add the input to the output with unity gain."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         others = sorted(self.model_fields_set - {"preset"})
         if self.preset is not None and others:
-            raise ValueError(f"preset {self.preset} already sets {', '.join(others)}: leave out one of them")
+            raise ValueError(f"preset {self.preset} already sets {', '.join(others)}: remove either")
         return self
 
     @model_serializer(mode="wrap")
     def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A preset is written alone, or it could not be read again.
+        # Validation refuses a preset with other fields.
         content: dict[str, Any] = dump(self)
         return content if self.preset is None else {"preset": self.preset}
 
     @property
     def network(self) -> Network:
-        """The network that this entry describes."""
+        """The network of this entry."""
         if self.preset is not None:
             return PRESETS[self.preset]
         stack = Stack(

@@ -1,4 +1,4 @@
-"""What an exported twin says of itself: where it comes from, how good it is, how late it is, how loud it plays."""
+"""Metadata of an exported twin: origin, accuracy, latency, loudness."""
 
 import math
 from datetime import datetime
@@ -12,16 +12,16 @@ from twinlib.db import amp_to_db, db_to_amp
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 
-LEVEL = -14.968
-"""dBFS rms of the noise by which loudness is measured: that of Neural Amp Modeler's `loudness_input.wav`."""
+PINK_NOISE_DBFS = -14.968
+"""RMS level of the noise for loudness: that of Neural Amp Modeler's `loudness_input.wav`."""
 
 
-def card(twin: Twin, date: datetime | None) -> dict[str, Any]:
-    """What to tell of a twin in any format: JSON values, the same for equal twins and dates.
+def export_metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
+    """Return the metadata of a twin for any format: JSON values, equal for equal twins and dates.
 
-    `latency_samples` is the guard: the output of an exported twin is late by it, for a player cannot look ahead.
-    `warm_up_samples` of silence bring a player that starts from nothing to the state of `Stream`. `date` is when the
-    twin was trained, None where that is not known: it cannot stand in the twin, which depends on its data alone.
+    `latency_samples` is the guard: a real-time player cannot look ahead, so the delay remains in the output.
+    `warm_up_samples` of silence bring an empty player to the initial state of `Stream`. `date` is the time of training,
+    None if unknown; the twin cannot hold it because the twin depends on its data alone.
     """
     return {
         "contract": EXPORTED_TWIN,
@@ -42,11 +42,11 @@ def card(twin: Twin, date: datetime | None) -> dict[str, Any]:
 
 
 def loudness(twin: Twin) -> float | None:
-    """The level, in dBFS rms, of what the twin makes of one second of pink noise, to 0.01 dB; None if it is silent.
+    """Return the output level for one second of pink noise, dBFS rms rounded to 0.01 dB; None if the output is silent.
 
-    Neural Amp Modeler measures `metadata.loudness` so, with a file of its own; players level their output by it. Pink
-    noise of the same level stands for that file, at the twin's own rate; on untrained networks the two figures lay up
-    to 1.7 dB apart, mostly 0.6 dB.
+    Corresponds to `metadata.loudness` of Neural Amp Modeler, by which players level their output. Pink noise at the
+    twin's sample rate replaces NAM's input file: on untrained networks the two differ by 0.6 dB typically, 1.7 dB at
+    most.
     """
     wet = Stream(twin).process(pink_noise(twin.sample_rate)).astype(np.float64)
     rms = math.sqrt(float(np.mean(wet**2)))
@@ -54,11 +54,11 @@ def loudness(twin: Twin) -> float | None:
 
 
 def pink_noise(sample_rate: int) -> Signal:
-    """One second of pink noise `(sample_rate,)`, 20 Hz to 20 kHz, at `LEVEL`: always the same samples."""
+    """Return one second of deterministic pink noise `(sample_rate,)`, 20 Hz to 20 kHz, at `PINK_NOISE_DBFS`."""
     frequencies = np.fft.rfftfreq(sample_rate, 1 / sample_rate)
-    heard = (frequencies >= 20) & (frequencies <= 20000)
+    audible = (frequencies >= 20) & (frequencies <= 20000)
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(frequencies))
-    spectrum = np.where(heard, np.exp(1j * phases) / np.sqrt(np.maximum(frequencies, 1)), 0)
+    spectrum = np.where(audible, np.exp(1j * phases) / np.sqrt(np.maximum(frequencies, 1)), 0)
     noise = np.fft.irfft(spectrum, sample_rate)
-    noise *= db_to_amp(LEVEL) / np.sqrt(np.mean(noise**2))
+    noise *= db_to_amp(PINK_NOISE_DBFS) / np.sqrt(np.mean(noise**2))
     return noise.astype(np.float32)

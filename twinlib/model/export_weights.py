@@ -1,7 +1,7 @@
-"""A twin as plain convolutions: gains, slopes and the kinds of skip are folded into weights, as other players need it.
+"""Weight folding for export: gains, adaptive slopes and skip convolutions become plain convolution weights.
 
-Other programs know neither a gain before the network nor trainable slopes nor skips that are residuals. All of these
-are linear, so they go into the weights next to them without any loss; the sums are taken in float64 and rounded once.
+Other players support neither an input gain nor trainable slopes nor residual skips. All three are linear, so they fold
+into the adjacent weights exactly; products are computed in float64 and rounded once.
 """
 
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ import numpy.typing as npt
 from twinlib.errors import ModelError
 from twinlib.model.architecture import Network, Stack
 from twinlib.model.twin import Twin
-from twinlib.model.wavenet import SLOPE
+from twinlib.model.wavenet import ADAPTIVE_SCALE
 
 Weights = npt.NDArray[np.float32]
-"""Finite weights in the shape of a convolution, `(out, in, taps)`, tap 0 the oldest, or `(out,)` of a bias."""
+"""Finite weights of a convolution `(out, in, taps)`, tap 0 the oldest, or of a bias `(out,)`."""
 
 
 @dataclass(frozen=True)
 class FoldedLayer:
-    """One layer; `z = kernel * x + bias + mix * dry`, the activation of z is `a`, and `x + residual * a` goes on."""
+    """One layer: z = kernel * x + bias + mix * dry, a = activation(z), output x + residual * a."""
 
     kernel: Weights
-    """`(rows, channels, taps)`."""
+    """`(preactivation_channels, channels, taps)`."""
     bias: Weights
-    """`(rows,)`."""
+    """`(preactivation_channels,)`."""
     mix: Weights | None
-    """`(rows, 1, 1)`, or None if the dry signal is not mixed in."""
+    """`(preactivation_channels, 1, 1)`, or None without input mix."""
     residual: Weights
     """`(channels, channels, 1)`."""
     residual_bias: Weights
     """`(channels,)`."""
     skip: Weights | None
-    """`(skips, channels, 1)`: what the head gets of `a`; None if it gets `a` itself."""
+    """`(skips, channels, 1)`, applied to `a` before the head; None if the head takes `a` itself."""
     skip_bias: Weights | None
-    """`(skips,)`, where there is a `skip`."""
+    """`(skips,)`; None without `skip`."""
 
 
 @dataclass(frozen=True)
 class FoldedStack:
-    """One stack: into it by a 1x1 convolution without bias, out of the sum of its skips by its head."""
+    """One stack: a bias-free 1x1 input convolution, layers, and a head on the sum of the skips."""
 
     description: Stack
     rechannel: Weights
@@ -50,40 +50,40 @@ class FoldedStack:
     head: Weights
     """`(heads, skips, taps)`."""
     head_bias: Weights | None
-    """`(heads,)`, of the last stack only."""
+    """`(heads,)`; last stack only."""
 
 
 @dataclass(frozen=True)
-class Folded:
-    """A network of one dry channel: `scale * (head of the last stack + dry_gain * dry, late by dry_delay samples)`."""
+class FoldedNetwork:
+    """A mono network with output `scale * (head of the last stack + dry_gain * dry delayed by dry_delay samples)`."""
 
     stacks: tuple[FoldedStack, ...]
     scale: float
-    """A float32 number above 0."""
+    """Output scale, a positive float32."""
     dry_gain: float
-    """A float32 number; 0.0 if the network has no dry path."""
+    """Gain of the dry path, a float32; 0.0 without dry path."""
     dry_delay: int
-    """Samples; the guard."""
+    """Guard in samples."""
 
 
-def fold(twin: Twin) -> Folded:
-    """The twin with its gains and slopes in its weights.
+def fold_weights(twin: Twin) -> FoldedNetwork:
+    """Fold the gains and slopes of a twin into its weights.
 
-    Its output is that of `Stream`, and as late: by the guard. Raises `ModelError` if the twin's weights do not fit its
-    network, or if a folded one is beyond what float32 holds.
+    The output equals that of `Stream`, latency included. Raises `ModelError` if the weights do not fit the network, or
+    if a folded weight overflows float32.
     """
     network, weights = twin.network, {name: tensor.numpy() for name, tensor in twin.build().state_dict().items()}
     if (scale := float(_float32(network.head_scale * twin.output_gain))) <= 0:
-        raise ModelError(f"the twin's output gain of {twin.output_gain:g} is no float32 number: train it again")
+        raise ModelError(f"the output gain {twin.output_gain:g} underflows float32. Retrain the twin")
     stacks = []
     for index, stack in enumerate(network.stacks):
         name = f"stacks.{index}"
         layers = [
-            _layer(network, stack, _under(weights, f"{name}.layers.{number}"), twin.input_gain)
+            _fold_layer(network, stack, _submodule(weights, f"{name}.layers.{number}"), twin.input_gain)
             for number in range(len(stack.dilations))
         ]
-        own = _under(weights, name)
-        # With mixed skips the layers' own convolutions are the mixer, and the head is their plain sum.
+        own = _submodule(weights, name)
+        # With mixed skips the skip convolutions are the mixer, and the head is a plain sum.
         head = own.get("head", np.ones((1, 1, 1)))
         rechannel = own["rechannel"][:, :, None] * np.float64(1.0 if index else twin.input_gain)
         bias = own.get("head_bias")
@@ -97,13 +97,13 @@ def fold(twin: Twin) -> Folded:
             )
         )
     dry_gain = float(_float32(twin.input_gain * twin.output_gain / scale)) if network.dry_path else 0.0
-    return Folded(tuple(stacks), scale, dry_gain, twin.guard_samples)
+    return FoldedNetwork(tuple(stacks), scale, dry_gain, twin.guard_samples)
 
 
-def _layer(network: Network, stack: Stack, weights: dict[str, npt.NDArray[Any]], gain: float) -> FoldedLayer:
-    slopes = np.ones(stack.rows)
+def _fold_layer(network: Network, stack: Stack, weights: dict[str, npt.NDArray[Any]], gain: float) -> FoldedLayer:
+    slopes = np.ones(stack.preactivation_channels)
     if stack.activation == "adaptive":
-        slopes = np.repeat(SLOPE * weights["slopes"].astype(np.float64), stack.channels)
+        slopes = np.repeat(ADAPTIVE_SCALE * weights["slopes"].astype(np.float64), stack.channels)
     mix = weights.get("mix")
     skip, skip_bias = None, None
     match network.skip:
@@ -125,8 +125,8 @@ def _layer(network: Network, stack: Stack, weights: dict[str, npt.NDArray[Any]],
     )
 
 
-def _under(weights: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """The weights of one module by their last names."""
+def _submodule(weights: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the weights of one module by their last name component."""
     return {name.rpartition(".")[2]: value for name, value in weights.items() if name.rpartition(".")[0] == prefix}
 
 
@@ -135,7 +135,7 @@ def _float32(values: Any) -> Weights:
         rounded = np.asarray(values, np.float64).astype(np.float32)
     if not np.isfinite(rounded).all():
         raise ModelError(
-            "the twin's gains and weights multiply to numbers that float32 does not hold, so no other program can play "
-            "it: train it again on recordings of a usual level"
+            "the product of gains and weights overflows float32, so the twin cannot be exported. Retrain it on "
+            "recordings at a normal level"
         )
     return rounded

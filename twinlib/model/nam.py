@@ -1,17 +1,15 @@
-"""A twin as a `.nam` file: plays in the Neural Amp Modeler plug-in and everything else built on its core.
+"""Export as `.nam` for the Neural Amp Modeler plug-in and other players built on its core.
 
-The format is that of NeuralAmpModelerCore (`NAM/wavenet/model.cpp`): JSON with the arrays of layers in `config` and
-all weights in one list. Every network that `architecture` describes can be held, with the same output but for float32
-rounding:
+The format is that of NeuralAmpModelerCore (`NAM/wavenet/model.cpp`): JSON with the layer arrays in `config` and all
+weights in one list. It holds every network that `architecture` describes, with equal output within float32 rounding:
 
-- gains and slopes are in the weights already (`folding`); a network without input mix has mixing weights of zero;
-- skips that are not the bare activation use `head1x1`, which version 0.7.0 of the format brought;
-- a dry path becomes one more array. The format adds only what comes out of nonlinearities, but the difference of two
-  leaky rectifiers is a straight line: `f(x) - f(-x) = (1 + slope) x`. Its first layer takes the dry signal to the next
-  one so, its second delays it by the guard and adds it to the head's sum, which the array before has filled.
+- gains and slopes are folded into the weights (`export_weights`); without input mix the mixing weights are zero;
+- skips other than the bare activation use `head1x1`, which needs version 0.7.0 of the format;
+- a dry path becomes an additional layer array. The head sums activations only, but the difference of two leaky
+  rectifiers is linear: `f(x) - f(-x) = (1 + slope) x`. The first layer passes the dry signal on in this way; the second
+  delays it by the guard and adds it to the head sum of the preceding array.
 
-The output is late by the guard, as that of the network: a plug-in gets no samples of the future, so the guard cannot
-be cut off as `render` does. `metadata` says how late.
+The output lags by the guard: a real-time plug-in cannot look ahead, so the delay remains. `metadata` holds its length.
 """
 
 import json
@@ -24,18 +22,18 @@ import numpy as np
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
 from twinlib.model.architecture import ActivationName
-from twinlib.model.export_metadata import card
-from twinlib.model.export_weights import Folded, FoldedStack, Weights, fold
+from twinlib.model.export_metadata import export_metadata
+from twinlib.model.export_weights import FoldedNetwork, FoldedStack, Weights, fold_weights
 from twinlib.model.twin import Twin
 
 LEGACY, CURRENT = "0.5.4", "0.7.0"
-"""Versions of the format: the first is read by every release of the core (leaky rectifiers from 0.2.0 on), the second
-from 0.4.1 on."""
+"""Versions of the format. All releases of the core read the first (leaky rectifiers since 0.2.0), releases since 0.4.1
+also the second."""
 
-SLOPE = 0.01
-"""Below zero, of leaky rectifiers."""
+LEAKY_SLOPE = 0.01
+"""Negative slope of leaky rectifiers."""
 
-_LEAKY = {"type": "LeakyReLU", "negative_slope": SLOPE}
+_LEAKY = {"type": "LeakyReLU", "negative_slope": LEAKY_SLOPE}
 _ACTIVATIONS: dict[ActivationName, dict[str, Any]] = {
     "tanh": {"type": "Tanh"},
     "relu": {"type": "ReLU"},
@@ -46,9 +44,9 @@ _ACTIVATIONS: dict[ActivationName, dict[str, Any]] = {
 
 
 def write_nam(twin: Twin, path: Path, date: datetime | None = None) -> None:
-    """Write a twin as `.nam`, whole or not at all; equal twins and dates give equal bytes.
+    """Write a twin as `.nam`, atomically; equal twins and dates give equal bytes.
 
-    Raises `ModelError` if the weights, once gains are folded in, are not finite.
+    Raises `ModelError` if a folded weight is not finite.
     """
     text = json.dumps(nam_content(twin, date), allow_nan=False) + "\n"
     with written_aside(path) as aside:
@@ -56,14 +54,14 @@ def write_nam(twin: Twin, path: Path, date: datetime | None = None) -> None:
 
 
 def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -> dict[str, Any]:
-    """The JSON object of a `.nam` file: version, metadata, architecture, config, weights, sample rate in Hz.
+    """Return the JSON object of a `.nam` file: version, metadata, architecture, config, weights, sample rate in Hz.
 
-    The version is 0.5.4 where the network fits its keys, so that old plug-ins play it too, else 0.7.0; without `legacy`
-    it is always 0.7.0, which is all that Neural Amp Modeler's own trainer reads. `date`: when the twin was trained.
+    The version is 0.5.4 if its keys suffice, for old plug-ins, else 0.7.0. Without `legacy` it is always 0.7.0, the
+    only version that the trainer of Neural Amp Modeler reads. `date` is the time of training.
 
-    Raises `ModelError` if the weights, once gains are folded in, are not finite.
+    Raises `ModelError` if a folded weight is not finite.
     """
-    folded = fold(twin)
+    folded = fold_weights(twin)
     arrays = [_array(stack) for stack in folded.stacks]
     weights = [weight for stack in folded.stacks for weight in _weights(stack)]
     if twin.network.dry_path:
@@ -72,9 +70,9 @@ def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -
     old = [_legacy(array) for array in arrays] if legacy else []
     fits = bool(old) and all(array is not None for array in old)
     flat = [float(value) for weight in weights for value in weight.reshape(-1)] + [folded.scale]
-    # The core reads beyond the end of a list that is too short before it complains.
-    if len(flat) != (wanted := sum(map(_count, arrays)) + 1):
-        raise ModelError(f"the twin has {len(flat)} weights for a .nam file, its description wants {wanted}")
+    # The core reads past the end of a list that is too short.
+    if len(flat) != (expected := sum(map(_weight_count, arrays)) + 1):
+        raise ModelError(f"the .nam file would hold {len(flat)} weights, but its configuration needs {expected}")
     return {
         "version": LEGACY if fits else CURRENT,
         "metadata": _metadata(twin, date),
@@ -86,17 +84,14 @@ def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -
 
 
 def _metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
-    """What Neural Amp Modeler knows under its own names, and everything under ours.
-
-    Levels in dBu are not among it: nobody has measured them.
-    """
-    told = card(twin, date)
-    content: dict[str, Any] = {"name": twin.device, "loudness": told["loudness_db"]}
+    """Return the metadata under NAM's keys, and all of it under `twin`. Levels in dBu are unknown and left out."""
+    exported = export_metadata(twin, date)
+    content: dict[str, Any] = {"name": twin.device, "loudness": exported["loudness_db"]}
     if date is not None:
         content["date"] = {part: getattr(date, part) for part in ("year", "month", "day", "hour", "minute", "second")}
-    if told["validation_esr"] is not None:
-        content["training"] = {"validation_esr": told["validation_esr"]}
-    return {**content, "twin": told}
+    if exported["validation_esr"] is not None:
+        content["training"] = {"validation_esr": exported["validation_esr"]}
+    return {**content, "twin": exported}
 
 
 def _array(stack: FoldedStack) -> dict[str, Any]:
@@ -124,7 +119,7 @@ def _array(stack: FoldedStack) -> dict[str, Any]:
 
 
 def _weights(stack: FoldedStack) -> list[Weights]:
-    """The weights of an array in the order of the format."""
+    """Return the weights of a layer array in file order."""
     weights = [stack.rechannel]
     for layer in stack.layers:
         mix = np.zeros((len(layer.bias), 1, 1), np.float32) if layer.mix is None else layer.mix
@@ -135,8 +130,8 @@ def _weights(stack: FoldedStack) -> list[Weights]:
     return weights if stack.head_bias is None else [*weights, stack.head_bias]
 
 
-def _dry_array(folded: Folded) -> dict[str, Any]:
-    """One channel; each layer has two leaky rectifiers, and the head's sum is that of the array before."""
+def _dry_array(folded: FoldedNetwork) -> dict[str, Any]:
+    """Return the layer array of the dry path: one channel, two leaky rectifiers per layer."""
     taps = [1, 2] if folded.dry_delay else [1]
     return {
         "input_size": folded.stacks[-1].description.channels,
@@ -154,29 +149,29 @@ def _dry_array(folded: Folded) -> dict[str, Any]:
     }
 
 
-def _dry_weights(folded: Folded) -> list[Weights]:
-    straight = np.array([1, -1]) / (1 + SLOPE)
-    out = folded.dry_gain * straight
-    nothing, zero = [0.0, 0.0], [0.0]
-    # Into the array nothing of the one before; each layer: kernel, bias, mix, residual, bias, skip, bias.
+def _dry_weights(folded: FoldedNetwork) -> list[Weights]:
+    identity = np.array([1, -1]) / (1 + LEAKY_SLOPE)
+    out = folded.dry_gain * identity
+    zeros, zero = [0.0, 0.0], [0.0]
+    # No input from the preceding array. Each layer: kernel, bias, mix, residual, bias, skip, bias.
     weights = [np.zeros(folded.stacks[-1].description.channels)]
     if folded.dry_delay:
-        weights += map(np.array, (nothing, nothing, [1.0, -1.0], straight, zero, nothing, zero))
-        weights += map(np.array, ([1.0, 0.0, -1.0, 0.0], nothing, nothing, nothing, zero, out, zero))
+        weights += map(np.array, (zeros, zeros, [1.0, -1.0], identity, zero, zeros, zero))
+        weights += map(np.array, ([1.0, 0.0, -1.0, 0.0], zeros, zeros, zeros, zero, out, zero))
     else:
-        weights += map(np.array, (nothing, nothing, [1.0, -1.0], nothing, zero, out, zero))
+        weights += map(np.array, (zeros, zeros, [1.0, -1.0], zeros, zero, out, zero))
     return [weight.astype(np.float32) for weight in [*weights, np.ones(1)]]
 
 
 def _legacy(array: dict[str, Any]) -> dict[str, Any] | None:
-    """An array in the keys of version 0.5.4, or None if they cannot say it; its weights are the same."""
-    simple = (
+    """Return a layer array in the keys of version 0.5.4, or None if they do not suffice; the weights are the same."""
+    representable = (
         array["bottleneck"] == array["channels"]
         and len(set(array["kernel_sizes"])) == 1
         and array["head"]["kernel_size"] == 1
         and not array["head1x1"]["active"]
     )
-    if not simple:
+    if not representable:
         return None
     return {
         "input_size": array["input_size"],
@@ -191,8 +186,8 @@ def _legacy(array: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _count(array: dict[str, Any]) -> int:
-    """The weights that the core reads for an array."""
+def _weight_count(array: dict[str, Any]) -> int:
+    """Return how many weights the core reads for a layer array."""
     width, middle, head = array["channels"], array["bottleneck"], array["head"]
     skips = array["head1x1"]["out_channels"] if array["head1x1"]["active"] else 0
     count = array["input_size"] * width

@@ -1,13 +1,13 @@
-"""A twin as an `.onnx` file: a graph that plays block by block, with the memory of every convolution in plain sight.
+"""Export as `.onnx`: a graph for block-wise inference with explicit convolution states.
 
-Inputs are `dry`, float32 `(channels, 1, frames)`, and for every convolution that looks back a state
-`state.STACK.LAYER`, float32 `(channels, width, samples)`: the last samples of what it read, oldest first. Outputs are
-`wet`, of the shape of `dry`, and `next.STATE` for each state, to be given back with the next block. Channels and frames
-are free in every call, so any block sizes give the same samples; channels do not hear each other. To start, give zeros
-as states and play `warm_up_samples` of silence. `wet` is late by `latency_samples`, the guard of the twin.
+Inputs are `dry`, float32 `(channels, 1, frames)`, and a state `state.STACK.LAYER` for each convolution with left
+context, float32 `(channels, width, samples)`: its last input samples, oldest first. Outputs are `wet`, of the shape of
+`dry`, and `next.STATE` for each state, to be passed in with the next block. Channels and frames are dynamic: the output
+does not depend on the block size, and channels are independent. To start, pass zeros as states and process
+`warm_up_samples` of silence. `wet` lags by `latency_samples`, the guard of the twin.
 
-Nothing runs but operators of the standard set: Conv, Concat, Slice, Split, Add, Mul, Tanh, Sigmoid, Relu, LeakyRelu.
-Gains are in the weights (`folding`). Every network that `architecture` describes can be held.
+The graph uses standard operators only: Conv, Concat, Slice, Split, Add, Mul, Tanh, Sigmoid, Relu, LeakyRelu. Gains are
+folded into the weights (`export_weights`). The format holds every network that `architecture` describes.
 """
 
 import json
@@ -21,26 +21,26 @@ import numpy as np
 from twinlib.errors import ModelError
 from twinlib.files import written_aside
 from twinlib.model.architecture import ActivationName
-from twinlib.model.export_metadata import card
-from twinlib.model.export_weights import Folded, FoldedLayer, FoldedStack, fold
+from twinlib.model.export_metadata import export_metadata
+from twinlib.model.export_weights import FoldedLayer, FoldedNetwork, FoldedStack, fold_weights
 from twinlib.model.twin import Twin
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 OPSET, IR = 13, 8
-"""The oldest operator set and file version that say all of it, for old runtimes: ONNX 1.8 and 1.10."""
+"""The oldest sufficient operator set and file version, for old runtimes: ONNX 1.8 and 1.10."""
 
-SLOPE = 0.01
-"""Below zero, of leaky rectifiers."""
+LEAKY_SLOPE = 0.01
+"""Negative slope of leaky rectifiers."""
 
 _END = np.iinfo(np.int64).max
 
 
 def write_onnx(twin: Twin, path: Path, date: datetime | None = None) -> None:
-    """Write a twin as `.onnx`, whole or not at all; equal twins and dates give equal bytes with one version of onnx.
+    """Write a twin as `.onnx`, atomically; equal twins and dates give equal bytes with the same version of onnx.
 
-    Raises `ModelError` if the package onnx is missing, or if the weights, once gains are folded in, are not finite.
+    Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
     content = onnx_model(twin, date).SerializeToString(deterministic=True)
     with written_aside(path) as aside:
@@ -48,21 +48,20 @@ def write_onnx(twin: Twin, path: Path, date: datetime | None = None) -> None:
 
 
 def onnx_model(twin: Twin, date: datetime | None = None) -> "ModelProto":
-    """The model of a twin, checked; `metadata_props` hold its card as strings (JSON where it is no string).
+    """Return the checked ONNX model of a twin; `metadata_props` holds its metadata as strings (JSON if not a string).
 
-    `metadata_props["states"]` is a JSON object: for every state its shape with `channels` in words, and the name of
-    the output that continues it. `date`: when the twin was trained. Raises `ModelError` as `write_onnx` does.
+    `metadata_props["states"]` is a JSON object: for each state its shape, with `channels` symbolic, and the name of the
+    corresponding output. `date` is the time of training. Raises `ModelError` as `write_onnx` does.
     """
     try:
         import onnx
         from onnx import helper
     except ImportError:
         raise ModelError(
-            "an .onnx file is written with the package onnx, which is not installed here: pip install onnx, or export "
-            "a .nam file"
+            "export to .onnx needs the package onnx, which is not installed. Run `pip install onnx`, or export to .nam"
         ) from None
     graph = _Graph()
-    graph.build(fold(twin))
+    graph.build(fold_weights(twin))
     names = {"dry": "wet", **{state: f"next.{state}" for state in graph.states}}
     shapes: dict[str, list[str | int]] = {"dry": ["channels", 1, "frames"]}
     shapes |= {state: ["channels", *shape] for state, shape in graph.states.items()}
@@ -80,15 +79,15 @@ def onnx_model(twin: Twin, date: datetime | None = None) -> "ModelProto":
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="twinlib",
-        doc_string=f"{twin.device} as {twin.model}: {twin.sample_rate} Hz, late by {twin.guard_samples} samples",
+        doc_string=f"{twin.device}, {twin.model}: {twin.sample_rate} Hz, latency {twin.guard_samples} samples",
     )
     states = {name: {"shape": shape, "next": names[name]} for name, shape in shapes.items() if name != "dry"}
-    helper.set_model_props(model, _strings({**card(twin, date), "states": states}))
+    helper.set_model_props(model, _as_strings({**export_metadata(twin, date), "states": states}))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _strings(content: Mapping[str, Any]) -> dict[str, str]:
+def _as_strings(content: Mapping[str, Any]) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True, allow_nan=False)
         for key, value in content.items()
@@ -96,67 +95,67 @@ def _strings(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 class _Graph:
-    """The nodes, weights and states of a graph that is being built; methods return the name of what they add."""
+    """Builder of nodes, weights and states; methods return the name of the added node's output."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
         self.states: dict[str, tuple[int, int]] = {}
 
-    def build(self, folded: Folded) -> None:
-        """Everything from `dry` to `wet`."""
+    def build(self, folded: FoldedNetwork) -> None:
+        """Add all nodes from `dry` to `wet`."""
         signal, total = "dry", ""
         for index, stack in enumerate(folded.stacks):
             signal, total = self._stack(stack, f"{index}", signal, total)
         if folded.dry_gain:
-            late = self._extended("state.dry", "dry", 1, folded.dry_delay)
+            delayed = self._with_state("state.dry", "dry", 1, folded.dry_delay)
             if folded.dry_delay:
-                late = self._slice("dry.late", late, 0, -folded.dry_delay)
+                delayed = self._slice("dry.late", delayed, 0, -folded.dry_delay)
             gain = self._weight("dry.gain", np.float32(folded.dry_gain))
-            total = self._node("Add", "dry.added", total, self._node("Mul", "dry.level", late, gain))
+            total = self._node("Add", "dry.added", total, self._node("Mul", "dry.level", delayed, gain))
         self._node("Mul", "wet", total, self._weight("scale", np.float32(folded.scale)))
 
     def _stack(self, stack: FoldedStack, name: str, signal: str, total: str) -> tuple[str, str]:
         signal = self._convolution(f"{name}.rechannel", signal, stack.rechannel)
         for index, layer in enumerate(stack.layers):
-            place = f"{name}.{index}"
-            active = self._active(stack, layer, index, place, signal)
+            prefix = f"{name}.{index}"
+            active = self._active(stack, layer, index, prefix, signal)
             skip = active
             if layer.skip is not None:
-                skip = self._convolution(f"{place}.skip", active, layer.skip, layer.skip_bias)
-            total = self._node("Add", f"{place}.total", total, skip) if total else skip
-            residual = self._convolution(f"{place}.residual", active, layer.residual, layer.residual_bias)
-            signal = self._node("Add", f"{place}.out", signal, residual)
-        width, look_back = stack.head.shape[1], stack.head.shape[2] - 1
-        before = self._extended(f"state.{name}.head", total, width, look_back)
-        return signal, self._convolution(f"{name}.head", before, stack.head, stack.head_bias)
+                skip = self._convolution(f"{prefix}.skip", active, layer.skip, layer.skip_bias)
+            total = self._node("Add", f"{prefix}.total", total, skip) if total else skip
+            residual = self._convolution(f"{prefix}.residual", active, layer.residual, layer.residual_bias)
+            signal = self._node("Add", f"{prefix}.out", signal, residual)
+        width, context = stack.head.shape[1], stack.head.shape[2] - 1
+        extended = self._with_state(f"state.{name}.head", total, width, context)
+        return signal, self._convolution(f"{name}.head", extended, stack.head, stack.head_bias)
 
-    def _active(self, stack: FoldedStack, layer: FoldedLayer, index: int, place: str, signal: str) -> str:
+    def _active(self, stack: FoldedStack, layer: FoldedLayer, index: int, prefix: str, signal: str) -> str:
         description = stack.description
         dilation, taps = description.dilations[index], description.kernel_sizes[index]
-        before = self._extended(f"state.{place}", signal, description.channels, (taps - 1) * dilation)
-        z = self._convolution(f"{place}.z", before, layer.kernel, layer.bias, dilation)
+        extended = self._with_state(f"state.{prefix}", signal, description.channels, (taps - 1) * dilation)
+        z = self._convolution(f"{prefix}.z", extended, layer.kernel, layer.bias, dilation)
         if layer.mix is not None:
-            z = self._node("Add", f"{place}.mixed", z, self._convolution(f"{place}.mix", "dry", layer.mix))
-        return self._activation(description.activation, place, z)
+            z = self._node("Add", f"{prefix}.mixed", z, self._convolution(f"{prefix}.mix", "dry", layer.mix))
+        return self._activation(description.activation, prefix, z)
 
-    def _activation(self, name: ActivationName, place: str, z: str) -> str:
-        active = f"{place}.active"
+    def _activation(self, name: ActivationName, prefix: str, z: str) -> str:
+        active = f"{prefix}.active"
         match name:
             case "tanh":
                 return self._node("Tanh", active, z)
             case "relu":
                 return self._node("Relu", active, z)
             case "leaky_relu":
-                return self._node("LeakyRelu", active, z, alpha=SLOPE)
+                return self._node("LeakyRelu", active, z, alpha=LEAKY_SLOPE)
             case "gated" | "adaptive":
-                signal, gate = f"{place}.signal", f"{place}.gate"
+                signal, gate = f"{prefix}.signal", f"{prefix}.gate"
                 self._add("Split", [z], [signal, gate], axis=1)
-                opened = self._node("Sigmoid", f"{place}.open", gate)
-                return self._node("Mul", active, self._node("Tanh", f"{place}.bent", signal), opened)
+                opened = self._node("Sigmoid", f"{prefix}.open", gate)
+                return self._node("Mul", active, self._node("Tanh", f"{prefix}.bent", signal), opened)
 
-    def _extended(self, state: str, signal: str, width: int, count: int) -> str:
-        """The signal with `count` samples before it, which become a state."""
+    def _with_state(self, state: str, signal: str, width: int, count: int) -> str:
+        """Prepend `count` samples of left context from a state, and update the state."""
         if not count:
             return signal
         self.states[state] = (width, count)
@@ -167,8 +166,8 @@ class _Graph:
 
     def _slice(self, name: str, signal: str, start: int, stop: int) -> str:
         bounds = {"start": start, "stop": stop, "axis": 2}
-        places = [self._weight(f"{name}.{bound}", np.array([value], np.int64)) for bound, value in bounds.items()]
-        return self._node("Slice", name, signal, *places)
+        inputs = [self._weight(f"{name}.{bound}", np.array([value], np.int64)) for bound, value in bounds.items()]
+        return self._node("Slice", name, signal, *inputs)
 
     def _convolution(self, name: str, signal: str, kernel: Any, bias: Any = None, dilation: int = 1) -> str:
         inputs = [signal, self._weight(f"{name}.kernel", kernel)]

@@ -1,4 +1,4 @@
-"""Rendering files through a twin: any length, any number of channels, any sample rate, constant memory."""
+"""Rendering of sound files through a twin: any length, channel count and sample rate, in constant memory."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,64 +16,63 @@ from twinlib.progress import Progress, no_progress
 def render_file(
     twin: Twin, dry: Path, wet: Path, subtype: Subtype | None = None, progress: Progress = no_progress
 ) -> None:
-    """Write what the device would make of a sound file, with the same rate, channels, length and timing.
+    """Render a sound file; the output has the same rate, channels, length and timing.
 
-    Channels are played independently. A file of another rate than the twin's is resampled on the way in and out (soxr,
-    very high quality). `subtype` is by default FLOAT for `.wav`, which holds any level, and PCM_24 for `.flac`.
-    `progress` counts frames of the file.
+    Channels are independent. If the sample rate differs from the twin's, input and output are resampled (soxr, very
+    high quality). `subtype` defaults to FLOAT for `.wav`, which holds any level, and to PCM_24 for `.flac`. `progress`
+    counts frames of the file.
 
-    Raises `AudioError` if a file cannot be read or written, if the dry file holds samples that are not finite, and if
-    the output exceeds full scale in an integer format.
+    Raises `AudioError` if a file cannot be read or written, if the dry file holds NaN or Inf, and if the output
+    exceeds full scale in an integer format.
     """
-    chosen = _subtype(wet, subtype)
+    subtype = _check_subtype(wet, subtype)
     if wet.resolve() == dry.resolve():
-        raise AudioError(f"{wet} is the file to be rendered: choose another name for the output")
+        raise AudioError(f"{wet}: output and input are the same file. Choose another name for the output")
     with Reader(dry) as reader:
         info = reader.info
         stream = Stream(twin, info.channels)
-        blocks = _resampled(_finite(reader), info.sample_rate, twin.sample_rate, info.channels)
-        played = _played(blocks, stream, twin.guard_samples, info.channels)
-        played = _resampled(played, twin.sample_rate, info.sample_rate, info.channels)
-        with Writer(wet, info.sample_rate, info.channels, chosen, info.frames) as writer:
-            for block in _exactly(played, info.frames, info.channels):
+        blocks = _resample(_finite_blocks(reader), info.sample_rate, twin.sample_rate, info.channels)
+        blocks = _play(blocks, stream, twin.guard_samples, info.channels)
+        blocks = _resample(blocks, twin.sample_rate, info.sample_rate, info.channels)
+        with Writer(wet, info.sample_rate, info.channels, subtype, info.frames) as writer:
+            for block in _trim_or_pad(blocks, info.frames, info.channels):
                 writer.write(block)
                 progress(len(block))
 
 
-def _subtype(path: Path, subtype: Subtype | None) -> Subtype:
+def _check_subtype(path: Path, subtype: Subtype | None) -> Subtype:
     suffix = path.suffix.lower()
     if suffix not in (".wav", ".flac"):
-        raise AudioError(f"{path}: output is written as .wav or .flac, choose one of these endings")
+        raise AudioError(f"{path}: unknown output format. Use the suffix .wav or .flac")
     if suffix == ".flac" and subtype == "FLOAT":
-        raise AudioError(f"{path}: FLAC holds integers only: choose PCM_24, or .wav for floating point")
+        raise AudioError(f"{path}: FLAC holds integers only. Use PCM_24, or .wav for floating point")
     return subtype or ("FLOAT" if suffix == ".wav" else "PCM_24")
 
 
-def _finite(reader: Reader) -> Iterator[Signal]:
+def _finite_blocks(reader: Reader) -> Iterator[Signal]:
     for position, block in reader.blocks():
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
-            place = position + int(np.argmin(finite))
-            seconds = place / reader.info.sample_rate
+            sample = position + int(np.argmin(finite))
+            seconds = sample / reader.info.sample_rate
             raise AudioError(
-                f"{reader.info.path} holds a sample that is not a finite number at {place} ({seconds:.2f} s): export "
-                "it again"
+                f"{reader.info.path}: sample {sample} ({seconds:.2f} s) is not a finite number. Export the file again"
             )
         yield block
 
 
-def _resampled(blocks: Iterable[Signal], rate: int, wanted: int, channels: int) -> Iterator[Signal]:
-    if rate == wanted:
+def _resample(blocks: Iterable[Signal], rate: int, target_rate: int, channels: int) -> Iterator[Signal]:
+    if rate == target_rate:
         yield from blocks
         return
-    resampler = soxr.ResampleStream(rate, wanted, channels, dtype="float32", quality="VHQ")
+    resampler = soxr.ResampleStream(rate, target_rate, channels, dtype="float32", quality="VHQ")
     for block in blocks:
         yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)
 
 
-def _played(blocks: Iterable[Signal], stream: Stream, guard: int, channels: int) -> Iterator[Signal]:
-    """The twin's output without the guard: its first samples dropped, as many added at the end."""
+def _play(blocks: Iterable[Signal], stream: Stream, guard: int, channels: int) -> Iterator[Signal]:
+    """Yield the output of the twin without its latency: drop the first `guard` samples, flush as many at the end."""
     dropped = 0
     for block in blocks:
         wet = stream.process(block)
@@ -84,8 +83,8 @@ def _played(blocks: Iterable[Signal], stream: Stream, guard: int, channels: int)
     yield rest[guard - dropped :]
 
 
-def _exactly(blocks: Iterable[Signal], frames: int, channels: int) -> Iterator[Signal]:
-    """Cut or fill the end so that there are `frames`: resampling there and back may differ by a few."""
+def _trim_or_pad(blocks: Iterable[Signal], frames: int, channels: int) -> Iterator[Signal]:
+    """Yield exactly `frames` frames: resampling back and forth may change the length by a few samples."""
     written = 0
     for block in blocks:
         part = block[: frames - written]

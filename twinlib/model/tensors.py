@@ -1,4 +1,4 @@
-"""Named tensors and a JSON header in one safetensors file: nothing is pickled, equal content gives equal bytes."""
+"""Named tensors and a JSON header in one safetensors file: no pickle, equal content gives equal bytes."""
 
 import json
 from collections.abc import Mapping
@@ -15,35 +15,35 @@ from twinlib.files import written_aside
 from twinlib.model.checksum import tensor_checksum
 
 _KEY = "twinlib"
-# One key holds the whole header, because safetensors writes several in no fixed order.
+# A single key holds the whole header: safetensors writes several keys in arbitrary order.
 
 
 def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors with a header that names its contract (`twin/1`) and their common sum, whole or not at all.
+    """Write tensors, a header with its contract (`twin/1`), and the checksum of both, atomically.
 
-    Raises `ModelError` if the header or a floating tensor holds a number that is not finite.
+    Raises `ModelError` if the header or a tensor holds NaN or Inf.
     """
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{path} is not written: {name} holds numbers that are not finite")
-    # Copies, because safetensors refuses tensors that share memory.
+            raise ModelError(f"{path} was not written: {name} holds NaN or Inf")
+    # Copies: safetensors refuses tensors that share memory.
     content = {
         name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
     }
     try:
         text = json.dumps({"contract": contract, **header}, sort_keys=True, allow_nan=False)
     except ValueError as error:
-        raise ModelError(f"{path} is not written: its header is not JSON ({error})") from None
-    told = json.loads(text)
-    text = json.dumps({**told, "sha256": _sum(told, content)}, sort_keys=True)
+        raise ModelError(f"{path} was not written: its header is not JSON ({error})") from None
+    parsed = json.loads(text)
+    text = json.dumps({**parsed, "sha256": _checksum(parsed, content)}, sort_keys=True)
     with written_aside(path) as aside:
         aside.write_bytes(save(content, metadata={_KEY: text}))
 
 
 def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what `save_tensors` wrote: header without its contract, and tensors on the CPU.
+    """Read a file of `save_tensors`: the header without its contract, and the tensors on the CPU.
 
-    Raises `ModelError` if the file is missing, damaged, of another contract, or holds numbers that are not finite.
+    Raises `ModelError` if the file is missing, corrupted, of another contract, or holds NaN or Inf.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist")
@@ -56,18 +56,18 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
         raise ModelError(f"{path} is not a readable safetensors file ({error})") from None
     if not isinstance(header, dict) or header.get("contract") != contract:
         found = header.get("contract") if isinstance(header, dict) else None
-        raise ModelError(f"{path} holds {found or 'no contract of ours'}, not {contract}")
-    # A flipped bit may still be a number, but a twin that sounds wrong without a word is worse than none.
-    if header.pop("sha256", None) not in (None, _sum(header, tensors)):
-        raise ModelError(f"{path} is damaged: its content has not the sum that it was written with, copy it again")
+        raise ModelError(f"{path} has the contract {found or '(none)'}, not {contract}")
+    # A flipped bit may still decode to a finite weight.
+    if header.pop("sha256", None) not in (None, _checksum(header, tensors)):
+        raise ModelError(f"{path} is corrupted: checksum mismatch. Copy it again")
     del header["contract"]
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{path} is damaged: {name} holds numbers that are not finite")
+            raise ModelError(f"{path} is corrupted: {name} holds NaN or Inf. Copy it again, or retrain the twin")
     return header, tensors
 
 
-def _sum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     return tensor_checksum(
         header,
         (

@@ -1,4 +1,4 @@
-"""The twin: a trained network with all that is needed to play it, in one file `twin.safetensors`."""
+"""The twin: a trained network with all data needed for playback, in one file `twin.safetensors`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,16 +31,16 @@ class _Header(Settings):
 
 @dataclass(frozen=True)
 class Twin:
-    """A trained model of one device at one setting, for signals of one channel."""
+    """A trained model of one device at one setting, for mono signals."""
 
     network: Network
-    """Its architecture."""
+    """Architecture."""
     weights: Mapping[str, Tensor]
-    """float32 tensors by their names in `WaveNet`."""
+    """float32 tensors by their `WaveNet` parameter names."""
     sample_rate: int
-    """Hz of the signals that it was trained on."""
+    """Sample rate of the training signals, Hz."""
     guard_samples: int
-    """Samples by which its output is late on purpose; `render` takes them out."""
+    """Latency of the output in samples; `render_file` removes it."""
     input_gain: float = 1.0
     """Factor before the network."""
     output_gain: float = 1.0
@@ -48,36 +48,36 @@ class Twin:
     device: str = ""
     """Name of the device in the configuration."""
     model: str = ""
-    """Name of the architecture in the configuration."""
+    """Name of the model in the configuration."""
     dataset: str = ""
-    """Digest of the dataset that it learned from."""
+    """Digest of the training dataset."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else worth keeping, as JSON."""
+    """Further JSON values, such as `valid_esr`, `step` and `seed`."""
     provenance: str = ""
-    """The link of the stage record that tells how it was made: all of its history hangs on it."""
+    """Link of the stage record; the whole history hangs on it."""
 
     def build(self) -> WaveNet:
-        """The network with these weights, for inference; raises `ModelError` if they do not fit."""
+        """Return the network with these weights, for inference; raise `ModelError` if they do not fit."""
         model = WaveNet(self.network, dry_delay=self.guard_samples)
-        wanted = model.state_dict()
-        if missing := sorted(wanted.keys() - self.weights.keys()):
-            raise ModelError(f"the twin lacks {', '.join(missing[:3])}: train it again")
-        if foreign := sorted(self.weights.keys() - wanted.keys()):
-            raise ModelError(f"the twin holds {', '.join(foreign[:3])}, which its network has not: train it again")
-        for name, tensor in wanted.items():
+        expected = model.state_dict()
+        if missing := sorted(expected.keys() - self.weights.keys()):
+            raise ModelError(f"missing weights: {', '.join(missing[:3])}. Retrain the twin")
+        if unexpected := sorted(self.weights.keys() - expected.keys()):
+            raise ModelError(f"unexpected weights: {', '.join(unexpected[:3])}. Retrain the twin")
+        for name, tensor in expected.items():
             found = self.weights[name]
             if found.shape != tensor.shape or found.dtype != tensor.dtype:
                 raise ModelError(
-                    f"the twin's {name} is {found.dtype} {tuple(found.shape)}, its network wants "
-                    f"{tensor.dtype} {tuple(tensor.shape)}: train it again"
+                    f"weight {name} is {found.dtype} {tuple(found.shape)}, but the network needs {tensor.dtype} "
+                    f"{tuple(tensor.shape)}. Retrain the twin"
                 )
         model.load_state_dict(dict(self.weights))
         return model.requires_grad_(False).eval()
 
     def save(self, path: Path) -> None:
-        """Write the twin, whole or not at all; equal twins give equal bytes.
+        """Write the twin atomically; equal twins give equal bytes.
 
-        Raises `ModelError` if its weights do not fit its network or are not finite.
+        Raises `ModelError` if the weights do not fit the network, or hold NaN or Inf.
         """
         self.build()
         header = _Header(
@@ -96,9 +96,9 @@ class Twin:
 
 
 def load_twin(path: Path) -> Twin:
-    """Read a twin from its file or from the folder that holds it.
+    """Read a twin from its file or its folder.
 
-    Raises `ModelError` if there is none, or if anything in the file is not as `Twin.save` writes it.
+    Raises `ModelError` if the file is missing, or if it does not hold what `Twin.save` writes.
     """
     file = path / TWIN_FILE if path.is_dir() else path
     content, weights = load_tensors(file, TWIN)
@@ -108,8 +108,8 @@ def load_twin(path: Path) -> Twin:
         twin.build()
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise ModelError(f"{file} is damaged: {place}: {problem['msg']}") from None
+        key = ".".join(str(part) for part in problem["loc"])
+        raise ModelError(f"{file} is corrupted: {key}: {problem['msg']}") from None
     except ModelError as error:
-        raise ModelError(f"{file} is damaged: {error}") from None
+        raise ModelError(f"{file} is corrupted: {error}") from None
     return twin
