@@ -64,7 +64,7 @@ def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
     from twinlib.alignment.warp import WarpedWet
 
     found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)
-    frames = audio.probe(folder / "dry.wav").frames
+    frames = audio.read_info(folder / "dry.wav").frames
     with (
         WarpedWet(folder / "wet.wav", found) as warped,
         audio.Writer(folder / "aligned.wav", RATE, 1, "FLOAT", frames) as writer,

@@ -24,7 +24,7 @@ from scipy.signal import butter, sosfilt
 from scipy.special import erfc
 
 from twinlib import audio
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 from twinlib.simulation.circuits import process_stream
 from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
@@ -94,7 +94,7 @@ def reel(random: np.random.Generator, seconds: float, clicked: bool = True) -> R
 
 def edge(last: bool = False) -> Array:
     """Silence, click, short silence; the other way round at the end of a reel."""
-    parts = (np.zeros(OUTER), click(RATE).astype(np.float64), np.zeros(INNER))
+    parts = (np.zeros(OUTER), make_click(RATE).astype(np.float64), np.zeros(INNER))
     return np.concatenate(parts[::-1] if last else parts)
 
 

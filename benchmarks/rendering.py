@@ -66,7 +66,7 @@ def hour() -> None:
         clock = time.process_time()
         render_file(twin, dry, wet)
         seconds = time.process_time() - clock
-        assert audio.probe(wet).frames == frames
+        assert audio.read_info(wet).frames == frames
     print(f"an hour of stereo: {3600 / seconds:.1f} x real time, memory grew by {resident() - before:.0f} MB")
     print(f"  (the libraries and the network took {before:.0f} MB)")
 

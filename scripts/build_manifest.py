@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.dataset.manifest import Part, build_manifest, refuse_useless, write_manifest
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     inputs = [path for part in parts for path in (part.segments, part.shard, part.take, part.alignment)]
     params = {"missing": args.missing, "tolerant": args.tolerant}
     with recorded(Path(__file__), inputs, [args.segments, args.dataset], params):
-        with progress(f"manifest {args.device}", len(parts), "captures") as done:
+        with show_progress(f"manifest {args.device}", len(parts), "captures") as done:
             segments, dataset = build_manifest(args.device, parts, json.loads(args.missing), done)
         if not json.loads(args.tolerant):
             refuse_useless(dataset)

@@ -9,7 +9,7 @@ from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.listening.listening_page import listening_page
 from twinlib.listening.stimuli import Sounds, prepare
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.reports.report import read_figure, report_page
 
@@ -26,7 +26,7 @@ def main() -> None:
         if args.music and not metrics.get("music_withdrawn"):
             excerpts.insert(0, ("music of the test split in one go, from the probe reel", args.music))
         index, listening = args.outputs
-        with progress(f"page {metrics['device']}/{metrics['model']}", len(excerpts) + 2, "parts") as done:
+        with show_progress(f"page {metrics['device']}/{metrics['model']}", len(excerpts) + 2, "parts") as done:
             prepared = []
             for words, paths in excerpts:
                 prepared.append(prepare(sounds_of(words, paths)))

@@ -19,7 +19,7 @@ from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.excitation.layout import read_reel
 from twinlib.files import read_json, read_table, write_table
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -61,7 +61,8 @@ def main() -> None:
             segments = tile_reel(source, cues, reel, settings, withdrawn)
             silenced = excluded_ranges(cues, withdrawn, source.guard_samples)
         title = f"shard {args.device}/{args.name}"
-        with ExitStack() as open_files, progress(title, len(segments) * settings.segment_samples, "samples") as done:
+        samples = len(segments) * settings.segment_samples
+        with ExitStack() as open_files, show_progress(title, samples, "samples") as done:
             dry = open_files.enter_context(Reader(args.dry))
             column = args.channel - 1 if args.channel <= dry.info.channels else 0
             wet, looped_back = None, None

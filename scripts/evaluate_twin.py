@@ -10,7 +10,7 @@ from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     with recorded(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
-        with progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
+        with show_progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
             metrics = evaluate(
                 args.twin,
                 segments,

@@ -10,7 +10,7 @@ from twinlib.contracts import CUES, FINGERPRINTS
 from twinlib.dataset.fingerprint import fingerprint_reel
 from twinlib.dataset.leaks import find_planned_copies
 from twinlib.files import read_table, write_table
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     args = options(__doc__, name=str, cues=Path, reels=[Path], fingerprints=Path)
     with recorded(Path(__file__), [args.cues, *args.reels], [args.fingerprints], {}):
         cues, tables = read_table(args.cues, CUES), []
-        with progress(f"fingerprint {args.name}", len(cues), "slices") as done:
+        with show_progress(f"fingerprint {args.name}", len(cues), "slices") as done:
             for path in args.reels:
                 with Reader(path) as reader:
                     tables.append(fingerprint_reel(reader, cues[cues.reel == path.stem], done))

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.corpus.index import index, source_files, write_index
+from twinlib.corpus.index import index_corpus, source_files, write_index
 from twinlib.corpus.settings import Corpus
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -15,8 +15,8 @@ def main() -> None:
     settings = Corpus.model_validate_json(args.settings)
     files = source_files(settings)
     with recorded(Path(__file__), files, [args.tracks, args.index], {"settings": args.settings}):
-        with progress("index", len(files), "files") as done:
-            found = index(settings, done)
+        with show_progress("index", len(files), "files") as done:
+            found = index_corpus(settings, done)
         write_index(args.tracks.parent, found)
     for problem in found.problems:
         print(f"warning: {problem.file}: {problem.reason}")

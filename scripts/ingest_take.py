@@ -4,12 +4,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twinlib.audio import probe
+from twinlib.audio import read_info
 from twinlib.capture.ingest import ingest
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import TAKE
 from twinlib.files import sha256_file, write_json
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.provenance.take_history import FILE, note_take
 
@@ -23,7 +23,7 @@ def main() -> None:
     params = {"kind": args.kind, "knobs": args.knobs, "pair": args.pair, "channel": str(args.channel)}
     params["reference_channel"] = str(args.reference_channel)
     with recorded(Path(__file__), [args.wet, args.dry], [args.take], params):
-        with progress(f"ingest {args.wet}", probe(args.wet).frames, "samples") as done:
+        with show_progress(f"ingest {args.wet}", read_info(args.wet).frames, "samples") as done:
             take = ingest(
                 args.wet,
                 reel=args.dry,

@@ -8,11 +8,11 @@ from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
-from twinlib.excitation.probe_reel import layout_of, withdrawn_music
+from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
 from twinlib.measurement.measurements import measure, measured_sections
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -34,11 +34,11 @@ def main() -> None:
     with recorded(Path(__file__), inputs, [args.measurements], params):
         alignment = Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
         guard, content = alignment.guard_samples, read_json(args.probe, PROBE)
-        layout, withdrawn = layout_of(content), withdrawn_music(content, json.loads(args.withdrawn))
+        layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))
         with (
             Reader(args.dry) as dry,
             WarpedWet(args.wet, alignment, args.channel - 1) as wet,
-            progress(f"measure {args.device}", measured_sections(layout), "sections") as done,
+            show_progress(f"measure {args.device}", measured_sections(layout), "sections") as done,
         ):
             found = measure(
                 layout,

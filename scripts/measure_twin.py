@@ -8,10 +8,10 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
 from twinlib.evaluation.evaluate import load_for, played
-from twinlib.excitation.probe_reel import layout_of
+from twinlib.excitation.probe_reel import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
 from twinlib.measurement.measurements import compare, measure
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.reports.probe_figures import draw_probe
 
@@ -22,11 +22,11 @@ def main() -> None:
     torch.set_num_threads(1)
     inputs = [args.twin, args.reel, args.probe, args.measured]
     with recorded(Path(__file__), inputs, args.outputs, {}):
-        layout = layout_of(read_json(args.probe, PROBE))
+        layout = parse_layout(read_json(args.probe, PROBE))
         device = read_json(args.measured, MEASUREMENTS)["device"]
         loaded = load_for(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
-        with Reader(args.reel) as dry, progress(title, layout.frames, "samples") as done:
+        with Reader(args.reel) as dry, show_progress(title, layout.frames, "samples") as done:
             wet = played(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
             twin = measure(
                 layout,

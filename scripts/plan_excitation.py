@@ -4,15 +4,15 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import TRACKS
-from twinlib.corpus.exclusions import excluded
+from twinlib.corpus.exclusions import excluded_tracks
 from twinlib.corpus.settings import Corpus
 from twinlib.errors import ExcitationError
-from twinlib.excitation.cue_sheet import plan, write_plan
+from twinlib.excitation.cue_sheet import draw_cue_sheet, write_cue_sheet
 from twinlib.excitation.frozen import refuse_other_cues
-from twinlib.excitation.reels import files_of
+from twinlib.excitation.reels import list_source_files
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -24,15 +24,15 @@ def main() -> None:
     inputs = [args.tracks, *filter(None, [corpus.exclude])]
     with recorded(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
         tracks = read_table(args.tracks, TRACKS)
-        with progress(f"plan {args.name}", settings.slices, "slices") as done:
-            made = plan(args.name, settings, tracks, set(excluded(tracks, corpus)), corpus.root, done)
-        write_plan(args.cues.parent, made)
+        with show_progress(f"plan {args.name}", settings.slices, "slices") as done:
+            made = draw_cue_sheet(args.name, settings, tracks, set(excluded_tracks(tracks, corpus)), corpus.root, done)
+        write_cue_sheet(args.cues.parent, made)
         try:
             refuse_other_cues(args.cues, args.cues.parents[2] / "devices")
         except ExcitationError:
             args.cues.unlink()
             raise
-        for source, digest in files_of(made.cues):
+        for source, digest in list_source_files(made.cues):
             record.read((corpus.root / source).as_posix(), digest)
     for problem in made.excitation["left_out"]:
         print(f"warning: {problem}")

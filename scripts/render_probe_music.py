@@ -12,7 +12,7 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
 from twinlib.evaluation.evaluate import heard_music, load_for
-from twinlib.excitation.probe_reel import layout_of, withdrawn_music
+from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json
 from twinlib.listening.clips import NAMES, write_music
 from twinlib.provenance.record import recorded
@@ -39,7 +39,7 @@ def main() -> None:
     params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
     with recorded(Path(__file__), inputs, args.outputs, params):
         content = read_json(args.probe, PROBE)
-        layout, withdrawn = layout_of(content), withdrawn_music(content, json.loads(args.withdrawn))
+        layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))
         section = layout.of("music")[0]
         span = section.start, section.stop
         alignment = Alignment.from_dict(read_json(args.alignment, ALIGNMENT))

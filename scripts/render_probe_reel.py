@@ -7,10 +7,10 @@ from twinlib.contracts import CUES, EXCITATION, PROBE
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
 from twinlib.excitation.layout import probe_name
-from twinlib.excitation.probe_reel import layout, render_probe
-from twinlib.excitation.reels import settings_of
+from twinlib.excitation.probe_reel import probe_layout, render_probe_reel
+from twinlib.excitation.reels import planned_settings
 from twinlib.files import read_json, read_table, write_json
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -18,10 +18,10 @@ def main() -> None:
     """Make the probe reel and its cue sheet."""
     args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path, probe=Path)
     with recorded(Path(__file__), [args.cues, args.excitation], [args.reel, args.probe], {}) as record:
-        settings = settings_of(read_json(args.excitation, EXCITATION))
+        settings = planned_settings(read_json(args.excitation, EXCITATION))
         name = probe_name(args.name)
-        with progress(f"render {name}", len(layout(settings.sample_rate).sections), "sections") as done:
-            content = render_probe(args.name, read_table(args.cues, CUES), settings, args.root, args.reel, done)
+        with show_progress(f"render {name}", len(probe_layout(settings.sample_rate).sections), "sections") as done:
+            content = render_probe_reel(args.name, read_table(args.cues, CUES), settings, args.root, args.reel, done)
         try:
             refuse_other_bytes(name, args.reel, args.devices)
         except ExcitationError:

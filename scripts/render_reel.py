@@ -6,9 +6,9 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, EXCITATION
 from twinlib.errors import ExcitationError
 from twinlib.excitation.frozen import refuse_other_bytes
-from twinlib.excitation.reels import files_of, render
+from twinlib.excitation.reels import list_source_files, render_reel
 from twinlib.files import read_json, read_table
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
@@ -18,14 +18,14 @@ def main() -> None:
     with recorded(Path(__file__), [args.cues, args.excitation], [args.reel], {}) as record:
         cues = read_table(args.cues, CUES)
         cues = cues[cues.reel == args.name]
-        with progress(f"render {args.name}", len(cues), "slices") as done:
-            render(args.name, cues, read_json(args.excitation, EXCITATION), args.root, args.reel, done)
+        with show_progress(f"render {args.name}", len(cues), "slices") as done:
+            render_reel(args.name, cues, read_json(args.excitation, EXCITATION), args.root, args.reel, done)
         try:
             refuse_other_bytes(args.name, args.reel, args.devices)
         except ExcitationError:
             args.reel.unlink()
             raise
-        for source, digest in files_of(cues):
+        for source, digest in list_source_files(cues):
             record.read((args.root / source).as_posix(), digest)
 
 

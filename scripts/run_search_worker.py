@@ -9,7 +9,7 @@ from twinlib.contracts import DATASET, SEGMENTS, WORKER
 from twinlib.dataset.leaks import require_no_leaks
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model.architecture import Architecture, Network
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import store_uri
@@ -63,7 +63,7 @@ def main() -> None:
             if tracking.enabled:
                 log_trial(uri, search.device, parent, folder / "runs", identity, trial, strict=False)
 
-        with progress(f"search {args.search}, worker {args.worker}", search.trials, "trials") as done:
+        with show_progress(f"search {args.search}, worker {args.worker}", search.trials, "trials") as done:
             study = open_study(folder, search, base, training)
             work(study, Task(search, base, training, data_for, folder, code), log, done)
         found = {"identity": identity, "finished": summary(study.trials(search.trials))}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from twinlib.audio import probe
+from twinlib.audio import read_info
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import SIMULATED_TAKE
 from twinlib.files import write_json
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
 from twinlib.simulation.simulate import simulate_take, truth
@@ -21,9 +21,9 @@ def main() -> None:
     adapter: TypeAdapter[SimulatedClipper | SimulatedTransformer] = TypeAdapter(Simulate)
     settings = adapter.validate_json(args.settings)
     with recorded(Path(__file__), [args.reel], [args.take, args.truth], {"settings": args.settings}):
-        info, name = probe(args.reel), f"{args.device}/{args.name}"
+        info, name = read_info(args.reel), f"{args.device}/{args.name}"
         expected = truth(settings.recorder, name, info.sample_rate, info.frames)
-        with progress(f"simulate {name}", expected.frames, "samples") as done:
+        with show_progress(f"simulate {name}", expected.frames, "samples") as done:
             known = simulate_take(args.reel, args.take, settings, name, done)
         write_json(args.truth, SIMULATED_TAKE, asdict(known))
 

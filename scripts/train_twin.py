@@ -15,7 +15,7 @@ from twinlib.dataset.leaks import require_no_leaks
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_table
 from twinlib.model.architecture import Architecture
-from twinlib.progress import no_progress, progress
+from twinlib.progress import no_progress, show_progress
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import run_identity, start_run, store_uri
@@ -100,7 +100,8 @@ def train(
     unit, budget = ("steps", settings.steps) if settings.steps else ("CPU-s", settings.cpu_seconds)
     title = f"train {args.device}/{args.model}"
     try:
-        with progress(title, settings.seeds * (budget or 0), unit) if rank() == 0 else nullcontext(no_progress) as done:
+        total = settings.seeds * (budget or 0)
+        with show_progress(title, total, unit) if rank() == 0 else nullcontext(no_progress) as done:
             return train_seeds(data_of, network, settings, checkpoints, code, done, rows, args.model, warm)
     except (KeyboardInterrupt, SystemExit):
         if rank() == 0:

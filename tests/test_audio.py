@@ -37,7 +37,7 @@ def test_round_trip_is_exact_to_the_last_bit(tmp_path: Path, subtype: audio.Subt
     path = tmp_path / f"x{suffix}"
     audio.write(path, samples, 48000, subtype)
     np.testing.assert_array_equal(audio.read(path), samples)
-    info = audio.probe(path)
+    info = audio.read_info(path)
     assert (info.sample_rate, info.channels, info.frames, info.bit_depth) == (48000, 2, 1000, bits)
 
 
@@ -75,7 +75,7 @@ def test_a_wav_that_is_cut_short_holds_what_is_there(tmp_path: Path, subtype: au
     expected = audio.read(path)
     with audio.Reader(path) as reader:
         path.write_bytes(path.read_bytes()[:-40])
-        np.testing.assert_array_equal(audio.read(path), expected[: audio.probe(path).frames])
+        np.testing.assert_array_equal(audio.read(path), expected[: audio.read_info(path).frames])
         with pytest.raises(AudioError, match="cut short"):
             reader.read(0, 20_000)
 
@@ -92,15 +92,15 @@ def test_what_is_no_sound_file_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.wav"
     path.write_bytes(content)
     with pytest.raises(AudioError, match=r"broken\.wav"):
-        audio.probe(path)
+        audio.read_info(path)
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="does not exist"):
-        audio.probe(tmp_path / "none.wav")
+        audio.read_info(tmp_path / "none.wav")
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 44100)
     with pytest.raises(AudioError, match="no samples"):
-        audio.probe(tmp_path / "empty.wav")
+        audio.read_info(tmp_path / "empty.wav")
 
 
 def test_a_truncated_file_never_reads_as_whole(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_overs_and_nan_are_refused_and_leave_nothing(tmp_path: Path, bad: float)
 def test_past_the_limit_of_riff_a_file_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "RIFF_LIMIT", 1000)
     audio.write(tmp_path / "x.wav", noise(2000, 1), 44100, "PCM_16")
-    assert audio.probe(tmp_path / "x.wav").format == "RF64"
+    assert audio.read_info(tmp_path / "x.wav").format == "RF64"
     audio.write(tmp_path / "y.wav", noise(100, 1), 44100, "PCM_16")
-    assert audio.probe(tmp_path / "y.wav").format == "WAV"
+    assert audio.read_info(tmp_path / "y.wav").format == "WAV"
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.cli_harness import (
 from tests.workflow.project import RATE, make_project
 from twinlib import audio
 from twinlib.cli_runtime import run
-from twinlib.config import Config, load
+from twinlib.config import Config, load_config
 from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
 
@@ -218,7 +218,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
     here = Path.cwd()
     os.chdir(project.folder)
     try:
-        config = load(Path("config.yaml"))
+        config = load_config(Path("config.yaml"))
         config = config.model_copy(
             update={"training": config.training.model_copy(update={"steps": 2, "validate_every": 1, "batch": 2})}
         )

@@ -12,13 +12,13 @@ from tests.cli_harness import EXCITATION, TWIN, Options, Refused, break_in_every
 from tests.excitation.probing import probe_samples
 from twinlib import audio
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.probe_reel import layout
+from twinlib.excitation.probe_reel import probe_layout
 from twinlib.files import read_json, write_json
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 
-PLAN = layout(8000)
+PLAN = probe_layout(8000)
 """A low rate: the sums of all files are taken before and after every call."""
 
 SECTION = PLAN.of("music")[0]

@@ -20,7 +20,7 @@ from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
 from twinlib.contracts import EXCITATION
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture
 from twinlib.model.export import export_twin
@@ -126,7 +126,7 @@ def reel(tmp_path: Path) -> Path:
 
 
 def _reel(seed: int) -> tuple[np.ndarray, list[int]]:
-    outer, inner, mark = np.zeros(RATE, np.float32), np.zeros(RATE // 3, np.float32), click(RATE)
+    outer, inner, mark = np.zeros(RATE, np.float32), np.zeros(RATE // 3, np.float32), make_click(RATE)
     parts = [outer, mark, inner, noise(7.0, seed), inner, mark, outer]
     starts = np.cumsum([0, *map(len, parts)])
     return np.concatenate(parts), [int(starts[1]), int(starts[5])]
@@ -248,7 +248,7 @@ def test_a_good_take_is_good(twin: Command, reel: Path, tmp_path: Path) -> None:
     code, text, _ = twin("check", take, "--reel", reel, "--json")
     content = strict_json(text)
     assert (code, content["verdict"], content["reasons"]) == (0, "ok", [])
-    assert content["take"]["frames"] == audio.probe(take).frames
+    assert content["take"]["frames"] == audio.read_info(take).frames
     assert content["alignment"].keys() >= MEASURED
 
 
@@ -322,13 +322,13 @@ def test_render_is_the_stream_in_step_with_the_dry(
         found = audio.read(out)
         assert found.shape == samples.shape
         np.testing.assert_allclose(found, played(model, samples), atol=1e-6)
-    assert audio.probe(out).subtype == "FLOAT"
+    assert audio.read_info(out).subtype == "FLOAT"
 
 
 def test_render_takes_another_rate_and_keeps_it(twin: Command, model_file: Path, tmp_path: Path) -> None:
     dry = wav(tmp_path / "dry.wav", noise(1.0, 1), 48000)
     assert twin("render", model_file, dry, tmp_path / "out.flac")[0] == 0
-    info = audio.probe(tmp_path / "out.flac")
+    info = audio.read_info(tmp_path / "out.flac")
     assert (info.sample_rate, info.frames, info.channels, info.subtype) == (48000, RATE, 1, "PCM_24")
 
 
@@ -399,7 +399,7 @@ def test_render_in_the_asked_bits(
     dry = wav(tmp_path / "dry.wav", noise(0.2, 1))
     assert twin("render", model_file, dry, tmp_path / "plain.wav")[0] == 0
     assert twin("render", model_file, dry, tmp_path / name, "--bits", bits)[0] == 0
-    assert audio.probe(tmp_path / name).subtype == subtype
+    assert audio.read_info(tmp_path / name).subtype == subtype
     np.testing.assert_allclose(audio.read(tmp_path / name), audio.read(tmp_path / "plain.wav"), atol=2**-23)
     refused(twin("render", model_file, dry, tmp_path / "out.flac", "--bits", "float"), "out.flac", "integers only")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from twinlib.config import Config, from_mapping, load, reference, schema
+from twinlib.config import Config, json_schema, key_reference, load_config, parse_config
 from twinlib.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def edited(path: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_shipped_configuration_is_valid(path: Path) -> None:
-    assert load(path).twins()
+    assert load_config(path).twins()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
 )
 def test_a_wrong_key_is_named_with_what_is_allowed(path: str, value: Any, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        from_mapping(edited(path, value), "mine.yaml")
+        parse_config(edited(path, value), "mine.yaml")
     message = str(caught.value)
     assert message.startswith("mine.yaml: ")
     for word in words:
@@ -101,7 +101,7 @@ def test_all_mistakes_are_said_at_once() -> None:
     content = edited("excitations.main.seed", "one")
     content["training"]["batch"] = 0
     with pytest.raises(ConfigError) as caught:
-        from_mapping(content, "mine.yaml")
+        parse_config(content, "mine.yaml")
     assert len(str(caught.value).splitlines()) == 2
 
 
@@ -110,25 +110,25 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
-        load(path)
+        load_config(path)
     with pytest.raises(ConfigError, match="does not exist"):
-        load(tmp_path / "none.yaml")
+        load_config(tmp_path / "none.yaml")
 
 
 def test_every_device_meets_every_model_unless_experiments_say_otherwise() -> None:
     content = edited("models", {"a": {}, "b": {"preset": "nam-nano"}})
-    pairs = [(twin.device, twin.model) for twin in from_mapping(content, "x").twins()]
+    pairs = [(twin.device, twin.model) for twin in parse_config(content, "x").twins()]
     assert pairs == [("silk", "a"), ("silk", "b")]
     content["search"] = {"found": {"device": "silk", "base": "a"}}
-    assert [twin.model for twin in from_mapping(content, "x").twins()] == ["a", "b", "found"]
+    assert [twin.model for twin in parse_config(content, "x").twins()] == ["a", "b", "found"]
     content["experiments"] = [{"device": "silk", "model": "b"}]
-    assert [twin.model for twin in from_mapping(content, "x").twins()] == ["b"]
+    assert [twin.model for twin in parse_config(content, "x").twins()] == ["b"]
 
 
 def test_the_schema_and_the_tables_are_those_of_the_code() -> None:
     config = REPOSITORY / "config"
-    assert (config / "config.schema.json").read_text(encoding="utf-8") == schema(), "run `make reference`"
-    assert (config / "README.md").read_text(encoding="utf-8").endswith(reference()), "run `make reference`"
+    assert (config / "config.schema.json").read_text(encoding="utf-8") == json_schema(), "run `make reference`"
+    assert (config / "README.md").read_text(encoding="utf-8").endswith(key_reference()), "run `make reference`"
 
 
 def test_every_key_is_explained() -> None:
@@ -155,7 +155,7 @@ def test_a_twin_may_start_from_another_of_the_same_configuration() -> None:
         {"device": "silk", "model": "small"},
         {"device": "silk", "model": "big", "warm_start": f"./{TWIN}/"},
     ]
-    config = from_mapping(content, "mine.yaml")
+    config = parse_config(content, "mine.yaml")
     assert config.training_of("silk", "small").twin_to_start_from is None
     assert config.training_of("silk", "big").twin_to_start_from == Path(TWIN) / "twin.safetensors"
 
@@ -163,13 +163,13 @@ def test_a_twin_may_start_from_another_of_the_same_configuration() -> None:
 @pytest.mark.parametrize("named", [TWIN, f"{TWIN}/twin.safetensors"])
 def test_no_twin_starts_from_itself(named: str) -> None:
     with pytest.raises(ConfigError, match="silk/small starts from silk/small"):
-        from_mapping(edited("training.warm_start", named), "mine.yaml")
+        parse_config(edited("training.warm_start", named), "mine.yaml")
 
 
 def test_a_twin_in_the_results_that_no_experiment_makes_is_no_start() -> None:
     with pytest.raises(ConfigError, match=r"silk/old.* which no experiment makes"):
-        from_mapping(edited("training.warm_start", "results/twins/silk/old"), "mine.yaml")
-    assert from_mapping(edited("training.warm_start", "elsewhere/silk/old"), "mine.yaml")
+        parse_config(edited("training.warm_start", "results/twins/silk/old"), "mine.yaml")
+    assert parse_config(edited("training.warm_start", "elsewhere/silk/old"), "mine.yaml")
 
 
 def test_no_twins_start_from_each_other() -> None:
@@ -179,4 +179,4 @@ def test_no_twins_start_from_each_other() -> None:
         {"device": "silk", "model": "big", "warm_start": TWIN},
     ]
     with pytest.raises(ConfigError, match="silk/small starts from silk/big starts from silk/small"):
-        from_mapping(content, "mine.yaml")
+        parse_config(content, "mine.yaml")

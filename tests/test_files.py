@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from twinlib.errors import TwinError
-from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text, written_aside
+from twinlib.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table, write_text
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     write_text(path, "old")
 
     def fail() -> None:
-        with written_aside(path) as aside:
+        with atomic_path(path) as aside:
             aside.write_text("half")
             raise RuntimeError
 

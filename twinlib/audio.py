@@ -13,7 +13,7 @@ import numpy.typing as npt
 import soundfile
 
 from twinlib.errors import AudioError
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 
 Signal = npt.NDArray[np.float32]
 """Samples as float32, full scale 1.0: `(frames, channels)` of a file, `(frames,)` of one channel."""
@@ -173,7 +173,7 @@ def _wave_of(info: AudioInfo) -> _Wave | None:
     return _Wave(file, info.channels, width, file.tell())
 
 
-def probe(path: Path) -> AudioInfo:
+def read_info(path: Path) -> AudioInfo:
     """What the header of a sound file says; raises `AudioError` as `Reader` does."""
     with Reader(path) as reader:
         return reader.info
@@ -196,7 +196,7 @@ class Writer:
         self._path, self._subtype, self._position = path, subtype, 0
         large = frames * channels * _BYTES[subtype] > RIFF_LIMIT
         container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if large else "WAV"
-        self._aside = written_aside(path)
+        self._aside = atomic_path(path)
         aside = self._aside.__enter__()
         try:
             self._file = soundfile.SoundFile(str(aside), "w", sample_rate, channels, subtype, format=container)

@@ -12,7 +12,7 @@ from twinlib.audit.command import add_audit
 from twinlib.cli_runtime import run
 from twinlib.contracts import PROBE_FILE, TWIN_FILE
 from twinlib.errors import ExcitationError, TwinError
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 
 if TYPE_CHECKING:
     from twinlib.alignment.result import Alignment
@@ -97,7 +97,7 @@ def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] |
     from twinlib.alignment.probe_take import align_markers
 
     reference = None if args.reference_channel is None else _column(args.reference_channel)
-    with progress(f"align {wet}", 100, "%") as done:
+    with show_progress(f"align {wet}", 100, "%") as done:
         # More than two clicks stand on a reel of measuring signals alone.
         measuring = clicks is not None and len(clicks) > 2
         way = partial(align_markers, markers=clicks or []) if measuring else partial(align, clicks=clicks)
@@ -142,7 +142,7 @@ def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
     with (
         WarpedWet(wet, exact, _column(channel)) as warped,
         Writer(out, found.sample_rate, 1, subtype, frames) as writer,
-        progress(f"write {out}", frames, "samples") as done,
+        show_progress(f"write {out}", frames, "samples") as done,
     ):
         for start in range(0, frames, BLOCK):
             stop = min(start + BLOCK, frames)
@@ -151,11 +151,11 @@ def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from twinlib.audio import probe
+    from twinlib.audio import read_info
     from twinlib.capture.ingest import ingest
 
     _refuse_output(args.plot, (".svg",), args.take, args.reel)
-    with progress(f"read {args.take}", probe(args.take).frames, "samples") as done:
+    with show_progress(f"read {args.take}", read_info(args.take).frames, "samples") as done:
         take = ingest(
             args.take,
             reel=args.reel,
@@ -205,13 +205,13 @@ def _clicks(reel: Path) -> list[int] | None:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from twinlib.audio import probe
+    from twinlib.audio import read_info
     from twinlib.model.render import render_file
     from twinlib.model.twin import load_twin
 
     _one_thread()
     twin = load_twin(args.twin)
-    with progress(f"render {args.out}", probe(args.dry).frames, "samples") as done:
+    with show_progress(f"render {args.out}", read_info(args.dry).frames, "samples") as done:
         render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
 
 
@@ -252,7 +252,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         start, stop = wet.valid_range()
         # As it was aligned: the same channel of a dry file that has it, else the first.
         column = _column(args.channel) if args.channel <= dry.info.channels else 0
-        with progress(f"evaluate {args.wet}", (stop - start) / twin.sample_rate, "s of audio") as done:
+        with show_progress(f"evaluate {args.wet}", (stop - start) / twin.sample_rate, "s of audio") as done:
             metrics = evaluate_pair(
                 twin,
                 lambda first, last: dry.read(start + first, start + last)[:, column],

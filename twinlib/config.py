@@ -21,7 +21,7 @@ from twinlib.evaluation.settings import Evaluation
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import Excitation
 from twinlib.model.architecture import PRESETS, Architecture
-from twinlib.settings import Settings
+from twinlib.section import Section
 from twinlib.simulation.settings import Simulate
 from twinlib.tracking.settings import Tracking
 from twinlib.training.search_settings import Search
@@ -51,7 +51,7 @@ class Device(Captures):
         return self
 
 
-class Experiment(Settings):
+class Experiment(Section):
     """One twin to train."""
 
     device: Name
@@ -62,7 +62,7 @@ class Experiment(Settings):
     """The twin to start from, in place of `training.warm_start`. One of this configuration is made first."""
 
 
-class Config(Settings):
+class Config(Section):
     """The whole configuration."""
 
     results: str = "results"
@@ -194,7 +194,7 @@ class Config(Settings):
         return probe_name(excitation) if wanted and excitation is not None else None
 
 
-def from_mapping(content: Mapping[str, Any], source: str) -> Config:
+def parse_config(content: Mapping[str, Any], source: str) -> Config:
     """Check a configuration that was read from `source`; raises `ConfigError` with a line for every wrong key."""
     try:
         return Config.model_validate(dict(content))
@@ -203,7 +203,7 @@ def from_mapping(content: Mapping[str, Any], source: str) -> Config:
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
-def load(path: Path) -> Config:
+def load_config(path: Path) -> Config:
     """Read and check a YAML file; raises `ConfigError` that names the file, the key or line, and what is allowed."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -213,16 +213,16 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path} is not readable YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no keys: see config/README.md for what belongs there")
-    return from_mapping(content, str(path))
+    return parse_config(content, str(path))
 
 
-def schema() -> str:
+def json_schema() -> str:
     """The JSON schema (draft 2020-12) of the configuration, as text: editors complete and check keys with it."""
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def reference() -> str:
+def key_reference() -> str:
     """Every key with its default and meaning, as Markdown tables, one a section."""
     content = Config.model_json_schema()
     sections = {"(top level)": content, **content["$defs"]}

@@ -20,7 +20,7 @@ CONTRACT_KEY = b"twin.contract"
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; on success what was written there takes the place of `path`, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # What a killed run has left; two processes never write one file.
@@ -37,7 +37,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
     """Hold the lock of a file, made for that, while the context lasts; the system frees it when the process dies.
 
     The value of the context says whether the lock is held: without `wait` it is False if another holds it.
@@ -65,7 +65,7 @@ def sha256_file(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), CONTRACT_KEY: contract.encode()})
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         pq.write_table(arrow, aside, compression="zstd", write_page_checksum=True)
 
 

@@ -20,7 +20,7 @@ def no_progress(n: float, note: str = "") -> None:
     """A progress that nobody watches."""
 
 
-class Share:
+class SubProgress:
     """A part of longer work: of `whole` units `part` pass by while `total` of its own are done, and never more."""
 
     def __init__(self, whole: Progress, part: float, total: float) -> None:
@@ -55,7 +55,7 @@ class _Lines:
 
 
 @contextmanager
-def progress(title: str, total: float, unit: str) -> Iterator[Progress]:
+def show_progress(title: str, total: float, unit: str) -> Iterator[Progress]:
     """Show how far `total` units of work are, to whoever calls the value of the context: `done(n)`."""
     if not sys.stderr.isatty():
         yield _Lines(title, total, unit)

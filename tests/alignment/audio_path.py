@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.audio import Signal, probe
+from twinlib.audio import Signal, read_info
 
 PROGRAMS = ("pulseaudio", "pactl", "paplay", "parecord", "setpriv")
 PACKAGES = "pulseaudio pulseaudio-utils swh-plugins util-linux"
@@ -222,7 +222,7 @@ class AudioPath:
                 # The server may be seconds ahead with rendering silence: a lead counts from the first samples.
                 self._flows(Path(command[-1]))
         player = next(process for name, process in running if name == "paplay")
-        self._ended("paplay", player, probe(reel).seconds + UP_SECONDS)
+        self._ended("paplay", player, read_info(reel).seconds + UP_SECONDS)
         # What the recorder has not been handed yet when it is stopped is lost.
         time.sleep(latency_ms / 1000 + 0.5)
         for name, process in running:

@@ -13,7 +13,7 @@ from twinlib import audio
 from twinlib.alignment.pipeline import Alignment, align
 from twinlib.alignment.warp import WarpedWet
 from twinlib.audio import Signal
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 
 from .audio_path import PACKAGES, AudioPath, Effect, Recorder, Truth, busy, compare, missing
 
@@ -99,7 +99,7 @@ def reel(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Reel:
         start = RATE // 2
         part = audio.read(CORPUS / track / f"{track}_MIX.flac", start, start + round(SECONDS_EACH * RATE)).mean(axis=1)
         pieces.append(0.5 * part / np.abs(part).max())
-    music, marker = np.concatenate(pieces), click(RATE)
+    music, marker = np.concatenate(pieces), make_click(RATE)
     silence, gap = np.zeros(SILENCE), np.zeros(GAP)
     samples = np.concatenate((silence, marker, gap, music, gap, marker, silence)).astype(np.float32)
     start = SILENCE + len(marker) + GAP
@@ -154,7 +154,7 @@ def test_a_take_through_an_audio_server_comes_back_exactly(reel: Reel, takes: Ta
     assert found.drift_ppm == pytest.approx(0.0, abs=0.05)
     assert errors(reel, takes.whole.path, found).max() < EXACT
     with WarpedWet(takes.whole.path, dataclasses.replace(found, guard_samples=0)) as wet:
-        assert wet.valid_range() == (0, audio.probe(reel.path).frames)
+        assert wet.valid_range() == (0, audio.read_info(reel.path).frames)
 
 
 def test_a_lost_head_of_silence_is_a_negative_lag(reel: Reel, takes: Takes) -> None:

@@ -10,10 +10,10 @@ from twinlib import audio
 from twinlib.alignment.probe_take import align_markers
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedWet
-from twinlib.excitation.probe_reel import layout
+from twinlib.excitation.probe_reel import probe_layout
 
 RATE = 22050
-PLAN = layout(RATE)
+PLAN = probe_layout(RATE)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.ingest import ingest
 from twinlib.contracts import ALIGNMENT, CUES, EXCITATION, LEAKS, METRICS, SEGMENTS, TAKE, TRACKS, TRAINING
-from twinlib.corpus.index import Index, write_index
+from twinlib.corpus.index import CorpusIndex, write_index
 from twinlib.dataset.leaks import find_leaks, leak_report
 from twinlib.dataset.manifest import Part, build_manifest, write_manifest
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
@@ -36,12 +36,12 @@ from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.errors import ExcitationError
 from twinlib.evaluation.settings import Evaluation
-from twinlib.excitation.cue_sheet import plan, write_plan
+from twinlib.excitation.cue_sheet import draw_cue_sheet, write_cue_sheet
 from twinlib.excitation.layout import read_reel, reel_names
 from twinlib.excitation.recording_guide import recording_guide
-from twinlib.excitation.reels import render
+from twinlib.excitation.reels import render_reel
 from twinlib.excitation.settings import Excitation, Split
-from twinlib.excitation.splits import split_tracks
+from twinlib.excitation.splits import assign_splits
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text
 from twinlib.provenance.record import recorded
 
@@ -163,7 +163,7 @@ def _split(tracks: int) -> Split:
     for number in range(100):
         split = Split(train=0.6, valid=0.2, test=0.2, salt=f"audit-{number}")
         with contextlib.suppress(ExcitationError):
-            split_tracks(artists, split)
+            assign_splits(artists, split)
             return split
     raise AssertionError(f"{tracks} tracks are too few for three splits: take 6 or more")
 
@@ -225,7 +225,7 @@ def _corpus(run: _Run, count: int) -> None:
     outputs = [corpus / "tracks.parquet", corpus / "index.json"]
     with recorded(_program("index_corpus"), files, outputs, {"settings": run.corpus_settings}):
         reasons = dict.fromkeys(run.excluded, "withdrawn by its author (2026-01-31)")
-        write_index(corpus, Index(table, [], reasons, []))
+        write_index(corpus, CorpusIndex(table, [], reasons, []))
 
 
 def _reels(run: _Run, captures: Sequence[str]) -> None:
@@ -234,8 +234,8 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
     cues_file, excitation_file = run.excitations / "cues.parquet", run.excitations / "excitation.json"
     params = {"settings": run.excitation.model_dump_json(), "corpus": run.corpus_settings}
     with recorded(_program("plan_excitation"), [tracks_file], [cues_file, excitation_file], params) as record:
-        made = plan(run.name, run.excitation, tracks, set(), run.corpus)
-        write_plan(run.excitations, made)
+        made = draw_cue_sheet(run.name, run.excitation, tracks, set(), run.corpus)
+        write_cue_sheet(run.excitations, made)
         for source, digest in zip(tracks.path, tracks.sha256, strict=True):
             record.read((run.corpus / source).as_posix(), digest)
     guide = run.excitations / "recording.md"
@@ -245,7 +245,7 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
         cues = made.cues[made.cues.reel == reel]
         path = run.excitations / "reels" / f"{reel}.wav"
         with recorded(_program("render_reel"), [cues_file, excitation_file], [path], {}) as record:
-            render(reel, cues, read_json(excitation_file, EXCITATION), run.corpus, path)
+            render_reel(reel, cues, read_json(excitation_file, EXCITATION), run.corpus, path)
             for source, digest in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
                 record.read((run.corpus / source).as_posix(), digest)
 
@@ -287,7 +287,7 @@ def _judge(run: _Run, device: str, capture: str, dry: Path, wet: Path, kind: str
         write_json(take, TAKE, {**found.to_dict(), "kind": kind, "dry_sha256": sha256_file(dry)})
     params = {"settings": run.dataset.model_dump_json(), "channel": "1", "reference_channel": "0", "repair": ""}
     with recorded(_program("align_take"), [dry, wet], [alignment], params):
-        frames, wet_frames = audio.probe(dry).frames, audio.probe(wet).frames
+        frames, wet_frames = audio.read_info(dry).frames, audio.read_info(wet).frames
         write_json(alignment, ALIGNMENT, _alignment(frames, wet_frames, seed=len(device)).to_dict())
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from twinlib.corpus import Corpus
-from twinlib.corpus.exclusions import excluded, not_in_corpus, read_exclusions, read_tsv
+from twinlib.corpus.exclusions import excluded_tracks, read_exclusions, read_tsv, unmatched_exclusions
 from twinlib.errors import CorpusError
 
 HEADER = "track_id\treason\tdate\n"
@@ -69,7 +69,7 @@ def test_a_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
 
 def test_tracks_artists_genres_and_bleed(tmp_path: Path) -> None:
     def out(**settings: object) -> dict[str, str]:
-        return excluded(TRACKS, Corpus.model_validate({"root": "x", **settings}))
+        return excluded_tracks(TRACKS, Corpus.model_validate({"root": "x", **settings}))
 
     assert out() == {}
     path = listed(tmp_path, HEADER + "b\twithdrawn\t2026-01-31\nz\tunknown\t2026-01-31\n")
@@ -86,4 +86,4 @@ def test_tracks_artists_genres_and_bleed(tmp_path: Path) -> None:
 def test_exclusions_that_match_nothing_are_told(tmp_path: Path) -> None:
     path = listed(tmp_path, HEADER + "b\twithdrawn\t2026-01-31\nz\tunknown\t2026-01-31\n")
     settings = Corpus(root=Path("x"), exclude=path, exclude_artists=("Anna", "Zoe"), exclude_genres=("Polka",))
-    assert not_in_corpus(TRACKS, settings) == ["track z", "artist Zoe", "genre Polka"]
+    assert unmatched_exclusions(TRACKS, settings) == ["track z", "artist Zoe", "genre Polka"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.corpus.factories import sound
-from twinlib.corpus.folder import folder_files, folder_sources
+from twinlib.corpus.folder import list_folder, scan_folder
 
 
 def test_ids_artists_and_titles_come_from_the_path(tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_ids_artists_and_titles_come_from_the_path(tmp_path: Path) -> None:
     sound(tmp_path / "Bert/four.OGG", 4, format="OGG", subtype="VORBIS")
     (tmp_path / "Anna/cover.jpg").write_bytes(b"x")
     sound(tmp_path / ".hidden/five.wav", 5)
-    made = folder_sources(tmp_path)
+    made = scan_folder(tmp_path)
     assert not made.problems
     about = [(source.track_id, source.artist, source.title, source.kind) for source in made.sources]
     assert about == [
@@ -22,7 +22,7 @@ def test_ids_artists_and_titles_come_from_the_path(tmp_path: Path) -> None:
         ("Bert/four", "Bert", "four", "mix"),
         ("three", "three", "three", "mix"),
     ]
-    assert folder_files(tmp_path) == [source.path for source in made.sources]
+    assert list_folder(tmp_path) == [source.path for source in made.sources]
 
 
 def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "music"
     sound(root / "Anna/one.wav", 2)
     (root / "Anna/two.wav").symlink_to(secret)
-    made = folder_sources(root)
+    made = scan_folder(root)
     assert [source.track_id for source in made.sources] == ["Anna/one"]
     assert "link that leaves the corpus root" in made.problems[0].reason
 
@@ -42,7 +42,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
         path.write_bytes(b"x")
     except OSError:
         pytest.skip("this file system has only UTF-8 names")
-    made = folder_sources(tmp_path)
+    made = scan_folder(tmp_path)
     assert not made.sources
     assert "not valid UTF-8" in made.problems[0].reason
     made.problems[0].file.encode("utf-8")

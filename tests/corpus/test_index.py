@@ -8,7 +8,7 @@ import soundfile
 from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus import Corpus
-from twinlib.corpus.index import Index, index, source_files, summary, write_index
+from twinlib.corpus.index import CorpusIndex, index_corpus, source_files, summary, write_index
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
 
@@ -16,11 +16,11 @@ COLUMNS = ["track_id", "artist", "title", "genre", "licence", "has_bleed", "kind
 COLUMNS += ["sample_rate", "channels", "frames", "sha256"]
 
 
-def of_folder(root: Path, **settings: object) -> Index:
-    return index(Corpus.model_validate({"root": root, "layout": "folder", "licence": "CC0-1.0", **settings}))
+def of_folder(root: Path, **settings: object) -> CorpusIndex:
+    return index_corpus(Corpus.model_validate({"root": root, "layout": "folder", "licence": "CC0-1.0", **settings}))
 
 
-def reasons(made: Index) -> str:
+def reasons(made: CorpusIndex) -> str:
     return "\n".join(f"{problem.file}: {problem.reason}" for problem in made.problems)
 
 
@@ -29,7 +29,7 @@ def test_a_row_a_source_sorted_with_its_digest(tmp_path: Path) -> None:
     track(tmp_path, "Anna_Song", 1)
     done: list[float] = []
     settings = Corpus(root=tmp_path, audio=("raw", "stems", "mix"))
-    made = index(settings, lambda n, note="": done.append(n))
+    made = index_corpus(settings, lambda n, note="": done.append(n))
     tracks = made.tracks
     assert list(tracks.columns) == COLUMNS
     assert sum(done) == len(tracks) == 6
@@ -50,10 +50,10 @@ def test_index_files_give_the_same_bytes_and_read_back(tmp_path: Path) -> None:
     (folder / "Bert_Song_METADATA.yaml").unlink()
     settings = Corpus(root=root, exclude_artists=("Bert", "Zoe"))
     for name in ("a", "b"):
-        write_index(tmp_path / name, index(settings))
+        write_index(tmp_path / name, index_corpus(settings))
     for name in ("tracks.parquet", "index.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    made = index(settings)
+    made = index_corpus(settings)
     pd.testing.assert_frame_equal(read_table(tmp_path / "a/tracks.parquet", TRACKS), made.tracks)
     assert made.tracks.has_bleed.isna().tolist() == [False, True]
     assert "Bert_Song" in set(made.tracks.track_id)
@@ -145,7 +145,7 @@ def test_a_stem_that_is_its_raw_file_stays(tmp_path: Path) -> None:
     folder = track(tmp_path, "Anna_Song", 1)
     raw = folder / "Anna_Song_RAW/Anna_Song_RAW_01_01.wav"
     (folder / "Anna_Song_STEMS/Anna_Song_STEM_01.wav").write_bytes(raw.read_bytes())
-    assert len(index(Corpus(root=tmp_path, audio=("stems", "raw"))).tracks) == 2
+    assert len(index_corpus(Corpus(root=tmp_path, audio=("stems", "raw"))).tracks) == 2
 
 
 def test_a_corpus_without_a_usable_file_is_refused(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_corpus_without_a_usable_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_root_is_refused_with_the_remedy(tmp_path: Path) -> None:
     settings = Corpus(root=tmp_path / "none")
-    for asked in (index, source_files):
+    for asked in (index_corpus, source_files):
         with pytest.raises(CorpusError, match=r"set corpus\.root"):
             asked(settings)
 
@@ -175,7 +175,7 @@ def test_source_files_change_with_what_the_index_reads(tmp_path: Path) -> None:
 
 def test_the_demo_corpus_is_sound() -> None:
     root = Path(__file__).parents[2] / "config/demo_corpus"
-    made = index(Corpus(root=root, licence="CC0-1.0"))
+    made = index_corpus(Corpus(root=root, licence="CC0-1.0"))
     assert made.problems == []
     assert len(made.tracks) == 17
     assert made.tracks.artist.nunique() == 13

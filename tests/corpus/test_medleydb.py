@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.corpus.factories import metadata, sound, track, write_metadata
-from twinlib.corpus.medleydb import medleydb_files, medleydb_sources, parse_metadata
-from twinlib.corpus.sources import Found
+from twinlib.corpus.medleydb import list_medleydb, parse_metadata, scan_medleydb
+from twinlib.corpus.sources import Scan
 from twinlib.errors import CorpusError
 
 EVERYTHING = ("mix", "stems", "raw")
 
 
-def found(root: Path, words: tuple[str, ...] = EVERYTHING, extra: Path | None = None) -> Found:
-    return medleydb_sources(root, words, extra)
+def found(root: Path, words: tuple[str, ...] = EVERYTHING, extra: Path | None = None) -> Scan:
+    return scan_medleydb(root, words, extra)
 
 
-def reasons(made: Found) -> str:
+def reasons(made: Scan) -> str:
     return "\n".join(f"{problem.file}: {problem.reason}" for problem in made.problems)
 
 
@@ -40,7 +40,7 @@ def test_only_what_is_asked_for_is_used_and_watched(tmp_path: Path, words: tuple
     track(tmp_path, "Anna_Song", 1)
     made = found(tmp_path, words)
     assert {source.kind for source in made.sources} == {word.removesuffix("s") for word in words}
-    watched = medleydb_files(tmp_path, words, None)
+    watched = list_medleydb(tmp_path, words, None)
     assert {source.path for source in made.sources} <= set(watched)
     assert ("raw" in words) == any("_RAW_" in path.name for path in watched)
 
@@ -54,7 +54,7 @@ def test_metadata_is_found_in_each_of_its_places(tmp_path: Path, place: str) -> 
     made = found(root, extra=extra)
     assert not made.problems
     assert made.sources[0].artist == "Anna the Artist"
-    watched = medleydb_files(root, EVERYTHING, extra)
+    watched = list_medleydb(root, EVERYTHING, extra)
     assert sum(path.suffix == ".yaml" for path in watched) == 1
     assert watched == sorted(watched)
 

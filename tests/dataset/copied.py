@@ -17,10 +17,10 @@ from twinlib import audio
 from twinlib.dataset.fingerprint import fingerprint_reel
 from twinlib.dataset.segments import tile_reel
 from twinlib.dataset.settings import Dataset
-from twinlib.excitation.cue_sheet import Plan, plan
-from twinlib.excitation.reels import render
+from twinlib.excitation.cue_sheet import CueSheet, draw_cue_sheet
+from twinlib.excitation.reels import render_reel
 from twinlib.excitation.settings import Excitation, Split
-from twinlib.excitation.splits import split_of
+from twinlib.excitation.splits import assign_split
 from twinlib.files import sha256_file
 
 RATE = 44100
@@ -35,7 +35,7 @@ COPIED = "Lezaarth_LoopTabla"
 def recordings(names: Collection[str] = NAMES) -> dict[str, tuple[audio.Signal, int]]:
     """Recordings of the demo by name: samples `(frames, channels)` and rate."""
     paths = {name: DEMO / name / f"{name}_MIX.flac" for name in names}
-    return {name: (audio.read(path), audio.probe(path).sample_rate) for name, path in paths.items()}
+    return {name: (audio.read(path), audio.read_info(path).sample_rate) for name, path in paths.items()}
 
 
 def altered(samples: audio.Signal, rate: int, head: float) -> tuple[audio.Signal, int]:
@@ -49,7 +49,7 @@ def altered(samples: audio.Signal, rate: int, head: float) -> tuple[audio.Signal
 class Played:
     """An excitation with its fingerprints, and how its reels were made."""
 
-    plan: Plan
+    plan: CueSheet
     reels: Mapping[str, Path]
     fingerprints: pd.DataFrame
 
@@ -73,16 +73,16 @@ def played(folder: Path, music: Mapping[str, tuple[audio.Signal, int]], test: Co
     for name, (samples, rate) in music.items():
         path = folder / "corpus" / f"{name}.{'flac' if rate == RATE else 'wav'}"
         audio.write(path, samples, rate, "PCM_16")
-        info = audio.probe(path)
+        info = audio.read_info(path)
         about = {"track_id": name, "artist": name.split("_")[0], "licence": "CC0-1.0", "kind": "mix", "path": path.name}
         size = {"sample_rate": rate, "channels": info.channels, "frames": info.frames, "sha256": sha256_file(path)}
         rows.append(about | size)
     settings = {"seed": len(test), "slices": slices, "reel_minutes": slices * 0.161 / 60 / 1.8 + 0.08}
-    made = plan("p", _dealt(settings, list(music), set(test)), pd.DataFrame(rows), set(), folder / "corpus")
+    made = draw_cue_sheet("p", _dealt(settings, list(music), set(test)), pd.DataFrame(rows), set(), folder / "corpus")
     reels = {}
     for name in made.excitation["reels"]:
         reels[name] = folder / f"{name}.wav"
-        render(name, made.cues[made.cues.reel == name], made.excitation, folder / "corpus", reels[name])
+        render_reel(name, made.cues[made.cues.reel == name], made.excitation, folder / "corpus", reels[name])
     return Played(made, reels, fingerprints(made.cues, reels))
 
 
@@ -98,6 +98,6 @@ def _dealt(settings: dict[str, object], names: list[str], test: set[str]) -> Exc
     """The settings with a salt by which just `test` falls into the split of that name."""
     for number in range(100_000):
         split = Split(train=0.7, valid=0.0, test=0.3, by="track", salt=str(number))
-        if {name for name in names if split_of(name, split) == "test"} == test:
+        if {name for name in names if assign_split(name, split) == "test"} == test:
             return Excitation.model_validate({**settings, "split": split})
     raise AssertionError("no salt deals the tracks so")

@@ -9,11 +9,11 @@ from measpy.signal import Signal as Measured
 from scipy.signal import butter, lfilter
 
 from twinlib.audio import Signal
-from twinlib.excitation.probe_reel import Section, layout, signal
+from twinlib.excitation.probe_reel import Section, probe_layout, synthesise
 from twinlib.measurement.harmonics import Swept, measure_sine, measure_sweep
 
 RATE = 44100
-PLAN = layout(RATE)
+PLAN = probe_layout(RATE)
 LEVEL = -6.0
 HERTZ = np.array([100.0, 200.0, 440.0, 1000.0, 2500.0])
 ORDERS = (2, 3, 4, 5)
@@ -35,7 +35,7 @@ def amplifier(x: np.ndarray) -> np.ndarray:
 
 def heard(curve: Curve, section: Section) -> tuple[Signal, Signal]:
     """A section of the probe reel, and what the curve, run at four times the rate, makes of it."""
-    dry = np.pad(signal(section, RATE), 4096)
+    dry = np.pad(synthesise(section, RATE), 4096)
     wet = soxr.resample(curve(soxr.resample(dry.astype(np.float64), 1, 4, "VHQ")), 4, 1, "VHQ")[: len(dry)]
     return dry[4096:-4096], wet[4096:-4096].astype(np.float32)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from twinlib.audio import probe
+from twinlib.audio import read_info
 from twinlib.excitation.settings import Excitation, Split
 from twinlib.files import sha256_file
 
@@ -37,7 +37,7 @@ def table(root: Path) -> pd.DataFrame:
     """The table `tracks/1` of every WAV below the root; the artist is the first folder."""
     rows = []
     for path in sorted(root.rglob("*.wav")):
-        info, relative = probe(path), path.relative_to(root)
+        info, relative = read_info(path), path.relative_to(root)
         rows.append(
             {
                 "track_id": relative.with_suffix("").as_posix(),

@@ -11,30 +11,30 @@ from tests.excitation.factories import add, noise, small, table
 from twinlib.contracts import CUES, EXCITATION
 from twinlib.errors import ExcitationError
 from twinlib.excitation import cue_sheet as plan_module
-from twinlib.excitation.cue_sheet import PEAK, SLICE_PEAK, Plan, highest_gain_db, plan, write_plan
+from twinlib.excitation.cue_sheet import PEAK, SLICE_PEAK, CueSheet, draw_cue_sheet, max_gain_db, write_cue_sheet
 from twinlib.excitation.settings import Excitation, Split
-from twinlib.excitation.sources import amplified, fade_in, faded, ratio, source_frames
-from twinlib.excitation.splits import working_salt
+from twinlib.excitation.sources import apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
+from twinlib.excitation.splits import find_salt
 from twinlib.files import read_json, read_table
 
 
 def three(tracks: pd.DataFrame, **changes: object) -> Excitation:
     """Settings whose salt gives every split an artist."""
     shares = Split(train=0.6, valid=0.2, test=0.2)
-    salt = working_salt(set(tracks.artist), shares)
+    salt = find_salt(set(tracks.artist), shares)
     return small(split=shares.model_copy(update={"salt": salt}).model_dump(), **changes)
 
 
-def planned(root: Path, settings: Excitation, **options: object) -> Plan:
-    return plan("main", settings, table(root), options.pop("excluded", set()), root, **options)
+def planned(root: Path, settings: Excitation, **options: object) -> CueSheet:
+    return draw_cue_sheet("main", settings, table(root), options.pop("excluded", set()), root, **options)
 
 
 @pytest.fixture(scope="module")
-def made(corpus: Path) -> Plan:
+def made(corpus: Path) -> CueSheet:
     return planned(corpus, three(table(corpus), slices=200, reel_minutes=0.1))
 
 
-def test_cues_tile_the_blocks(made: Plan) -> None:
+def test_cues_tile_the_blocks(made: CueSheet) -> None:
     settings = Excitation.model_validate(made.excitation["settings"])
     step = settings.slice_samples - settings.crossfade_samples
     for reel, layout in made.excitation["reels"].items():
@@ -48,7 +48,7 @@ def test_cues_tile_the_blocks(made: Plan) -> None:
     assert len(made.excitation["reels"]) > 1
 
 
-def test_slices_lie_inside_their_sources(made: Plan, corpus: Path) -> None:
+def test_slices_lie_inside_their_sources(made: CueSheet, corpus: Path) -> None:
     tracks = table(corpus).set_index("path")
     frames = made.cues.source.map(tracks.frames)
     assert (made.cues.source_start >= 0).all()
@@ -58,39 +58,39 @@ def test_slices_lie_inside_their_sources(made: Plan, corpus: Path) -> None:
     assert made.cues.source_start.nunique() > 190
 
 
-def test_no_artist_is_in_two_splits(made: Plan) -> None:
+def test_no_artist_is_in_two_splits(made: CueSheet) -> None:
     assert made.cues.groupby("artist").split.nunique().max() == 1
     assert set(made.cues.split) == {"train", "valid", "test"}
     by_cue = {split: set(mine.track_id) for split, mine in made.cues.groupby("split")}
     assert all(by_cue[split] <= set(made.excitation["tracks"][split]) for split in by_cue)
 
 
-def test_levels_are_spread_evenly_in_decibels(made: Plan) -> None:
+def test_levels_are_spread_evenly_in_decibels(made: CueSheet) -> None:
     assert made.cues.gain_db.between(-24, 0).all()
     counts, _ = np.histogram(made.cues.gain_db, bins=4, range=(-24, 0))
     assert counts.min() > 25
 
 
-def test_seconds_add_up(made: Plan) -> None:
+def test_seconds_add_up(made: CueSheet) -> None:
     blocks = [block for layout in made.excitation["reels"].values() for block in layout["blocks"]]
     total = sum(block["stop"] - block["start"] for block in blocks) / 44100
     assert sum(made.excitation["seconds"].values()) == pytest.approx(total, abs=1e-5)
 
 
-def test_the_same_seed_gives_the_same_cues_and_another_seed_others(made: Plan, corpus: Path) -> None:
+def test_the_same_seed_gives_the_same_cues_and_another_seed_others(made: CueSheet, corpus: Path) -> None:
     settings = Excitation.model_validate(made.excitation["settings"])
     again = planned(corpus, settings)
     pd.testing.assert_frame_equal(again.cues, made.cues)
     assert again.excitation == made.excitation
-    shuffled = plan("main", settings, table(corpus).sample(frac=1, random_state=1), set(), corpus)
+    shuffled = draw_cue_sheet("main", settings, table(corpus).sample(frac=1, random_state=1), set(), corpus)
     pd.testing.assert_frame_equal(shuffled.cues, made.cues)
     other = planned(corpus, settings.model_copy(update={"seed": 2}))
     assert (other.cues.source_start != made.cues.source_start).any()
 
 
-def test_write_plan_gives_the_same_bytes_and_reads_back(made: Plan, tmp_path: Path) -> None:
+def test_write_plan_gives_the_same_bytes_and_reads_back(made: CueSheet, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_plan(tmp_path / name, made)
+        write_cue_sheet(tmp_path / name, made)
     for name in ("cues.parquet", "excitation.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     pd.testing.assert_frame_equal(read_table(tmp_path / "a/cues.parquet", CUES), made.cues)
@@ -115,7 +115,7 @@ def test_sources_are_drawn_in_proportion_to_their_duration(tmp_path: Path) -> No
 def test_a_source_of_another_rate_is_planned_on_its_own_grid(tmp_path: Path) -> None:
     add(tmp_path, "b/other.wav", noise(1, rate=48000), 48000)
     cues = planned(tmp_path, small()).cues
-    assert (cues.source_start % ratio(48000, 44100)[1] == 0).all()
+    assert (cues.source_start % rate_ratio(48000, 44100)[1] == 0).all()
     assert (cues.source_stop - cues.source_start == source_frames(2000, 48000, 44100)).all()
     assert (cues.source_stop <= 48000).all()
 
@@ -168,7 +168,7 @@ def test_progress_counts_every_slice(corpus: Path) -> None:
     assert sum(done) == 40
 
 
-FADE = fade_in(20)
+FADE = crossfade_ramp(20)
 wave = arrays.arrays(np.float32, (64, 1), elements=st.floats(-4, 4, width=32))
 
 
@@ -176,11 +176,11 @@ wave = arrays.arrays(np.float32, (64, 1), elements=st.floats(-4, 4, width=32))
 @settings(deadline=None)
 def test_gains_keep_every_sample_below_full_scale(first: np.ndarray, second: np.ndarray) -> None:
     none = np.zeros((0, 1), np.float32)
-    before = faded(first, FADE)
-    before = amplified(before, min(0.0, highest_gain_db(before, none)))
+    before = apply_fades(first, FADE)
+    before = apply_gain(before, min(0.0, max_gain_db(before, none)))
     assert np.abs(before).max() <= SLICE_PEAK + 1e-6
-    after = faded(second, FADE)
-    after = amplified(after, min(0.0, highest_gain_db(after, before[-20:])))
+    after = apply_fades(second, FADE)
+    after = apply_gain(after, min(0.0, max_gain_db(after, before[-20:])))
     assert np.abs(after).max(initial=0) <= SLICE_PEAK + 1e-6
     assert np.abs(before[-20:] + after[:20]).max() <= PEAK + 1e-6
 
@@ -188,7 +188,7 @@ def test_gains_keep_every_sample_below_full_scale(first: np.ndarray, second: np.
 @given(wave)
 @settings(deadline=None)
 def test_the_gain_is_not_lowered_without_need(samples: np.ndarray) -> None:
-    bound = highest_gain_db(samples, np.zeros((20, 1), np.float32))
+    bound = max_gain_db(samples, np.zeros((20, 1), np.float32))
     peak = float(np.abs(samples).max())
     if peak > 1e-6:
         assert 20 * np.log10(SLICE_PEAK / peak) - 0.002 < bound <= 20 * np.log10(SLICE_PEAK / peak)
@@ -196,5 +196,5 @@ def test_the_gain_is_not_lowered_without_need(samples: np.ndarray) -> None:
 
 def test_a_neighbour_at_the_limit_leaves_room() -> None:
     # The worst case: both at their peak all the time, with the same sign.
-    loud = faded(np.full((64, 1), SLICE_PEAK, np.float32), FADE)
-    assert highest_gain_db(loud, loud[-20:]) > -9
+    loud = apply_fades(np.full((64, 1), SLICE_PEAK, np.float32), FADE)
+    assert max_gain_db(loud, loud[-20:]) > -9

@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 
 from tests.excitation.factories import small
 from twinlib.errors import ExcitationError
-from twinlib.excitation.layout import INNER_SECONDS, OUTER_SECONDS, apportion, geometry, hop, reel_names
+from twinlib.excitation.layout import (
+    INNER_SECONDS,
+    OUTER_SECONDS,
+    apportion_slices,
+    lay_out_reels,
+    reel_names,
+    slice_hop,
+)
 from twinlib.excitation.settings import Excitation, Split
 
 THREE = Split()
@@ -29,7 +36,7 @@ def excitations(draw: st.DrawFn) -> Excitation:
 @settings(deadline=None)
 def test_reels_hold_every_slice_once_and_fit_their_parts_exactly(made: Excitation) -> None:
     try:
-        reels = geometry("main", made)
+        reels = lay_out_reels("main", made)
     except ExcitationError as error:
         reason = str(error)
         event(reason.rpartition(": ")[2].rpartition(" ")[0])
@@ -43,7 +50,7 @@ def test_reels_hold_every_slice_once_and_fit_their_parts_exactly(made: Excitatio
         assert [block.split for block in reel.blocks] == list(made.split.shares)
         for block in reel.blocks:
             assert block.slices >= 1
-            assert block.stop - block.start == block.slices * hop(made) + made.crossfade_samples
+            assert block.stop - block.start == block.slices * slice_hop(made) + made.crossfade_samples
         for before, after in zip(reel.blocks, reel.blocks[1:], strict=False):
             assert guard <= after.start - before.stop < guard + 1
         assert reel.programme == (reel.blocks[0].start, reel.blocks[-1].stop)
@@ -58,7 +65,7 @@ def test_reels_hold_every_slice_once_and_fit_their_parts_exactly(made: Excitatio
 @settings(deadline=None)
 def test_shares_add_up_and_are_kept_to_a_slice(count: int, valid: float, test: float) -> None:
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
-    given_ = apportion(count, shares)
+    given_ = apportion_slices(count, shares)
     assert sum(given_.values()) == count
     assert min(given_.values()) >= 1
     if min(share * count for share in shares.values()) >= 1:
@@ -67,7 +74,7 @@ def test_shares_add_up_and_are_kept_to_a_slice(count: int, valid: float, test: f
 
 def test_too_few_slices_for_the_splits() -> None:
     with pytest.raises(ExcitationError, match="2 slices cannot fill 3 splits"):
-        apportion(2, THREE.shares)
+        apportion_slices(2, THREE.shares)
 
 
 def test_names_sort_as_they_are_played() -> None:

@@ -1,12 +1,12 @@
 from pathlib import Path
 
 from tests.excitation.factories import small, table
-from twinlib.excitation.cue_sheet import plan
+from twinlib.excitation.cue_sheet import draw_cue_sheet
 from twinlib.excitation.recording_guide import recording_guide
 
 
 def test_the_guide_names_every_reel_every_take_and_its_duration(corpus: Path) -> None:
-    drawn = plan("main", small(slices=300, reel_minutes=0.1), table(corpus), set(), corpus)
+    drawn = draw_cue_sheet("main", small(slices=300, reel_minutes=0.1), table(corpus), set(), corpus)
     page = recording_guide("main", drawn.excitation, {"silk": "rec/silk/{reel}.wav", "fuzz": "rec/{reel}-fuzz.flac"})
     reels = drawn.excitation["reels"]
     assert len(reels) > 1

@@ -8,20 +8,20 @@ import soundfile
 import twinlib.audio
 from tests.excitation.factories import add, noise, small, table
 from tests.excitation.test_cue_sheet import three
-from twinlib.audio import probe, read
+from twinlib.audio import read, read_info
 from twinlib.errors import ExcitationError
-from twinlib.excitation.cue_sheet import Plan, plan
-from twinlib.excitation.reels import render
+from twinlib.excitation.cue_sheet import CueSheet, draw_cue_sheet
+from twinlib.excitation.reels import render_reel
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 
 
-def made(root: Path, settings: Excitation) -> Plan:
-    return plan("main", settings, table(root), set(), root)
+def made(root: Path, settings: Excitation) -> CueSheet:
+    return draw_cue_sheet("main", settings, table(root), set(), root)
 
 
-def rendered(root: Path, drawn: Plan, out: Path, reel: str = "main-01") -> np.ndarray:
-    render(reel, drawn.cues, drawn.excitation, root, out)
+def rendered(root: Path, drawn: CueSheet, out: Path, reel: str = "main-01") -> np.ndarray:
+    render_reel(reel, drawn.cues, drawn.excitation, root, out)
     return read(out)
 
 
@@ -33,7 +33,7 @@ def test_a_reel_is_what_its_geometry_says(
     drawn = made(corpus, three(table(corpus), bit_depth=depth, channels=channels, level_db=(0.0, 20.0)))
     reel = rendered(corpus, drawn, tmp_path / "reel.wav")
     layout = drawn.excitation["reels"]["main-01"]
-    info = probe(tmp_path / "reel.wav")
+    info = read_info(tmp_path / "reel.wav")
     assert (info.frames, info.channels, info.subtype, info.sample_rate) == (layout["frames"], channels, subtype, 44100)
     assert np.abs(reel).max() < 0.981
     step = 2.0 ** (1 - depth) if depth < 32 else 1e-7
@@ -42,7 +42,7 @@ def test_a_reel_is_what_its_geometry_says(
         stop = start + layout["click_frames"]
         sounding[start:stop] = True
         for channel in range(channels):
-            np.testing.assert_allclose(reel[start:stop, channel], click(44100), atol=step)
+            np.testing.assert_allclose(reel[start:stop, channel], make_click(44100), atol=step)
     for block in layout["blocks"]:
         sounding[block["start"] : block["stop"]] = True
     assert not reel[~sounding].any()
@@ -105,7 +105,7 @@ def test_reels_are_rendered_by_themselves_and_differ(corpus: Path, tmp_path: Pat
     reels = [rendered(corpus, drawn, tmp_path / f"{name}.wav", name) for name in list(drawn.excitation["reels"])[:2]]
     size = min(map(len, reels))
     assert np.abs(reels[0][:size] - reels[1][:size]).max() > 0.01
-    alone = Plan(drawn.cues[drawn.cues.reel == "main-02"], drawn.excitation)
+    alone = CueSheet(drawn.cues[drawn.cues.reel == "main-02"], drawn.excitation)
     rendered(corpus, alone, tmp_path / "alone.wav", "main-02")
     assert (tmp_path / "alone.wav").read_bytes() == (tmp_path / "main-02.wav").read_bytes()
 
@@ -136,25 +136,25 @@ def test_a_source_that_changed_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_cue_that_leaves_the_corpus_is_refused(corpus: Path, tmp_path: Path, name: str) -> None:
     drawn = made(corpus, small())
     with pytest.raises(ExcitationError, match="leaves the corpus"):
-        render("main-01", drawn.cues.assign(source=name), drawn.excitation, corpus, tmp_path / "reel.wav")
+        render_reel("main-01", drawn.cues.assign(source=name), drawn.excitation, corpus, tmp_path / "reel.wav")
 
 
 def test_a_cue_sheet_of_another_plan_is_refused(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, three(table(corpus)))
     for wrong in (drawn.cues[:-1], drawn.cues.assign(start=drawn.cues.start + 1), drawn.cues.assign(split="train")):
         with pytest.raises(ExcitationError, match="does not fit the reel"):
-            render("main-01", wrong, drawn.excitation, corpus, tmp_path / "reel.wav")
+            render_reel("main-01", wrong, drawn.excitation, corpus, tmp_path / "reel.wav")
     with pytest.raises(ExcitationError, match="has no reel main-99"):
-        render("main-99", drawn.cues, drawn.excitation, corpus, tmp_path / "reel.wav")
+        render_reel("main-99", drawn.cues, drawn.excitation, corpus, tmp_path / "reel.wav")
     with pytest.raises(ExcitationError, match="other settings"):
-        render("main-01", drawn.cues, {**drawn.excitation, "settings": {}}, corpus, tmp_path / "reel.wav")
+        render_reel("main-01", drawn.cues, {**drawn.excitation, "settings": {}}, corpus, tmp_path / "reel.wav")
 
 
 def test_nothing_is_left_behind_when_rendering_fails(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, small())
     beyond = drawn.cues.assign(source_start=10**9)
     with pytest.raises(ExcitationError, match="lies outside"):
-        render("main-01", beyond, drawn.excitation, corpus, tmp_path / "reel.wav")
+        render_reel("main-01", beyond, drawn.excitation, corpus, tmp_path / "reel.wav")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,7 +163,7 @@ def test_memory_does_not_grow_with_the_reel(corpus: Path, tmp_path: Path) -> Non
     for slices, minutes in ((100, 0.2), (1500, 2)):
         drawn = made(corpus, small(slices=slices, reel_minutes=minutes))
         tracemalloc.start()
-        render("main-01", drawn.cues, drawn.excitation, corpus, tmp_path / "reel.wav")
+        render_reel("main-01", drawn.cues, drawn.excitation, corpus, tmp_path / "reel.wav")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     audio = 1400 * 1500 * 4

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from tests.excitation.factories import add, noise, small
 from twinlib.errors import ExcitationError
 from twinlib.excitation import sources as sources_module
-from twinlib.excitation.sources import Sources, fade_in, faded, mapped, ratio, source_frames
+from twinlib.excitation.sources import Sources, apply_fades, crossfade_ramp, map_channels, rate_ratio, source_frames
 
 
 @given(st.integers(0, 4000))
 @settings(deadline=None)
 def test_fades_of_neighbours_add_up_to_constant_power(frames: int) -> None:
-    rise = fade_in(frames)[:, 0].astype(np.float64)
+    rise = crossfade_ramp(frames)[:, 0].astype(np.float64)
     np.testing.assert_allclose(rise**2 + rise[::-1] ** 2, 1.0, atol=2e-7)
     assert np.all(np.diff(rise) >= 0)
 
 
 def test_uncorrelated_slices_keep_their_level_through_the_crossfade() -> None:
-    rise = fade_in(3000)
+    rise = crossfade_ramp(3000)
     one, two = (noise(100, level=0.1, seed=seed)[: 3000 * 1000].reshape(1000, 3000, 1) for seed in (1, 2))
     power = np.mean(np.square(one * rise[::-1] + two * rise), axis=0)
     assert np.all(np.abs(10 * np.log10(power / 0.01)) < 1.0)
@@ -30,7 +30,7 @@ def test_uncorrelated_slices_keep_their_level_through_the_crossfade() -> None:
 @given(st.sampled_from([8000, 22050, 32000, 44100, 48000, 96000, 192000]), st.integers(64, 20000))
 @settings(deadline=None)
 def test_source_frames_cover_the_slice_and_no_more(rate: int, frames: int) -> None:
-    p, q = ratio(rate, 44100)
+    p, q = rate_ratio(rate, 44100)
     assert p * rate == q * 44100
     needed = source_frames(frames, rate, 44100)
     assert needed * p >= frames * q > (needed - 1) * p
@@ -39,7 +39,7 @@ def test_source_frames_cover_the_slice_and_no_more(rate: int, frames: int) -> No
 @pytest.mark.parametrize(("source", "reel", "which"), [(1, 1, "left"), (2, 2, "mid"), (1, 2, "mid")])
 def test_channels_that_need_no_choice(source: int, reel: int, which: str) -> None:
     samples = noise(0.01, source)
-    out = mapped(samples, small(channels=reel, mono_from=which))
+    out = map_channels(samples, small(channels=reel, mono_from=which))
     assert out.shape == (len(samples), reel)
     for channel in range(reel):
         np.testing.assert_array_equal(out[:, channel], samples[:, min(channel, source - 1)])
@@ -47,19 +47,19 @@ def test_channels_that_need_no_choice(source: int, reel: int, which: str) -> Non
 
 def test_mono_from_a_stereo_source() -> None:
     samples = noise(0.01, 2)
-    np.testing.assert_array_equal(mapped(samples, small(mono_from="left")), samples[:, :1])
-    np.testing.assert_array_equal(mapped(samples, small(mono_from="right")), samples[:, 1:])
-    np.testing.assert_allclose(mapped(samples, small(mono_from="mid"))[:, 0], samples.mean(axis=1), atol=1e-7)
+    np.testing.assert_array_equal(map_channels(samples, small(mono_from="left")), samples[:, :1])
+    np.testing.assert_array_equal(map_channels(samples, small(mono_from="right")), samples[:, 1:])
+    np.testing.assert_allclose(map_channels(samples, small(mono_from="mid"))[:, 0], samples.mean(axis=1), atol=1e-7)
 
 
 def test_faded_leaves_its_input_and_its_middle_alone() -> None:
     samples = np.ones((100, 2), np.float32)
-    out = faded(samples, fade_in(30))
+    out = apply_fades(samples, crossfade_ramp(30))
     assert np.all(samples == 1)
     assert np.all(out[30:70] == 1)
     assert np.all(out[:30] < 1)
     np.testing.assert_array_equal(out, out[::-1])
-    np.testing.assert_array_equal(faded(samples, fade_in(0)), samples)
+    np.testing.assert_array_equal(apply_fades(samples, crossfade_ramp(0)), samples)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000, 192000])
@@ -68,7 +68,7 @@ def test_a_source_of_another_rate_is_resampled_as_if_as_a_whole(tmp_path: Path, 
     wanted = small(slice_samples=4000)
     samples = noise(2, rate=rate)
     add(tmp_path, "a.wav", samples, rate, "FLOAT")
-    p, q = ratio(rate, 44100)
+    p, q = rate_ratio(rate, 44100)
     last = (len(samples) - source_frames(4000, rate, 44100)) // q
     start = q * {"start": 0, "middle": last // 2, "end": last}[place]
     whole = soxr.resample(samples, rate, 44100, quality="HQ")
@@ -83,7 +83,7 @@ def test_a_source_of_another_rate_is_resampled_as_if_as_a_whole(tmp_path: Path, 
 def test_a_resampled_sine_has_the_right_pitch_and_time(tmp_path: Path, rate: int) -> None:
     wanted = small(slice_samples=4000)
     add(tmp_path, "a.wav", (0.5 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate))[:, None], rate, "FLOAT")
-    q = ratio(rate, 44100)[1]
+    q = rate_ratio(rate, 44100)[1]
     start = q * (rate // 2 // q)
     expected = 0.5 * np.sin(2 * np.pi * 1000 * (start / rate + np.arange(4000) / 44100))
     with Sources(tmp_path, wanted) as sources:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twinlib.errors import ExcitationError
 from twinlib.excitation.settings import Split
-from twinlib.excitation.splits import by_split, split_of, split_tracks, working_salt
+from twinlib.excitation.splits import assign_split, assign_splits, find_salt, group_by_split
 
 names = st.text(min_size=1, max_size=20)
 
@@ -15,8 +15,8 @@ names = st.text(min_size=1, max_size=20)
 @settings(deadline=None)
 def test_adding_a_track_moves_no_other(artists: dict[str, str], track: str, artist: str) -> None:
     enough = {f"track {number}": f"artist {number}" for number in range(40)}
-    before = split_tracks({**enough, **artists}, Split())
-    after = split_tracks({track: artist, **enough, **artists}, Split())
+    before = assign_splits({**enough, **artists}, Split())
+    after = assign_splits({track: artist, **enough, **artists}, Split())
     assert after | before == after
 
 
@@ -24,16 +24,16 @@ def test_adding_a_track_moves_no_other(artists: dict[str, str], track: str, arti
 @settings(max_examples=20, deadline=None)
 def test_every_track_of_an_artist_is_in_one_split(artists: list[str]) -> None:
     tracks = {f"{artist}/{number}": artist for artist in artists for number in range(3)}
-    split = Split(salt=working_salt(artists, Split()) or "none")
-    given_ = split_tracks(tracks, split)
+    split = Split(salt=find_salt(artists, Split()) or "none")
+    given_ = assign_splits(tracks, split)
     for artist in artists:
         assert len({given_[f"{artist}/{number}"] for number in range(3)}) == 1
-    dealt = by_split(given_)
+    dealt = group_by_split(given_)
     assert sorted(track for some in dealt.values() for track in some) == sorted(tracks)
 
 
 def test_shares_hold_on_average() -> None:
-    counts = Counter(split_of(f"artist {number}", Split()) for number in range(20000))
+    counts = Counter(assign_split(f"artist {number}", Split()) for number in range(20000))
     assert counts["train"] == pytest.approx(16000, abs=250)
     assert counts["valid"] == pytest.approx(2000, abs=200)
     assert counts["test"] == pytest.approx(2000, abs=200)
@@ -41,7 +41,7 @@ def test_shares_hold_on_average() -> None:
 
 def test_a_split_is_the_same_on_every_machine() -> None:
     # Known values: hashes that vary by process or version would move tracks between runs.
-    assert [split_of(name, Split()) for name in ("Sub-d", "MusicDelta", "artist 8")] == KNOWN
+    assert [assign_split(name, Split()) for name in ("Sub-d", "MusicDelta", "artist 8")] == KNOWN
 
 
 KNOWN = ["train", "test", "valid"]
@@ -51,32 +51,32 @@ KNOWN = ["train", "test", "valid"]
 def test_one_artist_written_in_several_ways_is_one(same: str) -> None:
     for number in range(20):
         split = Split(salt=str(number))
-        assert split_of(same, split) == split_of("Björk", split)
+        assert assign_split(same, split) == assign_split("Björk", split)
 
 
 def test_the_salt_deals_anew() -> None:
     artists = [f"artist {number}" for number in range(50)]
-    assert [split_of(each, Split(salt="a")) for each in artists] != [
-        split_of(each, Split(salt="b")) for each in artists
+    assert [assign_split(each, Split(salt="a")) for each in artists] != [
+        assign_split(each, Split(salt="b")) for each in artists
     ]
 
 
 def test_an_empty_split_is_refused_with_a_salt_that_works() -> None:
     artists = {f"track {number}": f"artist {number}" for number in range(4)}
-    salt = next(s for s in map(str, range(100)) if len({split_of(a, Split(salt=s)) for a in artists.values()}) < 3)
+    salt = next(s for s in map(str, range(100)) if len({assign_split(a, Split(salt=s)) for a in artists.values()}) < 3)
     with pytest.raises(ExcitationError, match=r"no artist falls into .*set split.salt to '") as refused:
-        split_tracks(artists, Split(salt=salt))
+        assign_splits(artists, Split(salt=salt))
     proposed = str(refused.value).split("'")[-2]
-    assert set(split_tracks(artists, Split(salt=proposed)).values()) == {"train", "valid", "test"}
+    assert set(assign_splits(artists, Split(salt=proposed)).values()) == {"train", "valid", "test"}
 
 
 def test_too_few_artists_proposes_tracks() -> None:
     with pytest.raises(ExcitationError, match=r"too few artists; set split\.by to 'track'") as refused:
-        split_tracks({f"track {number}": "one artist" for number in range(5)}, Split())
+        assign_splits({f"track {number}": "one artist" for number in range(5)}, Split())
     proposed = str(refused.value).split("split.salt to '")[1].split("'")[0]
-    split_tracks({f"track {number}": "one artist" for number in range(5)}, Split(by="track", salt=proposed))
+    assign_splits({f"track {number}": "one artist" for number in range(5)}, Split(by="track", salt=proposed))
 
 
 def test_too_few_tracks_says_so() -> None:
     with pytest.raises(ExcitationError, match="too few tracks for 3 splits"):
-        split_tracks({"a": "a", "b": "b"}, Split())
+        assign_splits({"a": "a", "b": "b"}, Split())

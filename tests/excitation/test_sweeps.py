@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from tests.excitation.factories import RATE, add, noise, small, table
 from twinlib import audio
 from twinlib.errors import ExcitationError
-from twinlib.excitation.cue_sheet import Plan, plan
-from twinlib.excitation.reels import files_of, render
+from twinlib.excitation.cue_sheet import CueSheet, draw_cue_sheet
+from twinlib.excitation.reels import list_source_files, render_reel
 from twinlib.excitation.settings import Split
-from twinlib.excitation.sweeps import TRACK, draw_sweep, is_sweep, sweep
+from twinlib.excitation.sweeps import TRACK, draw_sweep, is_sweep, make_sweep
 
 
 @given(seed=st.integers(0, 2**32 - 1), rate=st.sampled_from([8000, 44100, 96000]))
 def test_a_sweep_passes_its_ends_and_stays_below_the_band(seed: int, rate: int) -> None:
     name = draw_sweep(np.random.default_rng(seed), rate)
     assert is_sweep(name)
-    samples = sweep(name, rate, rate)
+    samples = make_sweep(name, rate, rate)
     first, last = (float(word) for word in name.removeprefix("sweep:").removesuffix("Hz").split("-"))
     assert max(first, last) <= 0.4 * rate + 0.01
     assert np.abs(samples).max() <= 1.0
@@ -34,15 +34,15 @@ def test_a_sweep_passes_its_ends_and_stays_below_the_band(seed: int, rate: int) 
 @pytest.mark.parametrize("name", ["sweep:1-2Hz", "sweep:0.00-5.00Hz", "music.wav", "sweep:../x"])
 def test_what_is_no_sweep_is_refused(name: str) -> None:
     with pytest.raises(ExcitationError, match="is no sweep"):
-        sweep(name, 10, RATE)
+        make_sweep(name, 10, RATE)
 
 
-def planned(root: Path, share: float, slices: int = 400) -> Plan:
+def planned(root: Path, share: float, slices: int = 400) -> CueSheet:
     for number in range(6):
         add(root, f"artist{number}/song.wav", noise(1.0, seed=number))
     split = Split(train=0.6, valid=0.2, test=0.2, salt="sweeps-3-2")
     settings = small(slices=slices, slice_samples=600, crossfade_samples=100, sweeps=share, split=split)
-    return plan("main", settings, table(root), set(), root)
+    return draw_cue_sheet("main", settings, table(root), set(), root)
 
 
 def test_a_share_of_the_training_slices_is_sweeps_and_of_no_others(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_share_of_the_training_slices_is_sweeps_and_of_no_others(tmp_path: Pat
     assert not any(map(is_sweep, cues[cues.track_id != TRACK].source))
     assert swept.source.nunique() == len(swept)
     assert (swept.gain_db.min() < -25, swept.gain_db.max() < 0) == (True, True)
-    assert {name for name, _ in files_of(cues)} == set(cues[cues.track_id != TRACK].source)
+    assert {name for name, _ in list_source_files(cues)} == set(cues[cues.track_id != TRACK].source)
 
 
 def test_without_sweeps_the_cue_sheet_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ def test_without_sweeps_the_cue_sheet_is_what_it_was_before_there_were_any(tmp_p
 
 def test_a_sweep_is_played_as_the_cue_sheet_says(tmp_path: Path) -> None:
     made = planned(tmp_path, 0.25)
-    render("main-01", made.cues, made.excitation, tmp_path, tmp_path / "main-01.wav")
+    render_reel("main-01", made.cues, made.excitation, tmp_path, tmp_path / "main-01.wav")
     reel = audio.read(tmp_path / "main-01.wav")[:, 0]
     swept = made.cues[(made.cues.track_id == TRACK) & (made.cues.reel == "main-01")]
     for row in swept.head(20).itertuples():
-        wanted = sweep(row.source, 600, RATE) * 10 ** (row.gain_db / 20)
+        wanted = make_sweep(row.source, 600, RATE) * 10 ** (row.gain_db / 20)
         inside = slice(100, 500)
         assert reel[row.start : row.stop][inside] == pytest.approx(wanted[inside], abs=2e-6)
     assert np.abs(reel).max() <= 0.98 + 1e-6

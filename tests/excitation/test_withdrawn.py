@@ -7,7 +7,7 @@ import pytest
 
 from tests.corpus.factories import track
 from twinlib.contracts import CUES, TRACKS
-from twinlib.corpus.index import index, write_index
+from twinlib.corpus.index import index_corpus, write_index
 from twinlib.corpus.settings import Corpus
 from twinlib.excitation.sweeps import TRACK
 from twinlib.excitation.withdrawn import withdrawn_tracks
@@ -29,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def results(root: Path, tmp_path: Path) -> Path:
     """A planned excitation, and the index."""
-    write_index(tmp_path / "corpus", index(Corpus(root=root)))
+    write_index(tmp_path / "corpus", index_corpus(Corpus(root=root)))
     rows = [(name, f"{name.partition('_')[0]} the Artist") for name in (*ON_REEL, *ON_REEL)]
     cues = pd.DataFrame([*rows, (TRACK, TRACK)], columns=["track_id", "artist"])
     write_table(tmp_path / "excitations/main/cues.parquet", CUES, cues)

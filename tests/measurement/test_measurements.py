@@ -12,14 +12,14 @@ from tests.excitation.probing import probe_samples
 from twinlib import audio
 from twinlib.alignment.probe_take import align_markers
 from twinlib.alignment.warp import WarpedWet
-from twinlib.excitation.probe_reel import Section, layout, signal
+from twinlib.excitation.probe_reel import Section, probe_layout, synthesise
 from twinlib.measurement.dynamics import a_weighting, measure_burst, measure_noise, measure_ramp
 from twinlib.measurement.harmonics import measure_sine, measure_sweep, response_length
 from twinlib.measurement.intermodulation import measure_ccif, measure_multitone, measure_smpte
 from twinlib.measurement.measurements import compare, measure
 
 RATE = 44100
-PLAN = layout(RATE)
+PLAN = probe_layout(RATE)
 N, CYCLES = 16384, 37
 
 
@@ -79,7 +79,7 @@ def test_noise_masks_and_counts() -> None:
 
 def test_a_filter_shows_its_response_and_the_length_of_its_memory() -> None:
     (section,) = [s for s in PLAN.of("sweep") if s.level_dbfs == -12]
-    dry = signal(section, RATE)
+    dry = synthesise(section, RATE)
     b, a = scipy_signal.iirpeak(1000, 8, fs=RATE)
     b, a = np.polymul(b, [1.2, 0.3]), a
     wet = scipy_signal.lfilter(b, a, dry)
@@ -102,7 +102,7 @@ def swept(section: Section, dry: np.ndarray, wet: np.ndarray, hz: np.ndarray):
 
 def test_a_sweep_and_sines_tell_the_same_harmonics() -> None:
     (section,) = [s for s in PLAN.of("sweep") if s.level_dbfs == -6]
-    dry = signal(section, RATE)
+    dry = synthesise(section, RATE)
     up = soxr.resample(dry.astype(np.float64), 1, 4, quality="VHQ")
     wet = soxr.resample(0.8 * up + 0.3 * up**2 - 0.2 * up**3, 4, 1, quality="VHQ")[: len(dry)].astype(np.float32)
     hz = np.array([60.0, 200.0, 700.0, 2500.0])
@@ -137,7 +137,7 @@ def test_two_tones_and_many() -> None:
 
 def test_compression_is_the_gain_of_the_curve_at_every_level() -> None:
     section = PLAN.of("ramp")[1]
-    found = measure_ramp(np.tanh(3 * signal(section, RATE)), section.hz, RATE, (-60.0, -0.5))
+    found = measure_ramp(np.tanh(3 * synthesise(section, RATE)), section.hz, RATE, (-60.0, -0.5))
     for level, gain in zip(found.level_dbfs, found.gain_db, strict=True):
         size = 10 ** (level / 20)
         first = 2 / np.pi * quad(lambda t, s=size: np.tanh(3 * s * np.sin(t)) * np.sin(t), 0, np.pi)[0]
@@ -146,7 +146,7 @@ def test_compression_is_the_gain_of_the_curve_at_every_level() -> None:
 
 def test_a_gain_that_takes_its_time_is_seen_to() -> None:
     (section,) = PLAN.of("burst")
-    x = signal(section, RATE)
+    x = synthesise(section, RATE)
     level = np.repeat([s[0] for s in section.steps], [round(s[1] * RATE) for s in section.steps])
     target = np.where(level > -10, 0.5, 1.0)
     pole = np.exp(-1 / (0.05 * RATE))

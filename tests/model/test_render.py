@@ -32,7 +32,7 @@ def test_any_length_and_channel_count(tmp_path_factory, frames, channels, guard)
     folder, dry, twin = tmp_path_factory.mktemp("render"), noise(frames, channels), make_twin(NETWORK, guard=guard)
     audio.write(folder / "dry.wav", dry, 44100, "FLOAT")
     render_file(twin, folder / "dry.wav", folder / "wet.wav")
-    assert audio.probe(folder / "wet.wav").subtype == "FLOAT"
+    assert audio.read_info(folder / "wet.wav").subtype == "FLOAT"
     np.testing.assert_allclose(audio.read(folder / "wet.wav"), expected(twin, dry), atol=1e-6)
 
 
@@ -47,7 +47,7 @@ def test_file_of_several_blocks(tmp_path):
 def test_suffix_selects_flac(tmp_path):
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.flac")
-    info = audio.probe(tmp_path / "wet.flac")
+    info = audio.read_info(tmp_path / "wet.flac")
     assert (info.format, info.subtype, info.frames) == ("FLAC", "PCM_24", 300)
 
 
@@ -58,7 +58,7 @@ def test_other_sample_rates_are_resampled_without_delay(tmp_path, rate):
     dry = (0.1 * np.sin(2 * np.pi * 500 * time) * np.hanning(frames)).astype(np.float32)[:, None]
     audio.write(tmp_path / "dry.wav", dry, rate, "FLOAT")
     render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
-    found = audio.probe(tmp_path / "wet.wav")
+    found = audio.read_info(tmp_path / "wet.wav")
     assert (found.sample_rate, found.frames) == (rate, frames)
     at_home = (0.1 * np.sin(2 * np.pi * 500 * np.arange(44100) / 44100) * np.hanning(44100)).astype(np.float32)
     wanted = np.interp(time, np.arange(44100) / 44100, expected(TWIN, at_home[:, None])[:, 0])

@@ -7,13 +7,13 @@ import pytest
 from tests.evaluation.factories import RATE, music
 from tests.excitation.probing import probe_samples
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.probe_reel import layout
+from twinlib.excitation.probe_reel import probe_layout
 from twinlib.listening.stimuli import Prepared, Sounds, prepare
 from twinlib.measurement.measurements import compare, measure
 from twinlib.reports.probe_figures import draw_probe
 from twinlib.reports.report import report_page
 
-PLAN = layout(16000)
+PLAN = probe_layout(16000)
 METRICS = {
     "device": "amp <1>",
     "model": "small",

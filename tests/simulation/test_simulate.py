@@ -63,7 +63,7 @@ def test_a_converter_has_steps_and_an_end(write: Write, tmp_path: Path, bits: in
     assert np.array_equal(steps, np.round(steps))
     assert wet.max() == 1.0 - 2.0 ** (1 - bits)
     assert wet.min() == -1.0
-    assert audio.probe(tmp_path / "take.wav").bit_depth == bits
+    assert audio.read_info(tmp_path / "take.wav").bit_depth == bits
 
 
 def test_the_same_seed_and_reel_give_the_same_bytes(write: Write, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from twinlib.alignment.tracker import count_consistent, track_lags
 from twinlib.alignment.verdict import Case, outcome, why_nothing
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
-from twinlib.progress import Progress, Share, no_progress
+from twinlib.progress import Progress, SubProgress, no_progress
 
 __all__ = ["GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
 
@@ -96,12 +96,12 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
         stop = max(clicks) if len(clicks) > 1 else stop
     programme = replace(dry, start=start, stop=max(stop, start + 1))
     windows = plan_windows(programme.start, programme.stop, dry.rate)
-    place, clicked = _locate(dry, heard, windows, clicks, Share(progress, 10.0, heard.stop - heard.start))
+    place, clicked = _locate(dry, heard, windows, clicks, SubProgress(progress, 10.0, heard.stop - heard.start))
     if place is None:
         case.add(why_nothing(programme, heard, clicked))
         return
-    walked = track_lags(dry, heard, windows, *place, Share(progress, 25.0, len(windows.starts)))
-    course = fit_track(dry, heard, windows, walked, Share(progress, 35.0, 2 * MAX_ITERATIONS))
+    walked = track_lags(dry, heard, windows, *place, SubProgress(progress, 25.0, len(windows.starts)))
+    course = fit_track(dry, heard, windows, walked, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
     if course is None:
         case.add(why_nothing(programme, heard, clicked))
         return
@@ -123,7 +123,7 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
             case.add(why_nothing(programme, case.wet, clicked))
             return
         case.heard_through(course, through)
-    case.judge(course, (start, stop), bool(clicks), Share(progress, 30.0, stop - start))
+    case.judge(course, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
 
 
 def _locate(

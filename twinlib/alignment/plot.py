@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from twinlib.alignment.result import Alignment
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 
 # Okabe & Ito's colours, told apart by the colour-blind; markers and hatching differ too.
 _POINT, _LINE, _OFF, _OUT = "#0072B2", "#000000", "#D55E00", "#CC79A7"
@@ -46,7 +46,7 @@ def draw_alignment(alignment: Alignment, path: Path) -> None:
         above.set_ylabel(f"lag − {_constant(alignment)} − drift (samples)")
         below.set_ylabel("residual (samples)")
         below.set_xlabel("time on the dry file (s)")
-        with written_aside(path) as aside:
+        with atomic_path(path) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None})
 
 

@@ -24,7 +24,7 @@ from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
 from twinlib.audio import Reader
 from twinlib.db import amp_to_db, db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
-from twinlib.progress import Progress, Share, no_progress
+from twinlib.progress import Progress, SubProgress, no_progress
 
 LEAST_MARKERS = 3
 """Clicks without which a line cannot be trusted."""
@@ -100,7 +100,7 @@ def align_markers(
             loop = open_channel(wet_reader, reference_channel, rate, None, "reference_channel")
         clock = loop or device
         waveform = locate.waveform(played, markers[0])
-        found = locate.find_clicks(clock, waveform, Share(progress, 90.0, clock.stop - clock.start))
+        found = locate.find_clicks(clock, waveform, SubProgress(progress, 90.0, clock.stop - clock.start))
         match = locate.match(markers, found, 0.001 * rate)
         least = max(LEAST_MARKERS, len(markers) // 2)
         heard = _heard(played, clock, sorted(match.places), match.line, match.polarity) if match is not None else None

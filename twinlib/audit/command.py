@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib.errors import AuditError
-from twinlib.progress import progress
+from twinlib.progress import show_progress
 
 if TYPE_CHECKING:
     from twinlib.provenance.results import Results
@@ -106,7 +106,7 @@ def _verify(args: argparse.Namespace) -> None:
     from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
 
     results = _results(args)
-    with progress("verify", bytes_to_verify(results), "bytes") as done:
+    with show_progress("verify", bytes_to_verify(results), "bytes") as done:
         found = verify(results, done)
     _print(found, verify_text(found), args.json)
     refuse_differences(found)
@@ -228,7 +228,7 @@ def _mlflow(args: argparse.Namespace) -> None:
 
     from twinlib.audit.mlflow import as_text, rebuild, runs_to_check
 
-    with progress("fill the store", runs_to_check(args.results), "runs") as done:
+    with show_progress("fill the store", runs_to_check(args.results), "runs") as done:
         found = rebuild(args.results, args.uri, done)
     _print({"runs": [asdict(one) for one in found]}, as_text(found), args.json)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.audio import Reader, Signal, Writer, probe
+from twinlib.audio import Reader, Signal, Writer, read_info
 from twinlib.errors import AudioError
 
 DRIFT_DEGREE = 4
@@ -23,11 +23,11 @@ def join_clips(folder: Path, out: Path, skip: int = 0, subtract_drift: bool = Fa
     clips = sorted(folder.glob("*.wav"), key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name))
     if not clips:
         raise AudioError(f"{folder} holds no .wav files")
-    first = probe(clips[0])
+    first = read_info(clips[0])
     if skip >= first.frames:
         raise AudioError(f"{clips[0]} has {first.frames} samples: {skip} cannot be left out")
     for clip in clips:
-        info = probe(clip)
+        info = read_info(clip)
         if (info.sample_rate, info.channels, info.frames) != (first.sample_rate, first.channels, first.frames):
             raise AudioError(f"{clip} differs from {clips[0]} in rate, channels or length: they do not belong together")
     drift = _drift(clips, skip) if subtract_drift else np.zeros((first.frames - skip, first.channels), np.float32)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.audio import BLOCK, AudioInfo, Reader, probe
+from twinlib.audio import BLOCK, AudioInfo, Reader, read_info
 from twinlib.capture.hum import Hum, measure_hum
 from twinlib.db import amp_to_db, db_to_amp
 from twinlib.errors import CaptureError
@@ -224,7 +224,7 @@ def ingest(
     """
     if channel < 1:
         raise CaptureError(f"channel is {channel}: channels are counted from 1")
-    dry = _Dry(probe(reel)) if reel is not None else None
+    dry = _Dry(read_info(reel)) if reel is not None else None
     with Reader(wet) as reader:
         info = reader.info
         levels = _levels(reader, channel - 1, progress)

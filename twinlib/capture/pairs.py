@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from twinlib.audio import probe
+from twinlib.audio import read_info
 from twinlib.errors import CaptureError
 
 COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples", "reference_channel")
@@ -131,4 +131,4 @@ def used_range(dry: Path, part: Mapping[str, Any] | None) -> tuple[int, int] | N
     """
     if part is None or (part["start"] == 0 and part["stop"] is None):
         return None
-    return part["start"], part["stop"] or probe(dry).frames
+    return part["start"], part["stop"] or read_info(dry).frames

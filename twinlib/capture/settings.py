@@ -5,10 +5,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class Captures(Settings):
+class Captures(Section):
     """The captures of a device: takes of the reels of an excitation, or pairs of dry and wet files."""
 
     excitation: str | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinlib.corpus.settings import Corpus
-from twinlib.corpus.sources import same_word
+from twinlib.corpus.sources import normalise_name
 from twinlib.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def read_exclusions(path: Path) -> dict[str, str]:
     return reasons
 
 
-def excluded(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
+def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
     """The tracks of the table `tracks/1` that must not be used, by track_id and sorted, with the first reason found."""
     import pandas as pd
 
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
-    artists = {same_word(artist) for artist in settings.exclude_artists}
-    genres = {same_word(genre) for genre in settings.exclude_genres}
+    artists = {normalise_name(artist) for artist in settings.exclude_artists}
+    genres = {normalise_name(genre) for genre in settings.exclude_genres}
     columns = tracks.drop_duplicates("track_id").sort_values("track_id")
     reasons = {}
     for track_id, artist, genre, bleed in zip(
@@ -71,22 +71,22 @@ def excluded(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
     ):
         if track_id in listed:
             reasons[track_id] = listed[track_id]
-        elif same_word(artist) in artists:
+        elif normalise_name(artist) in artists:
             reasons[track_id] = f"the artist {artist} is excluded"
-        elif same_word(genre) in genres:
+        elif normalise_name(genre) in genres:
             reasons[track_id] = f"the genre {genre} is excluded"
         elif settings.exclude_bleed and not pd.isna(bleed) and bleed:
             reasons[track_id] = "its stems bleed into each other"
     return reasons
 
 
-def not_in_corpus(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
+def unmatched_exclusions(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
     """Track ids, artists and genres that the configuration excludes and the table does not have: misspelt, perhaps."""
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
-    ids, artists = set(tracks.track_id), {same_word(artist) for artist in tracks.artist}
-    genres = {same_word(genre) for genre in tracks.genre}
+    ids, artists = set(tracks.track_id), {normalise_name(artist) for artist in tracks.artist}
+    genres = {normalise_name(genre) for genre in tracks.genre}
     return [
         *(f"track {track_id}" for track_id in sorted(listed) if track_id not in ids),
-        *(f"artist {artist}" for artist in sorted(settings.exclude_artists) if same_word(artist) not in artists),
-        *(f"genre {genre}" for genre in sorted(settings.exclude_genres) if same_word(genre) not in genres),
+        *(f"artist {artist}" for artist in sorted(settings.exclude_artists) if normalise_name(artist) not in artists),
+        *(f"genre {genre}" for genre in sorted(settings.exclude_genres) if normalise_name(genre) not in genres),
     ]

@@ -10,11 +10,11 @@ import soundfile
 
 from twinlib.audio import AudioInfo, Reader
 from twinlib.contracts import INDEX, TRACKS
-from twinlib.corpus.exclusions import excluded, not_in_corpus, read_tsv
-from twinlib.corpus.folder import folder_files, folder_sources
-from twinlib.corpus.medleydb import medleydb_files, medleydb_sources
+from twinlib.corpus.exclusions import excluded_tracks, read_tsv, unmatched_exclusions
+from twinlib.corpus.folder import list_folder, scan_folder
+from twinlib.corpus.medleydb import list_medleydb, scan_medleydb
 from twinlib.corpus.settings import Corpus
-from twinlib.corpus.sources import Found, Problem, Source, check_root, shown
+from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
 from twinlib.files import sha256_file, write_json, write_table
 from twinlib.progress import Progress, no_progress
@@ -27,7 +27,7 @@ _TAIL = 4096
 
 
 @dataclass(frozen=True)
-class Index:
+class CorpusIndex:
     """The table `tracks/1` of all sources, excluded ones included; the problems; who is excluded and why; and
     exclusions that match nothing.
     """
@@ -45,14 +45,14 @@ def source_files(settings: Corpus) -> list[Path]:
     """
     check_root(settings.root)
     files = (
-        folder_files(settings.root)
+        list_folder(settings.root)
         if settings.layout == "folder"
-        else medleydb_files(settings.root, settings.audio, settings.metadata)
+        else list_medleydb(settings.root, settings.audio, settings.metadata)
     )
     return sorted({*files, *(path for path in (settings.licences, settings.exclude) if path)})
 
 
-def index(settings: Corpus, progress: Progress = no_progress) -> Index:
+def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIndex:
     """Index the corpus: every source is hashed once and its header read; no unbroken file is decoded as a whole
     unless it holds floating-point samples, which may be NaN. `progress` counts files.
 
@@ -60,13 +60,13 @@ def index(settings: Corpus, progress: Progress = no_progress) -> Index:
     second track_id, for two artists who share a file would let a split leak. Raises `CorpusError` when nothing is left.
     """
     check_root(settings.root)
-    found = sources_of(settings)
+    found = find_sources(settings)
     licences = _licences(settings)
     problems = list(found.problems)
     rows: list[dict[str, Any]] = []
     owners: dict[str, Source] = {}
     for source in sorted(found.sources, key=lambda each: (each.track_id, each.kind, each.path.as_posix())):
-        name = shown(source.path, settings.root)
+        name = display_path(source.path, settings.root)
         progress(1, name)
         try:
             info = _checked(source.path)
@@ -76,7 +76,7 @@ def index(settings: Corpus, progress: Progress = no_progress) -> Index:
         digest = sha256_file(source.path)
         owner = owners.setdefault(digest, source)
         if owner.track_id != source.track_id:
-            reason = f"the same audio as {shown(owner.path, settings.root)} of another track: left out"
+            reason = f"the same audio as {display_path(owner.path, settings.root)} of another track: left out"
             problems.append(Problem(name, reason))
             continue
         licence = licences.get(source.track_id, settings.licence_of_all)
@@ -88,16 +88,16 @@ def index(settings: Corpus, progress: Progress = no_progress) -> Index:
     known = set(tracks.track_id)
     for track_id in sorted(set(licences) - known):
         problems.append(Problem(str(settings.licences), f"the track {track_id} is not in the corpus"))
-    return Index(tracks, problems, excluded(tracks, settings), not_in_corpus(tracks, settings))
+    return CorpusIndex(tracks, problems, excluded_tracks(tracks, settings), unmatched_exclusions(tracks, settings))
 
 
-def write_index(folder: Path, index: Index) -> None:
+def write_index(folder: Path, index: CorpusIndex) -> None:
     """Write `tracks.parquet` (contract `tracks/1`) and `index.json` (contract `index/1`) into a folder."""
     write_table(folder / "tracks.parquet", TRACKS, index.tracks)
     write_json(folder / "index.json", INDEX, summary(index))
 
 
-def summary(index: Index) -> dict[str, Any]:
+def summary(index: CorpusIndex) -> dict[str, Any]:
     """The content of `index.json`: counts, hours by kind and licence, problems, exclusions."""
     tracks = index.tracks
     hours = tracks.frames / tracks.sample_rate / 3600
@@ -114,12 +114,12 @@ def summary(index: Index) -> dict[str, Any]:
     }
 
 
-def sources_of(settings: Corpus) -> Found:
+def find_sources(settings: Corpus) -> Scan:
     """The sources of the corpus by its layout and metadata; no sound file is opened. Raises `CorpusError`."""
     check_root(settings.root)
     if settings.layout == "folder":
-        return folder_sources(settings.root)
-    return medleydb_sources(settings.root, settings.audio, settings.metadata)
+        return scan_folder(settings.root)
+    return scan_medleydb(settings.root, settings.audio, settings.metadata)
 
 
 def _licences(settings: Corpus) -> dict[str, str]:

@@ -7,7 +7,17 @@ from typing import Any
 
 import yaml
 
-from twinlib.corpus.sources import SUFFIXES, Found, Kind, Problem, Source, files_below, is_audio, refusal, shown
+from twinlib.corpus.sources import (
+    SUFFIXES,
+    Kind,
+    Problem,
+    Scan,
+    Source,
+    display_path,
+    is_audio,
+    path_problem,
+    walk_files,
+)
 from twinlib.errors import CorpusError
 
 METADATA_SUFFIX = "_METADATA.yaml"
@@ -17,7 +27,7 @@ _METADATA_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedFile:
     """A file that the metadata names: where it should be, and what plays in it."""
 
     kind: Kind
@@ -33,7 +43,7 @@ class Metadata:
     title: str
     genre: str
     has_bleed: bool | None
-    files: list[Listed] = field(default_factory=list)
+    files: list[ListedFile] = field(default_factory=list)
 
 
 def track_folders(root: Path) -> list[Path]:
@@ -54,28 +64,28 @@ def metadata_path(folder: Path, root: Path, extra: Path | None) -> Path | None:
     return next((place / name for place in places if (place / name).is_file()), None)
 
 
-def medleydb_files(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
+def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
     """Every sound and metadata file that the sources of this layout can depend on, sorted; nothing is parsed."""
     files = []
     left_out = tuple("_" + word.upper() for word in ("stems", "raw") if word not in words)
     for folder in track_folders(root):
         found = metadata_path(folder, root, extra)
         files += [found] if found else []
-        files += [path for path in files_below(folder) if is_audio(path) and not path.parent.name.endswith(left_out)]
+        files += [path for path in walk_files(folder) if is_audio(path) and not path.parent.name.endswith(left_out)]
     return sorted(files)
 
 
-def medleydb_sources(root: Path, words: Iterable[str], extra: Path | None) -> Found:
+def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
     """The mixes, stems and raw files of all tracks, as far as `words` (mix, stems, raw) asks for them.
 
     A track without usable metadata is indexed by its file names, and reported. A file that the metadata names and
     the disk does not have, or the other way round, is reported and left out.
     """
-    found, wanted = Found(), {word.removesuffix("s") for word in words}
+    found, wanted = Scan(), {word.removesuffix("s") for word in words}
     for folder in track_folders(root):
-        problem = refusal(folder, root)
+        problem = path_problem(folder, root)
         if problem:
-            found.problems.append(Problem(shown(folder, root), problem))
+            found.problems.append(Problem(display_path(folder, root), problem))
             continue
         meta = _metadata_or_names(folder, root, extra, found.problems)
         used = set()
@@ -84,16 +94,18 @@ def medleydb_sources(root: Path, words: Iterable[str], extra: Path | None) -> Fo
                 continue
             path, problem = _on_disk(listed.path, root)
             if path is None or problem:
-                found.problems.append(Problem(shown(listed.path, root), problem or "the file does not exist"))
+                found.problems.append(Problem(display_path(listed.path, root), problem or "the file does not exist"))
                 continue
             if path in used:
-                found.problems.append(Problem(shown(path, root), "the metadata lists this file twice: used once"))
+                found.problems.append(
+                    Problem(display_path(path, root), "the metadata lists this file twice: used once")
+                )
                 continue
             used.add(path)
             about = (meta.artist, meta.title, meta.genre, meta.has_bleed)
             found.sources.append(Source(folder.name, *about, listed.kind, listed.instrument, path))
         for path in _unlisted(folder, wanted - {"mix"}, used):
-            found.problems.append(Problem(shown(path, root), "the metadata does not list this file: left out"))
+            found.problems.append(Problem(display_path(path, root), "the metadata does not list this file: left out"))
     return found
 
 
@@ -104,13 +116,13 @@ def parse_metadata(content: Any, folder: Path) -> Metadata:
     artist, title = _text(content, "artist"), _text(content, "title")
     if not artist or not title:
         raise CorpusError(f"it has no {'title' if artist else 'artist'}")
-    files = [Listed("mix", folder / (_text(content, "mix_filename") or f"{folder.name}_MIX.wav"), "")]
+    files = [ListedFile("mix", folder / (_text(content, "mix_filename") or f"{folder.name}_MIX.wav"), "")]
     stems = folder / (_text(content, "stem_dir") or f"{folder.name}_STEMS")
     raws = folder / (_text(content, "raw_dir") or f"{folder.name}_RAW")
     for stem_key, stem in _mapping(content, "stems"):
-        files.append(Listed("stem", stems / _file_name(stem, stem_key), _instrument(stem)))
+        files.append(ListedFile("stem", stems / _file_name(stem, stem_key), _instrument(stem)))
         for raw_key, raw in _mapping(stem, "raw"):
-            files.append(Listed("raw", raws / _file_name(raw, raw_key), _instrument(raw)))
+            files.append(ListedFile("raw", raws / _file_name(raw, raw_key), _instrument(raw)))
     return Metadata(artist, title, _text(content, "genre"), _yes_no(content.get("has_bleed")), files)
 
 
@@ -118,13 +130,13 @@ def _metadata_or_names(folder: Path, root: Path, extra: Path | None, problems: l
     path = metadata_path(folder, root, extra)
     if path is None:
         reason = "the track has no metadata: artist and title are taken from the folder's name"
-        problems.append(Problem(shown(folder, root), reason))
+        problems.append(Problem(display_path(folder, root), reason))
         return _metadata_from_names(folder)
     try:
         return parse_metadata(_load(path), folder)
     except CorpusError as error:
         reason = f"the metadata is unusable ({error}): artist and title are taken from the folder's name"
-        problems.append(Problem(shown(path, root), reason))
+        problems.append(Problem(display_path(path, root), reason))
         return _metadata_from_names(folder)
 
 
@@ -132,11 +144,11 @@ def _metadata_from_names(folder: Path) -> Metadata:
     artist, _, title = folder.name.partition("_")
     files = []
     mixes = [folder / f"{folder.name}_MIX{suffix}" for suffix in SUFFIXES]
-    files.append(Listed("mix", next((path for path in mixes if path.is_file()), mixes[0]), ""))
+    files.append(ListedFile("mix", next((path for path in mixes if path.is_file()), mixes[0]), ""))
     for kind, place in (("stem", "STEMS"), ("raw", "RAW")):
-        for path in files_below(folder / f"{folder.name}_{place}"):
+        for path in walk_files(folder / f"{folder.name}_{place}"):
             if is_audio(path):
-                files.append(Listed("stem" if kind == "stem" else "raw", path, ""))
+                files.append(ListedFile("stem" if kind == "stem" else "raw", path, ""))
     return Metadata(artist or folder.name, title or folder.name, "", None, files)
 
 
@@ -152,16 +164,16 @@ def _load(path: Path) -> Any:
 
 def _on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
     """The file itself or the same name in another format (a corpus converted to FLAC), and why it is refused."""
-    if problem := refusal(path, root):
+    if problem := path_problem(path, root):
         return None, problem
     formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
     there = next((each for each in formats if each.is_file() and is_audio(each)), None)
-    return there, refusal(there, root) if there else None
+    return there, path_problem(there, root) if there else None
 
 
 def _unlisted(folder: Path, kinds: set[str], used: set[Path]) -> list[Path]:
     places = {"stem": f"{folder.name}_STEMS", "raw": f"{folder.name}_RAW"}
-    below = [path for kind in sorted(kinds) for path in files_below(folder / places[kind])]
+    below = [path for kind in sorted(kinds) for path in walk_files(folder / places[kind])]
     return [path for path in below if is_audio(path) and path not in used]
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 AudioWord = Literal["mix", "stems", "raw"]
 
@@ -14,7 +14,7 @@ MEDLEYDB_LICENCE = "CC BY-NC-SA 4.0"
 """The licence of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016): the metadata has no key for it."""
 
 
-class Corpus(Settings):
+class Corpus(Section):
     """The music that excitations are made of."""
 
     root: Path

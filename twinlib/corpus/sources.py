@@ -38,14 +38,14 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Found:
+class Scan:
     """What a layout found: sources to index and problems to report."""
 
     sources: list[Source] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def same_word(text: str) -> str:
+def normalise_name(text: str) -> str:
     """A name as it is compared: Unicode NFC, lower case, single spaces. File systems and people differ in all three."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
@@ -55,20 +55,20 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def walk_files(folder: Path) -> Iterator[Path]:
     """Every file below a folder, hidden ones left out, sorted; linked folders are not entered."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
 
 
-def shown(path: Path, root: Path) -> str:
+def display_path(path: Path, root: Path) -> str:
     """A path for tables and messages: relative to the root with forward slashes where it lies under it."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def refusal(path: Path, root: Path) -> str | None:
+def path_problem(path: Path, root: Path) -> str | None:
     """Why a path must not be read: it leaves the corpus root, by its name or through a link; else None."""
     if ".." in path.parts or not path.is_relative_to(root):
         return "the name leaves the corpus root: refused"

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class Dataset(Settings):
+class Dataset(Section):
     """How aligned captures are cut into segments."""
 
     segment_samples: int = Field(8192, ge=64, le=1 << 24)

@@ -19,7 +19,7 @@ from twinlib.audio import BLOCK, Signal
 from twinlib.contracts import SHARD
 from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
-from twinlib.files import CONTRACT_KEY, written_aside
+from twinlib.files import CONTRACT_KEY, atomic_path
 from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 
@@ -102,7 +102,7 @@ def write_shard(
         )
         batch = pa.record_batch(list(columns.values()), schema=schema)
         with (
-            written_aside(path) as aside,
+            atomic_path(path) as aside,
             pa.OSFile(str(aside), "wb") as sink,
             pa.ipc.new_file(sink, schema) as writer,
         ):

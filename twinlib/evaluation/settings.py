@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 PROBE_FIGURES = (
     "harmonics", "phases", "distortion", "response", "compression", "loops", "intermodulation", "aliasing",
@@ -17,7 +17,7 @@ LEAST_TAPS, MOST_TAPS = 128, 2048
 """The bounds of the length that follows from a response: the longer one costs a minute in solving."""
 
 
-class Evaluation(Settings):
+class Evaluation(Section):
     """How twins are judged. The validation and the test split always are."""
 
     judge_train: bool = False

@@ -14,10 +14,10 @@ from twinlib.audio import Signal
 from twinlib.contracts import CUES, EXCITATION, SPLITS, SplitName
 from twinlib.db import amp_to_db, db_to_power
 from twinlib.errors import ExcitationError
-from twinlib.excitation.layout import Block, Reel, geometry, hop
+from twinlib.excitation.layout import Block, Reel, lay_out_reels, slice_hop
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio, source_frames
-from twinlib.excitation.splits import by_split, split_tracks
+from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
+from twinlib.excitation.splits import assign_splits, group_by_split
 from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256
 from twinlib.files import write_json, write_table
 from twinlib.progress import Progress, no_progress
@@ -51,7 +51,7 @@ class Cue(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CueSheet:
     """The cue sheet (contract `cues/1`) and what stands where on the reels (contract `excitation/1`)."""
 
     cues: pd.DataFrame
@@ -77,14 +77,14 @@ class _Pool:
     odds: npt.NDArray[np.float64]
 
 
-def plan(
+def draw_cue_sheet(
     name: str,
     settings: Excitation,
     tracks: pd.DataFrame,
     excluded: set[str],
     root: Path,
     progress: Progress = no_progress,
-) -> Plan:
+) -> CueSheet:
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 
     Every slice is drawn by itself: a source with odds in proportion to its duration, a start, a gain uniform in dB;
@@ -92,9 +92,9 @@ def plan(
     generator, so that none depends on another. `progress` counts slices. Raises `ExcitationError` when nothing is long
     or loud enough, or a split has no track.
     """
-    reels = geometry(name, settings)
+    reels = lay_out_reels(name, settings)
     usable, left_out = _long_enough(tracks, excluded, settings)
-    given = split_tracks(dict(zip(usable.track_id, usable.artist, strict=True)), settings.split)
+    given = assign_splits(dict(zip(usable.track_id, usable.artist, strict=True)), settings.split)
     pools = {split: _pool(usable[usable.track_id.map(given) == split]) for split in settings.split.shares}
     cues: list[Cue] = []
     redrawn: Counter[str] = Counter()
@@ -112,21 +112,21 @@ def plan(
         "settings": settings.planned,
         "sample_rate": settings.sample_rate,
         "reels": {reel.name: reel.to_dict() for reel in reels},
-        "tracks": by_split(given),
+        "tracks": group_by_split(given),
         "seconds": _seconds(reels, settings),
         "left_out": left_out,
         "redrawn_silent": dict(sorted(redrawn.items())),
     }
-    return Plan(pd.DataFrame(cues, columns=list(Cue._fields)), excitation)
+    return CueSheet(pd.DataFrame(cues, columns=list(Cue._fields)), excitation)
 
 
-def write_plan(folder: Path, plan: Plan) -> None:
+def write_cue_sheet(folder: Path, plan: CueSheet) -> None:
     """Write `cues.parquet` and `excitation.json` into a folder."""
     write_table(folder / "cues.parquet", CUES, plan.cues)
     write_json(folder / "excitation.json", EXCITATION, plan.excitation)
 
 
-def highest_gain_db(samples: Signal, tail: Signal) -> float:
+def max_gain_db(samples: Signal, tail: Signal) -> float:
     """The highest gain in dB at which a faded slice stays below `SLICE_PEAK`, and below `PEAK` where it overlaps the
     faded `tail` of its neighbour; infinite for digital silence.
     """
@@ -197,15 +197,15 @@ class _Draw:
 
 def _block_cues(reel: Reel, block: Block, first: int, draw: _Draw, progress: Progress) -> list[Cue]:
     settings = draw.settings
-    fade = fade_in(settings.crossfade_samples)
+    fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     cues = []
     for number in range(block.slices):
         row, source_start, samples, wanted_db = draw.slice()
-        shaped = faded(samples, fade)
-        gain_db = min(wanted_db, highest_gain_db(shaped, tail))
-        tail = amplified(shaped[hop(settings) :], gain_db)
-        start = block.start + number * hop(settings)
+        shaped = apply_fades(samples, fade)
+        gain_db = min(wanted_db, max_gain_db(shaped, tail))
+        tail = apply_gain(shaped[slice_hop(settings) :], gain_db)
+        start = block.start + number * slice_hop(settings)
         source_stop = source_start + source_frames(settings.slice_samples, row.sample_rate, settings.sample_rate)
         about = (row.track_id, row.artist, row.licence, row.path, row.sha256, source_start, source_stop)
         cues.append(Cue(reel.name, first + number, start, start + settings.slice_samples, *about, gain_db, block.split))
@@ -219,7 +219,7 @@ def _long_enough(
     """The sources that may be used, with the number of possible starts and their step; and those too short."""
     table = tracks[~tracks.track_id.isin(excluded)].sort_values(["track_id", "kind", "path"], ignore_index=True)
     rates = table.sample_rate.tolist()
-    step = np.array([ratio(rate, settings.sample_rate)[1] for rate in rates], dtype=np.int64)
+    step = np.array([rate_ratio(rate, settings.sample_rate)[1] for rate in rates], dtype=np.int64)
     needed = [source_frames(settings.slice_samples, rate, settings.sample_rate) for rate in rates]
     room = table.frames.to_numpy() - np.array(needed, dtype=np.int64)
     table = table.assign(step=step, starts=room // step + 1)

@@ -55,7 +55,7 @@ class Reel:
         }
 
 
-def reel_of(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
+def get_reel(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What stands where on one reel, from the content of `excitation.json` or `probe.json`.
 
     Raises `ExcitationError` if it knows no such reel.
@@ -72,7 +72,7 @@ def read_reel(path: Path, name: str) -> dict[str, Any]:
 
     Raises `TwinError` if the file is no such file, `ExcitationError` if it knows no such reel.
     """
-    return reel_of(read_json(path, PROBE if path.name == PROBE_FILE else EXCITATION), name)
+    return get_reel(read_json(path, PROBE if path.name == PROBE_FILE else EXCITATION), name)
 
 
 def reel_names(name: str, settings: Excitation) -> list[str]:
@@ -90,13 +90,13 @@ def probe_name(excitation: str) -> str:
     return f"{excitation}-probe"
 
 
-def geometry(name: str, settings: Excitation) -> list[Reel]:
+def lay_out_reels(name: str, settings: Excitation) -> list[Reel]:
     """What stands where on every reel of an excitation; raises as `reel_names` does."""
     counts = _slices_by_reel(settings)
     return [_reel(reel, count, settings) for reel, count in zip(reel_names(name, settings), counts, strict=True)]
 
 
-def apportion(count: int, shares: dict[SplitName, float]) -> dict[SplitName, int]:
+def apportion_slices(count: int, shares: dict[SplitName, float]) -> dict[SplitName, int]:
     """Whole slices for each split: at least one each, the rest by largest remainders; they add up to `count`."""
     free = count - len(shares)
     if free < 0:
@@ -110,7 +110,7 @@ def apportion(count: int, shares: dict[SplitName, float]) -> dict[SplitName, int
     return {name: 1 + given[name] for name in shares}
 
 
-def hop(settings: Excitation) -> int:
+def slice_hop(settings: Excitation) -> int:
     """Samples from the start of a slice to the start of the next in its block."""
     return settings.slice_samples - settings.crossfade_samples
 
@@ -132,9 +132,9 @@ def _slices_by_reel(settings: Excitation) -> list[int]:
     splits = len(settings.split.shares)
     limit = math.floor(settings.reel_minutes * 60 * settings.sample_rate)
     fixed = 2 * (outer + click + inner) + (splits - 1) * guard + splits * settings.crossfade_samples
-    room = (limit - fixed) // hop(settings)
+    room = (limit - fixed) // slice_hop(settings)
     if room < splits:
-        needed = (fixed + splits * hop(settings)) / settings.sample_rate / 60
+        needed = (fixed + splits * slice_hop(settings)) / settings.sample_rate / 60
         raise ExcitationError(
             f"a reel of {settings.reel_minutes:g} minutes has no room for a slice of each split: set reel_minutes to "
             f"at least {math.ceil(needed * 100) / 100:g}"
@@ -153,9 +153,9 @@ def _reel(name: str, slices: int, settings: Excitation) -> Reel:
     outer, click, inner, guard = _edges(settings)
     position = outer + click + inner
     blocks: list[Block] = []
-    for split, count in apportion(slices, settings.split.shares).items():
+    for split, count in apportion_slices(slices, settings.split.shares).items():
         start = blocks[-1].stop + guard if blocks else position
-        stop = start + count * hop(settings) + settings.crossfade_samples
+        stop = start + count * slice_hop(settings) + settings.crossfade_samples
         blocks.append(Block(split, start, stop, count))
     stop = blocks[-1].stop
     frames = stop + inner + click + outer

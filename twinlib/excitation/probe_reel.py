@@ -1,8 +1,7 @@
 """The probe reel: measuring signals that a person records like any other reel, and an excerpt of music played twice.
 
-Everything stands where the sample rate alone says, so that the evaluation finds it again: `layout` is the cue sheet,
-`signal` the samples of one section. Clicks between the sections tell the clock. A level in dBFS is that of a peak: a
-sine of 0 dBFS just reaches full scale.
+The sample rate alone determines the layout. `probe_layout` returns it; `synthesise` returns the samples of one section.
+Clicks between the sections measure the clock. Levels in dBFS are peak levels: a sine at 0 dBFS reaches full scale.
 """
 
 import math
@@ -22,8 +21,8 @@ from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import INNER_SECONDS, OUTER_SECONDS, probe_name
 from twinlib.excitation.reels import SUBTYPES, check_sources
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sources import Sources, amplified, fade_in, faded, ratio, source_frames
-from twinlib.excitation.sync_click import CLICK_SECONDS, click
+from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
+from twinlib.excitation.sync_click import CLICK_SECONDS, make_click
 from twinlib.progress import Progress, no_progress
 
 Kind = Literal["marker", "silence", "sweep", "sine", "smpte", "ccif", "multitone", "ramp", "burst", "music"]
@@ -119,7 +118,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProbeLayout:
     """What stands where on a probe reel, in samples."""
 
     sample_rate: int
@@ -136,7 +135,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ExcerptPart:
     """A part of the excerpt: samples [source_start, source_stop) of a source of the test split."""
 
     track_id: str
@@ -150,7 +149,7 @@ class Piece:
     """Samples on the reel."""
 
 
-def layout(sample_rate: int) -> Layout:
+def probe_layout(sample_rate: int) -> ProbeLayout:
     """The cue sheet of a probe reel, about three minutes long: it depends on the sample rate alone."""
     outer, inner = (math.ceil(seconds * sample_rate) for seconds in (OUTER_SECONDS, INNER_SECONDS))
     click_frames, gap = round(CLICK_SECONDS * sample_rate), math.ceil(GAP_SECONDS * sample_rate)
@@ -165,15 +164,15 @@ def layout(sample_rate: int) -> Layout:
     stop = position - gap
     last = stop + inner
     clicks = (outer, *(section.start for section in sections if section.kind == "marker"), last)
-    return Layout(sample_rate, last + click_frames + outer, clicks, click_frames, (start, stop), tuple(sections))
+    return ProbeLayout(sample_rate, last + click_frames + outer, clicks, click_frames, (start, stop), tuple(sections))
 
 
-def signal(section: Section, sample_rate: int) -> Signal:
+def synthesise(section: Section, sample_rate: int) -> Signal:
     """The samples of a section that is no music, float32 `(stop - start,)`."""
     length = section.stop - section.start
     match section.kind:
         case "marker":
-            return click(sample_rate)
+            return make_click(sample_rate)
         case "silence":
             return np.zeros(length, np.float32)
         case "sweep":
@@ -196,7 +195,7 @@ def signal(section: Section, sample_rate: int) -> Signal:
             raise ExcitationError("the music of a probe reel is in its file alone: read it from there")
 
 
-def choose_pieces(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[Piece]:
+def draw_excerpt(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[ExcerptPart]:
     """The excerpt: `EXCERPT_SECONDS` of the tracks of the test split (or the last split that there is), in one go.
 
     `cues` is the cue sheet of the excitation (`cues/1`); sources are taken in an order drawn with the excitation's
@@ -210,24 +209,24 @@ def choose_pieces(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[
     random = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(_SEED_PLACE,)))
     order = random.permutation(len(rows)).tolist()
     left = round(EXCERPT_SECONDS * settings.sample_rate)
-    pieces: list[Piece] = []
+    pieces: list[ExcerptPart] = []
     with Sources(root, settings) as sources:
         while left:
             row = rows[order[len(pieces) % len(order)]]
             frames, rate = sources.extent(row.source)
-            p, q = ratio(rate, settings.sample_rate)
+            p, q = rate_ratio(rate, settings.sample_rate)
             length = min(left, frames // q * p)
             needed = source_frames(length, rate, settings.sample_rate)
             starts = sorted({q * int(n) for n in random.integers((frames - needed) // q + 1, size=_CANDIDATES)})
             energies = [_energy(sources.slice(row.source, start, length)) for start in starts]
             best = starts[int(np.argmax(energies))]
             about = (row.track_id, row.artist, row.licence, row.source, row.source_sha256)
-            pieces.append(Piece(*about, source_start=best, source_stop=best + needed, frames=length))
+            pieces.append(ExcerptPart(*about, source_start=best, source_stop=best + needed, frames=length))
             left -= length
     return pieces
 
 
-def render_probe(
+def render_probe_reel(
     name: str, cues: pd.DataFrame, settings: Excitation, root: Path, out: Path, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Write the probe reel of the excitation `name` as WAV; returns the content of `probe.json` (`probe/1`).
@@ -235,8 +234,8 @@ def render_probe(
     The same settings and sources give the same bytes. `progress` counts sections. Raises `ExcitationError` when a
     source is no longer the file that was planned with.
     """
-    plan = layout(settings.sample_rate)
-    pieces = choose_pieces(cues, settings, root)
+    plan = probe_layout(settings.sample_rate)
+    pieces = draw_excerpt(cues, settings, root)
     with Writer(out, plan.sample_rate, settings.channels, SUBTYPES[settings.bit_depth], plan.frames) as writer:
         position = 0
         for start, samples in _parts(plan, _excerpt(pieces, settings, root), progress):
@@ -261,12 +260,12 @@ def render_probe(
     }
 
 
-def layout_of(content: dict[str, Any]) -> Layout:
+def parse_layout(content: dict[str, Any]) -> ProbeLayout:
     """The layout from the content of `probe.json`."""
     (reel,) = content["reels"].values()
     sections = tuple(Section.from_dict(section) for section in content["sections"])
     programme = reel["programme"]
-    return Layout(
+    return ProbeLayout(
         content["sample_rate"],
         reel["frames"],
         tuple(reel["clicks"]),
@@ -276,7 +275,7 @@ def layout_of(content: dict[str, Any]) -> Layout:
     )
 
 
-def withdrawn_music(content: dict[str, Any], withdrawn: Iterable[str]) -> list[str]:
+def excluded_music(content: dict[str, Any], withdrawn: Iterable[str]) -> list[str]:
     """The tracks of the excerpt, by the content of `probe.json`, that must not be used any more; sorted."""
     return sorted({piece["track_id"] for piece in content["excerpt"]} & set(withdrawn))
 
@@ -390,26 +389,26 @@ def _edges(frames: int, rate: int) -> npt.NDArray[np.float64]:
     return gain
 
 
-def _parts(plan: Layout, excerpt: Signal, progress: Progress) -> Iterator[tuple[int, Signal]]:
+def _parts(plan: ProbeLayout, excerpt: Signal, progress: Progress) -> Iterator[tuple[int, Signal]]:
     """Everything on the reel but silence, in order, each with its position."""
-    yield plan.clicks[0], click(plan.sample_rate)
+    yield plan.clicks[0], make_click(plan.sample_rate)
     for section in plan.sections:
         if section.kind != "silence":
-            yield section.start, excerpt if section.kind == "music" else signal(section, plan.sample_rate)
+            yield section.start, excerpt if section.kind == "music" else synthesise(section, plan.sample_rate)
         progress(1)
-    yield plan.clicks[-1], click(plan.sample_rate)
+    yield plan.clicks[-1], make_click(plan.sample_rate)
 
 
-def _excerpt(pieces: Iterable[Piece], settings: Excitation, root: Path) -> Signal:
+def _excerpt(pieces: Iterable[ExcerptPart], settings: Excitation, root: Path) -> Signal:
     """The pieces one after the other, float32 `(frames, channels)`, each faded, all at one gain."""
     with Sources(root, settings) as sources:
         parts = [sources.slice(piece.source, piece.source_start, piece.frames) for piece in pieces]
     longest = round(FADE_SECONDS * settings.sample_rate)
-    joined = np.concatenate([faded(part, fade_in(min(longest, len(part) // 2))) for part in parts])
+    joined = np.concatenate([apply_fades(part, crossfade_ramp(min(longest, len(part) // 2))) for part in parts])
     peak = float(np.max(np.abs(joined)))
     if peak <= 0.0:
         raise ExcitationError("the music of the probe reel is silent: exclude its track, or take another seed")
-    return amplified(joined, EXCERPT_DBFS - amp_to_db(peak))
+    return apply_gain(joined, EXCERPT_DBFS - amp_to_db(peak))
 
 
 def _silence(frames: int) -> Iterator[Signal]:

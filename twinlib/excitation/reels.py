@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from twinlib.audio import BLOCK, Signal, Subtype, Writer
 from twinlib.errors import ExcitationError
-from twinlib.excitation.layout import hop, reel_of
+from twinlib.excitation.layout import get_reel, slice_hop
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sources import Sources, amplified, fade_in, faded
+from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp
 from twinlib.excitation.sweeps import is_sweep
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
 
@@ -22,7 +22,7 @@ SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 """How the samples of a reel are stored, by `bit_depth`."""
 
 
-def render(
+def render_reel(
     reel: str, cues: pd.DataFrame, excitation: dict[str, Any], root: Path, out: Path, progress: Progress = no_progress
 ) -> None:
     """Write one reel as WAV (RF64 past 4 GiB) from its cue sheet, `excitation.json` and the sources below `root` alone.
@@ -31,8 +31,8 @@ def render(
     `progress` counts slices. Raises `ExcitationError` when a source is no longer the file that was planned with, or the
     cue sheet does not fit the reel.
     """
-    settings = settings_of(excitation)
-    layout = reel_of(excitation, reel)
+    settings = planned_settings(excitation)
+    layout = get_reel(excitation, reel)
     mine = cues[cues.reel == reel].sort_values("position")
     _check_fit(reel, mine, layout, settings)
     check_sources(mine, root)
@@ -54,7 +54,7 @@ def _parts(
     cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation, sources: Sources, progress: Progress
 ) -> Iterator[tuple[int, Signal]]:
     """Everything on the reel but silence, in order, each with its position."""
-    marker = np.repeat(click(settings.sample_rate)[:, None], settings.channels, axis=1)
+    marker = np.repeat(make_click(settings.sample_rate)[:, None], settings.channels, axis=1)
     yield layout["clicks"][0], marker
     for block in layout["blocks"]:
         inside = cues[(cues.start >= block["start"]) & (cues.stop <= block["stop"])]
@@ -66,15 +66,15 @@ def _block(
     cues: pd.DataFrame, settings: Excitation, sources: Sources, progress: Progress
 ) -> Iterator[tuple[int, Signal]]:
     """The slices of one block, each faded into the next: first what no later slice touches, at last the tail."""
-    fade = fade_in(settings.crossfade_samples)
+    fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     stop = 0
     rows = (cues.source, cues.source_start, cues.gain_db, cues.start)
     for source, source_start, gain_db, start in zip(*(column.tolist() for column in rows), strict=True):
-        samples = amplified(faded(sources.slice(source, source_start), fade), gain_db)
+        samples = apply_gain(apply_fades(sources.slice(source, source_start), fade), gain_db)
         samples[: len(tail)] += tail
-        tail, stop = samples[hop(settings) :], start + len(samples)
-        yield start, samples[: hop(settings)]
+        tail, stop = samples[slice_hop(settings) :], start + len(samples)
+        yield start, samples[: slice_hop(settings)]
         progress(1)
     yield stop - len(tail), tail
 
@@ -84,7 +84,7 @@ def _silence(frames: int, channels: int) -> Iterator[Signal]:
         yield np.zeros((min(BLOCK, frames - start), channels), np.float32)
 
 
-def settings_of(excitation: dict[str, Any]) -> Excitation:
+def planned_settings(excitation: dict[str, Any]) -> Excitation:
     """The settings that `excitation.json` was planned with; `ExcitationError` if this version does not know them."""
     try:
         return Excitation.model_validate(excitation["settings"])
@@ -95,7 +95,7 @@ def settings_of(excitation: dict[str, Any]) -> Excitation:
 def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation) -> None:
     """Refuse a cue sheet whose slices do not tile the blocks of the reel: each split its own, none missing."""
     expected = [
-        (block["split"], block["start"] + number * hop(settings))
+        (block["split"], block["start"] + number * slice_hop(settings))
         for block in layout["blocks"]
         for number in range(block["slices"])
     ]
@@ -108,7 +108,7 @@ def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: 
         )
 
 
-def files_of(cues: pd.DataFrame) -> list[tuple[str, str]]:
+def list_source_files(cues: pd.DataFrame) -> list[tuple[str, str]]:
     """The files that a cue sheet needs, relative to the corpus, with their sha256; sorted. Sweeps need none."""
     pairs = sorted(set(zip(cues.source, cues.source_sha256, strict=True)))
     return [(source, sha256) for source, sha256 in pairs if not is_sweep(source)]
@@ -116,7 +116,7 @@ def files_of(cues: pd.DataFrame) -> list[tuple[str, str]]:
 
 def check_sources(cues: pd.DataFrame, root: Path) -> None:
     """Refuse sources that are missing, outside the corpus, or other than when the reel was planned."""
-    for source, planned in files_of(cues):
+    for source, planned in list_source_files(cues):
         name = PurePosixPath(source)
         if name.is_absolute() or ".." in name.parts:
             raise ExcitationError(f"the cue sheet names {source}, which leaves the corpus: refused")

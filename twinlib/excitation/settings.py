@@ -5,10 +5,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from twinlib.contracts import SplitName
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class Split(Settings):
+class Split(Section):
     """Which share of the music trains, validates and tests, and what must never be in two of them."""
 
     train: float = Field(default=0.8, gt=0, le=1)
@@ -40,7 +40,7 @@ class Split(Settings):
         return {name: share for name, share in every.items() if share > 0}
 
 
-class Excitation(Settings):
+class Excitation(Section):
     """What the reels of one excitation are made of; once recorded, its name stands for these settings for ever."""
 
     seed: int = Field(ge=0)

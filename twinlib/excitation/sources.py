@@ -14,7 +14,7 @@ from twinlib.audio import Reader, Signal
 from twinlib.db import db_to_amp
 from twinlib.errors import AudioError, ExcitationError
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sweeps import is_sweep, sweep
+from twinlib.excitation.sweeps import is_sweep, make_sweep
 
 OPEN_FILES = 256
 """Files kept open at a time: opening costs as much as reading a slice."""
@@ -23,7 +23,7 @@ _MARGIN = 2048
 """Samples of the slower rate that the resampler sees on both sides of a slice: more than its filter is long."""
 
 
-def ratio(source_rate: int, sample_rate: int) -> tuple[int, int]:
+def rate_ratio(source_rate: int, sample_rate: int) -> tuple[int, int]:
     """The smallest p, q so that q samples of the source last exactly as long as p samples of the reel."""
     exact = Fraction(sample_rate, source_rate)
     return exact.numerator, exact.denominator
@@ -31,7 +31,7 @@ def ratio(source_rate: int, sample_rate: int) -> tuple[int, int]:
 
 def source_frames(frames: int, source_rate: int, sample_rate: int) -> int:
     """Samples of the source that cover `frames` samples of the reel."""
-    p, q = ratio(source_rate, sample_rate)
+    p, q = rate_ratio(source_rate, sample_rate)
     return -(-frames * q // p)
 
 
@@ -62,19 +62,19 @@ class Sources:
 
         Without `frames` it has the length of a slice of the settings. A sweep is made here, whatever `start`.
 
-        A source of another rate is resampled (soxr, 20-bit quality) with what stands around the slice, exactly: the
-        first sample of the slice is sample `start` of the source, which must be a multiple of `q` in `ratio`. Raises
-        `ExcitationError` for a file that cannot be read or holds NaN.
+        A source at another rate is resampled with context (soxr, 20-bit quality). The first sample of the slice
+        is exactly sample `start` of the source, which must be a multiple of `q` in `rate_ratio`. Raises
+        `ExcitationError` if the file cannot be read or contains NaN.
         """
         wanted = self._settings
         frames = wanted.slice_samples if frames is None else frames
         if is_sweep(source):
-            return np.repeat(sweep(source, frames, wanted.sample_rate)[:, None], wanted.channels, axis=1)
+            return np.repeat(make_sweep(source, frames, wanted.sample_rate)[:, None], wanted.channels, axis=1)
         try:
             reader = self._reader(source)
             rate = reader.info.sample_rate
             if rate == wanted.sample_rate:
-                samples = mapped(reader.read(start, start + frames), wanted)
+                samples = map_channels(reader.read(start, start + frames), wanted)
             else:
                 samples = self._resampled(reader, start, frames)
         except AudioError as error:
@@ -90,7 +90,7 @@ class Sources:
 
     def _resampled(self, reader: Reader, start: int, frames: int) -> Signal:
         wanted, info = self._settings, reader.info
-        p, q = ratio(info.sample_rate, wanted.sample_rate)
+        p, q = rate_ratio(info.sample_rate, wanted.sample_rate)
         if start % q:
             raise ExcitationError(
                 f"{info.path}: a slice at {info.sample_rate} Hz must start at a multiple of {q} samples, not {start}: "
@@ -101,7 +101,7 @@ class Sources:
             raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
         margin = q * math.ceil(_MARGIN * max(1.0, q / p) / q)
         before, after = min(margin, start), min(margin, info.frames - stop)
-        window = mapped(reader.read(start - before, stop + after), wanted)
+        window = map_channels(reader.read(start - before, stop + after), wanted)
         out = soxr.resample(window, info.sample_rate, wanted.sample_rate, quality="HQ")
         skipped = before // q * p
         samples: Signal = np.ascontiguousarray(out[skipped : skipped + frames], dtype=np.float32)
@@ -116,7 +116,7 @@ class Sources:
         return reader
 
 
-def mapped(samples: Signal, settings: Excitation) -> Signal:
+def map_channels(samples: Signal, settings: Excitation) -> Signal:
     """Samples `(frames, 1 or 2)` on the channels of the reel: a mono source doubled, a stereo source as `mono_from`."""
     if samples.shape[1] == settings.channels:
         return samples
@@ -132,7 +132,7 @@ def mapped(samples: Signal, settings: Excitation) -> Signal:
             return mid
 
 
-def fade_in(frames: int) -> Signal:
+def crossfade_ramp(frames: int) -> Signal:
     """The rising half of an equal-power crossfade, float32 `(frames, 1)`; reversed it is the falling half.
 
     Its square and that of its reverse add up to 1: slices are uncorrelated, so their powers add, not their samples.
@@ -141,7 +141,7 @@ def fade_in(frames: int) -> Signal:
     return rise
 
 
-def faded(samples: Signal, fade: Signal) -> Signal:
+def apply_fades(samples: Signal, fade: Signal) -> Signal:
     """A copy of a slice that rises at its start and falls at its end as `fade` does."""
     out = samples.copy()
     if len(fade):
@@ -150,7 +150,7 @@ def faded(samples: Signal, fade: Signal) -> Signal:
     return out
 
 
-def amplified(samples: Signal, gain_db: float) -> Signal:
+def apply_gain(samples: Signal, gain_db: float) -> Signal:
     """Samples with a gain in dB, in float32."""
     louder: Signal = samples * np.float32(db_to_amp(gain_db))
     return louder

@@ -12,7 +12,7 @@ _SALTS = 2000
 """How many other salts are tried before none is proposed."""
 
 
-def split_of(key: str, split: Split) -> SplitName:
+def assign_split(key: str, split: Split) -> SplitName:
     """The split of an artist (or track): its salted sha256 as a number in [0, 1), laid against the shares.
 
     It depends on the key and the settings alone, never on what else is in the corpus. Case, spacing and Unicode form
@@ -29,13 +29,13 @@ def split_of(key: str, split: Split) -> SplitName:
     return list(split.shares)[-1]
 
 
-def split_tracks(artists: Mapping[str, str], split: Split) -> dict[str, SplitName]:
+def assign_splits(artists: Mapping[str, str], split: Split) -> dict[str, SplitName]:
     """The split of every track, given each track's artist by track_id.
 
     Raises `ExcitationError` when a split that has a share gets no track; the message proposes a salt that works.
     """
     keys = {track_id: artist if split.by == "artist" else track_id for track_id, artist in artists.items()}
-    given = {track_id: split_of(keys[track_id], split) for track_id in sorted(keys)}
+    given = {track_id: assign_split(keys[track_id], split) for track_id in sorted(keys)}
     empty = [name for name in split.shares if name not in given.values()]
     if not empty:
         return given
@@ -46,24 +46,24 @@ def split_tracks(artists: Mapping[str, str], split: Split) -> dict[str, SplitNam
 
 
 def _remedy(artists: Mapping[str, str], split: Split) -> str:
-    if salt := working_salt(artists.values() if split.by == "artist" else artists, split):
+    if salt := find_salt(artists.values() if split.by == "artist" else artists, split):
         return f"set split.salt to {salt!r}"
     by_track = split.model_copy(update={"by": "track"})
-    if split.by == "artist" and (salt := working_salt(artists, by_track)):
+    if split.by == "artist" and (salt := find_salt(artists, by_track)):
         return f"there are too few artists; set split.by to 'track' and split.salt to {salt!r}, or add artists"
     return f"there are too few tracks for {len(split.shares)} splits; add tracks, or give a split the share 0"
 
 
-def working_salt(keys: Iterable[str], split: Split) -> str | None:
+def find_salt(keys: Iterable[str], split: Split) -> str | None:
     """A salt that gives every split at least one key: the settings' own, or it with the first number that works."""
     known = sorted(set(keys))
     for salt in [split.salt, *(f"{split.salt}-{number}" for number in range(2, _SALTS))]:
         trial = split.model_copy(update={"salt": salt})
-        if {split_of(key, trial) for key in known} == set(split.shares):
+        if {assign_split(key, trial) for key in known} == set(split.shares):
             return salt
     return None
 
 
-def by_split(given: Mapping[str, SplitName]) -> dict[str, list[str]]:
+def group_by_split(given: Mapping[str, SplitName]) -> dict[str, list[str]]:
     """The track ids of each split, sorted."""
     return {name: sorted(track for track, its in given.items() if its == name) for name in SPLITS}

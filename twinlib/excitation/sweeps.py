@@ -38,7 +38,7 @@ def draw_sweep(generator: np.random.Generator, sample_rate: int) -> str:
     return f"sweep:{first:.2f}-{last:.2f}Hz"
 
 
-def sweep(name: str, frames: int, sample_rate: int) -> Signal:
+def make_sweep(name: str, frames: int, sample_rate: int) -> Signal:
     """A sweep of a peak of 1 and constant octaves a second, float32 `(frames,)`.
 
     Raises `ExcitationError` for a name that is none.

@@ -10,7 +10,7 @@ FADE_SECONDS = 0.001
 CLICK_DBFS = -1.0
 
 
-def click(sample_rate: int) -> Signal:
+def make_click(sample_rate: int) -> Signal:
     """The click as float32 `(frames,)`: a linear sweep from 100 Hz to 18 kHz in 20 ms, faded over 1 ms, -1 dBFS peak.
 
     A sweep carries the energy of a long signal and correlates like a short one (pulse compression: Klauder et al.,

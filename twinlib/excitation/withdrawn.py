@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinlib.contracts import CUES, TRACKS
-from twinlib.corpus.exclusions import excluded, read_exclusions
-from twinlib.corpus.index import sources_of
+from twinlib.corpus.exclusions import excluded_tracks, read_exclusions
+from twinlib.corpus.index import find_sources
 from twinlib.corpus.settings import Corpus
 from twinlib.errors import TwinError
 from twinlib.excitation.sweeps import TRACK
@@ -33,7 +33,7 @@ def withdrawn_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
         cues = read_table(results / "excitations" / name / "cues.parquet", CUES, ["track_id", "artist"])
     except TwinError:
         listed = read_exclusions(corpus.exclude) if corpus.exclude else {}
-        return sorted({*listed, *excluded(index if len(index) else _told(corpus), corpus)})
+        return sorted({*listed, *excluded_tracks(index if len(index) else _told(corpus), corpus)})
     held = cues.drop_duplicates("track_id").assign(genre="", has_bleed=None)
     known, doubtful = index, set()
     if corpus.exclude_genres or corpus.exclude_bleed:
@@ -45,7 +45,7 @@ def withdrawn_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
             doubtful -= set(told["track_id"])
     gone = held[~held["track_id"].isin(known["track_id"])]
     judged = pd.concat([known[known["track_id"].isin(held["track_id"])], gone[_ABOUT]], ignore_index=True)
-    return sorted({*excluded(judged, corpus), *doubtful})
+    return sorted({*excluded_tracks(judged, corpus), *doubtful})
 
 
 def _indexed(results: Path) -> "pd.DataFrame":
@@ -61,5 +61,5 @@ def _told(corpus: Corpus) -> "pd.DataFrame":
     """The same by the metadata of the corpus, which is asked where there is no index."""
     import pandas as pd
 
-    rows = [(one.track_id, one.artist, one.genre, one.has_bleed) for one in sources_of(corpus).sources]
+    rows = [(one.track_id, one.artist, one.genre, one.has_bleed) for one in find_sources(corpus).sources]
     return pd.DataFrame(rows, columns=_ABOUT, dtype=object)

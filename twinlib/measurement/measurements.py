@@ -10,7 +10,7 @@ import numpy as np
 from twinlib.audio import Signal
 from twinlib.db import db_to_amp
 from twinlib.evaluation.baselines import noise_floor_esr
-from twinlib.excitation.probe_reel import Layout, Section
+from twinlib.excitation.probe_reel import ProbeLayout, Section
 from twinlib.measurement.dynamics import measure_burst, measure_noise, measure_ramp
 from twinlib.measurement.harmonics import MASK_DB, Array, amplitudes, measure_sine, measure_sweep, response_length
 from twinlib.measurement.intermodulation import measure_ccif, measure_multitone, measure_smpte
@@ -40,7 +40,7 @@ _MUSIC_SETTLE_SECONDS = 0.5
 
 
 def measure(
-    layout: Layout, read_dry: Read, read_wet: Read, withdrawn: Sequence[str] = (), progress: Progress = no_progress
+    layout: ProbeLayout, read_dry: Read, read_wet: Read, withdrawn: Sequence[str] = (), progress: Progress = no_progress
 ) -> dict[str, Any]:
     """All measurements of one recording of a probe reel, as JSON; `read_dry` gives what was played.
 
@@ -116,12 +116,12 @@ def measure(
     }
 
 
-def measured_sections(layout: Layout) -> int:
+def measured_sections(layout: ProbeLayout) -> int:
     """How many sections `measure` reads before the music: the total for its progress."""
     return sum(section.kind not in ("marker", "silence", "music") for section in layout.sections) + 1
 
 
-def _floor(layout: Layout, read_wet: Read) -> float:
+def _floor(layout: ProbeLayout, read_wet: Read) -> float:
     settle = round(_MUSIC_SETTLE_SECONDS * layout.sample_rate)
     first, second = (read_wet(section.start + settle, section.stop) for section in layout.of("music"))
     return noise_floor_esr(first, second)

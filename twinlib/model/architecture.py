@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 ActivationName = Literal["tanh", "relu", "leaky_relu", "gated", "adaptive"]
 """`gated` is tanh x sigmoid of two halves; `adaptive` is gated with trainable slopes n * alpha (n = 10, initially
@@ -35,7 +35,7 @@ Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]
 
 
-class Stack(Settings):
+class Stack(Section):
     """Residual layers of equal width, a "layer array" in `.nam` files."""
 
     channels: Count
@@ -67,7 +67,7 @@ class Stack(Settings):
         return taps + self.head_kernel_size - 1
 
 
-class Network(Settings):
+class Network(Section):
     """A mono WaveNet: stacks in series; the head output of each stack is added to the skips of the next.
 
     The topology is that of Neural Amp Modeler (NeuralAmpModelerCore, `NAM/wavenet/model.cpp`): a bias-free 1x1
@@ -197,7 +197,7 @@ PRESETS: dict[PresetName, Network] = {
 """Our networks by size, and published ones by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
 
 
-class Architecture(Settings):
+class Architecture(Section):
     """An entry of `models:`: a preset, or the fields of one stack; the empty entry is the default network."""
 
     preset: PresetName | None = None

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from twinlib.errors import ModelError
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 from twinlib.model.architecture import ActivationName
 from twinlib.model.export_metadata import export_metadata
 from twinlib.model.export_weights import FoldedNetwork, FoldedStack, Weights, fold_weights
@@ -49,7 +49,7 @@ def write_nam(twin: Twin, path: Path, date: datetime | None = None) -> None:
     Raises `ModelError` if a folded weight is not finite.
     """
     text = json.dumps(nam_content(twin, date), allow_nan=False) + "\n"
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twinlib.errors import ModelError
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 from twinlib.model.architecture import ActivationName
 from twinlib.model.export_metadata import export_metadata
 from twinlib.model.export_weights import FoldedLayer, FoldedNetwork, FoldedStack, fold_weights
@@ -43,7 +43,7 @@ def write_onnx(twin: Twin, path: Path, date: datetime | None = None) -> None:
     Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
     content = onnx_model(twin, date).SerializeToString(deterministic=True)
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_bytes(content)
 
 

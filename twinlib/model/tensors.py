@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from twinlib.errors import ModelError
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 from twinlib.model.checksum import tensor_checksum
 
 _KEY = "twinlib"
@@ -36,7 +36,7 @@ def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: 
         raise ModelError(f"{path} was not written: its header is not JSON ({error})") from None
     parsed = json.loads(text)
     text = json.dumps({**parsed, "sha256": _checksum(parsed, content)}, sort_keys=True)
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         aside.write_bytes(save(content, metadata={_KEY: text}))
 
 

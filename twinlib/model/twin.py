@@ -13,10 +13,10 @@ from twinlib.errors import ModelError
 from twinlib.model.architecture import Network
 from twinlib.model.tensors import load_tensors, save_tensors
 from twinlib.model.wavenet import WaveNet
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class _Header(Settings):
+class _Header(Section):
     network: Network
     sample_rate: int = Field(gt=0)
     guard_samples: int = Field(ge=0)

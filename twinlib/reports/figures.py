@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from twinlib.audio import Signal
 from twinlib.db import power_to_db
-from twinlib.files import written_aside
+from twinlib.files import atomic_path
 from twinlib.formatting import percent
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _save(figure: Figure, path: Path | StringIO) -> None:
     if isinstance(path, StringIO):
         figure.savefig(path, format="svg", metadata=metadata)
         return
-    with written_aside(path) as aside:
+    with atomic_path(path) as aside:
         figure.savefig(aside, format="svg", metadata=metadata)
 
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class DiodeClipper(Settings):
+class DiodeClipper(Section):
     """The clipping stage of a tube-screamer pedal: symmetric, odd harmonics, a mid hump (Yeh, Abel & Smith 2007)."""
 
     circuit: Literal["diode_clipper"] = "diode_clipper"
@@ -16,7 +16,7 @@ class DiodeClipper(Settings):
     """The drive pot, from 0 (21 dB of gain above the corner frequency) to 1 (41 dB)."""
 
 
-class Transformer(Settings):
+class Transformer(Section):
     """An input transformer. The core saturates with flux, so bass distorts first; it adds some even harmonics."""
 
     circuit: Literal["transformer"] = "transformer"
@@ -29,7 +29,7 @@ Circuit = DiodeClipper | Transformer
 """The settings of a simulated circuit."""
 
 
-class Recorder(Settings):
+class Recorder(Section):
     """What a real recording adds to the device: an offset, another clock, noise, quantisation."""
 
     offset_seconds: float | None = Field(default=None, ge=0, le=3600)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.contracts import RUN
 from twinlib.errors import TrackingError, TrackingUnreachableError, TwinError
-from twinlib.files import locked, read_json, sha256_bytes, write_json
+from twinlib.files import file_lock, read_json, sha256_bytes, write_json
 from twinlib.tracking.settings import Tracking
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
     """
     try:
         database = _database(uri)
-        with locked((database.parent if database is not None else results / "mlflow") / _LOCK):
+        with file_lock((database.parent if database is not None else results / "mlflow") / _LOCK):
             client = _open_store(uri)
             artifacts = results / "mlflow" / "artifacts"
             return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
@@ -182,7 +182,7 @@ class Run:
     def _open(self, experiment: str, run_name: str, tags: Mapping[str, str], start_time_ms: int | None) -> None:
         database = _database(self._uri)
         folder = database.parent if database is not None else self._file.parent
-        with locked(folder / _LOCK):
+        with file_lock(folder / _LOCK):
             client = _open_store(self._uri)
             found = client.get_experiment_by_name(experiment)
             if found is None or found.lifecycle_stage != "active":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from twinlib.contracts import TRIALS, WORKER
-from twinlib.files import locked, read_json, read_table
+from twinlib.files import file_lock, read_json, read_table
 from twinlib.tracking.runs import Run, start_run
 from twinlib.training.search import COUNTS, study_folder
 from twinlib.training.search_settings import Search
@@ -25,7 +25,7 @@ def start_study(
     start_time_ms: int | None = None,
 ) -> Run:
     """Start or resume the run of a study. `folder` keeps its id; a lock serialises workers that start together."""
-    with locked(folder / "study.lock"):
+    with file_lock(folder / "study.lock"):
         tags = {"device": device, "search": search}
         return start_run(uri, device, search, folder / "study.json", identity, tags, strict, start_time_ms)
 

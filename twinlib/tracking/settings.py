@@ -1,9 +1,9 @@
 """Settings of the MLflow store. They are separate so that reading a configuration does not import MLflow."""
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 
-class Tracking(Settings):
+class Tracking(Section):
     """The experiment store."""
 
     enabled: bool = True

@@ -11,7 +11,7 @@ from torch import Tensor
 from twinlib.contracts import CHECKPOINT, CHECKPOINT_FILE
 from twinlib.errors import ModelError
 from twinlib.model.tensors import load_tensors, save_tensors
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 Row = dict[str, JsonValue]
 """A row of the learning curve."""
@@ -47,7 +47,7 @@ class State:
     """The learning curve."""
 
 
-class _Header(Settings):
+class _Header(Section):
     identity: str
     step: int
     cpu_seconds: Annotated[float, Field(ge=0)]

@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from twinlib.files import locked
+from twinlib.files import file_lock
 from twinlib.training.search_settings import NETWORK, Parameters, Space
 from twinlib.training.trials import Outcome, Rung, Trial
 
@@ -75,7 +75,7 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._space, self._first, self._fits, self._seed = folder, space, first, fits, seed
         journal = folder / "study.journal"
-        with locked(self._lock):
+        with file_lock(self._lock):
             # Optuna's class for locks is not public; it asks no more of one than ours can.
             backend = JournalFileBackend(str(journal), lock_obj=cast(Any, _Lock(journal)))
             self._study = optuna.create_study(
@@ -103,7 +103,7 @@ class Study:
         An orphan, of which some budgets may be done, goes before a new one.
         """
         with ExitStack() as held:
-            with locked(self._lock):
+            with file_lock(self._lock):
                 trial = self._orphan(limit, held) or self._new(limit, held)
                 claim = None if trial is None else Claim(trial, self._begun(trial))
             yield claim
@@ -113,7 +113,9 @@ class Study:
 
     def _orphan(self, limit: int, held: ExitStack) -> optuna.Trial | None:
         for frozen in self._history()[:limit]:
-            if frozen.state == TrialState.RUNNING and held.enter_context(locked(self._of(frozen.number), wait=False)):
+            if frozen.state == TrialState.RUNNING and held.enter_context(
+                file_lock(self._of(frozen.number), wait=False)
+            ):
                 return optuna.Trial(self._study, frozen._trial_id)
         return None
 
@@ -125,7 +127,7 @@ class Study:
             found = propose(history, self._space, self._fits, self._seed) if history else None
             self._study.enqueue_trial(_encoded(self._first) | (found or {}))
         trial = self._study.ask()
-        held.enter_context(locked(self._of(trial.number)))
+        held.enter_context(file_lock(self._of(trial.number)))
         return trial
 
     def _begun(self, trial: optuna.Trial) -> Trial:
@@ -217,7 +219,7 @@ class _Lock:
         self._journal, self._held = journal, ExitStack()
 
     def acquire(self) -> bool:
-        self._held.enter_context(locked(self._journal.with_name("journal.lock")))
+        self._held.enter_context(file_lock(self._journal.with_name("journal.lock")))
         with self._journal.open("rb+") as stream:
             size = stream.seek(0, 2)
             if size:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from twinlib.model.architecture import STRETCHED, ActivationName, Architecture, Count, Counts
-from twinlib.settings import Settings
+from twinlib.section import Section
 from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 
 NETWORK = ("channels", "kernel_size", "dilations", "activation")
@@ -36,7 +36,7 @@ Batch = Annotated[int, Field(ge=1, le=4096)]
 Crop = Annotated[int, Field(ge=2)]
 
 
-class Space(Settings):
+class Space(Section):
     """What a search tries: lists of choices, and ranges [lowest, highest].
 
     A list of one, or a range without width, fixes a value.
@@ -72,7 +72,7 @@ class Space(Settings):
     """Weight of the error of the filtered signals beside that of the plain ones."""
 
 
-class Parameters(Settings):
+class Parameters(Section):
     """One point of a space: what a trial tries."""
 
     channels: int
@@ -109,7 +109,7 @@ class Parameters(Settings):
         return self.recipe(training, seeds=1, warm_start=None, **whole, **budget)
 
 
-class Search(Settings):
+class Search(Section):
     """A search for the best network and recipe on one device; its name may be used as a model's.
 
     It trains many trials for a short time and goes on with the best third for a longer one (asynchronous successive

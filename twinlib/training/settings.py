@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from twinlib.settings import Settings
+from twinlib.section import Section
 
 LONGEST_WINDOW = 512
 """Samples of the longest window of the multi-resolution STFT loss."""
@@ -23,7 +23,7 @@ Weight = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Training(Settings):
+class Training(Section):
     """How a twin is trained. The defaults are the recipe with the lowest error for its CPU time in our measurements.
 
     Exactly one of `steps` and `cpu_seconds` is the budget; a budget in steps gives the same weights every time.

@@ -37,7 +37,7 @@ def as_workflow_error(action, *arguments):
 
 
 SOURCE = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
-CONFIG = as_workflow_error(configuration.from_mapping, config, SOURCE)
+CONFIG = as_workflow_error(configuration.parse_config, config, SOURCE)
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
 TRAINING_GPUS = int(

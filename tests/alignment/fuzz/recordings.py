@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 
 from twinlib import audio
-from twinlib.excitation.sync_click import click
+from twinlib.excitation.sync_click import make_click
 
 from ..conftest import RATE, Array, device, noise, warped
 
@@ -121,7 +121,11 @@ def base(number: int) -> Base:
     start, clicks = 0, None
     dry = music
     if clicked:
-        mark, outer, inner = click(RATE).astype(np.float64), np.zeros(round(1.2 * RATE)), np.zeros(round(0.3 * RATE))
+        mark, outer, inner = (
+            make_click(RATE).astype(np.float64),
+            np.zeros(round(1.2 * RATE)),
+            np.zeros(round(0.3 * RATE)),
+        )
         head = np.concatenate((outer, mark, inner))
         dry = np.concatenate((head, music, head[::-1] * 0.0))
         start = len(head)

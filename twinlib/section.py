@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
-class Settings(BaseModel):
+class Section(BaseModel):
     """A frozen section of the configuration: unknown keys are refused, numbers are finite.
 
     A section lives in the room that uses it; `twinlib.config` composes them.
