@@ -186,9 +186,6 @@ AUDIBLE = 4.0
 LEFT_BEHIND = 1e-4
 """Of the energy of the loudest cell around: what any device may leave in a soft one."""
 
-LEFT_ELSEWHERE = 1e-5
-"""The same where another place is to explain it, as none does what a device leaves behind."""
-
 FAINT = 1e-8
 """The power of a pre-emphasised dry signal below which nothing is judged."""
 
@@ -222,29 +219,7 @@ NEARLY = 4.0
 LEAST_SHIFT = 0.6
 """Samples that a stretch must seem to be off to be looked at closely."""
 
-ODD = 4.0
-"""Times the part that is usually unlike from which on a stretch is odd: what explains it, is to be found elsewhere."""
-
-MOST_LOOKS = 8
-"""Stretches of a chunk of the programme, 95 s at 44.1 kHz, that are remembered as odd: each costs a millisecond."""
-
 _CHUNK = 64 * BLOCK
-
-
-@dataclass(frozen=True)
-class Odd:
-    """Cells from dry sample `start` on, of which all but the first and the last are more unlike than is `usual`.
-
-    That is the part of each cell that is unlike at its level and around.
-    """
-
-    start: int
-    usual: Real
-
-    @property
-    def stop(self) -> int:
-        """The end of its cells."""
-        return self.start + CELL * len(self.usual)
 
 
 @dataclass(frozen=True)
@@ -254,8 +229,7 @@ class Heard:
     `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
     cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
     mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken` those with samples that
-    are no numbers, and `odd` those that may answer to some other place (another look is to tell). `drowned` is the
-    share of the sounding programme whose answer other sound drowns, `mean` the mean of the wet signal.
+    are no numbers. `drowned` is the share of the sounding programme whose answer other sound drowns, `mean` the mean of the wet signal.
     """
 
     start: int
@@ -266,7 +240,6 @@ class Heard:
     unlike: tuple[tuple[int, int], ...]
     shifted: tuple[tuple[int, int], ...]
     broken: tuple[tuple[int, int], ...]
-    odd: tuple[Odd, ...]
     drowned: float
     mean: float
 
@@ -316,7 +289,6 @@ def listen(
     no_answer: list[tuple[int, int]] = []
     shifted: list[tuple[int, int]] = []
     broken: list[tuple[int, int]] = []
-    odd: list[Odd] = []
     sums: list[Real] = []
     total, sounding, drowned = 0.0, 0, 0
     prediction = predicted_by(dry, wet, timemap, start, stop, polarity)
@@ -335,14 +307,13 @@ def listen(
             (broken, find_runs(cells.broken)),
         ):
             ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
-        odd += _odd(cells, usual, first)
         sounds, no_sound = groups.peak > CLEARLY_SOUNDING, (groups.unlike > DROWNED) & (groups.wet > groups.dry)
         sounding, drowned = sounding + int(sounds.sum()), drowned + int((sounds & no_sound).sum())
         sums.append(np.array([coarse.cross, coarse.dry, coarse.wet]))
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
     share, mean = drowned / max(1, sounding), total / max(1, stop - start)
-    told = tuple(no_answer), tuple(shifted), tuple(broken), tuple(odd)
+    told = tuple(no_answer), tuple(shifted), tuple(broken)
     return Heard(start, prediction, cross, xx, yy, *told, share, mean)
 
 
@@ -350,13 +321,12 @@ def listen(
 class _Usual:
     """The unlike part that is usual for each row at its level, and that or what is usual around, whichever is more.
 
-    `audible` rows differ by more than what any device leaves behind, `faint` ones too by more than what it mostly does.
+    `audible` rows differ by more than what any device leaves behind.
     """
 
     at_level: Real
     around: Real
     audible: npt.NDArray[np.bool_]
-    faint: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, rows: Cells, sample_rate: int, size: int) -> "_Usual":
@@ -365,20 +335,19 @@ class _Usual:
         sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
         off, nothing = rows.unlike, np.zeros(len(rows.dry))
         if not sounding.any():
-            return cls(nothing, nothing, sounding, sounding)
+            return cls(nothing, nothing, sounding)
         around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
         # Where the answer is missing, what should have been there is what is wrong.
         energy = np.maximum(rows.wet, rows.dry)
         noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
         loudest = maximum_filter1d(energy, around)
-        audible, faint = (AUDIBLE * (noise + part * loudest) for part in (LEFT_BEHIND, LEFT_ELSEWHERE))
+        audible = AUDIBLE * (noise + LEFT_BEHIND * loudest)
         clear = sounding & (rows.dry > audible)
         if not clear.any():
-            return cls(nothing, nothing, clear, clear)
+            return cls(nothing, nothing, clear)
         at_level = _usual(off, rows.peak, clear)
         nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-        differs = (sounding & (off * energy > least) for least in (audible, faint))
-        return cls(at_level, np.maximum(at_level, nearby), *differs)
+        return cls(at_level, np.maximum(at_level, nearby), sounding & (off * energy > audible))
 
 
 def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> list[tuple[int, int]]:
@@ -406,18 +375,6 @@ def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
     for first, last in find_runs(worse):
         worse[first:last] = last - first >= 2
     return np.asarray(worse)
-
-
-def _odd(cells: Cells, usual: _Usual, start: int) -> list[Odd]:
-    """Two cells or more in a row that are more unlike than is usual, those that are by most; one of margin each."""
-    far = np.log(np.maximum(cells.unlike, 1e-20) / (ODD * usual.around + 1e-20))
-    found = []
-    for first, last in find_runs(usual.faint & (far > 0.0)):
-        if last - first >= 2:
-            low, high = max(0, first - 1), min(last + 1, len(far))
-            # A copy: a view would keep what is usual for the whole chunk.
-            found.append((float(far[first:last].sum()), Odd(start + CELL * low, usual.around[low:high].copy())))
-    return [odd for _, odd in sorted(found, key=lambda one: (-one[0], one[1].start))[:MOST_LOOKS]]
 
 
 def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:

@@ -10,7 +10,6 @@ import soxr
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Array, ClockModel, LagFit
 from twinlib.alignment.closeup import SIZE, strays
-from twinlib.alignment.elsewhere import moved
 from twinlib.alignment.fractional_delay import EXACT
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
@@ -284,7 +283,6 @@ class Case:
         self._ends(course, programme)
         self._odd_places(course, heard)
         self._close(course, programme, heard)
-        self._moved(course, heard)
         self._gaps(course, programme)
         self._enough(programme)
 
@@ -420,18 +418,6 @@ class Case:
                 continue
             if not self._may_lie(course, heard, (max(first + SIZE, start), min(last - SIZE, stop)), later):
                 continue
-            self.leave_out(first, last, "misaligned")
-            self.add(suspect("misaligned", self.wet_span(first, last), samples=later))
-
-    def _moved(self, course: LagFit, heard: Heard | None) -> None:
-        """What is far too unlike for the device and answers to another place, and what lies beside it."""
-        if heard is None:
-            return
-        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
-        known = [(one.start, one.stop) for one in self.excluded]
-        unknown = [odd for odd in heard.odd if not any(start < odd.stop and odd.start < stop for start, stop in known)]
-        wet = replace(self.wet, exact=True)
-        for first, last, later in moved(self.dry, wet, timemap, heard.prediction, self.polarity, unknown):
             self.leave_out(first, last, "misaligned")
             self.add(suspect("misaligned", self.wet_span(first, last), samples=later))
 
