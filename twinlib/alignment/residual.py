@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
+from scipy.ndimage import maximum_filter1d, percentile_filter
 
 from twinlib.alignment.channel import Channel, sound
 from twinlib.alignment.delay import Real
@@ -164,11 +164,8 @@ COARSE = 32
 AROUND_SECONDS = 1.5
 """How far a cell is compared with its neighbourhood."""
 
-LEAST_USUAL = 0.8
-"""Correlation of a whole take from which on small shifts can be told."""
-
 LEAST_ALIKE = 0.6
-"""The same, of long stretches."""
+"""Correlation of a whole take from which on long stretches can be told."""
 
 FAR_WORSE = 6.0
 """Times the part that is usually unlike which a stretch must reach to be no answer."""
@@ -216,9 +213,6 @@ FAR_LOUDER = 10.0
 NEARLY = 4.0
 """Times the usual unlike part, and two in a hundred, that a stretch may have to be taken for right."""
 
-LEAST_SHIFT = 0.6
-"""Samples that a stretch must seem to be off to be looked at closely."""
-
 _CHUNK = 64 * BLOCK
 
 
@@ -228,8 +222,8 @@ class Heard:
 
     `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
     cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
-    mute, `shifted` those that may lie some samples off (a closer look is to tell), `broken` those with samples that
-    are no numbers. `drowned` is the share of the sounding programme whose answer other sound drowns, `mean` the mean of the wet signal.
+    mute, `broken` those with samples that are no numbers. `drowned` is the share of the sounding programme whose
+    answer other sound drowns, `mean` the mean of the wet signal.
     """
 
     start: int
@@ -238,7 +232,6 @@ class Heard:
     dry: Real
     wet: Real
     unlike: tuple[tuple[int, int], ...]
-    shifted: tuple[tuple[int, int], ...]
     broken: tuple[tuple[int, int], ...]
     drowned: float
     mean: float
@@ -287,7 +280,6 @@ def listen(
 ) -> Heard:
     """Compare [start, stop) of the wet signal, read at whole lags (`exact`), with what the dry one predicts."""
     no_answer: list[tuple[int, int]] = []
-    shifted: list[tuple[int, int]] = []
     broken: list[tuple[int, int]] = []
     sums: list[Real] = []
     total, sounding, drowned = 0.0, 0, 0
@@ -302,7 +294,6 @@ def listen(
         groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
         usual = _Usual.of(cells, dry.rate, 1)
         for ranges, found in (
-            (shifted, _shifted(groups, dry.rate)),
             (no_answer, _no_answer(cells, groups, usual, dry.rate)),
             (broken, find_runs(cells.broken)),
         ):
@@ -313,7 +304,7 @@ def listen(
         progress(last - first)
     cross, xx, yy = np.concatenate(sums, axis=1)
     share, mean = drowned / max(1, sounding), total / max(1, stop - start)
-    told = tuple(no_answer), tuple(shifted), tuple(broken)
+    told = tuple(no_answer), tuple(broken)
     return Heard(start, prediction, cross, xx, yy, *told, share, mean)
 
 
@@ -396,22 +387,3 @@ def _lag_explains(rows: Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
     lag = np.zeros(len(rows.dry))
     lag[tells] = -left[tells] / (gain[tells] * rows.steep[tells])
     return lag, explained
-
-
-def _shifted(groups: Cells, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of three groups or more, in cells, whose lag, by the slope of the prediction, is not their neighbourhood's.
-
-    A lag explains, to first order, at least half of what is unlike.
-    """
-    loud = groups.dry > FAINT * CELL / PACE * GROUP
-    lag, explained = _lag_explains(groups)
-    size = 2 * max(4, round(AROUND_SECONDS * sample_rate / CELL / GROUP)) + 1
-    off = np.where(loud, lag, np.median(lag[loud]) if loud.any() else 0.0)
-    off = off - median_filter(off, size, mode="nearest")
-    scatter = 1.4826 * median_filter(np.abs(off), size, mode="nearest")
-    ranges = []
-    for sign in (1.0, -1.0):
-        for first, last in find_runs(loud & explained & (sign * off > np.maximum(LEAST_SHIFT, 6.0 * scatter))):
-            if last - first >= 3:
-                ranges.append(((first - 1) * GROUP, (last + 1) * GROUP))
-    return sorted(ranges)

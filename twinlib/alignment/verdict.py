@@ -9,13 +9,12 @@ import soxr
 
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Array, ClockModel, LagFit
-from twinlib.alignment.closeup import SIZE, strays
 from twinlib.alignment.fractional_delay import EXACT
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
 from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.refine import MAX_FLUTTER, is_device_phase, wet_sample_period
-from twinlib.alignment.residual import LEAST_USUAL, Heard, lies_better, listen
+from twinlib.alignment.residual import Heard, lies_better, listen
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import residual_rms, wander_rms
@@ -160,15 +159,6 @@ FAINT_DB = 20.0
 AUDIBLE_HZ = 20_000.0
 """What a take at a lower rate than the dry signal's must hold all the same."""
 
-CLOSE_SECONDS = 1.5
-"""Of each end of the programme that short windows look at."""
-
-USUAL_PLACES = 12
-"""Places all over a take that tell what is usual for short windows."""
-
-AROUND = 3 * SIZE
-"""Samples on either side of what seems to be shifted that short windows look at, too."""
-
 MOST_UNSURE = 0.05
 """Standard error in samples of a wandering clock's curve above which nobody knows where it went."""
 
@@ -282,7 +272,6 @@ class Case:
             self.add(suspect("flutter", rms_samples=course.flutter, limit_samples=MOST_RESIDUAL))
         self._ends(course, programme)
         self._odd_places(course, heard)
-        self._close(course, programme, heard)
         self._gaps(course, programme)
         self._enough(programme)
 
@@ -394,33 +383,6 @@ class Case:
             self.leave_out(first, last, "disturbed")
             self.add(suspect("disturbed", self.wet_span(first, last)))
 
-    def _close(self, course: LagFit, programme: tuple[int, int], heard: Heard | None) -> None:
-        """What seems to be shifted and the ends, by short windows; all of it where something has been lost already."""
-        timemap = course.clock.time_map(self.dry.start, self.dry.stop)
-        reach = round(CLOSE_SECONDS * self.rate)
-        start, stop = programme
-        stretches = [programme]
-        lost = self.dropouts or self.unsure_ends or any(one.reason in _SHIFTED for one in self.excluded)
-        if not lost and stop - start > 2 * reach:
-            # A device that distorts much answers with a delay of its own that changes with the programme.
-            suspects = list(heard.shifted) if heard is not None and heard.usual > LEAST_USUAL else []
-            if heard is None or heard.tells:
-                astray = course.track.detected & ~inliers(course.track)
-                suspects += [(place, place) for place in course.track.position[astray].astype(int).tolist()]
-            around = [(max(start, a - AROUND), min(stop, b + AROUND)) for a, b in suspects]
-            # Some of all of it, so that what is usual is not what the suspects say.
-            usual = [(a, a + reach // 2) for a in np.linspace(start, stop - reach, USUAL_PLACES).astype(int).tolist()]
-            stretches = [(start, start + reach), (stop - reach, stop), *around, *usual]
-        known, size = course.response, course.windows.size
-        known = known.coarser(size, SIZE, self.clock_signal) if known is not None and size >= SIZE else None
-        for first, last, later in strays(self.dry, self.clock_signal, timemap, course.polarity, known, stretches):
-            if any(one.start <= first and last <= one.stop for one in self.excluded):
-                continue
-            if not self._may_lie(course, heard, (max(first + SIZE, start), min(last - SIZE, stop)), later):
-                continue
-            self.leave_out(first, last, "misaligned")
-            self.add(suspect("misaligned", self.wet_span(first, last), samples=later))
-
     def _gaps(self, course: LagFit, programme: tuple[int, int]) -> None:
         """Stretches without a window where the clock wanders, or at an end that the clicks contradict."""
         clock, fits = course.clock, inliers(course.track)
@@ -450,9 +412,6 @@ class Case:
         if self.through is not None:
             return self.through[2]
         return self.course.polarity if self.course is not None else 1
-
-
-_SHIFTED = ("not-recognised", "misaligned")
 
 
 def confidence(measured: LagTrack | None) -> float:
