@@ -44,16 +44,12 @@ SOUNDING = 3e-3
 class Cells:
     """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
 
-    `dry` is what was predicted. `lead` is that of its slope and the wet signal, `steep` that of the slope with itself:
-    their ratio tells a small lag, of which `early` samples are known. `peak` is the dry signal's.
+    `dry` is what was predicted. `peak` is the dry signal's.
     """
 
     cross: Real
     dry: Real
     wet: Real
-    lead: Real
-    steep: Real
-    early: Real
     peak: Real
     broken: npt.NDArray[np.bool_]
     mute: npt.NDArray[np.bool_]
@@ -64,14 +60,12 @@ class Cells:
         return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     def grouped(self, size: int) -> "Cells":
-        """A row for `size` cells; the lag that is known is that of the first of them."""
+        """A row for `size` cells."""
         edges = np.arange(0, len(self.cross), size)
-        cross, dry, wet, lead, steep = (
-            np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet, self.lead, self.steep)
-        )
+        cross, dry, wet = (np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet))
         broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
         peak = np.maximum.reduceat(self.peak, edges)
-        return Cells(cross, dry, wet, lead, steep, self.early[edges], peak, broken, mute)
+        return Cells(cross, dry, wet, peak, broken, mute)
 
     @property
     def unlike(self) -> Real:
@@ -104,12 +98,12 @@ def compared(
         early = lags - np.round(lags)
         p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
         b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
-        sums = np.empty((5, len(p)))
+        sums = np.empty((3, len(p)))
         _products(p, slope, b, early.astype(np.float32), sums)
         peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
         wrong, dead = (_in_any(which) for which in (broken[inside], mute))
-        cross, xx, yy, lead, steep = sums
-        yield Cells(cross, xx, yy, lead, steep, early, peak, wrong, dead), mean
+        cross, xx, yy = sums
+        yield Cells(cross, xx, yy, peak, wrong, dead), mean
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})
@@ -117,21 +111,18 @@ def _products(predicted: Signal, slope: Signal, wet: Signal, early: Signal, out:
     # A step of the DC, and rumble, are no part of the answer. Sums go as numpy's do, in the order that is fastest.
     size = predicted.shape[1]
     for i in range(predicted.shape[0]):
-        p, s, w = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        p, w = np.float32(0.0), np.float32(0.0)
         for j in range(size):
             p += predicted[i, j] - early[i] * slope[i, j]
-            s += slope[i, j]
             w += wet[i, j]
-        p, s, w = p / np.float32(size), s / np.float32(size), w / np.float32(size)
-        pw, pp, ww, sw, ss = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        p, w = p / np.float32(size), w / np.float32(size)
+        pw, pp, ww = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         for j in range(size):
-            a, b, c = predicted[i, j] - early[i] * slope[i, j] - p, slope[i, j] - s, wet[i, j] - w
-            pw += a * c
+            a, b = predicted[i, j] - early[i] * slope[i, j] - p, wet[i, j] - w
+            pw += a * b
             pp += a * a
-            ww += c * c
-            sw += b * c
-            ss += b * b
-        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i] = pw, pp, ww, sw, ss
+            ww += b * b
+        out[0, i], out[1, i], out[2, i] = pw, pp, ww
 
 
 def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
@@ -173,9 +164,9 @@ FAR_WORSE = 6.0
 PLAINLY_WORSE = 15.0
 """Times what is usual at its level, at which a group is no answer even where much of its neighbourhood is none."""
 
-LEAST_UNLIKE, LEAST_SHIFTED = 0.8, 0.024
+LEAST_UNLIKE = 0.8
 """The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates the transformer of
-the demo makes six tenths of it. If a lag explains it, which no distortion does, less is enough."""
+the demo makes six tenths of it."""
 
 AUDIBLE = 4.0
 """Times the noise of the recording, and what the loud neighbourhood leaves behind, that the unlike part must reach."""
@@ -359,7 +350,6 @@ def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
     off, most = rows.unlike, FAR_WORSE * usual.around
     worse = off > np.maximum(most, LEAST_UNLIKE)
     if size > 1:
-        worse |= (off > np.maximum(most, LEAST_SHIFTED)) & _lag_explains(rows)[1]
         worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
         worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
     worse &= usual.audible
@@ -376,14 +366,3 @@ def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
     most = [float(np.percentile(part[group], 75.0)) for group in groups[:-1]]
     most.append(float(np.percentile(part[groups[-1]], 85.0)))
     return np.asarray(np.interp(peak, middle, most))
-
-
-def _lag_explains(rows: Cells) -> tuple[Real, npt.NDArray[np.bool_]]:
-    """The lag in samples that each row tells, to first order, and whether it explains half of what is unlike."""
-    tells = (rows.cross > 0.0) & (rows.steep > 0.0)
-    gain = rows.cross / (rows.dry + 1e-20)
-    left = rows.lead + gain * rows.steep * rows.early
-    explained = tells & (left**2 / (rows.steep + 1e-20) > (1.0 - BETTER) * rows.unlike * rows.wet)
-    lag = np.zeros(len(rows.dry))
-    lag[tells] = -left[tells] / (gain[tells] * rows.steep[tells])
-    return lag, explained
