@@ -60,7 +60,7 @@ from alignment_truth import (
 from twinlib import audio
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.capture.ingest import ingest
 
 GRID = RATE // 100
@@ -301,7 +301,7 @@ def above_noise(take: Take, found: Alignment, wet: Path) -> float:
     """The error of the warped wet signal against what the device played, over the programme, in dB above the noise."""
     start, stop = take.reel.programme
     gain = take.polarity * take.gain * found.applied_polarity * found.applied_gain
-    with WarpedWet(wet, replace(found, guard_samples=0)) as warped:
+    with WarpedReader(wet, replace(found, guard_samples=0)) as warped:
         placed = warped.read(start, stop).astype(np.float64) / gain
     kept = ~inside(found, np.arange(start, stop))
     error = loudness((placed - take.played[start:stop])[kept])

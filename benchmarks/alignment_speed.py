@@ -61,12 +61,12 @@ def make_hours(folder: Path, hours: float) -> dict[str, Any]:
 def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
     """Align, and write the wet file on the dry clock as `twin align --out` does."""
     from twinlib.alignment.pipeline import align
-    from twinlib.alignment.warp import WarpedWet
+    from twinlib.alignment.warp import WarpedReader
 
     found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)
     frames = audio.read_info(folder / "dry.wav").frames
     with (
-        WarpedWet(folder / "wet.wav", found) as warped,
+        WarpedReader(folder / "wet.wav", found) as warped,
         audio.Writer(folder / "aligned.wav", RATE, 1, "FLOAT", frames) as writer,
     ):
         for start in range(0, frames, audio.BLOCK):

@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from twinlib.alignment.pipeline import align
-from twinlib.alignment.plot import draw_alignment
-from twinlib.alignment.probe_take import align_markers
+from twinlib.alignment.plot import plot_alignment
+from twinlib.alignment.probe_take import align_probe_take
 from twinlib.alignment.result import Alignment
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
@@ -42,7 +42,7 @@ def main() -> None:
         measuring = any(path.name == PROBE_FILE for path in args.excitation)
         programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]
         way = (
-            partial(align_markers, markers=clicks, programme=programme)
+            partial(align_probe_take, markers=clicks, programme=programme)
             if measuring
             else partial(align, clicks=clicks or None)
         )
@@ -56,7 +56,7 @@ def main() -> None:
             repair=args.repair,
         )
         write_json(args.alignment, ALIGNMENT, found.to_dict())
-        draw_alignment(found, args.picture)
+        plot_alignment(found, args.picture)
     print(
         f"{args.wet}: {found.verdict}, lag {found.lag_samples:.3f} samples, drift {found.drift_ppm:.4f} ppm, "
         f"polarity {found.polarity:+d}" + "".join(f"\n  {reason}" for reason in found.reasons)

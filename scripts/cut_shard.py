@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedWet, reference_of
+from twinlib.alignment.warp import WarpedReader, reference_alignment
 from twinlib.audio import Reader, Signal
 from twinlib.capture.pairs import used_range
 from twinlib.cli_runtime import options, run
@@ -67,10 +67,10 @@ def main() -> None:
             column = args.channel - 1 if args.channel <= dry.info.channels else 0
             wet, looped_back = None, None
             if not source.refused:
-                wet = open_files.enter_context(WarpedWet(args.wet, alignment, args.channel - 1))
+                wet = open_files.enter_context(WarpedReader(args.wet, alignment, args.channel - 1))
             if wet and alignment.reference:
                 channel = alignment.reference.channel
-                looped_back = open_files.enter_context(WarpedWet(args.wet, reference_of(alignment), channel))
+                looped_back = open_files.enter_context(WarpedReader(args.wet, reference_alignment(alignment), channel))
             written = write_shard(
                 args.shard,
                 segments,

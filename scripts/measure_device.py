@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
@@ -37,7 +37,7 @@ def main() -> None:
         layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))
         with (
             Reader(args.dry) as dry,
-            WarpedWet(args.wet, alignment, args.channel - 1) as wet,
+            WarpedReader(args.wet, alignment, args.channel - 1) as wet,
             show_progress(f"measure {args.device}", measured_sections(layout), "sections") as done,
         ):
             found = measure(

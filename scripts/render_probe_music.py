@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
@@ -47,7 +47,7 @@ def main() -> None:
         if withdrawn:
             sounds = dict.fromkeys(NAMES, np.zeros(section.stop - section.start, np.float32))
         else:
-            with Reader(args.reel) as dry, WarpedWet(args.take, alignment, args.channel - 1) as wet:
+            with Reader(args.reel) as dry, WarpedReader(args.take, alignment, args.channel - 1) as wet:
                 sounds = heard_music(
                     load_for(args.twin, layout.sample_rate), fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read
                 )

@@ -93,17 +93,17 @@ def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
 
 def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
     from twinlib.alignment.pipeline import align
-    from twinlib.alignment.plot import draw_alignment
-    from twinlib.alignment.probe_take import align_markers
+    from twinlib.alignment.plot import plot_alignment
+    from twinlib.alignment.probe_take import align_probe_take
 
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with show_progress(f"align {wet}", 100, "%") as done:
         # More than two clicks stand on a reel of measuring signals alone.
         measuring = clicks is not None and len(clicks) > 2
-        way = partial(align_markers, markers=clicks or []) if measuring else partial(align, clicks=clicks)
+        way = partial(align_probe_take, markers=clicks or []) if measuring else partial(align, clicks=clicks)
         found = way(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
     if args.plot:
-        draw_alignment(found, args.plot)
+        plot_alignment(found, args.plot)
     return found
 
 
@@ -133,14 +133,14 @@ def _refuse_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) 
 def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
     import dataclasses
 
-    from twinlib.alignment.warp import WarpedWet
+    from twinlib.alignment.warp import WarpedReader
     from twinlib.audio import BLOCK, Subtype, Writer
 
     exact = dataclasses.replace(found, guard_samples=0)
     frames = found.dry_frames
     subtype: Subtype = "PCM_24" if out.suffix.lower() == ".flac" else "FLOAT"
     with (
-        WarpedWet(wet, exact, _column(channel)) as warped,
+        WarpedReader(wet, exact, _column(channel)) as warped,
         Writer(out, found.sample_rate, 1, subtype, frames) as writer,
         show_progress(f"write {out}", frames, "samples") as done,
     ):
@@ -233,7 +233,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from twinlib.alignment.pipeline import align
-    from twinlib.alignment.warp import WarpedWet
+    from twinlib.alignment.warp import WarpedReader
     from twinlib.audio import Reader
     from twinlib.evaluation.evaluate import evaluate_pair
     from twinlib.evaluation.settings import Evaluation
@@ -248,7 +248,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise TwinError(
             f"the twin plays at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate} Hz: resample the pair"
         )
-    with Reader(args.dry) as dry, WarpedWet(args.wet, found, _column(args.channel)) as wet:
+    with Reader(args.dry) as dry, WarpedReader(args.wet, found, _column(args.channel)) as wet:
         start, stop = wet.valid_range()
         # As it was aligned: the same channel of a dry file that has it, else the first.
         column = _column(args.channel) if args.channel <= dry.info.channels else 0

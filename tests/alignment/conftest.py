@@ -78,7 +78,7 @@ def reel(seconds: float, seed: int = 0) -> tuple[Array, list[int]]:
     return out, [first, second]
 
 
-def heard_at(x: Array, places: Array) -> Array:
+def sample_at(x: Array, places: Array) -> Array:
     """The band-limited signal at any places between its samples: Taylor's series about the nearest one.
 
     All derivatives come from the spectrum, so that it is exact to rounding, and nothing of it is a windowed sinc.
@@ -104,7 +104,7 @@ def heard_at(x: Array, places: Array) -> Array:
 def warped(x: Array, lag: float, drift_ppm: float, frames: int | None = None) -> Array:
     """The signal whose index k holds x at (k - lag) / (1 + drift)."""
     frames = frames if frames is not None else int(np.ceil(lag + (1 + drift_ppm * 1e-6) * len(x))) + 2000
-    return heard_at(x, (np.arange(frames) - lag) / (1 + drift_ppm * 1e-6))
+    return sample_at(x, (np.arange(frames) - lag) / (1 + drift_ppm * 1e-6))
 
 
 def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
@@ -113,7 +113,7 @@ def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
     places = wet
     for _ in range(4):
         places = wet - lags(places)
-    return heard_at(x, places)
+    return sample_at(x, places)
 
 
 class Memory:

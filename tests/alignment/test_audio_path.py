@@ -11,7 +11,7 @@ import pytest
 
 from twinlib import audio
 from twinlib.alignment.pipeline import Alignment, align
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import Signal
 from twinlib.excitation.sync_click import make_click
 
@@ -29,7 +29,7 @@ SILENCE, GAP = round(1.3 * RATE), round(0.3 * RATE)
 # 0.91 where a linear gain would reach 1.13, and only the clicks fold over.
 EFFECT = Effect("foldover_1213", "foldover", (0.5, 0.0))
 
-EXACT = 1e-5
+WARP_KERNEL = 1e-5
 LOW_LATENCY_MS = 20
 MOST_PASSES = 3
 
@@ -137,7 +137,7 @@ def look(reel: Reel, take: Path) -> Take:
 def errors(reel: Reel, take: Path, found: Alignment) -> Signal:
     """How far the aligned wet signal is from the effect, over the programme; 0 where the take has no samples."""
     start, stop = reel.programme
-    with WarpedWet(take, dataclasses.replace(found, guard_samples=0)) as wet:
+    with WarpedReader(take, dataclasses.replace(found, guard_samples=0)) as wet:
         first, last = wet.valid_range()
         off: Signal = np.abs(wet.read(start, stop) - reel.expected[start:stop])
     off[: max(0, first - start)] = 0.0
@@ -152,8 +152,8 @@ def test_a_take_through_an_audio_server_comes_back_exactly(reel: Reel, takes: Ta
     assert not found.dropouts
     assert found.lag_samples == pytest.approx(takes.whole.lag, abs=0.02)
     assert found.drift_ppm == pytest.approx(0.0, abs=0.05)
-    assert errors(reel, takes.whole.path, found).max() < EXACT
-    with WarpedWet(takes.whole.path, dataclasses.replace(found, guard_samples=0)) as wet:
+    assert errors(reel, takes.whole.path, found).max() < WARP_KERNEL
+    with WarpedReader(takes.whole.path, dataclasses.replace(found, guard_samples=0)) as wet:
         assert wet.valid_range() == (0, audio.read_info(reel.path).frames)
 
 
@@ -162,8 +162,8 @@ def test_a_lost_head_of_silence_is_a_negative_lag(reel: Reel, takes: Takes) -> N
     assert found.verdict in ("ok", "suspect"), found.reasons
     assert takes.late.lag < 0
     assert found.lag_samples == pytest.approx(takes.late.lag, abs=0.02)
-    assert errors(reel, takes.late.path, found).max() < EXACT
-    with WarpedWet(takes.late.path, dataclasses.replace(found, guard_samples=0)) as wet:
+    assert errors(reel, takes.late.path, found).max() < WARP_KERNEL
+    with WarpedReader(takes.late.path, dataclasses.replace(found, guard_samples=0)) as wet:
         first, _ = wet.valid_range()
     assert first == pytest.approx(-takes.late.lag, abs=100)
 
@@ -176,7 +176,7 @@ def test_a_lost_head_with_click_and_music_is_never_ok(reel: Reel, takes: Takes) 
     assert found.reasons
     assert found.lag_samples == pytest.approx(take.lag, abs=0.02)
     if found.verdict == "suspect":
-        assert errors(reel, take.path, found).max() < EXACT
+        assert errors(reel, take.path, found).max() < WARP_KERNEL
 
 
 @pytest.mark.parametrize("processes_per_core", [1, 2])
@@ -197,7 +197,7 @@ def test_a_take_of_a_crowded_machine_is_ok_only_if_it_is_whole(
         start, stop = reel.programme
         programme = compare(reel.expected[start:stop], audio.read(path)[:, 0])
         assert programme.whole, f"{programme.head}, {programme.tail} blocks missing at the ends, {programme.faults}"
-        assert errors(reel, path, found).max() < EXACT
+        assert errors(reel, path, found).max() < WARP_KERNEL
     else:
         assert found.reasons
 

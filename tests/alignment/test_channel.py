@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.channel import Channel, frames_at
+from twinlib.alignment.channel import Channel, frames_at_rate
 from twinlib.alignment.pipeline import align
 from twinlib.audio import write
 from twinlib.errors import AlignmentError
@@ -123,6 +123,6 @@ def test_a_file_is_as_long_at_another_rate(rate: int, frames: int) -> None:
     """Rounded down: the last sample lies on the file."""
     reader = channel(np.zeros(1), rate).reader
     reader.info = replace(reader.info, frames=frames)
-    count = frames_at(reader, RATE)
+    count = frames_at_rate(reader, RATE)
     assert count * rate <= frames * RATE < (count + 1) * rate
-    assert frames_at(reader, rate) == frames
+    assert frames_at_rate(reader, rate) == frames

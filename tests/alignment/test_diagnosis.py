@@ -9,16 +9,16 @@ import pytest
 from twinlib import audio
 from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.pipeline import align
-from twinlib.alignment.verdict import why_nothing
+from twinlib.alignment.verdict import diagnose_mismatch
 
-from .conftest import RATE, Array, channel, heard_at, noise, programme, reel
+from .conftest import RATE, Array, channel, noise, programme, reel, sample_at
 
 SECONDS = 8.0
 
 
 def lasting(x: Array, times: float) -> Array:
     """The signal played so slowly that it lasts so many times as long."""
-    return heard_at(x, np.arange(int(len(x) * times)) / times)
+    return sample_at(x, np.arange(int(len(x) * times)) / times)
 
 
 def mains(hertz: float, harmonics: int) -> Array:
@@ -45,7 +45,7 @@ def mains(hertz: float, harmonics: int) -> Array:
 )
 def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str) -> None:
     dry = programme(SECONDS)
-    finding = why_nothing(channel(dry), channel(wet(dry)), clicked=False)
+    finding = diagnose_mismatch(channel(dry), channel(wet(dry)), clicked=False)
     sentence = MESSAGES.sentence(finding)
     assert finding.severity == "refused"
     assert words in sentence
@@ -53,7 +53,7 @@ def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str)
 
 
 def test_clicks_around_another_programme_mean_another_reel() -> None:
-    finding = why_nothing(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
+    finding = diagnose_mismatch(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
     assert finding.code == "other-reel"
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.fractional_delay import EXACT, MOST_TO_MEASURE, TILE, TO_MEASURE, Kernel, interpolate
+from twinlib.alignment.fractional_delay import MEASURE_BAND, MEASURE_KERNEL, TILE, WARP_KERNEL, Kernel, interpolate
 from twinlib.alignment.time_map import Piece, TimeMap
 
 from .conftest import RATE, Array, channel, decibels, pieces
 
-HALF_WIDTH = EXACT.half_width
+HALF_WIDTH = WARP_KERNEL.half_width
 NOISE = channel(np.random.default_rng(0).uniform(-1, 1, 9000))
 
 
@@ -42,8 +42,8 @@ def test_blocks_change_no_bit(parts: tuple[Piece, ...], cuts: list[int]) -> None
 @pytest.mark.parametrize(
     ("kernel", "hertz", "below_db"),
     [
-        *((EXACT, hertz, 120.0) for hertz in (1000, 5000, 10_000, 15_000, 18_000, 19_000, 20_000)),
-        *((TO_MEASURE, hertz, 100.0) for hertz in (200, 1000, 5000, 10_000, 15_000, MOST_TO_MEASURE * RATE)),
+        *((WARP_KERNEL, hertz, 120.0) for hertz in (1000, 5000, 10_000, 15_000, 18_000, 19_000, 20_000)),
+        *((MEASURE_KERNEL, hertz, 100.0) for hertz in (200, 1000, 5000, 10_000, 15_000, MEASURE_BAND * RATE)),
     ],
 )
 def test_a_line_is_read_with_errors_below_120_db(kernel: Kernel, hertz: float, below_db: float, drift: float) -> None:

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twinlib.alignment import locate
-from twinlib.alignment.locate import Found, find_clicks, match, waveform
+from twinlib.alignment.locate import ClickPeak, click_waveform, find_clicks, match_clicks
 from twinlib.alignment.pipeline import align
 
 from .conftest import CLICK, RATE, Write, channel, click, device, noise, programme, reel, warped
@@ -39,17 +39,17 @@ def test_a_click_at_the_ends_of_the_file_is_found() -> None:
     ):
         found = find_clicks(channel(wet), click().astype(np.float32))
         assert found[0].place == pytest.approx(place, abs=1.0)
-        assert found[0].correlation > locate.LEAST_CORRELATION
+        assert found[0].correlation > locate.MIN_CORRELATION
 
 
 def test_loud_music_does_not_outshine_the_clicks() -> None:
     dry, clicks = reel(8.0)
     music = 1.8 * programme(4.0, seed=8)
     wet = np.concatenate((music, device(0.05 * warped(dry, 0.5, 0.0), 3.0)))
-    shape = waveform(channel(dry), clicks[0])
+    shape = click_waveform(channel(dry), clicks[0])
     assert abs(len(shape) - CLICK) < 3
     found = find_clicks(channel(wet), shape)
-    best = match(clicks, found, 50.0)
+    best = match_clicks(clicks, found, 50.0)
     assert best is not None
     assert best.missing == ()
     assert best.line.lag == pytest.approx(len(music) + 0.5, abs=0.3)
@@ -58,24 +58,24 @@ def test_loud_music_does_not_outshine_the_clicks() -> None:
 def test_music_and_silence_hold_no_click() -> None:
     for wet in (programme(8.0, seed=4), noise(4 * RATE, -20), np.zeros(RATE)):
         found = find_clicks(channel(wet), click().astype(np.float32))
-        assert all(abs(one.correlation) < locate.LEAST_CORRELATION for one in found)
-    assert not len(waveform(channel(np.zeros(RATE)), 0))
+        assert all(abs(one.correlation) < locate.MIN_CORRELATION for one in found)
+    assert not len(click_waveform(channel(np.zeros(RATE)), 0))
 
 
 def test_the_clicks_must_stand_as_far_apart_as_on_the_reel() -> None:
     clicks = (1000, 500_000)
-    pair = [Found(2000.0, -0.9), Found(501_010.0, -0.8)]
-    best = match(clicks, [Found(300_000.0, 0.7), *pair], 50.0)
+    pair = [ClickPeak(2000.0, -0.9), ClickPeak(501_010.0, -0.8)]
+    best = match_clicks(clicks, [ClickPeak(300_000.0, 0.7), *pair], 50.0)
     assert best is not None
     assert (best.polarity, best.missing) == (-1, ())
     assert best.line.drift_ppm == pytest.approx(10 / 499_000 * 1e6, rel=1e-6)
-    alone = match(clicks, [pair[0], Found(401_000.0, -0.9)], 50.0)
+    alone = match_clicks(clicks, [pair[0], ClickPeak(401_000.0, -0.9)], 50.0)
     assert alone is not None
     assert alone.missing == (500_000,)
-    opposite = match(clicks, [pair[0], Found(501_000.0, 0.8)], 50.0)
+    opposite = match_clicks(clicks, [pair[0], ClickPeak(501_000.0, 0.8)], 50.0)
     assert opposite is not None
     assert len(opposite.missing) == 1
-    assert match(clicks, [Found(2000.0, 0.2)], 50.0) is None
+    assert match_clicks(clicks, [ClickPeak(2000.0, 0.2)], 50.0) is None
 
 
 @pytest.mark.slow

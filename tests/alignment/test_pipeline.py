@@ -9,10 +9,10 @@ from scipy.signal import butter, sosfilt
 
 from twinlib import audio
 from twinlib.alignment.pipeline import Alignment, align
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.errors import AlignmentError, AudioError
 
-from .conftest import RATE, Write, decibels, device, heard_at, noise, programme, reel, warped
+from .conftest import RATE, Write, decibels, device, noise, programme, reel, sample_at, warped
 
 SECONDS, SHORT = 12.0, 7.0
 
@@ -64,7 +64,7 @@ def test_the_warped_wet_signal_lies_on_the_dry_one(dry_reel, write: Write) -> No
     wet = write("wet.wav", -0.5 * warped(dry, 20000.4, 40.0))
     found = align(path, wet, clicks=clicks, guard_samples=12)
     assert found.warp == "sinc"
-    with WarpedWet(wet, found) as reader:
+    with WarpedReader(wet, found) as reader:
         start, stop = reader.valid_range()
         assert (start, stop) == (0, len(dry))
         placed = reader.read(start, stop)
@@ -105,7 +105,7 @@ def test_ranges_bound_what_is_used(write: Write) -> None:
     assert found.verdict == "ok", found.reasons
     assert found.lag_samples == pytest.approx(RATE, abs=0.01)
     assert found.dry_range == (RATE, RATE + len(dry))
-    with WarpedWet(wet, found) as reader:
+    with WarpedReader(wet, found) as reader:
         assert reader.valid_range() == (RATE + 12, RATE + len(dry))
 
 
@@ -142,14 +142,14 @@ def test_a_take_at_another_sample_rate_is_read_at_that_of_the_reel(short_reel, t
     played = 0.8 * dry
     lag, drift = 3210.6, 25.0
     frames = int(len(dry) * rate / RATE) + rate
-    wet = heard_at(played, (np.arange(frames) * RATE / rate - lag) / (1 + drift * 1e-6))
+    wet = sample_at(played, (np.arange(frames) * RATE / rate - lag) / (1 + drift * 1e-6))
     audio.write(tmp_path / "wet.wav", wet.astype(np.float32), rate, "FLOAT")
     found = align(path, tmp_path / "wet.wav", clicks=clicks, guard_samples=8)
     assert found.verdict == "ok", found.reasons
     assert (found.sample_rate, found.wet_sample_rate, found.wet_frames) == (RATE, rate, frames)
     assert found.lag_samples == pytest.approx(lag, abs=0.005)
     assert found.drift_ppm == pytest.approx(drift, abs=0.02)
-    with WarpedWet(tmp_path / "wet.wav", found) as reader:
+    with WarpedReader(tmp_path / "wet.wav", found) as reader:
         start, stop = reader.valid_range()
         assert (start, stop) == (0, len(dry))
         assert decibels(played[clicks[0] : clicks[1]], reader.read(clicks[0] + 8, clicks[1] + 8)) > 80
@@ -163,7 +163,7 @@ def test_a_take_at_a_low_rate_is_aligned_all_the_same(short_reel, tmp_path: Path
     lag, drift = 3210.6, 25.0
     limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), device(dry)[::-1])[::-1]
     limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), limited)
-    wet = heard_at(limited, (np.arange(int(len(dry) * rate / RATE) + rate) * RATE / rate - lag) / (1 + drift * 1e-6))
+    wet = sample_at(limited, (np.arange(int(len(dry) * rate / RATE) + rate) * RATE / rate - lag) / (1 + drift * 1e-6))
     wet += noise(len(wet), -80)
     audio.write(tmp_path / "wet.wav", wet.astype(np.float32), rate, "FLOAT")
     found = align(path, tmp_path / "wet.wav", clicks=clicks if clicked else None)
@@ -189,7 +189,7 @@ def test_repair_undoes_what_it_is_asked_to_and_nothing_else(short_reel, write: W
         assert found.verdict == "ok", found.reasons
         assert (found.polarity, found.applied_polarity) == (-1, -1 if "polarity" in repair else 1)
         assert found.gain_db == pytest.approx(20 * np.log10(0.5), abs=0.01)
-        with WarpedWet(wet, found) as reader:
+        with WarpedReader(wet, found) as reader:
             music = slice(clicks[0] + RATE, clicks[1] - RATE)
             placed = reader.read(music.start, music.stop)
         assert np.abs(placed - (factor * dry[music] + dc)).max() < 2e-3
@@ -209,7 +209,7 @@ def test_a_whole_buffer_that_was_lost_leaves_both_sides_exact(short_reel, write:
     true = 2000.25 + 20e-6 * n - np.where(n + 2000.25 + 20e-6 * n >= at, 4096.0, 0.0)
     assert np.abs(found.lags(n) - true)[known].max() < 0.02
     assert known.mean() > 0.9
-    with WarpedWet(write("wet.wav", wet), found) as reader:
+    with WarpedReader(write("wet.wav", wet), found) as reader:
         placed = reader.read(clicks[0], clicks[1])
     expected = device(dry)[clicks[0] - found.guard_samples : clicks[1] - found.guard_samples]
     behind = np.roll(np.repeat(known, 100)[: len(placed)], found.guard_samples)

@@ -7,9 +7,9 @@ import soxr
 
 from tests.excitation.probing import probe_samples
 from twinlib import audio
-from twinlib.alignment.probe_take import align_markers
+from twinlib.alignment.probe_take import align_probe_take
 from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.excitation.probe_reel import probe_layout
 
 RATE = 22050
@@ -38,14 +38,14 @@ def test_lag_drift_polarity_and_gain_are_those_of_the_recording(
     reel: Path, tmp_path: Path, lag: int, drift: float, gain: float
 ) -> None:
     recorded(reel, tmp_path / "take.wav", lag, drift, gain)
-    found = align_markers(reel, tmp_path / "take.wav", PLAN.clicks)
+    found = align_probe_take(reel, tmp_path / "take.wav", PLAN.clicks)
     assert (found.verdict, found.reasons) == ("ok", ())
     assert found.lag_samples == pytest.approx(lag, abs=0.002)
     assert found.drift_ppm == pytest.approx(drift, abs=0.002)
     assert found.polarity == np.sign(gain)
     assert found.gain_db == pytest.approx(20 * np.log10(abs(gain)), abs=0.01)
     assert len(found.track) == len(PLAN.clicks)
-    with WarpedWet(tmp_path / "take.wav", found) as wet:
+    with WarpedReader(tmp_path / "take.wav", found) as wet:
         (music,) = PLAN.of("music")[:1]
         heard = wet.read(music.start + found.guard_samples, music.stop + found.guard_samples)
     dry = audio.read(reel, music.start, music.stop)[:, 0]
@@ -60,7 +60,7 @@ def test_a_take_with_lost_samples_is_refused_and_says_where(reel: Path, tmp_path
     place = PLAN.of("sine")[20].start + 5000
     damaged = np.concatenate([wet[:place], wet[place + lost :]])
     audio.write(tmp_path / "take.wav", damaged, RATE, "FLOAT")
-    found = align_markers(reel, tmp_path / "take.wav", PLAN.clicks)
+    found = align_probe_take(reel, tmp_path / "take.wav", PLAN.clicks)
     assert found.verdict == "refused"
     assert word in found.reasons[0]
     low, high = (
@@ -72,12 +72,12 @@ def test_a_take_with_lost_samples_is_refused_and_says_where(reel: Path, tmp_path
 def test_a_take_cut_short_is_suspect_and_one_of_something_else_refused(reel: Path, tmp_path: Path) -> None:
     wet = recorded(reel, tmp_path / "take.wav")
     audio.write(tmp_path / "short.wav", wet[: round(0.9 * len(wet))], RATE, "FLOAT")
-    short = align_markers(reel, tmp_path / "short.wav", PLAN.clicks)
+    short = align_probe_take(reel, tmp_path / "short.wav", PLAN.clicks)
     assert short.verdict == "suspect"
     assert "clicks are missing or damaged" in short.reasons[0]
     noise = 0.1 * np.random.default_rng(2).standard_normal(20 * RATE)
     audio.write(tmp_path / "other.wav", noise.astype(np.float32), RATE, "FLOAT")
-    other = align_markers(reel, tmp_path / "other.wav", PLAN.clicks)
+    other = align_probe_take(reel, tmp_path / "other.wav", PLAN.clicks)
     assert other.verdict == "refused"
     assert "clicks were found" in other.reasons[0]
 
@@ -88,7 +88,7 @@ def test_a_loop_back_channel_tells_the_clock(reel: Path, tmp_path: Path) -> None
     loop = np.concatenate([silence, 0.5 * dry, silence])
     device = np.concatenate([silence, np.zeros(7, np.float32), -0.8 * dry, silence[7:]])
     audio.write(tmp_path / "take.wav", np.stack([device, loop], axis=1), RATE, "FLOAT")
-    found = align_markers(reel, tmp_path / "take.wav", PLAN.clicks, reference_channel=1)
+    found = align_probe_take(reel, tmp_path / "take.wav", PLAN.clicks, reference_channel=1)
     assert found.verdict == "ok"
     assert found.lag_samples == pytest.approx(4000, abs=1e-3)
     assert found.polarity == -1
@@ -103,7 +103,7 @@ def test_the_level_is_repaired_as_that_of_the_music_and_not_by_the_clicks(reel: 
     silence = np.zeros(4000, np.float32)
     wet = np.concatenate([silence, np.tanh(5 * dry) + 0.01, silence])
     audio.write(tmp_path / "take.wav", wet, RATE, "FLOAT")
-    plain = align_markers(reel, tmp_path / "take.wav", PLAN.clicks)
+    plain = align_probe_take(reel, tmp_path / "take.wav", PLAN.clicks)
     assert (plain.verdict, plain.applied_gain, plain.applied_dc) == ("ok", 1.0, 0.0)
     assert plain.gain_db < 20 * np.log10(5) - 3, "the clicks saturate"
     music = [
@@ -113,7 +113,7 @@ def test_the_level_is_repaired_as_that_of_the_music_and_not_by_the_clicks(reel: 
     ]
 
     def found(programme: list[Alignment]) -> Alignment:
-        return align_markers(reel, tmp_path / "take.wav", PLAN.clicks, repair=["gain", "dc"], programme=programme)
+        return align_probe_take(reel, tmp_path / "take.wav", PLAN.clicks, repair=["gain", "dc"], programme=programme)
 
     repaired = found(music)
     assert repaired.verdict == "ok"

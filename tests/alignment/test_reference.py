@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from twinlib import audio
 from twinlib.alignment.pipeline import Alignment, align
-from twinlib.alignment.warp import WarpedWet, reference_of
+from twinlib.alignment.warp import WarpedReader, reference_alignment
 
 from .conftest import CLICK, RATE, Array, Write, decibels, device, noise, reel, warped
 
@@ -66,11 +66,11 @@ def test_both_channels_are_read_on_one_clock(take: Take) -> None:
     dry_path, wet_path, played, clicks, found = take
     dry = audio.read(dry_path)[:, 0]
     music = slice(clicks[0] + CLICK, clicks[1])
-    by_loop_back = reference_of(found)
+    by_loop_back = reference_alignment(found)
     assert by_loop_back is not None
-    with WarpedWet(wet_path, by_loop_back, channel=1) as loop_back:
+    with WarpedReader(wet_path, by_loop_back, channel=1) as loop_back:
         assert decibels(dry[music], loop_back.read(music.start, music.stop)) > 55
-    with WarpedWet(wet_path, found, channel=0) as wet:
+    with WarpedReader(wet_path, found, channel=0) as wet:
         assert decibels(-played[music], wet.read(music.start + 16, music.stop + 16)) > 55
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from twinlib import audio
 from twinlib.alignment.fractional_delay import interpolate
-from twinlib.alignment.plot import draw_alignment
+from twinlib.alignment.plot import plot_alignment
 from twinlib.alignment.result import Reference
 from twinlib.alignment.time_map import Piece
-from twinlib.alignment.warp import WarpedWet, reference_of
+from twinlib.alignment.warp import WarpedReader, reference_alignment
 from twinlib.errors import AlignmentError
 
 from .conftest import RATE, Write, alignment, channel, pieces
@@ -53,7 +53,7 @@ def test_blocks_change_nothing(
         parts = tuple(Piece(p.start, p.stop, p.positions[:1], (float(round(p.lags[0])),)) for p in parts)
     applied = {"applied_polarity": polarity, "applied_gain": gain, "applied_dc": dc, "guard_samples": guard}
     found = alignment(9000, 0.0, warp="shift" if whole else "sinc", pieces=parts, **applied)
-    with WarpedWet(recording, found, channel=1) as wet:
+    with WarpedReader(recording, found, channel=1) as wet:
         everything = wet.read(-300, 9300)
         blocks = [wet.read(*block) for block in pairwise([-300, *sorted(cuts), 9300])]
     assert everything.dtype == np.float32
@@ -67,7 +67,7 @@ def test_shift_copies_the_samples_of_every_piece_behind_the_guard(
     recording: Path, parts: tuple[Piece, ...], guard: int
 ) -> None:
     parts = tuple(Piece(p.start, p.stop, p.positions[:1], (float(round(p.lags[0])),)) for p in parts)
-    with WarpedWet(recording, alignment(9000, 0.0, warp="shift", pieces=parts, guard_samples=guard)) as wet:
+    with WarpedReader(recording, alignment(9000, 0.0, warp="shift", pieces=parts, guard_samples=guard)) as wet:
         for piece in parts:
             lag = int(piece.lags[0])
             # The tile in which a loss lies may follow the piece beside it.
@@ -77,7 +77,7 @@ def test_shift_copies_the_samples_of_every_piece_behind_the_guard(
 
 
 def test_there_is_silence_where_the_file_has_no_samples(recording: Path) -> None:
-    with WarpedWet(recording, alignment(9000, 100.0, warp="shift", applied_polarity=-1)) as wet:
+    with WarpedReader(recording, alignment(9000, 100.0, warp="shift", applied_polarity=-1)) as wet:
         assert np.array_equal(wet.read(12, 1012), -NOISE[100:1100, 0])
         assert wet.valid_range() == (0, 8912)
         assert not wet.read(8912, 9000).any()
@@ -92,7 +92,7 @@ def test_valid_range_is_where_all_samples_are_real(
     path = tmp_path_factory.mktemp("ones") / "wet.wav"
     audio.write(path, np.ones(9000, np.float32), RATE, "FLOAT")
     found = alignment(9000, 0.0, pieces=parts, guard_samples=guard, wet_range=(low, high))
-    with WarpedWet(path, found) as wet:
+    with WarpedReader(path, found) as wet:
         start, stop = wet.valid_range()
         assert 0 <= start <= stop <= 9000
         assert np.allclose(wet.read(start, stop), 1.0, atol=1e-6)
@@ -113,7 +113,7 @@ def test_valid_range_is_where_all_samples_are_real(
 )
 def test_what_cannot_be_warped_is_refused(recording: Path, changes: dict, number: int, words: str) -> None:
     with pytest.raises(AlignmentError, match=words):
-        WarpedWet(recording, alignment(9000, 3.0, **changes), number)
+        WarpedReader(recording, alignment(9000, 3.0, **changes), number)
 
 
 def test_the_loop_back_channel_is_read_at_the_level_and_sign_of_the_dry_file(write: Write) -> None:
@@ -122,18 +122,18 @@ def test_the_loop_back_channel_is_read_at_the_level_and_sign_of_the_dry_file(wri
     path = write("wet.wav", np.stack((np.roll(dry, 7) ** 2, -0.5 * dry), axis=1))
     repaired = {"applied_polarity": -1, "applied_gain": 3.0, "applied_dc": 0.1}
     found = alignment(5000, 0.0, warp="shift", reference=Reference(1, -1, 20 * np.log10(0.5)), **repaired)
-    by_it = reference_of(found)
+    by_it = reference_alignment(found)
     assert by_it is not None
-    with WarpedWet(path, by_it, channel=1) as loop_back:
+    with WarpedReader(path, by_it, channel=1) as loop_back:
         assert np.allclose(loop_back.read(0, 5000), dry, atol=1e-6)
-    assert reference_of(alignment(5000, 0.0)) is None
+    assert reference_alignment(alignment(5000, 0.0)) is None
 
 
 def test_the_figure_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
-        draw_alignment(alignment(50000, 100.25, 12.0), tmp_path / name)
+        plot_alignment(alignment(50000, 100.25, 12.0), tmp_path / name)
     drawn = (tmp_path / "a.svg").read_bytes()
     assert drawn == (tmp_path / "b.svg").read_bytes()
     assert b"residual (samples)" in drawn
-    draw_alignment(alignment(50000, 0.0, verdict="refused", reasons=("silent",), track=()), tmp_path / "c.svg")
+    plot_alignment(alignment(50000, 0.0, verdict="refused", reasons=("silent",), track=()), tmp_path / "c.svg")
     assert b"silent" in (tmp_path / "c.svg").read_bytes()

@@ -25,7 +25,7 @@ from tests.dataset.factories import (
 from twinlib import audio
 from twinlib.alignment.result import Excluded
 from twinlib.alignment.time_map import Piece
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import Shard, shard_metadata, write_shard
@@ -80,7 +80,7 @@ def test_around_a_loss_all_usable_segments_hold_what_the_device_made_of_them(
     aligned = alignment(frames, wet_frames=len(at), **changes)
     origin = capture_source("box", "p", take(), aligned)
     table = tile_pair(origin, "d", SETTINGS, split="train")
-    with WarpedWet(path, aligned) as wet:
+    with WarpedReader(path, aligned) as wet:
         done = write_shard(
             tmp_path / "p.arrow", table, lambda a, b: sines(np.arange(a, b)), wet.read, shard_metadata(origin, SIZE)
         )

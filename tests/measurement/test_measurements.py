@@ -10,8 +10,8 @@ from scipy.integrate import quad
 
 from tests.excitation.probing import probe_samples
 from twinlib import audio
-from twinlib.alignment.probe_take import align_markers
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.probe_take import align_probe_take
+from twinlib.alignment.warp import WarpedReader
 from twinlib.excitation.probe_reel import Section, probe_layout, synthesise
 from twinlib.measurement.dynamics import a_weighting, measure_burst, measure_noise, measure_ramp
 from twinlib.measurement.harmonics import measure_sine, measure_sweep, response_length
@@ -185,10 +185,10 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
     wet = -0.9 * np.concatenate([np.zeros(12345), wet, np.zeros(9999)])
     wet += 10 ** (-90 / 20) * np.random.default_rng(5).standard_normal(len(wet))
     audio.write(tmp_path / "take.wav", wet.astype(np.float32), RATE, "PCM_24")
-    found = align_markers(tmp_path / "reel.wav", tmp_path / "take.wav", PLAN.clicks)
+    found = align_probe_take(tmp_path / "reel.wav", tmp_path / "take.wav", PLAN.clicks)
     assert found.verdict == "ok"
     guard = found.guard_samples
-    with WarpedWet(tmp_path / "take.wav", found) as take:
+    with WarpedReader(tmp_path / "take.wav", found) as take:
         device = measure(
             PLAN, lambda start, stop: reel[start:stop], lambda start, stop: take.read(start + guard, stop + guard)
         )

@@ -41,7 +41,7 @@ class Channel:
     _chunks: "OrderedDict[int, Signal]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @property
-    def top_hz(self) -> float:
+    def max_hz(self) -> float:
         """Up to where the file holds sound: converters and changes of rate leave nothing close to half a rate."""
         return 0.45 * min(self.rate, self.reader.info.sample_rate)
 
@@ -63,7 +63,7 @@ class Channel:
         if self.exact or self.reader.info.bit_depth is not None:
             return samples
         # One NaN would otherwise spread over every transform that it is part of.
-        return np.where(sound(samples), samples, np.float32(0.0))
+        return np.where(is_finite_audio(samples), samples, np.float32(0.0))
 
     def _resampled(self, first: int, last: int) -> Signal:
         """By chunks on a fixed grid, so that any window gives the same samples."""
@@ -91,12 +91,12 @@ class Channel:
         return np.ascontiguousarray(out.T).reshape(-1)
 
 
-def sound(samples: Signal) -> npt.NDArray[np.bool_]:
+def is_finite_audio(samples: Signal) -> npt.NDArray[np.bool_]:
     """Which samples can be sound: neither NaN nor infinite, nor what flipped bits make of a float."""
     return np.asarray(np.abs(samples) < LOUDEST)
 
 
-def frames_at(reader: Reader, rate: int) -> int:
+def frames_at_rate(reader: Reader, rate: int) -> int:
     """How many samples a file has at another rate, rounded down."""
     info = reader.info
     return info.frames if info.sample_rate == rate else info.frames * rate // info.sample_rate

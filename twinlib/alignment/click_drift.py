@@ -13,7 +13,7 @@ import numpy.typing as npt
 from twinlib.alignment import fractional_delay, locate
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import ClockModel, Line, LineFit
-from twinlib.alignment.delay import Complex, band, fine_delay, whole_peaks
+from twinlib.alignment.delay import Complex, band, integer_peaks, subsample_delay
 from twinlib.alignment.lag_track import LAG_FLOOR as PROGRAMME_FLOOR
 from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
 from twinlib.alignment.time_map import TimeMap
@@ -78,18 +78,18 @@ def detect_click(
     dry: Channel, wet: Channel, click: int, lag: float, drift_ppm: float, polarity: int
 ) -> ClickFit | None:
     """The click at a dry position where `lag` is right within `SHORT_REACH` samples; None if no such click is there."""
-    length = len(locate.waveform(dry, click))
+    length = len(locate.click_waveform(dry, click))
     size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
-    bins = band(size, dry.rate, wet.top_hz)
+    bins = band(size, dry.rate, wet.max_hz)
     start = click - (size - length) // 4
     timemap = TimeMap.straight(lag - drift_ppm * 1e-6 * click, drift_ppm, start, start + size)
     x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
     y = fractional_delay.interpolate(wet, timemap, start, start + size).astype(np.float64)
     cross = x.conj() * polarity * np.fft.rfft(y)[bins]
-    peak = whole_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
+    peak = integer_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
     if peak.sign < 0 or abs(peak.delay) >= CLICK_REACH:
         return None
-    delay = fine_delay(cross, bins, size, peak.delay).delay
+    delay = subsample_delay(cross, bins, size, peak.delay).delay
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     gain = float((cross * np.exp(1j * omega * delay)).real.sum() / np.square(np.abs(x)).sum())
     return ClickFit(cross, omega, delay, gain)

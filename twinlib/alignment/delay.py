@@ -23,7 +23,7 @@ def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ, low_hz: float = 
     return slice(low, max(high, low + 1))
 
 
-def whitened(cross: Complex, power: float = 1.0) -> Complex:
+def phat_weighted(cross: Complex, power: float = 1.0) -> Complex:
     """Cross-spectra `(..., bins)`, magnitudes raised to `1 - power`; bins far below the mean keep little weight.
 
     Knapp & Carter 1976 (power 1 is their phase transform). Plain correlation of music peaks at every period of it.
@@ -51,7 +51,7 @@ def _courses(crosses: Complex, bins: slice, size: int, reach: int) -> Real:
     return np.concatenate((courses[:, -reach:], courses[:, : reach + 1]), axis=1)
 
 
-def arrival(cross: Complex, bins: slice, size: int, reach: int) -> float:
+def first_peak(cross: Complex, bins: slice, size: int, reach: int) -> float:
     """The whole-sample delay within +-`reach` of the first peak, 0.7 times the highest or more, its sign respected.
 
     A device's filters only ever delay: of two peaks alike the earlier one is the lag.
@@ -61,7 +61,7 @@ def arrival(cross: Complex, bins: slice, size: int, reach: int) -> float:
     return float((int(np.argmax(peaks)) + 1 if peaks.any() else int(course.argmax())) - reach)
 
 
-def whole_peaks(whites: Complex, bins: slice, size: int, reach: int, near: int = 4) -> list[Peak]:
+def integer_peaks(whites: Complex, bins: slice, size: int, reach: int, near: int = 4) -> list[Peak]:
     """The largest whole-sample peak, of either sign, of each whitened cross-spectrum within +-`reach` samples.
 
     `whites` is `(windows, bins)`. A peak within +-`near` wins if no other is half as high again: a tone has many
@@ -133,7 +133,7 @@ def _sums(cross: Complex, first: int, step: float) -> tuple[float, float, float]
     return total, squares, breadth
 
 
-def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
+def subsample_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
     """The delay that maximises the real part of a cross-spectrum turned back by it: Newton from `start`.
 
     The peak of the band-limited correlation, without the bias of a parabola through samples. The inverse variance
@@ -158,7 +158,7 @@ def fine_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
     return Delay(delay, weight, correlation, correlation * math.sqrt(2.0 * effective))
 
 
-def smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:
+def octave_smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:
     """The mean of in-band bins over a band of `octaves` about each."""
     number = np.arange(bins.start, bins.stop)
     half = 2.0 ** (octaves / 2)

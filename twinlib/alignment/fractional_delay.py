@@ -56,13 +56,13 @@ class Kernel:
         return table
 
 
-EXACT = Kernel(48, 13.0)
+WARP_KERNEL = Kernel(48, 13.0)
 """Below -120 dB of error up to 20 kHz at 44.1 kHz."""
 
-TO_MEASURE = Kernel(16, 11.0)
+MEASURE_KERNEL = Kernel(16, 11.0)
 """Below -100 dB up to 17 kHz at 44.1 kHz: what a lag is measured in, in a third of the time."""
 
-MOST_TO_MEASURE = 0.38
+MEASURE_BAND = 0.38
 """Of the sample rate, up to where that holds."""
 
 
@@ -125,7 +125,7 @@ def _tiles(
             out[t * TILE + j] = value if nodes == 2 else value + u * (u * parts[2, j])
 
 
-def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel: Kernel = EXACT) -> Float32:
+def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel: Kernel = WARP_KERNEL) -> Float32:
     """The wet signal at dry positions [start, stop), float32 `(frames,)`; zero where the file has no samples.
 
     As exact as the `kernel` is, at up to 300 ppm; whole lags without drift copy samples.

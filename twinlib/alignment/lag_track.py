@@ -15,12 +15,12 @@ from twinlib.alignment.delay import (
     Complex,
     Delay,
     Real,
-    arrival,
     band,
-    fine_delay,
-    smoothed,
-    whitened,
-    whole_peaks,
+    first_peak,
+    integer_peaks,
+    octave_smoothed,
+    phat_weighted,
+    subsample_delay,
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
@@ -108,7 +108,7 @@ class Response:
 
     def coarser(self, size: int, new_size: int, wet: Channel) -> "Response":
         """The response in the bins of shorter windows: of `new_size` samples where it was measured in `size`."""
-        first, bins = band(size, wet.rate, wet.top_hz).start, band(new_size, wet.rate, wet.top_hz)
+        first, bins = band(size, wet.rate, wet.max_hz).start, band(new_size, wet.rate, wet.max_hz)
         places = np.clip(np.arange(bins.start, bins.stop) * (size // new_size) - first, 0, len(self.phase) - 1)
         return replace(self, phase=self.phase[places], weight=self.weight[places])
 
@@ -172,7 +172,7 @@ def measure_lags(
     with `everything` none is, and what is not on the file is silence. Only what lies `between_hz` is heard.
     """
     size, (low_hz, high_hz) = windows.size, between_hz
-    bins = band(size, dry.rate, min(high_hz, wet.top_hz), low_hz)
+    bins = band(size, dry.rate, min(high_hz, wet.max_hz), low_hz)
     taper = np.hanning(size).astype(np.float32)
     rows: list[tuple[float, float, float, float, float]] = []
     expected = None
@@ -187,7 +187,9 @@ def measure_lags(
         return everything or (timemap.wet(start) >= wet.start and timemap.wet(stop) <= wet.stop)
 
     kernel = (
-        fractional_delay.TO_MEASURE if fractional_delay.MOST_TO_MEASURE * wet.rate > HIGH_HZ else fractional_delay.EXACT
+        fractional_delay.MEASURE_KERNEL
+        if fractional_delay.MEASURE_BAND * wet.rate > HIGH_HZ
+        else fractional_delay.WARP_KERNEL
     )
 
     def answer(start: int, stop: int) -> Signal:
@@ -243,16 +245,16 @@ def estimate_delays(
     many periods, and no delay of theirs stands out; but at the one that is expected all bins agree, and that chance
     hardly does.
     """
-    halves = whitened(crosses, 0.5)
+    halves = phat_weighted(crosses, 0.5)
     if expected is not None:
         halves = halves * expected
-    peaks = whole_peaks(whitened(crosses) if expected is None else halves, bins, size, reach)
+    peaks = integer_peaks(phat_weighted(crosses) if expected is None else halves, bins, size, reach)
     found: list[tuple[Delay | None, int]] = []
     for half, peak in zip(halves, peaks, strict=True):
         stands_out = peak.prominence >= MIN_PROMINENCE
         delay = None
         if stands_out or abs(peak.delay) <= EXPECTED_REACH:
-            delay = fine_delay(peak.sign * half, bins, size, peak.delay)
+            delay = subsample_delay(peak.sign * half, bins, size, peak.delay)
         if delay is None:
             found.append((None, 0))
         else:
@@ -261,12 +263,15 @@ def estimate_delays(
 
 
 def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, size: int) -> Response:
-    cross, power = smoothed(pooled, bins), smoothed(dry_power, bins).real * smoothed(wet_power, bins).real
+    cross, power = (
+        octave_smoothed(pooled, bins),
+        octave_smoothed(dry_power, bins).real * octave_smoothed(wet_power, bins).real,
+    )
     coherence = np.clip(np.abs(cross) ** 2 / (power + 1e-300), 0.0, 1.0)
     unit = cross / (np.abs(cross) + 1e-300)
     # Weighted by coherence alone: the music's own bass would let a filter's phase stand for a delay.
     weighted = np.asarray(unit * coherence)
-    delay = fine_delay(weighted, bins, size, arrival(weighted, bins, size, 64)).delay
+    delay = subsample_delay(weighted, bins, size, first_peak(weighted, bins, size, 64)).delay
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     turned = pooled * np.exp(1j * omega * delay)
     gain = max(abs(float(turned.real.sum())) / float(dry_power.sum()), 1e-9)

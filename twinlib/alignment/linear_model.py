@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from twinlib.alignment.channel import Channel, sound
+from twinlib.alignment.channel import Channel, is_finite_audio
 from twinlib.alignment.delay import Complex
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
@@ -148,7 +148,7 @@ def predicted_by(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop:
         heard = at_whole_lags(wet, timemap, first, last, MARGIN)
         played = slow(dry.read(first - MARGIN, last + MARGIN))
         if float(np.abs(played).max()) > _FAINT:
-            answer = slow(np.where(sound(heard), heard, np.float32(0.0)))
+            answer = slow(np.where(is_finite_audio(heard), heard, np.float32(0.0)))
             pairs.append((scipy.fft.rfft(played * taper), polarity * scipy.fft.rfft(answer * taper)))
     if not pairs:
         return Prediction(np.zeros(EARLY + LATE, np.float32))

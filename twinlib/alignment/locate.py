@@ -9,25 +9,25 @@ import scipy.fft
 
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line, theil_sen
-from twinlib.alignment.delay import MIDDLE_HZ, band, whitened
+from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
 from twinlib.audio import Signal
 from twinlib.progress import Progress, no_progress
 
 SIZE = 1 << 16
 """Samples of one transform of the stream."""
 
-LEAST_CORRELATION = 0.35
+MIN_CORRELATION = 0.35
 """A click is one if its normalised correlation is at least this; chance reaches about 0.3 in an hour of music."""
 
-FASTEST_PPM = 2000.0
+MAX_DRIFT_PPM = 2000.0
 """Clicks further from each other than this allows are not those of one pass."""
 
-STEADY_PPM = 100.0
+MAX_STEADY_DRIFT_PPM = 100.0
 """What the clocks of two sound cards hardly differ by; more between two clicks is likelier a loss of samples."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ClickPeak:
     """A place in the wet file that looks like a click: where, the correlation (signed, -1 to 1)."""
 
     place: float
@@ -35,7 +35,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class ClickMatch:
     """The line through the clicks found, the polarity, the wet place of each, and the clicks that are missing."""
 
     line: Line
@@ -45,21 +45,21 @@ class Anchors:
     missing: tuple[int, ...]
 
 
-def waveform(dry: Channel, click: int) -> Signal:
+def click_waveform(dry: Channel, click: int) -> Signal:
     """The click that stands at `click` on the dry clock, its silent end cut off."""
     samples = dry.read(click, click + dry.rate // 4)
     loud = np.flatnonzero(np.abs(samples) > 1e-3 * float(np.abs(samples).max(initial=1e-9)))
     return samples[: loud[-1] + 1] if len(loud) else samples[:0]
 
 
-def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -> list[Found]:
+def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -> list[ClickPeak]:
     """The 64 places of the wet file that resemble the click most, best first, parabola between samples.
 
     The correlation is normalised by the energy under the click, so that loud music does not outshine it. It is that
     of the band in which every device passes signal, and so made at half the rate or less.
     """
     length = len(click)
-    bins = band(SIZE, wet.rate, min(MIDDLE_HZ, wet.top_hz))
+    bins = band(SIZE, wet.rate, min(MIDDLE_HZ, wet.max_hz))
     course_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
     pace = SIZE / course_size
     template = np.zeros(course_size // 2 + 1, np.complex64)
@@ -67,7 +67,7 @@ def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -
     norm = float(np.sqrt(np.square(np.abs(template), dtype=np.float64).sum() * 2.0 / SIZE))
     step = SIZE - 2 * length
     span, kept = round(length / pace), int(step / pace) + 3
-    found: list[Found] = []
+    found: list[ClickPeak] = []
     for start in range(wet.start - length, wet.stop, step):
         samples = wet.read(start, start + SIZE)
         progress(min(step, wet.stop - start))
@@ -87,10 +87,10 @@ def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -
     return found
 
 
-def _peaks(ratio: npt.NDArray[np.float64], start: int, pace: float, apart: int, most: int = 16) -> list[Found]:
+def _peaks(ratio: npt.NDArray[np.float64], start: int, pace: float, apart: int, most: int = 16) -> list[ClickPeak]:
     heights = np.abs(ratio)
     inner = (heights[1:-1] >= heights[:-2]) & (heights[1:-1] > heights[2:]) & (heights[1:-1] > 0.3)
-    peaks: list[Found] = []
+    peaks: list[ClickPeak] = []
     places = np.flatnonzero(inner) + 1
     for place in places[np.argsort(-heights[places], kind="stable")]:
         if len(peaks) == most:
@@ -100,22 +100,22 @@ def _peaks(ratio: npt.NDArray[np.float64], start: int, pace: float, apart: int, 
         left, top, right = ratio[place - 1 : place + 2]
         bend = left - 2.0 * top + right
         between = 0.5 * (left - right) / bend if bend else 0.0
-        peaks.append(Found(start + pace * float(place + between), float(top)))
+        peaks.append(ClickPeak(start + pace * float(place + between), float(top)))
     return peaks
 
 
-def match(clicks: Sequence[int], found: Sequence[Found], slack: float) -> Anchors | None:
+def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float) -> ClickMatch | None:
     """The line, polarity and missing clicks that explain most of what was found; None if nothing was.
 
     `slack` is how far, in samples, a click may stand from its place besides what the speeds of the clocks allow.
     """
-    best: tuple[float, list[tuple[int, Found]]] | None = None
-    strong = sorted((one for one in found if abs(one.correlation) >= LEAST_CORRELATION), key=lambda one: one.place)
+    best: tuple[float, list[tuple[int, ClickPeak]]] | None = None
+    strong = sorted((one for one in found if abs(one.correlation) >= MIN_CORRELATION), key=lambda one: one.place)
     for anchor in strong:
         for click in clicks:
             chosen = []
             for other in clicks:
-                room = slack + abs(other - click) * FASTEST_PPM * 1e-6 if other != click else 0.0
+                room = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
                 near = [
                     one
                     for one in strong
@@ -138,13 +138,13 @@ def match(clicks: Sequence[int], found: Sequence[Found], slack: float) -> Anchor
     missing = tuple(click for click in clicks if click not in {click for click, _ in chosen})
     sign = 1 if chosen[0][1].correlation > 0 else -1
     places = {click: one.place for click, one in chosen}
-    return Anchors(line, sign, min(abs(one.correlation) for _, one in chosen), places, missing)
+    return ClickMatch(line, sign, min(abs(one.correlation) for _, one in chosen), places, missing)
 
 
 EXCERPTS = 8
 """Excerpts of the dry signal that are looked for."""
 
-LEAST_PROMINENCE = 8.0
+MIN_PROMINENCE = 8.0
 """A peak counts if it stands this many times above the rms of the correlation; chance reaches about 6."""
 
 NEAR_SECONDS = 12.0
@@ -167,7 +167,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Coarse:
+class CoarseLag:
     """A rough line, right at `position` (dry samples), the polarity, and the share of the excerpts that agree.
 
     `score` is the sum of their prominences.
@@ -186,7 +186,7 @@ def excerpt_size(frames: int, sample_rate: int) -> int:
     return max(4096, min(longest, 1 << int(np.log2(max(frames, 2)))))
 
 
-def loud_places(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
+def loudest_excerpts(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
     """The starts of the loudest `size` samples in each of `count` parts of the dry signal, of some 40 that are tried.
 
     Parts below -70 dBFS have none.
@@ -203,12 +203,12 @@ def loud_places(dry: Channel, size: int, count: int = EXCERPTS, progress: Progre
     return places
 
 
-def excerpts_of(dry: Channel, places: Sequence[int], size: int) -> list[Excerpt]:
+def read_excerpts(dry: Channel, places: Sequence[int], size: int) -> list[Excerpt]:
     """The `size` samples at each place."""
     return [(place, dry.read(place, place + size)) for place in places]
 
 
-def candidates(
+def find_candidates(
     excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = no_progress
 ) -> list[Candidate]:
     """The five likeliest lags of each excerpt, all of one length; `lags` bounds them, None searches the whole file.
@@ -220,7 +220,7 @@ def candidates(
     places = [place for place, _ in excerpts]
     size = len(excerpts[0][1])
     transform = 2 * size
-    bins = band(transform, wet.rate, min(MIDDLE_HZ, wet.top_hz))
+    bins = band(transform, wet.rate, min(MIDDLE_HZ, wet.max_hz))
     # Only the band is turned back into time, and so at a lower rate: a fraction of the work.
     course_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
     step = transform / course_size
@@ -238,7 +238,7 @@ def candidates(
         spectrum = scipy.fft.rfft(block, transform)[bins]
         for i in wanted:
             full = np.zeros(course_size // 2 + 1, np.complex64)
-            full[bins] = whitened(spectrum * templates[i])
+            full[bins] = phat_weighted(spectrum * templates[i])
             course = scipy.fft.irfft(full, course_size)[: course_size // 2]
             noise = float(np.sqrt(np.mean(np.square(course, dtype=np.float64)))) + 1e-30
             heights = np.abs(course)
@@ -246,7 +246,7 @@ def candidates(
             for _ in range(5):
                 place = int(heights.argmax())
                 prominence = float(heights[place]) / noise
-                if prominence < LEAST_PROMINENCE:
+                if prominence < MIN_PROMINENCE:
                     break
                 lag = start + round(place * step) - places[i]
                 if lags is None or lags[0] <= lag <= lags[1]:
@@ -256,13 +256,13 @@ def candidates(
     return [one for group in found for one in group]
 
 
-def vote(found: list[Candidate], excerpts: int) -> Coarse | None:
+def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
     """The line that the most excerpts agree on, each with its likeliest candidate; None if there is no candidate."""
     best: tuple[float, float, list[Candidate]] | None = None
     for anchor in found:
         chosen: dict[int, Candidate] = {}
         for one in found:
-            room = 8.0 + abs(one.position - anchor.position) * FASTEST_PPM * 1e-6
+            room = 8.0 + abs(one.position - anchor.position) * MAX_DRIFT_PPM * 1e-6
             held = chosen.get(one.excerpt)
             agrees = abs(one.lag - anchor.lag) <= room and one.sign == anchor.sign
             if agrees and (held is None or one.prominence > held.prominence):
@@ -278,18 +278,18 @@ def vote(found: list[Candidate], excerpts: int) -> Coarse | None:
     line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
     surest = max(chosen_list, key=lambda one: one.prominence)
     line = Line(surest.lag - line.drift_ppm * 1e-6 * surest.position, line.drift_ppm)
-    return Coarse(surest.position, line, surest.sign, len(chosen_list) / excerpts, best[0])
+    return CoarseLag(surest.position, line, surest.sign, len(chosen_list) / excerpts, best[0])
 
 
-def search(dry: Channel, wet: Channel, progress: Progress = no_progress) -> Coarse | None:
+def search_excerpts(dry: Channel, wet: Channel, progress: Progress = no_progress) -> CoarseLag | None:
     """The rough line of a pair, looked for within 12 s of where it should be, then in the whole file."""
     size = excerpt_size(dry.stop - dry.start, dry.rate)
-    places = loud_places(dry, size, progress=progress)
+    places = loudest_excerpts(dry, size, progress=progress)
     if not places:
         return None
     reach = round(NEAR_SECONDS * dry.rate)
-    excerpts = excerpts_of(dry, places, size)
-    near = vote(candidates(excerpts, wet, (-reach, reach), progress), len(places))
+    excerpts = read_excerpts(dry, places, size)
+    near = vote(find_candidates(excerpts, wet, (-reach, reach), progress), len(places))
     if near is not None and near.share > 0.5:
         return near
-    return vote(candidates(excerpts, wet, None, progress), len(places))
+    return vote(find_candidates(excerpts, wet, None, progress), len(places))

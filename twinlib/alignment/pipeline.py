@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from twinlib.alignment import locate
-from twinlib.alignment.channel import Channel, frames_at
+from twinlib.alignment.channel import Channel, frames_at_rate
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
 from twinlib.alignment.clock import Line, LineFit
 from twinlib.alignment.lag_track import WindowPlan, plan_windows
 from twinlib.alignment.refine import MAX_ITERATIONS, fit_track, measure_through_device
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
 from twinlib.alignment.tracker import count_consistent, track_lags
-from twinlib.alignment.verdict import Case, outcome, why_nothing
+from twinlib.alignment.verdict import Case, diagnose_mismatch, outcome
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, SubProgress, no_progress
@@ -83,7 +83,7 @@ def open_channel(
         return Channel(reader, channel, rate, start, stop)
     first = -(-start * rate // info.sample_rate)
     return Channel(
-        reader, channel, rate, first, max(first + 1, min(frames_at(reader, rate), stop * rate // info.sample_rate))
+        reader, channel, rate, first, max(first + 1, min(frames_at_rate(reader, rate), stop * rate // info.sample_rate))
     )
 
 
@@ -98,12 +98,12 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     windows = plan_windows(programme.start, programme.stop, dry.rate)
     place, clicked = _locate(dry, heard, windows, clicks, SubProgress(progress, 10.0, heard.stop - heard.start))
     if place is None:
-        case.add(why_nothing(programme, heard, clicked))
+        case.add(diagnose_mismatch(programme, heard, clicked))
         return
     walked = track_lags(dry, heard, windows, *place, SubProgress(progress, 25.0, len(windows.starts)))
     course = fit_track(dry, heard, windows, walked, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
     if course is None:
-        case.add(why_nothing(programme, heard, clicked))
+        case.add(diagnose_mismatch(programme, heard, clicked))
         return
     fit = LineFit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
@@ -120,7 +120,7 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     if case.reference is not None:
         through = measure_through_device(dry, case.wet, course)
         if through is None:
-            case.add(why_nothing(programme, case.wet, clicked))
+            case.add(diagnose_mismatch(programme, case.wet, clicked))
             return
         case.heard_through(course, through)
     case.judge(course, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
@@ -135,7 +135,7 @@ def _locate(
     """
     guesses: list[tuple[int, Line]] = []
     if clicks:
-        waveform = locate.waveform(dry, clicks[0])
+        waveform = locate.click_waveform(dry, clicks[0])
         if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
             path = dry.reader.info.path
             raise AlignmentError(f"{path} holds no click at sample {clicks[0]}: it is not the reel it should be")
@@ -147,7 +147,7 @@ def _locate(
             best = (found, guess)
     if best[1] is not None:
         return best[1], True
-    coarse = locate.search(dry, wet, progress)
+    coarse = locate.search_excerpts(dry, wet, progress)
     if coarse is None:
         return None, bool(guesses)
     return (coarse.position, coarse.line), bool(guesses)
@@ -165,13 +165,13 @@ def _locate_clicks(
         first, last = max(wet.start, click + low), min(wet.stop, click + high)
         if first < last:
             found += locate.find_clicks(replace(wet, start=first, stop=last), waveform, progress)
-    match = locate.match(clicks, found, 0.001 * dry.rate)
+    match = locate.match_clicks(clicks, found, 0.001 * dry.rate)
     if match is None:
         found = locate.find_clicks(wet, waveform, progress)
-        match = locate.match(clicks, found, 0.001 * dry.rate)
+        match = locate.match_clicks(clicks, found, 0.001 * dry.rate)
     if match is None:
         return []
-    steady = abs(match.line.drift_ppm) <= locate.STEADY_PPM
+    steady = abs(match.line.drift_ppm) <= locate.MAX_STEADY_DRIFT_PPM
     guesses = [
         (click, Line(match.places[click] - click, match.line.drift_ppm if steady else 0.0)) for click in match.places
     ]

@@ -218,7 +218,7 @@ def _of_paths(likely: Callable[[int, int], Real], first: Labels, second: Labels)
 def _frames(by: TwoMaps, stretch: tuple[int, int], step: int) -> _Frames:
     (start, stop), dry, response, size = stretch, by.dry, by.response, by.size
     hop = size // HOPS
-    bins = band(size, dry.rate, by.wet.top_hz)
+    bins = band(size, dry.rate, by.wet.max_hz)
     taper = np.hanning(size).astype(np.float32)
     count = (stop - start - size) // hop + 1
     if count < 1:

@@ -21,7 +21,7 @@ _MOST = 0.5
 """Samples beyond which a residual is drawn at the edge."""
 
 
-def draw_alignment(alignment: Alignment, path: Path) -> None:
+def plot_alignment(alignment: Alignment, path: Path) -> None:
     """Write an SVG: above, the lag without its drift, as measured and as fitted; below, the residual of each window.
 
     What is left out is shaded in both. Equal alignments give equal bytes. A refused capture without windows gives a

@@ -20,7 +20,7 @@ from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, open_channel
 from twinlib.alignment.result import Alignment, Reference, Repair, Window
 from twinlib.alignment.time_map import Piece
-from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, why_nothing
+from twinlib.alignment.verdict import MOST_DRIFT_PPM, MOST_RESIDUAL, diagnose_mismatch
 from twinlib.audio import Reader
 from twinlib.db import amp_to_db, db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
@@ -70,7 +70,7 @@ class _Undone:
     finding: Finding | None = None
 
 
-def align_markers(
+def align_probe_take(
     dry: Path,
     wet: Path,
     markers: Sequence[int],
@@ -99,15 +99,18 @@ def align_markers(
         if reference_channel is not None:
             loop = open_channel(wet_reader, reference_channel, rate, None, "reference_channel")
         clock = loop or device
-        waveform = locate.waveform(played, markers[0])
+        waveform = locate.click_waveform(played, markers[0])
         found = locate.find_clicks(clock, waveform, SubProgress(progress, 90.0, clock.stop - clock.start))
-        match = locate.match(markers, found, 0.001 * rate)
+        match = locate.match_clicks(markers, found, 0.001 * rate)
         least = max(LEAST_MARKERS, len(markers) // 2)
         heard = _heard(played, clock, sorted(match.places), match.line, match.polarity) if match is not None else None
         progress(10.0)
         if heard is None or len(heard.places) < least:
             there = 0 if heard is None else len(heard.places)
-            findings = [refused("few-clicks", found=there, expected=len(markers)), why_nothing(played, clock, False)]
+            findings = [
+                refused("few-clicks", found=there, expected=len(markers)),
+                diagnose_mismatch(played, clock, False),
+            ]
             return _alignment(played, device, None, None, guard_samples, repair, undone, findings)
         findings = _findings(heard, rate, len(markers))
         if undone.finding is not None:

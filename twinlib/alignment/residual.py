@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, percentile_filter
 
-from twinlib.alignment.channel import Channel, sound
+from twinlib.alignment.channel import Channel, is_finite_audio
 from twinlib.alignment.delay import Real
 from twinlib.alignment.linear_model import (
     AFTER,
@@ -88,7 +88,7 @@ def compared(
         whole = first + -(-(last - first) // PACE) * PACE
         x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
         inside = slice(MARGIN, len(y) - MARGIN)
-        broken = ~sound(y)
+        broken = ~is_finite_audio(y)
         if broken.any():
             y = np.where(broken, np.float32(0.0), y)
         mean = float(y[inside].sum())

@@ -21,7 +21,7 @@ from twinlib.alignment.lag_track import (
     estimate_delays,
     windowed_spectra,
 )
-from twinlib.alignment.locate import candidates, excerpt_size, excerpts_of
+from twinlib.alignment.locate import excerpt_size, find_candidates, read_excerpts
 from twinlib.progress import Progress, no_progress
 
 SEARCH_AFTER = 2
@@ -114,7 +114,7 @@ class _Tracker:
         self, dry: Channel, wet: Channel, windows: WindowPlan, anchor: int, line: Line, direction: int
     ) -> None:
         self.dry, self.wet, self.windows, self.direction = dry, wet, windows, direction
-        self.bins = band(windows.size, dry.rate, wet.top_hz)
+        self.bins = band(windows.size, dry.rate, wet.max_hz)
         self.taper = np.hanning(windows.size).astype(np.float32)
         self.position, self.lag, self.slope = float(anchor), line.at(anchor), line.drift_ppm * 1e-6
         self.recent: deque[Row] = deque(maxlen=9)
@@ -233,7 +233,7 @@ class _Tracker:
         near = round(NEARBY_SECONDS * self.dry.rate)
         around = round(self.lag + self.slope * (start - self.position))
         for low, high in ((max(least, around - near), min(most, around + near)), (least, most)):
-            found = candidates(excerpts_of(self.dry, [start], size), self.wet, (low, high))
+            found = find_candidates(read_excerpts(self.dry, [start], size), self.wet, (low, high))
             best = max(found, key=lambda one: one.prominence, default=None)
             if (
                 best is not None

@@ -9,9 +9,9 @@ import soxr
 
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Array, ClockModel, LagFit
-from twinlib.alignment.fractional_delay import EXACT
+from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
-from twinlib.alignment.locate import candidates, excerpt_size, loud_places, vote
+from twinlib.alignment.locate import excerpt_size, find_candidates, loudest_excerpts, vote
 from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.refine import MAX_FLUTTER, is_device_phase, wet_sample_period
 from twinlib.alignment.residual import Heard, lies_better, listen
@@ -39,30 +39,30 @@ SURE = 12.0
 _REACH_SECONDS = 15.0
 
 
-def why_nothing(dry: Channel, wet: Channel, clicked: bool) -> Finding:
+def diagnose_mismatch(dry: Channel, wet: Channel, clicked: bool) -> Finding:
     """Return the reason why no part of the dry file was found in the wet file."""
     if _peak(wet) < SILENT:
         return refused("silent")
     if _hum_share(wet) > HUM_SHARE:
         return refused("hum-only")
-    return wrong_speed(dry, wet) or refused("other-reel" if clicked else "no-match")
+    return diagnose_speed(dry, wet) or refused("other-reel" if clicked else "no-match")
 
 
-def wrong_speed(dry: Channel, wet: Channel) -> Finding | None:
+def diagnose_speed(dry: Channel, wet: Channel) -> Finding | None:
     """Return a finding if the programme is found at another speed."""
-    speed = another_speed(dry, wet)
+    speed = estimate_speed(dry, wet)
     if speed is None:
         return None
     return refused("wrong-speed", speed=1.0 / speed, wet_rate=wet.reader.info.sample_rate, dry_rate=dry.rate)
 
 
-def another_speed(dry: Channel, wet: Channel) -> float | None:
+def estimate_speed(dry: Channel, wet: Channel) -> float | None:
     """How many times longer the wet file lasts than it should, if its loud excerpts are found at such a speed.
 
     Music repeats itself, so that some agree at any speed; on the true one, be it the right one, most do.
     """
     size = excerpt_size(dry.stop - dry.start, dry.rate)
-    places = loud_places(dry, size, 5)
+    places = loudest_excerpts(dry, size, 5)
     reach = round(_REACH_SECONDS * dry.rate)
     best = (0.0, 1.0)
     for speed in (1.0, *SPEEDS):
@@ -71,7 +71,7 @@ def another_speed(dry: Channel, wet: Channel) -> float | None:
             samples = dry.read(place, place + int(size / speed) + 1)
             slow = soxr.resample(samples, dry.rate, dry.rate * speed, "HQ").astype(np.float32)[:size]
             excerpts.append((round(place * speed), np.pad(slow, (0, size - len(slow)))))
-        found = [one for one in candidates(excerpts, wet, (-reach, reach)) if one.prominence >= SURE]
+        found = [one for one in find_candidates(excerpts, wet, (-reach, reach)) if one.prominence >= SURE]
         agreed = vote(found, len(places))
         if agreed is not None and agreed.share > 0.5 and len(places) > 1:
             best = max(best, (agreed.score, speed))
@@ -247,7 +247,7 @@ class Case:
         drift = course.clock.fit.drift_ppm
         if share < LEAST_SHARE or abs(drift) > IMPOSSIBLE_PPM:
             # Music repeats itself, so that something of it seems to lie where it should at any speed.
-            speed = wrong_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_signal)
+            speed = diagnose_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_signal)
             if speed is not None:
                 self.add(speed)
                 return
@@ -284,11 +284,11 @@ class Case:
 
     def _enough(self, programme: tuple[int, int]) -> None:
         start, stop = programme
-        left_out = np.zeros(-(-(stop - start) // EXACT.half_width), np.bool_)
+        left_out = np.zeros(-(-(stop - start) // WARP_KERNEL.half_width), np.bool_)
         for one in self.excluded:
-            left_out[max(0, one.start - start) // EXACT.half_width : max(0, one.stop - start) // EXACT.half_width] = (
-                True
-            )
+            left_out[
+                max(0, one.start - start) // WARP_KERNEL.half_width : max(0, one.stop - start) // WARP_KERNEL.half_width
+            ] = True
         share = float(left_out.mean())
         if share > 1.0 - LEAST_SHARE:
             self.add(refused("mostly-excluded", share=share))
@@ -303,7 +303,7 @@ class Case:
             self.dropouts.append(Dropout(min(start, stop), max(start, stop), lost))
             span = Span("wet", min(start, stop), max(start, stop))
             finding = suspect("lost-samples" if lost >= 0 else "repeated-samples", span, samples=abs(lost))
-            self.leave_out(one.first - EXACT.half_width, one.last + EXACT.half_width, finding.code)
+            self.leave_out(one.first - WARP_KERNEL.half_width, one.last + WARP_KERNEL.half_width, finding.code)
             self.add(finding)
 
     def leave_out(self, start: float, stop: float, reason: str) -> None:
@@ -373,7 +373,7 @@ class Case:
         if heard.drowned > MOST_DROWNED:
             self.add(suspect("noisy", share=heard.drowned))
         for first, last in heard.broken:
-            self.leave_out(first - EXACT.half_width, last + EXACT.half_width, "non-finite")
+            self.leave_out(first - WARP_KERNEL.half_width, last + WARP_KERNEL.half_width, "non-finite")
         if heard.broken:
             self.add(suspect("non-finite", self.wet_span(*heard.broken[0]), count=len(heard.broken)))
         known = [(one.start, one.stop) for one in self.excluded]

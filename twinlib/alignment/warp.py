@@ -8,14 +8,14 @@ from typing import Self
 import numpy as np
 
 from twinlib.alignment import fractional_delay
-from twinlib.alignment.channel import Channel, frames_at
+from twinlib.alignment.channel import Channel, frames_at_rate
 from twinlib.alignment.result import Alignment
 from twinlib.audio import Reader, Signal
 from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
 
 
-class WarpedWet:
+class WarpedReader:
     """A wet file read at positions of its dry file; use as a context manager.
 
     The value at n is applied_polarity * applied_gain * (wet(m + lag(m)) - applied_dc) with m = n - guard_samples: the
@@ -43,7 +43,7 @@ class WarpedWet:
         self._map = alignment.timemap
         rate = alignment.sample_rate
         start, stop = (int(place * rate // info.sample_rate) for place in alignment.wet_range)
-        self._channel = Channel(self._reader, channel, rate, start, min(stop, frames_at(self._reader, rate)), True)
+        self._channel = Channel(self._reader, channel, rate, start, min(stop, frames_at_rate(self._reader, rate)), True)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +69,7 @@ class WarpedWet:
     def valid_range(self) -> tuple[int, int]:
         """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
         guard = self._alignment.guard_samples
-        margin = 0 if self._alignment.warp == "shift" else fractional_delay.EXACT.half_width
+        margin = 0 if self._alignment.warp == "shift" else fractional_delay.WARP_KERNEL.half_width
         first, last = self._channel.start + margin, self._channel.stop - margin
         low, high = self._alignment.dry_range
         start = max(low, int(np.ceil(self._map.dry(first))) + guard)
@@ -77,7 +77,7 @@ class WarpedWet:
         return start, max(start, stop)
 
 
-def reference_of(alignment: Alignment) -> Alignment | None:
+def reference_alignment(alignment: Alignment) -> Alignment | None:
     """The alignment by which the loop-back channel is read as the dry signal, at the dry file's level; None without.
 
     It has no guard: the wet signal is delayed against it.

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from twinlib import audio, cli
 from twinlib.alignment.pipeline import Alignment, align
-from twinlib.alignment.warp import WarpedWet
+from twinlib.alignment.warp import WarpedReader
 from twinlib.capture.ingest import ingest
 from twinlib.errors import TwinError
 
@@ -149,7 +149,7 @@ def _warps(mutilation: Mutilation, found: Alignment) -> list[str]:
     failures: list[str] = []
 
     def read() -> None:
-        with WarpedWet(mutilation.take, found, mutilation.channel) as warped_wet:
+        with WarpedReader(mutilation.take, found, mutilation.channel) as warped_wet:
             start, stop = warped_wet.valid_range()
             for first in range(start, stop, audio.BLOCK):
                 warped_wet.read(first, min(stop, first + audio.BLOCK))
