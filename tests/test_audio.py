@@ -43,8 +43,8 @@ def test_round_trip_is_exact_to_the_last_bit(tmp_path: Path, subtype: audio.Subt
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_32"])
 @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF", "W64"])
-def test_any_window_is_what_libsndfile_reads(tmp_path: Path, container: str, subtype: str) -> None:
-    """Bit by bit, full scale and the least steps included."""
+def test_windows_equal_the_whole_file_read_by_libsndfile(tmp_path: Path, container: str, subtype: str) -> None:
+    """Bit for bit, including full scale and the smallest steps."""
     path = tmp_path / "x"
     samples = np.concatenate(([[1.0, -1.0], [2.0**-23, -(2.0**-23)]], noise(40_000, 2)))
     with soundfile.SoundFile(path, "w", 44100, 2, subtype, format=container) as file:
@@ -56,8 +56,8 @@ def test_any_window_is_what_libsndfile_reads(tmp_path: Path, container: str, sub
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_other_chunks_may_stand_before_the_samples(tmp_path: Path, subtype: audio.Subtype) -> None:
-    """As audio programs write them, of an odd number of bytes too."""
+def test_other_chunks_may_precede_the_samples(tmp_path: Path, subtype: audio.Subtype) -> None:
+    """Audio programs write such chunks, some with an odd number of bytes."""
     path = tmp_path / "x.wav"
     audio.write(path, noise(1000, 1), 44100, subtype)
     expected, whole = audio.read(path), path.read_bytes()
@@ -67,28 +67,30 @@ def test_other_chunks_may_stand_before_the_samples(tmp_path: Path, subtype: audi
     np.testing.assert_array_equal(audio.read(path), expected)
 
 
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_a_wav_that_is_cut_short_holds_what_is_there(tmp_path: Path, subtype: audio.Subtype) -> None:
-    """Before it is opened; while it is open, that is an error."""
+@pytest.mark.parametrize(("subtype", "last"), [("PCM_16", 19980), ("PCM_24", 19986), ("FLOAT", 19990)])
+def test_a_wav_truncated_while_open_is_reported_to_the_sample(
+    tmp_path: Path, subtype: audio.Subtype, last: int
+) -> None:
+    """Truncated before it is opened, it has the remaining frames."""
     path = tmp_path / "x.wav"
     audio.write(path, noise(20_000, 1), 44100, subtype)
     expected = audio.read(path)
     with audio.Reader(path) as reader:
         path.write_bytes(path.read_bytes()[:-40])
         np.testing.assert_array_equal(audio.read(path), expected[: audio.read_info(path).frames])
-        with pytest.raises(AudioError, match="cut short"):
+        with pytest.raises(AudioError, match=rf"ends at sample {last} .* truncated"):
             reader.read(0, 20_000)
 
 
-def test_a_window_outside_the_file_is_refused(tmp_path: Path) -> None:
+def test_a_window_outside_the_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     audio.write(path, noise(100, 1), 44100, "FLOAT")
-    with pytest.raises(AudioError, match="0 to 100: 50 to 101 lies outside"):
+    with pytest.raises(AudioError, match="0 to 100: 50 to 101 is out of range"):
         audio.read(path, 50, 101)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a sound file at all" * 100])
-def test_what_is_no_sound_file_is_named(tmp_path: Path, content: bytes) -> None:
+def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.wav"
     path.write_bytes(content)
     with pytest.raises(AudioError, match=r"broken\.wav"):
@@ -112,16 +114,16 @@ def test_a_truncated_file_never_reads_as_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [1.5, np.nan, np.inf])
-def test_overs_and_nan_are_refused_and_leave_nothing(tmp_path: Path, bad: float) -> None:
+def test_overs_and_nan_are_errors_and_leave_no_file(tmp_path: Path, bad: float) -> None:
     path = tmp_path / "x.wav"
     samples = noise(100, 1)
     samples[50] = bad
-    with pytest.raises(AudioError, match="lower its level" if np.isfinite(bad) else "not a number"):
+    with pytest.raises(AudioError, match="lower its level" if np.isfinite(bad) else "NaN or Inf"):
         audio.write(path, samples, 44100, "PCM_24")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_past_the_limit_of_riff_a_file_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_beyond_the_riff_limit_are_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "RIFF_LIMIT", 1000)
     audio.write(tmp_path / "x.wav", noise(2000, 1), 44100, "PCM_16")
     assert audio.read_info(tmp_path / "x.wav").format == "RF64"

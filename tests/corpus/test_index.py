@@ -114,7 +114,7 @@ def test_broken_files_are_reported_and_left_out(tmp_path: Path) -> None:
     assert made.tracks.track_id.tolist() == ["Anna/fine"]
     found = reasons(made)
     assert "Bert/none.wav" in found
-    assert "holds no samples" in found
+    assert "contains no samples" in found
     assert "6 channels where one or two are used" in found
     assert "sample 4410 (0.10 s) is no number" in found
     assert len(made.problems) == 5

@@ -98,7 +98,7 @@ class Sources:
             )
         stop = start + source_frames(frames, info.sample_rate, wanted.sample_rate)
         if stop > info.frames:
-            raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} lies outside")
+            raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} is out of range")
         margin = q * math.ceil(_MARGIN * max(1.0, q / p) / q)
         before, after = min(margin, start), min(margin, info.frames - stop)
         window = map_channels(reader.read(start - before, stop + after), wanted)
