@@ -13,3 +13,7 @@
 `result` defines the contract alignment/2, `warp` reads the wet signal on the dry clock (`fractional_delay`, `time_map`,
 `channel`), `plot` draws the lag over time, and `probe_take` aligns takes of the probe reel.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,3 +5,7 @@
 `card_page`, `card_figures`) is a datasheet; `croissant` and `crate` tell the same to other programs; `mlflow` fills a
 lost store.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

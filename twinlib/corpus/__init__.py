@@ -4,6 +4,6 @@
 `sources` the words both share · `index` the table of all sources · `exclusions` what is withdrawn.
 """
 
-from twinlib.corpus.settings import Corpus
+import lazy_loader
 
-__all__ = ["Corpus"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,6 +5,6 @@ captures of a device into a dataset, `leaks` proves that its splits share nothin
 stretches.
 """
 
-from twinlib.dataset.settings import Dataset
+import lazy_loader
 
-__all__ = ["Dataset"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

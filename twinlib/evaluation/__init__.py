@@ -14,6 +14,6 @@ drawn by `probe_figures`. `listening` is a page on which one hears and is tested
 files in `page`; `report` is the page of one twin.
 """
 
-from twinlib.evaluation.settings import Evaluation
+import lazy_loader
 
-__all__ = ["Evaluation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,6 +5,6 @@ stands where on a reel, from the settings alone · `click` the marker at both en
 source · `plan` drawing the cue sheet · `render` the cue sheet as a WAV file · `guide` how to record it.
 """
 
-from twinlib.excitation.settings import Excitation, Split
+import lazy_loader
 
-__all__ = ["Excitation", "Split"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

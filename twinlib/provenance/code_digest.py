@@ -1,156 +1,356 @@
-"""The digest of a stage's code: its program, every module of the library that it imports, their data and packages."""
+"""Digest of a stage's code: the functions, classes and constants that its program reaches, and the packages they use.
+
+The digest follows names, not files. It starts from the statements of the program, resolves each name through the
+imports of its module and the faces of packages, and adds the syntax tree of what it finds. An edit of another function
+in the same module, a move to another module, comments, docstrings, layout and annotations of functions change nothing.
+
+All of it is static: registries and imports by a computed name are not seen, so the library has none.
+"""
 
 import ast
 import hashlib
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/")
-"""Modules that watch a stage and change none of its outputs: an edit of theirs reruns nothing."""
+"""Modules that observe a stage and change none of its outputs: editing them reruns nothing."""
 
-WATCHED = {"scripts/train_twin.py": ("twinlib/tracking",), "scripts/run_search_worker.py": ("twinlib/tracking",)}
-"""Further observers of one program: how a training is logged does not change the twin."""
+EXTRA_OBSERVERS = {
+    "scripts/train_twin.py": ("twinlib/tracking",),
+    "scripts/run_search_worker.py": ("twinlib/tracking",),
+}
+"""Further observers by program: the logging of a training does not change the twin."""
 
 DISTRIBUTIONS = {"visqol": "visqol-python", "yaml": "PyYAML"}
-"""Distributions that are not named like the package that is imported."""
+"""Distributions with another name than their import package."""
+
+LIBRARY = "twinlib"
+
+_FILE_NAME = re.compile(r"[\w-]+(?:\.\w+)+")
+_NOT_EVALUATED = {"returns", "type_comment"}
+
+
+@dataclass(eq=False)
+class Code:
+    """One statement or a group of statements: the digest of its syntax tree, the names and the file names in it."""
+
+    words: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    sha256: str = ""
+
+    def add(self, statement: ast.stmt) -> None:
+        """Add a statement."""
+        _collect(statement, self, in_function=False)
+        self.sha256 = hashlib.sha256("\0".join(self.words).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Module:
-    """What one Python file says: the names that it imports, and the sum of its code without comments and layout."""
+class Source:
+    """One Python file: its definitions by name, its other statements, and the targets of its imports by local name."""
 
-    imports: tuple[str, ...]
-    meaning: str
+    definitions: dict[str, Code]
+    effects: Code
+    imports: dict[str, set[str]]
 
 
-def closure(program: Path, root: Path) -> list[Path]:
-    """The files, relative to `root` and sorted, behind `program`: itself, the library's modules, their packages' data.
+@dataclass(frozen=True)
+class Reached:
+    """Code behind a program: definitions by file and name, data files, and imported packages."""
 
-    The import statements are followed statically, in functions too; `root` is the folder that holds the package
-    `twinlib`. Dynamic imports are not seen, so the library has none. The data of a package are the files beside its
-    `__init__.py` that are not Python, hidden ones left out.
-    """
-    seen: set[Path] = set()
-    todo = [program if program.is_absolute() else root / program]
-    while todo:
-        path = todo.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        if path.suffix == ".py":
-            todo.extend(_followed(path, root))
-        if path.name == "__init__.py":
-            todo.extend(_data(path.parent))
-    return sorted(path.relative_to(root) for path in seen)
+    definitions: dict[tuple[Path, str], Code]
+    targets: dict[tuple[Path, str], tuple[str, ...]]
+    """What the names in a definition refer to: digests of definitions, or dotted names of other packages."""
+    data: tuple[Path, ...]
+    packages: frozenset[str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, sorted."""
+        return tuple(sorted({path for path, _ in self.definitions} | set(self.data)))
 
 
 @cache
-def counted(program: Path, root: Path) -> tuple[Path, ...]:
-    """The part of the `closure` of a program that decides about its outputs: all but observers."""
-    name = (program if program.is_absolute() else root / program).relative_to(root).as_posix()
-    observers = (*OBSERVERS, *WATCHED.get(name, ()))
-    return tuple(path for path in closure(program, root) if not path.as_posix().startswith(observers))
+def reached(program: Path, root: Path) -> Reached:
+    """Return the code behind `program`, observers excluded; paths are relative to `root`, which holds the library.
+
+    A module with a reached definition adds its other statements and those of its packages: they run on import. Data
+    files are the files of reached packages that are not Python. A data file that the package's code names counts where
+    that code is reached; any other counts for the whole package.
+    """
+    path = (program if program.is_absolute() else root / program).relative_to(root)
+    observers = (*OBSERVERS, *EXTRA_OBSERVERS.get(path.as_posix(), ()))
+    whole = Code()
+    for statement in ast.parse((root / path).read_bytes(), filename=str(path)).body:
+        if not isinstance(statement, ast.Import | ast.ImportFrom):
+            whole.add(statement)
+    definitions: dict[tuple[Path, str], Code] = {}
+    targets: dict[tuple[Path, str], tuple[str, ...]] = {}
+    packages: set[str] = set()
+    todo = [(path, "", whole)]
+    while todo:
+        file, name, code = todo.pop()
+        if (file, name) in definitions:
+            continue
+        definitions[file, name] = code
+        if name:
+            todo += [(module, "", _source(root / module).effects) for module in (file, *_packages(file, root))]
+        found: list[str] = []
+        for used in code.names:
+            for target in _resolve(used, file, root):
+                if isinstance(target, str):
+                    packages.add(target.split(".")[0])
+                    found.append(f"{used}={target}")
+                elif not target[0].as_posix().startswith(observers):
+                    todo.append(target)
+                    found.append(f"{used}={target[2].sha256}")
+        targets[file, name] = tuple(sorted(found))
+    files = {path for path, _ in definitions}
+    named = {name for code in definitions.values() for name in code.files}
+    return Reached(definitions, targets, tuple(_data(files, named, root)), frozenset(packages))
 
 
+@cache
 def packages(program: Path, root: Path) -> dict[str, str]:
-    """Version by distribution, as `requirements.lock` in `root` pins them, of what the code behind `program` imports.
+    """Version by distribution, as `requirements.lock` in `root` pins them, of the packages that `program` uses.
 
-    It depends on the text of the lock file and not on what is installed, so that a fresh environment tells the same.
-    What observers import does not count, nor what others import in turn: an exact pin holds the one with the other.
+    The versions come from the lock file and not from the environment, so that a fresh environment gives the same.
+    Packages of observers and indirect dependencies do not count: an exact pin fixes both together.
     """
     pinned = _pinned(root / "requirements.lock")
-    python = [path for path in counted(program, root) if path.suffix == ".py"]
-    names = {name.split(".")[0] for path in python for name in _module(root / path).imports}
-    found = (pinned.get(_normal(DISTRIBUTIONS.get(name, name))) for name in names - set(sys.stdlib_module_names))
-    return dict(sorted(one for one in found if one))
+    names = reached(program, root).packages - set(sys.stdlib_module_names)
+    found = (pinned.get(_normal(DISTRIBUTIONS.get(name, name))) for name in names)
+    return dict(sorted(pin for pin in found if pin))
 
 
 def digest(program: Path, root: Path) -> str:
-    """16 hexadecimal digits over the closure's code and data, and over the `packages` that it imports.
+    """Return 16 hexadecimal digits over the code and data that `program` reaches and the `packages` that it uses."""
+    code = reached(program, root)
+    lines = [
+        f"{name}\0{code.definitions[file, name].sha256}\0{' '.join(code.targets[file, name])}"
+        for file, name in code.definitions
+        if code.definitions[file, name].words  # a module without effects leaves no trace, so that code may move
+    ]
+    lines += [f"{file.name}\0{hashlib.sha256((root / file).read_bytes()).hexdigest()}" for file in code.data]
+    lines += [f"{name}=={version}" for name, version in packages(program, root).items()]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
-    Comments, docstrings, layout and observers do not count.
-    """
-    total = hashlib.sha256()
-    for path in counted(program, root):
-        total.update(f"{path.as_posix()}\0{_meaning(root / path)}\0".encode())
-    for name, version in packages(program, root).items():
-        total.update(f"{name}=={version}\0".encode())
-    return total.hexdigest()[:16]
+
+def clear_caches() -> None:
+    """Forget all files that were read, for callers that edit them."""
+    for cached in (reached, packages, _resolve, _source, _pinned, _module, _file_names):
+        cached.cache_clear()
 
 
 @cache
-def _followed(path: Path, root: Path) -> list[Path]:
-    """The library's files that a file's imports run."""
-    found: list[Path] = []
-    for name in _module(path).imports:
-        parts = name.split(".")
-        if parts[0] != "twinlib":
+def _resolve(name: str, file: Path, root: Path) -> tuple[tuple[Path, str, Code] | str, ...]:
+    """Return the targets of a dotted name in a file: definitions of the library, or names in other packages."""
+    return tuple(_targets(name, file, root))
+
+
+def _targets(name: str, file: Path, root: Path) -> Iterator[tuple[Path, str, Code] | str]:
+    first, _, rest = name.partition(".")
+    source = _source(root / file)
+    if first in source.definitions:
+        yield file, first, source.definitions[first]
+    for target in source.imports.get(first, ()):
+        dotted = f"{target}.{rest}" if rest else target
+        if dotted.split(".")[0] != LIBRARY:
+            yield target
             continue
-        for length in range(1, len(parts) + 1):
-            stem = root.joinpath(*parts[:length])
-            found.extend(file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file())
+        parts = dotted.split(".")
+        length = next(length for length in range(len(parts), 0, -1) if _module(root, ".".join(parts[:length])))
+        module = _module(root, ".".join(parts[:length]))
+        if module is None or module == file:
+            continue
+        if length == len(parts):
+            for one, code in _source(root / module).definitions.items():
+                yield module, one, code
+        else:
+            yield from _resolve(".".join(parts[length:]), module, root)
+
+
+def _packages(file: Path, root: Path) -> Iterator[Path]:
+    """Yield the `__init__` of each package around a module: they run on import."""
+    for folder in file.parents:
+        if (root / folder / "__init__.py").is_file():
+            yield folder / "__init__.py"
+
+
+@cache
+def _module(root: Path, dotted: str) -> Path | None:
+    """Return the file, relative to `root`, that defines a module's names; a package's stub before its `__init__`."""
+    stem = Path(*dotted.split("."))
+    for path in (stem / "__init__.pyi", stem / "__init__.py", stem.with_suffix(".py")):
+        if (root / path).is_file():
+            return path
+    return None
+
+
+@cache
+def _source(path: Path) -> Source:
+    source = Source({}, Code(), {})
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    for node in _imports(tree):
+        for local, target in _bindings(node, path):
+            source.imports.setdefault(local, set()).add(target)
+    for statement in tree.body:
+        _add(statement, source)
+    return source
+
+
+def _add(statement: ast.stmt, source: Source) -> None:
+    if isinstance(statement, ast.Import | ast.ImportFrom) or _is_docstring(statement) or _is_guard(statement):
+        return
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        bound = {statement.name}
+    else:
+        bound = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _is_store(node)}
+        if not bound and all(isinstance(node, ast.Import | ast.ImportFrom) for node in getattr(statement, "body", [0])):
+            return  # imports in `try` or `if`
+    for name in bound:
+        source.definitions.setdefault(name, Code()).add(statement)
+    if not bound:
+        source.effects.add(statement)
+
+
+def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports among the statements of a module, those in functions too."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, name, ()):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                yield statement
+            else:
+                yield from _imports(statement)
+
+
+def _bindings(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the local name and the target of each name that an import binds."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
+        return
+    base = node.module or ""
+    if node.level:
+        parts = path.parts[path.parts.index(LIBRARY) : len(path.parts) - node.level]
+        base = ".".join([*parts, base] if base else parts)
+    for alias in node.names:
+        yield alias.asname or alias.name, f"{base}.{alias.name}"
+
+
+def _collect(node: ast.AST, code: Code, in_function: bool) -> None:
+    """Add a syntax tree without positions, docstrings, and annotations that are not evaluated or change nothing."""
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    chain = _chain(node)
+    if chain:
+        code.names.add(chain)
+        code.words += [chain, node.ctx.__class__.__name__]  # type: ignore[attr-defined]
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE_NAME.fullmatch(node.value):
+        code.files.add(node.value)
+    code.words.append(node.__class__.__name__)
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or value == [] or name in _NOT_EVALUATED:
+            continue
+        if name == "annotation" and (in_function or isinstance(node, ast.arg)):
+            continue
+        code.words.append(name)
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, ast.AST):
+                code.words.append(repr(item))
+            elif not (name == "body" and _is_docstring(item)):
+                if name == "annotation" and isinstance(item, ast.Constant) and isinstance(item.value, str):
+                    item = ast.parse(item.value, mode="eval").body
+                _collect(item, code, in_function or is_function)
+
+
+def _chain(node: ast.AST) -> str:
+    """Return `a.b.c` of such an expression; empty for any other."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def _is_store(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_guard(node: ast.stmt) -> bool:
+    """Whether a statement runs for type checkers only, or only if its module is the program."""
+    if not isinstance(node, ast.If):
+        return False
+    test = ast.unparse(node.test)
+    return test in {"TYPE_CHECKING", "typing.TYPE_CHECKING"} or test.startswith("__name__ ==")
+
+
+def _data(files: set[Path], named: set[str], root: Path) -> list[Path]:
+    found: list[Path] = []
+    for folder in sorted({file.parent for file in files if file.parts[0] == LIBRARY}):
+        for path in _data_files(root / folder):
+            if path.name in named or path.name not in _file_names(root / Path(*folder.parts[:2])):
+                found.append(path.relative_to(root))
+    known = {path.name for path in found}
+    for path in found:  # grows: files that are named in data files that count, such as a template's parent
+        for other in _data_files((root / path).parent):
+            if other.name not in known and other.name.encode() in (root / path).read_bytes():
+                known.add(other.name)
+                found.append(other.relative_to(root))
+    return sorted(found)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The files of a package that are not Python, in subfolders that are no packages too; hidden ones excluded."""
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "__pycache__")) or path.name == "py.typed":
+            continue
+        if path.is_dir():
+            if not (path / "__init__.py").exists() and not any(path.rglob("*.py")):
+                found += _data_files(path)
+        elif path.suffix not in {".py", ".pyi", ".pyc"}:
+            found.append(path)
     return found
 
 
 @cache
-def _module(path: Path) -> Module:
-    imports: set[str] = set()
-    words: list[str] = []
-    _tell(ast.parse(path.read_bytes(), filename=str(path)), words, imports)
-    return Module(tuple(sorted(imports)), hashlib.sha256("\0".join(words).encode()).hexdigest())
-
-
-def _tell(node: ast.AST, words: list[str], imports: set[str]) -> None:
-    """Write down a tree without its places and docstrings; `ast.dump` and `ast.walk` take four times as long."""
-    if isinstance(node, ast.Import):
-        imports.update(alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-        imports.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
-    words.append(node.__class__.__name__)
-    for name in node._fields:
-        value = getattr(node, name, None)
-        words.append(name)
-        if isinstance(value, ast.AST):
-            _tell(value, words, imports)
-        elif isinstance(value, list):
-            words.append("[")
-            for item in value:
-                if not isinstance(item, ast.AST):
-                    words.append(repr(item))
-                elif not (name == "body" and _is_docstring(item)):
-                    _tell(item, words, imports)
-            words.append("]")
-        else:
-            words.append(repr(value))
-
-
-def _meaning(path: Path) -> str:
-    return _module(path).meaning if path.suffix == ".py" else hashlib.sha256(path.read_bytes()).hexdigest()
+def _file_names(package: Path) -> frozenset[str]:
+    """The file names in the code of a package, and in its data files those of other data files."""
+    if package.suffix == ".py":
+        return frozenset()
+    names: set[str] = set()
+    data: list[Path] = []
+    for folder in (
+        package,
+        *(path for path in package.rglob("*") if path.is_dir() and (path / "__init__.py").exists()),
+    ):
+        data += _data_files(folder)
+        for path in folder.glob("*.py"):
+            source = _source(path)
+            for code in (source.effects, *source.definitions.values()):
+                names |= code.files
+    texts = [path.read_bytes() for path in data]
+    return frozenset(names | {path.name for path in data if any(path.name.encode() in text for text in texts)})
 
 
 @cache
 def _pinned(lock: Path) -> dict[str, tuple[str, str]]:
-    """Distribution and version as a lock file has them, by normalised name; nothing if there is no lock file."""
+    """Return distribution and version of the pins of a lock file by normalised name; nothing if there is no file."""
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
     pins = (re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;]+)", line) for line in lines)
     return {_normal(pin[1]): (pin[1], pin[2]) for pin in pins if pin}
 
 
 def _normal(name: str) -> str:
-    """The name of a distribution as indexes compare it (PEP 503)."""
+    """Return the name of a distribution as package indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _data(package: Path) -> list[Path]:
-    return [
-        path
-        for path in package.iterdir()
-        if path.is_file() and path.suffix not in {".py", ".pyc"} and not path.name.startswith(".")
-    ]
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

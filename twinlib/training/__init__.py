@@ -8,6 +8,6 @@ A search for a better network and recipe is `search`: its section is `search_set
 `trials`, and what it found `best`.
 """
 
-from twinlib.training.settings import Training
+import lazy_loader
 
-__all__ = ["Training"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

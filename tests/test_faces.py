@@ -1,0 +1,45 @@
+"""The faces of the packages: names that others use, imported on first use (SPEC 1)."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[1] / "twinlib"
+PACKAGES = sorted(path.parent.name for path in LIBRARY.glob("*/__init__.pyi"))
+
+
+def stub(package: str) -> dict[str, str]:
+    """The module of each name in the face of a package."""
+    tree = ast.parse((LIBRARY / package / "__init__.pyi").read_text())
+    return {
+        alias.name: str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_name_of_a_face_is_defined_and_documented(package: str) -> None:
+    face = importlib.import_module(f"twinlib.{package}")
+    assert face.__doc__
+    for name, module in stub(package).items():
+        found = getattr(face, name)
+        assert found is getattr(importlib.import_module(f"twinlib.{package}.{module}"), name)
+        assert not (inspect.isfunction(found) or inspect.isclass(found)) or found.__doc__, name
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_name_of_a_face_is_a_module(package: str) -> None:
+    """The import of a module would replace the name."""
+    assert not {path.stem for path in (LIBRARY / package).iterdir()} & set(stub(package))
+
+
+def test_the_import_of_a_face_loads_no_other_module() -> None:
+    code = (
+        "import sys, twinlib.alignment, twinlib.training; print(*(m for m in sys.modules if m.startswith('twinlib')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(loaded) == ["twinlib", "twinlib.alignment", "twinlib.training"]

@@ -1,0 +1,1 @@
+from .command import add_audit as add_audit

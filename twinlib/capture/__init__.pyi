@@ -1,0 +1,6 @@
+from .concatenate import join_clips as join_clips
+from .pairs import read_pairs as read_pairs
+from .pairs import used_range as used_range
+from .settings import Captures as Captures
+from .takes import missing_takes as missing_takes
+from .takes import take_path as take_path

@@ -1,0 +1,14 @@
+from .baselines import noise_floor_esr as noise_floor_esr
+from .evaluate import evaluate_pair as evaluate_pair
+from .evaluate import evaluation_seconds as evaluation_seconds
+from .evaluate import heard_music as heard_music
+from .evaluate import load_for as load_for
+from .evaluate import played as played
+from .excerpts import Excerpt as Excerpt
+from .excerpts import Span as Span
+from .loudness import Loudness as Loudness
+from .metrics import MIN_ESR as MIN_ESR
+from .settings import PROBE_FIGURES as PROBE_FIGURES
+from .settings import Evaluation as Evaluation
+from .statistics import Curve as Curve
+from .statistics import Quantiles as Quantiles

@@ -1,0 +1,17 @@
+from .architecture import PRESETS as PRESETS
+from .architecture import STRETCHED as STRETCHED
+from .architecture import ActivationName as ActivationName
+from .architecture import Architecture as Architecture
+from .architecture import Count as Count
+from .architecture import Counts as Counts
+from .architecture import Network as Network
+from .checksum import tensor_checksum as tensor_checksum
+from .export import check_export_path as check_export_path
+from .export import export_twin as export_twin
+from .render import render_file as render_file
+from .streaming import Stream as Stream
+from .tensors import load_tensors as load_tensors
+from .tensors import save_tensors as save_tensors
+from .twin import Twin as Twin
+from .twin import load_twin as load_twin
+from .wavenet import WaveNet as WaveNet

@@ -1,0 +1,17 @@
+from .code_digest import digest as digest
+from .record import SUFFIX as SUFFIX
+from .record import link_of as link_of
+from .record import read_record as read_record
+from .record import record_path as record_path
+from .record import recorded as recorded
+from .record import started as started
+from .record import sum_of as sum_of
+from .results import ROOMS as ROOMS
+from .results import Results as Results
+from .results import Stage as Stage
+from .results import read_arrow as read_arrow
+from .settle import outdate as outdate
+from .take_history import FILE as FILE
+from .take_history import give_reason as give_reason
+from .take_history import note_take as note_take
+from .take_history import read_history as read_history

@@ -1,0 +1,12 @@
+from .comparison import comparison_page as comparison_page
+from .figures import DEVICE as DEVICE
+from .figures import DRY as DRY
+from .figures import ERROR as ERROR
+from .figures import TWIN as TWIN
+from .figures import comparison_figure as comparison_figure
+from .figures import figure_of as figure_of
+from .probe_figures import draw_probe as draw_probe
+from .report import inline_figure as inline_figure
+from .report import read_figure as read_figure
+from .report import report_page as report_page
+from .summary import summary_table as summary_table
