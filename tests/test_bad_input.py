@@ -296,9 +296,9 @@ def test_a_flipped_byte_of_a_twin_is_named(door: Refused) -> None:
 
 def test_a_table_of_another_contract_is_named(door: Refused) -> None:
     shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
-    door("check_leaks", "segments.parquet holds cues/1, not segments/1")
+    door("check_leaks", "segments.parquet has the contract cues/1, not segments/1")
     shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
-    door("cut_shard", "alignment.json holds take/1, not alignment/2")
+    door("cut_shard", "alignment.json has the contract take/1, not alignment/2")
 
 
 SETTINGS = [

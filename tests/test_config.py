@@ -45,7 +45,7 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
     [
         ("excitation", {}, ["unknown key 'excitation'", "did you mean 'excitations'?"]),
         ("devices.silk.gain", 3, ["devices.silk", "unknown key 'gain'", "allowed are"]),
-        ("devices.silk.excitation", "other", ["devices.silk.excitation", "'other'", "there are: main"]),
+        ("devices.silk.excitation", "other", ["devices.silk.excitation", "'other'", "known: main"]),
         ("devices.silk.repair", ["hum"], ["devices.silk.repair", "'polarity', 'gain' or 'dc'"]),
         ("devices.silk.reference_channel", 1, ["devices.silk", "`channel` too"]),
         ("devices.silk.pairs", "x.tsv", ["devices.silk", "exactly one of takes, pairs and simulate"]),
@@ -69,10 +69,10 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("training.crop_samples", 10000, ["training.crop_samples", "does not fit a segment of 8192"]),
         ("training.cpu_seconds", 5, ["training", "exactly one of steps and cpu_seconds"]),
         ("models.big", {"preset": "nam-huge"}, ["models.big", "nam-standard"]),
-        ("experiments", [{"device": "silk", "model": "big"}], ["experiments", "'big'", "there are: small"]),
+        ("experiments", [{"device": "silk", "model": "big"}], ["experiments", "'big'", "known: small"]),
         ("search.small", {"device": "silk", "base": "small"}, ["search.small", "name of a model"]),
-        ("search.tuned", {"device": "x", "base": "small"}, ["search.tuned.device", "'x'", "there are: silk"]),
-        ("search.tuned", {"device": "silk", "base": "x"}, ["search.tuned.base", "'x'", "there are: small"]),
+        ("search.tuned", {"device": "x", "base": "small"}, ["search.tuned.device", "'x'", "known: silk"]),
+        ("search.tuned", {"device": "silk", "base": "x"}, ["search.tuned.base", "'x'", "known: small"]),
         (
             "search.tuned",
             {"device": "silk", "base": "small", "space": {"crop_samples": [1024, 9000]}},
@@ -156,8 +156,8 @@ def test_a_twin_may_start_from_another_of_the_same_configuration() -> None:
         {"device": "silk", "model": "big", "warm_start": f"./{TWIN}/"},
     ]
     config = parse_config(content, "mine.yaml")
-    assert config.training_of("silk", "small").twin_to_start_from is None
-    assert config.training_of("silk", "big").twin_to_start_from == Path(TWIN) / "twin.safetensors"
+    assert config.training_settings("silk", "small").twin_to_start_from is None
+    assert config.training_settings("silk", "big").twin_to_start_from == Path(TWIN) / "twin.safetensors"
 
 
 @pytest.mark.parametrize("named", [TWIN, f"{TWIN}/twin.safetensors"])
@@ -167,7 +167,7 @@ def test_no_twin_starts_from_itself(named: str) -> None:
 
 
 def test_a_twin_in_the_results_that_no_experiment_makes_is_no_start() -> None:
-    with pytest.raises(ConfigError, match=r"silk/old.* which no experiment makes"):
+    with pytest.raises(ConfigError, match=r"silk/old.* which no experiment trains"):
         parse_config(edited("training.warm_start", "results/twins/silk/old"), "mine.yaml")
     assert parse_config(edited("training.warm_start", "elsewhere/silk/old"), "mine.yaml")
 

@@ -29,7 +29,7 @@ def test_json_carries_its_contract(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.json"
     write_json(path, "take/1", {"b": 1, "a": [1.5, None]})
     assert read_json(path, "take/1") == {"b": 1, "a": [1.5, None]}
-    with pytest.raises(TwinError, match=r"holds take/1, not take/2"):
+    with pytest.raises(TwinError, match=r"has the contract take/1, not take/2"):
         read_json(path, "take/2")
 
 
@@ -87,5 +87,5 @@ def test_foreign_and_missing_tables_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(TwinError, match="not a readable table"):
         read_table(path, "tracks/1")
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    with pytest.raises(TwinError, match="no contract"):
+    with pytest.raises(TwinError, match="contract none"):
         read_table(path, "tracks/1")

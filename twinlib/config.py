@@ -1,7 +1,7 @@
-"""The configuration: every room's section composed, checked against each other, and explained.
+"""The configuration: the sections of all packages, their cross-checks, JSON schema and reference tables.
 
-Sections are pydantic models that live in the rooms that use them, so that each setting is defined once and a stage
-depends on the sections it reads and no other.
+Each package defines its own sections as pydantic models, so each setting is defined once and a stage depends only on
+the sections it reads.
 """
 
 import json
@@ -28,7 +28,7 @@ from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training, twin_file
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""A name that is also a folder: letters, digits, dot, dash and underscore."""
+"""A name that is also a folder name: letters, digits, dot, dash and underscore."""
 
 
 class Device(Captures):
@@ -52,43 +52,43 @@ class Device(Captures):
 
 
 class Experiment(Section):
-    """One twin to train."""
+    """A twin to train."""
 
     device: Name
-    """A key of `devices`."""
+    """Key of `devices`."""
     model: Name
-    """A key of `models` or of `search`."""
+    """Key of `models` or `search`."""
     warm_start: str | None = None
-    """The twin to start from, in place of `training.warm_start`. One of this configuration is made first."""
+    """Twin to start from; overrides `training.warm_start`. A twin of this configuration is trained first."""
 
 
 class Config(Section):
     """The whole configuration."""
 
     results: str = "results"
-    """The folder that everything is made in, relative to where Snakemake runs."""
+    """Output folder, relative to the working directory of Snakemake."""
     corpus: Corpus | None = None
-    """The music; needed as soon as there is an excitation."""
+    """The music; required if `excitations` is not empty."""
     excitations: dict[Name, Excitation] = {}
-    """Named sets of reels. Once recorded, an excitation is frozen: new settings take a new name."""
+    """Named sets of reels. Once recorded, an excitation is immutable: give new settings a new name."""
     dataset: Dataset = Dataset()
     """How captures are cut into segments."""
     devices: dict[Name, Device]
-    """The devices to make twins of."""
+    """The devices to model, by name."""
     models: dict[Name, Architecture] = {"small": Architecture()}
-    """The networks to train; the default is one, `small`."""
+    """The networks to train, by name."""
     training: Training = Training(steps=30000)
-    """How every twin is trained."""
+    """Training of every twin."""
     search: dict[Name, Search] = {}
-    """Named searches for the best network and recipe; what each finds is a model of that name."""
+    """Named searches for the best network and recipe; the result of each is a model with its name."""
     evaluation: Evaluation = Evaluation()
-    """How every twin is judged."""
+    """Evaluation of every twin."""
     tracking: Tracking = Tracking()
     """Where runs are logged."""
     experiments: list[Experiment] | None = None
-    """The twins to train; null means every device with every model, those that a search finds included."""
+    """The twins to train; null for every device with every model, including the results of searches."""
     allow_missing_takes: bool = False
-    """Go on without takes that are missing or refused; the dataset then says which."""
+    """Continue without missing or refused takes; `dataset.json` lists them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -105,97 +105,96 @@ class Config(Section):
             if device.excitation is not None and device.excitation not in self.excitations:
                 known = ", ".join(self.excitations) or "none"
                 raise ValueError(
-                    f"devices.{name}.excitation: '{device.excitation}' is no key of `excitations`; there are: {known}"
+                    f"devices.{name}.excitation: '{device.excitation}' is not a key of `excitations`; known: {known}"
                 )
         for experiment in self.experiments or []:
             if experiment.device not in self.devices:
                 known = ", ".join(self.devices)
-                raise ValueError(f"experiments: '{experiment.device}' is no key of `devices`; there are: {known}")
+                raise ValueError(f"experiments: '{experiment.device}' is not a key of `devices`; known: {known}")
             if experiment.model not in self.model_names:
                 known = ", ".join(self.model_names)
                 raise ValueError(
-                    f"experiments: '{experiment.model}' is no key of `models` or `search`; there are: {known}"
+                    f"experiments: '{experiment.model}' is not a key of `models` or `search`; known: {known}"
                 )
         for name, search in self.search.items():
-            objection = self._objection(name, search)
-            if objection:
-                raise ValueError(f"search.{name}{objection}")
+            if conflict := self._search_conflict(name, search):
+                raise ValueError(f"search.{name}{conflict}")
         if self.training.crop_samples > self.dataset.segment_samples:
             raise ValueError(
                 f"training.crop_samples: a crop of {self.training.crop_samples} samples does not fit a segment of "
-                f"{self.dataset.segment_samples} (dataset.segment_samples): make one shorter or the other longer"
+                f"{self.dataset.segment_samples} (dataset.segment_samples): use shorter crops or longer segments"
             )
-        self._refuse_circles()
+        self._check_warm_starts()
         return self
 
-    def _objection(self, name: str, search: Search) -> str | None:
-        """What a search has against the other sections; it begins behind the name."""
+    def _search_conflict(self, name: str, search: Search) -> str | None:
+        """Return why a search conflicts with other sections, to follow its name; None if it does not."""
         if name in self.models:
-            return " has the name of a model: what it finds is a model too, so give it another name"
+            return " has the name of a model: its result is a model too, so choose another name"
         if search.device not in self.devices:
-            return f".device: '{search.device}' is no key of `devices`; there are: {', '.join(self.devices)}"
+            return f".device: '{search.device}' is not a key of `devices`; known: {', '.join(self.devices)}"
         if search.base not in self.models:
-            return f".base: '{search.base}' is no key of `models`; there are: {', '.join(self.models)}"
+            return f".base: '{search.base}' is not a key of `models`; known: {', '.join(self.models)}"
         if max(search.space.crop_samples) > self.dataset.segment_samples:
             return (
                 f".space.crop_samples: {max(search.space.crop_samples)} samples do not fit a segment of "
-                f"{self.dataset.segment_samples} (dataset.segment_samples): leave them out or make segments longer"
+                f"{self.dataset.segment_samples} (dataset.segment_samples): use shorter crops or longer segments"
             )
         objection = search.objection(self.models[search.base], self.training)
         return f".{objection}" if objection else None
 
     @property
     def model_names(self) -> list[str]:
-        """What may be trained: the models, and what the searches will find."""
+        """Names of all trainable models: those of `models` and the results of searches."""
         return [*self.models, *self.search]
 
     def twins(self) -> list[Experiment]:
-        """The experiments in the order in which the configuration names them."""
+        """Return the experiments in configuration order."""
         if self.experiments is not None:
             return self.experiments
         return [Experiment(device=device, model=model) for device in self.devices for model in self.model_names]
 
-    def training_of(self, device: str, model: str) -> Training:
-        """How the twin of a device and a model is trained."""
+    def training_settings(self, device: str, model: str) -> Training:
+        """Return the training settings of one twin, with the warm start of its experiment."""
         own = {(twin.device, twin.model): twin.warm_start for twin in self.twins()}[device, model]
         return self.training if own is None else self.training.model_copy(update={"warm_start": own})
 
-    def _refuse_circles(self) -> None:
-        """Twins may start from each other, but not in a circle: one of them has to be the first."""
+    def _check_warm_starts(self) -> None:
+        """Raise `ValueError` if twins start from each other in a cycle, or from a twin without experiment."""
         names = [(twin.device, twin.model) for twin in self.twins()]
         files = {twin_file(f"{self.results}/twins/{device}/{model}"): (device, model) for device, model in names}
         for first in names:
-            start = self.training_of(*first).twin_to_start_from
+            start = self.training_settings(*first).twin_to_start_from
             if start and start not in files and start.is_relative_to(Path(self.results) / "twins"):
                 raise ValueError(
-                    f"training.warm_start: {'/'.join(first)} starts from {start}, which no experiment makes: add its "
+                    f"training.warm_start: {'/'.join(first)} starts from {start}, which no experiment trains: add its "
                     "device and model to `experiments`, or copy the twin out of the results and name the copy"
                 )
             chain = [first]
-            while (file := self.training_of(*chain[-1]).twin_to_start_from) in files:
+            while (file := self.training_settings(*chain[-1]).twin_to_start_from) in files:
                 assert file is not None
                 chain.append(files[file])
                 if chain[-1] == first:
-                    said = " starts from ".join("/".join(name) for name in chain)
+                    cycle = " starts from ".join("/".join(name) for name in chain)
                     raise ValueError(
-                        f"training.warm_start: {said}: no twin can start from itself. Write warm_start at the entries "
-                        "of `experiments` that are to start from another twin"
+                        f"training.warm_start: {cycle}: this is a cycle. Set warm_start only in the entries of "
+                        "`experiments` that start from another twin"
                     )
                 if chain[-1] in chain[:-1]:
                     break
 
     def reels(self, excitation: str) -> list[str]:
-        """The names of an excitation's reels, known before anything is made."""
+        """Return the names of the reels of an excitation."""
         return reel_names(excitation, self.excitations[excitation])
 
     def probe(self, excitation: str | None) -> str | None:
-        """The name of an excitation's probe reel, if it has one."""
+        """Return the name of the probe reel of an excitation; None if it has none."""
         wanted = excitation is not None and self.excitations[excitation].probe_reel
         return probe_name(excitation) if wanted and excitation is not None else None
 
 
 def parse_config(content: Mapping[str, Any], source: str) -> Config:
-    """Check a configuration that was read from `source`; raises `ConfigError` with a line for every wrong key."""
+    """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key."""
     try:
         return Config.model_validate(dict(content))
     except ValidationError as error:
@@ -204,7 +203,7 @@ def parse_config(content: Mapping[str, Any], source: str) -> Config:
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a YAML file; raises `ConfigError` that names the file, the key or line, and what is allowed."""
+    """Read and validate a YAML file; the `ConfigError` names the file, the key or line, and the allowed values."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -212,18 +211,18 @@ def load_config(path: Path) -> Config:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not readable YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no keys: see config/README.md for what belongs there")
+        raise ConfigError(f"{path} has no keys: config/README.md lists all keys")
     return parse_config(content, str(path))
 
 
 def json_schema() -> str:
-    """The JSON schema (draft 2020-12) of the configuration, as text: editors complete and check keys with it."""
+    """Return the JSON schema (draft 2020-12) of the configuration as text; editors complete and check keys with it."""
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def key_reference() -> str:
-    """Every key with its default and meaning, as Markdown tables, one a section."""
+    """Return Markdown tables of all keys with type, default and meaning, one per section."""
     content = Config.model_json_schema()
     sections = {"(top level)": content, **content["$defs"]}
     parts: list[str] = []
@@ -240,10 +239,10 @@ def key_reference() -> str:
 
 
 def _presets() -> str:
-    """What every preset is and costs, as a Markdown table."""
+    """Return the size and cost of every preset as a Markdown table."""
     rows = [
-        "The presets, and what a sample of sound costs with them:\n",
-        "| preset | layers | channels | weights | multiplications a sample | receptive field, samples |",
+        "The presets and their cost per audio sample:\n",
+        "| preset | layers | channels | weights | multiplications per sample | receptive field, samples |",
         "|---|---|---|---|---|---|",
     ]
     for name, network in PRESETS.items():
@@ -264,7 +263,7 @@ def _rows(section: Mapping[str, Any]) -> Iterator[str]:
 
 def _default(info: Mapping[str, Any]) -> str:
     value = info.get("default")
-    # The defaults of a section stand in its own table.
+    # The table of a section lists its defaults.
     return "its defaults" if isinstance(value, dict) and value else f"`{json.dumps(value)}`"
 
 

@@ -1,16 +1,16 @@
-"""The errors of the library: each is a sentence for a musician, and programs end with it and exit code 1."""
+"""Exceptions of the library. Each message is a complete sentence for the user; programs print it and exit with 1."""
 
 
 class TwinError(Exception):
-    """What is wrong, in which file, where, and what to do; the message is complete and needs no traceback."""
+    """Base class. The message names the problem, the file, the position and the remedy."""
 
 
 class ConfigError(TwinError):
-    """A key of the configuration is unknown, missing or out of range."""
+    """A configuration key is unknown, missing or out of range."""
 
 
 class AudioError(TwinError):
-    """A sound file cannot be read, or is not what it must be."""
+    """A sound file cannot be read or written, or has invalid content."""
 
 
 class CorpusError(TwinError):
@@ -18,19 +18,19 @@ class CorpusError(TwinError):
 
 
 class ExcitationError(TwinError):
-    """No excitation can be made of this corpus with these settings."""
+    """An excitation cannot be made from this corpus with these settings."""
 
 
 class CaptureError(TwinError):
-    """A take or a pair is missing, malformed or useless."""
+    """A take or a pair is missing, malformed or unusable."""
 
 
 class AlignmentError(TwinError):
-    """A wet signal cannot be put on the clock of its dry signal."""
+    """A wet signal cannot be aligned with its dry signal."""
 
 
 class DatasetError(TwinError):
-    """Segments, shards or their manifest are missing, malformed or too few."""
+    """Segments, shards or the manifest are missing, malformed or too few."""
 
 
 class LeakError(DatasetError):
@@ -38,28 +38,28 @@ class LeakError(DatasetError):
 
 
 class ModelError(TwinError):
-    """A network cannot be built, or a twin's file cannot be read."""
+    """A network cannot be built, or a twin file cannot be read."""
 
 
 class TrainingError(TwinError):
-    """A training cannot start, cannot resume or has diverged."""
+    """Training cannot start or resume."""
 
 
 class DivergedError(TrainingError):
-    """A training left the finite numbers on data that are finite: its rates are too high for it."""
+    """Loss diverged (NaN or Inf) on finite data; lower the learning rate."""
 
 
 class TrackingError(TwinError):
-    """The experiment store cannot be opened or written."""
+    """The MLflow store cannot be opened or written."""
 
 
 class TrackingUnreachableError(TrackingError):
-    """The MLflow server does not answer."""
+    """The MLflow server does not answer, or the host of its database is unreachable."""
 
 
 class AuditError(TwinError):
-    """A results folder cannot answer an auditor's question."""
+    """A results folder cannot answer an audit question."""
 
 
 class LicenceError(AuditError):
-    """The licences of the music do not allow an intended use of what was made of it."""
+    """The licences of the music do not allow the intended use."""

@@ -1,4 +1,4 @@
-"""Files that are never half there: digests, JSON and tables, written aside and moved into place."""
+"""Atomic file I/O: digests, JSON and tables; files are written to a temporary name and moved into place."""
 
 import fcntl
 import glob
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTRACT_KEY = b"twin.contract"
-"""The key of a table's schema metadata that holds its contract and version, such as `tracks/1`."""
+"""Key of the contract and version, such as `tracks/1`, in the schema metadata of a table."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; on success what was written there takes the place of `path`, else it is removed."""
+    """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # What a killed run has left; two processes never write one file.
+    # Remove remains of killed runs. Two processes never write the same file.
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -38,9 +38,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file, made for that, while the context lasts; the system frees it when the process dies.
+    """Hold an exclusive lock on a file, created if needed; the system releases it if the process dies.
 
-    The value of the context says whether the lock is held: without `wait` it is False if another holds it.
+    Yields True if the lock was acquired. Without `wait`, yields False if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
@@ -53,45 +53,45 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def sha256_bytes(content: bytes | memoryview) -> str:
-    """The sha256 of some bytes, 64 hexadecimal digits."""
+    """Return the sha256 of some bytes, 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a file's content, 64 hexadecimal digits; constant memory."""
+    """Return the sha256 of the content of a file, 64 hexadecimal digits; constant memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     with atomic_path(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, contract: str, content: dict[str, Any]) -> None:
-    """Write a JSON object that names its contract (`take/1`) first; equal content gives equal bytes."""
+    """Write a JSON object with its contract (such as `take/1`) as the first key; equal content gives equal bytes."""
     text = json.dumps({"contract": contract, **content}, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def read_json(path: Path, contract: str) -> dict[str, Any]:
-    """Read a JSON object written by `write_json`; refuses a file that is not of this contract."""
+    """Read a JSON object written by `write_json`; raises `TwinError` if it is unreadable or has another contract."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TwinError(f"{path} does not exist: run the stage that makes it") from None
+        raise TwinError(f"{path} does not exist: run the stage that writes it") from None
     except (OSError, ValueError) as error:
         raise TwinError(f"{path} is not readable JSON ({error}): delete it and run again") from None
     found = content.get("contract") if isinstance(content, dict) else None
     if found != contract:
-        raise TwinError(f"{path} holds {found or 'no contract'}, not {contract}: delete it and run again")
+        raise TwinError(f"{path} has the contract {found or 'none'}, not {contract}: delete it and run again")
     return {key: value for key, value in content.items() if key != "contract"}
 
 
 def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
-    """Write a Parquet table that names its contract in its schema; equal rows give equal bytes."""
-    # Here and not above: 70 MB and half a second that programs without tables need not pay.
+    """Write a Parquet table with its contract in the schema metadata; equal rows give equal bytes."""
+    # Imported here: programs without tables save 70 MB and half a second.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -102,20 +102,20 @@ def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
 
 
 def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """Read a table written by `write_table`, or some of its columns; refuses a file that is not of this contract."""
+    """Read a table written by `write_table`, or some columns; raises `TwinError` on damage or another contract."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # First of all: a table of another contract may lack the columns.
-        found = (pq.read_schema(path).metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
+        # Checked first: a table of another contract may lack the columns.
+        found = (pq.read_schema(path).metadata or {}).get(CONTRACT_KEY, b"none").decode()
         if found != contract:
-            raise TwinError(f"{path} holds {found}, not {contract}: delete it and run again")
+            raise TwinError(f"{path} has the contract {found}, not {contract}: delete it and run again")
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
-        # Damage may show only here: the types that pandas is to make are told in the file as JSON.
+        # Damage may surface only here: the pandas types are stored in the file as JSON.
         frame: pd.DataFrame = arrow.to_pandas()
     except FileNotFoundError:
-        raise TwinError(f"{path} does not exist: run the stage that makes it") from None
+        raise TwinError(f"{path} does not exist: run the stage that writes it") from None
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
     return frame

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Progress reports: a bar on a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -10,31 +10,31 @@ from tqdm import tqdm
 
 
 class Progress(Protocol):
-    """What long work reports to: `advance(n)` units done, with a short note to stand beside them."""
+    """Callback for long computations: `advance(n)` reports `n` units done, with an optional short note."""
 
     def __call__(self, n: float, note: str = "") -> None:
         """Report `n` more units."""
 
 
 def no_progress(n: float, note: str = "") -> None:
-    """A progress that nobody watches."""
+    """Ignore all progress."""
 
 
 class SubProgress:
-    """A part of longer work: of `whole` units `part` pass by while `total` of its own are done, and never more."""
+    """Progress of a subtask: its `total` own units advance the `whole` by `part` units, and by no more."""
 
     def __init__(self, whole: Progress, part: float, total: float) -> None:
         self._whole, self._left, self._rate = whole, part, part / max(total, 1.0)
 
     def __call__(self, n: float, note: str = "") -> None:
-        """Report `n` more of its own units."""
+        """Report `n` more units of the subtask."""
         step = min(n * self._rate, self._left)
         self._left -= step
         self._whole(step, note)
 
 
 class _Lines:
-    """A line at most every `seconds`, and one at the end: for logs."""
+    """Prints one line every `seconds` at most, and one at the end."""
 
     def __init__(self, title: str, total: float, unit: str, seconds: float = 10.0) -> None:
         self._title, self._total, self._unit, self._seconds = title, total, unit, seconds
@@ -56,7 +56,7 @@ class _Lines:
 
 @contextmanager
 def show_progress(title: str, total: float, unit: str) -> Iterator[Progress]:
-    """Show how far `total` units of work are, to whoever calls the value of the context: `done(n)`."""
+    """Yield a `Progress` that shows how many of `total` units are done."""
     if not sys.stderr.isatty():
         yield _Lines(title, total, unit)
         return

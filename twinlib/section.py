@@ -1,4 +1,4 @@
-"""The base of every section of the configuration."""
+"""Base class of all configuration sections."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
-    """A frozen section of the configuration: unknown keys are refused, numbers are finite.
+    """A frozen configuration section: unknown keys are errors, numbers are finite.
 
-    A section lives in the room that uses it; `twinlib.config` composes them.
+    Each package defines its own sections; `twinlib.config` composes them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""The section `corpus` of the configuration."""
+"""Section `corpus` of the configuration."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -11,48 +11,48 @@ AudioWord = Literal["mix", "stems", "raw"]
 
 
 MEDLEYDB_LICENCE = "CC BY-NC-SA 4.0"
-"""The licence of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016): the metadata has no key for it."""
+"""Licence of MedleyDB v1 and v2 (Bittner et al., ISMIR 2014 and 2016); the metadata does not include it."""
 
 
 class Corpus(Section):
-    """The music that excitations are made of."""
+    """The music corpus."""
 
     root: Path
-    """Folder of the corpus: for `medleydb` the one that holds `Audio/`. No file outside it is ever read as audio."""
+    """Corpus folder; for `medleydb` the parent of `Audio/`. Audio outside this folder is never read."""
 
     layout: Literal["medleydb", "folder"] = "medleydb"
-    """`medleydb` (v1 and v2), or `folder`: any tree of WAV, FLAC, AIFF or OGG, one folder an artist."""
+    """`medleydb` (v1 and v2), or `folder`: any tree of WAV, FLAC, AIFF or OGG files, one folder per artist."""
 
     audio: tuple[AudioWord, ...] = Field(default=("mix",), min_length=1)
-    """Which files of a track to use: `mix`, `stems`, `raw`. A plain folder has only mixes."""
+    """Files of a track to use: `mix`, `stems`, `raw`. The layout `folder` has only mixes."""
 
     licence: str | None = Field(default=None, min_length=1)
-    """Licence of every track; by default CC BY-NC-SA 4.0 for `medleydb`. A plain folder must name its own."""
+    """Licence of all tracks; CC BY-NC-SA 4.0 by default for `medleydb`, required for `folder`."""
 
     licences: Path | None = None
-    """A TSV file (track_id, licence) that overrides the licence track by track; by default none."""
+    """TSV file (track_id, licence) that overrides the licence of single tracks."""
 
     metadata: Path | None = None
-    """One more folder to look for `*_METADATA.yaml` in, such as the medleydb package's `data/Metadata`; by default
-    they are looked for beside the audio and in `Metadata/`."""
+    """Additional folder to search for `*_METADATA.yaml`, such as `data/Metadata` of the medleydb package. The track
+    folder and `Metadata/` are always searched."""
 
     exclude: Path | None = None
-    """A TSV file (track_id, reason, date) of tracks that must not be used; by default none."""
+    """TSV file (track_id, reason, date) of excluded tracks."""
 
     exclude_artists: tuple[str, ...] = ()
-    """Artists that must not be used; case and spacing do not matter."""
+    """Excluded artists; case and spacing are ignored."""
 
     exclude_genres: tuple[str, ...] = ()
-    """Genres that must not be used; case and spacing do not matter."""
+    """Excluded genres; case and spacing are ignored."""
 
     exclude_bleed: bool = False
-    """Leave out tracks whose stems hear each other (`has_bleed: yes`)."""
+    """Exclude tracks with bleed between stems (`has_bleed: yes`)."""
 
     @field_validator("audio")
     @classmethod
     def _once(cls, audio: tuple[AudioWord, ...]) -> tuple[AudioWord, ...]:
         if len(set(audio)) < len(audio):
-            raise ValueError("name each of mix, stems, raw at most once")
+            raise ValueError("list each of mix, stems and raw at most once")
         return audio
 
     @model_validator(mode="after")
@@ -68,5 +68,5 @@ class Corpus(Section):
 
     @property
     def licence_of_all(self) -> str:
-        """The licence of a track that `licences` does not name."""
+        """Licence of tracks not listed in `licences`."""
         return self.licence or MEDLEYDB_LICENCE

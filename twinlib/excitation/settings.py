@@ -1,4 +1,4 @@
-"""One entry of the section `excitations` of the configuration."""
+"""Section `excitations` of the configuration."""
 
 from typing import Any, Literal, Self
 
@@ -9,22 +9,22 @@ from twinlib.section import Section
 
 
 class Split(Section):
-    """Which share of the music trains, validates and tests, and what must never be in two of them."""
+    """Shares of the music for training, validation and test, and the unit that is never split."""
 
     train: float = Field(default=0.8, gt=0, le=1)
-    """Share of the slices, and of the artists, that the network learns from."""
+    """Share of slices and artists for training."""
 
     valid: float = Field(default=0.1, ge=0, lt=1)
-    """Share that decides when to stop and which weights to keep."""
+    """Share for early stopping and selection of the weights."""
 
     test: float = Field(default=0.1, ge=0, lt=1)
-    """Share that is only ever used to judge the finished twin."""
+    """Share used only to evaluate the finished twin."""
 
     by: Literal["artist", "track"] = "artist"
-    """What stays whole: all tracks of an artist go to one split (default), or just each track."""
+    """Assign all tracks of an artist to one split (`artist`), or each track separately (`track`)."""
 
     salt: str = "twin"
-    """Any word; another one deals the artists out differently."""
+    """Salt of the hash that assigns artists to splits; change it for another assignment."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -35,65 +35,66 @@ class Split(Section):
 
     @property
     def shares(self) -> dict[SplitName, float]:
-        """The share of every split that has one, in the order in which they stand on a reel."""
+        """The splits with a share above 0, in the order of their blocks on a reel."""
         every: dict[SplitName, float] = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: share for name, share in every.items() if share > 0}
 
 
 class Excitation(Section):
-    """What the reels of one excitation are made of; once recorded, its name stands for these settings for ever."""
+    """Content of the reels of an excitation. Once recorded, an excitation is immutable."""
 
     seed: int = Field(ge=0)
-    """Seed of everything that is drawn: the same seed, settings and corpus give the same bytes."""
+    """Seed of all random choices: the same seed, settings and corpus give the same bytes."""
 
     sample_rate: int = Field(default=44100, ge=8000, le=768000)
-    """Sample rate of the reels in Hz; sources of another rate are resampled."""
+    """Sample rate of the reels in Hz; sources at other rates are resampled."""
 
     bit_depth: Literal[16, 24, 32] = 24
-    """Bits a sample of the reels; 32 is floating point."""
+    """Bits per sample of the reels; 32 is floating point."""
 
     channels: Literal[1, 2] = 1
-    """Channels of the reels."""
+    """Number of channels of the reels."""
 
     mono_from: Literal["left", "right", "mid"] = "mid"
-    """What a mono reel takes from a stereo source: one side, or the mean of both."""
+    """Channel of stereo sources on a mono reel: `left`, `right`, or the mean of both (`mid`)."""
 
     slices: int = Field(ge=1)
-    """Number of slices on all reels together."""
+    """Total number of slices on all reels."""
 
     slice_samples: int = Field(default=10096, ge=64)
-    """Length of a slice in samples of the reel, its crossfades included."""
+    """Length of a slice in samples of the reel, including crossfades."""
 
     crossfade_samples: int = Field(default=3000, ge=0)
-    """Length in samples of the crossfade between neighbouring slices; at most half a slice."""
+    """Length of the crossfade between adjacent slices in samples; at most half a slice."""
 
     reel_minutes: float = Field(default=10, gt=0)
-    """Longest duration of a reel in minutes: what a person records in one go."""
+    """Maximum duration of a reel in minutes, recorded in one pass."""
 
     level_db: tuple[float, float] = (-24.0, 0.0)
-    """Range in dB from which the gain of each slice is drawn, uniformly: distortion depends on level. 0 dB is the
-    level of the recording; near full scale the gain is lowered."""
+    """Range in dB of the gain of a slice, drawn uniformly, because distortion depends on level. 0 dB is the level of
+    the source; the gain is reduced where the slice would exceed full scale."""
 
     silence_dbfs: float = Field(default=-60.0, lt=0)
-    """A slice whose rms lies below this level in dBFS, before its gain, is drawn again."""
+    """Slices with an rms below this level in dBFS, before gain, are redrawn."""
 
     sweeps: float = Field(default=0.0, ge=0, le=0.5)
-    """Share of the training slices that are sine sweeps instead of music, such as 0.04: music has no loud high tones,
-    and a twin that never heard them is off there by many dB. Nothing is judged on sweeps."""
+    """Share of training slices that are sine sweeps instead of music, such as 0.04. Music lacks loud high-frequency
+    tones, and a twin trained without them is several dB off there. Sweeps are never used for evaluation."""
 
     guard_seconds: float = Field(default=0.5, ge=0.5, le=60)
-    """Seconds of digital silence between the splits on a reel: no device remembers the other split for so long."""
+    """Seconds of digital silence between splits on a reel; longer than any device's memory, so splits cannot leak into
+    each other."""
 
     split: Split = Split()
-    """Which share of the reel trains, validates and tests."""
+    """Shares of the reel for training, validation and test."""
 
     probe_reel: bool = False
-    """Make a probe reel too: three minutes of measuring signals, recorded like any reel, for harmonics, responses and
-    the noise floor of the device. It may be asked for later: no other reel depends on it."""
+    """Also make a probe reel: three minutes of test signals, recorded like any reel, to measure harmonics, responses
+    and noise floor of the device. It can be added later: no other reel depends on it."""
 
     @property
     def planned(self) -> dict[str, Any]:
-        """The settings that decide what is on the music's reels, as JSON; once recorded, they cannot change."""
+        """The settings that determine the music reels, as JSON; immutable once recorded."""
         return self.model_dump(mode="json", exclude={"probe_reel"})
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ def planned(excitation):
 
 def get_training(wildcards):
     """How a twin is trained."""
-    return CONFIG.training_of(wildcards.device, wildcards.model)
+    return CONFIG.training_settings(wildcards.device, wildcards.model)
 
 
 def probes_of(excitation):

@@ -255,7 +255,7 @@ def records_of_training(device, model):
         found += stage_records(rules.run_search_worker, search=model, worker=range(search.workers))
         found += stage_records(rules.select_best_model, search=model)
         found += records_of_dataset(search.device)
-    first = CONFIG.training_of(device, model).twin_to_start_from
+    first = CONFIG.training_settings(device, model).twin_to_start_from
     files = {twin_file(f"{RESULTS}/twins/{twin.device}/{twin.model}"): twin for twin in TWINS}
     if first in files:
         found += records_of_training(files[first].device, files[first].model)
