@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twinlib.capture.concatenate import join_clips
+from twinlib.capture.concatenate import concatenate_clips
 from twinlib.cli_runtime import run
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="samples to leave out at the start of every clip")
     parser.add_argument("--subtract-drift", action="store_true", help="take away the slow curve that all clips share")
     args = parser.parse_args()
-    print(f"{args.out}: {join_clips(args.folder, args.out, args.skip, args.subtract_drift)} clips")
+    print(f"{args.out}: {concatenate_clips(args.folder, args.out, args.skip, args.subtract_drift)} clips")
 
 
 if __name__ == "__main__":

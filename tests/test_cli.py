@@ -254,7 +254,12 @@ def test_a_good_take_is_good(twin: Command, reel: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("case", "reason"),
-    [("wrong reel", "another"), ("silent", "silent"), ("hardly there", "too little is left"), ("rate", "48000 Hz")],
+    [
+        ("wrong reel", "another"),
+        ("silent", "silent"),
+        ("hardly there", "too little to be of use"),
+        ("rate", "48000 Hz"),
+    ],
 )
 def test_a_useless_take_is_refused(twin: Command, reel: Path, tmp_path: Path, case: str, reason: str) -> None:
     samples, rate = _take(audio.read(reel)[:, 0]), RATE
@@ -282,7 +287,7 @@ def test_a_take_that_was_cut_is_used_as_far_as_it_goes(twin: Command, reel: Path
     code, text, err = twin("check", take, "--reel", reel)
     assert code == 0, text + err
     assert text.startswith(f"{take}: suspect\n")
-    assert "less than the dry file: what is missing is left out" in text
+    assert "less than the dry file. The missing part is excluded" in text
 
 
 def test_a_reel_alone_is_checked_on_its_music(twin: Command, reel: Path, tmp_path: Path) -> None:

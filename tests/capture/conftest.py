@@ -21,7 +21,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def music(seconds: float, peak: float = 0.5, seed: int = 0) -> np.ndarray:
-    """Bursts of coloured noise with pauses between."""
+    """Bursts of coloured noise separated by pauses."""
     rng = np.random.default_rng(seed)
     frames = int(seconds * RATE)
     out = np.cumsum(rng.standard_normal(frames))

@@ -1,4 +1,4 @@
-"""Joining clips."""
+"""Concatenation of clips."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twinlib import audio
-from twinlib.capture.concatenate import join_clips
+from twinlib.capture.concatenate import concatenate_clips
 from twinlib.errors import AudioError
 
 
@@ -18,28 +18,28 @@ def write_clips(folder: Path, count: int, drift: np.ndarray | float = 0.0, frame
     return clips
 
 
-def test_clips_follow_each_other_by_number_not_by_letter(tmp_path: Path) -> None:
+def test_clips_are_ordered_by_number(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", 12)
-    assert join_clips(tmp_path / "clips", tmp_path / "all.flac", skip=100) == 12
+    assert concatenate_clips(tmp_path / "clips", tmp_path / "all.flac", skip=100) == 12
     joined = audio.read(tmp_path / "all.flac")[:, 0]
     np.testing.assert_allclose(joined, clips[:, 100:].reshape(-1), atol=2**-23)
 
 
-def test_what_all_clips_share_is_taken_away(tmp_path: Path) -> None:
+def test_common_drift_is_subtracted(tmp_path: Path) -> None:
     drift = -0.4 * np.exp(-np.arange(400) / 150) + 0.05
     clips = write_clips(tmp_path / "clips", 400, drift)
-    join_clips(tmp_path / "clips", tmp_path / "all.wav", subtract_drift=True)
+    concatenate_clips(tmp_path / "clips", tmp_path / "all.wav", subtract_drift=True)
     joined = audio.read(tmp_path / "all.wav")[:, 0].reshape(400, 400)
     assert np.sqrt(np.mean((joined - clips) ** 2)) < 0.003
 
 
-def test_clips_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_mismatched_clips_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"holds no \.wav"):
-        join_clips(tmp_path, tmp_path / "all.wav")
+        concatenate_clips(tmp_path, tmp_path / "all.wav")
     write_clips(tmp_path, 3)
-    with pytest.raises(AudioError, match="cannot be left out"):
-        join_clips(tmp_path, tmp_path / "all.flac", skip=400)
+    with pytest.raises(AudioError, match="cannot be skipped"):
+        concatenate_clips(tmp_path, tmp_path / "all.flac", skip=400)
     audio.write(tmp_path / "sample9.wav", np.zeros(300, np.float32), 44100, "FLOAT")
-    with pytest.raises(AudioError, match=r"sample9\.wav differs"):
-        join_clips(tmp_path, tmp_path / "all.flac")
+    with pytest.raises(AudioError, match=r"sample9\.wav and .* differ"):
+        concatenate_clips(tmp_path, tmp_path / "all.flac")
     assert not (tmp_path / "all.flac").exists()

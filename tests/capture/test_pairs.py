@@ -15,7 +15,7 @@ def listed(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_columns_may_come_in_any_order_and_be_missing(tmp_path: Path) -> None:
+def test_optional_columns_and_their_order(tmp_path: Path) -> None:
     text = (
         "# klon, gain at half\n\nwet\tcapture\tdry\tstart\tstop\tclip_samples\tsplit\tchannel\r\n"
         "w.wav\ta.1\td.wav\t0\t44100\t11025\ttrain\t2\r\n# more\n"
@@ -28,7 +28,7 @@ def test_columns_may_come_in_any_order_and_be_missing(tmp_path: Path) -> None:
     ]
 
 
-def test_channels_that_are_not_named_are_those_of_the_device(tmp_path: Path) -> None:
+def test_channels_default_to_those_of_the_device(tmp_path: Path) -> None:
     text = (
         "capture\tdry\twet\tchannel\treference_channel\n"
         "none\td.wav\tw.wav\t\t\nchannel\td.wav\tw.wav\t4\t\nboth\td.wav\tw.wav\t1\t2\n"
@@ -36,7 +36,7 @@ def test_channels_that_are_not_named_are_those_of_the_device(tmp_path: Path) -> 
     path = listed(tmp_path, text)
     assert [(pair.channel, pair.reference_channel) for pair in read_pairs(path, 3, 5)] == [(3, 5), (4, 5), (1, 2)]
     assert [(pair.channel, pair.reference_channel) for pair in read_pairs(path)] == [(1, None), (4, None), (1, 2)]
-    with pytest.raises(CaptureError, match=r"line 3: the channel 4 cannot be the device's and the loop-back's"):
+    with pytest.raises(CaptureError, match=r"line 3: channel 4 cannot be both the device's and the loop-back's"):
         read_pairs(path, reference_channel=4)
 
 
@@ -52,33 +52,35 @@ def test_channels_that_are_not_named_are_those_of_the_device(tmp_path: Path) -> 
         ("capture\tdry\twet\tdry\n", "given twice"),
         ("capture\tdry\twet\na\td.wav\n", "line 2: wet is empty"),
         ("capture\tdry\twet\na\td\tw\tx\n", "line 2: 4 fields"),
-        ("capture\tdry\twet\na\td\tw\n#\na\td\tw\n", "line 4: the capture a was named in line 2"),
+        ("capture\tdry\twet\na\td\tw\n#\na\td\tw\n", "line 4: the capture a is already in line 2"),
         ("capture\tdry\twet\na/b\td\tw\n", "letters, digits"),
         ("capture\tdry\twet\n..\td\tw\n", "letters, digits"),
         ("capture\tdry\twet\tsplit\na\td\tw\tvalidation\n", "train, valid or test"),
         ("capture\tdry\twet\tchannel\na\td\tw\t0\n", "channel is '0'"),
         ("capture\tdry\twet\treference_channel\na\td\tw\tleft\n", "reference_channel is 'left'"),
-        ("capture\tdry\twet\treference_channel\na\td\tw\t1\n", "line 2: the channel 1 cannot be"),
+        ("capture\tdry\twet\treference_channel\na\td\tw\t1\n", "line 2: channel 1 cannot be"),
         ("capture\tdry\twet\tstart\na\td\tw\t-1\n", "start is '-1'"),
-        ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "does not lie after"),
-        ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "whole number"),
+        ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "is not greater than start"),
+        ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "integer"),
     ],
 )
-def test_what_is_wrong_is_named_by_line(tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_the_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(CaptureError, match=words) as caught:
         read_pairs(listed(tmp_path, text))
     assert "pairs.tsv" in str(caught.value)
 
 
 @given(st.binary(max_size=200))
-def test_no_file_gives_another_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_file_content_gives_pairs_or_a_capture_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = tmp_path_factory.mktemp("pairs") / "pairs.tsv"
     path.write_bytes(b"capture\tdry\twet\n" + content)
     with contextlib.suppress(CaptureError):
         assert all(pair.capture for pair in read_pairs(path))
 
 
-def test_a_missing_list_is_said(tmp_path: Path) -> None:
+def test_a_missing_list_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="does not exist"):
         read_pairs(tmp_path / "none.tsv")
     with pytest.raises(CaptureError, match="not readable"):

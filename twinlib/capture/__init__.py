@@ -1,9 +1,8 @@
-"""Capture: dry/wet couples, whichever way they come.
+"""Capture: dry/wet signals of a device, recorded from reels or given as pairs.
 
-`settings` describes a device and where its wet signals come from, `pairs` reads a list of pairs, `takes` names the
-recordings of the reels, `ingest` judges one (take/1). `circuits` holds the simulated devices, `oversampling` their
-filters, and `simulate` records a reel through one as a sound card would (simulated-take/1).
-`clips` joins folders of short files, as published sets of pairs often are.
+`settings` describes the captures of a device, `pairs` reads a list of pairs and `takes` names the recordings of the
+reels. `ingest` measures a recording (`levels`, `hum`) and checks it (`take_checks`); the result is a `take` (take/1).
+`concatenate` joins folders of short clips.
 """
 
 import lazy_loader

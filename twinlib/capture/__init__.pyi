@@ -1,4 +1,4 @@
-from .concatenate import join_clips as join_clips
+from .concatenate import concatenate_clips as concatenate_clips
 from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures

@@ -1,4 +1,4 @@
-"""The list of dry/wet couples that did not come from a reel of ours."""
+"""The list of pairs: dry and wet files that were not made from a reel."""
 
 import csv
 import re
@@ -17,12 +17,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Pair:
-    """A dry and a wet file, or a range of the dry one and what answers to it.
+    """A dry and a wet file, or a range [start, stop) of the dry file with the matching part of the wet one.
 
-    `channel` of the wet file counts from 1, as does `reference_channel`, the one that recorded the dry signal beside
-    the device, if there is one. [start, stop) are samples of the dry file, `stop` None is its end.
-    `clip_samples`: after every so many samples from `start` stands a clip border that no context may cross.
-    `split` None: the pair is cut into train, valid and test when segments are made.
+    `channel` of the wet file counts from 1, and so does `reference_channel`, the loop-back of the dry signal, if any.
+    `start` and `stop` are samples of the dry file; a `stop` of None is its end. `clip_samples` is the length of the
+    clips that the pair consists of: no context crosses a clip border. A pair with `split` None is divided into train,
+    valid and test.
     """
 
     capture: str
@@ -37,15 +37,15 @@ class Pair:
 
 
 def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None) -> list[Pair]:
-    """Read a tab-separated list of pairs, in its order; `#` starts a comment line, paths are as written.
+    """Read a tab-separated list of pairs, in its order; lines that start with `#` are comments.
 
-    Columns capture, dry and wet are required, all others may be missing or empty; `channel` and `reference_channel`
-    are those of pairs that name none. Raises `CaptureError` naming file, line and remedy.
+    Columns capture, dry and wet are required; all others may be missing or empty. `channel` and `reference_channel`
+    are the defaults of pairs without their own. Raises `CaptureError` with file, line and remedy.
     """
     try:
         lines = tsv.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise CaptureError(f"{tsv} does not exist: make it, or correct `pairs` in the configuration") from None
+        raise CaptureError(f"{tsv} does not exist: create it, or correct `pairs` in the configuration") from None
     except (OSError, ValueError) as error:
         raise CaptureError(f"{tsv} is not readable text ({error}): save it as UTF-8") from None
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
@@ -63,43 +63,43 @@ def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None
         pair = _pair(f"{tsv}, line {number}", cells, channel, reference_channel)
         if pair.capture in seen:
             raise CaptureError(
-                f"{tsv}, line {number}: the capture {pair.capture} was named in line {seen[pair.capture]}: rename one"
+                f"{tsv}, line {number}: the capture {pair.capture} is already in line {seen[pair.capture]}: rename one"
             )
         seen[pair.capture] = number
         pairs.append(pair)
     if not pairs:
-        raise CaptureError(f"{tsv} names columns but no pair: add a line for each")
+        raise CaptureError(f"{tsv} has a header but no pairs: add a line for each pair")
     return pairs
 
 
 def _check_header(tsv: Path, number: int, header: list[str]) -> None:
     for name in ("capture", "dry", "wet"):
         if name not in header:
-            raise CaptureError(f"{tsv}, line {number}: no column {name}: columns are separated by tabs, not spaces")
+            raise CaptureError(f"{tsv}, line {number}: no column {name}: separate columns by tabs, not spaces")
     for name in header:
         if name not in COLUMNS or header.count(name) > 1:
-            why = "unknown" if name not in COLUMNS else "given twice"
-            raise CaptureError(f"{tsv}, line {number}: column {name!r} is {why}: columns are {', '.join(COLUMNS)}")
+            problem = "unknown" if name not in COLUMNS else "given twice"
+            raise CaptureError(f"{tsv}, line {number}: column {name!r} is {problem}: columns are {', '.join(COLUMNS)}")
 
 
 def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: int | None) -> Pair:
     for name in ("capture", "dry", "wet"):
         if not cells.get(name):
-            raise CaptureError(f"{where}: {name} is empty: every pair needs it")
+            raise CaptureError(f"{where}: {name} is empty: every pair needs one")
     if not _NAME.fullmatch(cells["capture"]) or set(cells["capture"]) == {"."}:
-        raise CaptureError(f"{where}: the capture {cells['capture']!r} may hold letters, digits, _ . and - only")
+        raise CaptureError(f"{where}: the capture {cells['capture']!r} may contain only letters, digits, _ . and -")
     split = cells.get("split") or None
     if split not in (None, "train", "valid", "test"):
         raise CaptureError(f"{where}: the split {split!r} must be train, valid or test, or empty")
     start = _number(where, cells, "start", 0) or 0
     stop = _number(where, cells, "stop", 1)
     if stop is not None and stop <= start:
-        raise CaptureError(f"{where}: stop {stop} does not lie after start {start}")
+        raise CaptureError(f"{where}: stop {stop} is not greater than start {start}")
     channel = _number(where, cells, "channel", 1) or channel
     reference_channel = _number(where, cells, "reference_channel", 1) or reference_channel
     if reference_channel == channel:
         raise CaptureError(
-            f"{where}: the channel {channel} cannot be the device's and the loop-back's: correct `channel` or "
+            f"{where}: channel {channel} cannot be both the device's and the loop-back's: correct `channel` or "
             "`reference_channel`"
         )
     return Pair(
@@ -115,20 +115,20 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
     )
 
 
-def _number(where: str, cells: dict[str, str], name: str, least: int) -> int | None:
+def _number(where: str, cells: dict[str, str], name: str, minimum: int) -> int | None:
     text = cells.get(name, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) < least:
-        raise CaptureError(f"{where}: {name} is {text!r}: it must be a whole number, at least {least}")
+    if not (text.isascii() and text.isdigit()) or int(text) < minimum:
+        raise CaptureError(f"{where}: {name} is {text!r}: it must be an integer, at least {minimum}")
     return int(text)
 
 
-def used_range(dry: Path, part: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """The samples [start, stop) of the dry file that a pair uses; None for all of it, and for a capture of a reel.
+def used_range(dry: Path, pair: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Return the samples [start, stop) of the dry file that a pair uses; None for all of it, and for takes of a reel.
 
-    `part` holds `start` and `stop` of the pair; a `stop` of None is the end of the dry file.
+    `pair` holds `start` and `stop`; a `stop` of None is the end of the dry file.
     """
-    if part is None or (part["start"] == 0 and part["stop"] is None):
+    if pair is None or (pair["start"] == 0 and pair["stop"] is None):
         return None
-    return part["start"], part["stop"] or read_info(dry).frames
+    return pair["start"], pair["stop"] or read_info(dry).frames

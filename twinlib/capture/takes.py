@@ -1,4 +1,4 @@
-"""Where the recordings of the reels lie, and which are missing."""
+"""The files of the takes, and which are missing."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,15 +8,15 @@ from twinlib.errors import CaptureError
 
 
 def take_path(pattern: str, reel: str) -> Path:
-    """The file that holds the take of a reel: `{reel}` in the pattern is the reel's name."""
+    """Return the file of the take of a reel: `{reel}` in the pattern is replaced by the name of the reel."""
     if "{reel}" not in pattern:
-        raise CaptureError(f"takes is {pattern!r}: put {{reel}} where the reel's name stands in the file name")
+        raise CaptureError(f"takes is {pattern!r}: put {{reel}} where the file name holds the name of the reel")
     return Path(pattern.replace("{reel}", reel))
 
 
 def missing_takes(name: str, device: Captures, reels: Iterable[str]) -> list[tuple[str, Path]]:
-    """The reels of which device `name` has no take yet, in order, and the file each should be recorded to."""
+    """Return the reels without a take of the device `name`, in order, each with the file to record it to."""
     if device.takes is None:
-        raise CaptureError(f"device {name} has no takes: only recorded devices miss any")
+        raise CaptureError(f"device {name} is not recorded from reels: only devices with `takes` can miss takes")
     paths = [(reel, take_path(device.takes, reel)) for reel in reels]
     return [(reel, path) for reel, path in paths if not path.is_file()]
