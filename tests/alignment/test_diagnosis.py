@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from twinlib import audio
+from twinlib.alignment.locate import diagnose_mismatch
 from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.pipeline import align
-from twinlib.alignment.verdict import diagnose_mismatch
 
 from .conftest import RATE, Array, channel, noise, programme, reel, sample_at
 
@@ -45,7 +45,7 @@ def mains(hertz: float, harmonics: int) -> Array:
 )
 def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str) -> None:
     dry = programme(SECONDS)
-    finding = diagnose_mismatch(channel(dry), channel(wet(dry)), clicked=False)
+    finding = diagnose_mismatch(channel(dry), channel(wet(dry)), clicks_found=False)
     sentence = MESSAGES.sentence(finding)
     assert finding.severity == "refused"
     assert words in sentence
@@ -53,7 +53,7 @@ def test_every_cause_has_its_sentence(wet: Callable[[Array], Array], words: str)
 
 
 def test_clicks_around_another_programme_mean_another_reel() -> None:
-    finding = diagnose_mismatch(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicked=True)
+    finding = diagnose_mismatch(channel(programme(SECONDS)), channel(programme(SECONDS, seed=9)), clicks_found=True)
     assert finding.code == "other-reel"
 
 

@@ -8,7 +8,7 @@ import pytest
 from twinlib.alignment.clock import ClockModel, LagFit, LagStep, Line, PieceFit
 from twinlib.alignment.dropouts import find_spurious
 from twinlib.alignment.lag_track import LagTrack, plan_windows
-from twinlib.alignment.linear_model import predicted_by
+from twinlib.alignment.linear_model import identify_fir
 from twinlib.alignment.refine import fit_track
 from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import track_lags
@@ -136,6 +136,6 @@ def test_what_leaves_its_course_for_some_seconds_must_be_answered_better_for_it(
     lags = lags if len(breaks) > 1 else lags[[0, 2]]
     clock = ClockModel(PieceFit(lags, 0.0, np.zeros(len(lags)), 0.0), None, breaks)
     found = LagFit(clock, LagTrack(*np.zeros((5, 0))), 0.0, 1, plan_windows(0, len(dry), RATE))
-    prediction = predicted_by(channel(dry), channel(wet), TimeMap.straight(0.0, 0.0, 0, len(dry)), 0, len(dry), 1)
+    prediction = identify_fir(channel(dry), channel(wet), TimeMap.straight(0.0, 0.0, 0, len(dry)), 0, len(dry), 1)
     wrong = set() if moved else set(range(len(breaks)))
     assert find_spurious(channel(dry), channel(wet), found, prediction) == wrong

@@ -1,4 +1,4 @@
-"""Listening to all of it: what shifts nothing and is wrong all the same."""
+"""The residual scan finds faults that do not shift the rest of the take."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.linear_model import CELL
-from twinlib.alignment.residual import Heard, lies_better, listen
+from twinlib.alignment.linear_model import FRAME
+from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
 from twinlib.alignment.time_map import TimeMap
 from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
@@ -33,13 +33,13 @@ Fault = Callable[[Array, int], int]
 LOUD = [at for at in range(RATE // 4, int(SECONDS * RATE) - RATE // 4, 97) if np.std(DRY[at - 256 : at + 1280]) > 0.03]
 
 
-def heard(wet: Array, dry: Array = DRY) -> Heard:
+def scan(wet: Array, dry: Array = DRY) -> ResidualScan:
     timemap = TimeMap.straight(LAG, DRIFT, 0, len(dry))
-    return listen(channel(dry), channel(wet), timemap, 0, len(dry), -1)
+    return scan_residual(channel(dry), channel(wet), timemap, 0, len(dry), -1)
 
 
 def repeated(wet: Array, at: int) -> int:
-    """A buffer of 1024 samples is played again in place of the next."""
+    """A buffer of 1024 samples replaces the next one."""
     wet[at : at + 1024] = wet[at - 1024 : at]
     return 1024
 
@@ -64,16 +64,16 @@ def mute(wet: Array, at: int) -> int:
         (mute, ["linear", "saturation", "transformer", "filters", "clipper"], 1.0),
     ],
 )
-def test_a_fault_that_shifts_nothing_is_found_where_it_is(fault: Fault, names: list[str], least: float) -> None:
-    """To some cells, and nothing else is; a repeated buffer may sound by chance as what it stands for."""
+def test_local_faults_are_located(fault: Fault, names: list[str], least: float) -> None:
+    """To a few frames, without false alarms. A repeated buffer may resemble the one it replaces."""
     for name in names:
         hits = []
         for at in np.random.default_rng(0).choice(LOUD, 40).tolist():
             wet = WET[name].copy()
             stop = at + fault(wet, at + round(LAG))
-            found = heard(wet).unlike
-            assert all(at - 4 * CELL < start and last < stop + 4 * CELL for start, last in found)
-            hits.append(any(start < stop + CELL and at - CELL < last for start, last in found))
+            found = scan(wet).outliers
+            assert all(at - 4 * FRAME < start and last < stop + 4 * FRAME for start, last in found)
+            hits.append(any(start < stop + FRAME and at - FRAME < last for start, last in found))
         assert np.mean(hits) >= least, name
 
 
@@ -92,75 +92,75 @@ def test_a_fault_that_shifts_nothing_is_found_where_it_is(fault: Fault, names: l
     ],
     ids=["wire", "fuzz", "filters", "transformer", "small core", "clipper", "hot clipper", "compander"],
 )
-def test_a_clean_take_holds_nothing_unlike(played: Callable[[Array], Array], snr_db: float) -> None:
-    """Whatever the device makes of the programme, and with the noise of a bad recording."""
+def test_a_clean_take_has_no_outliers(played: Callable[[Array], Array], snr_db: float) -> None:
+    """For any device, and with the noise of a bad recording."""
     for seed, dry in enumerate((programme(SECONDS, 1), DRY)):
         wet = played(dry)
         wet = wet + noise(len(wet), 20 * np.log10(np.std(wet)) - snr_db, seed)
-        assert heard(-0.7 * warped(wet, LAG, DRIFT), dry).unlike == ()
+        assert scan(-0.7 * warped(wet, LAG, DRIFT), dry).outliers == ()
 
 
 @pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize("played", [Transformer(drive=0.6), DiodeClipper(drive=0.5)], ids=["transformer", "clipper"])
-def test_a_bass_that_saturates_a_transformer_is_no_damage(seed: int, played: Circuit) -> None:
-    """Slices of real music at many levels, as reels hold them, through the devices of the demo."""
+def test_saturating_bass_is_not_an_outlier(seed: int, played: Circuit) -> None:
+    """Slices of real music at many levels, as on a reel, through the devices of the demo."""
     dry = music_of(np.random.default_rng([3, seed]), 40 * RATE)
     wet = circuit(played, dry) + noise(len(dry), -90)
     still = TimeMap.straight(0.0, 0.0, 0, len(dry))
-    assert listen(channel(dry), channel(wet), still, 0, len(dry), 1).unlike == ()
+    assert scan_residual(channel(dry), channel(wet), still, 0, len(dry), 1).outliers == ()
 
 
-def test_silence_and_pauses_hold_nothing_unlike() -> None:
-    """Where the dry file is silent the wet one may be digital silence, or noise, or hum."""
+def test_silence_and_pauses_have_no_outliers() -> None:
+    """Where the dry file is silent, the wet file may be silent or noisy."""
     dry = DRY.copy()
     dry[RATE : 3 * RATE] = 0.0
     for level in (-200, -60):
-        assert heard(-0.7 * warped(dry, LAG, DRIFT) + noise(len(WET["linear"]), level), dry).unlike == ()
-    assert heard(np.zeros(len(DRY)), np.zeros(len(DRY))).unlike == ()
+        assert scan(-0.7 * warped(dry, LAG, DRIFT) + noise(len(WET["linear"]), level), dry).outliers == ()
+    assert scan(np.zeros(len(DRY)), np.zeros(len(DRY))).outliers == ()
 
 
 @given(at=st.sampled_from(LOUD), value=st.sampled_from([np.nan, np.inf, -np.inf]), count=st.integers(1, 900))
 @settings(max_examples=10)
-def test_what_is_no_number_is_found_and_spoils_nothing_else(at: int, value: float, count: int) -> None:
+def test_non_finite_samples_are_located_and_affect_nothing_else(at: int, value: float, count: int) -> None:
     wet = WET["linear"].copy()
     wet[at + round(LAG) : at + round(LAG) + count] = value
     timemap = TimeMap.straight(LAG, DRIFT, 0, len(DRY))
-    found = listen(channel(DRY), replace(channel(wet), exact=True), timemap, 0, len(DRY), -1)
-    ((start, stop),) = found.broken
+    found = scan_residual(channel(DRY), replace(channel(wet), exact=True), timemap, 0, len(DRY), -1)
+    ((start, stop),) = found.non_finite
     # The lag has grown by up to four samples there.
-    assert at - CELL - 4 <= start <= at + 4
-    assert at + count - 4 <= stop <= at + count + CELL + 4
+    assert at - FRAME - 4 <= start <= at + 4
+    assert at + count - 4 <= stop <= at + count + FRAME + 4
     assert np.isfinite(found.mean)
-    assert found.usual > 0.95
-    assert all(start - 2 * CELL <= first and last <= stop + 2 * CELL for first, last in found.unlike)
+    assert found.correlation > 0.95
+    assert all(start - 2 * FRAME <= first and last <= stop + 2 * FRAME for first, last in found.outliers)
 
 
-def test_what_lies_elsewhere_is_not_alike() -> None:
-    """A second that is late by five milliseconds is told from the rest; the mean of the wet file is its mean."""
+def test_a_delayed_second_is_not_similar() -> None:
+    """By five milliseconds. The mean is that of the wet file."""
     wet = WET["saturation"].copy()
     wet[2 * RATE : 3 * RATE] = wet[2 * RATE - 220 : 3 * RATE - 220]
-    found = heard(wet + 0.01)
-    assert found.tells
-    assert found.alike(RATE // 2, 3 * RATE // 2)
-    assert not found.alike(2 * RATE, 3 * RATE)
+    found = scan(wet + 0.01)
+    assert found.is_informative
+    assert found.is_similar(RATE // 2, 3 * RATE // 2)
+    assert not found.is_similar(2 * RATE, 3 * RATE)
     assert found.mean == pytest.approx(0.01 + np.mean(wet[500 : 500 + len(DRY)]), abs=1e-4)
-    assert not heard(noise(len(WET["linear"]), -20)).tells
+    assert not scan(noise(len(WET["linear"]), -20)).is_informative
 
 
 @pytest.mark.parametrize("played", [lambda x: x, filtered, lambda x: circuit(Transformer(), x)])
 @pytest.mark.parametrize("late", [2, -3, 40])
-def test_what_lies_elsewhere_lies_better_there(played: Callable[[Array], Array], late: int) -> None:
+def test_only_the_true_shift_improves_the_residual(played: Callable[[Array], Array], late: int) -> None:
     wet = np.concatenate((played(DRY), np.zeros(1000)))
     wet[2 * RATE : 3 * RATE] = np.roll(wet, late)[2 * RATE : 3 * RATE]
     still = TimeMap.straight(0.0, 0.0, 0, len(DRY))
-    found = listen(channel(DRY), channel(wet), still, 0, len(DRY), 1)
+    found = scan_residual(channel(DRY), channel(wet), still, 0, len(DRY), 1)
     moved, right = (2 * RATE + 3000, 3 * RATE - 3000), (RATE // 2, 3 * RATE // 2)
-    assert lies_better(channel(DRY), channel(wet), still, found.prediction, 1, moved, float(late))
+    assert improves_with_shift(channel(DRY), channel(wet), still, found.model, 1, moved, float(late))
     for stretch, samples in ((moved, -float(late)), (right, float(late)), (right, 0.0)):
-        assert not lies_better(channel(DRY), channel(wet), still, found.prediction, 1, stretch, samples)
+        assert not improves_with_shift(channel(DRY), channel(wet), still, found.model, 1, stretch, samples)
 
 
-def test_noise_that_drowns_the_programme_is_told_from_distortion() -> None:
-    assert heard(WET["linear"] + noise(len(WET["linear"]), -12)).drowned > 0.2
+def test_masking_noise_differs_from_distortion() -> None:
+    assert scan(WET["linear"] + noise(len(WET["linear"]), -12)).low_snr_share > 0.2
     for wet in WET.values():
-        assert heard(wet).drowned < 0.05
+        assert scan(wet).low_snr_share < 0.05

@@ -10,9 +10,9 @@ from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import LagFit, LagStep
 from twinlib.alignment.delay import Real
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
-from twinlib.alignment.linear_model import Prediction, predicted_by
+from twinlib.alignment.linear_model import FirModel, identify_fir
 from twinlib.alignment.place import TwoMaps, placed
-from twinlib.alignment.residual import lies_better
+from twinlib.alignment.residual import improves_with_shift
 from twinlib.alignment.time_map import Labels, TimeMap
 from twinlib.alignment.tracker import CoarseTrack
 
@@ -248,7 +248,7 @@ def localise(dry: Channel, wet: Channel, course: LagFit) -> tuple[LagStep, ...]:
     breaks, lags = course.clock.steps, course.clock.fit.lags
     if not breaks:
         return ()
-    prediction = predicted_by(dry, wet, timemap, dry.start, dry.stop, course.polarity)
+    prediction = identify_fir(dry, wet, timemap, dry.start, dry.stop, course.polarity)
     reach = round(AROUND_SECONDS * dry.rate)
     skipped = find_spurious(dry, wet, course, prediction)
     found: list[LagStep] = []
@@ -285,7 +285,7 @@ def _exactly(
     return LagStep(found.place, found.first, found.last + abs(round(step)), step)
 
 
-def find_spurious(dry: Channel, wet: Channel, course: LagFit, prediction: Prediction) -> set[int]:
+def find_spurious(dry: Channel, wet: Channel, course: LagFit, prediction: FirModel) -> set[int]:
     """The numbers of breaks beyond which the lag seems to leave its course for some seconds, and nothing else does.
 
     It comes back, or the programme begins or ends there. A few seconds of tones through a device that distorts may tell
@@ -307,6 +307,6 @@ def find_spurious(dry: Channel, wet: Channel, course: LagFit, prediction: Predic
             continue
         usual = TimeMap([timemap.pieces[around[0]]])
         later = float(lags[piece] - lags[around[0]])
-        if not lies_better(dry, wet, usual, prediction, course.polarity, stretch, later):
+        if not improves_with_shift(dry, wet, usual, prediction, course.polarity, stretch, later):
             found |= {number for number in (piece - 1, piece) if 0 <= number < len(breaks)}
     return found

@@ -1,6 +1,6 @@
-"""What a device's linear response makes of the dry signal, at a quarter of the rate: what the wet one should be.
+"""Linear model of a device: an FIR filter identified from dry and wet, at a quarter of the sample rate.
 
-Below 4 kHz a device is hardly more than a filter, and what lies above costs four times the work to compare.
+Below 4 kHz most devices are close to a linear filter, and comparing the full band would cost four times the work.
 """
 
 from dataclasses import dataclass
@@ -17,55 +17,58 @@ from twinlib.alignment.delay import Complex
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
 
-PACE = 4
-"""Samples of a signal to one of the slow signals that are compared."""
+DECIMATION = 4
+"""Ratio of the sample rate to the rate at which dry and wet are compared."""
 
-CELL = 256
-"""Samples over which the lag is rounded as one: 6 ms."""
+FRAME = 256
+"""Samples of a frame, over which the lag is rounded to one integer: 6 ms at 44.1 kHz."""
 
-WINDOWS = 48
-"""Of a take that tell the response, however long it is."""
+MAX_WINDOWS = 48
+"""Windows used for the identification, however long the take is."""
 
-EARLY, LATE = 128, 384
-"""Slow samples that the response reaches before its time (the map takes the device's own delay for lag) and after."""
+PRE_TAPS, POST_TAPS = 128, 384
+"""Decimated taps before and after time zero; the time map counts the device's own delay as lag."""
 
-MARGIN = 20
-"""Samples before and after those that are slowed down."""
+FILTER_MARGIN = 20
+"""Samples that the decimation filter needs on either side."""
 
-BEFORE, AFTER = PACE * LATE + MARGIN, PACE * EARLY + MARGIN
-"""Dry samples before and after those whose answer is predicted."""
+CONTEXT_BEFORE, CONTEXT_AFTER = DECIMATION * POST_TAPS + FILTER_MARGIN, DECIMATION * PRE_TAPS + FILTER_MARGIN
+"""Dry samples before and after a range that a prediction of that range needs."""
 
-CHANCE = 3.5
-"""Standard deviations that none of some hundred values exceeds by chance."""
+NOISE_SIGMAS = 3.5
+"""Standard deviations of the noise below which a tap is set to zero."""
 
-_SIZE = 4096
+_WINDOW = 4096
 _ROW = 4096
 _STRIP = 1024
-_TAPS = 32
+_DECIMATION_TAPS = 32
 _PREEMPHASIS = 0.9
-_FAINT = 1e-3
+_MIN_PEAK = 1e-3
 
 
-def _low_pass() -> Signal:
-    place = np.arange(_TAPS) - (_TAPS - 1) / 2.0
-    taps = np.sinc(0.8 * place / PACE) * np.kaiser(_TAPS, 5.0)
+def _decimation_filter() -> Signal:
+    place = np.arange(_DECIMATION_TAPS) - (_DECIMATION_TAPS - 1) / 2.0
+    taps = np.sinc(0.8 * place / DECIMATION) * np.kaiser(_DECIMATION_TAPS, 5.0)
     taps = taps / taps.sum()
-    # The difference to the sample before, which is `PACE` older at the full rate.
-    return np.asarray(np.append(np.zeros(PACE), taps) - _PREEMPHASIS * np.append(taps, np.zeros(PACE)), np.float32)
+    # The previous decimated sample is `DECIMATION` samples older at the full rate.
+    zeros = np.zeros(DECIMATION)
+    return np.asarray(np.append(zeros, taps) - _PREEMPHASIS * np.append(taps, zeros), np.float32)
 
 
-_LOW_PASS = _low_pass()
+_FILTER = _decimation_filter()
 
 
 @numba.njit(cache=True)
-def _decimate(phases: Signal, taps: Signal, out: Signal) -> None:
-    # Four taps a turn, along a part of the signal that stays in the cache; summed in an order that is written down.
+def _filter_phases(phases: Signal, taps: Signal, out: Signal) -> None:
+    # Seven times as fast as `scipy.signal.upfirdn`. Four taps a turn over a strip that stays in the cache, in a fixed
+    # order of summation.
     for start in range(0, out.shape[0], _STRIP):
         part = out[start : start + _STRIP]
         for j in range(part.shape[0]):
             part[j] = np.float32(0.0)
-        for i in range(taps.shape[0] // PACE):
-            a, b, c, d = taps[PACE * i], taps[PACE * i + 1], taps[PACE * i + 2], taps[PACE * i + 3]
+        for i in range(taps.shape[0] // DECIMATION):
+            k = DECIMATION * i
+            a, b, c, d = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
             first, second, third, fourth = (
                 phases[0, start + i :], phases[1, start + i :], phases[2, start + i :], phases[3, start + i :]
             )  # fmt: skip
@@ -73,101 +76,106 @@ def _decimate(phases: Signal, taps: Signal, out: Signal) -> None:
                 part[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
 
 
-def slow(samples: Signal) -> Signal:
-    """One sample for `PACE`, low-passed at 4.4 kHz and pre-emphasised, float32; `MARGIN` at either end are used up."""
-    out = np.empty((len(samples) - 2 * MARGIN) // PACE, np.float32)
-    phases = np.ascontiguousarray(samples[: len(samples) // PACE * PACE].reshape(-1, PACE).T)
-    _decimate(phases, _LOW_PASS, out)
+def decimate(samples: Signal) -> Signal:
+    """Low-pass at 4.4 kHz, pre-emphasise and keep every fourth sample, float32.
+
+    The filter uses up `FILTER_MARGIN` samples at either end.
+    """
+    out = np.empty((len(samples) - 2 * FILTER_MARGIN) // DECIMATION, np.float32)
+    phases = np.ascontiguousarray(samples[: len(samples) // DECIMATION * DECIMATION].reshape(-1, DECIMATION).T)
+    _filter_phases(phases, _FILTER, out)
     return out
 
 
-def at_whole_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin: int = 0) -> Signal:
-    """The wet signal at dry positions [start, stop), to the nearest sample, cell by cell, float32 `(frames,)`.
+def read_at_integer_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin: int = 0) -> Signal:
+    """Read the wet signal at dry positions [start, stop), to the nearest sample frame by frame, float32 `(frames,)`.
 
-    `margin` more samples stand before and after them, by the lag of the first and the last cell.
+    `margin` more samples precede and follow them, at the lag of the first and of the last frame.
     """
-    lags = np.round(timemap.lags(middles(start, stop))).astype(np.int64)
+    lags = np.round(timemap.lags(frame_centres(start, stop))).astype(np.int64)
     out = np.empty(stop - start + 2 * margin, np.float32)
     edges = [0, *(np.flatnonzero(np.diff(lags)) + 1).tolist(), len(lags)]
     for first, last in pairwise(edges):
-        low = first * CELL + margin if first else 0
-        high = last * CELL + margin if last < len(lags) else len(out)
+        low = first * FRAME + margin if first else 0
+        high = last * FRAME + margin if last < len(lags) else len(out)
         shift = start - margin + int(lags[first])
         out[low:high] = wet.read(low + shift, high + shift)
     return out
 
 
-def middles(start: int, stop: int) -> npt.NDArray[np.float64]:
-    """The middle of every cell of dry samples [start, stop), float64."""
-    return np.arange(start, stop, CELL, dtype=np.float64) + CELL / 2.0
+def frame_centres(start: int, stop: int) -> npt.NDArray[np.float64]:
+    """Return the centre of every frame of dry samples [start, stop), float64."""
+    return np.arange(start, stop, FRAME, dtype=np.float64) + FRAME / 2.0
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The device's linear response to slow signals: `taps` from `EARLY` samples before its time on."""
+class FirModel:
+    """An FIR filter at the decimated rate; `taps` start `PRE_TAPS` samples before time zero."""
 
     taps: Signal
 
     @cached_property
     def _responses(self) -> tuple[Complex, Complex]:
-        """The response in the bins of a row, and that of how it changes a sample of the full rate."""
-        size = _ROW + EARLY + LATE
+        """The frequency response, and that of the derivative per sample at the full rate."""
+        size = _ROW + PRE_TAPS + POST_TAPS
         response = scipy.fft.rfft(self.taps, size)
-        turn = (2j * np.pi / size / PACE * np.arange(len(response))).astype(np.complex64)
-        return response, response * turn
+        derivative = (2j * np.pi / size / DECIMATION * np.arange(len(response))).astype(np.complex64)
+        return response, response * derivative
 
-    def of(self, samples: Signal) -> tuple[Signal, Signal]:
-        """The slow wet signal that dry samples predict, and how it changes a sample of the full rate, float32 both.
+    def predict(self, samples: Signal) -> tuple[Signal, Signal]:
+        """Return the decimated wet signal predicted from dry samples, and its derivative per full-rate sample, float32.
 
-        `BEFORE` of the samples come before those that are answered and `AFTER` after them, whose number is a multiple
-        of `PACE`.
+        The samples include `CONTEXT_BEFORE` before and `CONTEXT_AFTER` after the predicted range, whose length is a
+        multiple of `DECIMATION`.
         """
-        x = slow(samples)
-        before = EARLY + LATE
-        count, size = len(x) - before, _ROW + before
-        # Transforms of four rows at once take half the time that those of one row after the other do. What a transform
-        # turns round falls on the samples before a row.
+        x = decimate(samples)
+        context = PRE_TAPS + POST_TAPS
+        count, size = len(x) - context, _ROW + context
+        # Overlap-save. Batched transforms take half the time of single ones; circular wrap-around falls into the
+        # context of each row.
         padded = np.concatenate((x, np.zeros(-count % _ROW, np.float32)))
         rows = np.lib.stride_tricks.sliding_window_view(padded, size)[::_ROW]
         spectra = scipy.fft.rfft(rows)
-        predicted, change = (scipy.fft.irfft(spectra * part, size)[:, before:] for part in self._responses)
-        return predicted.reshape(-1)[:count], change.reshape(-1)[:count]
+        predicted, slope = (scipy.fft.irfft(spectra * part, size)[:, context:] for part in self._responses)
+        return predicted.reshape(-1)[:count], slope.reshape(-1)[:count]
 
 
-def predicted_by(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> Prediction:
-    """The response that windows all over dry samples [start, stop) tell together, the polarity taken away.
+def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> FirModel:
+    """Identify the device's FIR model, without the polarity, from windows spread over dry samples [start, stop).
 
-    The least-squares transfer function of windows that count alike however loud; those that agree with no other count
-    little. All zeros where the dry signal is silent.
+    Iteratively reweighted least squares of the transfer function: windows count alike whatever their level, and
+    windows that disagree with the others count little. Returns all zeros if the dry signal is silent.
     """
-    taper = np.hanning(_SIZE).astype(np.float32)
-    places = np.linspace(start, max(start, stop - _SIZE * PACE), WINDOWS).astype(int) // CELL * CELL
+    taper = np.hanning(_WINDOW).astype(np.float32)
+    starts = np.linspace(start, max(start, stop - _WINDOW * DECIMATION), MAX_WINDOWS).astype(int) // FRAME * FRAME
     pairs: list[tuple[Complex, Complex]] = []
-    for place in np.unique(places).tolist():
-        first, last = place, place + _SIZE * PACE
-        heard = at_whole_lags(wet, timemap, first, last, MARGIN)
-        played = slow(dry.read(first - MARGIN, last + MARGIN))
-        if float(np.abs(played).max()) > _FAINT:
-            answer = slow(np.where(is_finite_audio(heard), heard, np.float32(0.0)))
-            pairs.append((scipy.fft.rfft(played * taper), polarity * scipy.fft.rfft(answer * taper)))
+    for first in np.unique(starts).tolist():
+        last = first + _WINDOW * DECIMATION
+        recorded = read_at_integer_lags(wet, timemap, first, last, FILTER_MARGIN)
+        x = decimate(dry.read(first - FILTER_MARGIN, last + FILTER_MARGIN))
+        if float(np.abs(x).max()) > _MIN_PEAK:
+            y = decimate(np.where(is_finite_audio(recorded), recorded, np.float32(0.0)))
+            pairs.append((scipy.fft.rfft(x * taper), polarity * scipy.fft.rfft(y * taper)))
     if not pairs:
-        return Prediction(np.zeros(EARLY + LATE, np.float32))
-    x, y = (np.array(part) for part in zip(*pairs, strict=True))
-    dry_power, wet_power = np.abs(x) ** 2, np.abs(y) ** 2
-    loudness = dry_power.sum(axis=1)
-    gain = wet_power.sum(axis=1) / loudness
-    # A burst of noise in a soft passage would else drown all the others.
+        return FirModel(np.zeros(PRE_TAPS + POST_TAPS, np.float32))
+    x_spectra, y_spectra = (np.array(part) for part in zip(*pairs, strict=True))
+    dry_power, wet_power = np.abs(x_spectra) ** 2, np.abs(y_spectra) ** 2
+    energy = dry_power.sum(axis=1)
+    gain = wet_power.sum(axis=1) / energy
+    # A burst of noise in a soft passage would otherwise outweigh all other windows.
     trust = np.minimum(1.0, (np.median(gain) + 1e-12) / (gain + 1e-12))
     for _ in range(3):
-        weights = (trust / loudness)[:, None]
+        weights = (trust / energy)[:, None]
         power = (weights * dry_power).sum(axis=0)
-        response = (weights * x.conj() * y).sum(axis=0) / (power + 1e-4 * power.mean())
-        wrong = (np.abs(y - response * x) ** 2).sum(axis=1) / (wet_power.sum(axis=1) + 1e-12)
-        trust = 1.0 / (wrong + np.median(wrong) + 1e-6)
-    whole = np.roll(scipy.fft.irfft(response, _SIZE), EARLY)
-    taps = whole[: EARLY + LATE].copy()
-    # What is no larger than chance, told by where no response reaches, would ring after every loud attack.
-    taps[np.abs(taps) < CHANCE * 1.4826 * float(np.median(np.abs(whole[EARLY + LATE :])))] = 0.0
-    taps[: EARLY // 2] *= np.hanning(EARLY)[: EARLY // 2]
-    taps[-LATE // 2 :] *= np.hanning(LATE)[LATE // 2 :]
-    return Prediction(taps.astype(np.float32))
+        response = (weights * x_spectra.conj() * y_spectra).sum(axis=0) / (power + 1e-4 * power.mean())
+        residual = np.abs(y_spectra - response * x_spectra) ** 2
+        residual_share = residual.sum(axis=1) / (wet_power.sum(axis=1) + 1e-12)
+        trust = 1.0 / (residual_share + np.median(residual_share) + 1e-6)
+    impulse = np.roll(scipy.fft.irfft(response, _WINDOW), PRE_TAPS)
+    taps = impulse[: PRE_TAPS + POST_TAPS].copy()
+    # Noise in the taps would ring after every loud attack. Its level is that of the impulse response's empty part.
+    noise = 1.4826 * float(np.median(np.abs(impulse[PRE_TAPS + POST_TAPS :])))
+    taps[np.abs(taps) < NOISE_SIGMAS * noise] = 0.0
+    taps[: PRE_TAPS // 2] *= np.hanning(PRE_TAPS)[: PRE_TAPS // 2]
+    taps[-POST_TAPS // 2 :] *= np.hanning(POST_TAPS)[POST_TAPS // 2 :]
+    return FirModel(taps.astype(np.float32))

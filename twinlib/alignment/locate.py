@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import soxr
 
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line, theil_sen
 from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
 from twinlib.audio import Signal
+from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
 
 SIZE = 1 << 16
@@ -293,3 +295,80 @@ def search_excerpts(dry: Channel, wet: Channel, progress: Progress = no_progress
     if near is not None and near.share > 0.5:
         return near
     return vote(find_candidates(excerpts, wet, None, progress), len(places))
+
+
+SILENCE_PEAK = 1e-4
+"""Peak, -80 dBFS, below which the wet file is silent."""
+
+MAX_HUM_SHARE = 0.8
+"""Share of the energy at multiples of 50 or 60 Hz above which the wet file contains only hum."""
+
+SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 2.0 / 3.0, 1.5)
+"""Length of the wet file relative to the dry file after a wrong tape speed or a wrong sample rate in the header."""
+
+MIN_SPEED_PROMINENCE = 12.0
+"""Prominence of an excerpt that counts as found at another speed."""
+
+_SPEED_REACH_SECONDS = 15.0
+
+
+def diagnose_mismatch(dry: Channel, wet: Channel, clicks_found: bool) -> Finding:
+    """Return the reason why no part of the dry file was found in the wet file."""
+    if _peak(wet) < SILENCE_PEAK:
+        return refused("silent")
+    if _hum_share(wet) > MAX_HUM_SHARE:
+        return refused("hum-only")
+    return diagnose_speed(dry, wet) or refused("other-reel" if clicks_found else "no-match")
+
+
+def diagnose_speed(dry: Channel, wet: Channel) -> Finding | None:
+    """Return a finding if the programme is found at another speed."""
+    stretch = estimate_stretch(dry, wet)
+    if stretch is None:
+        return None
+    return refused("wrong-speed", speed=1.0 / stretch, wet_rate=wet.reader.info.sample_rate, dry_rate=dry.rate)
+
+
+def estimate_stretch(dry: Channel, wet: Channel) -> float | None:
+    """Return the length of the wet file relative to the dry file if most loud excerpts are found at such a speed.
+
+    Returns None if the speed is right or unknown. Repetitive music matches a few excerpts at any speed, but most of
+    them only at the true one.
+    """
+    size = excerpt_size(dry.stop - dry.start, dry.rate)
+    starts = loudest_excerpts(dry, size, 5)
+    reach = round(_SPEED_REACH_SECONDS * dry.rate)
+    best = (0.0, 1.0)
+    for stretch in (1.0, *SPEEDS):
+        excerpts = []
+        for start in starts:
+            samples = dry.read(start, start + int(size / stretch) + 1)
+            stretched = soxr.resample(samples, dry.rate, dry.rate * stretch, "HQ").astype(np.float32)[:size]
+            excerpts.append((round(start * stretch), np.pad(stretched, (0, size - len(stretched)))))
+        found = find_candidates(excerpts, wet, (-reach, reach))
+        coarse = vote([each for each in found if each.prominence >= MIN_SPEED_PROMINENCE], len(starts))
+        if coarse is not None and coarse.share > 0.5 and len(starts) > 1:
+            best = max(best, (coarse.score, stretch))
+    return best[1] if best[1] != 1.0 else None
+
+
+def _read_probes(wet: Channel, count: int = 8) -> list[Signal]:
+    """Read spans of two seconds at even intervals."""
+    size = 2 * wet.rate
+    last = max(wet.start, wet.stop - size)
+    return [wet.read(start, start + size) for start in np.linspace(wet.start, last, count).astype(int).tolist()]
+
+
+def _peak(wet: Channel) -> float:
+    return max(float(np.abs(samples - samples.mean()).max()) for samples in _read_probes(wet))
+
+
+def _hum_share(wet: Channel) -> float:
+    """Return the share of the energy within 2 Hz of the first 20 harmonics of 50 or 60 Hz."""
+    shares = []
+    for samples in _read_probes(wet):
+        power = np.abs(np.fft.rfft((samples - samples.mean()) * np.hanning(len(samples)))) ** 2
+        hertz = np.arange(len(power)) * wet.rate / len(samples)
+        near = [(np.abs(hertz - hum * np.round(hertz / hum)) < 2.0) & (hertz < 20.5 * hum) for hum in (50.0, 60.0)]
+        shares.append(max(float(power[mask].sum()) for mask in near) / (float(power.sum()) + 1e-30))
+    return float(np.median(shares))

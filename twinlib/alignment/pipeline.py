@@ -12,7 +12,7 @@ from twinlib.alignment.lag_track import WindowPlan, plan_windows
 from twinlib.alignment.refine import MAX_ITERATIONS, fit_track, measure_through_device
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
 from twinlib.alignment.tracker import count_consistent, track_lags
-from twinlib.alignment.verdict import Case, diagnose_mismatch, outcome
+from twinlib.alignment.verdict import AlignmentReport
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, SubProgress, no_progress
@@ -64,9 +64,9 @@ def align(
         reference = None
         if reference_channel is not None:
             reference = open_channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
-        case = Case(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
-        _align(case, list(clicks or ()), progress)
-        return outcome(case)
+        report = AlignmentReport(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
+        _align(report, list(clicks or ()), progress)
+        return report.build()
 
 
 def open_channel(
@@ -87,8 +87,8 @@ def open_channel(
     )
 
 
-def _align(case: Case, clicks: list[int], progress: Progress) -> None:
-    dry, heard = case.dry, case.clock_signal
+def _align(report: AlignmentReport, clicks: list[int], progress: Progress) -> None:
+    dry, heard = report.dry, report.clock_channel
     start, stop = dry.start, dry.stop
     if clicks:
         # Clicks stand in every reel: only what lies between them tells one reel from another.
@@ -98,32 +98,32 @@ def _align(case: Case, clicks: list[int], progress: Progress) -> None:
     windows = plan_windows(programme.start, programme.stop, dry.rate)
     place, clicked = _locate(dry, heard, windows, clicks, SubProgress(progress, 10.0, heard.stop - heard.start))
     if place is None:
-        case.add(diagnose_mismatch(programme, heard, clicked))
+        report.add(locate.diagnose_mismatch(programme, heard, clicked))
         return
     walked = track_lags(dry, heard, windows, *place, SubProgress(progress, 25.0, len(windows.starts)))
     course = fit_track(dry, heard, windows, walked, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
     if course is None:
-        case.add(diagnose_mismatch(programme, heard, clicked))
+        report.add(locate.diagnose_mismatch(programme, heard, clicked))
         return
     fit = LineFit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
     measured = fit_click_line(dry, heard, ends, course.clock, course.polarity) if ends is not None else None
     if ends is not None and measured is not None:
-        found = anchor_to_clicks(fit, course.track, measured) if case.trusts_clicks(course) else None
+        found = anchor_to_clicks(fit, course.track, measured) if report.trusts_clicks(course) else None
         if found is not None:
             fit, about_it = found
             course = replace(course, clock=course.clock.with_line(fit), track=about_it)
         else:
-            case.unsure_ends = clicks_contradict(measured, course.clock)
+            report.clicks_contradict = clicks_contradict(measured, course.clock)
     elif ends is not None:
-        case.unsure_ends = clicks_in_range(heard, course.clock, ends, dry.rate // 4)
-    if case.reference is not None:
-        through = measure_through_device(dry, case.wet, course)
+        report.clicks_contradict = clicks_in_range(heard, course.clock, ends, dry.rate // 4)
+    if report.reference is not None:
+        through = measure_through_device(dry, report.wet, course)
         if through is None:
-            case.add(diagnose_mismatch(programme, case.wet, clicked))
+            report.add(locate.diagnose_mismatch(programme, report.wet, clicked))
             return
-        case.heard_through(course, through)
-    case.judge(course, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
+        report.add_device(through)
+    report.assess(course, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
 
 
 def _locate(

@@ -1,8 +1,8 @@
-"""Listening to all of it: places where the wet signal is no answer to the dry one, whatever the windows say.
+"""Frame-wise residual check: spans in which the wet signal does not follow the dry signal.
 
-A lag track sees what shifts all that follows. A buffer played twice in place of another, a muted stretch, a burst of
-noise, some samples moved and back shift nothing; but for some milliseconds the wet signal is not what the device's
-linear response predicts, or far less so than is usual at that level and around.
+A lag track detects faults that shift the rest of the take. A buffer played twice in place of another, a muted span or
+a burst of noise shift nothing, but for some milliseconds the residual of the device's linear model is an outlier: far
+above the baseline of its level and of its neighbourhood.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,352 +17,354 @@ from scipy.ndimage import maximum_filter1d, percentile_filter
 from twinlib.alignment.channel import Channel, is_finite_audio
 from twinlib.alignment.delay import Real
 from twinlib.alignment.linear_model import (
-    AFTER,
-    BEFORE,
-    CELL,
-    MARGIN,
-    PACE,
-    Prediction,
-    at_whole_lags,
-    middles,
-    predicted_by,
-    slow,
+    CONTEXT_AFTER,
+    CONTEXT_BEFORE,
+    DECIMATION,
+    FILTER_MARGIN,
+    FRAME,
+    FirModel,
+    decimate,
+    frame_centres,
+    identify_fir,
+    read_at_integer_lags,
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import BLOCK, Signal
-from twinlib.intervals import find_runs
+from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress, no_progress
 
-HOLE = 24
-"""Zeros in a row that no sound leaves: half a millisecond."""
+Mask = npt.NDArray[np.bool_]
 
-SOUNDING = 3e-3
-"""A dry sample, -50 dB of full scale, to which no device answers with digital silence."""
+MIN_ZERO_RUN = 24
+"""Consecutive zeros, half a millisecond, that no audio contains."""
+
+MIN_ZERO_RUN_DRY = 3e-3
+"""Dry sample value, -50 dBFS, that no device answers with digital silence."""
+
+GROUP = 6
+"""Frames of a group: 35 ms resolve a lower residual than 6 ms."""
+
+COARSE = 32
+"""Frames of one row of the sums that a scan keeps."""
+
+NEIGHBOURHOOD_SECONDS = 1.5
+"""Half width of the neighbourhood of the local baseline."""
+
+MIN_CORRELATION = 0.6
+"""Correlation of a whole take above which its residual is informative."""
+
+OUTLIER_FACTOR = 6.0
+"""Residual ratio of an outlier, relative to its baseline."""
+
+LEVEL_OUTLIER_FACTOR = 15.0
+"""Residual ratio of an outlier group relative to the baseline of its level, where its neighbourhood is damaged too."""
+
+MIN_RESIDUAL_RATIO = 0.8
+"""Residual ratio of any outlier; a bass that saturates the transformer of the demo reaches 0.6."""
+
+NOISE_FACTOR = 4.0
+"""Residual energy of an outlier, relative to the noise of the recording plus the leakage of loud neighbours."""
+
+LEAKAGE = 1e-4
+"""Share of the energy of the loudest frame nearby that a device may leave in a soft frame."""
+
+MIN_POWER = 1e-8
+"""Power of the predicted signal below which frames are skipped."""
+
+MIN_PEAK = 1e-4
+"""Dry peak, -80 dBFS, below which frames are skipped."""
+
+MAX_REMAINING = 0.5
+"""Share of the residual that may remain at the true lag of a span."""
+
+LEVEL_BINS = 24
+"""Bins of similar level with their own baseline: devices distort loud signals more."""
+
+MIN_FRAMES_PER_BIN = 16
+"""Frames or groups that a level bin needs."""
+
+LOUD_PEAK = 1e-2
+"""Dry peak, -40 dBFS, that must be audible above the noise of a recording."""
+
+MASKED_RATIO = 0.9
+"""Residual ratio of a group that noise masks; strong distortion reaches a third."""
+
+INVERTED_RATIO = 1.4
+"""Residual ratio of a group with inverted polarity, an outlier whatever its baseline."""
+
+MAX_EXCESS_ENERGY = 10.0
+"""Wet energy, relative to the prediction, that distortion cannot explain."""
+
+SIMILAR_FACTOR, SIMILAR_OFFSET = 4.0, 0.02
+"""A span passes if its residual ratio is below 4 times the baseline plus 0.02."""
+
+_CHUNK = 64 * BLOCK
 
 
 @dataclass(frozen=True)
-class Cells:
-    """A row a cell: sums of products, and whether one of its samples is no number, or lies in digital silence.
+class FrameSums:
+    """Sums of products over each frame, float64 `(frames,)`, and flags of bad samples.
 
-    `dry` is what was predicted. `peak` is the dry signal's.
+    `cross` is predicted times wet, `predicted` and `wet` are energies, `peak` is the dry peak. `non_finite` marks
+    frames with NaN or infinite samples, `zero_run` frames with a run of digital zeros.
     """
 
     cross: Real
-    dry: Real
+    predicted: Real
     wet: Real
     peak: Real
-    broken: npt.NDArray[np.bool_]
-    mute: npt.NDArray[np.bool_]
+    non_finite: Mask
+    zero_run: Mask
 
     @classmethod
-    def joined(cls, parts: Sequence["Cells"]) -> "Cells":
-        """Those of all blocks."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+    def concatenate(cls, parts: Sequence["FrameSums"]) -> "FrameSums":
+        """Return the frames of all parts."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
-    def grouped(self, size: int) -> "Cells":
-        """A row for `size` cells."""
+    def grouped(self, size: int) -> "FrameSums":
+        """Return one row for every `size` frames."""
         edges = np.arange(0, len(self.cross), size)
-        cross, dry, wet = (np.add.reduceat(part, edges) for part in (self.cross, self.dry, self.wet))
-        broken, mute = (np.logical_or.reduceat(part, edges) for part in (self.broken, self.mute))
-        peak = np.maximum.reduceat(self.peak, edges)
-        return Cells(cross, dry, wet, peak, broken, mute)
+        cross, predicted, wet = (np.add.reduceat(part, edges) for part in (self.cross, self.predicted, self.wet))
+        non_finite, zero_run = (np.logical_or.reduceat(part, edges) for part in (self.non_finite, self.zero_run))
+        return FrameSums(cross, predicted, wet, np.maximum.reduceat(self.peak, edges), non_finite, zero_run)
 
     @property
-    def unlike(self) -> Real:
-        """The part of each row's energy that is unlike."""
-        return unlike(self.cross, self.dry, self.wet)
+    def residual_ratio(self) -> Real:
+        """The residual ratio of each row."""
+        return residual_ratio(self.cross, self.predicted, self.wet)
 
 
-def unlike(cross: Real, dry: Real, wet: Real) -> Real:
-    """The part of the wet energy that a gain does not explain, 0 to 1; up to 2 where it is upside down."""
-    r = cross / np.sqrt(dry * wet + 1e-20)
+def residual_ratio(cross: Real, predicted: Real, wet: Real) -> Real:
+    """Return 1 - r |r| for the correlation r: the wet energy share that no gain explains; up to 2 if inverted."""
+    r = cross / np.sqrt(predicted * wet + 1e-20)
     return np.asarray(1.0 - r * np.abs(r))
 
 
-def compared(
-    dry: Channel, wet: Channel, timemap: TimeMap, prediction: Prediction, start: int, stop: int, polarity: int
-) -> Iterator[tuple[Cells, float]]:
-    """Blocks of cells of dry samples [start, stop), and the sum of their wet samples."""
+def compare_frames(
+    dry: Channel, wet: Channel, timemap: TimeMap, model: FirModel, start: int, stop: int, polarity: int
+) -> Iterator[tuple[FrameSums, float]]:
+    """Yield blocks of frames of dry samples [start, stop), and the sum of their wet samples."""
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        whole = first + -(-(last - first) // PACE) * PACE
-        x, y = dry.read(first - BEFORE, whole + AFTER), at_whole_lags(wet, timemap, first, whole, MARGIN)
-        inside = slice(MARGIN, len(y) - MARGIN)
-        broken = ~is_finite_audio(y)
-        if broken.any():
-            y = np.where(broken, np.float32(0.0), y)
-        mean = float(y[inside].sum())
-        loud = np.abs(x[BEFORE : len(x) - AFTER])
-        mute = _in_silence(y)[inside] & (loud > SOUNDING)
-        lags = timemap.lags(middles(first, whole))
-        early = lags - np.round(lags)
-        p, slope = (_in_cells(part, CELL // PACE) for part in prediction.of(x))
-        b = _in_cells(np.float32(polarity) * slow(y), CELL // PACE)
-        sums = np.empty((3, len(p)))
-        _products(p, slope, b, early.astype(np.float32), sums)
-        peak = _in_cells(loud, CELL).max(axis=1).astype(np.float64)
-        wrong, dead = (_in_any(which) for which in (broken[inside], mute))
-        cross, xx, yy = sums
-        yield Cells(cross, xx, yy, peak, wrong, dead), mean
+        padded = first + -(-(last - first) // DECIMATION) * DECIMATION
+        x = dry.read(first - CONTEXT_BEFORE, padded + CONTEXT_AFTER)
+        y = read_at_integer_lags(wet, timemap, first, padded, FILTER_MARGIN)
+        inside = slice(FILTER_MARGIN, len(y) - FILTER_MARGIN)
+        bad = ~is_finite_audio(y)
+        if bad.any():
+            y = np.where(bad, np.float32(0.0), y)
+        total = float(y[inside].sum())
+        level = np.abs(x[CONTEXT_BEFORE : len(x) - CONTEXT_AFTER])
+        zero = _in_zero_run(y)[inside] & (level > MIN_ZERO_RUN_DRY)
+        lags = timemap.lags(frame_centres(first, padded))
+        fractions = (lags - np.round(lags)).astype(np.float32)
+        predicted, slope = (_in_frames(part, FRAME // DECIMATION) for part in model.predict(x))
+        recorded = _in_frames(np.float32(polarity) * decimate(y), FRAME // DECIMATION)
+        sums = np.empty((3, len(predicted)))
+        _sum_products(predicted, slope, recorded, fractions, sums)
+        peak = _in_frames(level, FRAME).max(axis=1).astype(np.float64)
+        yield FrameSums(sums[0], sums[1], sums[2], peak, _any_in_frame(bad[inside]), _any_in_frame(zero)), total
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})
-def _products(predicted: Signal, slope: Signal, wet: Signal, early: Signal, out: Real) -> None:
-    # A step of the DC, and rumble, are no part of the answer. Sums go as numpy's do, in the order that is fastest.
+def _sum_products(predicted: Signal, slope: Signal, wet: Signal, fractions: Signal, out: Real) -> None:
+    # Without the mean of each frame: DC steps and rumble are not part of the prediction. The slope corrects the
+    # prediction for the fraction of a sample by which the integer lag is off.
     size = predicted.shape[1]
     for i in range(predicted.shape[0]):
         p, w = np.float32(0.0), np.float32(0.0)
         for j in range(size):
-            p += predicted[i, j] - early[i] * slope[i, j]
+            p += predicted[i, j] - fractions[i] * slope[i, j]
             w += wet[i, j]
         p, w = p / np.float32(size), w / np.float32(size)
         pw, pp, ww = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         for j in range(size):
-            a, b = predicted[i, j] - early[i] * slope[i, j] - p, wet[i, j] - w
+            a, b = predicted[i, j] - fractions[i] * slope[i, j] - p, wet[i, j] - w
             pw += a * b
             pp += a * a
             ww += b * b
         out[0, i], out[1, i], out[2, i] = pw, pp, ww
 
 
-def _in_cells(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+def _in_frames(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     missing = -len(samples) % size
     return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
 
 
-def _in_any(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Whether any sample of each cell is true."""
-    if not which.any():
-        return np.zeros(-(-len(which) // CELL), np.bool_)
-    return np.asarray(_in_cells(which, CELL).any(axis=1))
+def _any_in_frame(mask: Mask) -> Mask:
+    if not mask.any():
+        return np.zeros(-(-len(mask) // FRAME), np.bool_)
+    return np.asarray(_in_frames(mask, FRAME).any(axis=1))
 
 
-def _in_silence(samples: Signal) -> npt.NDArray[np.bool_]:
-    """Which samples lie in a run of `HOLE` or more zeros."""
+def _in_zero_run(samples: Signal) -> Mask:
+    """Return the mask of samples in runs of `MIN_ZERO_RUN` or more zeros."""
     zero = samples == 0.0
     if zero.any():
         for first, last in find_runs(zero):
-            zero[first:last] = last - first >= HOLE
+            zero[first:last] = last - first >= MIN_ZERO_RUN
     return np.asarray(zero)
 
 
-GROUP = 6
-"""Cells that are also told as one: 35 ms tell less unlikeness than 6 ms do, and more surely."""
-
-COARSE = 32
-"""Cells that are remembered as one."""
-
-AROUND_SECONDS = 1.5
-"""How far a cell is compared with its neighbourhood."""
-
-LEAST_ALIKE = 0.6
-"""Correlation of a whole take from which on long stretches can be told."""
-
-FAR_WORSE = 6.0
-"""Times the part that is usually unlike which a stretch must reach to be no answer."""
-
-PLAINLY_WORSE = 15.0
-"""Times what is usual at its level, at which a group is no answer even where much of its neighbourhood is none."""
-
-LEAST_UNLIKE = 0.8
-"""The part of its energy that is unlike, which a cell or a group must reach: a bass that saturates the transformer of
-the demo makes six tenths of it."""
-
-AUDIBLE = 4.0
-"""Times the noise of the recording, and what the loud neighbourhood leaves behind, that the unlike part must reach."""
-
-LEFT_BEHIND = 1e-4
-"""Of the energy of the loudest cell around: what any device may leave in a soft one."""
-
-FAINT = 1e-8
-"""The power of a pre-emphasised dry signal below which nothing is judged."""
-
-SILENT = 1e-4
-"""A dry peak, -80 dB of full scale, below which nothing is judged either."""
-
-BETTER = 0.5
-"""Of what is unlike, that must be left where a stretch really lies."""
-
-LEVELS = 24
-"""Groups of like level whose likeness is told apart: devices distort more what is louder."""
-
-LEAST_CELLS = 16
-"""Cells or groups of a level that tell what is usual there."""
-
-CLEARLY_SOUNDING = 1e-2
-"""A dry peak, -40 dB of full scale, that is to be heard through the noise of a recording."""
-
-DROWNED = 0.9
-"""The part of a group's energy that is unlike where noise drowns it; devices that distort much reach a third."""
-
-UPSIDE_DOWN = 1.4
-"""The part of a group's energy that is unlike where its answer is upside down, whatever is usual around."""
-
-FAR_LOUDER = 10.0
-"""Times the energy that was predicted, at which what is unlike is no matter of distortion."""
-
-NEARLY = 4.0
-"""Times the usual unlike part, and two in a hundred, that a stretch may have to be taken for right."""
-
-_CHUNK = 64 * BLOCK
-
-
 @dataclass(frozen=True)
-class Heard:
-    """What listening to dry samples from `start` on told, by the device's `prediction`.
+class ResidualScan:
+    """The residual of a take from dry sample `start` on, by the device's linear `model`.
 
-    `cross`, `dry` and `wet` are sums of products of what was predicted and what came, pre-emphasised, over `COARSE`
-    cells each. `unlike` are the dry ranges [start, stop) that answer far worse than their neighbourhood does or are
-    mute, `broken` those with samples that are no numbers. `drowned` is the share of the sounding programme whose
-    answer other sound drowns, `mean` the mean of the wet signal.
+    `cross`, `predicted` and `wet` are sums of products over `COARSE` frames each. `outliers` are the dry ranges
+    [start, stop) whose residual is an outlier or whose wet signal is muted, `non_finite` those with NaN or infinite
+    samples. `low_snr_share` is the share of the audible part that noise masks, `mean` the mean of the wet signal.
     """
 
     start: int
-    prediction: Prediction
+    model: FirModel
     cross: Real
-    dry: Real
+    predicted: Real
     wet: Real
-    unlike: tuple[tuple[int, int], ...]
-    broken: tuple[tuple[int, int], ...]
-    drowned: float
+    outliers: tuple[Range, ...]
+    non_finite: tuple[Range, ...]
+    low_snr_share: float
     mean: float
 
     @property
-    def usual(self) -> float:
-        """The correlation of all of it."""
-        return float(self.cross.sum() / np.sqrt(self.dry.sum() * self.wet.sum() + 1e-20))
+    def correlation(self) -> float:
+        """The correlation of prediction and wet over the whole take."""
+        return float(self.cross.sum() / np.sqrt(self.predicted.sum() * self.wet.sum() + 1e-20))
 
     @property
-    def tells(self) -> bool:
-        """Whether the device leaves the signals alike enough for a stretch to be told from others by it."""
-        return self.usual > LEAST_ALIKE
+    def is_informative(self) -> bool:
+        """Whether prediction and wet correlate enough to compare spans of the take by their residuals."""
+        return self.correlation > MIN_CORRELATION
 
-    def alike(self, start: int, stop: int) -> bool:
-        """Whether dry samples [start, stop) are as alike as the rest, or nearly, as far as the noise lets them be."""
-        size = CELL * COARSE
+    def is_similar(self, start: int, stop: int) -> bool:
+        """Whether the residual of dry samples [start, stop) is near that of the whole take, given the noise."""
+        size = FRAME * COARSE
         first, last = max(0, (start - self.start) // size), max(0, -(-(stop - self.start) // size))
-        cross, dry, wet = (part[first:last].sum(keepdims=True) for part in (self.cross, self.dry, self.wet))
-        noise = float((unlike(self.cross, self.dry, self.wet) * self.wet).min(initial=np.inf)) * (last - first)
-        usual = 1.0 - self.usual**2
-        allowed = NEARLY * usual + 0.02 + 2.0 * noise / (float(wet.sum()) + 1e-20)
-        return bool((unlike(cross, dry, wet) < min(allowed, 0.9)).all())
+        cross, predicted, wet = (part[first:last].sum(keepdims=True) for part in (self.cross, self.predicted, self.wet))
+        ratios = residual_ratio(self.cross, self.predicted, self.wet)
+        noise = float((ratios * self.wet).min(initial=np.inf)) * (last - first)
+        baseline = 1.0 - self.correlation**2
+        limit = SIMILAR_FACTOR * baseline + SIMILAR_OFFSET + 2.0 * noise / (float(wet.sum()) + 1e-20)
+        return bool((residual_ratio(cross, predicted, wet) < min(limit, 0.9)).all())
 
 
-def lies_better(
-    dry: Channel,
-    wet: Channel,
-    timemap: TimeMap,
-    prediction: Prediction,
-    polarity: int,
-    stretch: tuple[int, int],
-    samples: float,
+def improves_with_shift(
+    dry: Channel, wet: Channel, timemap: TimeMap, model: FirModel, polarity: int, span: Range, samples: float
 ) -> bool:
-    """Whether a stretch of dry samples is answered far better some samples later than the map says."""
-    left = []
-    for later in (0.0, samples):
-        blocks = compared(dry, wet, timemap.shifted(later), prediction, *stretch, polarity)
-        cells = Cells.joined([block for block, _ in blocks])
-        left.append(float(cells.grouped(len(cells.cross)).unlike[0]))
-    return left[1] < BETTER * left[0]
+    """Whether a shift of the wet signal by some samples at least halves the residual of a span of dry samples."""
+    ratios = []
+    for shift in (0.0, samples):
+        blocks = compare_frames(dry, wet, timemap.shifted(shift), model, *span, polarity)
+        frames = FrameSums.concatenate([block for block, _ in blocks])
+        ratios.append(float(frames.grouped(len(frames.cross)).residual_ratio[0]))
+    return ratios[1] < MAX_REMAINING * ratios[0]
 
 
-def listen(
+def scan_residual(
     dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = no_progress
-) -> Heard:
-    """Compare [start, stop) of the wet signal, read at whole lags (`exact`), with what the dry one predicts."""
-    no_answer: list[tuple[int, int]] = []
-    broken: list[tuple[int, int]] = []
+) -> ResidualScan:
+    """Compare the wet signal with its prediction from dry samples [start, stop), in constant memory.
+
+    `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are seen.
+    """
+    outliers: list[Range] = []
+    non_finite: list[Range] = []
     sums: list[Real] = []
-    total, sounding, drowned = 0.0, 0, 0
-    prediction = predicted_by(dry, wet, timemap, start, stop, polarity)
+    total, audible, masked = 0.0, 0, 0
+    model = identify_fir(dry, wet, timemap, start, stop, polarity)
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
-        for block, mean in compared(dry, wet, timemap, prediction, first, last, polarity):
+        for block, block_total in compare_frames(dry, wet, timemap, model, first, last, polarity):
             parts.append(block)
-            total += mean
-        cells = Cells.joined(parts)
-        groups, coarse = cells.grouped(GROUP), cells.grouped(COARSE)
-        usual = _Usual.of(cells, dry.rate, 1)
-        for ranges, found in (
-            (no_answer, _no_answer(cells, groups, usual, dry.rate)),
-            (broken, find_runs(cells.broken)),
-        ):
-            ranges += [(first + a * CELL, first + b * CELL) for a, b in found]
-        sounds, no_sound = groups.peak > CLEARLY_SOUNDING, (groups.unlike > DROWNED) & (groups.wet > groups.dry)
-        sounding, drowned = sounding + int(sounds.sum()), drowned + int((sounds & no_sound).sum())
-        sums.append(np.array([coarse.cross, coarse.dry, coarse.wet]))
+            total += block_total
+        frames = FrameSums.concatenate(parts)
+        groups, coarse = frames.grouped(GROUP), frames.grouped(COARSE)
+        outliers += [(first + a * FRAME, first + b * FRAME) for a, b in _find_outliers(frames, groups, dry.rate)]
+        non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
+        loud = groups.peak > LOUD_PEAK
+        audible += int(loud.sum())
+        masked += int((loud & (groups.residual_ratio > MASKED_RATIO) & (groups.wet > groups.predicted)).sum())
+        sums.append(np.array([coarse.cross, coarse.predicted, coarse.wet]))
         progress(last - first)
-    cross, xx, yy = np.concatenate(sums, axis=1)
-    share, mean = drowned / max(1, sounding), total / max(1, stop - start)
-    told = tuple(no_answer), tuple(broken)
-    return Heard(start, prediction, cross, xx, yy, *told, share, mean)
+    cross, predicted, wet_energy = np.concatenate(sums, axis=1)
+    return ResidualScan(
+        start=start,
+        model=model,
+        cross=cross,
+        predicted=predicted,
+        wet=wet_energy,
+        outliers=tuple(outliers),
+        non_finite=tuple(non_finite),
+        low_snr_share=masked / max(1, audible),
+        mean=total / max(1, stop - start),
+    )
 
 
 @dataclass(frozen=True)
-class _Usual:
-    """The unlike part that is usual for each row at its level, and that or what is usual around, whichever is more.
+class _Baseline:
+    """The residual ratio that each row should have: `by_level`, and `local`, which is at least that of its level.
 
-    `audible` rows differ by more than what any device leaves behind.
+    `significant` rows have a residual above the noise and the leakage of loud neighbours.
     """
 
-    at_level: Real
-    around: Real
-    audible: npt.NDArray[np.bool_]
+    by_level: Real
+    local: Real
+    significant: Mask
 
     @classmethod
-    def of(cls, rows: Cells, sample_rate: int, size: int) -> "_Usual":
-        """By rows of `size` cells."""
-        # A response that begins before its time answers to silence before an attack, but little is known of it.
-        sounding = (rows.dry > FAINT * CELL / PACE * size) & (rows.peak > SILENT)
-        off, nothing = rows.unlike, np.zeros(len(rows.dry))
-        if not sounding.any():
-            return cls(nothing, nothing, sounding)
-        around = 2 * max(3, round(AROUND_SECONDS * sample_rate / CELL / size)) + 1
-        # Where the answer is missing, what should have been there is what is wrong.
-        energy = np.maximum(rows.wet, rows.dry)
-        noise = float(np.percentile((off * rows.wet)[sounding], 10.0))
-        loudest = maximum_filter1d(energy, around)
-        audible = AUDIBLE * (noise + LEFT_BEHIND * loudest)
-        clear = sounding & (rows.dry > audible)
+    def estimate(cls, rows: FrameSums, sample_rate: int, size: int) -> "_Baseline":
+        """Estimate the baseline of rows of `size` frames."""
+        # Before an attack the model predicts little, and what it predicts is uncertain.
+        audible = (rows.predicted > MIN_POWER * FRAME / DECIMATION * size) & (rows.peak > MIN_PEAK)
+        ratio, zeros = rows.residual_ratio, np.zeros(len(rows.predicted))
+        if not audible.any():
+            return cls(zeros, zeros, audible)
+        width = 2 * max(3, round(NEIGHBOURHOOD_SECONDS * sample_rate / FRAME / size)) + 1
+        # Where the wet signal is missing, the prediction is the residual.
+        energy = np.maximum(rows.wet, rows.predicted)
+        noise = float(np.percentile((ratio * rows.wet)[audible], 10.0))
+        limit = NOISE_FACTOR * (noise + LEAKAGE * maximum_filter1d(energy, width))
+        clear = audible & (rows.predicted > limit)
         if not clear.any():
-            return cls(nothing, nothing, clear)
-        at_level = _usual(off, rows.peak, clear)
-        nearby = percentile_filter(np.where(clear, off, 0.0), 90, around, mode="nearest")
-        return cls(at_level, np.maximum(at_level, nearby), sounding & (off * energy > audible))
+            return cls(zeros, zeros, clear)
+        by_level = _level_baseline(ratio, rows.peak, clear)
+        nearby = percentile_filter(np.where(clear, ratio, 0.0), 90, width, mode="nearest")
+        return cls(by_level, np.maximum(by_level, nearby), audible & (ratio * energy > limit))
 
 
-def _no_answer(cells: Cells, groups: Cells, usual: _Usual, sample_rate: int) -> list[tuple[int, int]]:
-    """Runs of cells, one of margin included, that answer far worse than is usual; two cells or two groups at least."""
-    off = cells.unlike
-    # Digital silence amid sound is an under-run, however short.
-    bad = _far_worse(cells, usual, 1) | cells.mute
-    for first, last in find_runs(_far_worse(groups, _Usual.of(groups, sample_rate, GROUP), GROUP)):
+def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> list[Range]:
+    """Return runs of outlier frames with one frame of margin; at least two frames or two groups, or a zero run."""
+    ratio = frames.residual_ratio
+    # Digital silence within audio is a buffer under-run, however short.
+    outlier = _is_outlier(frames, _Baseline.estimate(frames, sample_rate, 1), 1) | frames.zero_run
+    for first, last in find_runs(_is_outlier(groups, _Baseline.estimate(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)
-        # The cells at its ends may be those of the neighbours.
-        odd = np.flatnonzero(off[inside] > 0.5 * float(np.median(off[inside])))
-        bad[inside.start + odd[0] : inside.start + odd[-1] + 1] = True
-    return [(first - 1, last + 1) for first, last in find_runs(bad)]
+        # The outer frames of a group may belong to the intact neighbours.
+        high = np.flatnonzero(ratio[inside] > 0.5 * float(np.median(ratio[inside])))
+        outlier[inside.start + high[0] : inside.start + high[-1] + 1] = True
+    return [(first - 1, last + 1) for first, last in find_runs(outlier)]
 
 
-def _far_worse(rows: Cells, usual: _Usual, size: int) -> npt.NDArray[np.bool_]:
-    """Whether a row of `size` cells, and one beside it, are unlike what was predicted, far beyond what is usual."""
-    off, most = rows.unlike, FAR_WORSE * usual.around
-    worse = off > np.maximum(most, LEAST_UNLIKE)
+def _is_outlier(rows: FrameSums, baseline: _Baseline, size: int) -> Mask:
+    """Return the mask of rows of `size` frames with an outlier residual, in runs of two or more."""
+    ratio = rows.residual_ratio
+    outlier = ratio > np.maximum(OUTLIER_FACTOR * baseline.local, MIN_RESIDUAL_RATIO)
     if size > 1:
-        worse |= off > np.maximum(PLAINLY_WORSE * usual.at_level, LEAST_UNLIKE)
-        worse |= ((off > DROWNED) & (rows.wet > FAR_LOUDER * rows.dry)) | (off > UPSIDE_DOWN)
-    worse &= usual.audible
-    for first, last in find_runs(worse):
-        worse[first:last] = last - first >= 2
-    return np.asarray(worse)
+        outlier |= ratio > np.maximum(LEVEL_OUTLIER_FACTOR * baseline.by_level, MIN_RESIDUAL_RATIO)
+        outlier |= (ratio > MASKED_RATIO) & (rows.wet > MAX_EXCESS_ENERGY * rows.predicted)
+        outlier |= ratio > INVERTED_RATIO
+    outlier &= baseline.significant
+    for first, last in find_runs(outlier):
+        outlier[first:last] = last - first >= 2
+    return np.asarray(outlier)
 
 
-def _usual(off: Real, peak: Real, clear: npt.NDArray[np.bool_]) -> Real:
-    """The part that three of four cells of like level do not exceed; nearly all of the loudest, which may be rare."""
-    level, part = peak[clear], off[clear]
-    groups = np.array_split(np.argsort(level, kind="stable"), max(1, min(LEVELS, len(level) // LEAST_CELLS)))
-    middle = [float(level[group[len(group) // 2]]) for group in groups]
-    most = [float(np.percentile(part[group], 75.0)) for group in groups[:-1]]
-    most.append(float(np.percentile(part[groups[-1]], 85.0)))
-    return np.asarray(np.interp(peak, middle, most))
+def _level_baseline(ratio: Real, peak: Real, clear: Mask) -> Real:
+    """Return the 75th percentile of the ratio at each row's level; the 85th for the loudest bin, which may be small."""
+    level, value = peak[clear], ratio[clear]
+    count = max(1, min(LEVEL_BINS, len(level) // MIN_FRAMES_PER_BIN))
+    bins = np.array_split(np.argsort(level, kind="stable"), count)
+    centres = [float(level[members[len(members) // 2]]) for members in bins]
+    percentiles = [float(np.percentile(value[members], 75.0)) for members in bins[:-1]]
+    percentiles.append(float(np.percentile(value[bins[-1]], 85.0)))
+    return np.asarray(np.interp(peak, centres, percentiles))
