@@ -1,4 +1,4 @@
-"""The configuration: what is refused, in which words, and what is generated from it."""
+"""The configuration: errors and their messages, generated schema and tables."""
 
 import json
 import subprocess
@@ -87,7 +87,7 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         ("devices", None, ["devices", "required"]),
     ],
 )
-def test_a_wrong_key_is_named_with_what_is_allowed(path: str, value: Any, words: list[str]) -> None:
+def test_an_invalid_key_is_named_with_the_allowed_values(path: str, value: Any, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(edited(path, value), "mine.yaml")
     message = str(caught.value)
@@ -97,7 +97,7 @@ def test_a_wrong_key_is_named_with_what_is_allowed(path: str, value: Any, words:
     assert "Traceback" not in message
 
 
-def test_all_mistakes_are_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     content = edited("excitations.main.seed", "one")
     content["training"]["batch"] = 0
     with pytest.raises(ConfigError) as caught:
@@ -106,7 +106,7 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "- 1\n", "a: !!python/object/apply:os.getcwd []"])
-def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+def test_files_without_keys_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
@@ -115,7 +115,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
         load_config(tmp_path / "none.yaml")
 
 
-def test_every_device_meets_every_model_unless_experiments_say_otherwise() -> None:
+def test_experiments_default_to_all_devices_with_all_models() -> None:
     content = edited("models", {"a": {}, "b": {"preset": "nam-nano"}})
     pairs = [(twin.device, twin.model) for twin in parse_config(content, "x").twins()]
     assert pairs == [("silk", "a"), ("silk", "b")]
@@ -125,7 +125,7 @@ def test_every_device_meets_every_model_unless_experiments_say_otherwise() -> No
     assert [twin.model for twin in parse_config(content, "x").twins()] == ["b"]
 
 
-def test_the_schema_and_the_tables_are_those_of_the_code() -> None:
+def test_the_schema_and_the_tables_are_up_to_date() -> None:
     config = REPOSITORY / "config"
     assert (config / "config.schema.json").read_text(encoding="utf-8") == json_schema(), "run `make reference`"
     assert (config / "README.md").read_text(encoding="utf-8").endswith(key_reference()), "run `make reference`"
@@ -138,7 +138,7 @@ def test_every_key_is_explained() -> None:
             assert info.get("description"), f"{name}.{key} has no docstring"
 
 
-def test_reading_a_configuration_loads_neither_torch_nor_mlflow() -> None:
+def test_loading_a_configuration_imports_neither_torch_nor_mlflow() -> None:
     code = (
         "import sys, twinlib.config; print([name for name in ('torch', 'mlflow', 'matplotlib') if name in sys.modules])"
     )
@@ -161,18 +161,18 @@ def test_a_twin_may_start_from_another_of_the_same_configuration() -> None:
 
 
 @pytest.mark.parametrize("named", [TWIN, f"{TWIN}/twin.safetensors"])
-def test_no_twin_starts_from_itself(named: str) -> None:
+def test_a_twin_cannot_start_from_itself(named: str) -> None:
     with pytest.raises(ConfigError, match="silk/small starts from silk/small"):
         parse_config(edited("training.warm_start", named), "mine.yaml")
 
 
-def test_a_twin_in_the_results_that_no_experiment_makes_is_no_start() -> None:
+def test_a_start_from_results_without_experiment_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"silk/old.* which no experiment trains"):
         parse_config(edited("training.warm_start", "results/twins/silk/old"), "mine.yaml")
     assert parse_config(edited("training.warm_start", "elsewhere/silk/old"), "mine.yaml")
 
 
-def test_no_twins_start_from_each_other() -> None:
+def test_a_cycle_of_warm_starts_is_refused() -> None:
     content = edited("models", {"small": {}, "big": {}})
     content["experiments"] = [
         {"device": "silk", "model": "small", "warm_start": "results/twins/silk/big"},

@@ -1,4 +1,4 @@
-"""Files that are never half there."""
+"""Atomic files with contracts."""
 
 from pathlib import Path
 
@@ -34,14 +34,14 @@ def test_json_carries_its_contract(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "\x00"])
-def test_broken_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+def test_broken_json_is_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(TwinError, match=r"x\.json"):
         read_json(path, "take/1")
 
 
-def test_nan_is_no_json(tmp_path: Path) -> None:
+def test_nan_is_rejected_in_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", "take/1", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
@@ -57,7 +57,7 @@ def test_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
     assert [list(items) for items in back["list"]] == [["x"], []]
 
 
-def test_a_flipped_bit_of_a_table_is_a_sentence_or_changes_nothing(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_table_is_reported_or_harmless(tmp_path: Path) -> None:
     table = pd.DataFrame({"id": [f"n{k}" for k in range(200)], "n": range(200), "list": [["x", "y"]] * 200})
     path = tmp_path / "x.parquet"
     write_table(path, "tracks/1", table)
@@ -79,7 +79,7 @@ def test_a_flipped_bit_of_a_table_is_a_sentence_or_changes_nothing(tmp_path: Pat
     assert refused > 200
 
 
-def test_foreign_and_missing_tables_are_sentences(tmp_path: Path) -> None:
+def test_foreign_and_missing_tables_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     with pytest.raises(TwinError, match="does not exist"):
         read_table(path, "tracks/1")

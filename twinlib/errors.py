@@ -54,7 +54,7 @@ class TrackingError(TwinError):
 
 
 class TrackingUnreachableError(TrackingError):
-    """The MLflow server does not answer, or the host of its database is unreachable."""
+    """The MLflow server does not answer."""
 
 
 class AuditError(TwinError):

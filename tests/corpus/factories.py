@@ -1,4 +1,4 @@
-"""A small MedleyDB with everything its metadata is known to hold."""
+"""A small MedleyDB with all known metadata fields."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import yaml
 
 
 def sound(path: Path, seed: int, seconds: float = 0.2, channels: int = 2, **how: Any) -> Path:
-    """Write noise of its own to a sound file."""
+    """Write a sound file with noise of a given seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (round(seconds * 44100), channels))
     soundfile.write(str(path), samples, how.pop("rate", 44100), **how)
@@ -53,7 +53,7 @@ def track(root: Path, name: str, seed: int, place: Path | None = None, **changes
 
 
 def write_metadata(folder: Path, name: str, content: Any) -> None:
-    """Write the metadata of a track, as YAML or, when it is text, as it is."""
+    """Write the metadata of a track as YAML; text is written unchanged."""
     folder.mkdir(parents=True, exist_ok=True)
     text = content if isinstance(content, str) else yaml.safe_dump(content)
     (folder / f"{name}_METADATA.yaml").write_text(text, encoding="utf-8")

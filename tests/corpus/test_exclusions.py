@@ -42,13 +42,13 @@ def test_a_list_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "must begin with the columns track_id, reason, date"),
-        ("a,b,c\n", "must begin with the columns"),
-        ("track_id\treason\n", "must begin with the columns"),
-        (HEADER + "a\twhy\n", "line 2 must hold track_id, reason, date"),
-        (HEADER + "a\twhy\t2026-01-31\tmore\n", "line 2 must hold"),
-        (HEADER + "\twhy\t2026-01-31\n", "line 2 must hold"),
-        (HEADER + "a\twhy\t2026-01-31\na\twhy\t2026-01-31\n", "line 3 names the track a again"),
+        ("", "must start with the header track_id, reason, date"),
+        ("a,b,c\n", "must start with the header"),
+        ("track_id\treason\n", "must start with the header"),
+        (HEADER + "a\twhy\n", "line 2 must contain track_id, reason, date"),
+        (HEADER + "a\twhy\t2026-01-31\tmore\n", "line 2 must contain"),
+        (HEADER + "\twhy\t2026-01-31\n", "line 2 must contain"),
+        (HEADER + "a\twhy\t2026-01-31\na\twhy\t2026-01-31\n", "line 3 lists the track a again"),
         (HEADER + "a\t\t2026-01-31\n", "no reason for a"),
         (HEADER + "a\twhy\t31.1.2026\n", "write it as 2026-01-31"),
     ],
@@ -83,7 +83,7 @@ def test_tracks_artists_genres_and_bleed(tmp_path: Path) -> None:
     assert out(exclude=path, exclude_genres=["Jazz"])["b"].startswith("withdrawn")
 
 
-def test_exclusions_that_match_nothing_are_told(tmp_path: Path) -> None:
+def test_exclusions_without_a_match_are_reported(tmp_path: Path) -> None:
     path = listed(tmp_path, HEADER + "b\twithdrawn\t2026-01-31\nz\tunknown\t2026-01-31\n")
     settings = Corpus(root=Path("x"), exclude=path, exclude_artists=("Anna", "Zoe"), exclude_genres=("Polka",))
     assert unmatched_exclusions(TRACKS, settings) == ["track z", "artist Zoe", "genre Polka"]

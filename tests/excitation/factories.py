@@ -1,4 +1,4 @@
-"""Synthetic sources for a small corpus, and its table as the index makes it."""
+"""Synthetic sources of a small corpus and its table of tracks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A probe reel as samples, with noise in the place of music, up to 0.35 of the rate: what converters pass."""
+"""Samples of a probe reel with noise instead of music, band-limited to 0.35 of the rate as by a converter."""
 
 import numpy as np
 from scipy.signal import butter, sosfilt
@@ -9,7 +9,7 @@ from twinlib.excitation.sync_click import make_click
 
 
 def probe_samples(plan: ProbeLayout) -> Signal:
-    """All of the reel, float32 `(frames,)`; both excerpts are the same noise."""
+    """Return the whole reel, float32 `(frames,)`; both excerpts are the same noise."""
     reel = np.zeros(plan.frames, np.float32)
     for place in (plan.clicks[0], plan.clicks[-1]):
         reel[place : place + plan.click_frames] = make_click(plan.sample_rate)

@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_cues_and_another_seed_others(made: CueShee
     assert (other.cues.source_start != made.cues.source_start).any()
 
 
-def test_write_plan_gives_the_same_bytes_and_reads_back(made: CueSheet, tmp_path: Path) -> None:
+def test_written_cue_sheets_are_reproducible_and_readable(made: CueSheet, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_cue_sheet(tmp_path / name, made)
     for name in ("cues.parquet", "excitation.json"):
@@ -112,7 +112,7 @@ def test_sources_are_drawn_in_proportion_to_their_duration(tmp_path: Path) -> No
     assert counts["a/long"] / 2000 == pytest.approx(0.75, abs=0.04)
 
 
-def test_a_source_of_another_rate_is_planned_on_its_own_grid(tmp_path: Path) -> None:
+def test_slices_of_a_source_at_another_rate_start_on_its_grid(tmp_path: Path) -> None:
     add(tmp_path, "b/other.wav", noise(1, rate=48000), 48000)
     cues = planned(tmp_path, small()).cues
     assert (cues.source_start % rate_ratio(48000, 44100)[1] == 0).all()
@@ -120,7 +120,7 @@ def test_a_source_of_another_rate_is_planned_on_its_own_grid(tmp_path: Path) -> 
     assert (cues.source_stop <= 48000).all()
 
 
-def test_a_source_too_short_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_short_source_is_skipped_and_reported(tmp_path: Path) -> None:
     add(tmp_path, "a/exact.wav", noise(1)[:2000])
     add(tmp_path, "b/short.wav", noise(1)[:1999])
     made = planned(tmp_path, small())
@@ -130,13 +130,13 @@ def test_a_source_too_short_is_left_out_and_said(tmp_path: Path) -> None:
     assert made.excitation["tracks"]["train"] == ["a/exact"]
 
 
-def test_nothing_long_enough_is_refused(tmp_path: Path) -> None:
+def test_a_corpus_of_short_sources_is_refused(tmp_path: Path) -> None:
     add(tmp_path, "b/short.wav", noise(1)[:1999])
     with pytest.raises(ExcitationError, match="no source is as long as one slice"):
         planned(tmp_path, small())
 
 
-def test_silence_is_drawn_again(tmp_path: Path) -> None:
+def test_silent_slices_are_redrawn(tmp_path: Path) -> None:
     samples = noise(2)
     samples[22050:] *= 1e-4
     add(tmp_path, "a/half.wav", samples, subtype="PCM_24")
@@ -153,7 +153,7 @@ def test_a_silent_corpus_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.
         planned(tmp_path, small())
 
 
-def test_opposite_channels_cancel_into_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opposite_channels_cancel_to_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "REDRAWS", 50)
     one = noise(1)
     add(tmp_path, "a/wide.wav", np.hstack([one, -one]), subtype="FLOAT")
@@ -187,14 +187,14 @@ def test_gains_keep_every_sample_below_full_scale(first: np.ndarray, second: np.
 
 @given(wave)
 @settings(deadline=None)
-def test_the_gain_is_not_lowered_without_need(samples: np.ndarray) -> None:
+def test_the_gain_is_lowered_only_if_needed(samples: np.ndarray) -> None:
     bound = max_gain_db(samples, np.zeros((20, 1), np.float32))
     peak = float(np.abs(samples).max())
     if peak > 1e-6:
         assert 20 * np.log10(SLICE_PEAK / peak) - 0.002 < bound <= 20 * np.log10(SLICE_PEAK / peak)
 
 
-def test_a_neighbour_at_the_limit_leaves_room() -> None:
+def test_a_slice_fits_next_to_a_neighbour_at_the_limit() -> None:
     # The worst case: both at their peak all the time, with the same sign.
     loud = apply_fades(np.full((64, 1), SLICE_PEAK, np.float32), FADE)
     assert max_gain_db(loud, loud[-20:]) > -9

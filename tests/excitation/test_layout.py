@@ -34,7 +34,7 @@ def excitations(draw: st.DrawFn) -> Excitation:
 
 @given(excitations())
 @settings(deadline=None)
-def test_reels_hold_every_slice_once_and_fit_their_parts_exactly(made: Excitation) -> None:
+def test_reels_contain_every_slice_once_without_gaps(made: Excitation) -> None:
     try:
         reels = lay_out_reels("main", made)
     except ExcitationError as error:
@@ -63,7 +63,7 @@ def test_reels_hold_every_slice_once_and_fit_their_parts_exactly(made: Excitatio
 
 @given(st.integers(3, 10**6), st.floats(0.02, 0.45), st.floats(0.02, 0.45))
 @settings(deadline=None)
-def test_shares_add_up_and_are_kept_to_a_slice(count: int, valid: float, test: float) -> None:
+def test_apportioned_slices_match_the_shares_to_one_slice(count: int, valid: float, test: float) -> None:
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
     given_ = apportion_slices(count, shares)
     assert sum(given_.values()) == count
@@ -77,7 +77,7 @@ def test_too_few_slices_for_the_splits() -> None:
         apportion_slices(2, THREE.shares)
 
 
-def test_names_sort_as_they_are_played() -> None:
+def test_reel_names_sort_in_playing_order() -> None:
     names = reel_names("main", small(slices=150, slice_samples=20000, reel_minutes=0.06))
     assert names[0] == "main-001"
     assert len(names) > 100
@@ -85,11 +85,11 @@ def test_names_sort_as_they_are_played() -> None:
     assert reel_names("main", small()) == ["main-01"]
 
 
-def test_names_depend_on_no_seed() -> None:
+def test_reel_names_do_not_depend_on_the_seed() -> None:
     assert reel_names("a", small(seed=1)) == reel_names("a", small(seed=2))
 
 
-def test_a_reel_too_short_for_its_splits_says_how_long_it_must_be() -> None:
+def test_a_reel_too_short_for_its_splits_reports_the_minimum_length() -> None:
     with pytest.raises(ExcitationError, match="set reel_minutes to at least") as refused:
         reel_names("main", small(reel_minutes=0.01, split=THREE))
     minutes = float(str(refused.value).split()[-1])

@@ -40,7 +40,7 @@ def test_sections_follow_each_other_and_keep_their_levels(rate: int) -> None:
         assert section.level_dbfs - 0.6 < peak < section.level_dbfs + 1e-3
 
 
-def test_tones_have_whole_odd_numbers_of_periods_and_no_other_bin() -> None:
+def test_tones_have_odd_numbers_of_periods_and_no_leakage() -> None:
     rate = 44100
     plan = probe_layout(rate)
     for section in plan.of("sine", "smpte", "ccif", "multitone"):
@@ -65,7 +65,7 @@ def test_a_sweep_has_whole_periods_in_its_time_constant() -> None:
 
 
 @pytest.mark.parametrize(("channels", "depth"), [(1, 24), (2, 16)])
-def test_the_reel_is_what_its_cue_sheet_says(corpus: Path, tmp_path: Path, channels: int, depth: int) -> None:
+def test_the_rendered_probe_reel_matches_its_layout(corpus: Path, tmp_path: Path, channels: int, depth: int) -> None:
     settings = three(table(corpus), channels=channels, bit_depth=depth, probe_reel=True)
     drawn = planned(corpus, settings)
     out = tmp_path / "main-probe.wav"
@@ -94,7 +94,7 @@ def test_the_reel_is_what_its_cue_sheet_says(corpus: Path, tmp_path: Path, chann
     assert 20 * np.log10(np.abs(first).max()) == pytest.approx(EXCERPT_DBFS, abs=0.01)
 
 
-def test_the_excerpt_is_of_the_test_split_and_says_from_where(corpus: Path, tmp_path: Path) -> None:
+def test_the_excerpt_is_from_the_test_split_with_its_sources(corpus: Path, tmp_path: Path) -> None:
     settings = three(table(corpus), bit_depth=32)
     drawn = planned(corpus, settings)
     content = render_probe_reel("main", drawn.cues, settings, corpus, tmp_path / "probe.wav")
@@ -116,7 +116,7 @@ def test_a_changed_source_is_refused(corpus: Path, tmp_path: Path) -> None:
         render_probe_reel("main", cues, settings, corpus, tmp_path / "probe.wav")
 
 
-def test_its_clicks_are_read_from_its_own_file(tmp_path: Path) -> None:
+def test_clicks_of_the_probe_reel_are_read_from_its_own_file(tmp_path: Path) -> None:
     plan = probe_layout(44100)
     reel = {"frames": plan.frames, "clicks": list(plan.clicks)}
     write_json(tmp_path / PROBE_FILE, "probe/1", {"reels": {probe_name("main"): reel}})
@@ -125,7 +125,7 @@ def test_its_clicks_are_read_from_its_own_file(tmp_path: Path) -> None:
         read_reel(tmp_path / PROBE_FILE, "main-01")
 
 
-def test_asking_for_a_probe_reel_changes_no_other(corpus: Path) -> None:
+def test_adding_a_probe_reel_changes_no_other_reel(corpus: Path) -> None:
     plain, asked = three(table(corpus)), three(table(corpus), probe_reel=True)
     assert plain.planned == asked.planned
     assert planned(corpus, plain).excitation == planned(corpus, asked).excitation

@@ -22,7 +22,7 @@ def test_the_guide_names_every_reel_every_take_and_its_duration(corpus: Path) ->
     )
 
 
-def test_durations_read_as_a_clock() -> None:
+def test_durations_are_formatted_as_minutes_and_hours() -> None:
     settings = small().model_dump(mode="json")
     excitation = {"settings": settings, "sample_rate": 44100, "reels": {"a-01": {"frames": 44100 * 3723 - 1}}}
     assert "| 1 | `a-01.wav` | 1:02:03 |" in recording_guide("a", excitation, {})

@@ -27,7 +27,7 @@ def rendered(root: Path, drawn: CueSheet, out: Path, reel: str = "main-01") -> n
 
 @pytest.mark.parametrize(("depth", "subtype"), [(16, "PCM_16"), (24, "PCM_24"), (32, "FLOAT")])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_reel_is_what_its_geometry_says(
+def test_a_rendered_reel_matches_its_layout(
     corpus: Path, tmp_path: Path, depth: int, subtype: str, channels: int
 ) -> None:
     drawn = made(corpus, three(table(corpus), bit_depth=depth, channels=channels, level_db=(0.0, 20.0)))
@@ -50,7 +50,7 @@ def test_a_reel_is_what_its_geometry_says(
         assert np.sqrt(np.mean(np.square(reel[block["start"] : block["stop"]]))) > 0.01
 
 
-def test_mid_slice_the_reel_is_the_source_with_its_gain(corpus: Path, tmp_path: Path) -> None:
+def test_between_crossfades_the_reel_is_the_source_with_its_gain(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, three(table(corpus), bit_depth=32, mono_from="right"))
     reel = rendered(corpus, drawn, tmp_path / "reel.wav")
     for cue in drawn.cues.itertuples():
@@ -59,7 +59,7 @@ def test_mid_slice_the_reel_is_the_source_with_its_gain(corpus: Path, tmp_path: 
         np.testing.assert_allclose(reel[cue.start + 500 : cue.stop - 500, 0], expected, atol=1e-6)
 
 
-def test_in_the_crossfade_the_reel_is_the_sum_of_both(corpus: Path, tmp_path: Path) -> None:
+def test_in_a_crossfade_the_reel_is_the_sum_of_both_slices(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, small(bit_depth=32, mono_from="left"))
     reel = rendered(corpus, drawn, tmp_path / "reel.wav")
     expected = np.zeros(len(reel))
@@ -82,7 +82,7 @@ def test_any_crossfade_up_to_half_a_slice(corpus: Path, tmp_path: Path, crossfad
     assert stop - start == 10 * 2000 - 9 * crossfade
 
 
-def test_a_source_of_another_rate_sounds_at_its_pitch(tmp_path: Path) -> None:
+def test_a_source_at_another_rate_keeps_its_pitch(tmp_path: Path) -> None:
     sine = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(96000) / 48000)
     add(tmp_path, "a/sine.wav", sine[:, None], 48000, "FLOAT")
     drawn = made(tmp_path, small(bit_depth=32, slices=5))
@@ -93,14 +93,14 @@ def test_a_source_of_another_rate_sounds_at_its_pitch(tmp_path: Path) -> None:
         np.testing.assert_allclose(reel[cue.start + 500 : cue.stop - 500, 0], expected, atol=3e-6)
 
 
-def test_the_same_plan_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+def test_the_same_cue_sheet_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     settings = three(table(corpus))
     for name in ("a.wav", "b.wav"):
         rendered(corpus, made(corpus, settings), tmp_path / name)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
-def test_reels_are_rendered_by_themselves_and_differ(corpus: Path, tmp_path: Path) -> None:
+def test_reels_are_rendered_independently_and_differ(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, three(table(corpus), slices=200, reel_minutes=0.1))
     reels = [rendered(corpus, drawn, tmp_path / f"{name}.wav", name) for name in list(drawn.excitation["reels"])[:2]]
     size = min(map(len, reels))
@@ -110,7 +110,7 @@ def test_reels_are_rendered_by_themselves_and_differ(corpus: Path, tmp_path: Pat
     assert (tmp_path / "alone.wav").read_bytes() == (tmp_path / "main-02.wav").read_bytes()
 
 
-def test_past_the_limit_of_riff_a_reel_is_rf64(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reel_beyond_the_riff_limit_is_rf64(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = made(corpus, small())
     usual = rendered(corpus, drawn, tmp_path / "usual.wav")
     monkeypatch.setattr(twinlib.audio, "RIFF_LIMIT", 100_000)
@@ -133,13 +133,13 @@ def test_a_source_that_changed_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out.wav", "/etc/out.wav", "a/../../out.wav"])
-def test_a_cue_that_leaves_the_corpus_is_refused(corpus: Path, tmp_path: Path, name: str) -> None:
+def test_a_cue_outside_the_corpus_is_refused(corpus: Path, tmp_path: Path, name: str) -> None:
     drawn = made(corpus, small())
     with pytest.raises(ExcitationError, match="leaves the corpus"):
         render_reel("main-01", drawn.cues.assign(source=name), drawn.excitation, corpus, tmp_path / "reel.wav")
 
 
-def test_a_cue_sheet_of_another_plan_is_refused(corpus: Path, tmp_path: Path) -> None:
+def test_a_cue_sheet_of_another_excitation_is_refused(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, three(table(corpus)))
     for wrong in (drawn.cues[:-1], drawn.cues.assign(start=drawn.cues.start + 1), drawn.cues.assign(split="train")):
         with pytest.raises(ExcitationError, match="does not fit the reel"):
@@ -150,7 +150,7 @@ def test_a_cue_sheet_of_another_plan_is_refused(corpus: Path, tmp_path: Path) ->
         render_reel("main-01", drawn.cues, {**drawn.excitation, "settings": {}}, corpus, tmp_path / "reel.wav")
 
 
-def test_nothing_is_left_behind_when_rendering_fails(corpus: Path, tmp_path: Path) -> None:
+def test_failed_rendering_leaves_no_file(corpus: Path, tmp_path: Path) -> None:
     drawn = made(corpus, small())
     beyond = drawn.cues.assign(source_start=10**9)
     with pytest.raises(ExcitationError, match="out of range"):

@@ -43,7 +43,7 @@ def test_every_key_is_described() -> None:
             assert field.description, name
 
 
-def test_shares_may_miss_one_by_rounding_only() -> None:
+def test_shares_add_up_to_one_within_rounding() -> None:
     Split(train=0.7, valid=0.2, test=0.1 + 5e-10)
     with pytest.raises(ValidationError, match="add up to 1"):
         Split(train=0.7, valid=0.2, test=0.1 + 5e-9)

@@ -29,7 +29,7 @@ def test_uncorrelated_slices_keep_their_level_through_the_crossfade() -> None:
 
 @given(st.sampled_from([8000, 22050, 32000, 44100, 48000, 96000, 192000]), st.integers(64, 20000))
 @settings(deadline=None)
-def test_source_frames_cover_the_slice_and_no_more(rate: int, frames: int) -> None:
+def test_source_frames_cover_the_slice_exactly(rate: int, frames: int) -> None:
     p, q = rate_ratio(rate, 44100)
     assert p * rate == q * 44100
     needed = source_frames(frames, rate, 44100)
@@ -37,7 +37,7 @@ def test_source_frames_cover_the_slice_and_no_more(rate: int, frames: int) -> No
 
 
 @pytest.mark.parametrize(("source", "reel", "which"), [(1, 1, "left"), (2, 2, "mid"), (1, 2, "mid")])
-def test_channels_that_need_no_choice(source: int, reel: int, which: str) -> None:
+def test_channel_mapping_without_choice(source: int, reel: int, which: str) -> None:
     samples = noise(0.01, source)
     out = map_channels(samples, small(channels=reel, mono_from=which))
     assert out.shape == (len(samples), reel)
@@ -52,7 +52,7 @@ def test_mono_from_a_stereo_source() -> None:
     np.testing.assert_allclose(map_channels(samples, small(mono_from="mid"))[:, 0], samples.mean(axis=1), atol=1e-7)
 
 
-def test_faded_leaves_its_input_and_its_middle_alone() -> None:
+def test_fades_change_neither_the_input_nor_the_middle() -> None:
     samples = np.ones((100, 2), np.float32)
     out = apply_fades(samples, crossfade_ramp(30))
     assert np.all(samples == 1)
@@ -64,7 +64,7 @@ def test_faded_leaves_its_input_and_its_middle_alone() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000, 96000, 192000])
 @pytest.mark.parametrize("place", ["start", "middle", "end"])
-def test_a_source_of_another_rate_is_resampled_as_if_as_a_whole(tmp_path: Path, rate: int, place: str) -> None:
+def test_a_resampled_slice_equals_the_resampled_source(tmp_path: Path, rate: int, place: str) -> None:
     wanted = small(slice_samples=4000)
     samples = noise(2, rate=rate)
     add(tmp_path, "a.wav", samples, rate, "FLOAT")
@@ -104,7 +104,7 @@ def test_a_slice_beyond_the_end_is_refused(tmp_path: Path, rate: int) -> None:
         sources.slice("a.wav", round(0.2 * rate) // 160 * 160 - 160)
 
 
-def test_samples_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
+def test_nan_in_a_source_is_refused_by_name(tmp_path: Path) -> None:
     samples = noise(1)
     samples[22050] = np.nan
     add(tmp_path, "a.wav", samples, subtype="FLOAT")

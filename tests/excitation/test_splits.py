@@ -13,7 +13,7 @@ names = st.text(min_size=1, max_size=20)
 
 @given(st.dictionaries(names, names, min_size=1, max_size=5), names, names)
 @settings(deadline=None)
-def test_adding_a_track_moves_no_other(artists: dict[str, str], track: str, artist: str) -> None:
+def test_adding_a_track_changes_no_other_split(artists: dict[str, str], track: str, artist: str) -> None:
     enough = {f"track {number}": f"artist {number}" for number in range(40)}
     before = assign_splits({**enough, **artists}, Split())
     after = assign_splits({track: artist, **enough, **artists}, Split())
@@ -48,13 +48,13 @@ KNOWN = ["train", "test", "valid"]
 
 
 @pytest.mark.parametrize("same", ["Björk", "Bjo\u0308rk", "BJÖRK", " björk "])
-def test_one_artist_written_in_several_ways_is_one(same: str) -> None:
+def test_spellings_of_one_artist_share_a_split(same: str) -> None:
     for number in range(20):
         split = Split(salt=str(number))
         assert assign_split(same, split) == assign_split("Björk", split)
 
 
-def test_the_salt_deals_anew() -> None:
+def test_another_salt_changes_the_splits() -> None:
     artists = [f"artist {number}" for number in range(50)]
     assert [assign_split(each, Split(salt="a")) for each in artists] != [
         assign_split(each, Split(salt="b")) for each in artists
@@ -77,6 +77,6 @@ def test_too_few_artists_proposes_tracks() -> None:
     assign_splits({f"track {number}": "one artist" for number in range(5)}, Split(by="track", salt=proposed))
 
 
-def test_too_few_tracks_says_so() -> None:
+def test_too_few_tracks_are_reported() -> None:
     with pytest.raises(ExcitationError, match="too few tracks for 3 splits"):
         assign_splits({"a": "a", "b": "b"}, Split())

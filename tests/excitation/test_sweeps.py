@@ -17,7 +17,7 @@ from twinlib.excitation.sweeps import TRACK, draw_sweep, is_sweep, make_sweep
 
 
 @given(seed=st.integers(0, 2**32 - 1), rate=st.sampled_from([8000, 44100, 96000]))
-def test_a_sweep_passes_its_ends_and_stays_below_the_band(seed: int, rate: int) -> None:
+def test_a_sweep_spans_its_frequencies_below_the_limit(seed: int, rate: int) -> None:
     name = draw_sweep(np.random.default_rng(seed), rate)
     assert is_sweep(name)
     samples = make_sweep(name, rate, rate)
@@ -32,7 +32,7 @@ def test_a_sweep_passes_its_ends_and_stays_below_the_band(seed: int, rate: int) 
 
 
 @pytest.mark.parametrize("name", ["sweep:1-2Hz", "sweep:0.00-5.00Hz", "music.wav", "sweep:../x"])
-def test_what_is_no_sweep_is_refused(name: str) -> None:
+def test_invalid_sweep_names_are_refused(name: str) -> None:
     with pytest.raises(ExcitationError, match="is no sweep"):
         make_sweep(name, 10, RATE)
 
@@ -45,7 +45,7 @@ def planned(root: Path, share: float, slices: int = 400) -> CueSheet:
     return draw_cue_sheet("main", settings, table(root), set(), root)
 
 
-def test_a_share_of_the_training_slices_is_sweeps_and_of_no_others(tmp_path: Path) -> None:
+def test_sweeps_are_a_share_of_the_training_slices_only(tmp_path: Path) -> None:
     cues = planned(tmp_path, 0.25).cues
     swept = cues[cues.track_id == TRACK]
     assert set(swept.split) == {"train"}
@@ -57,14 +57,14 @@ def test_a_share_of_the_training_slices_is_sweeps_and_of_no_others(tmp_path: Pat
     assert {name for name, _ in list_source_files(cues)} == set(cues[cues.track_id != TRACK].source)
 
 
-def test_without_sweeps_the_cue_sheet_is_what_it_was_before_there_were_any(tmp_path: Path) -> None:
+def test_without_sweeps_no_random_number_is_drawn_for_them(tmp_path: Path) -> None:
     cues = planned(tmp_path, 0.0, slices=40).cues
     assert TRACK not in set(cues.track_id)
     before = [(-19.126, "artist5"), (-0.899, "artist3")]
     assert [(row.gain_db, row.artist) for row in cues.head(2).itertuples()] == before
 
 
-def test_a_sweep_is_played_as_the_cue_sheet_says(tmp_path: Path) -> None:
+def test_a_sweep_is_rendered_as_on_the_cue_sheet(tmp_path: Path) -> None:
     made = planned(tmp_path, 0.25)
     render_reel("main-01", made.cues, made.excitation, tmp_path, tmp_path / "main-01.wav")
     reel = audio.read(tmp_path / "main-01.wav")[:, 0]

@@ -7,7 +7,7 @@ from twinlib.excitation.sync_click import make_click
 
 
 @pytest.mark.parametrize("rate", [22050, 44100, 48000, 96000, 192000])
-def test_click_is_loud_short_and_begins_and_ends_in_silence(rate: int) -> None:
+def test_click_is_loud_and_short_and_fades_to_silence(rate: int) -> None:
     made = make_click(rate)
     assert made.dtype == np.float32
     assert 20 * np.log10(np.abs(made).max()) == pytest.approx(-1.0, abs=1e-3)
@@ -25,7 +25,7 @@ def test_click_is_broadband() -> None:
     assert 10 * np.log10(spectrum[(frequency > 1000) & (frequency < 16000)].min() / high) > -4
 
 
-def test_click_anchors_a_matched_filter() -> None:
+def test_a_matched_filter_locates_the_click() -> None:
     made = make_click(44100).astype(np.float64)
     correlation = np.abs(np.correlate(made, made, "full"))
     centre = len(made) - 1

@@ -1,4 +1,4 @@
-"""What must not be used: tracks by name with a reason, artists, genres, tracks with bleed."""
+"""Exclusions: tracks listed with a reason, artists, genres, tracks with bleed."""
 
 import csv
 from datetime import date
@@ -14,51 +14,51 @@ if TYPE_CHECKING:
 
 
 def read_tsv(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The rows of a TSV file whose header names exactly these columns, the first of which is a track_id.
+    """Return the rows of a TSV file with exactly these columns, the first of which is track_id; skips empty lines.
 
-    Raises `CorpusError` that names file and line: another header, a row of another width, an empty or repeated
-    track_id, an unreadable file. Empty lines are skipped.
+    Raises `CorpusError` with file and line for a different header, a row of another width, an empty or duplicate
+    track_id, or an unreadable file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise CorpusError(f"{path} does not exist: make it, with the header {', '.join(columns)}") from None
+        raise CorpusError(f"{path} does not exist: create it with the header {', '.join(columns)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path} is not readable as UTF-8 text ({error})") from None
     rows: list[tuple[str, ...]] = []
     known: set[str] = set()
     header = tuple(lines[0].split("\t")) if lines else ()
     if tuple(word.strip() for word in header) != columns:
-        raise CorpusError(f"{path} must begin with the columns {', '.join(columns)}, separated by tabs")
+        raise CorpusError(f"{path} must start with the header {', '.join(columns)}, separated by tabs")
     for number, cells in enumerate(csv.reader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE), start=2):
         row = tuple(cell.strip() for cell in cells)
         if not any(row):
             continue
         if len(row) != len(columns) or not row[0]:
-            raise CorpusError(f"{path} line {number} must hold {', '.join(columns)}, separated by tabs")
+            raise CorpusError(f"{path} line {number} must contain {', '.join(columns)}, separated by tabs")
         if row[0] in known:
-            raise CorpusError(f"{path} line {number} names the track {row[0]} again: keep one line a track")
+            raise CorpusError(f"{path} line {number} lists the track {row[0]} again: keep one line per track")
         known.add(row[0])
         rows.append(row)
     return rows
 
 
 def read_exclusions(path: Path) -> dict[str, str]:
-    """The reason of each excluded track_id, from a TSV file (track_id, reason, date as 2026-01-31)."""
+    """Return the reason for each excluded track_id from a TSV file (track_id, reason, date as 2026-01-31)."""
     reasons = {}
     for track_id, reason, day in read_tsv(path, ("track_id", "reason", "date")):
         if not reason:
-            raise CorpusError(f"{path} gives no reason for {track_id}: an auditor will ask for it")
+            raise CorpusError(f"{path} has no reason for {track_id}: add one for the audit trail")
         try:
             date.fromisoformat(day)
         except ValueError:
-            raise CorpusError(f"{path} gives {track_id} the date {day!r}: write it as 2026-01-31") from None
+            raise CorpusError(f"{path} has the date {day!r} for {track_id}: write it as 2026-01-31") from None
         reasons[track_id] = f"{reason} ({day})"
     return reasons
 
 
 def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
-    """The tracks of the table `tracks/1` that must not be used, by track_id and sorted, with the first reason found."""
+    """Return the excluded tracks of a table `tracks/1`: track_id to the first matching reason, sorted."""
     import pandas as pd
 
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
@@ -81,7 +81,7 @@ def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
 
 
 def unmatched_exclusions(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
-    """Track ids, artists and genres that the configuration excludes and the table does not have: misspelt, perhaps."""
+    """Return excluded track ids, artists and genres that match no track of the table, perhaps misspelt."""
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
     ids, artists = set(tracks.track_id), {normalise_name(artist) for artist in tracks.artist}
     genres = {normalise_name(genre) for genre in tracks.genre}

@@ -1,4 +1,4 @@
-"""The layout `folder`: any tree of sound files, one folder an artist."""
+"""The layout `folder`: any tree of sound files, one folder per artist."""
 
 from pathlib import Path
 
@@ -6,16 +6,15 @@ from twinlib.corpus.sources import Problem, Scan, Source, display_path, is_audio
 
 
 def list_folder(root: Path) -> list[Path]:
-    """Every sound file below the root, sorted."""
+    """Return all sound files below the root, sorted."""
     return sorted(path for path in walk_files(root) if is_audio(path))
 
 
 def scan_folder(root: Path) -> Scan:
-    """Every sound file below the root as the mix of a track of its own.
+    """Return each sound file below the root as the mix of a separate track.
 
-    The track's id is its relative path without suffix. The artist is the first folder, or the file's own name where
-    it lies at the root: two files that may be of one artist are better separated than one artist in two splits, and a
-    user who knows better makes a folder.
+    The track id is the relative path without suffix. The artist is the first folder, or the file name for files at the
+    root; group files of one artist in a folder to keep them in one split.
     """
     found = Scan()
     for path in list_folder(root):

@@ -1,4 +1,4 @@
-"""The index of the corpus: a row a source, with its licence, format and digest; and what was wrong."""
+"""The index of the corpus: one row per source with licence, format and digest; and a list of problems."""
 
 import re
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TAIL = 4096
-"""Frames read at a file's end: a compressed file that was cut short fails there and not in its header."""
+"""Frames read at the end of a file, where a truncated compressed file fails."""
 
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """The table `tracks/1` of all sources, excluded ones included; the problems; who is excluded and why; and
-    exclusions that match nothing.
+    """Table `tracks/1` of all sources (including excluded ones), problems, excluded tracks with their reasons, and
+    exclusions without a match.
     """
 
     tracks: "pd.DataFrame"
@@ -39,9 +39,9 @@ class CorpusIndex:
 
 
 def source_files(settings: Corpus) -> list[Path]:
-    """Every file that the index depends on, sorted: sound files, metadata, the lists of licences and exclusions.
+    """Return all files that the index depends on, sorted: sound files, metadata, lists of licences and exclusions.
 
-    Cheap: folders are listed, nothing is opened. Raises `CorpusError` when the root is not a corpus.
+    Fast: lists folders and opens no file. Raises `CorpusError` if the root is not a corpus.
     """
     check_root(settings.root)
     files = (
@@ -53,11 +53,11 @@ def source_files(settings: Corpus) -> list[Path]:
 
 
 def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIndex:
-    """Index the corpus: every source is hashed once and its header read; no unbroken file is decoded as a whole
-    unless it holds floating-point samples, which may be NaN. `progress` counts files.
+    """Index the corpus: hash every source and read its header. Floating-point files are decoded to find NaN and Inf.
 
-    A broken, cut or escaping file is a problem and left out, never an error; so is the same audio under a
-    second track_id, for two artists who share a file would let a split leak. Raises `CorpusError` when nothing is left.
+    Damaged or truncated files, files outside the root, and duplicates of the audio of another track (which could leak
+    between splits) are skipped and reported as problems. `progress` counts files. Raises `CorpusError` if no source
+    remains.
     """
     check_root(settings.root)
     found = find_sources(settings)
@@ -71,12 +71,12 @@ def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIn
         try:
             info = _checked(source.path)
         except AudioError as error:
-            problems.append(Problem(name, f"{error}: left out"))
+            problems.append(Problem(name, f"{error}: skipped"))
             continue
         digest = sha256_file(source.path)
         owner = owners.setdefault(digest, source)
         if owner.track_id != source.track_id:
-            reason = f"the same audio as {display_path(owner.path, settings.root)} of another track: left out"
+            reason = f"the same audio as {display_path(owner.path, settings.root)} of another track: skipped"
             problems.append(Problem(name, reason))
             continue
         licence = licences.get(source.track_id, settings.licence_of_all)
@@ -98,7 +98,7 @@ def write_index(folder: Path, index: CorpusIndex) -> None:
 
 
 def summary(index: CorpusIndex) -> dict[str, Any]:
-    """The content of `index.json`: counts, hours by kind and licence, problems, exclusions."""
+    """Return the content of `index.json`: counts, hours by kind and licence, problems, exclusions."""
     tracks = index.tracks
     hours = tracks.frames / tracks.sample_rate / 3600
     return {
@@ -115,7 +115,7 @@ def summary(index: CorpusIndex) -> dict[str, Any]:
 
 
 def find_sources(settings: Corpus) -> Scan:
-    """The sources of the corpus by its layout and metadata; no sound file is opened. Raises `CorpusError`."""
+    """Return the sources of the corpus by layout and metadata, without opening sound files. Raises `CorpusError`."""
     check_root(settings.root)
     if settings.layout == "folder":
         return scan_folder(settings.root)
@@ -127,37 +127,37 @@ def _licences(settings: Corpus) -> dict[str, str]:
         return {}
     licences = {row[0]: row[1] for row in read_tsv(settings.licences, ("track_id", "licence"))}
     if unnamed := [track_id for track_id, licence in licences.items() if not licence]:
-        raise CorpusError(f"{settings.licences} names no licence for {unnamed[0]}")
+        raise CorpusError(f"{settings.licences} has no licence for {unnamed[0]}: add it")
     return licences
 
 
 def _checked(path: Path) -> AudioInfo:
-    """The header of a file that can be used to its end; raises `AudioError` with the reason otherwise."""
+    """Return the header of a complete file; raises `AudioError` with the reason if the file is unusable."""
     with Reader(path) as reader:
         info = reader.info
         if info.channels > 2:
-            raise AudioError(f"{info.channels} channels where one or two are used")
+            raise AudioError(f"{info.channels} channels; only one or two are supported")
         if loss := _loss(path):
-            raise AudioError(f"the file is cut short: {loss}; copy it again")
+            raise AudioError(f"the file is truncated: {loss}; copy it again")
         reader.read(max(0, info.frames - _TAIL))
         if info.subtype in ("FLOAT", "DOUBLE"):
             for start, block in reader.blocks():
                 if not np.isfinite(block).all():
                     place = start + int(np.argmin(np.isfinite(block).all(axis=1)))
-                    raise AudioError(f"sample {place} ({place / info.sample_rate:.2f} s) is no number (NaN or Inf)")
+                    raise AudioError(f"sample {place} ({place / info.sample_rate:.2f} s) is NaN or Inf")
     return info
 
 
 def _loss(path: Path) -> str | None:
-    """What the header of a WAV, AIFF or OGG file announces and the file lacks: libsndfile only logs it."""
+    """Describe the data missing from a truncated WAV, AIFF or OGG file; libsndfile only logs it. None if complete."""
     with soundfile.SoundFile(str(path)) as file:
         log = file.extra_info
     if "end-of-stream" in log.lower():
         return "its last page is missing"
     found = re.search(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    # A program that writes into a pipe cannot know the length and announces the largest there is.
+    # Programs that write to a pipe do not know the length and announce the maximum.
     if found and int(found[2]) < int(found[1]) < 0x7FFFFF00:
-        return f"{int(found[1]) - int(found[2])} bytes that its header announces are missing"
+        return f"{int(found[1]) - int(found[2])} bytes announced in the header are missing"
     return None
 
 
@@ -180,7 +180,7 @@ def _row(source: Source, licence: str, path: str, info: AudioInfo, digest: str) 
 
 
 def _table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
-    # A plan of the workflow asks for the files of a corpus, and needs no table.
+    # The workflow only lists the files of the corpus, without a table.
     import pandas as pd
 
     table = pd.DataFrame(rows).astype({"has_bleed": "boolean"})

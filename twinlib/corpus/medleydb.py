@@ -23,12 +23,12 @@ from twinlib.errors import CorpusError
 METADATA_SUFFIX = "_METADATA.yaml"
 
 _METADATA_LIMIT = 1 << 20
-"""Bytes; the largest file of MedleyDB is 16 kB."""
+"""Bytes; the largest metadata file of MedleyDB has 16 kB."""
 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A file that the metadata names: where it should be, and what plays in it."""
+    """A file listed in the metadata, with its expected path."""
 
     kind: Kind
     path: Path
@@ -37,7 +37,7 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the metadata of one track says, as far as the pipeline uses it."""
+    """The metadata fields of a track that the pipeline uses."""
 
     artist: str
     title: str
@@ -47,25 +47,25 @@ class Metadata:
 
 
 def track_folders(root: Path) -> list[Path]:
-    """The folders `Audio/<Artist_Title>`, sorted; raises `CorpusError` when there is no `Audio`."""
+    """Return the folders `Audio/<Artist_Title>`, sorted; raises `CorpusError` if there is no `Audio`."""
     audio = root / "Audio"
     if not audio.is_dir():
         raise CorpusError(
-            f"{root} has no folder Audio, so it is not laid out as MedleyDB: set corpus.root to the folder that holds "
+            f"{root} has no folder Audio, so it does not have the MedleyDB layout: set corpus.root to the parent of "
             "Audio/, or set `layout: folder` and a licence for any other tree of sound files"
         )
     return sorted(path for path in audio.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def metadata_path(folder: Path, root: Path, extra: Path | None) -> Path | None:
-    """The metadata of a track: in its folder, else in `Metadata/`, else in the extra folder, else None."""
+    """Return the metadata file of a track from its folder, `Metadata/` or the extra folder; None if there is none."""
     name = folder.name + METADATA_SUFFIX
     places = [folder, root / "Metadata", *([extra] if extra else [])]
     return next((place / name for place in places if (place / name).is_file()), None)
 
 
 def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
-    """Every sound and metadata file that the sources of this layout can depend on, sorted; nothing is parsed."""
+    """Return all sound and metadata files that this layout can depend on, sorted, without parsing."""
     files = []
     left_out = tuple("_" + word.upper() for word in ("stems", "raw") if word not in words)
     for folder in track_folders(root):
@@ -76,10 +76,10 @@ def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[
 
 
 def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
-    """The mixes, stems and raw files of all tracks, as far as `words` (mix, stems, raw) asks for them.
+    """Return the sources of all tracks of the kinds in `words` (mix, stems, raw).
 
-    A track without usable metadata is indexed by its file names, and reported. A file that the metadata names and
-    the disk does not have, or the other way round, is reported and left out.
+    A track without usable metadata is indexed by its file names and reported. Files that are listed in the metadata but
+    missing on disk, or the reverse, are reported and skipped.
     """
     found, wanted = Scan(), {word.removesuffix("s") for word in words}
     for folder in track_folders(root):
@@ -105,14 +105,14 @@ def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
             about = (meta.artist, meta.title, meta.genre, meta.has_bleed)
             found.sources.append(Source(folder.name, *about, listed.kind, listed.instrument, path))
         for path in _unlisted(folder, wanted - {"mix"}, used):
-            found.problems.append(Problem(display_path(path, root), "the metadata does not list this file: left out"))
+            found.problems.append(Problem(display_path(path, root), "the metadata does not list this file: skipped"))
     return found
 
 
 def parse_metadata(content: Any, folder: Path) -> Metadata:
-    """The metadata of the track in `folder` from its parsed YAML; raises `CorpusError` with the key at fault."""
+    """Parse the metadata of the track in `folder` from YAML content; raises `CorpusError` with the invalid key."""
     if not isinstance(content, dict):
-        raise CorpusError("it does not hold keys and values")
+        raise CorpusError("it is not a mapping of keys to values")
     artist, title = _text(content, "artist"), _text(content, "title")
     if not artist or not title:
         raise CorpusError(f"it has no {'title' if artist else 'artist'}")
@@ -129,13 +129,13 @@ def parse_metadata(content: Any, folder: Path) -> Metadata:
 def _metadata_or_names(folder: Path, root: Path, extra: Path | None, problems: list[Problem]) -> Metadata:
     path = metadata_path(folder, root, extra)
     if path is None:
-        reason = "the track has no metadata: artist and title are taken from the folder's name"
+        reason = "the track has no metadata: artist and title are taken from the folder name"
         problems.append(Problem(display_path(folder, root), reason))
         return _metadata_from_names(folder)
     try:
         return parse_metadata(_load(path), folder)
     except CorpusError as error:
-        reason = f"the metadata is unusable ({error}): artist and title are taken from the folder's name"
+        reason = f"the metadata is unusable ({error}): artist and title are taken from the folder name"
         problems.append(Problem(display_path(path, root), reason))
         return _metadata_from_names(folder)
 
@@ -163,7 +163,7 @@ def _load(path: Path) -> Any:
 
 
 def _on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
-    """The file itself or the same name in another format (a corpus converted to FLAC), and why it is refused."""
+    """Return the file, or the same name in another format (such as a corpus converted to FLAC), and its problem."""
     if problem := path_problem(path, root):
         return None, problem
     formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
@@ -182,12 +182,12 @@ def _text(content: dict[Any, Any], key: str) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list):
-        raise CorpusError(f"its {key} is not a text")
+        raise CorpusError(f"its {key} is not text")
     return str(value).strip()
 
 
 def _mapping(content: dict[Any, Any], key: str) -> list[tuple[str, dict[Any, Any]]]:
-    """The entries of a key such as `stems`, sorted; one that is missing or empty has none."""
+    """Return the entries of a key such as `stems`, sorted; a missing or empty key has none."""
     value = content.get(key) or {}
     if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise CorpusError(f"its {key} are not named entries")
@@ -208,7 +208,7 @@ def _instrument(content: dict[Any, Any]) -> str:
 
 
 def _yes_no(value: Any) -> bool | None:
-    # Unquoted, YAML 1.1 makes a boolean of yes and no.
+    # YAML 1.1 parses unquoted yes and no as booleans.
     if isinstance(value, bool):
         return value
     return {"yes": True, "no": False}.get(str(value).strip().lower())
