@@ -1,4 +1,4 @@
-"""Put all twins onto one page."""
+"""Build the page that compares all twins."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from twinlib.reports.comparison import comparison_page
 
 
 def main() -> None:
-    """Make `comparison.html`."""
+    """Write `comparison.html`."""
     args = options(__doc__, metrics=[Path], comparison=Path)
     with recorded(Path(__file__), args.metrics, [args.comparison], {}):
         pages = [path.with_name("index.html") for path in args.metrics]

@@ -1,4 +1,4 @@
-"""Put all twins into one table."""
+"""Build the table of all twins."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from twinlib.reports.summary import summary_table
 
 
 def main() -> None:
-    """Make `summary.txt`."""
+    """Write `summary.txt`."""
     args = options(__doc__, metrics=[Path], summary=Path)
     with recorded(Path(__file__), args.metrics, [args.summary], {}):
         places = [path.parent.as_posix() for path in args.metrics]

@@ -1,4 +1,4 @@
-"""Put all that is known of a twin onto one page, and its sounds onto a page for listening tests."""
+"""Build the page of a twin, and its page of listening tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.listening.listening_page import listening_page
-from twinlib.listening.stimuli import Sounds, prepare
+from twinlib.listening.stimuli import ListeningExcerpt, prepare_excerpt
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.reports.report import read_figure, report_page
@@ -17,19 +17,19 @@ CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 
 
 def main() -> None:
-    """Make `index.html` and `listening.html`."""
+    """Write `index.html` and `listening.html`."""
     args = options(__doc__, metrics=Path, figures=[Path], clips=[Path], music=[Path], outputs=[Path])
     with recorded(Path(__file__), [args.metrics, *args.figures, *args.clips, *args.music], args.outputs, {}):
         metrics = read_json(args.metrics, METRICS)
         title = f"{metrics['device']}, {metrics['model']}"
         excerpts = [("the loudest part of the test split", args.clips)]
         if args.music and not metrics.get("music_withdrawn"):
-            excerpts.insert(0, ("music of the test split in one go, from the probe reel", args.music))
+            excerpts.insert(0, ("continuous music of the test split, from the probe reel", args.music))
         index, listening = args.outputs
         with show_progress(f"page {metrics['device']}/{metrics['model']}", len(excerpts) + 2, "parts") as done:
             prepared = []
             for words, paths in excerpts:
-                prepared.append(prepare(sounds_of(words, paths)))
+                prepared.append(prepare_excerpt(read_excerpt(words, paths)))
                 done(1, words)
             figures = {path.stem: read_figure(path) for path in args.figures}
             write_text(index, report_page(metrics, figures, prepared))
@@ -38,15 +38,15 @@ def main() -> None:
             done(1, listening.name)
 
 
-def sounds_of(title: str, paths: Sequence[Path]) -> Sounds:
-    """The clips of one excerpt, known by the last part of their names; what is no sound on the page is left out."""
-    heard, rate = {}, 0
+def read_excerpt(title: str, paths: Sequence[Path]) -> ListeningExcerpt:
+    """Read the clips of one excerpt, which are identified by their file names."""
+    signals, rate = {}, 0
     for path in paths:
         name = path.stem.removeprefix("music-")
         if name in CLIPS:
             with Reader(path) as reader:
-                heard[CLIPS[name]], rate = reader.read()[:, 0], reader.info.sample_rate
-    return Sounds(title, rate, **heard)
+                signals[CLIPS[name]], rate = reader.read()[:, 0], reader.info.sample_rate
+    return ListeningExcerpt(title, rate, **signals)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Judge a twin on music that it has not seen: errors beside baselines, figures, clips to listen to."""
+"""Evaluate a twin on unseen music: errors and baselines, figures, listening clips."""
 
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
+from twinlib.reports.evaluation_files import write_evaluation
 
 
 def main() -> None:
-    """Make `metrics.json`, the figures and the clips."""
+    """Write `metrics.json`, `linear.json`, the figures and the clips."""
     args = options(
         __doc__,
         device=str,
@@ -36,17 +37,17 @@ def main() -> None:
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
         with show_progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
-            metrics = evaluate(
+            evaluation = evaluate(
                 args.twin,
                 segments,
                 args.shards[0].parent,
                 dataset,
-                read_table(args.curve, TRAINING),
                 settings,
-                args.outputs[0].parent,
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),
                 done,
             )
+        write_evaluation(args.outputs[0].parent, evaluation, read_table(args.curve, TRAINING))
+    metrics = evaluation.metrics
     floor = f", noise floor of the device {percent(metrics['esr_floor'])}" if "esr_floor" in metrics else ""
     print(
         f"{args.device}/{args.model}: test ESR {percent(metrics['esr'])}{floor}, "

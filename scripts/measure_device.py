@@ -1,4 +1,4 @@
-"""Measure a device by its take of the probe reel: harmonics, responses, intermodulation, compression, noise."""
+"""Measure a device from its take of the probe reel: harmonics, responses, intermodulation, compression, noise."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,13 @@ from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
 from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
-from twinlib.measurement.measurements import measure, measured_sections
+from twinlib.measurement.probe_measurements import count_sections, measure_probe_reel
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make `measurements.json` of a device."""
+    """Write `measurements.json` of a device."""
     args = options(
         __doc__,
         device=str,
@@ -38,21 +38,21 @@ def main() -> None:
         with (
             Reader(args.dry) as dry,
             WarpedReader(args.wet, alignment, args.channel - 1) as wet,
-            show_progress(f"measure {args.device}", measured_sections(layout), "sections") as done,
+            show_progress(f"measure {args.device}", count_sections(layout), "sections") as done,
         ):
-            found = measure(
+            measured = measure_probe_reel(
                 layout,
                 lambda start, stop: dry.read(start, stop)[:, 0],
                 lambda start, stop: wet.read(start + guard, stop + guard),
                 withdrawn,
                 done,
             )
-        write_json(args.measurements, MEASUREMENTS, {"device": found})
+        write_json(args.measurements, MEASUREMENTS, {"device": measured})
     if withdrawn:
-        floor = f"the best ESR a twin can reach is not told, for {', '.join(withdrawn)} was withdrawn"
+        floor = f"noise floor not measured, because {', '.join(withdrawn)} was withdrawn"
     else:
-        floor = f"the best ESR a twin can reach is {percent(found['esr_floor'])}"
-    print(f"{args.device}: {floor}; its linear response lasts {found['impulse_samples']} samples")
+        floor = f"noise floor {percent(measured['esr_floor'])} (the best ESR a twin can reach)"
+    print(f"{args.device}: {floor}; linear response of {measured['impulse_samples']} samples")
 
 
 if __name__ == "__main__":

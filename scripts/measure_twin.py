@@ -1,4 +1,4 @@
-"""Measure a twin by the probe reel as its device was, and compare the two."""
+"""Measure a twin with the probe reel, like its device, and compare their harmonics."""
 
 from pathlib import Path
 
@@ -7,41 +7,41 @@ import torch
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
-from twinlib.evaluation.evaluate import load_for, played
+from twinlib.evaluation.twin_runner import load_twin_at_rate, render_reel
 from twinlib.excitation.probe_reel import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
-from twinlib.measurement.measurements import compare, measure
+from twinlib.measurement.probe_measurements import compare_harmonics, measure_probe_reel
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.reports.probe_figures import draw_probe
 
 
 def main() -> None:
-    """Make `measurements.json` of a twin beside its device, and the figures."""
+    """Write `measurements.json` of device and twin, and the figures."""
     args = options(__doc__, device=str, model=str, twin=Path, reel=Path, probe=Path, measured=Path, outputs=[Path])
     torch.set_num_threads(1)
     inputs = [args.twin, args.reel, args.probe, args.measured]
     with recorded(Path(__file__), inputs, args.outputs, {}):
         layout = parse_layout(read_json(args.probe, PROBE))
         device = read_json(args.measured, MEASUREMENTS)["device"]
-        loaded = load_for(args.twin, layout.sample_rate)
+        loaded = load_twin_at_rate(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, show_progress(title, layout.frames, "samples") as done:
-            wet = played(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
-            twin = measure(
+            wet = render_reel(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
+            twin = measure_probe_reel(
                 layout,
                 lambda start, stop: dry.read(start, stop)[:, 0],
                 lambda start, stop: wet[start:stop],
                 device["music_withdrawn"],
             )
-        comparison = compare(device, twin)
+        comparison = compare_harmonics(device, twin)
         content = {"device": device, "twin": twin, "comparison": comparison, "twin_sha256": sha256_file(args.twin)}
         write_json(args.outputs[0], MEASUREMENTS, content)
         draw_probe(args.outputs[0].parent / "probe", f"{args.device}, {args.model}", device, twin)
     worst = comparison["worst_db"]
     print(
         f"{args.device}/{args.model}: {comparison['within']} of {comparison['compared']} harmonics are within 1 dB of "
-        "the device's" + (f"; the worst is off by {worst:.1f} dB" if worst is not None else "")
+        "the device's" + (f"; the largest deviation is {worst:.1f} dB" if worst is not None else "")
     )
 
 

@@ -1,4 +1,4 @@
-"""Play the music of the probe reel through the twin and the best linear filter, beside the device's take of it."""
+"""Render the music of the probe reel with the twin and the best linear filter, next to the device's take."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,16 @@ from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
-from twinlib.evaluation.evaluate import heard_music, load_for
+from twinlib.evaluation.excerpts import ExcerptAudio
+from twinlib.evaluation.twin_runner import load_twin_at_rate, render_probe_music
 from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json
-from twinlib.listening.clips import NAMES, write_music
+from twinlib.listening.clips import write_probe_music
 from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make the clips of the music, and `music.json` beside them."""
+    """Write the clips of the music, and `music.json`."""
     args = options(
         __doc__,
         device=str,
@@ -45,14 +46,16 @@ def main() -> None:
         alignment = Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
         fir = np.array(read_json(args.linear, LINEAR)["fir"])
         if withdrawn:
-            sounds = dict.fromkeys(NAMES, np.zeros(section.stop - section.start, np.float32))
+            silence = np.zeros(section.stop - section.start, np.float32)
+            music = ExcerptAudio(silence, silence, silence, silence)
         else:
             with Reader(args.reel) as dry, WarpedReader(args.take, alignment, args.channel - 1) as wet:
-                sounds = heard_music(
-                    load_for(args.twin, layout.sample_rate), fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read
-                )
-        write_music(args.outputs[0].parent, sounds, layout.sample_rate, content["name"], section.start, withdrawn)
-    words = f"silence, for {', '.join(withdrawn)} was withdrawn" if withdrawn else "dry, device, twin, linear filter"
+                twin = load_twin_at_rate(args.twin, layout.sample_rate)
+                music = render_probe_music(twin, fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read)
+        write_probe_music(args.outputs[0].parent, music, layout.sample_rate, content["name"], section.start, withdrawn)
+    words = (
+        f"silence, because {', '.join(withdrawn)} was withdrawn" if withdrawn else "dry, device, twin, linear filter"
+    )
     print(f"{args.device}/{args.model}: the music of {content['name']}: {words}")
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 
 from twinlib.audio import Signal
-from twinlib.evaluation.excerpts import Process, Read, Span
+from twinlib.evaluation.excerpts import AlignedSpan, ProcessBlock, ReadSamples
 
 RATE = 8000
 
@@ -31,7 +31,7 @@ def device(dry: Signal, guard: int = 0) -> Signal:
     return late(np.tanh(3 * lfilter([0.5], [1, -0.5], dry)).astype(np.float32) / 2, guard)
 
 
-def reader(signal: Signal) -> Read:
+def reader(signal: Signal) -> ReadSamples:
     def read(start: int, stop: int) -> Signal:
         assert 0 <= start <= stop <= len(signal)
         return signal[start:stop].copy()
@@ -39,12 +39,12 @@ def reader(signal: Signal) -> Read:
     return read
 
 
-def span(dry: Signal, wet: Signal, start: int, stop: int | None = None, history: int | None = None) -> Span:
+def span(dry: Signal, wet: Signal, start: int, stop: int | None = None, history: int | None = None) -> AlignedSpan:
     stop = len(wet) if stop is None else stop
-    return Span(reader(dry), reader(wet), start, stop, start if history is None else history)
+    return AlignedSpan(reader(dry), reader(wet), start, stop, start if history is None else history)
 
 
-def fir_process(fir: Signal) -> Process:
+def fir_process(fir: Signal) -> ProcessBlock:
     """A running filter that starts from silence."""
     state = np.zeros(len(fir) - 1)
 

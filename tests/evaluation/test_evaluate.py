@@ -11,13 +11,14 @@ from tests.evaluation.factories import RATE, device, music, near, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import ConfigError, DatasetError, ModelError, TwinError
 from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds
-from twinlib.evaluation.metrics import Errors
+from twinlib.evaluation.metrics import ErrorAccumulator
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, sha256_file
 from twinlib.model.architecture import Architecture
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
+from twinlib.reports.evaluation_files import write_evaluation
 
 # A slice ends where another begins: the third row of the test split holds both tracks.
 TRACKS = [["track"]] * 16 + [["one"]] * 2 + [["one", "two"]] + [["two"]] * 5
@@ -87,7 +88,9 @@ def stored(tmp_path_factory, twin, signals):
 
 def run(stored, out, dataset=DATASET, settings=SETTINGS):
     folder, table = stored
-    return evaluate(folder / "twin.safetensors", table, folder, dataset, CURVE, settings, out)
+    found = evaluate(folder / "twin.safetensors", table, folder, dataset, settings)
+    write_evaluation(out, found, CURVE)
+    return found.metrics
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def test_the_error_is_that_of_the_rendered_signal(judged, twin, signals):
     # Each split begins at a border, so its first 63 samples lack the history of the linear filter.
     for split, begin in (("valid", 8 * SIZE), ("test", 16 * SIZE)):
         first, stop = begin + 63, begin + 8 * SIZE
-        errors = Errors(RATE)
+        errors = ErrorAccumulator(RATE)
         errors.add(wet[first:stop], rendered[first:stop])
         found = judged[0]["splits"][split]
         for name, value in errors.result().items():
@@ -186,13 +189,13 @@ def test_a_split_without_segments_is_refused(stored, tmp_path):
 def test_what_is_no_twin_is_refused(stored, tmp_path):
     (tmp_path / "twin.safetensors").write_bytes(b"not a twin")
     with pytest.raises(TwinError):
-        evaluate(tmp_path, stored[1], stored[0], DATASET, CURVE, SETTINGS, tmp_path / "out")
+        evaluate(tmp_path, stored[1], stored[0], DATASET, SETTINGS)
 
 
 def test_a_pair_is_judged_like_a_split(twin, signals):
     dry, wet = signals
     found = evaluate_pair(twin, reader(dry), reader(wet), len(dry), SETTINGS)
-    errors = Errors(RATE)
+    errors = ErrorAccumulator(RATE)
     errors.add(wet[63:], Stream(twin, 1).process(dry)[63:])
     assert found["esr"] == pytest.approx(errors.result()["esr"], rel=1e-5)
     assert found["device"] == "silk"
@@ -202,7 +205,7 @@ def test_a_pair_is_judged_like_a_split(twin, signals):
 
 def test_a_pair_that_is_too_short_is_refused(twin, signals):
     dry, wet = signals
-    with pytest.raises(DatasetError, match="too few"):
+    with pytest.raises(DatasetError, match="too short"):
         evaluate_pair(twin, reader(dry), reader(wet), 63, SETTINGS)
 
 

@@ -6,10 +6,11 @@ from scipy.signal import lfilter
 
 from tests.evaluation.factories import RATE, device, fir_process, music, near, span
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation.evaluate_split import Listener, evaluate_split, linear_breakdown
-from twinlib.evaluation.excerpts import Span
-from twinlib.evaluation.metrics import Errors
+from twinlib.evaluation.evaluate_split import evaluate_split, group_linear_errors
+from twinlib.evaluation.excerpts import AlignedSpan
+from twinlib.evaluation.metrics import ErrorAccumulator
 from twinlib.evaluation.settings import Evaluation
+from twinlib.evaluation.twin_runner import TwinRunner
 
 GUARD = 12
 SETTINGS = Evaluation(linear_taps=64)
@@ -17,8 +18,8 @@ FIR = np.zeros(GUARD + 4, np.float32)
 FIR[GUARD:] = [0.6, 0.3, 0.1, -0.05]
 
 
-def listener(fir=FIR, fresh=None):
-    return Listener(fresh or (lambda: fir_process(fir)), RATE, GUARD, len(fir))
+def runner(fir=FIR, fresh=None):
+    return TwinRunner(fresh or (lambda: fir_process(fir)), RATE, GUARD, len(fir))
 
 
 def material(frames=20000, seed=0):
@@ -40,7 +41,7 @@ def test_a_perfect_twin_of_a_distortion():
 
         return process
 
-    found = evaluate_split(Listener(fresh, RATE, GUARD, 128), [span(dry, wet, 127)], SETTINGS)
+    found = evaluate_split(TwinRunner(fresh, RATE, GUARD, 128), [span(dry, wet, 127)], SETTINGS)
     assert found.metrics["esr"] < 1e-9
     assert found.metrics["esr_linear"] > 1e-4
     assert found.metrics["gain_over_linear_db"] > 40
@@ -51,8 +52,8 @@ def test_a_perfect_twin_of_a_distortion():
 def test_the_best_linear_filter_gains_nothing_over_itself():
     dry, wet = material()
     where = [span(dry, wet, 63)]
-    fir = evaluate_split(listener(), where, SETTINGS).fir.astype(np.float32)
-    found = evaluate_split(listener(fir), where, SETTINGS).metrics
+    fir = evaluate_split(runner(), where, SETTINGS).fir.astype(np.float32)
+    found = evaluate_split(runner(fir), where, SETTINGS).metrics
     assert found["gain_over_linear_db"] == pytest.approx(0.0, abs=1e-4)
     assert found["esr"] == pytest.approx(found["esr_linear"], rel=1e-5)
 
@@ -61,15 +62,15 @@ def test_a_twin_that_copies_is_as_good_as_the_dry_signal():
     dry, wet = material()
     copy = np.zeros(GUARD + 1, np.float32)
     copy[GUARD] = 1.0
-    found = evaluate_split(listener(copy), [span(dry, wet, 63)], SETTINGS).metrics
+    found = evaluate_split(runner(copy), [span(dry, wet, 63)], SETTINGS).metrics
     assert found["esr"] == pytest.approx(found["esr_dry"], rel=1e-6)
     assert found["esr_dry"] >= found["esr_gain"] >= found["esr_linear"]
 
 
 def test_spans_are_pooled_and_each_starts_from_its_history():
     first, second = material(9000, 1), material(7000, 2)
-    found = evaluate_split(listener(), [span(*first, 100), span(*second, 100)], SETTINGS).metrics
-    errors = Errors(RATE, SETTINGS.preemphasis)
+    found = evaluate_split(runner(), [span(*first, 100), span(*second, 100)], SETTINGS).metrics
+    errors = ErrorAccumulator(RATE, SETTINGS.preemphasis)
     for dry, wet in (first, second):
         errors.start()
         errors.add(wet[100:], lfilter(FIR, [1.0], dry.astype(np.float64)).astype(np.float32)[100:])
@@ -80,14 +81,14 @@ def test_spans_are_pooled_and_each_starts_from_its_history():
 
 def test_equal_input_gives_equal_numbers():
     dry, wet = material()
-    first, second = (evaluate_split(listener(), [span(dry, wet, 63)], SETTINGS) for _ in range(2))
+    first, second = (evaluate_split(runner(), [span(dry, wet, 63)], SETTINGS) for _ in range(2))
     assert first.metrics == second.metrics
     assert np.array_equal(first.fir, second.fir)
 
 
 def test_short_spans_are_judged_without_what_needs_length():
     dry, wet = material(700)
-    found = evaluate_split(listener(), [span(dry, wet, 63)], SETTINGS)
+    found = evaluate_split(runner(), [span(dry, wet, 63)], SETTINGS)
     assert found.metrics["mr_stft"] is None
     assert found.metrics["lufs_difference_db"] is None
     assert found.metrics["esr"] > 0
@@ -98,23 +99,23 @@ def test_progress_counts_the_seconds():
     dry, wet = material()
     seconds = []
     evaluate_split(
-        listener(), [span(dry, wet, 4000), span(dry, wet, 12000)], SETTINGS, lambda n, note="": seconds.append(n)
+        runner(), [span(dry, wet, 4000), span(dry, wet, 12000)], SETTINGS, lambda n, note="": seconds.append(n)
     )
     assert sum(seconds) == pytest.approx(3.0)
 
 
 def test_bad_input_is_refused():
     dry, wet = material(3000)
-    with pytest.raises(DatasetError, match="nothing to judge"):
-        evaluate_split(listener(), [], SETTINGS)
+    with pytest.raises(DatasetError, match="no span to evaluate"):
+        evaluate_split(runner(), [], SETTINGS)
     with pytest.raises(DatasetError, match="history"):
-        evaluate_split(listener(), [span(dry, wet, 62)], SETTINGS)
+        evaluate_split(runner(), [span(dry, wet, 62)], SETTINGS)
     with pytest.raises(DatasetError, match="too few"):
-        evaluate_split(listener(), [span(dry, wet, 63, 100)], SETTINGS)
+        evaluate_split(runner(), [span(dry, wet, 63, 100)], SETTINGS)
     with pytest.raises(DatasetError, match="silent"):
-        evaluate_split(listener(), [span(dry, 0 * wet, 63)], SETTINGS)
-    broken = listener(fresh=lambda: lambda block: np.full_like(block, np.nan))
-    with pytest.raises(ModelError, match="not a number"):
+        evaluate_split(runner(), [span(dry, 0 * wet, 63)], SETTINGS)
+    broken = runner(fresh=lambda: lambda block: np.full_like(block, np.nan))
+    with pytest.raises(ModelError, match="NaN"):
         evaluate_split(broken, [span(dry, wet, 63)], SETTINGS)
 
 
@@ -124,7 +125,7 @@ def test_memory_does_not_grow_with_the_audio():
             return np.sin(np.arange(start, stop, dtype=np.float32) % 1000)
 
         tracemalloc.start()
-        evaluate_split(listener(), [Span(read, read, 63, frames, 63)], SETTINGS)
+        evaluate_split(runner(), [AlignedSpan(read, read, 63, frames, 63)], SETTINGS)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -136,11 +137,11 @@ def test_memory_does_not_grow_with_the_audio():
 def test_the_breakdowns_add_up_to_what_was_judged():
     first, second = material(9000, 1), material(7000, 2)
     spans = [span(*first, 100), span(*second, 100)]
-    judged = evaluate_split(listener(), spans, SETTINGS)
+    judged = evaluate_split(runner(), spans, SETTINGS)
     for name, found in (
-        ("esr", judged.breakdown),
-        ("esr_linear", linear_breakdown(judged.fir, spans, RATE)),
+        ("esr", judged.grouped),
+        ("esr_linear", group_linear_errors(judged.fir, spans, RATE)),
     ):
-        for sums in (found.levels().sum(axis=0), found.points()[1].sum(axis=0)):
+        for sums in (found.by_level().sum(axis=0), found.over_time()[1].sum(axis=0)):
             assert sums[2] / sums[1] == pytest.approx(judged.metrics[name], rel=1e-5)
             assert sums[0] / RATE == pytest.approx(judged.metrics["seconds"])

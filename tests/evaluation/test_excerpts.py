@@ -5,13 +5,21 @@ from hypothesis import strategies as st
 
 from tests.evaluation.factories import RATE, fir_process, music, reader, span
 from twinlib.errors import DatasetError
-from twinlib.evaluation.excerpts import Excerpt, Span, blocks, loudest, peaks, predict, total_seconds
+from twinlib.evaluation.excerpts import (
+    AlignedSpan,
+    Excerpt,
+    find_loudest,
+    iterate_blocks,
+    peak_magnitudes,
+    predict,
+    total_seconds,
+)
 
 
 @given(start=st.integers(10, 50), frames=st.integers(1, 400), history=st.integers(0, 10), size=st.integers(1, 100))
 def test_blocks_tile_the_span_with_its_history(start, frames, history, size):
     dry = np.arange(500, dtype=np.float32)
-    found = list(blocks(span(dry, dry + 1000, start, start + frames), history, size))
+    found = list(iterate_blocks(span(dry, dry + 1000, start, start + frames), history, size))
     assert np.array_equal(np.concatenate([wet for _, wet in found]), dry[start : start + frames] + 1000)
     for before, wet in found:
         assert len(before) == history + len(wet)
@@ -32,7 +40,7 @@ def test_peaks_and_seconds():
         span(np.array([0, 0.5, 0], np.float32), np.array([0, 0.1, -0.9], np.float32), 0),
         span(np.array([0, -0.7], np.float32), np.array([0.2, 0.0], np.float32), 1),
     ]
-    assert peaks(spans) == pytest.approx((0.7, 0.9))
+    assert peak_magnitudes(spans) == pytest.approx((0.7, 0.9))
     assert total_seconds(spans, 2) == 2.0
 
 
@@ -45,7 +53,7 @@ def test_loudest_window_holds_the_burst(place, hidden):
         if index == hidden:
             wet[300 + place : 300 + place + 600] += 0.5
         spans.append(span(wet, wet, 300))
-    [found] = loudest(spans, 650)
+    [found] = find_loudest(spans, 650)
     assert found.span == hidden
     assert found.stop - found.start == 650
     assert 300 <= found.start <= found.stop <= 3500
@@ -57,7 +65,7 @@ def test_loudest_window_holds_the_burst(place, hidden):
 @settings(max_examples=50, deadline=None)
 def test_loudest_window_lies_in_the_span(frames, start):
     wet = music(2000 + start)
-    [found] = loudest([span(wet, wet, start)], frames)
+    [found] = find_loudest([span(wet, wet, start)], frames)
     assert start <= found.start
     assert found.stop <= 2000 + start
     assert found.stop - found.start == frames
@@ -67,20 +75,20 @@ def test_a_window_longer_than_a_block_is_found():
     def read(start, stop):
         return np.where(np.arange(start, stop) > 1_500_000, 0.5, 0.01).astype(np.float32)
 
-    [found] = loudest([Span(read, read, 0, 3_000_000, 0)], 1_000_000)
+    [found] = find_loudest([AlignedSpan(read, read, 0, 3_000_000, 0)], 1_000_000)
     assert found.start >= 1_500_000 - 100_000
 
 
 def test_short_spans_are_taken_by_energy_and_come_in_order():
     levels = [0.1, 0.5, 0.3, 0.2]
     spans = [span(np.full(110, level, np.float32), np.full(110, level, np.float32), 10) for level in levels]
-    assert loudest(spans, 250) == [Excerpt(1, 10, 110), Excerpt(2, 10, 110), Excerpt(3, 10, 60)]
-    assert [excerpt.span for excerpt in loudest(spans, 10_000)] == [0, 1, 2, 3]
+    assert find_loudest(spans, 250) == [Excerpt(1, 10, 110), Excerpt(2, 10, 110), Excerpt(3, 10, 60)]
+    assert [excerpt.span for excerpt in find_loudest(spans, 10_000)] == [0, 1, 2, 3]
 
 
 def test_nothing_to_choose_from_is_refused():
     with pytest.raises(DatasetError):
-        loudest([], RATE)
+        find_loudest([], RATE)
 
 
 def test_reader_of_the_tests_refuses_what_lies_outside():

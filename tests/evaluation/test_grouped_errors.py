@@ -4,21 +4,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.factories import RATE, cuts, music, reader
-from twinlib.evaluation.excerpts import Part, Span
-from twinlib.evaluation.grouped_errors import MOST_NAMES, MOST_POINTS, Breakdown, tables
+from twinlib.evaluation.excerpts import AlignedSpan, SpanPart
+from twinlib.evaluation.grouped_errors import MAX_LABELS, MAX_POINTS, GroupedErrors, tabulate
 
 BORDERS = (1500, 1700, 7000, 9000)
 NAMES = (("a",), ("a", "b"), ("b",), ("c",))
 
 
 def span(wet, parts=(), start=0):
-    return Span(reader(wet), reader(wet), start, start + len(wet), 0, tuple(parts))
+    return AlignedSpan(reader(wet), reader(wet), start, start + len(wet), 0, tuple(parts))
 
 
 def gathered(wet, predicted, parts=(), pieces=None, rate=RATE):
-    found = Breakdown(rate)
+    found = GroupedErrors(rate)
     # A span may begin anywhere on its shard: parts end at places of the shard.
-    found.start(span(wet, [Part(500 + stop, names) for stop, names in parts], 500))
+    found.start(span(wet, [SpanPart(500 + stop, names) for stop, names in parts], 500))
     for begin, end in pieces or [(0, len(wet))]:
         found.add(wet[begin:end], predicted[begin:end])
     return found
@@ -38,12 +38,12 @@ def test_nothing_is_lost_in_any_blocks(points):
     begins = (0, *BORDERS)
     pieces = {names: sums(wet[a:b], predicted[a:b]) for a, b, names in zip(begins, BORDERS, NAMES, strict=False)}
     # Where two tracks cross, both have the part.
-    assert found.names()["a"] == pytest.approx(np.add(pieces["a",], pieces["a", "b"]))
-    assert found.names()["b"] == pytest.approx(np.add(pieces["a", "b"], pieces["b",]))
-    assert found.names()["c"] == pytest.approx(pieces["c",])
+    assert found.by_label()["a"] == pytest.approx(np.add(pieces["a",], pieces["a", "b"]))
+    assert found.by_label()["b"] == pytest.approx(np.add(pieces["a", "b"], pieces["b",]))
+    assert found.by_label()["c"] == pytest.approx(pieces["c",])
     whole = sums(wet, predicted)
-    assert found.levels().sum(axis=0) == pytest.approx(whole)
-    step, over_time = found.points()
+    assert found.by_level().sum(axis=0) == pytest.approx(whole)
+    step, over_time = found.over_time()
     assert step == RATE
     assert over_time.sum(axis=0) == pytest.approx(whole)
     assert len(over_time) == 2
@@ -54,7 +54,7 @@ def test_the_worst_comes_first_and_silence_last():
     gains = np.repeat([0.9, 0.5, 1.0], 4000).astype(np.float32)
     parts = [(4000, ("good",)), (8000, ("bad",)), (12000, ("nothing",))]
     twin, linear = (gathered(wet, gain * wet, parts) for gain in (gains, np.float32(0.8)))
-    bad, good, nothing = tables(twin, linear)["by_track"]
+    bad, good, nothing = tabulate(twin, linear)["by_track"]
     assert [one["name"] for one in (bad, good, nothing)] == ["bad", "good", "nothing"]
     assert bad["esr"] == pytest.approx(0.25, rel=1e-5)
     assert bad["esr_db"] == pytest.approx(-6.0206, abs=1e-3)
@@ -65,14 +65,14 @@ def test_the_worst_comes_first_and_silence_last():
 
 
 def test_too_many_tracks_are_pooled():
-    count = MOST_NAMES + 3
+    count = MAX_LABELS + 3
     wet = np.ones(10 * count, np.float32)
     # The k-th track errs by the k-th part of its level.
     predicted = wet - np.repeat(np.arange(count) / count, 10).astype(np.float32)
     parts = [(10 * (k + 1), (f"track {k}",)) for k in range(count)]
     found = gathered(wet, predicted, parts)
-    table = tables(found, found)["by_track"]
-    assert len(table) == MOST_NAMES + 1
+    table = tabulate(found, found)["by_track"]
+    assert len(table) == MAX_LABELS + 1
     assert table[0]["name"] == f"track {count - 1}"
     assert table[-1]["name"] == "others"
     assert table[-1]["pooled"] == 3
@@ -86,7 +86,7 @@ def test_too_many_tracks_are_pooled():
 def test_levels_are_told_apart(level, borders):
     wet = np.full(4000, 10 ** (level / 20), np.float32)
     found = gathered(wet, 0.9 * wet)
-    (row,) = tables(found, found)["by_level"]
+    (row,) = tabulate(found, found)["by_level"]
     assert (row["from_dbfs"], row["to_dbfs"]) == borders
     assert row["esr"] == pytest.approx(0.01, rel=1e-5)
     assert row["seconds"] == 0.5
@@ -95,7 +95,7 @@ def test_levels_are_told_apart(level, borders):
 def test_levels_stand_from_the_quietest():
     wet = np.repeat([0.5, 0.0009, 0.5, 0.03], 4000).astype(np.float32)
     found = gathered(wet, wet)
-    rows = tables(found, found)["by_level"]
+    rows = tabulate(found, found)["by_level"]
     assert [row["to_dbfs"] for row in rows] == [-60, -30, -6]
     assert [row["seconds"] for row in rows] == [0.5, 0.5, 1.0]
 
@@ -103,7 +103,7 @@ def test_levels_stand_from_the_quietest():
 def test_the_error_over_time():
     wet = music(4 * RATE)
     gains = np.repeat([1.0, 0.9, 0.5, 0.0], RATE).astype(np.float32)
-    track = tables(gathered(wet, gains * wet), gathered(wet, 0 * wet))["esr_over_time"]
+    track = tabulate(gathered(wet, gains * wet), gathered(wet, 0 * wet))["esr_over_time"]
     assert track["seconds"] == 1.0
     assert track["esr"] == pytest.approx([0.0, 0.01, 0.25, 1.0], rel=1e-4, abs=1e-12)
     assert track["esr_linear"] == [1.0] * 4
@@ -111,20 +111,20 @@ def test_the_error_over_time():
 
 def test_neighbours_are_pooled_where_there_are_too_many():
     # A low rate makes hours short.
-    rate, seconds = 20, 2 * MOST_POINTS + 1
+    rate, seconds = 20, 2 * MAX_POINTS + 1
     wet = np.ones(rate * seconds, np.float32)
     predicted = np.repeat(np.arange(seconds) < 2, rate).astype(np.float32)
     found = gathered(wet, predicted, rate=rate, pieces=[(k, k + 333) for k in range(0, len(wet), 333)])
-    track = tables(found, found)["esr_over_time"]
+    track = tabulate(found, found)["esr_over_time"]
     assert track["seconds"] == 4.0
     assert track["esr"] == [0.5, *[1.0] * (seconds // 4)]
 
 
 def test_spans_stand_one_after_another():
-    found = Breakdown(RATE)
+    found = GroupedErrors(RATE)
     for gain, name in ((0.5, "a"), (0.9, "b")):
         wet = music(RATE + 30)[:RATE]
-        found.start(span(wet, [Part(RATE, (name,))]))
+        found.start(span(wet, [SpanPart(RATE, (name,))]))
         found.add(wet, np.float32(gain) * wet)
-    assert [sums[2] / sums[1] for sums in found.points()[1]] == pytest.approx([0.25, 0.01], rel=1e-4)
-    assert list(found.names()) == ["a", "b"]
+    assert [sums[2] / sums[1] for sums in found.over_time()[1]] == pytest.approx([0.25, 0.01], rel=1e-4)
+    assert list(found.by_label()) == ["a", "b"]

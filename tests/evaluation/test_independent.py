@@ -10,7 +10,7 @@ from scipy.signal import butter, lfilter
 
 from twinlib.audio import Signal
 from twinlib.excitation.probe_reel import Section, probe_layout, synthesise
-from twinlib.measurement.harmonics import Swept, measure_sine, measure_sweep
+from twinlib.measurement.harmonics import SweepResponse, measure_sine, measure_sweep
 
 RATE = 44100
 PLAN = probe_layout(RATE)
@@ -40,7 +40,7 @@ def heard(curve: Curve, section: Section) -> tuple[Signal, Signal]:
     return dry[4096:-4096], wet[4096:-4096].astype(np.float32)
 
 
-def swept(curve: Curve, hz: np.ndarray) -> tuple[Swept, Section, Signal]:
+def swept(curve: Curve, hz: np.ndarray) -> tuple[SweepResponse, Section, Signal]:
     (section,) = [one for one in PLAN.of("sweep") if one.level_dbfs == LEVEL]
     dry, wet = heard(curve, section)
     band = (section.low_hz, section.high_hz)

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.factories import cuts, music
-from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
+from twinlib.evaluation.loudness import LoudnessMeter, TruePeakMeter, max_loudness_difference
 
 
 def loudness(samples, rate, pieces=None):
-    meter = Loudness(rate)
+    meter = LoudnessMeter(rate)
     for begin, end in pieces or [(0, len(samples))]:
         meter.add(samples[begin:end])
     return meter.lufs()
@@ -40,13 +40,13 @@ def test_too_short_or_silent_has_none():
     assert loudness(music(3199), 8000) is None
     assert loudness(music(3200), 8000) is not None
     assert loudness(np.zeros(16000, np.float32), 8000) is None
-    assert Loudness(8000).lufs() is None
+    assert LoudnessMeter(8000).lufs() is None
 
 
 def meters(*programmes, rate=8000):
     found = []
     for samples in programmes:
-        meter = Loudness(rate)
+        meter = LoudnessMeter(rate)
         meter.add(samples)
         found.append(meter)
     return found
@@ -66,31 +66,31 @@ def test_the_largest_difference_is_found_and_its_sign():
     # As long as a window, and on its grid: one window sees nothing else.
     gains[32000:56000] = 0.5
     twin = gains * device
-    assert largest_difference(*meters(device, twin)) == pytest.approx(-6.02, abs=0.05)
-    assert largest_difference(*meters(twin, device)) == pytest.approx(6.02, abs=0.05)
+    assert max_loudness_difference(*meters(device, twin)) == pytest.approx(-6.02, abs=0.05)
+    assert max_loudness_difference(*meters(twin, device)) == pytest.approx(6.02, abs=0.05)
 
 
 def test_silence_has_a_finite_difference_and_two_of_them_have_none():
     device, silence = music(32000), np.zeros(32000, np.float32)
     level = float(np.max(meters(device)[0].short_term()))
-    assert largest_difference(*meters(device, silence)) == pytest.approx(-70 - level)
-    assert largest_difference(*meters(silence, silence)) is None
-    assert largest_difference(*meters(device[:23999], device[:23999])) is None
+    assert max_loudness_difference(*meters(device, silence)) == pytest.approx(-70 - level)
+    assert max_loudness_difference(*meters(silence, silence)) is None
+    assert max_loudness_difference(*meters(device[:23999], device[:23999])) is None
 
 
-def peaks(samples, pieces=None, starts=()):
-    meter = TruePeak()
+def measure_peaks(samples, pieces=None, starts=()):
+    meter = TruePeakMeter()
     for begin, end in pieces or [(0, len(samples))]:
         if begin in starts:
             meter.start()
         meter.add(samples[begin:end])
-    return meter.samples, meter.true
+    return meter.sample_peak, meter.true_peak
 
 
 def test_a_peak_between_samples_is_found():
-    # A quarter of the rate, 45 degrees late: every sample lies 3 dB below the peaks.
+    # A quarter of the rate, 45 degrees late: every sample lies 3 dB below the peak.
     sine = np.sin(np.pi / 2 * np.arange(1000) + np.pi / 4).astype(np.float32)
-    samples, true = peaks(sine)
+    samples, true = measure_peaks(sine)
     assert samples == pytest.approx(np.sqrt(0.5))
     assert true == pytest.approx(1.0, rel=1e-3)
 
@@ -101,18 +101,18 @@ def test_the_true_peak_of_a_sine_is_its_amplitude(frequency, phase):
     sine = 0.7 * np.sin(2 * np.pi * frequency * np.arange(4000) + phase).astype(np.float32)
     # ITU-R BS.1770-4 allows 0.55 dB at 0.4 of the rate; between four points a sample one may miss so much.
     miss = np.cos(np.pi * frequency / 4)
-    assert 0.7 * miss * 0.995 <= peaks(sine)[1] <= 0.7 * 1.005
+    assert 0.7 * miss * 0.995 <= measure_peaks(sine)[1] <= 0.7 * 1.005
 
 
 @given(points=st.lists(st.integers(0, 3000), max_size=6))
 @settings(max_examples=15, deadline=None)
 def test_any_blocks_give_the_same_peak(points):
     samples = np.random.default_rng(3).uniform(-1, 1, 3000).astype(np.float32)
-    assert peaks(samples, cuts(3000, points)) == pytest.approx(peaks(samples), rel=1e-6)
-    assert peaks(samples)[1] > peaks(samples)[0]
+    assert measure_peaks(samples, cuts(3000, points)) == pytest.approx(measure_peaks(samples), rel=1e-6)
+    assert measure_peaks(samples)[1] > measure_peaks(samples)[0]
 
 
 def test_a_cut_between_stretches_is_no_peak():
     samples = np.concatenate([np.full(500, 0.9), np.full(500, -0.9)]).astype(np.float32)
-    assert peaks(samples, [(0, 500), (500, 1000)], starts=(0, 500))[1] == pytest.approx(0.9, rel=1e-5)
-    assert peaks(samples)[1] > 0.95
+    assert measure_peaks(samples, [(0, 500), (500, 1000)], starts=(0, 500))[1] == pytest.approx(0.9, rel=1e-5)
+    assert measure_peaks(samples)[1] > 0.95

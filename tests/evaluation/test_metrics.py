@@ -13,16 +13,16 @@ from twinlib.evaluation.metrics import (
     MEL_WINDOW,
     POWER_FLOOR,
     RESOLUTIONS,
-    Errors,
+    ErrorAccumulator,
     Framer,
-    hann,
-    mel_bands,
-    nine_digits,
+    hann_window,
+    mel_filter_bank,
+    round_metric,
 )
 
 
 def measured(wet, predicted, preemphasis=0.85, pieces=None, starts=(0,)):
-    errors = Errors(RATE, preemphasis)
+    errors = ErrorAccumulator(RATE, preemphasis)
     for begin, end in pieces or [(0, len(wet))]:
         if begin in starts:
             errors.start()
@@ -161,7 +161,7 @@ def test_framer_tiles_any_blocks(length, points, frames):
 
 
 def test_hann_overlaps_to_a_constant():
-    window = hann(16)
+    window = hann_window(16)
     assert np.allclose(window[:8] + window[8:], 1.0)
 
 
@@ -170,7 +170,7 @@ def test_silent_device_is_refused():
     with pytest.raises(DatasetError, match="silent"):
         measured(zeros, music(1000))
     with pytest.raises(DatasetError, match="silent"):
-        Errors(RATE).result()
+        ErrorAccumulator(RATE).result()
 
 
 def test_other_shapes_are_refused():
@@ -193,7 +193,7 @@ def test_what_is_no_number_is_refused_with_its_place(bad):
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
 def test_mel_bands_share_every_bin_between_two(rate):
-    bands = mel_bands(MEL_WINDOW, rate)
+    bands = mel_filter_bank(MEL_WINDOW, rate)
     assert bands.shape == (MEL_WINDOW // 2 + 1, MEL_BANDS)
     first, last = np.argmax(bands[:, 0]), np.argmax(bands[:, -1])
     assert bands[first + 1 : last].sum(axis=1) == pytest.approx(np.ones(last - first - 1), abs=1e-4)
@@ -208,7 +208,7 @@ def test_log_mel_is_that_of_its_definition():
         begins = range(0, len(samples) - MEL_WINDOW + 1, MEL_WINDOW // 4)
         frames = np.array([samples[at : at + MEL_WINDOW] for at in begins], np.float64)
         power = np.abs(np.fft.rfft(frames * scipy_signal.get_window("hann", MEL_WINDOW), axis=1)) ** 2
-        levels.append(10 * np.log10(np.maximum(power @ mel_bands(MEL_WINDOW, RATE).astype(float), POWER_FLOOR)))
+        levels.append(10 * np.log10(np.maximum(power @ mel_filter_bank(MEL_WINDOW, RATE).astype(float), POWER_FLOOR)))
     expected = np.mean(np.abs(levels[0] - levels[1]))
     assert measured(wet, predicted)["log_mel_db"] == pytest.approx(expected, rel=1e-3)
 
@@ -221,5 +221,5 @@ def test_a_silent_twin_has_no_peak():
 
 
 def test_nine_digits():
-    assert nine_digits(1 / 3) == 0.333333333
-    assert nine_digits(None) is None
+    assert round_metric(1 / 3) == 0.333333333
+    assert round_metric(None) is None

@@ -6,7 +6,7 @@ import pytest
 
 from tests.evaluation.factories import music
 from twinlib.errors import ConfigError
-from twinlib.evaluation.perceptual import visqol
+from twinlib.evaluation.perceptual import load_visqol
 
 RATE = 44100
 
@@ -14,14 +14,14 @@ RATE = 44100
 def test_a_missing_package_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "visqol", None)
     with pytest.raises(ConfigError, match=r"perceptual.*evaluation\.visqol: false"):
-        visqol()
+        load_visqol()
 
 
 @pytest.mark.slow
 def test_what_is_worse_is_rated_worse():
     if importlib.util.find_spec("visqol") is None:
         pytest.skip("the extra `perceptual` is not installed; `.ci/run` does it")
-    rate, device = visqol(), music(3 * RATE, level=0.5)
+    rate, device = load_visqol(), music(3 * RATE, level=0.5)
     noise = 0.02 * np.random.default_rng(1).standard_normal(len(device)).astype(np.float32)
     best, good, bad = (rate(device, device + gain * noise, RATE) for gain in (0, 0.02, 1))
     assert best == pytest.approx(4.732, abs=1e-3)

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from tests.evaluation.factories import RATE, cuts, late, music
-from twinlib.evaluation.statistics import Spectrum, Transfer
+from twinlib.evaluation.statistics import TransferHistogram, WelchSpectrum
 
 
 def test_spectrum_is_that_of_welch():
     samples = music(20000)
-    spectrum = Spectrum(1024, RATE)
+    spectrum = WelchSpectrum(1024, RATE)
     spectrum.add(samples)
     frequencies, expected = signal.welch(samples, RATE, "hann", 1024, 512, detrend=False)
     assert spectrum.frequencies == pytest.approx(frequencies)
@@ -22,7 +22,7 @@ def test_spectrum_is_that_of_welch():
 @settings(max_examples=10, deadline=None)
 def test_any_blocks_give_the_same_spectrum(points):
     samples = music(9000)
-    whole, parts = Spectrum(512, RATE), Spectrum(512, RATE)
+    whole, parts = WelchSpectrum(512, RATE), WelchSpectrum(512, RATE)
     whole.add(samples)
     for begin, end in cuts(9000, points):
         parts.add(samples[begin:end])
@@ -30,7 +30,7 @@ def test_any_blocks_give_the_same_spectrum(points):
 
 
 def test_spectrum_does_not_reach_across_stretches():
-    spectrum = Spectrum(512, RATE)
+    spectrum = WelchSpectrum(512, RATE)
     spectrum.add(music(400))
     spectrum.start()
     spectrum.add(music(400))
@@ -40,7 +40,7 @@ def test_spectrum_does_not_reach_across_stretches():
 def test_transfer_finds_the_curve_of_a_device_without_memory():
     dry = np.random.default_rng(0).uniform(-0.8, 0.8, 400_000).astype(np.float32)
     wet = np.tanh(2 * dry)
-    transfer = Transfer(0.8, float(np.max(np.abs(wet))))
+    transfer = TransferHistogram(0.8, float(np.max(np.abs(wet))))
     transfer.add(dry, wet)
     found = transfer.quantiles()
     assert len(found.level) == 256
@@ -52,14 +52,14 @@ def test_transfer_finds_the_curve_of_a_device_without_memory():
 
 def test_transfer_spreads_where_there_is_memory():
     dry = music(100_000)
-    transfer = Transfer(float(np.max(np.abs(dry))), float(np.max(np.abs(dry))))
+    transfer = TransferHistogram(float(np.max(np.abs(dry))), float(np.max(np.abs(dry))))
     transfer.add(dry, late(dry, 2))
     found = transfer.quantiles()
     assert np.mean(found.high - found.low) > 0.05
 
 
 def test_transfer_leaves_out_levels_that_were_hardly_heard():
-    transfer = Transfer(1.0, 1.0)
+    transfer = TransferHistogram(1.0, 1.0)
     transfer.add(np.full(100, 0.1, np.float32), np.full(100, 0.2, np.float32))
     transfer.add(np.full(99, 0.9, np.float32), np.full(99, 0.9, np.float32))
     found = transfer.quantiles()
@@ -69,9 +69,9 @@ def test_transfer_leaves_out_levels_that_were_hardly_heard():
 
 
 def test_transfer_of_silence_and_of_overs_does_not_fail():
-    silence = Transfer(0.0, 0.0)
+    silence = TransferHistogram(0.0, 0.0)
     silence.add(np.zeros(1000, np.float32), np.zeros(1000, np.float32))
     assert silence.quantiles().middle == pytest.approx([0.0], abs=0.01)
-    overs = Transfer(0.5, 0.5)
+    overs = TransferHistogram(0.5, 0.5)
     overs.add(np.full(200, 2.0, np.float32), np.full(200, -9.0, np.float32))
     assert overs.quantiles().middle[0] == pytest.approx(-0.625, abs=0.01)

@@ -2,26 +2,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.evaluation.factories import RATE, late, music, span
+from tests.evaluation.factories import RATE, late, music
 from twinlib import audio
-from twinlib.evaluation.excerpts import Excerpt
+from twinlib.evaluation.excerpts import ExcerptAudio
 from twinlib.files import read_json
-from twinlib.listening.clips import NAMES, PEAK, common_gain, write_clips
+from twinlib.listening.clips import CLIP_NAMES, PEAK, common_gain, write_clips
 
 GUARD = 12
 
 
-def written(folder, dry, wet, excerpts, twins):
-    spans = [span(dry, wet, 100), span(dry, wet, 100)]
-    return write_clips(folder, spans, excerpts, twins, twins, GUARD, RATE)
+def excerpt(dry, wet, twin, start, stop, shard=""):
+    return ExcerptAudio(dry[start - GUARD : stop - GUARD], wet[start:stop], twin, twin, shard, start)
 
 
 def test_clips_are_in_step_and_at_their_true_levels(tmp_path):
     dry = music(3000, 1, 0.5)
     wet = late(0.5 * dry, GUARD)
     twin = late(0.4 * dry, GUARD)[1000:2000]
-    content = written(tmp_path, dry, wet, [Excerpt(0, 1000, 2000)], [twin])
-    clips = {name: audio.read(tmp_path / f"{name}.flac")[:, 0] for name in NAMES}
+    content = write_clips(tmp_path, [excerpt(dry, wet, twin, 1000, 2000)], RATE)
+    clips = {name: audio.read(tmp_path / f"{name}.flac")[:, 0] for name in CLIP_NAMES}
     assert content == read_json(tmp_path / "clips.json", "clips/1")
     assert content["gain"] == 1.0
     assert content["gain_db"] == 0.0
@@ -37,8 +36,8 @@ def test_clips_are_in_step_and_at_their_true_levels(tmp_path):
 def test_what_would_clip_lowers_all_clips_alike(tmp_path):
     dry = music(3000, 1, 0.9)
     wet = late(2 * dry, GUARD)
-    content = written(tmp_path, dry, wet, [Excerpt(0, 200, 2900)], [wet[200:2900] * np.float32(0.5)])
-    clips = {name: audio.read(tmp_path / f"{name}.flac")[:, 0] for name in NAMES}
+    content = write_clips(tmp_path, [excerpt(dry, wet, wet[200:2900] * np.float32(0.5), 200, 2900)], RATE)
+    clips = {name: audio.read(tmp_path / f"{name}.flac")[:, 0] for name in CLIP_NAMES}
     assert max(np.max(np.abs(clip)) for clip in clips.values()) == pytest.approx(PEAK, abs=1e-6)
     assert clips["dry"] == pytest.approx(content["gain"] * dry[200 - GUARD : 2900 - GUARD], abs=3e-7)
     assert clips["wet"] == pytest.approx(2 * clips["dry"], abs=4e-7)
@@ -47,8 +46,9 @@ def test_what_would_clip_lowers_all_clips_alike(tmp_path):
 
 def test_several_excerpts_are_joined_by_silence(tmp_path):
     dry = music(3000)
-    excerpts = [Excerpt(0, 200, 300), Excerpt(1, 500, 700)]
-    written(tmp_path, dry, late(dry, GUARD), excerpts, [late(dry, GUARD)[200:300], late(dry, GUARD)[500:700]])
+    wet = late(dry, GUARD)
+    places = [(200, 300), (500, 700)]
+    write_clips(tmp_path, [excerpt(dry, wet, wet[start:stop], start, stop) for start, stop in places], RATE)
     clip = audio.read(tmp_path / "wet.flac")[:, 0]
     gap = RATE // 10
     assert len(clip) == 100 + gap + 200
@@ -62,7 +62,7 @@ def test_several_excerpts_are_joined_by_silence(tmp_path):
 def test_equal_input_gives_equal_bytes(tmp_path):
     dry = music(3000)
     for folder in ("a", "b"):
-        written(tmp_path / folder, dry, late(dry, GUARD), [Excerpt(0, 200, 900)], [dry[200:900]])
+        write_clips(tmp_path / folder, [excerpt(dry, late(dry, GUARD), dry[200:900], 200, 900)], RATE)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 

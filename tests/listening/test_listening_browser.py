@@ -19,7 +19,8 @@ from scipy.stats import binomtest
 
 from tests.listening.factories import RATE, sounds
 from tests.reports.test_report import METRICS
-from twinlib.listening.listening_page import abx, head, listening_page, mushra, null_test, prepare
+from twinlib.listening.listening_page import abx, head, listening_page, mushra, null_test
+from twinlib.listening.stimuli import prepare_excerpt
 from twinlib.reports.report import report_page
 
 SECONDS = 2.0
@@ -47,7 +48,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def prepared():
-    return [prepare(sounds(TITLE, SECONDS)), prepare(sounds("another", 1.0, seed=1))]
+    return [prepare_excerpt(sounds(TITLE, SECONDS)), prepare_excerpt(sounds("another", 1.0, seed=1))]
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +133,11 @@ def chance(right, trials):
 
 
 def stored(prepared, name):
-    return soundfile.read(io.BytesIO(prepared.clips[name].flac))[0]
+    return soundfile.read(io.BytesIO(prepared.stimuli[name].flac))[0]
 
 
 def heard(prepared, name):
-    return prepared.clips[name].matched_gain * stored(prepared, name)
+    return prepared.stimuli[name].matched_gain * stored(prepared, name)
 
 
 # -------------------------------------------------------------------------------------------------------- shorthands
@@ -234,7 +235,7 @@ def test_a_loop_is_exact(page, prepared):
 
 
 def test_the_gain_of_the_difference(page, prepared):
-    root, difference = part(page, "null-test"), prepared[0].clips["difference"]
+    root, difference = part(page, "null-test"), prepared[0].stimuli["difference"]
     slider, told = root.locator('[data-tw="boost"]'), root.locator('[data-tw="boosted"]')
     page.keyboard.press("4")
     for decibels in (0, 12):
@@ -249,7 +250,7 @@ def test_the_gain_of_the_difference(page, prepared):
     assert 0.85 < np.max(np.abs(stored(prepared[0], "difference"))) * state(page, NULL)["targets"][3] < 0.9
     root.get_by_label("equal loudness").uncheck()
     page.keyboard.press("1")
-    assert state(page, NULL)["targets"][0] == pytest.approx(prepared[0].clips["dry"].true_gain)
+    assert state(page, NULL)["targets"][0] == pytest.approx(prepared[0].stimuli["dry"].true_gain)
 
 
 def test_keys_and_clicks_move(page):
@@ -406,7 +407,7 @@ def test_rating_by_keys(page, prepared):
     for i, name in enumerate(names):
         page.keyboard.press(str(i + 1))
         gains = [gain for gain in state(page, MUSHRA)["targets"] if gain]
-        assert gains == pytest.approx([prepared[0].clips[clips.get(name, name)].matched_gain])
+        assert gains == pytest.approx([prepared[0].stimuli[clips.get(name, name)].matched_gain])
         for _ in range(i + 1):
             page.keyboard.press("ArrowRight")
     outputs = root.locator('[data-tw="sliders"] output').all_inner_texts()
@@ -469,7 +470,9 @@ def test_nothing_overlaps_or_leaves_the_page(page, tmp_path, scheme, width):
 def test_a_report_plays_and_shows_its_figures(browser, tmp_path):
     figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
     file = tmp_path / "index.html"
-    file.write_text(report_page(METRICS, {"transfer": figure, "esr": figure}, [prepare(sounds(TITLE, SECONDS))]))
+    file.write_text(
+        report_page(METRICS, {"transfer": figure, "esr": figure}, [prepare_excerpt(sounds(TITLE, SECONDS))])
+    )
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     found = Watched(page)
     page.goto(file.as_uri())

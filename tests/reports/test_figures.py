@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.factories import RATE, device, music
-from twinlib.evaluation.statistics import Spectrum, Transfer
+from twinlib import plotting
+from twinlib.evaluation.excerpts import ExcerptAudio
+from twinlib.evaluation.statistics import TransferHistogram, WelchSpectrum
 from twinlib.reports import figures
 
 
 def spectra(*signals):
     found = []
     for signal in signals:
-        spectrum = Spectrum(1024, RATE)
+        spectrum = WelchSpectrum(1024, RATE)
         spectrum.add(signal)
         found.append(spectrum.density())
     return spectrum.frequencies, *found
@@ -24,7 +26,7 @@ def draw_all(folder):
     twin = (0.97 * wet).astype(np.float32)
     transfers = []
     for signal in (wet, twin):
-        transfer = Transfer(0.3, 0.5)
+        transfer = TransferHistogram(0.3, 0.5)
         transfer.add(dry, signal)
         transfers.append(transfer.quantiles())
     curve = pd.DataFrame(
@@ -35,11 +37,12 @@ def draw_all(folder):
             "valid_esr": [np.nan, 0.2, np.nan, 0.02],
         }
     )
-    figures.draw_waveform(folder / "waveform.svg", "silk, small", dry[:160], wet[:160], twin[:160], RATE, 12.5)
+    excerpt = ExcerptAudio(dry[:160], wet[:160], twin[:160], dry[:160])
+    figures.draw_waveform(folder / "waveform.svg", "silk, small", excerpt, RATE, 12.5)
     figures.draw_spectrum(folder / "spectrum.svg", "silk, small", *spectra(wet, twin, twin - wet))
     figures.draw_transfer(folder / "transfer.svg", "silk, small", *transfers)
     figures.draw_learning(folder / "learning.svg", "silk, small", curve)
-    figures.draw_errors(folder / "esr.svg", "silk, small", METRICS, floor=1e-4)
+    figures.draw_baselines(folder / "esr.svg", "silk, small", METRICS, floor=1e-4)
     figures.draw_over_time(folder / "esr_over_time.svg", "silk, small", METRICS, floor=1e-4)
 
 
@@ -60,16 +63,16 @@ def folders(tmp_path_factory):
     return folders
 
 
-NAMES = ["esr.svg", "esr_over_time.svg", "learning.svg", "spectrum.svg", "transfer.svg", "waveform.svg"]
+CLIP_NAMES = ["esr.svg", "esr_over_time.svg", "learning.svg", "spectrum.svg", "transfer.svg", "waveform.svg"]
 
 
 def test_equal_numbers_give_equal_bytes(folders):
-    assert sorted(path.name for path in folders[0].iterdir()) == NAMES
-    for name in NAMES:
+    assert sorted(path.name for path in folders[0].iterdir()) == CLIP_NAMES
+    for name in CLIP_NAMES:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLIP_NAMES)
 def test_a_figure_is_plain_and_without_a_date(folders, name):
     text = (folders[0] / name).read_text()
     assert ET.fromstring(text).tag.endswith("svg")
@@ -81,8 +84,8 @@ def test_a_figure_is_plain_and_without_a_date(folders, name):
 @pytest.mark.parametrize("name", ["esr.svg", "spectrum.svg", "transfer.svg", "waveform.svg"])
 def test_device_and_twin_have_their_colours_everywhere(folders, name):
     text = (folders[0] / name).read_text().lower()
-    assert figures.DEVICE.lower() in text
-    assert figures.TWIN.lower() in text
+    assert plotting.DEVICE.lower() in text
+    assert plotting.TWIN.lower() in text
 
 
 def test_a_learning_curve_without_validation_can_be_drawn(tmp_path):
@@ -94,14 +97,15 @@ def test_a_learning_curve_without_validation_can_be_drawn(tmp_path):
 def test_silence_can_be_drawn(tmp_path):
     silence = np.zeros(2048, np.float32)
     figures.draw_spectrum(tmp_path / "spectrum.svg", "nothing", *spectra(silence, silence, silence))
-    quantiles = Transfer(0.0, 0.0).quantiles()
+    quantiles = TransferHistogram(0.0, 0.0).quantiles()
     figures.draw_transfer(tmp_path / "transfer.svg", "nothing", quantiles, quantiles)
-    figures.draw_waveform(tmp_path / "waveform.svg", "nothing", silence, silence, silence, RATE, 0.0)
+    excerpt = ExcerptAudio(silence, silence, silence, silence)
+    figures.draw_waveform(tmp_path / "waveform.svg", "nothing", excerpt, RATE, 0.0)
 
 
 def test_smoothing_keeps_a_flat_spectrum_flat():
     frequencies = np.arange(513) * (RATE / 1024)
-    centres = figures._sixths(RATE / 2)
+    centres = figures._octave_centres(RATE / 2)
     assert centres[0] == 20.0
     assert figures._smooth(frequencies, np.full(513, 0.3), centres) == pytest.approx(
         np.full(len(centres), 0.3), rel=1e-6
@@ -109,30 +113,28 @@ def test_smoothing_keeps_a_flat_spectrum_flat():
 
 
 def test_a_floor_is_drawn_where_it_is_known(tmp_path):
-    for draw in (figures.draw_errors, figures.draw_over_time):
+    for draw in (figures.draw_baselines, figures.draw_over_time):
         for name, floor in (("with", 1e-4), ("without", None)):
             draw(tmp_path / name, "silk, small", METRICS, floor)
-        assert figures.DEVICE.lower() in (tmp_path / "with").read_text().lower()
-        assert figures.DEVICE.lower() not in (tmp_path / "without").read_text().lower()
+        assert plotting.DEVICE.lower() in (tmp_path / "with").read_text().lower()
+        assert plotting.DEVICE.lower() not in (tmp_path / "without").read_text().lower()
     twins = [("silk", "small", 0.001, 10.0), ("silk", "large", 0.0005, 5.0), ("klon", "small", 0.002, 10.0)]
-    lines = [
-        figures.comparison_figure(twins, floors).count("stroke-dasharray: 1,1.5") for floors in ({}, {"klon": 1e-6})
-    ]
+    lines = [figures.draw_comparison(twins, floors).count("stroke-dasharray: 1,1.5") for floors in ({}, {"klon": 1e-6})]
     assert lines[1] > lines[0]
 
 
 def test_perfect_twins_can_be_drawn(tmp_path):
     track = {"seconds": 1.0, "esr": [0.0], "esr_linear": [0.0]}
     perfect = {"esr": 0.0, "esr_dry": 0.0, "esr_gain": 0.0, "esr_linear": 0.0, "esr_over_time": track}
-    figures.draw_errors(tmp_path / "esr.svg", "wire", perfect, floor=0.0)
+    figures.draw_baselines(tmp_path / "esr.svg", "wire", perfect, floor=0.0)
     figures.draw_over_time(tmp_path / "esr_over_time.svg", "wire", perfect, floor=0.0)
-    assert "<svg" in figures.comparison_figure([("wire", "small", 0.0, 10.0)], {"wire": 0.0})
+    assert "<svg" in figures.draw_comparison([("wire", "small", 0.0, 10.0)], {"wire": 0.0})
 
 
 def test_every_device_has_a_marker_of_its_own():
     twins = [(f"device {k}", "small", 0.001 * (k + 1), 10.0) for k in range(12)]
-    text = figures.comparison_figure(twins)
-    assert text == figures.comparison_figure(twins)
+    text = figures.draw_comparison(twins)
+    assert text == figures.draw_comparison(twins)
     assert len(text) < 300_000
     # Markers go round last; with their colours a device is one of 77.
-    assert len({(figures._MARKERS[k % 11], figures._PALETTE[k % 7]) for k in range(12)}) == 12
+    assert len({(figures._MARKERS[k % 11], plotting.PALETTE[k % 7]) for k in range(12)}) == 12

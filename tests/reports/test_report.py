@@ -8,8 +8,8 @@ from tests.evaluation.factories import RATE, music
 from tests.excitation.probing import probe_samples
 from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.probe_reel import probe_layout
-from twinlib.listening.stimuli import Prepared, Sounds, prepare
-from twinlib.measurement.measurements import compare, measure
+from twinlib.listening.stimuli import ListeningExcerpt, PreparedExcerpt, prepare_excerpt
+from twinlib.measurement.probe_measurements import compare_harmonics, measure_probe_reel
 from twinlib.reports.probe_figures import draw_probe
 from twinlib.reports.report import report_page
 
@@ -37,15 +37,15 @@ def measured() -> tuple[dict, dict]:
     device, twin = np.tanh(2 * reel + 0.3) + noise, np.tanh(2.2 * reel + 0.3)
 
     def of(wet):
-        return measure(PLAN, lambda start, stop: reel[start:stop], lambda start, stop: wet[start:stop])
+        return measure_probe_reel(PLAN, lambda start, stop: reel[start:stop], lambda start, stop: wet[start:stop])
 
     return of(device), of(twin)
 
 
 @cache
-def prepared() -> list[Prepared]:
+def prepared() -> list[PreparedExcerpt]:
     dry = music(RATE // 2, 1)
-    return [prepare(Sounds("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
+    return [prepare_excerpt(ListeningExcerpt("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
 
 
 def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_path) -> None:
@@ -63,7 +63,7 @@ def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_
 def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[dict, dict], tmp_path) -> None:
     draw_probe(tmp_path, "amp, small", *measured)
     figures = {name: (tmp_path / f"{name}.svg").read_text() for name in PROBE_FIGURES}
-    comparison = compare(*measured)
+    comparison = compare_harmonics(*measured)
     assert 0 < comparison["within"] < comparison["compared"]
     metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
     page = report_page(metrics, figures, prepared())
@@ -109,9 +109,9 @@ def test_without_a_probe_reel_the_page_says_how_to_get_one() -> None:
 def test_harmonics_that_do_not_count_are_not_compared(measured: tuple[dict, dict]) -> None:
     device, twin = measured
     silent = [{**sine, "dbc": [-90.0] * len(sine["dbc"])} for sine in device["sines"]]
-    none = compare({**device, "sines": silent}, twin)
+    none = compare_harmonics({**device, "sines": silent}, twin)
     assert (none["compared"], none["worst_db"]) == (0, None)
     noisy = [{**sine, "noise_dbc": sine["dbc"]} for sine in device["sines"]]
-    assert compare({**device, "sines": noisy}, twin)["compared"] == 0
+    assert compare_harmonics({**device, "sines": noisy}, twin)["compared"] == 0
     page = report_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, {}, prepared())
     assert "adds no harmonic" in page

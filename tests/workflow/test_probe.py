@@ -10,7 +10,7 @@ from twinlib import audio
 from twinlib.audit.trace import trace
 from twinlib.audit.trace_text import trace_text
 from twinlib.files import read_json, sha256_file
-from twinlib.listening.clips import NAMES
+from twinlib.listening.clips import CLIP_NAMES as NAMES
 from twinlib.provenance.results import Results
 
 MEASURED = {

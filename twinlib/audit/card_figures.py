@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from twinlib.contracts import SPLITS
-from twinlib.reports.figures import comparison_figure, figure_of
+from twinlib.plotting import axes_grid
+from twinlib.reports.figures import draw_comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colours, safe for colour-blind readers; hatching tells them apart in grey print."""
@@ -39,7 +40,7 @@ def card_figures(told: Mapping[str, Any]) -> dict[str, str]:
         "genres": _drawn(lambda path: _hours(path, genres, "genre")) if any(genres.values()) else "",
         "gains": _drawn(lambda path: _gains(path, told["excitations"])) if told["excitations"] else "",
         "residuals": _drawn(lambda path: _residuals(path, devices)),
-        "twins": comparison_figure(
+        "twins": draw_comparison(
             [(one["device"], one["model"], one["metrics"]["esr"], one["metrics"]["realtime_factor"]) for one in judged],
             {one["device"]: one["metrics"]["esr_floor"] for one in judged if "esr_floor" in one["metrics"]},
         )
@@ -74,7 +75,7 @@ def _hours(path: Path, bars: Mapping[tuple[str, str], Mapping[str, float]], kind
     ]
     longest = max((sum(parts.values()) for parts in grouped), default=0.0)
     scale, unit = (1.0, "hours") if longest >= 1 else (60.0, "minutes")
-    with figure_of(path, 1.0 + 0.24 * len(bars) + 0.16 * len(shown)) as (axes,):
+    with axes_grid(path, 1.0 + 0.24 * len(bars) + 0.16 * len(shown)) as (axes,):
         left = np.zeros(len(bars))
         for number, name in enumerate(shown):
             widths = scale * np.array([parts[name] for parts in grouped])
@@ -90,7 +91,7 @@ def _hours(path: Path, bars: Mapping[tuple[str, str], Mapping[str, float]], kind
 
 
 def _gains(path: Path, excitations: Mapping[str, Any]) -> None:
-    with figure_of(path, 0.6 + 2.2 * len(excitations), len(excitations)) as grid:
+    with axes_grid(path, 0.6 + 2.2 * len(excitations), len(excitations)) as grid:
         for axes, (name, found) in zip(grid, excitations.items(), strict=True):
             edges = found["gains"]["edges"]
             for number, split in enumerate(SPLITS):
@@ -106,7 +107,7 @@ def _gains(path: Path, excitations: Mapping[str, Any]) -> None:
 
 
 def _residuals(path: Path, devices: Mapping[str, Any]) -> None:
-    with figure_of(path, 0.6 + 1.9 * len(devices), len(devices)) as grid:
+    with axes_grid(path, 0.6 + 1.9 * len(devices), len(devices)) as grid:
         for axes, (name, device) in zip(grid, devices.items(), strict=True):
             for number, (capture, found) in enumerate(device["captures"].items()):
                 track = np.array(found["alignment"]["track"], dtype=float).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""What is judged: spans of aligned dry and wet audio, read as streams, and the places where they are loudest."""
+"""Evaluated audio: aligned spans that are read as streams, and the loudest excerpts of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,135 +9,156 @@ import numpy.typing as npt
 from twinlib.audio import BLOCK, Signal
 from twinlib.errors import DatasetError
 
-Read = Callable[[int, int], Signal]
+ReadSamples = Callable[[int, int], Signal]
 """Reads samples [start, stop) of one channel as float32 `(stop - start,)`."""
 
-Process = Callable[[Signal], Signal]
-"""A running twin: the next `(frames,)` in, as many out. It remembers what it has heard and starts from silence."""
+ProcessBlock = Callable[[Signal], Signal]
+"""A running twin: maps the next `(frames,)` to as many output samples. It keeps state and starts from silence."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a span: it begins where the one before it ends, and holds what has these names, such as tracks."""
+class SpanPart:
+    """A part of a span, from the end of the part before it to `stop`, with its labels, such as track names."""
 
     stop: int
-    names: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Span:
-    """Samples [start, stop) that are judged; `history` samples of dry can be read before `start`.
+class AlignedSpan:
+    """Samples [start, stop) of aligned dry and wet audio; `history` dry samples can be read before `start`.
 
-    The wet signal is late by the guard, as the output of a twin is: `wet[n]` answers `dry[n - guard]`.
-    `parts` tile the span in order, or there are none; `shard` names the file that holds the samples, if one does.
+    The wet signal is delayed by the guard, like the output of a twin: `wet[n]` is the response to `dry[n - guard]`.
+    `parts` tile the span in order, or are empty; `shard` names the file of the samples, if there is one.
     """
 
-    read_dry: Read
-    read_wet: Read
+    read_dry: ReadSamples
+    read_wet: ReadSamples
     start: int
     stop: int
     history: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[SpanPart, ...] = ()
     shard: str = ""
 
     @property
     def frames(self) -> int:
-        """The number of judged samples."""
+        """The number of evaluated samples."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Samples [start, stop) of the span of that index."""
+    """Samples [start, stop) of the span with index `span`."""
 
     span: int
     start: int
     stop: int
 
 
-def blocks(span: Span, history: int, frames: int = BLOCK) -> Iterator[tuple[Signal, Signal]]:
-    """Pairs of dry `(history + n,)` and wet `(n,)`, n <= frames, which tile the span in order.
+@dataclass(frozen=True)
+class ExcerptAudio:
+    """Aligned signals of one excerpt, float32 `(frames,)` each, without the guard.
 
-    The last n dry samples are those of the wet block, the others stand directly before them.
+    `linear` is the output of the best linear filter. The wet signal starts at sample `shard_start` of the file `shard`.
+    """
+
+    dry: Signal
+    wet: Signal
+    twin: Signal
+    linear: Signal
+    shard: str = ""
+    shard_start: int = 0
+
+    def signals(self) -> Iterator[tuple[str, Signal]]:
+        """Yield name and samples of each signal, the twin minus the device as "difference" last."""
+        yield from (("dry", self.dry), ("wet", self.wet), ("twin", self.twin), ("linear", self.linear))
+        yield "difference", self.twin - self.wet
+
+
+def iterate_blocks(span: AlignedSpan, history: int, frames: int = BLOCK) -> Iterator[tuple[Signal, Signal]]:
+    """Yield pairs of dry `(history + n,)` and wet `(n,)`, n <= frames, that tile the span in order.
+
+    The last n dry samples have the positions of the wet block.
     """
     for start in range(span.start, span.stop, frames):
         stop = min(start + frames, span.stop)
         yield span.read_dry(start - history, stop), span.read_wet(start, stop)
 
 
-def predict(span: Span, process: Process, warm_up: int, start: int, stop: int) -> Signal:
-    """What a fresh twin makes of [start, stop), after `warm_up` samples of true history that are thrown away."""
+def predict(span: AlignedSpan, process: ProcessBlock, warm_up: int, start: int, stop: int) -> Signal:
+    """Return a new twin's output for [start, stop), after `warm_up` samples of true history."""
     process(span.read_dry(start - warm_up, start))
     return process(span.read_dry(start, stop))
 
 
-def total_seconds(spans: Sequence[Span], sample_rate: int) -> float:
-    """The duration of all spans together."""
+def total_seconds(spans: Sequence[AlignedSpan], sample_rate: int) -> float:
+    """Return the total duration of all spans."""
     return sum(span.frames for span in spans) / sample_rate
 
 
-def peaks(spans: Sequence[Span]) -> tuple[float, float]:
-    """The largest magnitudes of the dry and of the wet signal."""
+def peak_magnitudes(spans: Sequence[AlignedSpan]) -> tuple[float, float]:
+    """Return the peak magnitudes of the dry and of the wet signal."""
     dry_peak = wet_peak = 0.0
     for span in spans:
-        for dry, wet in blocks(span, 0):
+        for dry, wet in iterate_blocks(span, 0):
             dry_peak = max(dry_peak, float(np.max(np.abs(dry))))
             wet_peak = max(wet_peak, float(np.max(np.abs(wet))))
     return dry_peak, wet_peak
 
 
-def loudest(spans: Sequence[Span], frames: int) -> list[Excerpt]:
-    """The most energetic wet excerpt of `frames` samples, or, where no span is that long, the loudest spans.
+def find_loudest(spans: Sequence[AlignedSpan], frames: int) -> list[Excerpt]:
+    """Return the wet excerpt of `frames` samples with the most energy, or the loudest spans if none is that long.
 
-    Short spans are taken by mean energy until `frames` are together, the last one cut; they come back in order.
+    Short spans are taken by descending mean energy until their sum reaches `frames`, the last one truncated; the result
+    is in the order of the spans. Raises `DatasetError` without spans.
     """
     if not spans:
-        raise DatasetError("there is nothing to choose an excerpt from: no span was given")
+        raise DatasetError("no span to choose an excerpt from: add audio to this split")
     if max(span.frames for span in spans) >= frames:
-        return [_loudest_window(spans, frames)]
-    energies = [float(np.sum(_energies(span, span.frames))) / span.frames for span in spans]
+        return [_find_loudest_window(spans, frames)]
+    energies = [float(np.sum(_hop_energies(span, span.frames))) / span.frames for span in spans]
     chosen: list[Excerpt] = []
-    left = frames
+    remaining = frames
     for index in sorted(range(len(spans)), key=lambda index: (-energies[index], index)):
         span = spans[index]
-        if left <= 0:
+        if remaining <= 0:
             break
-        chosen.append(Excerpt(index, span.start, min(span.stop, span.start + left)))
-        left -= span.frames
+        chosen.append(Excerpt(index, span.start, min(span.stop, span.start + remaining)))
+        remaining -= span.frames
     return sorted(chosen, key=lambda excerpt: excerpt.span)
 
 
-def _loudest_window(spans: Sequence[Span], frames: int) -> Excerpt:
-    # A hop of a tenth keeps the list of energies short and misses the true place by 5 % of the window at most.
+def _find_loudest_window(spans: Sequence[AlignedSpan], frames: int) -> Excerpt:
+    # A hop of a tenth of the window bounds the position error to 5 % of it.
     hop = max(frames // 10, 1)
-    best, place = -1.0, Excerpt(0, 0, 0)
+    highest, loudest = -1.0, Excerpt(0, 0, 0)
     for index, span in enumerate(spans):
         if span.frames < frames:
             continue
-        sums = np.concatenate([[0.0], np.cumsum(_energies(span, hop))])
+        sums = np.concatenate([[0.0], np.cumsum(_hop_energies(span, hop))])
         width = frames // hop
         windows = sums[width:] - sums[:-width]
-        # A window of `frames` that is no whole number of hops may end beyond the last whole hop.
+        # If `frames` is not a multiple of the hop, the last windows would exceed the span.
         windows = windows[: (span.frames - frames) // hop + 1]
-        found = int(np.argmax(windows))
-        if windows[found] > best:
-            start = span.start + found * hop
-            best, place = float(windows[found]), Excerpt(index, start, start + frames)
-    return place
+        best = int(np.argmax(windows))
+        if windows[best] > highest:
+            start = span.start + best * hop
+            highest, loudest = float(windows[best]), Excerpt(index, start, start + frames)
+    return loudest
 
 
-def _energies(span: Span, hop: int) -> npt.NDArray[np.float64]:
-    """The wet energy of each whole hop of a span."""
-    found = []
-    whole = span.start + span.frames // hop * hop
-    # Blocks of whole hops; a hop longer than a block is summed from several.
+def _hop_energies(span: AlignedSpan, hop: int) -> npt.NDArray[np.float64]:
+    """Return the wet energy of each complete hop of a span."""
+    energies = []
+    complete = span.start + span.frames // hop * hop
+    # Read whole hops per block; sum a hop longer than a block from several reads.
     frames = hop * max(BLOCK // hop, 1)
-    for start in range(span.start, whole, frames):
-        stop = min(start + frames, whole)
+    for start in range(span.start, complete, frames):
+        stop = min(start + frames, complete)
         if hop > BLOCK:
             parts = (span.read_wet(at, min(at + BLOCK, stop)) for at in range(start, stop, BLOCK))
-            found.append(np.array([sum(float(np.sum(np.square(part, dtype=np.float64))) for part in parts)]))
+            energies.append(np.array([sum(float(np.sum(np.square(part, dtype=np.float64))) for part in parts)]))
         else:
             squares = np.square(span.read_wet(start, stop), dtype=np.float64)
-            found.append(squares.reshape(-1, hop).sum(axis=1))
-    return np.concatenate(found) if found else np.zeros(0)
+            energies.append(squares.reshape(-1, hop).sum(axis=1))
+    return np.concatenate(energies) if energies else np.zeros(0)

@@ -1,7 +1,7 @@
-"""How far a prediction is from the device, pooled over everything that was heard.
+"""Errors of a prediction against the device, pooled over all evaluated audio.
 
-Pooled means: sums of errors over sums of energies of the whole split. A mean of the ratios of short pieces would be
-ruled by the quietest ones.
+Pooled means sums of error energy over sums of signal energy of the whole split. In a mean of ratios of short pieces,
+the quietest pieces would dominate.
 """
 
 import math
@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
+from scipy.signal.windows import hann
 
 from twinlib.audio import Signal
 from twinlib.db import amp_to_db, power_to_db
 from twinlib.errors import DatasetError, ModelError
-from twinlib.evaluation.loudness import Loudness, TruePeak, largest_difference
+from twinlib.evaluation.loudness import LoudnessMeter, TruePeakMeter, max_loudness_difference
 
 RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""
 
 POWER_FLOOR = 1e-7
-"""Powers of STFT bins count as no less than this, about the noise of 16 bits; else silence would decide the mean."""
+"""The floor of STFT bin powers, about the noise of 16 bits; without it silence would dominate the mean."""
 
 MEL_WINDOW = 2048
 """The window length in samples of the log-mel distance, one of `RESOLUTIONS`."""
@@ -30,63 +31,68 @@ MEL_BANDS = 64
 """The number of bands of the log-mel distance."""
 
 MIN_ESR = 1e-20
-"""The floor of error-to-signal ratios in dB, -200 dB, which a perfect twin has."""
+"""The floor of error-to-signal ratios in dB: a perfect twin has -200 dB."""
 
 Metrics = dict[str, float | None]
-"""Numbers by name; None for one that cannot be measured, such as the loudness of a signal shorter than 400 ms."""
+"""Metrics by name; None if a metric is undefined, such as the loudness of less than 400 ms."""
 
 
-def nine_digits(value: float | None) -> float | None:
-    """A number as it is written: more digits would only show the order in which sums were taken."""
+def round_metric(value: float | None) -> float | None:
+    """Round to nine significant digits; further digits depend on the order of summation."""
     return None if value is None else float(f"{value:.9g}")
 
 
-def mel_bands(length: int, sample_rate: int, bands: int = MEL_BANDS) -> Signal:
-    """Triangular bands over the bins of an STFT, float32 `(length / 2 + 1, bands)`, which add up power.
+def mel_filter_bank(length: int, sample_rate: int, bands: int = MEL_BANDS) -> Signal:
+    """Return triangular power weights of STFT bins, float32 `(length / 2 + 1, bands)`.
 
-    Their centres are evenly spaced from 0 Hz to half the rate on the mel scale 2595 log10(1 + f / 700)
-    (O'Shaughnessy 1987); each reaches from its left neighbour to its right one with the height 1 at its centre.
+    The centres are equidistant from 0 Hz to half the sample rate on the mel scale 2595 log10(1 + f / 700)
+    (O'Shaughnessy 1987). Each triangle has height 1 and extends to the centres of its neighbours.
     """
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     mels = 2595 * np.log10(1 + np.arange(length // 2 + 1) * (sample_rate / length) / 700)
     centres = np.arange(1, bands + 1)
     heights = 1 - np.abs(mels[:, None] / top * (bands + 1) - centres)
-    found: Signal = np.maximum(heights, 0.0).astype(np.float32)
-    return found
+    weights: Signal = np.maximum(heights, 0.0).astype(np.float32)
+    return weights
 
 
 class Framer:
-    """Overlapping frames of a signal that arrives in blocks: whole frames only, the same for any block size."""
+    """Overlapping complete frames of a signal in blocks; the frames are independent of the block size."""
 
     def __init__(self, length: int, hop: int) -> None:
         self._length, self._hop = length, hop
         self._rest = np.zeros(0, np.float32)
 
     def start(self) -> None:
-        """Forget what came before: a new stretch begins."""
+        """Start a new span: discard buffered samples."""
         self._rest = np.zeros(0, np.float32)
 
     def frames(self, samples: Signal) -> Signal:
-        """The frames `(count, length)` that end within the next `(frames,)` samples."""
+        """Return the frames `(count, length)` that end within the next samples `(frames,)`."""
         joined = np.concatenate([self._rest, samples])
         if len(joined) < self._length:
             self._rest = joined
             return np.zeros((0, self._length), np.float32)
-        found = sliding_window_view(joined, self._length)[:: self._hop]
-        self._rest = joined[len(found) * self._hop :]
-        return found
+        frames = sliding_window_view(joined, self._length)[:: self._hop]
+        self._rest = joined[len(frames) * self._hop :]
+        return frames
 
 
-def hann(length: int) -> Signal:
-    """The periodic Hann window, float32 `(length,)`."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+def hann_window(length: int) -> Signal:
+    """Return the periodic Hann window, float32 `(length,)`."""
+    window: Signal = hann(length, sym=False).astype(np.float32)
+    return window
 
 
 @dataclass
-class _Stft:
-    """Spectral convergence and log-magnitude distance at one resolution (Yamamoto et al. 2020, arXiv 1910.11480).
+class _StftDistance:
+    """Spectral convergence plus log-magnitude distance at one resolution (Yamamoto et al. 2020, arXiv 1910.11480).
 
-    With `bands` `(length / 2 + 1, count)` also the distance of their levels in dB.
+    With mel weights `bands` `(length / 2 + 1, count)` also the distance of the band levels in dB.
+
+    Differences from `auraloss.freq.STFTLoss`: sums run over all evaluated audio instead of one batch; the window fills
+    the whole FFT, with a hop of a quarter; frames are complete, without padding; the power floor is `POWER_FLOOR`
+    instead of 1e-8.
     """
 
     length: int
@@ -102,7 +108,7 @@ class _Stft:
 
     def __post_init__(self) -> None:
         self.framers = (Framer(self.length, self.length // 4), Framer(self.length, self.length // 4))
-        self.window = hann(self.length)
+        self.window = hann_window(self.length)
 
     def _magnitudes(self, framer: Framer, samples: Signal) -> Signal:
         spectrum = fft.rfft(framer.frames(samples) * self.window, axis=1)
@@ -121,7 +127,9 @@ class _Stft:
         self.log_distance += float(np.sum(np.abs(np.log(device) - np.log(twin)), dtype=np.float64))
         self.bins += device.size
         if self.bands is not None:
-            levels = [np.log10(np.maximum(np.square(one) @ self.bands, POWER_FLOOR)) for one in (device, twin)]
+            levels = [
+                np.log10(np.maximum(np.square(magnitudes) @ self.bands, POWER_FLOOR)) for magnitudes in (device, twin)
+            ]
             self.band_distance += 10 * float(np.sum(np.abs(levels[0] - levels[1]), dtype=np.float64))
             self.band_count += levels[0].size
 
@@ -129,10 +137,10 @@ class _Stft:
         return math.sqrt(self.difference / self.energy) + self.log_distance / self.bins if self.bins else None
 
 
-class Errors:
-    """The errors of a prediction against the device, both fed in blocks of any size.
+class ErrorAccumulator:
+    """The errors of a prediction against the device, both in blocks of any size.
 
-    Call `start` before each stretch that does not continue the last one, then `add` in order, then `result`.
+    Call `start` before each span, then `add` in order, then `result`.
     """
 
     def __init__(self, sample_rate: int, preemphasis: float = 0.85) -> None:
@@ -143,13 +151,13 @@ class Errors:
         self._wet_sum = self._error_sum = self._error_magnitude = 0.0
         self._last: tuple[float, float] | None = None
         self._predicted_energy = 0.0
-        self._mel = _Stft(MEL_WINDOW, mel_bands(MEL_WINDOW, sample_rate))
-        self._stfts = [self._mel if length == MEL_WINDOW else _Stft(length) for length in RESOLUTIONS]
-        self._loudness = (Loudness(sample_rate), Loudness(sample_rate))
-        self._peaks = (TruePeak(), TruePeak())
+        self._mel = _StftDistance(MEL_WINDOW, mel_filter_bank(MEL_WINDOW, sample_rate))
+        self._stfts = [self._mel if length == MEL_WINDOW else _StftDistance(length) for length in RESOLUTIONS]
+        self._loudness = (LoudnessMeter(sample_rate), LoudnessMeter(sample_rate))
+        self._peaks = (TruePeakMeter(), TruePeakMeter())
 
     def start(self) -> None:
-        """A new stretch begins: filters and frames do not reach across its border."""
+        """Start a new span: filters and frames do not cross its border."""
         self._last = None
         for stft in self._stfts:
             for framer in stft.framers:
@@ -158,17 +166,25 @@ class Errors:
             peak.start()
 
     def add(self, wet: Signal, predicted: Signal) -> None:
-        """The next samples `(frames,)` of the device and of the prediction, float32."""
+        """Add the next samples `(frames,)` float32 of the device and of the prediction.
+
+        Raises `DatasetError` if the shapes differ or the wet signal is not finite, `ModelError` if the prediction is
+        not finite.
+        """
         if wet.shape != predicted.shape or wet.ndim != 1:
             raise DatasetError(
-                f"the wet signal has shape {wet.shape}, its prediction {predicted.shape}: give equal ones"
+                f"the wet signal has shape {wet.shape}, its prediction {predicted.shape}: pass equal, mono ones"
             )
         if not np.isfinite(predicted).all():
-            place = (self._count + int(np.argmin(np.isfinite(predicted)))) / self._sample_rate
-            raise ModelError(f"the twin's output is not a number {place:.2f} s into the evaluation: train it again")
+            seconds = (self._count + int(np.argmin(np.isfinite(predicted)))) / self._sample_rate
+            raise ModelError(
+                f"the twin's output is NaN or infinite {seconds:.2f} s into the evaluation: train it again"
+            )
         if not np.isfinite(wet).all():
-            place = (self._count + int(np.argmin(np.isfinite(wet)))) / self._sample_rate
-            raise DatasetError(f"the wet signal is not a number {place:.2f} s into the evaluation: record it again")
+            seconds = (self._count + int(np.argmin(np.isfinite(wet)))) / self._sample_rate
+            raise DatasetError(
+                f"the wet signal is NaN or infinite {seconds:.2f} s into the evaluation: record it again"
+            )
         if not len(wet):
             return
         exact = wet.astype(np.float64)
@@ -188,7 +204,7 @@ class Errors:
             peak.add(samples)
 
     def _add_preemphasised(self, wet: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> None:
-        # The first sample of a stretch has no predecessor; it only serves the second one.
+        # The first sample of a span has no predecessor and is only the predecessor of the second.
         before = self._last
         self._last = (float(wet[-1]), float(error[-1]))
         if before is not None:
@@ -197,21 +213,24 @@ class Errors:
         self._pre_error_energy += _energy(error[1:] - self._preemphasis * error[:-1])
 
     def result(self) -> Metrics:
-        """All errors by name.
+        """Return all metrics by name.
 
-        seconds: the audio judged. esr: error energy over wet energy; esr_db: the same in dB; esr_preemphasis: after
-        1 - a z^-1. mae: mean absolute error, dc: mean error, dc_device: mean of the device, all with full scale 1.
-        mr_stft: spectral convergence plus log-magnitude distance, mean over `RESOLUTIONS`, Hann windows, hops of a
-        quarter. log_mel_db: mean over frames and bands of the magnitude of the difference of band levels in dB, Hann
-        windows of `MEL_WINDOW`, hops of a quarter, `MEL_BANDS` bands of `mel_bands`, powers floored at `POWER_FLOOR`.
+        seconds: duration of the evaluated audio. esr: error energy over wet energy; esr_db: esr in dB;
+        esr_preemphasis: ESR after the filter 1 - a z^-1. mae: mean absolute error, dc: mean error, dc_device: mean of
+        the device, all with full scale 1. mr_stft: spectral convergence plus log-magnitude distance, mean over
+        `RESOLUTIONS`, Hann windows, hops of a quarter. log_mel_db: mean absolute difference of mel band levels in dB,
+        Hann windows of `MEL_WINDOW`, hops of a quarter, `MEL_BANDS` bands of `mel_filter_bank`, power floor
+        `POWER_FLOOR`.
 
-        What follows is the prediction's minus the device's. lufs_difference_db: programme loudness (ITU-R BS.1770-4).
-        lufs_short_term_difference_db: short-term loudness (EBU Tech 3341, windows of 3 s) where it differs most, in LU.
-        true_peak_difference_db: true peak (ITU-R BS.1770-4, Annex 2). crest_difference_db: crest factor, the ratio of
-        the largest sample to the root mean square of all that was judged.
+        Prediction minus device: lufs_difference_db: integrated loudness (ITU-R BS.1770-4).
+        lufs_short_term_difference_db: short-term loudness (EBU Tech 3341, windows of 3 s) at the largest deviation, in
+        LU. true_peak_difference_db: true peak (ITU-R BS.1770-4, Annex 2). crest_difference_db: crest factor, the ratio
+        of the sample peak to the rms of all evaluated audio.
+
+        Raises `DatasetError` if the wet signal is silent.
         """
         if not self._count or self._wet_energy <= 0.0 or self._pre_wet_energy <= 0.0:
-            raise DatasetError("the wet signal is silent where the twin is judged: there is nothing to compare it with")
+            raise DatasetError("the wet signal of the evaluated audio is silent: check the recording")
         distances = [stft.distance() for stft in self._stfts]
         device, twin = (loudness.lufs() for loudness in self._loudness)
         wet_peak, predicted_peak = self._peaks
@@ -227,18 +246,18 @@ class Errors:
             "mr_stft": None if None in distances else sum(d for d in distances if d is not None) / len(distances),
             "log_mel_db": self._mel.band_distance / self._mel.band_count if self._mel.band_count else None,
             "lufs_difference_db": None if device is None or twin is None else twin - device,
-            "lufs_short_term_difference_db": largest_difference(*self._loudness),
-            "true_peak_difference_db": _ratio_db(predicted_peak.true, wet_peak.true),
+            "lufs_short_term_difference_db": max_loudness_difference(*self._loudness),
+            "true_peak_difference_db": _ratio_db(predicted_peak.true_peak, wet_peak.true_peak),
             "crest_difference_db": _ratio_db(
-                predicted_peak.samples * math.sqrt(self._wet_energy),
-                wet_peak.samples * math.sqrt(self._predicted_energy),
+                predicted_peak.sample_peak * math.sqrt(self._wet_energy),
+                wet_peak.sample_peak * math.sqrt(self._predicted_energy),
             ),
         }
 
 
-def _ratio_db(one: float, other: float) -> float | None:
-    """The ratio of two amplitudes in dB; None if one of them is zero."""
-    return amp_to_db(one / other) if min(one, other) > 0.0 else None
+def _ratio_db(numerator: float, denominator: float) -> float | None:
+    """Return an amplitude ratio in dB; None if either amplitude is zero."""
+    return amp_to_db(numerator / denominator) if min(numerator, denominator) > 0.0 else None
 
 
 def _energy(samples: npt.NDArray[np.float64] | Signal) -> float:

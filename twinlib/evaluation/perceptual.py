@@ -1,4 +1,4 @@
-"""What a listener would say, as far as a model of hearing knows: ViSQOL."""
+"""Perceptual quality of a twin by a model of hearing: ViSQOL."""
 
 from collections.abc import Callable
 
@@ -9,21 +9,21 @@ from twinlib.audio import Signal
 from twinlib.errors import ConfigError
 
 SAMPLE_RATE = 48000
-"""The rate in Hz at which the audio mode of ViSQOL works."""
+"""The sample rate in Hz of ViSQOL's audio mode."""
 
-SHORTEST_SECONDS = 1.0
-"""Less than this is not judged: ViSQOL compares patches of 0.6 s, and one alone says little."""
+MIN_SECONDS = 1.0
+"""The shortest signal that is rated: ViSQOL compares patches of 0.6 s."""
 
 Rating = Callable[[Signal, Signal, int], float | None]
-"""Rates a twin `(frames,)` after its device `(frames,)` at a sample rate in Hz; None if there is too little."""
+"""Rates a twin `(frames,)` against its device `(frames,)` at a sample rate in Hz; None below `MIN_SECONDS`."""
 
 
-def visqol() -> Rating:
-    """The MOS-LQO of ViSQOL 3 in audio mode, the device as reference: 1 is bad, 4.73 is what equal signals get.
+def load_visqol() -> Rating:
+    """Return a function for the MOS-LQO of ViSQOL 3 (audio mode, device as reference): 1 is bad, 4.73 is identical.
 
-    Chinen et al. 2020, arXiv 2004.09584. Both signals go in at 48 kHz, and ViSQOL brings them to one level first, so a
-    wrong gain costs nothing. Takes about 0.15 s of CPU for a second of audio, and 10 s more when its code is compiled,
-    which happens once an installation. Raises `ConfigError` if the package is missing.
+    Chinen et al. 2020, arXiv 2004.09584. Both signals are resampled to 48 kHz. ViSQOL normalises their levels, so it
+    ignores gain errors. It takes about 0.15 s of CPU time per second of audio, plus 10 s for its compilation on first
+    use. Raises `ConfigError` if the package is missing.
     """
     try:
         from visqol import VisqolApi
@@ -38,9 +38,11 @@ def visqol() -> Rating:
     model.create(mode="audio")
 
     def rate(device: Signal, twin: Signal, sample_rate: int) -> float | None:
-        if len(device) < SHORTEST_SECONDS * sample_rate:
+        if len(device) < MIN_SECONDS * sample_rate:
             return None
-        one, other = (soxr.resample(samples, sample_rate, SAMPLE_RATE).astype(np.float64) for samples in (device, twin))
-        return float(f"{model.measure_from_arrays(one, other, SAMPLE_RATE).moslqo:.6g}")
+        reference, degraded = (
+            soxr.resample(samples, sample_rate, SAMPLE_RATE).astype(np.float64) for samples in (device, twin)
+        )
+        return float(f"{model.measure_from_arrays(reference, degraded, SAMPLE_RATE).moslqo:.6g}")
 
     return rate

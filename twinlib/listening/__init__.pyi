@@ -1,9 +1,9 @@
-from .clips import NAMES as NAMES
+from .clips import CLIP_NAMES as CLIP_NAMES
 from .clips import write_clips as write_clips
-from .clips import write_music as write_music
+from .clips import write_probe_music as write_probe_music
 from .listening_page import abx as abx
 from .listening_page import head as head
 from .listening_page import null_test as null_test
-from .stimuli import Prepared as Prepared
-from .stimuli import Sounds as Sounds
-from .stimuli import prepare as prepare
+from .stimuli import ListeningExcerpt as ListeningExcerpt
+from .stimuli import PreparedExcerpt as PreparedExcerpt
+from .stimuli import prepare_excerpt as prepare_excerpt

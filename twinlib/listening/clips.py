@@ -1,4 +1,4 @@
-"""Listening clips: excerpts dry, from device, twin and best linear filter, and the twin's error, at true levels."""
+"""Listening clips: dry, device, twin, best linear filter and the twin's error, as FLAC files at their true levels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,78 +10,65 @@ from twinlib import audio
 from twinlib.audio import Signal
 from twinlib.contracts import CLIPS, MUSIC
 from twinlib.db import amp_to_db, db_to_amp
-from twinlib.evaluation.excerpts import Excerpt, Span
+from twinlib.evaluation.excerpts import ExcerptAudio
 from twinlib.files import write_json
 
-NAMES = ("dry", "wet", "twin", "linear", "difference")
+CLIP_NAMES = ("dry", "wet", "twin", "linear", "difference")
+"""The clips of an excerpt: their file names without prefix and suffix."""
 
 PEAK = db_to_amp(-1.0)
-"""No clip rises above -1 dBFS."""
+"""The highest peak of a clip: -1 dBFS."""
 
 _GAP_SECONDS = 0.1
 
 
 def common_gain(signals: Sequence[Signal]) -> float:
-    """The one gain, 1 at most, that keeps the peaks of all signals below `PEAK`."""
+    """Return the single gain, at most 1, that keeps the peaks of all signals below `PEAK`."""
     peak = max(float(np.max(np.abs(signal), initial=0.0)) for signal in signals)
     return min(1.0, PEAK / peak) if peak > 0.0 else 1.0
 
 
-def write_clips(
-    folder: Path,
-    spans: Sequence[Span],
-    excerpts: Sequence[Excerpt],
-    twins: Sequence[Signal],
-    linears: Sequence[Signal],
-    guard: int,
-    sample_rate: int,
-) -> dict[str, Any]:
-    """Write a FLAC file (24 bits, mono) for each of `NAMES`, and `clips.json`; return that JSON.
+def write_clips(folder: Path, excerpts: Sequence[ExcerptAudio], sample_rate: int) -> dict[str, Any]:
+    """Write a FLAC file (24 bits, mono) per name of `CLIP_NAMES`, and `clips.json`; return its content.
 
-    `twins[i]` is the twin's output `(frames,)` for `excerpts[i]`, `linears[i]` that of the best linear filter.
-    The guard is taken off: all clips are in step with the dry one. All share one gain, so the difference is as loud as
-    it is beside the others. Excerpts are joined by silence. `pieces` tells where each excerpt stands in the clips, in
-    samples, and where in its shard the wet signal begins.
+    Excerpts are joined by 100 ms of silence. All clips share one gain, so the difference has its true level relative to
+    the others. `pieces` lists the position of each excerpt in the clips, in samples, and in its shard.
     """
-    pieces: dict[str, list[Signal]] = {name: [] for name in NAMES}
+    joined: dict[str, list[Signal]] = {name: [] for name in CLIP_NAMES}
     gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)
-    told: list[dict[str, Any]] = []
-    for excerpt, twin, linear in zip(excerpts, twins, linears, strict=True):
-        span = spans[excerpt.span]
-        begin = told[-1]["stop"] + len(gap) if told else 0
-        stop = begin + excerpt.stop - excerpt.start
-        told.append({"start": begin, "stop": stop, "shard": span.shard, "shard_start": excerpt.start})
-        wet = span.read_wet(excerpt.start, excerpt.stop)
-        dry = span.read_dry(excerpt.start - guard, excerpt.stop - guard)
-        for name, samples in zip(NAMES, (dry, wet, twin, linear, twin - wet), strict=True):
-            pieces[name] += [gap, samples] if pieces[name] else [samples]
-    signals = {name: np.concatenate(parts) for name, parts in pieces.items()}
-    content = {**_written(folder, "", signals, sample_rate), "excerpts": len(excerpts), "pieces": told}
+    pieces: list[dict[str, Any]] = []
+    for excerpt in excerpts:
+        start = pieces[-1]["stop"] + len(gap) if pieces else 0
+        stop = start + len(excerpt.wet)
+        pieces.append({"start": start, "stop": stop, "shard": excerpt.shard, "shard_start": excerpt.shard_start})
+        for name, samples in excerpt.signals():
+            joined[name] += [gap, samples] if joined[name] else [samples]
+    signals = {name: np.concatenate(parts) for name, parts in joined.items()}
+    content = {**_write_flac(folder, "", signals, sample_rate), "excerpts": len(excerpts), "pieces": pieces}
     write_json(folder / "clips.json", CLIPS, content)
     return content
 
 
-def write_music(
-    folder: Path, signals: Mapping[str, Signal], sample_rate: int, reel: str, start: int, withdrawn: Sequence[str] = ()
+def write_probe_music(
+    folder: Path, music: ExcerptAudio, sample_rate: int, reel: str, start: int, withdrawn: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write the music of a probe reel, `(frames,)` for each of `NAMES` and in step, as `music-NAME.flac`; returns what
-    `music.json` beside them holds.
+    """Write the music of a probe reel as `music-NAME.flac` for `CLIP_NAMES`, and `music.json`; return its content.
 
-    Sample n of the clips is sample `start + n` of the `reel`. Where tracks of it are `withdrawn`, the signals are to be
-    silence, as the stretches of such tracks are in the shards; the file names them.
+    Sample n of the clips is sample `start + n` of the `reel`. If tracks of it are `withdrawn`, pass silence, like the
+    silenced segments of such tracks in the shards; `music.json` lists them.
     """
     content = {
-        **_written(folder, "music-", {name: signals[name] for name in NAMES}, sample_rate),
+        **_write_flac(folder, "music-", dict(music.signals()), sample_rate),
         "reel": reel,
         "reel_start": start,
-        "reel_stop": start + len(signals["dry"]),
+        "reel_stop": start + len(music.dry),
         "withdrawn": list(withdrawn),
     }
     write_json(folder / "music.json", MUSIC, content)
     return content
 
 
-def _written(folder: Path, prefix: str, signals: Mapping[str, Signal], sample_rate: int) -> dict[str, Any]:
+def _write_flac(folder: Path, prefix: str, signals: Mapping[str, Signal], sample_rate: int) -> dict[str, Any]:
     gain = common_gain(list(signals.values()))
     for name, signal in signals.items():
         audio.write(folder / f"{prefix}{name}.flac", signal * np.float32(gain), sample_rate, "PCM_24")

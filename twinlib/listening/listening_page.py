@@ -13,15 +13,13 @@ from html import escape
 from twinlib.errors import DatasetError
 from twinlib.listening import page
 from twinlib.listening.spectrograms import BOTTOM, HEIGHT, LEFT, WIDTH
-from twinlib.listening.stimuli import LABELS, Clip, Prepared, Sounds, prepare
-
-__all__ = ["SEED", "Prepared", "Sounds", "abx", "head", "listening_page", "mushra", "null_test", "prepare"]
+from twinlib.listening.stimuli import LABELS, PreparedExcerpt, Stimulus
 
 SEED = 1
 """What the A/B/X and MUSHRA parts begin with; the listener can draw another."""
 
 
-def listening_page(title: str, prepared: Sequence[Prepared], seed: int = SEED) -> str:
+def listening_page(title: str, prepared: Sequence[PreparedExcerpt], seed: int = SEED) -> str:
     """The whole HTML document: players, A/B/X and MUSHRA for the excerpts, which one can choose between.
 
     `title` names the twin ("silk, small"). Equal sounds give equal text. Ten seconds at 44.1 kHz make some 5 MB. Raises
@@ -31,7 +29,7 @@ def listening_page(title: str, prepared: Sequence[Prepared], seed: int = SEED) -
     return page.filled("page.html", title=escape(title), head=head(prepared), parts="\n".join(parts))
 
 
-def head(prepared: Sequence[Prepared]) -> str:
+def head(prepared: Sequence[PreparedExcerpt]) -> str:
     """The style, the script and the sounds that all parts on a page share: for its `<head>`, once."""
     _check(prepared)
     content = json.dumps({"excerpts": [_excerpt(one) for one in prepared]}, ensure_ascii=False)
@@ -46,7 +44,7 @@ def head(prepared: Sequence[Prepared]) -> str:
     )
 
 
-def null_test(prepared: Sequence[Prepared]) -> str:
+def null_test(prepared: Sequence[PreparedExcerpt]) -> str:
     """The players of dry, device, twin and difference with their pictures and levels, for a `<body>`."""
     _check(prepared)
     return page.filled(
@@ -57,7 +55,7 @@ def null_test(prepared: Sequence[Prepared]) -> str:
     )
 
 
-def abx(prepared: Sequence[Prepared], seed: int = SEED) -> str:
+def abx(prepared: Sequence[PreparedExcerpt], seed: int = SEED) -> str:
     """The A/B/X test of the device against twin, linear filter or dry signal, for a `<body>`.
 
     Trial by trial, X is A where the next number of a mulberry32 generator with that seed is below one half.
@@ -66,7 +64,7 @@ def abx(prepared: Sequence[Prepared], seed: int = SEED) -> str:
     return page.filled("abx.html", choose=_choose(prepared), seed=_seed(seed), transport=page.text("transport.html"))
 
 
-def mushra(prepared: Sequence[Prepared], seed: int = SEED) -> str:
+def mushra(prepared: Sequence[PreparedExcerpt], seed: int = SEED) -> str:
     """The test of ITU-R BS.1534-3 with the device as reference, for a `<body>`.
 
     Blind: device, twin, the two low-pass anchors, dry, linear filter, in an order that a mulberry32 generator with that
@@ -76,23 +74,23 @@ def mushra(prepared: Sequence[Prepared], seed: int = SEED) -> str:
     return page.filled("mushra.html", choose=_choose(prepared), seed=_seed(seed), transport=page.text("transport.html"))
 
 
-def _check(prepared: Sequence[Prepared]) -> None:
-    rates = sorted({one.sounds.sample_rate for one in prepared})
+def _check(prepared: Sequence[PreparedExcerpt]) -> None:
+    rates = sorted({one.excerpt.sample_rate for one in prepared})
     if len(rates) != 1:
         found = f"they have {' and '.join(f'{rate} Hz' for rate in rates)}" if rates else "there is none"
         raise DatasetError(f"a listening page needs excerpts of one sample rate: {found}")
 
 
-def _excerpt(one: Prepared) -> dict[str, object]:
+def _excerpt(one: PreparedExcerpt) -> dict[str, object]:
     return {
-        "title": one.sounds.title,
-        "rate": one.sounds.sample_rate,
+        "title": one.excerpt.title,
+        "rate": one.excerpt.sample_rate,
         "most_boost_db": _most_boost(one),
-        "sounds": {name: _sound(name, clip) for name, clip in one.clips.items()},
+        "sounds": {name: _sound(name, clip) for name, clip in one.stimuli.items()},
     }
 
 
-def _sound(name: str, clip: Clip) -> dict[str, object]:
+def _sound(name: str, clip: Stimulus) -> dict[str, object]:
     return {
         "label": LABELS[name],
         "true": clip.true_gain,
@@ -101,19 +99,19 @@ def _sound(name: str, clip: Clip) -> dict[str, object]:
     }
 
 
-def _most_boost(one: Prepared) -> float:
+def _most_boost(one: PreparedExcerpt) -> float:
     """By how many dB the difference can be raised before it clips: its file is at full scale, less the gain it gets."""
-    if one.clips["difference"].rms_db is None:
+    if one.stimuli["difference"].rms_db is None:
         return 60.0
     # Rounded down.
-    return int(10 * (one.clips["difference"].stored_db - one.headroom_db)) / 10
+    return int(10 * (one.stimuli["difference"].stored_db - one.headroom_db)) / 10
 
 
-def _choose(prepared: Sequence[Prepared]) -> str:
+def _choose(prepared: Sequence[PreparedExcerpt]) -> str:
     if len(prepared) == 1:
-        return f"<p>You hear {escape(prepared[0].sounds.title)}.</p>"
+        return f"<p>You hear {escape(prepared[0].excerpt.title)}.</p>"
     options = "".join(
-        f'<option value="{number}">{escape(one.sounds.title)}</option>' for number, one in enumerate(prepared)
+        f'<option value="{number}">{escape(one.excerpt.title)}</option>' for number, one in enumerate(prepared)
     )
     return (
         '<div class="tw-row"><label>excerpt <select class="tw-select" data-tw="excerpt">'
@@ -128,7 +126,7 @@ def _seed(seed: int) -> str:
     )
 
 
-def _players(number: int, one: Prepared) -> str:
+def _players(number: int, one: PreparedExcerpt) -> str:
     rows = []
     for key, (name, picture) in enumerate(one.pictures.items(), start=1):
         image = base64.b64encode(picture).decode("ascii")
@@ -150,8 +148,8 @@ _FIELD = (
 )
 
 
-def _verdict(one: Prepared) -> str:
-    device, difference = one.clips["device"], one.clips["difference"]
+def _verdict(one: PreparedExcerpt) -> str:
+    device, difference = one.stimuli["device"], one.stimuli["difference"]
     if difference.rms_db is None:
         return "The difference is digital silence: the twin gives the very samples of the device."
     below = []
@@ -166,8 +164,8 @@ def _verdict(one: Prepared) -> str:
     )
 
 
-def _levels(name: str, one: Prepared) -> str:
-    clip = one.clips[name]
+def _levels(name: str, one: PreparedExcerpt) -> str:
+    clip = one.stimuli[name]
     loudness = "silent" if clip.rms_db is None else f"{_number(clip.rms_db)} dBFS rms"
     if clip.lufs is not None:
         loudness = f"{_number(clip.lufs)} LUFS<br>{loudness}"

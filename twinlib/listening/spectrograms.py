@@ -1,4 +1,4 @@
-"""Pictures of sounds for the listening page: waveform and spectrogram as PNG, equal bytes for equal samples."""
+"""Waveforms and spectrograms for the listening page, as PNG; equal samples give equal bytes."""
 
 import io
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from scipy.signal.windows import hann
 
 from twinlib.audio import Signal
 from twinlib.db import amp_to_db
-from twinlib.reports.figures import DEVICE, DRY, ERROR, TWIN
+from twinlib.plotting import DEVICE, DRY, ERROR, TWIN
 
 COLOURS = {"dry": DRY, "device": DEVICE, "twin": TWIN, "difference": ERROR}
 
 LEFT, WIDTH, BOTTOM, HEIGHT = 0.085, 0.815, 0.16, 0.80
-"""Where in a picture time runs and both panels stand, as shares of its width and height; from its lower left corner."""
+"""The area of both panels, along which time runs: shares of the picture's size, from its lower left corner."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -28,26 +28,25 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
 }
-_INCHES, _DPI = (8.6, 2.7), 150
+_SIZE_INCHES, _DPI = (8.6, 2.7), 150
 _COLUMNS = 1000
 _WINDOW = 2048
 _RANGE_DB = 100.0
 
-
 Levels = npt.NDArray[np.float64]
 
 
-def pictures(signals: Mapping[str, Signal], sample_rate: int) -> dict[str, bytes]:
-    """A PNG of each sound `(frames,)` by its name, one of `COLOURS`: waveform above spectrogram, on shared scales."""
-    spectra = {name: spectrogram(signal, sample_rate) for name, signal in signals.items()}
+def draw_spectrograms(signals: Mapping[str, Signal], sample_rate: int) -> dict[str, bytes]:
+    """Draw each signal `(frames,)`, by its name in `COLOURS`, as waveform and spectrogram on common scales."""
+    spectra = {name: compute_spectrogram(signal, sample_rate) for name, signal in signals.items()}
     peak = max(float(np.max(np.abs(signal))) for signal in signals.values())
     top = max(float(np.max(levels)) for levels in spectra.values())
     peak, top_db = (peak, 5 * np.ceil(top / 5)) if peak > 0.0 else (1.0, 0.0)
-    return {name: _picture(name, signals[name], sample_rate, spectra[name], peak, top_db) for name in signals}
+    return {name: _draw_picture(name, signals[name], sample_rate, spectra[name], peak, top_db) for name in signals}
 
 
-def spectrogram(signal: Signal, sample_rate: int) -> Levels:
-    """Levels `(bins, columns)` in dB, 0 for a sine of full scale; some 1000 columns, -300 dB where there is nothing."""
+def compute_spectrogram(signal: Signal, sample_rate: int) -> Levels:
+    """Return levels `(bins, columns)` in dB, 0 for a full-scale sine, -300 for silence; about 1000 columns."""
     window = hann(_WINDOW, sym=False)
     hop = max(len(signal) // _COLUMNS, 1)
     if len(signal) < _WINDOW:
@@ -58,15 +57,15 @@ def spectrogram(signal: Signal, sample_rate: int) -> Levels:
     return levels
 
 
-def _picture(name: str, signal: Signal, sample_rate: int, levels: Levels, peak: float, top_db: float) -> bytes:
+def _draw_picture(name: str, signal: Signal, sample_rate: int, levels: Levels, peak: float, top_db: float) -> bytes:
     seconds = len(signal) / sample_rate
     with rc_context(_STYLE):
-        figure = Figure(figsize=_INCHES, dpi=_DPI)
+        figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI)
         FigureCanvasAgg(figure)
         above = figure.add_axes((LEFT, BOTTOM + 0.6 * HEIGHT, WIDTH, 0.4 * HEIGHT))
         below = figure.add_axes((LEFT, BOTTOM, WIDTH, 0.56 * HEIGHT))
         bar = figure.add_axes((LEFT + WIDTH + 0.012, BOTTOM, 0.012, 0.56 * HEIGHT))
-        low, high = _envelope(signal)
+        low, high = _column_extremes(signal)
         times = (np.arange(len(low)) + 0.5) * seconds / len(low)
         above.fill_between(times, low, high, color=COLOURS[name], linewidth=0.4)
         above.set_ylim(-1.05 * peak, 1.05 * peak)
@@ -93,7 +92,7 @@ def _picture(name: str, signal: Signal, sample_rate: int, levels: Levels, peak: 
     return stream.getvalue()
 
 
-def _envelope(signal: Signal) -> tuple[Signal, Signal]:
-    """The least and the greatest sample of each column."""
+def _column_extremes(signal: Signal) -> tuple[Signal, Signal]:
+    """Return the minimum and the maximum sample of each column."""
     starts = np.unique(np.linspace(0, len(signal), _COLUMNS, endpoint=False).astype(np.int64))
     return np.minimum.reduceat(signal, starts), np.maximum.reduceat(signal, starts)

@@ -1,4 +1,5 @@
 from .harmonics import MASK_DB as MASK_DB
-from .measurements import compare as compare
-from .measurements import measure as measure
-from .measurements import measured_sections as measured_sections
+from .noise import noise_floor_esr as noise_floor_esr
+from .probe_measurements import compare_harmonics as compare_harmonics
+from .probe_measurements import count_sections as count_sections
+from .probe_measurements import measure_probe_reel as measure_probe_reel

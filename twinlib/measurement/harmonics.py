@@ -1,7 +1,7 @@
-"""The overtones a device adds: to steady sines, exactly, and to a sweep, for every frequency at once.
+"""Harmonic distortion: exact for steady sines (FFT of whole periods), and over frequency from exponential sweeps.
 
-Phases are those of sines: a harmonic `b sin(h w t + q)` beside a fundamental `a sin(w t + p)` has the relative phase
-`q - h p`, which no delay changes. Levels are in dB of the fundamental (dBc).
+Phases are relative to sines: a harmonic `b sin(h w t + q)` of a fundamental `a sin(w t + p)` has the relative phase
+`q - h p`, which is independent of delay. Levels are in dB relative to the fundamental (dBc).
 """
 
 from dataclasses import dataclass
@@ -11,31 +11,29 @@ import numpy.typing as npt
 from scipy import fft
 
 from twinlib.audio import Signal
-from twinlib.db import amp_to_db, db_to_power
+from twinlib.db import MIN_AMPLITUDE, amp_to_db, db_to_power
 
 Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
-HIGHEST = 10
-"""Harmonics up to this are told."""
+MAX_ORDER = 10
+"""The highest harmonic that is measured."""
 
 MASK_DB = 6.0
-"""A harmonic less than this above the noise around it is not compared."""
+"""A harmonic counts as audible if its level exceeds the noise around it by more than this."""
 
-_AROUND = 12
-"""Bins to either side of a harmonic that tell the noise there."""
-
-_LEAST = 1e-12
+_NOISE_BINS = 12
+"""Bins on either side of a harmonic from which the noise is estimated."""
 
 
 @dataclass(frozen=True)
-class Sine:
-    """What came of a steady sine of `hz` and a peak of `level_dbfs`.
+class SineResponse:
+    """The response to a steady sine of frequency `hz` and peak level `level_dbfs`.
 
-    `gain_db` and `degrees` are those of the fundamental. For the harmonics 2, 3, ... up to `HIGHEST` that lie below
-    half the sample rate: level, noise around it (both dBc) and relative phase. `thd_db` counts the harmonics that stand
-    out of the noise (None if none does), `thd_n_db` everything but the fundamental and DC; `alias_db` is what is
-    neither DC nor a harmonic, against what is harmonic (Sato and Smith 2025, arXiv 2505.04082): noise and, of a
+    `gain_db` and `degrees` are gain and phase of the fundamental. `dbc`, `noise_dbc` (level of the noise around it)
+    and `relative_degrees` hold a value per harmonic 2, 3, ..., `MAX_ORDER` below half the sample rate. `thd_db` sums
+    the audible harmonics (None if there is none), `thd_n_db` everything except the fundamental and DC. `alias_db` is
+    the ratio of the inharmonic part to the harmonic part (Sato and Smith 2025, arXiv 2505.04082): noise and, for a
     network, aliases.
     """
 
@@ -52,65 +50,67 @@ class Sine:
 
     @property
     def audible(self) -> list[bool]:
-        """For each harmonic, whether it stands out of the noise around it."""
+        """Whether each harmonic exceeds the noise around it by more than `MASK_DB`."""
         return [level > noise + MASK_DB for level, noise in zip(self.dbc, self.noise_dbc, strict=True)]
 
 
-def amplitudes(window: Signal) -> Complex:
-    """The complex amplitude of every bin of whole periods `(n / 2 + 1,)`: a sine `a sin(w t + p)` gives `a e^(jp)`."""
+def bin_amplitudes(window: Signal) -> Complex:
+    """Return the complex amplitudes of the bins `(n / 2 + 1,)` of samples `(n,)`.
+
+    A sine `a sin(w t + p)` with whole periods in the window gives `a e^(jp)`.
+    """
     spectrum: Complex = 2j * fft.rfft(window.astype(np.float64)) / len(window)
     return spectrum
 
 
-def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: float) -> Sine:
-    """The harmonics of `(n,)` samples that hold `cycles` whole periods of the fundamental, settled."""
-    found = amplitudes(window)
-    sizes = np.abs(found)
-    places = np.arange(cycles, len(window) // 2, cycles)
-    first = max(float(sizes[cycles]), _LEAST)
-    told = places[1:HIGHEST]
-    dbc = tuple(amp_to_db(float(sizes[place]) / first) for place in told)
-    noise_dbc = tuple(amp_to_db(_noise(sizes, cycles, place) / first) for place in told.tolist())
-    heard = [level for level, floor in zip(dbc, noise_dbc, strict=True) if level > floor + MASK_DB]
-    phase = float(np.angle(found[cycles]))
+def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: float) -> SineResponse:
+    """Measure the harmonics of a settled response `(n,)` that holds `cycles` whole periods of the fundamental."""
+    spectrum = bin_amplitudes(window)
+    sizes = np.abs(spectrum)
+    bins = np.arange(cycles, len(window) // 2, cycles)
+    first = max(float(sizes[cycles]), MIN_AMPLITUDE)
+    overtones = bins[1:MAX_ORDER]
+    dbc = tuple(amp_to_db(float(sizes[k]) / first) for k in overtones)
+    noise_dbc = tuple(amp_to_db(_noise_around(sizes, cycles, k) / first) for k in overtones.tolist())
+    audible = [level for level, noise in zip(dbc, noise_dbc, strict=True) if level > noise + MASK_DB]
+    phase = float(np.angle(spectrum[cycles]))
     relative = tuple(
-        _degrees(float(np.angle(found[place])) - order * phase) for order, place in enumerate(told.tolist(), 2)
+        _wrapped_degrees(float(np.angle(spectrum[k])) - order * phase) for order, k in enumerate(overtones.tolist(), 2)
     )
-    power = np.square(sizes[1:])
-    harmonic = float(np.square(sizes[places]).sum())
-    total = float(power.sum())
-    return Sine(
+    total = float(np.square(sizes[1:]).sum())
+    harmonic = float(np.square(sizes[bins]).sum())
+    return SineResponse(
         hz=cycles * sample_rate / len(window),
         level_dbfs=level_dbfs,
         gain_db=amp_to_db(first) - level_dbfs,
-        degrees=_degrees(phase),
+        degrees=_wrapped_degrees(phase),
         dbc=dbc,
         noise_dbc=noise_dbc,
         relative_degrees=relative,
-        thd_db=amp_to_db(float(np.sqrt(sum(db_to_power(level) for level in heard)))) if heard else None,
+        thd_db=amp_to_db(float(np.sqrt(sum(db_to_power(level) for level in audible)))) if audible else None,
         thd_n_db=amp_to_db(float(np.sqrt(max(total - first**2, 0.0))) / first),
-        alias_db=amp_to_db(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, _LEAST**2)))),
+        alias_db=amp_to_db(float(np.sqrt(max(total - harmonic, 0.0) / max(harmonic, MIN_AMPLITUDE**2)))),
     )
 
 
-def _noise(sizes: Array, cycles: int, place: int) -> float:
-    """The rms amplitude of the bins around a harmonic that hold none."""
-    around = np.arange(max(1, place - _AROUND), min(len(sizes), place + _AROUND + 1))
+def _noise_around(sizes: Array, cycles: int, harmonic: int) -> float:
+    """Return the rms amplitude of the inharmonic bins around a harmonic."""
+    around = np.arange(max(1, harmonic - _NOISE_BINS), min(len(sizes), harmonic + _NOISE_BINS + 1))
     around = around[around % cycles != 0]
     return float(np.sqrt(np.mean(np.square(sizes[around])))) if len(around) else 0.0
 
 
-def _degrees(phase: float) -> float:
+def _wrapped_degrees(phase: float) -> float:
     return float(np.degrees(np.angle(np.exp(1j * phase))))
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What came of a synchronised sweep with a peak of `level_dbfs`, told for each of `hz` `(n,)`.
+class SweepResponse:
+    """The response to a synchronised sweep of peak level `level_dbfs`, at the frequencies `hz` `(n,)`.
 
-    `gain_db` and `degrees` (unwrapped) are the linear response. `dbc[h]` is the level of harmonic h (2 to 5) while the
-    fundamental passes `hz`, NaN where the harmonic lies beyond the sweep. `impulse` is the linear impulse response from
-    the arrival on, `(frames,)`.
+    `gain_db` and `degrees` (unwrapped) are the linear response. `dbc[h]` and `relative_degrees[h]` are level and phase
+    of harmonic h (2 to 5) of the fundamental `hz`, NaN where the harmonic exceeds the sweep's band. `impulse` is the
+    linear impulse response `(frames,)`, starting at zero delay.
     """
 
     level_dbfs: float
@@ -131,73 +131,72 @@ def measure_sweep(
     band: tuple[float, float],
     frames: int,
     hz: Array,
-) -> Swept:
-    """Both responses to a sweep `(samples,)` of `frames` samples and the silence after it.
+) -> SweepResponse:
+    """Measure linear response and harmonics from a sweep.
 
-    The spectrum of the wet sweep over that of the dry one is a row of impulse responses, the one of harmonic h earlier
-    than the linear one by `constant * ln h` seconds (Farina 2000; Novák et al. 2015).
+    `dry` and `wet` `(samples,)` hold the sweep of `frames` samples and the silence after it. Their spectral ratio is a
+    series of impulse responses; that of harmonic h leads the linear one by `constant * ln h` seconds (Farina 2000;
+    Novák et al. 2015).
     """
     size = 1 << int(np.ceil(np.log2(2 * len(dry))))
     x, y = fft.rfft(dry.astype(np.float64), size), fft.rfft(wet.astype(np.float64), size)
     power = np.square(np.abs(x))
     response = fft.irfft(y * x.conj() / (power + 1e-9 * float(power.max())), size)
-    # A response that ends at 20 Hz rings for that long before it arrives, too.
+    # The band edge at 20 Hz causes ringing of that duration before the arrival.
     before = round(0.04 * sample_rate)
     reach = len(dry) - frames - before
     parts = {}
     for order in range(1, 6):
         lead = constant * np.log(order) * sample_rate
         start = -int(np.round(lead)) - before
-        # Each response must have ended before that of the next lower harmonic begins.
+        # Each response must end before that of the next lower harmonic begins.
         room = reach if order == 1 else int(constant * np.log(order / (order - 1)) * sample_rate) - before
         part = np.take(response, np.arange(start, start + before + min(room, reach)), mode="wrap")
         edge = before // 2
         fade = np.sin(np.pi / 2 * (np.arange(edge) + 0.5) / edge) ** 2
         part[:edge] *= fade
         part[-edge:] *= fade[::-1]
-        # Where the response is counted from, a fraction of a sample off the grid.
+        # The time origin is a fraction of a sample off the grid.
         parts[order] = (part, before + float(np.round(lead) - lead))
-    linear = _at(*parts[1], hz, sample_rate)
+    linear = _spectrum_at(*parts[1], hz, sample_rate)
     dbc, relative = {}, {}
     for order in range(2, 6):
-        there = order * hz <= 0.98 * band[1]
-        harmonic = _at(*parts[order], np.where(there, order * hz, hz), sample_rate)
-        dbc[order] = np.where(there, amp_to_db(np.abs(harmonic / linear)), np.nan)
-        turned = np.angle(harmonic) - order * np.angle(linear)
-        relative[order] = np.where(there, np.degrees(np.angle(np.exp(1j * turned))), np.nan)
-    impulse = parts[1][0][before:]
-    return Swept(
+        in_band = order * hz <= 0.98 * band[1]
+        harmonic = _spectrum_at(*parts[order], np.where(in_band, order * hz, hz), sample_rate)
+        dbc[order] = np.where(in_band, amp_to_db(np.abs(harmonic / linear)), np.nan)
+        phase = np.angle(harmonic) - order * np.angle(linear)
+        relative[order] = np.where(in_band, np.degrees(np.angle(np.exp(1j * phase))), np.nan)
+    return SweepResponse(
         level_dbfs,
         hz,
         amp_to_db(np.abs(linear)),
         np.degrees(np.unwrap(np.angle(linear))),
         dbc,
         relative,
-        impulse,
+        impulse=parts[1][0][before:],
     )
 
 
-def _at(part: Array, origin: float, hz: Array, sample_rate: int) -> Complex:
-    """The spectrum of a response at some frequencies, its phase counted from sample `origin` of it."""
-    size = 1 << int(np.ceil(np.log2(4 * len(part))))
-    spectrum = fft.rfft(part, size)
+def _spectrum_at(impulse: Array, origin: float, hz: Array, sample_rate: int) -> Complex:
+    """Interpolate the spectrum of an impulse response at frequencies `(n,)`; time zero is its sample `origin`."""
+    size = 1 << int(np.ceil(np.log2(4 * len(impulse))))
+    spectrum = fft.rfft(impulse, size)
     bins = np.arange(len(spectrum))
-    turned = spectrum * np.exp(2j * np.pi * bins * origin / size)
-    place = hz * size / sample_rate
-    found: Complex = np.interp(place, bins, turned.real) + 1j * np.interp(place, bins, turned.imag)
-    return found
+    shifted = spectrum * np.exp(2j * np.pi * bins * origin / size)
+    position = hz * size / sample_rate
+    values: Complex = np.interp(position, bins, shifted.real) + 1j * np.interp(position, bins, shifted.imag)
+    return values
 
 
 def response_length(impulse: Array, decay_db: float = 40.0) -> int:
-    """Samples after which an impulse response holds no more than -`decay_db` of its energy, the noise taken off.
+    """Return the samples after which an impulse response holds at most -`decay_db` of its energy, without the noise.
 
-    The noise is that of the last fifth. What a model of that memory lacks is worth an error
-    to signal ratio of 1e-4.
+    The noise is estimated from the last fifth. At 40 dB, a model of this memory loses an error-to-signal ratio of 1e-4.
     """
     power = np.square(impulse)
     tail = power[-max(1, len(power) // 5) :]
-    # Noise adds up over the whole response; where the rest does not exceed its uncertainty nothing is known.
+    # The remaining energy is significant only where it exceeds its own uncertainty, three standard deviations.
     rest = np.cumsum((power - float(np.mean(tail)))[::-1])[::-1]
-    unsure = 3.0 * float(np.std(tail)) * np.sqrt(np.arange(len(power), 0, -1))
-    heard = np.flatnonzero(rest > np.maximum(db_to_power(-decay_db) * float(rest[0]), unsure))
-    return int(heard[-1]) + 1 if len(heard) else 1
+    uncertainty = 3.0 * float(np.std(tail)) * np.sqrt(np.arange(len(power), 0, -1))
+    significant = np.flatnonzero(rest > np.maximum(db_to_power(-decay_db) * float(rest[0]), uncertainty))
+    return int(significant[-1]) + 1 if len(significant) else 1

@@ -1,4 +1,4 @@
-"""What a device makes of several tones at once: SMPTE and CCIF intermodulation, and the distortion of a multitone."""
+"""Distortion of several simultaneous tones: SMPTE and CCIF intermodulation, and multitone distortion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from twinlib.audio import Signal
-from twinlib.db import amp_to_db
-from twinlib.measurement.harmonics import amplitudes
+from twinlib.db import MIN_AMPLITUDE, MIN_POWER, amp_to_db
+from twinlib.measurement.harmonics import bin_amplitudes
 
 
 @dataclass(frozen=True)
-class Pair:
+class TwoTone:
     """Intermodulation of two tones in dB.
 
-    `smpte`: the first two pairs of sidebands about the high tone, against it (SMPTE RP 120). `ccif`: the difference
-    tone (`d2_db`) and the two products of third order beside the tones (`d3_db`), each against the sum of both tones
-    (IEC 60268-3).
+    `kind` "smpte": `imd_db` is the level of the first two pairs of sidebands around the high tone, relative to it
+    (SMPTE RP 120). `kind` "ccif": `d2_db` is the level of the difference tone and `d3_db` that of the two third-order
+    products next to the tones, each relative to the sum of both tones (IEC 60268-3).
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Multitone:
-    """The gain in dB of each tone of `hz`, and all that lies between the tones against them, in dB."""
+    """The gain in dB of each tone of frequency `hz`, and the level of all other bins relative to the tones, in dB."""
 
     level_dbfs: float
     hz: tuple[float, ...]
@@ -37,37 +37,38 @@ class Multitone:
     distortion_db: float
 
 
-def measure_smpte(window: Signal, cycles: Sequence[int], hz: tuple[float, float], level_dbfs: float) -> Pair:
-    """A low and a high tone, 4 to 1, in whole periods `cycles`."""
-    sizes = np.abs(amplitudes(window))
+def measure_smpte(window: Signal, cycles: Sequence[int], hz: tuple[float, float], level_dbfs: float) -> TwoTone:
+    """Measure a low and a high tone with amplitudes 4 to 1 and whole periods `cycles` in the window `(n,)`."""
+    sizes = np.abs(bin_amplitudes(window))
     low, high = cycles
-    sides = [high + order * low for order in (-2, -1, 1, 2)]
-    total = float(np.sqrt(sum(float(sizes[place]) ** 2 for place in sides)))
-    return Pair("smpte", level_dbfs, hz, imd_db=amp_to_db(total / max(float(sizes[high]), 1e-12)))
+    sidebands = [high + order * low for order in (-2, -1, 1, 2)]
+    total = float(np.sqrt(sum(float(sizes[k]) ** 2 for k in sidebands)))
+    return TwoTone("smpte", level_dbfs, hz, imd_db=amp_to_db(total / max(float(sizes[high]), MIN_AMPLITUDE)))
 
 
-def measure_ccif(window: Signal, cycles: Sequence[int], hz: tuple[float, float], level_dbfs: float) -> Pair:
-    """Two high tones, 1 to 1, in whole periods `cycles`."""
-    sizes = np.abs(amplitudes(window))
+def measure_ccif(window: Signal, cycles: Sequence[int], hz: tuple[float, float], level_dbfs: float) -> TwoTone:
+    """Measure two high tones of equal amplitude with whole periods `cycles` in the window `(n,)`."""
+    sizes = np.abs(bin_amplitudes(window))
     low, high = cycles
-    both = max(float(sizes[low] + sizes[high]), 1e-12)
-    third = [place for place in (2 * low - high, 2 * high - low) if 0 < place < len(sizes)]
-    return Pair(
+    both = max(float(sizes[low] + sizes[high]), MIN_AMPLITUDE)
+    third = [k for k in (2 * low - high, 2 * high - low) if 0 < k < len(sizes)]
+    return TwoTone(
         "ccif",
         level_dbfs,
         hz,
         d2_db=amp_to_db(float(sizes[high - low]) / both),
-        d3_db=amp_to_db(float(sum(sizes[place] for place in third)) / both),
+        d3_db=amp_to_db(float(sum(sizes[k] for k in third)) / both),
     )
 
 
 def measure_multitone(
     window: Signal, cycles: Sequence[int], hz: Sequence[float], dbfs: Sequence[float], level_dbfs: float
 ) -> Multitone:
-    """Many tones, in whole periods `cycles`, which went in at levels of `dbfs`."""
-    sizes = np.abs(amplitudes(window))
+    """Measure tones with input levels `dbfs` and whole periods `cycles` in the window `(n,)`."""
+    sizes = np.abs(bin_amplitudes(window))
     tones = sizes[list(cycles)]
     power = float(np.square(tones).sum())
     rest = float(np.square(sizes[1:]).sum()) - power
     gains = tuple(amp_to_db(float(size)) - level for size, level in zip(tones, dbfs, strict=True))
-    return Multitone(level_dbfs, tuple(hz), gains, amp_to_db(float(np.sqrt(max(rest, 0.0) / max(power, 1e-24)))))
+    distortion = amp_to_db(float(np.sqrt(max(rest, 0.0) / max(power, MIN_POWER))))
+    return Multitone(level_dbfs, tuple(hz), gains, distortion)

@@ -1,10 +1,6 @@
 from .comparison import comparison_page as comparison_page
-from .figures import DEVICE as DEVICE
-from .figures import DRY as DRY
-from .figures import ERROR as ERROR
-from .figures import TWIN as TWIN
-from .figures import comparison_figure as comparison_figure
-from .figures import figure_of as figure_of
+from .evaluation_files import write_evaluation as write_evaluation
+from .figures import draw_comparison as draw_comparison
 from .probe_figures import draw_probe as draw_probe
 from .report import inline_figure as inline_figure
 from .report import read_figure as read_figure

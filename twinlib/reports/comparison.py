@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twinlib.db import power_to_db
-from twinlib.evaluation.metrics import MIN_ESR
 from twinlib.formatting import percent
-from twinlib.reports.figures import comparison_figure
+from twinlib.reports.figures import draw_comparison
 
 MISSING = "–"
 
@@ -31,10 +29,6 @@ def _worst_harmonic(metrics: dict[str, Any]) -> Any:
     return (metrics.get("harmonics") or {}).get("worst_db")
 
 
-def _esr_db(metrics: dict[str, Any]) -> float:
-    return power_to_db(float(metrics["esr"]), MIN_ESR)
-
-
 def _signed(unit: str) -> Callable[[float], str]:
     # Adding zero takes the sign of what is rounded to none.
     return lambda value: f"{round(value, 1) + 0.0:+.1f} {unit}"
@@ -46,7 +40,7 @@ _COLUMNS = (
     _Column(
         "test ESR", "error energy over the device's energy on music that the twin never heard", _key("esr"), percent
     ),
-    _Column("in dB", "the same in dB", _esr_db, lambda value: f"{value:.1f} dB"),
+    _Column("in dB", "the same in dB", _key("esr_db"), lambda value: f"{value:.1f} dB"),
     _Column("floor", "the ESR that the device's own noise leaves to any twin", _key("esr_floor"), percent),
     _Column("dry", "the ESR of the dry signal", _key("esr_dry"), percent),
     _Column("linear filter", "the ESR of the best filter without distortion", _key("esr_linear"), percent),
@@ -172,7 +166,7 @@ def _cell(column: _Column, value: Any) -> str:
 def _figure(metrics: Sequence[dict[str, Any]]) -> str:
     if not metrics:
         return ""
-    drawn = comparison_figure(
+    drawn = draw_comparison(
         [(str(m["device"]), str(m["model"]), m["esr"], m["realtime_factor"]) for m in metrics],
         {str(m["device"]): m["esr_floor"] for m in metrics if m.get("esr_floor") is not None},
     )

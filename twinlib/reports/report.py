@@ -11,13 +11,13 @@ from twinlib.errors import TwinError
 from twinlib.formatting import percent
 from twinlib.listening import page
 from twinlib.listening.listening_page import abx, head, null_test
-from twinlib.listening.stimuli import Prepared
+from twinlib.listening.stimuli import PreparedExcerpt
 
 _MOST_MISSES = 12
 _MOST_TRACKS = 10
 
 
-def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], prepared: Sequence[Prepared]) -> str:
+def report_page(metrics: Mapping[str, Any], figures: Mapping[str, str], prepared: Sequence[PreparedExcerpt]) -> str:
     """The whole HTML document of a twin.
 
     `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `figures`

@@ -13,10 +13,11 @@ from twinlib import audio
 from twinlib.alignment.probe_take import align_probe_take
 from twinlib.alignment.warp import WarpedReader
 from twinlib.excitation.probe_reel import Section, probe_layout, synthesise
-from twinlib.measurement.dynamics import a_weighting, measure_burst, measure_noise, measure_ramp
+from twinlib.measurement.dynamics import measure_burst, measure_ramp
 from twinlib.measurement.harmonics import measure_sine, measure_sweep, response_length
 from twinlib.measurement.intermodulation import measure_ccif, measure_multitone, measure_smpte
-from twinlib.measurement.measurements import compare, measure
+from twinlib.measurement.noise import a_weighting, measure_noise
+from twinlib.measurement.probe_measurements import compare_harmonics, measure_probe_reel
 
 RATE = 44100
 PLAN = probe_layout(RATE)
@@ -189,7 +190,7 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
     assert found.verdict == "ok"
     guard = found.guard_samples
     with WarpedReader(tmp_path / "take.wav", found) as take:
-        device = measure(
+        device = measure_probe_reel(
             PLAN, lambda start, stop: reel[start:stop], lambda start, stop: take.read(start + guard, stop + guard)
         )
     checked = 0
@@ -208,10 +209,10 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
     assert device["noise"]["rms_dbfs"] == pytest.approx(-90, abs=0.3)
     music = np.mean(np.square(take_music(reel)))
     assert device["esr_floor"] == pytest.approx(1e-9 / music, rel=0.1)
-    perfect = compare(device, device)
+    perfect = compare_harmonics(device, device)
     assert (perfect["compared"], perfect["worst_db"], perfect["misses"]) == (perfect["within"], 0.0, [])
     spoilt = {**device, "sines": [{**one, "dbc": [v + 2.0 for v in one["dbc"]]} for one in device["sines"]]}
-    off = compare(device, spoilt)
+    off = compare_harmonics(device, spoilt)
     assert off["within"] == 0
     assert off["worst_db"] == pytest.approx(2.0)
     assert (off["within_degrees"], off["worst_degrees"]) == (off["compared"], 0.0), "a level has no phase"
@@ -222,7 +223,7 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
             for one in device["sines"]
         ],
     }
-    off = compare(turned, device)
+    off = compare_harmonics(turned, device)
     assert (off["within"], off["within_degrees"]) == (off["compared"], 0)
     assert off["rms_degrees"] == pytest.approx(170)
 
