@@ -61,7 +61,7 @@ from twinlib import audio
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.result import Alignment
 from twinlib.alignment.warp import WarpedReader
-from twinlib.capture.ingest import ingest
+from twinlib.capture.ingest import ingest_take
 
 GRID = RATE // 100
 """Applied lags are compared every 10 ms."""
@@ -244,7 +244,7 @@ def measure(name: str, seed: int, keep: Path | None = None) -> Measured:
         # An exception is a verdict, too: hours of other takes are not to be lost by it.
         try:
             if case.wrong == "clipped":
-                judged = ingest(wet, reel=dry)
+                judged = ingest_take(wet, reel=dry)
                 return Measured(seed, judged.verdict, judged.reasons, false_alarm=judged.verdict != case.expect)
             found = align(dry, wet, clicks=take.reel.clicks)
             aligning = time.process_time() - begun

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.dataset.manifest import Part, build_manifest, refuse_useless, write_manifest
+from twinlib.dataset.manifest import CaptureFiles, build_manifest, refuse_useless, write_manifest
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 
@@ -23,7 +23,7 @@ def main() -> None:
         dataset=Path,
     )
     parts = [
-        Part(shard.with_suffix(".parquet"), shard, take, alignment)
+        CaptureFiles(shard.with_suffix(".parquet"), shard, take, alignment)
         for shard, take, alignment in zip(args.shards, args.takes, args.alignments, strict=True)
     ]
     inputs = [path for part in parts for path in (part.segments, part.shard, part.take, part.alignment)]

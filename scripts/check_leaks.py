@@ -6,7 +6,7 @@ import pandas as pd
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset.leaks import COLUMNS, find_audio_leaks, find_copied, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset.leaks import COLUMNS, find_audio_leaks, find_duplicates, find_leaks, leak_report, refuse_leaks
 from twinlib.files import read_table, write_json
 from twinlib.provenance.record import recorded
 
@@ -21,7 +21,7 @@ def main() -> None:
         cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
         leaks, audio = find_leaks(segments, args.by, cues=cues), None
         for path in args.fingerprints if cues else []:
-            copied, audio = find_copied(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
+            copied, audio = find_duplicates(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
             leaks += find_audio_leaks(segments, copied)
         refuse_leaks(leaks)
         write_json(args.leaks, LEAKS, leak_report(leaks, segments, args.by, sorted(cues), audio))

@@ -8,7 +8,7 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS
 from twinlib.dataset.fingerprint import fingerprint_reel
-from twinlib.dataset.leaks import find_planned_copies
+from twinlib.dataset.leaks import find_planned_duplicates
 from twinlib.files import read_table, write_table
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
@@ -25,7 +25,7 @@ def main() -> None:
                     tables.append(fingerprint_reel(reader, cues[cues.reel == path.stem], done))
         table = pd.concat(tables, ignore_index=True)
         write_table(args.fingerprints, FINGERPRINTS, table)
-    for leak in find_planned_copies(cues, table):
+    for leak in find_planned_duplicates(cues, table):
         print(f"warning: the same recording stands in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
     print(f"{args.name}: {len(table)} codes of {len(cues)} slices")
 

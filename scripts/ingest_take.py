@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twinlib.audio import read_info
-from twinlib.capture.ingest import ingest
+from twinlib.capture.ingest import ingest_take
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import TAKE
 from twinlib.files import sha256_file, write_json
@@ -24,7 +24,7 @@ def main() -> None:
     params["reference_channel"] = str(args.reference_channel)
     with recorded(Path(__file__), [args.wet, args.dry], [args.take], params):
         with show_progress(f"ingest {args.wet}", read_info(args.wet).frames, "samples") as done:
-            take = ingest(
+            take = ingest_take(
                 args.wet,
                 reel=args.dry,
                 frames=pair["stop"] or pair["start"] + 1 if pair else None,

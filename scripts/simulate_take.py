@@ -12,7 +12,7 @@ from twinlib.files import write_json
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import simulate_take, truth
+from twinlib.simulation.simulate import ground_truth, simulate_take
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     settings = adapter.validate_json(args.settings)
     with recorded(Path(__file__), [args.reel], [args.take, args.truth], {"settings": args.settings}):
         info, name = read_info(args.reel), f"{args.device}/{args.name}"
-        expected = truth(settings.recorder, name, info.sample_rate, info.frames)
+        expected = ground_truth(settings.recorder, name, info.sample_rate, info.frames)
         with show_progress(f"simulate {name}", expected.frames, "samples") as done:
             known = simulate_take(args.reel, args.take, settings, name, done)
         write_json(args.truth, SIMULATED_TAKE, asdict(known))

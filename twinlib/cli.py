@@ -152,11 +152,11 @@ def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     from twinlib.audio import read_info
-    from twinlib.capture.ingest import ingest
+    from twinlib.capture.ingest import ingest_take
 
     _refuse_output(args.plot, (".svg",), args.take, args.reel)
     with show_progress(f"read {args.take}", read_info(args.take).frames, "samples") as done:
-        take = ingest(
+        take = ingest_take(
             args.take,
             reel=args.reel,
             channel=args.channel,

@@ -25,11 +25,11 @@ import pandas as pd
 from twinlib import audio
 from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import TimeMap
-from twinlib.capture.ingest import ingest
+from twinlib.capture.ingest import ingest_take
 from twinlib.contracts import ALIGNMENT, CUES, EXCITATION, LEAKS, METRICS, SEGMENTS, TAKE, TRACKS, TRAINING
 from twinlib.corpus.index import CorpusIndex, write_index
 from twinlib.dataset.leaks import find_leaks, leak_report
-from twinlib.dataset.manifest import Part, build_manifest, write_manifest
+from twinlib.dataset.manifest import CaptureFiles, build_manifest, write_manifest
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
@@ -283,7 +283,7 @@ def _judge(run: _Run, device: str, capture: str, dry: Path, wet: Path, kind: str
     knobs = {"drive": len(device) / 10, "channel": "left"}
     params = {"kind": kind, "knobs": json.dumps(knobs), "pair": "null", "channel": "1", "reference_channel": "0"}
     with recorded(_program("ingest_take"), [wet, dry], [take], params):
-        found = ingest(wet, reel=dry, simulated=kind == "simulated", settings=knobs)
+        found = ingest_take(wet, reel=dry, simulated=kind == "simulated", settings=knobs)
         write_json(take, TAKE, {**found.to_dict(), "kind": kind, "dry_sha256": sha256_file(dry)})
     params = {"settings": run.dataset.model_dump_json(), "channel": "1", "reference_channel": "0", "repair": ""}
     with recorded(_program("align_take"), [dry, wet], [alignment], params):
@@ -369,7 +369,7 @@ def _pair(run: _Run, device: str, capture: str) -> None:
 def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
     """`segments.parquet`, `dataset.json` and `leaks.json` of a device."""
     parts = [
-        Part(
+        CaptureFiles(
             run.shard(device, capture).with_suffix(".parquet"),
             run.shard(device, capture),
             run.capture(device, capture) / "take.json",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twinlib import audio
 from twinlib.capture import levels, take_checks
-from twinlib.capture.ingest import ingest
+from twinlib.capture.ingest import ingest_take
 from twinlib.capture.take_checks import MESSAGES
 from twinlib.contracts import TAKE
 from twinlib.errors import AudioError, CaptureError
@@ -59,7 +59,7 @@ def resampled(samples: np.ndarray, rate: int) -> np.ndarray:
 def test_properties_of_a_good_take(write: Write, tmp_path: Path) -> None:
     samples = music(4.0, peak=0.5) + 1e-4 * np.random.default_rng(1).standard_normal(4 * RATE)
     wet, reel = write("take.wav", samples), write("reel.wav", music(3.0))
-    take = ingest(wet, reel=reel, simulated=True, settings={"drive": 6})
+    take = ingest_take(wet, reel=reel, simulated=True, settings={"drive": 6})
     assert (take.verdict, take.reasons) == ("ok", ())
     assert take.peak_dbfs == pytest.approx(20 * np.log10(np.abs(samples).max()), abs=0.01)
     assert take.rms_dbfs == pytest.approx(10 * np.log10(np.mean(samples**2)), abs=0.01)
@@ -95,7 +95,7 @@ def test_all_clipped_runs_are_detected_for_any_block_size(write: Write, monkeypa
     blocks = audio.Reader.blocks
     with monkeypatch.context() as patch:
         patch.setattr(audio.Reader, "blocks", lambda self, frames=0: blocks(self, block))
-        take = ingest(wet)
+        take = ingest_take(wet)
     assert [(clip.start, clip.samples) for clip in take.clipped] == expected
     assert (take.clips, take.clipped_samples) == (len(expected), sum(length for _, length in expected))
     share = take.clipped_samples / 1000
@@ -104,7 +104,7 @@ def test_all_clipped_runs_are_detected_for_any_block_size(write: Write, monkeypa
 
 def test_only_the_first_hundred_clipped_runs_are_listed(write: Write) -> None:
     samples = np.clip(3 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE), -1, 1)
-    take = ingest(write("take.wav", samples, subtype="PCM_16"))
+    take = ingest_take(write("take.wav", samples, subtype="PCM_16"))
     assert take.clips > 500
     assert len(take.clipped) == 100
     assert take.clipped[0].seconds == round(take.clipped[0].start / RATE, 6)
@@ -115,12 +115,12 @@ def test_only_the_first_hundred_clipped_runs_are_listed(write: Write) -> None:
 
 @pytest.mark.parametrize("sound", [music(2.0, 0.05), np.zeros(2 * RATE) + 0.05 * np.sin(np.arange(2 * RATE) * 0.2)])
 def test_clipping_of_the_device_is_no_clipping_of_the_take(write: Write, sound: np.ndarray) -> None:
-    assert ingest(write("take.wav", np.clip(30 * sound, -0.7, 0.7))).clips == 0
+    assert ingest_take(write("take.wav", np.clip(30 * sound, -0.7, 0.7))).clips == 0
 
 
 class TestRefused:
     def refused(self, words: str, wet: Path, **options: object) -> None:
-        take = ingest(wet, **options)
+        take = ingest_take(wet, **options)
         assert take.verdict == "refused"
         assert {finding.severity for finding in take.findings} == {"refused"}
         assert any(words in reason for reason in take.reasons), take.reasons
@@ -134,7 +134,7 @@ class TestRefused:
 
     def test_one_frame(self, write: Write) -> None:
         self.refused("too little to be of use", write("w.wav", np.full(1, 0.5)), reel=write("r.wav", music(2)))
-        assert ingest(write("w.wav", np.full(1, 0.5)), reel=write("r.wav", np.full(1, 0.5))).hum_hz is None
+        assert ingest_take(write("w.wav", np.full(1, 0.5)), reel=write("r.wav", np.full(1, 0.5))).hum_hz is None
 
     @pytest.mark.parametrize(("seconds", "words"), [(0.5, "less than the dry file"), (3.0, "silent")])
     def test_short_and_silent(self, write: Write, seconds: float, words: str) -> None:
@@ -152,7 +152,7 @@ class TestRefused:
     def test_one_silent_channel_of_two(self, write: Write) -> None:
         both = np.stack((np.zeros(RATE), music(1.0)), axis=1)
         self.refused("use channel 2", write("w.wav", both))
-        assert ingest(write("w.wav", both), channel=2).verdict == "ok"
+        assert ingest_take(write("w.wav", both), channel=2).verdict == "ok"
 
     def test_missing_channel(self, write: Write) -> None:
         self.refused("correct `channel`", write("w.wav", music(1.0)), channel=2)
@@ -177,7 +177,7 @@ class TestRefused:
     ],
 )
 def test_suspect_takes(write: Write, change, words: str) -> None:
-    take = ingest(write("take.wav", change(music(3.0))), reel=write("reel.wav", music(3.0)))
+    take = ingest_take(write("take.wav", change(music(3.0))), reel=write("reel.wav", music(3.0)))
     assert take.verdict == "suspect"
     assert any(words in reason for reason in take.reasons), take.reasons
 
@@ -186,7 +186,7 @@ def test_few_clipped_samples_are_suspect_and_many_refused(write: Write) -> None:
     samples = music(2.0)
     for frames, expected in ((4, "suspect"), (int(0.0099 * 2 * RATE), "suspect"), (int(0.0101 * 2 * RATE), "refused")):
         samples[1000 : 1000 + frames] = 1.0
-        take = ingest(write("take.wav", samples, subtype="FLOAT"))
+        take = ingest_take(write("take.wav", samples, subtype="FLOAT"))
         assert (take.verdict, take.clipped_samples) == (expected, frames)
         assert "clipped" in take.reasons[0]
 
@@ -195,13 +195,13 @@ def test_few_clipped_samples_are_suspect_and_many_refused(write: Write) -> None:
 def test_another_sample_rate_is_accepted(write: Write, rate: int) -> None:
     reel = write("reel.wav", with_pauses(music(3.0)))
     longer = np.concatenate((resampled(with_pauses(music(3.0)), rate), np.zeros(rate // 10)))
-    take = ingest(write("take.wav", longer, rate), reel=reel)
+    take = ingest_take(write("take.wav", longer, rate), reel=reel)
     assert (take.verdict, take.reasons, take.sample_rate) == ("ok", (), rate)
     # As long to a sample, however that was rounded.
     exact = int(rate * (3.0 + 2 * PAUSE))
     for frames in (exact, int(np.ceil(rate * (3.0 + 2 * PAUSE)))):
-        assert ingest(write("take.wav", longer[:frames], rate), reel=reel).verdict == "ok"
-    take = ingest(write("take.wav", longer[: exact - rate // 2], rate), reel=reel)
+        assert ingest_take(write("take.wav", longer[:frames], rate), reel=reel).verdict == "ok"
+    take = ingest_take(write("take.wav", longer[: exact - rate // 2], rate), reel=reel)
     assert take.verdict == "suspect"
     assert "0.50 s (" in take.reasons[0]
     assert "less than the dry file" in take.reasons[0]
@@ -216,7 +216,7 @@ def test_another_sample_rate_is_accepted(write: Write, rate: int) -> None:
 )
 def test_short_takes_are_suspect_or_refused(write: Write, dry: int, wet: int, rate: int, used: int | None) -> None:
     sound = 0.5 * np.sin(np.arange(60 * 800) ** 2 * 1e-4)
-    take = ingest(write("w.wav", sound[:wet], rate), reel=write("r.wav", sound[:dry], 800), frames=used)
+    take = ingest_take(write("w.wav", sound[:wet], rate), reel=write("r.wav", sound[:dry], 800), frames=used)
     needed, seconds = (used or dry) / 800, wet / rate
     found = [reason for reason in take.reasons if "less than the dry file" in reason]
     # Less than a sample of the slower clock, the reel's, is rounding.
@@ -230,14 +230,14 @@ def test_short_takes_are_suspect_or_refused(write: Write, dry: int, wet: int, ra
 
 
 def test_one_missing_sample_is_reported(write: Write) -> None:
-    take = ingest(write("take.wav", music(2.0)[:-1]), reel=write("reel.wav", music(2.0)))
+    take = ingest_take(write("take.wav", music(2.0)[:-1]), reel=write("reel.wav", music(2.0)))
     assert take.verdict == "suspect"
     assert "the take lasts 2.00 s, 0.00 s (1 sample) less" in take.reasons[0]
 
 
 def test_noise_is_not_checked_without_pauses(write: Write) -> None:
     steady = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).clip(-4, 4)
-    assert ingest(write("take.wav", steady), reel=write("reel.wav", steady)).verdict == "ok"
+    assert ingest_take(write("take.wav", steady), reel=write("reel.wav", steady)).verdict == "ok"
 
 
 # --- hum
@@ -246,7 +246,7 @@ def test_noise_is_not_checked_without_pauses(write: Write) -> None:
 @pytest.mark.parametrize(("hz", "dbfs"), [(50.0, -70.0), (49.61, -90.0), (60.0, -80.0), (60.42, -75.5)])
 def test_weak_hum_is_measured(write: Write, hz: float, dbfs: float) -> None:
     reel = with_pauses(music(3.0))
-    take = ingest(write("w.wav", reel + hum(reel, hz, dbfs) + white(reel, -95)), reel=write("r.wav", reel))
+    take = ingest_take(write("w.wav", reel + hum(reel, hz, dbfs) + white(reel, -95)), reel=write("r.wav", reel))
     assert (take.verdict, take.reasons) == ("ok", ())
     assert take.hum_hz == pytest.approx(hz, abs=0.011)
     assert take.hum_dbfs == pytest.approx(dbfs, abs=0.2)
@@ -256,7 +256,7 @@ def test_weak_hum_is_measured(write: Write, hz: float, dbfs: float) -> None:
 def test_loud_hum_is_suspect_and_reported_once(write: Write, hz: float, dbfs: float, words: str) -> None:
     reel = with_pauses(music(3.0))
     for options in ({"reel": write("r.wav", reel)}, {}):
-        take = ingest(write("w.wav", reel + hum(reel, hz, dbfs) + white(reel, -90)), **options)
+        take = ingest_take(write("w.wav", reel + hum(reel, hz, dbfs) + white(reel, -90)), **options)
         assert take.verdict == "suspect"
         assert len(take.reasons) == 1
         assert words in take.reasons[0]
@@ -265,7 +265,7 @@ def test_loud_hum_is_suspect_and_reported_once(write: Write, hz: float, dbfs: fl
 
 def test_hum_and_noise_are_both_reported(write: Write) -> None:
     reel = with_pauses(music(3.0))
-    take = ingest(write("w.wav", reel + hum(reel, 50, -52) + white(reel, -40)), reel=write("r.wav", reel))
+    take = ingest_take(write("w.wav", reel + hum(reel, 50, -52) + white(reel, -40)), reel=write("r.wav", reel))
     assert take.verdict == "suspect"
     assert ["hums" in reason for reason in take.reasons] == [True, False]
     assert "noise" in take.reasons[1]
@@ -274,10 +274,10 @@ def test_hum_and_noise_are_both_reported(write: Write) -> None:
 def test_hum_of_the_dry_file_is_not_reported(write: Write) -> None:
     reel = with_pauses(music(3.0))
     played = reel + hum(reel, 60.1, -70)
-    take = ingest(write("w.wav", np.tanh(30 * played) * 0.5), reel=write("r.wav", played))
+    take = ingest_take(write("w.wav", np.tanh(30 * played) * 0.5), reel=write("r.wav", played))
     assert take.hum_hz == pytest.approx(60.1, abs=0.011)
     assert not any("hum" in reason for reason in take.reasons)
-    take = ingest(write("w.wav", played + hum(reel, 50, -40)), reel=write("r.wav", played))
+    take = ingest_take(write("w.wav", played + hum(reel, 50, -40)), reel=write("r.wav", played))
     assert "hums at 50 Hz" in take.reasons[0]
 
 
@@ -291,7 +291,7 @@ def test_hum_between_digital_silence_is_measured_for_any_block_size(write: Write
     found = []
     for block in (1, 5000, 1 << 16, 1 << 22):
         monkeypatch.setattr(levels, "BLOCK", block)
-        take = ingest(wet)
+        take = ingest_take(wet)
         found.append((take.hum_hz, take.hum_dbfs))
     assert len(set(found)) == 1
     assert found[0] == pytest.approx((50.0, -80.0), abs=0.05)
@@ -300,15 +300,15 @@ def test_hum_between_digital_silence_is_measured_for_any_block_size(write: Write
 def test_hum_is_measured_on_the_chosen_channel(write: Write) -> None:
     reel = with_pauses(music(3.0))
     wet = write("w.wav", np.stack((reel + white(reel, -90), reel + hum(reel, 50, -60)), axis=1))
-    assert ingest(wet).hum_hz is None
-    assert ingest(wet, channel=2).hum_hz == 50.0
-    assert ingest(wet, channel=3).verdict == "refused"
+    assert ingest_take(wet).hum_hz is None
+    assert ingest_take(wet, channel=2).hum_hz == 50.0
+    assert ingest_take(wet, channel=3).verdict == "refused"
 
 
 def test_clean_takes_have_no_hum(write: Write) -> None:
     for seed in range(100):
         reel = with_pauses(music(1.0, seed=seed))
-        take = ingest(write("w.wav", reel + white(reel, -90 + seed / 4, seed)))
+        take = ingest_take(write("w.wav", reel + white(reel, -90 + seed / 4, seed)))
         assert (take.hum_hz, take.hum_dbfs, take.verdict) == (None, None, "ok")
 
 
@@ -325,14 +325,14 @@ def test_hum_or_noise_alone_is_refused(write: Write, hum_dbfs: float, noise_dbfs
     reel = with_pauses(music(4.0, seed=seed))
     longer = np.zeros(len(reel) + 12345)
     wet = write("w.wav", 0.001 * seed + hum(longer, 50, hum_dbfs) + white(longer, noise_dbfs, seed))
-    take = ingest(wet, reel=write("r.wav", reel))
+    take = ingest_take(wet, reel=write("r.wav", reel))
     assert take.verdict == "refused"
     assert len(take.reasons) == 1
     assert words in take.reasons[0]
     assert "unplugged" in take.reasons[0]
     # Without a dry file that has pauses, the programme is unknown.
-    assert ingest(wet).verdict != "refused"
-    assert ingest(wet, reel=write("r.wav", white(reel, -20, seed))).verdict != "refused"
+    assert ingest_take(wet).verdict != "refused"
+    assert ingest_take(wet, reel=write("r.wav", white(reel, -20, seed))).verdict != "refused"
 
 
 @pytest.mark.parametrize("drive", [1, 100, 3000])
@@ -340,14 +340,14 @@ def test_hum_or_noise_alone_is_refused(write: Write, hum_dbfs: float, noise_dbfs
 def test_distorted_programme_is_not_taken_for_noise(write: Write, drive: float, seconds: float) -> None:
     reel = with_pauses(loud(seconds))
     wet = 0.5 * np.tanh(drive * reel) + white(reel, -70)
-    take = ingest(write("w.wav", wet), reel=write("r.wav", reel))
+    take = ingest_take(write("w.wav", wet), reel=write("r.wav", reel))
     assert (take.verdict, take.reasons) == ("ok", ())
 
 
 def test_a_distorted_take_without_pauses_is_not_taken_for_noise(write: Write) -> None:
     reel = with_pauses(loud(4.0))
     wet = 0.5 * np.tanh(100 * reel)[int(PAUSE * RATE) :][: 4 * RATE] + white(np.zeros(4 * RATE), -70)
-    take = ingest(write("w.wav", wet), reel=write("r.wav", reel))
+    take = ingest_take(write("w.wav", wet), reel=write("r.wav", reel))
     assert take.verdict == "suspect"
     assert len(take.reasons) == 1
     assert "less than the dry file" in take.reasons[0]
@@ -356,7 +356,7 @@ def test_a_distorted_take_without_pauses_is_not_taken_for_noise(write: Write) ->
 def test_a_steady_reel_may_have_a_steady_take(write: Write) -> None:
     steady = loud(4.0)
     for wet in (steady, np.tanh(100 * steady) * 0.5, hum(steady, 50, -20)):
-        take = ingest(write("w.wav", wet + white(steady, -70)), reel=write("r.wav", steady))
+        take = ingest_take(write("w.wav", wet + white(steady, -70)), reel=write("r.wav", steady))
         assert take.verdict == "ok" or all("hum" in reason for reason in take.reasons)
 
 
@@ -364,9 +364,9 @@ def test_bad_input(write: Write, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"RIFF nonsense")
     for path in (tmp_path / "bad.wav", tmp_path / "none.wav"):
         with pytest.raises(AudioError):
-            ingest(path)
+            ingest_take(path)
     with pytest.raises(CaptureError, match="counted from 1"):
-        ingest(write("w.wav", music(0.5)), channel=0)
+        ingest_take(write("w.wav", music(0.5)), channel=0)
 
 
 @pytest.mark.parametrize(
@@ -375,10 +375,10 @@ def test_bad_input(write: Write, tmp_path: Path) -> None:
 def test_clipped_or_silent_loop_back(write: Write, peak: float, words: str | None) -> None:
     samples = music(1.0)
     loop_back = peak * samples / np.abs(samples).max()
-    take = ingest(write("w.wav", np.stack((samples, loop_back), axis=1)), reference_channel=2)
+    take = ingest_take(write("w.wav", np.stack((samples, loop_back), axis=1)), reference_channel=2)
     reported = [reason for reason in take.reasons if "loop-back (channel 2)" in reason]
     assert [words in reason for reason in reported] == ([True] if words else [])
-    assert ingest(write("w.wav", np.stack((samples, loop_back), axis=1))).verdict == "ok"
+    assert ingest_take(write("w.wav", np.stack((samples, loop_back), axis=1))).verdict == "ok"
 
 
 def test_every_finding_has_a_sentence_of_its_own() -> None:
@@ -392,7 +392,7 @@ def test_every_finding_has_a_sentence_of_its_own() -> None:
 def test_take_json_holds_findings_and_their_sentences(write: Write, tmp_path: Path) -> None:
     samples = music(2.0)
     samples[1000:1004] = 1.0
-    take = ingest(write("take.wav", samples), reel=write("reel.wav", music(3.0)))
+    take = ingest_take(write("take.wav", samples), reel=write("reel.wav", music(3.0)))
     write_json(tmp_path / "take.json", TAKE, take.to_dict())
     content = read_json(tmp_path / "take.json", TAKE)
     findings = [Finding.from_dict(one) for one in content["findings"]]

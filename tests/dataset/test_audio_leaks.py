@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.dataset.copied import COPIED, NAMES, Played, altered, fingerprints, played, recordings
-from twinlib.dataset.leaks import Leak, find_copied, find_leaks, find_planned_copies, leak_report, refuse_leaks
+from twinlib.dataset.leaks import Leak, find_duplicates, find_leaks, find_planned_duplicates, leak_report, refuse_leaks
 from twinlib.dataset.leaks import find_audio_leaks as used_in
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_table, write_table
@@ -16,7 +16,7 @@ def find_audio_leaks(
     segments: pd.DataFrame, cues: dict[str, pd.DataFrame], fingerprints: pd.DataFrame
 ) -> tuple[list[Leak], dict[str, int]]:
     """As the stage does it."""
-    copied, compared = find_copied(pd.concat(cues.values()), fingerprints)
+    copied, compared = find_duplicates(pd.concat(cues.values()), fingerprints)
     return used_in(segments, copied), compared
 
 
@@ -71,12 +71,12 @@ def test_excluding_either_is_the_remedy(pirated: Played, excluded: str) -> None:
 
 
 def test_a_copy_is_told_before_anything_is_recorded(pirated: Played, honest: Played) -> None:
-    (leak,) = find_planned_copies(pirated.plan.cues, pirated.fingerprints)
+    (leak,) = find_planned_duplicates(pirated.plan.cues, pirated.fingerprints)
     assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
     cues = pirated.plan.cues
     slices = cues.set_index(cues["reel"] + "/" + cues["position"].astype(str)).loc[list(leak.segments)]
     assert slices["track_id"].tolist() == [COPY, COPIED]
-    assert find_planned_copies(honest.plan.cues, honest.fingerprints) == []
+    assert find_planned_duplicates(honest.plan.cues, honest.fingerprints) == []
 
 
 def test_a_copy_in_one_split_is_no_leak(pirated: Played) -> None:
@@ -112,7 +112,7 @@ def test_fingerprints_of_another_excitation_are_refused(pirated: Played) -> None
 def test_nothing_to_compare(pirated: Played, nothing: str) -> None:
     parts = {"segments": pirated.segments(), "cues": pirated.plan.cues, "fingerprints": pirated.fingerprints}
     parts[nothing] = parts[nothing].iloc[:0]
-    copied, compared = find_copied(parts["cues"], parts["fingerprints"])
+    copied, compared = find_duplicates(parts["cues"], parts["fingerprints"])
     assert used_in(parts["segments"], copied) == []
     if nothing != "segments":
         assert (copied, compared) == ([], {"tracks": 0, "codes": 0, "times": 0})

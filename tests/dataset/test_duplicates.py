@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib.dataset import duplicates
-from twinlib.dataset.duplicates import _distinct, _tail, find_copies
+from twinlib.dataset.duplicates import _distinct, _tail, match_fingerprints
 
 Rows = dict[str, np.ndarray]
 
@@ -37,7 +37,7 @@ def test_what_was_planted_is_found_at_its_offset(seed: int, offset: int, votes: 
     made = rows(8, 1000, seed)
     frames = np.random.default_rng(seed).choice(np.arange(320, 680, 3), votes, replace=False).tolist()
     plant(made, 2, 5, offset, frames)
-    (copy,), _ = find_copies(**made)
+    (copy,), _ = match_fingerprints(**made)
     assert copy.parties == (2, 5)
     assert copy.offset_seconds == pytest.approx(offset * 0.005, abs=0.0026)
     assert copy.votes >= votes
@@ -49,15 +49,15 @@ def test_what_was_planted_is_found_at_its_offset(seed: int, offset: int, votes: 
 @given(seed=st.integers(0, 1000), codes=st.sampled_from([1 << 24, 1 << 14, 1 << 11]))
 @settings(max_examples=20)
 def test_chance_is_no_copy_however_many_codes_are_common(seed: int, codes: int) -> None:
-    assert find_copies(**rows(8, 1000, seed, codes))[0] == []
+    assert match_fingerprints(**rows(8, 1000, seed, codes))[0] == []
 
 
 def test_one_meeting_that_goes_on_is_weaker_than_many() -> None:
     together, apart = rows(6, 40_000, 1), rows(6, 40_000, 1)
     plant(together, 0, 1, 100, list(range(5000, 5012)))
     plant(apart, 0, 1, 100, list(range(5000, 29_000, 2000)))
-    assert find_copies(**together)[0] == []
-    (copy,), _ = find_copies(**apart)
+    assert match_fingerprints(**together)[0] == []
+    (copy,), _ = match_fingerprints(**apart)
     assert copy.parties == (0, 1)
 
 
@@ -66,7 +66,7 @@ def test_a_repeated_tone_votes_for_every_offset_and_is_no_copy() -> None:
     for party in (0, 1):
         mine = made["party"] == party
         made["code"][mine] = 17 + made["frame"][mine] % 7
-    assert find_copies(**made)[0] == []
+    assert match_fingerprints(**made)[0] == []
 
 
 def test_a_loop_that_repeats_is_found_all_the_same() -> None:
@@ -76,7 +76,7 @@ def test_a_loop_that_repeats_is_found_all_the_same() -> None:
     for party in (0, 1):
         mine = made["party"] == party
         made["code"][mine] = np.where(heard[party], bar[made["frame"][mine] % 400], made["code"][mine])
-    (copy,), _ = find_copies(**made)
+    (copy,), _ = match_fingerprints(**made)
     assert copy.parties == (0, 1)
     assert round(copy.offset_seconds / 0.005) % 400 in (0, 399, 1)
 
@@ -85,11 +85,11 @@ def test_one_group_or_one_side_is_never_compared() -> None:
     made = rows(6, 1000, 6)
     plant(made, 0, 1, 10, list(range(300, 400)))
     plant(made, 2, 4, 10, list(range(300, 400)))
-    found, possible = find_copies(**made)
+    found, possible = match_fingerprints(**made)
     assert [copy.parties for copy in found] == [(0, 1)]
     assert possible == 2 * 3 * 3 * 1000
     made["group"] = np.where(made["party"] == 1, 0, made["party"])
-    assert find_copies(**made)[0] == []
+    assert match_fingerprints(**made)[0] == []
 
 
 @settings(max_examples=10)
@@ -99,8 +99,8 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     plant(made, 0, 3, -50, list(range(100, 700, 17)))
     plant(made, 4, 1, 25, list(range(100, 700, 19)))
     order = np.random.default_rng(seed).permutation(len(made["party"]))
-    expected, possible = find_copies(**made)
-    found, again = find_copies(**{name: values[order] for name, values in made.items()})
+    expected, possible = match_fingerprints(**made)
+    found, again = match_fingerprints(**{name: values[order] for name, values in made.items()})
     assert len(found) == 2
     assert again == possible
     told = [(copy.parties, copy.votes, copy.offset_seconds, copy.chance) for copy in found]
@@ -121,7 +121,7 @@ def test_weak_bits_may_be_turned_and_no_others() -> None:
     made["side"][near] = 1
     for flip, found in ((0b11, True), (1 << 22, False)):
         turned = {**made, "code": np.where(near, made["code"] ^ flip, made["code"])}
-        assert bool(find_copies(**turned)[0]) is found
+        assert bool(match_fingerprints(**turned)[0]) is found
 
 
 def test_codes_that_are_everywhere_are_left_out_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,13 +129,13 @@ def test_codes_that_are_everywhere_are_left_out_first(monkeypatch: pytest.Monkey
     plant(made, 0, 1, 39, list(range(100, 1900, 30)))
     made["code"] = np.where(made["frame"] % 3 == 0, 5, made["code"])
     monkeypatch.setattr(duplicates, "MOST_MEETINGS", 5000)
-    (copy,), _ = find_copies(**made)
+    (copy,), _ = match_fingerprints(**made)
     assert copy.parties == (0, 1)
 
 
 @pytest.mark.parametrize("parties", [0, 1, 2])
 def test_little_or_nothing(parties: int) -> None:
-    assert find_copies(**rows(parties, 3, 0))[0] == []
+    assert match_fingerprints(**rows(parties, 3, 0))[0] == []
 
 
 @given(rate=st.floats(1e-9, 50), goes_on=st.floats(0.01, 0.95))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.dataset.copied import RATE, recordings
 from twinlib import audio
-from twinlib.dataset.fingerprint import BANDS, STEP_SECONDS, codes_of, fingerprint_reel, source_rate
+from twinlib.dataset.fingerprint import BANDS, STEP_SECONDS, compute_codes, fingerprint_reel, source_rate
 from twinlib.errors import DatasetError
 from twinlib.excitation.sources import source_frames
 from twinlib.files import sha256_file, write_table
@@ -25,7 +25,7 @@ def music() -> audio.Signal:
 
 def codes(samples: audio.Signal, rate: int = RATE, first: int = 0) -> tuple[np.ndarray, ...]:
     starts = np.arange(first, len(samples) - round(0.04 * rate), round(STEP_SECONDS * rate))
-    return codes_of(samples, starts, rate)
+    return compute_codes(samples, starts, rate)
 
 
 def sheet(*cues: tuple[int, int, int]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from tests.dataset.factories import (
     written_pair,
     written_reel,
 )
-from twinlib.dataset.loader import Crops, Stretch, read_stretch, stretches
+from twinlib.dataset.loader import Crops, Stretch, find_stretches, read_stretch
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.shards import Shard
 from twinlib.errors import DatasetError
@@ -148,7 +148,7 @@ def test_clips_never_run_into_each_other(tmp_path: Path) -> None:
     origin = source(frames, "p", lag=0.0)
     table = tile_pair(origin, "d", SETTINGS, split="train", clip_samples=clip)
     table = write(tmp_path, table, origin, *coded(frames))
-    found = stretches(table, "train", 100)
+    found = find_stretches(table, "train", 100)
     assert [(run.start, run.stop, run.context) for run in found] == [(k * clip, (k + 1) * clip, 0) for k in range(8)]
     crops = Crops(table, tmp_path, "train", 50, 100, 256, 0)
     for step in range(5):
@@ -201,7 +201,7 @@ def test_stretches_tile_the_usable_outputs_of_a_split(
         usable = np.concatenate([np.arange(a, b) for a, b in zip(used["start"], used["stop"], strict=True)])
         expected = [at for at in usable if at >= context and free[at - context : at + 1].all()]
         got: list[float] = []
-        for stretch in stretches(table, split, receptive_field):
+        for stretch in find_stretches(table, split, receptive_field):
             assert stretch.context <= context
             assert free[stretch.start - stretch.context : stretch.stop].all()
             for dry, wet in read_stretch(shard, stretch, receptive_field, block):
@@ -218,9 +218,9 @@ def test_too_little_room_is_said_in_numbers(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"need 1123 samples in a row, and its longest stretch .* has 512"):
         Crops(table, tmp_path, "train", 1024, 100, 4, 0)
     with pytest.raises(DatasetError, match="1 outputs of a network with a receptive field of 6347"):
-        stretches(table, "train", 6347)
+        find_stretches(table, "train", 6347)
     with pytest.raises(DatasetError, match="split valid has no usable segment"):
-        stretches(table, "valid", 100)
+        find_stretches(table, "valid", 100)
     assert Crops(table, tmp_path, "train", 413, 100, 4, 0).positions == 8
     with pytest.raises(DatasetError):
         Crops(table, tmp_path, "train", 414, 100, 4, 0)

@@ -19,18 +19,18 @@ from tests.dataset.factories import (
     written_reel,
 )
 from twinlib.alignment.result import Excluded, Window
-from twinlib.dataset.manifest import Part, build_manifest, dataset_digest, refuse_useless, write_manifest
+from twinlib.dataset.manifest import CaptureFiles, build_manifest, dataset_digest, refuse_useless, write_manifest
 from twinlib.dataset.segments import tile_pair
 from twinlib.errors import DatasetError, TwinError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 
 
-def part(folder: Path, capture: str, frames: int, **changes: object) -> Part:
+def part(folder: Path, capture: str, frames: int, **changes: object) -> CaptureFiles:
     take_path, alignment_path = write_part_files(folder / capture, frames, changes)
-    return Part(folder / f"{capture}.parquet", folder / f"{capture}.arrow", take_path, alignment_path)
+    return CaptureFiles(folder / f"{capture}.parquet", folder / f"{capture}.arrow", take_path, alignment_path)
 
 
-def device(folder: Path, excluded: tuple[str, ...] = ()) -> list[Part]:
+def device(folder: Path, excluded: tuple[str, ...] = ()) -> list[CaptureFiles]:
     parts = []
     for seed, capture in enumerate(("r-01", "r-02")):
         made, *_ = written_reel(folder, seed, capture, excluded)
@@ -160,7 +160,7 @@ def test_captures_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     one, two = device(tmp_path)
     with pytest.raises(DatasetError, match="not written together"):
-        build_manifest("box", [Part(one.segments, two.shard, two.take, two.alignment)])
+        build_manifest("box", [CaptureFiles(one.segments, two.shard, two.take, two.alignment)])
     write_json(one.take, "take/1", take(seed=9))
     with pytest.raises(DatasetError, match="another recording"):
         build_manifest("box", [one, two])

@@ -7,14 +7,14 @@ import pytest
 from twinlib import audio
 from twinlib.simulation import simulate
 from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import Truth, simulate_take
+from twinlib.simulation.simulate import GroundTruth, simulate_take
 
 from .conftest import RATE, Write, music
 
 CLEAN = {"noise_dbfs": None, "bit_depth": 32, "tail_seconds": 0.1}
 
 
-def take(write: Write, tmp_path: Path, samples: np.ndarray, **recorder: object) -> tuple[np.ndarray, Truth]:
+def take(write: Write, tmp_path: Path, samples: np.ndarray, **recorder: object) -> tuple[np.ndarray, GroundTruth]:
     device = SimulatedTransformer(drive=0.0, recorder=Recorder(**{**CLEAN, **recorder}))
     known = simulate_take(write("reel.wav", samples), tmp_path / "take.wav", device, "main-01")
     return audio.read(tmp_path / "take.wav")[:, 0].astype(np.float64), known

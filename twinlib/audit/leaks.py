@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from twinlib.audit.aggregate import used
 from twinlib.audit.formatting import table as columns_of
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset.leaks import COLUMNS, Copied, find_audio_leaks, find_copied, find_leaks
+from twinlib.dataset.leaks import COLUMNS, Duplicate, find_audio_leaks, find_duplicates, find_leaks
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table
 from twinlib.provenance.results import read_arrow
 
-Compared = tuple[list[Copied], dict[str, int]]
-"""What `find_copied` says."""
+Compared = tuple[list[Duplicate], dict[str, int]]
+"""What `find_duplicates` says."""
 
 _CUE = ("reel", "start", "stop", "track_id", "split")
 _LISTS = {"tracks": "track_ids", "artists": "artists"}
@@ -65,7 +65,7 @@ def leaks_text(found: Mapping[str, Any]) -> str:
 
 
 def _compared(folder: Path, sheet: pd.DataFrame, reels: tuple[str, ...]) -> Compared:
-    return find_copied(sheet[sheet["reel"].isin(reels)], read_table(folder / "fingerprints.parquet", FINGERPRINTS))
+    return find_duplicates(sheet[sheet["reel"].isin(reels)], read_table(folder / "fingerprints.parquet", FINGERPRINTS))
 
 
 def _of_device(

@@ -1,4 +1,5 @@
 from .concatenate import concatenate_clips as concatenate_clips
+from .ingest import ingest_take as ingest_take
 from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures

@@ -16,7 +16,7 @@ from twinlib.findings import verdict
 from twinlib.progress import Progress, no_progress
 
 
-def ingest(
+def ingest_take(
     wet: Path,
     *,
     reel: Path | None = None,

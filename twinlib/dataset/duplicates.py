@@ -44,7 +44,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Copy:
+class Match:
     """Two parties that hold the same recording, as places in the input.
 
     `votes` is the number of places that agree on the time between them, `offset_seconds` that time (the first one's
@@ -59,7 +59,9 @@ class Copy:
     rows: tuple[int, int]
 
 
-def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, weak: Ints) -> tuple[list[Copy], int]:
+def match_fingerprints(
+    party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, weak: Ints
+) -> tuple[list[Match], int]:
     """Copies among parties of different sides, the most certain first, and how many times were possible in all.
 
     All arrays are `(rows,)`: a row is a code at a `frame` of a `party`, which is of one `side`, such as a track as far
@@ -89,7 +91,7 @@ def find_copies(party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, w
         for key, votes, middle, chance, at in _significant(pair, offset, frame[a], span, possible):
             first, second = divmod(key, parties)
             place = int(a[at]), int(b[at])
-            found.append(Copy((first, second), votes, round(middle * STEP_SECONDS, 4), chance, place))
+            found.append(Match((first, second), votes, round(middle * STEP_SECONDS, 4), chance, place))
     return sorted(found, key=lambda copy: (copy.chance, -copy.votes, copy.parties)), possible
 
 

@@ -79,7 +79,7 @@ def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
     return float(fitting[0]) if fitting else source_frames * sample_rate / frames
 
 
-def codes_of(
+def compute_codes(
     samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int
 ) -> tuple[Codes, Codes, npt.NDArray[np.bool_]]:
     """The code of every window of `samples` `(n,)` that begins at one of `starts`, but for the first `LAG` of them.
@@ -118,7 +118,7 @@ def _codes(reader: Reader, begin: int, end: int, clock: float) -> Iterator[dict[
         starts = np.round((frames * STEP_SECONDS - clock) * rate).astype(np.int64)
         starts = np.clip(starts, begin, end - width)
         samples = reader.read(int(starts[0]), int(starts[-1]) + width).mean(axis=1)
-        codes, weak, good = codes_of(samples, starts - starts[0], rate)
+        codes, weak, good = compute_codes(samples, starts - starts[0], rate)
         middles = (starts[LAG:] + starts[:-LAG] + width) // 2
         steps = frames[LAG:][good].astype(np.int32)
         yield {"at": middles[good], "frame": steps, "code": codes[good], "weak": weak[good]}

@@ -72,7 +72,7 @@ def find_leaks(
 
 
 @dataclass(frozen=True)
-class Copied:
+class Duplicate:
     """One recording that a cue sheet has under two names in two splits: its tracks, their splits, a cue of each."""
 
     tracks: tuple[str, str]
@@ -83,7 +83,7 @@ class Copied:
     """The time between the two, and how many codes agree on it, in words."""
 
 
-def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Copied], dict[str, int]]:
+def find_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Duplicate], dict[str, int]]:
     """Recordings that stand in two splits under two names, found by what sounds in the slices; most certain first.
     And what was compared: `tracks`, their `codes`, and the `times` between two tracks that were possible.
 
@@ -102,7 +102,7 @@ def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Co
             "and run again"
         )
     # Who only asks whether leaks were found needs no statistics of copies.
-    from twinlib.dataset.duplicates import find_copies
+    from twinlib.dataset.duplicates import match_fingerprints
 
     heard = np.flatnonzero(cue >= 0)
     cue = cue[heard]
@@ -110,13 +110,13 @@ def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Co
     split, splits = pd.factorize(cues["split"], sort=True)
     group, side = track[cue], split[cue]
     columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
-    copies, times = find_copies(group * len(splits) + side, group, side, *columns)
+    copies, times = match_fingerprints(group * len(splits) + side, group, side, *columns)
     labels = cues.index.to_numpy()
     found = []
     for copy in copies:
         (one, in_one), (other, in_other) = (divmod(party, len(splits)) for party in copy.parties)
         found.append(
-            Copied(
+            Duplicate(
                 (str(tracks[one]), str(tracks[other])),
                 (str(splits[in_one]), str(splits[in_other])),
                 (int(labels[cue[copy.rows[0]]]), int(labels[cue[copy.rows[1]]])),
@@ -126,7 +126,7 @@ def find_copied(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Co
     return found, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
 
 
-def find_audio_leaks(segments: pd.DataFrame, copied: Sequence[Copied]) -> list[Leak]:
+def find_audio_leaks(segments: pd.DataFrame, copied: Sequence[Duplicate]) -> list[Leak]:
     """The copies of which a dataset uses both.
 
     A leak names both tracks, the time in seconds by which the recording lies later in the first one, the codes that
@@ -149,7 +149,7 @@ def _first_with(used: pd.DataFrame, split: str, track: str) -> str | None:
     return next((str(name) for name, held in zip(ids, tracks, strict=True) if track in held), None)
 
 
-def find_planned_copies(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
+def find_planned_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
     """What would be a leak if every slice of a cue sheet (`cues/1`) were used: told before a recording.
 
     The segments that a leak names are slices: their reel and their position.
@@ -162,7 +162,7 @@ def find_planned_copies(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[
             one.splits,
             tuple(str(names[cue]) for cue in one.cues),
         )
-        for one in find_copied(cues, fingerprints)[0]
+        for one in find_duplicates(cues, fingerprints)[0]
     ]
 
 
@@ -175,7 +175,7 @@ def leak_report(
 ) -> dict[str, Any]:
     """The content of `leaks/1`: all leaks, and what was checked; `captures` are those checked against a cue sheet.
 
-    `audio` is what `find_copied` compared, None where there are no fingerprints.
+    `audio` is what `find_duplicates` compared, None where there are no fingerprints.
     """
     used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {

@@ -36,7 +36,7 @@ class Stretch:
         return max(self.start, self.start - self.context + receptive_field - 1)
 
 
-def stretches(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
+def find_stretches(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
     """The stretches of a split, by capture and position; those too short for a single output are left out.
 
     For each, feed `dry[start - context : stop]` and compare the outputs from `first_output(receptive_field)` on.

@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class CaptureFiles:
     """The files of one capture that a manifest joins: its segments and shard, its take and its alignment."""
 
     segments: Path
@@ -46,7 +46,7 @@ class Part:
 
 def build_manifest(
     device: str,
-    parts: Sequence[Part],
+    parts: Sequence[CaptureFiles],
     missing: Iterable[str] = (),
     progress: Progress = no_progress,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -120,7 +120,7 @@ def dataset_digest(sums: Mapping[str, Any]) -> str:
     return sha256_bytes(text.encode())
 
 
-def _belong(device: str, part: Part, table: pd.DataFrame, shard: Shard) -> None:
+def _belong(device: str, part: CaptureFiles, table: pd.DataFrame, shard: Shard) -> None:
     """Refuse a table and a shard that were not written together, or are another device's."""
     if shard.metadata.device != device:
         raise DatasetError(f"{part.shard} belongs to the device {shard.metadata.device}, not {device}")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from twinlib.audio import Signal
 from twinlib.contracts import TWIN_FILE
-from twinlib.dataset.loader import Shards, Stretch, stretches
+from twinlib.dataset.loader import Shards, Stretch, find_stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.evaluate_split import SplitEvaluation, evaluate_split, group_linear_errors
 from twinlib.evaluation.excerpts import AlignedSpan, ExcerptAudio, ReadSamples, SpanPart, find_loudest, total_seconds
@@ -159,7 +159,7 @@ class _SpanSource:
             for shard, row, capture, tracks in zip(*columns, strict=True)
         }
         spans = []
-        for stretch in stretches(self._segments, split, self._warm_up + 1):
+        for stretch in find_stretches(self._segments, split, self._warm_up + 1):
             shard = self._shards[stretch.shard]
             first = stretch.first_output(self._warm_up + 1)
             parts = _split_into_parts(stretch, labels, shard.metadata.segment_samples)

@@ -1,5 +1,5 @@
 from .settings import Simulate as Simulate
 from .settings import SimulatedClipper as SimulatedClipper
 from .settings import SimulatedTransformer as SimulatedTransformer
+from .simulate import ground_truth as ground_truth
 from .simulate import simulate_take as simulate_take
-from .simulate import truth as truth

@@ -24,7 +24,7 @@ _SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What the recorder did: wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index; polarity and gain."""
 
     lag_samples: float
@@ -39,7 +39,7 @@ def _generator(recorder: Recorder, reel: str, use: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([recorder.seed, name, use])))
 
 
-def truth(recorder: Recorder, reel: str, sample_rate: int, frames: int) -> Truth:
+def ground_truth(recorder: Recorder, reel: str, sample_rate: int, frames: int) -> GroundTruth:
     """What the recorder will do to a reel of so many frames: random where the settings leave it open."""
     random = _generator(recorder, reel, 0)
     seconds, fraction = float(random.uniform(0.05, 1.5)), float(random.uniform(0.0, 1.0))
@@ -47,7 +47,7 @@ def truth(recorder: Recorder, reel: str, sample_rate: int, frames: int) -> Truth
     fraction = fraction if recorder.lag_fraction is None else recorder.lag_fraction
     lag = math.floor(seconds * sample_rate) + fraction
     end = lag + (1.0 + recorder.drift_ppm * 1e-6) * frames + recorder.tail_seconds * sample_rate
-    return Truth(lag, recorder.drift_ppm, -1 if recorder.invert else 1, recorder.gain_db, math.ceil(end))
+    return GroundTruth(lag, recorder.drift_ppm, -1 if recorder.invert else 1, recorder.gain_db, math.ceil(end))
 
 
 def simulate_take(
@@ -56,7 +56,7 @@ def simulate_take(
     simulate: SimulatedClipper | SimulatedTransformer,
     reel_name: str,
     progress: Progress = no_progress,
-) -> Truth:
+) -> GroundTruth:
     """Play a reel through the circuit and record it to `out`; each channel has its own circuit. Constant memory.
 
     Random numbers come from `recorder.seed` and `reel_name`: the same bytes every time. `progress` counts samples of
@@ -65,7 +65,7 @@ def simulate_take(
     recorder = simulate.recorder
     with Reader(reel) as reader:
         info = reader.info
-        known = truth(recorder, reel_name, info.sample_rate, info.frames)
+        known = ground_truth(recorder, reel_name, info.sample_rate, info.frames)
         subtype = _SUBTYPES[recorder.bit_depth]
         played = _device(reader, simulate)
         with Writer(out, info.sample_rate, info.channels, subtype, known.frames) as writer:
@@ -84,7 +84,9 @@ def _device(reader: Reader, simulate: SimulatedClipper | SimulatedTransformer) -
     yield np.stack([stream.flush() for stream in streams], axis=1)
 
 
-def _recorded(played: Iterator[Signal], known: Truth, channels: int) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+def _recorded(
+    played: Iterator[Signal], known: GroundTruth, channels: int
+) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
     """Blocks of the take on the recorder's clock: sample k is what was played at (k - lag) / (1 + drift)."""
     rate = 1.0 / (1.0 + known.drift_ppm * 1e-6)
     held, origin, ended = np.zeros((0, channels), np.float32), 0, False
@@ -136,7 +138,7 @@ def _resample(samples: Any, origin: int, lag: float, rate: float, start: int, ou
 
 
 def _chain(
-    block: npt.NDArray[np.float64], start: int, recorder: Recorder, known: Truth, sample_rate: int
+    block: npt.NDArray[np.float64], start: int, recorder: Recorder, known: GroundTruth, sample_rate: int
 ) -> npt.NDArray[np.float64]:
     out = known.polarity * db_to_amp(recorder.gain_db) * block
     if recorder.hum_dbfs is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from twinlib.audio import Signal
-from twinlib.dataset.loader import Crops, Shards, Stretch, stretches
+from twinlib.dataset.loader import Crops, Shards, Stretch, find_stretches
 from twinlib.training.settings import Training
 
 Pair = tuple[Signal, Signal]
@@ -69,7 +69,7 @@ class ShardData:
             settings.seed,
         )
         self._shards = Shards(segments, shards_folder, receptive_field)
-        self._stretches = stretches(segments, "valid", receptive_field)
+        self._stretches = find_stretches(segments, "valid", receptive_field)
         self._receptive_field = receptive_field
 
     def batch(self, step: int) -> Pair:

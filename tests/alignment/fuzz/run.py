@@ -22,7 +22,7 @@ import numpy.typing as npt
 from twinlib import audio, cli
 from twinlib.alignment.pipeline import Alignment, align
 from twinlib.alignment.warp import WarpedReader
-from twinlib.capture.ingest import ingest
+from twinlib.capture.ingest import ingest_take
 from twinlib.errors import TwinError
 
 from .faults import KINDS, Mutilation, mutilate
@@ -76,7 +76,9 @@ def attempt(seed: int, folder: Path) -> Outcome:
         elif isinstance(found, TwinError):
             reasons = (str(found),)
         take = _tried(
-            "ingest", failures, lambda: ingest(mutilation.take, reel=mutilation.reel, channel=mutilation.channel + 1)
+            "ingest",
+            failures,
+            lambda: ingest_take(mutilation.take, reel=mutilation.reel, channel=mutilation.channel + 1),
         )
         if take is not None and not isinstance(take, TwinError):
             failures += _form(take.verdict, take.reasons)
