@@ -1,4 +1,4 @@
-"""A channel of a file at the dry signal's rate, read anywhere."""
+"""Random access to a channel of a file at the dry sample rate."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from twinlib.alignment.channel import Channel, frames_at_rate
 from twinlib.alignment.pipeline import align
+from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import write
-from twinlib.errors import AlignmentError
 
-from .conftest import RATE, channel, decibels, noise
+from .conftest import RATE, channel, decibels, noise, programme, sample_at
 
 RATES = (48_000, 88_200, 96_000, 22_050)
 
@@ -28,33 +28,38 @@ def sine(hertz: float, rate: int, seconds: float) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("hertz", [100, 1000, 9000, 15_000, 18_000, 20_000])
-def test_a_sine_keeps_its_time_and_shape_at_another_rate(rate: int, hertz: float) -> None:
-    """Sample n at the dry rate is time n / rate, to 20 kHz, or what the file can hold."""
+def test_resampling_keeps_delay_gain_and_shape(rate: int, hertz: float) -> None:
+    """Sample n at the dry rate is at time n / rate, to 20 kHz or to the band limit of the file."""
     if hertz > 0.45 * rate:
         return
-    heard = channel(sine(hertz, rate, 1.2), rate)
     n = np.arange(3000, RATE)
-    truth = 0.9 * np.sin(2 * np.pi * hertz * n / RATE + 0.3)
-    assert decibels(truth, heard.read(3000, RATE)) > 120
+    found = channel(sine(hertz, rate, 1.2), rate).read(3000, RATE)
+    truth = 0.9 * np.exp(1j * (2 * np.pi * hertz * n / RATE + 0.3 - np.pi / 2))
+    basis = np.stack([truth.real, truth.imag])
+    (real, imag), *_ = np.linalg.lstsq(basis.T, found.astype(float), rcond=None)
+    gain = complex(real, -imag)
+    assert abs(20 * np.log10(abs(gain))) < 0.005
+    assert abs(np.angle(gain)) / (2 * np.pi * hertz) * RATE < 1e-6, "samples of delay"
+    assert decibels(truth.real, found - (real - 1) * truth.real - imag * truth.imag) > 120
 
 
 @pytest.mark.parametrize("rate", [88_200, 96_000])
-def test_nothing_folds_back_from_above_the_dry_band(rate: int) -> None:
+def test_resampling_suppresses_aliases(rate: int) -> None:
     """From 24 kHz on, less than -100 dB of it is left."""
     for hertz in (24_000, 30_000, 40_000):
-        heard = channel(sine(hertz, rate, 0.5), rate).read(3000, 18_000)
-        assert 20 * np.log10(np.std(heard) / np.std(sine(hertz, rate, 0.5))) < -100
+        found = channel(sine(hertz, rate, 0.5), rate).read(3000, 18_000)
+        assert 20 * np.log10(np.std(found) / np.std(sine(hertz, rate, 0.5))) < -100
 
 
 @settings(max_examples=30)
 @given(rate=st.sampled_from((*RATES, RATE)), cuts=st.lists(st.integers(-500, 70_000), min_size=1, max_size=6))
-def test_windows_change_no_bit(rate: int, cuts: list[int]) -> None:
+def test_samples_do_not_depend_on_the_ranges_read(rate: int, cuts: list[int]) -> None:
     samples = np.random.default_rng(0).uniform(-1, 1, int(1.5 * rate))
     whole = channel(samples, rate).read(-500, 70_000)
     again = channel(samples, rate)
     parts = [again.read(*window) for window in pairwise([-500, *sorted(cuts), 70_000])]
     assert np.array_equal(np.concatenate(parts), whole)
-    # Backwards too: what was read before leaves nothing behind.
+    # Backwards too: the cache does not change samples.
     back = [again.read(*window) for window in reversed(list(pairwise([-500, *sorted(cuts), 70_000])))]
     assert np.array_equal(np.concatenate(back[::-1]), whole)
 
@@ -70,8 +75,8 @@ for rate in map(int, sys.argv[1:]):
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
-    """Libraries that add in parallel round otherwise for each number of them."""
-    said = [
+    """A parallel sum would round differently for each number of threads."""
+    digests = [
         subprocess.run(
             [sys.executable, "-c", READ, *map(str, (*RATES, 32_000))],
             cwd=Path(__file__).parents[2],
@@ -82,45 +87,57 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         ).stdout
         for threads in ("1", "2")
     ]
-    assert len(said[0].splitlines()) == len(RATES) + 1
-    assert said[0] == said[1]
+    assert len(digests[0].splitlines()) == len(RATES) + 1
+    assert digests[0] == digests[1]
 
 
 @given(start=st.integers(-100, 2100), frames=st.integers(0, 500), low=st.integers(0, 900), high=st.integers(1000, 2000))
-def test_silence_lies_around_the_range(start: int, frames: int, low: int, high: int) -> None:
+def test_samples_outside_of_the_range_are_zero(start: int, frames: int, low: int, high: int) -> None:
     samples = np.random.default_rng(1).uniform(0.1, 1, 2000).astype(np.float32)
     whole = channel(samples)
-    heard = Channel(whole.reader, 0, RATE, low, high)
+    found = Channel(whole.reader, 0, RATE, low, high)
     there = np.arange(start, start + frames)
     expected = np.where((there >= low) & (there < high), samples[np.clip(there, 0, 1999)], 0.0)
-    assert np.array_equal(heard.read(start, start + frames), expected)
+    assert np.array_equal(found.read(start, start + frames), expected)
 
 
 @pytest.mark.parametrize("rate", [RATE, 48_000])
-def test_what_is_no_number_counts_as_silence_unless_it_is_asked_for(rate: int) -> None:
+def test_non_finite_samples_are_zeros_unless_exact(rate: int) -> None:
     samples = noise(20_000, -20)
     hushed = samples.copy()
     places = [5000, 5001, 12_000]
     samples[places] = np.nan, np.inf, -np.inf
     hushed[places] = 0.0
-    heard = channel(samples, rate)
-    assert np.array_equal(heard.read(0, 18_000), channel(hushed, rate).read(0, 18_000))
+    found = channel(samples, rate)
+    assert np.array_equal(found.read(0, 18_000), channel(hushed, rate).read(0, 18_000))
     with np.errstate(invalid="ignore"):
-        exact = Channel(heard.reader, 0, heard.rate, heard.start, heard.stop, exact=True).read(0, 18_000)
+        exact = Channel(found.reader, 0, found.rate, found.start, found.stop, exact=True).read(0, 18_000)
     assert not np.isfinite(exact).all()
     assert np.isfinite(exact[: 5000 * RATE // rate - 300]).all()
 
 
-def test_two_rates_without_a_common_measure_are_refused(tmp_path: Path) -> None:
-    for name, rate in (("dry.wav", RATE), ("wet.wav", 44_099)):
-        write(tmp_path / name, noise(RATE, -20).astype(np.float32), rate, "FLOAT")
-    with pytest.raises(AlignmentError, match="44099 Hz cannot be turned into 44100 Hz: export the recording"):
-        align(tmp_path / "dry.wav", tmp_path / "wet.wav")
+@pytest.mark.parametrize(("wet_rate", "drift_ppm"), [(48_000, 0.0), (44_099, 0.0), (96_000, 30.0), (48_000, -30.0)])
+def test_the_lag_of_a_take_at_another_rate_is_exact(tmp_path: Path, wet_rate: int, drift_ppm: float) -> None:
+    """Resampling adds no delay: the lag and the drift are those of the recording, in samples at the dry rate."""
+    # Pairs without drift are shifted by whole samples.
+    dry, lag = programme(12.0), 1234.5 if drift_ppm else 1234.0
+    write(tmp_path / "dry.wav", dry.astype(np.float32), RATE, "FLOAT")
+    seconds = np.arange(round((len(dry) / RATE + 0.2) * wet_rate)) / wet_rate
+    wet = sample_at(dry, (seconds * RATE - lag) / (1 + drift_ppm * 1e-6))
+    write(tmp_path / "wet.wav", wet.astype(np.float32), wet_rate, "FLOAT")
+    found = align(tmp_path / "dry.wav", tmp_path / "wet.wav")
+    assert found.verdict == "ok", found.reasons
+    assert found.lag_samples == pytest.approx(lag, abs=0.002)
+    assert found.drift_ppm == pytest.approx(drift_ppm, abs=0.005)
+    with WarpedReader(tmp_path / "wet.wav", found) as warped:
+        start, stop = 1000, len(dry) - 3000
+        found_dry = warped.read(start + found.guard_samples, stop + found.guard_samples)
+    assert decibels(dry[start:stop], found_dry) > 70
 
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 10**6))
-def test_a_file_is_as_long_at_another_rate(rate: int, frames: int) -> None:
-    """Rounded down: the last sample lies on the file."""
+def test_the_length_at_another_rate_is_rounded_down(rate: int, frames: int) -> None:
+    """The last sample is on the file."""
     reader = channel(np.zeros(1), rate).reader
     reader.info = replace(reader.info, frames=frames)
     count = frames_at_rate(reader, RATE)

@@ -1,35 +1,33 @@
-"""One channel of a sound file at the dry signal's rate, read anywhere: silence lies before it and after it."""
+"""One channel of a sound file at the dry sample rate, with random access and silence before and after the file."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import lru_cache
+from math import gcd
 
-import numba
 import numpy as np
 import numpy.typing as npt
+import soxr
 
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
+from twinlib.intervals import Range, find_runs
 
-LOUDEST = 1e3
-"""Times full scale, 60 dB above it: no sample of a recording is louder, however it was scaled."""
+MAX_AMPLITUDE = 1e3
+"""Sample value, 60 dB above full scale, that no recording reaches, however it is scaled."""
 
-MOST_PHASES = 2048
-"""Places between two samples that a change of rate may need: 44.1 kHz from 48 kHz needs 147."""
-
-_TURN = 128
-_CHUNK_TURNS = 256
-_KEPT = 4
-_HALF_WIDTH, _BETA = 64, 12.0
+_CHUNK = 65_536
+_MARGIN = 2048
+_CACHED_CHUNKS = 4
+_NON_FINITE_REACH = 64
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Channel `channel` (from 0) of an open file, of which only [start, stop) is heard.
+    """Channel `channel` (from 0) of an open file, bounded to [start, stop); positions are samples at `rate`.
 
-    A file of another `rate` is resampled to it, and positions are samples at that rate. For measuring, samples that
-    are not finite count as silence; `exact` hands them out as they are.
+    A file of another sample rate is resampled on the fly by soxr (VHQ): the gain is within 0.005 dB to 20 kHz at
+    44.1 kHz, and there is no delay. NaN, infinite and corrupt samples are read as zeros, or, if `exact`, as they are
+    (as NaN after resampling).
     """
 
     reader: Reader
@@ -42,118 +40,95 @@ class Channel:
 
     @property
     def max_hz(self) -> float:
-        """Up to where the file holds sound: converters and changes of rate leave nothing close to half a rate."""
+        """The upper limit of the band in which the file holds signal after converters and resampling."""
         return 0.45 * min(self.rate, self.reader.info.sample_rate)
 
     def read(self, start: int, stop: int) -> Signal:
-        """Samples [start, stop), float32 `(frames,)`; zero outside the range."""
+        """Read samples [start, stop), float32 `(frames,)`, zero outside of the range."""
         first, last = max(start, self.start), min(stop, self.stop)
         if first >= last:
             return np.zeros(max(0, stop - start), np.float32)
-        same = self.reader.info.sample_rate == self.rate
-        found = self._file(first, last) if same else self._resampled(first, last)
+        is_same_rate = self.reader.info.sample_rate == self.rate
+        samples = self._read_file(first, last) if is_same_rate else self._read_resampled(first, last)
         if (first, last) == (start, stop):
-            return found
+            return samples
         out = np.zeros(stop - start, np.float32)
-        out[first - start : last - start] = found
+        out[first - start : last - start] = samples
         return out
 
-    def _file(self, first: int, last: int) -> Signal:
+    def _read_file(self, first: int, last: int) -> Signal:
         samples = np.ascontiguousarray(self.reader.read(first, last)[:, self.channel])
         if self.exact or self.reader.info.bit_depth is not None:
             return samples
-        # One NaN would otherwise spread over every transform that it is part of.
+        # A NaN would spread over every transform that contains it.
         return np.where(is_finite_audio(samples), samples, np.float32(0.0))
 
-    def _resampled(self, first: int, last: int) -> Signal:
-        """By chunks on a fixed grid, so that any window gives the same samples."""
-        length = _bank(self.reader.info.sample_rate, self.rate).up * _CHUNK_TURNS
+    def _read_resampled(self, first: int, last: int) -> Signal:
+        """Read by chunks on a fixed grid, so that the samples do not depend on the ranges that are read."""
+        length = self._chunk_size()[0]
         parts = []
         for number in range(first // length, -(-last // length)):
             if number not in self._chunks:
-                self._chunks[number] = self._chunk(number)
-                while len(self._chunks) > _KEPT:
+                self._chunks[number] = self._resample_chunk(number)
+                while len(self._chunks) > _CACHED_CHUNKS:
                     self._chunks.popitem(last=False)
             low, high = max(first - number * length, 0), min(last - number * length, length)
             parts.append(self._chunks[number][low:high])
         return np.concatenate(parts)
 
-    def _chunk(self, number: int) -> Signal:
-        bank = _bank(self.reader.info.sample_rate, self.rate)
-        start = number * _CHUNK_TURNS * bank.down - bank.margin
-        samples = np.zeros((_CHUNK_TURNS - 1) * bank.down + bank.span, np.float32)
-        low, high = max(start, 0), min(start + len(samples), self.reader.info.frames)
+    def _chunk_size(self) -> Range:
+        """Return the samples of a chunk at `rate` and in the file: whole periods of the ratio of the rates."""
+        wet_rate = self.reader.info.sample_rate
+        divisor = gcd(self.rate, wet_rate)
+        periods = -(-_CHUNK * divisor // self.rate)
+        return self.rate // divisor * periods, wet_rate // divisor * periods
+
+    def _resample_chunk(self, number: int) -> Signal:
+        info = self.reader.info
+        length, file_length = self._chunk_size()
+        # The margin is a whole number of periods too, and longer than the filter of soxr.
+        period = info.sample_rate // gcd(self.rate, info.sample_rate)
+        margin = -(-_MARGIN // period) * period
+        start = number * file_length - margin
+        samples = np.zeros(file_length + 2 * margin, np.float32)
+        low, high = max(start, 0), min(start + len(samples), info.frames)
         if low < high:
-            samples[low - start : high - start] = self._file(low, high)
-        turns = np.lib.stride_tricks.sliding_window_view(samples, bank.span)[:: bank.down]
-        out = np.empty((bank.up, _CHUNK_TURNS), np.float32)
-        _filter(np.ascontiguousarray(turns.T), bank.first, bank.taps, out)
-        return np.ascontiguousarray(out.T).reshape(-1)
+            samples[low - start : high - start] = self._read_file(low, high)
+        is_finite = is_finite_audio(samples)
+        clean = np.where(is_finite, samples, np.float32(0.0))
+        skip = margin * self.rate // info.sample_rate
+        out = np.asarray(soxr.resample(clean, info.sample_rate, self.rate, "VHQ")[skip : skip + length], np.float32)
+        for first, last in find_runs(~is_finite):
+            low = (first - _NON_FINITE_REACH) * self.rate // info.sample_rate - skip
+            high = -(-(last + _NON_FINITE_REACH) * self.rate // info.sample_rate) - skip
+            out[max(low, 0) : max(high, 0)] = np.nan
+        return out
 
 
 def is_finite_audio(samples: Signal) -> npt.NDArray[np.bool_]:
-    """Which samples can be sound: neither NaN nor infinite, nor what flipped bits make of a float."""
-    return np.asarray(np.abs(samples) < LOUDEST)
+    """Return the mask of samples that can be audio: not NaN, not infinite, and not the result of flipped bits."""
+    return np.asarray(np.abs(samples) < MAX_AMPLITUDE)
 
 
 def frames_at_rate(reader: Reader, rate: int) -> int:
-    """How many samples a file has at another rate, rounded down."""
+    """Return the number of samples of a file at another rate, rounded down."""
     info = reader.info
     return info.frames if info.sample_rate == rate else info.frames * rate // info.sample_rate
 
 
-@dataclass(frozen=True)
-class _Bank:
-    """In a turn, `up` samples come of `down` samples: number j is `taps[j]` times those from `first[j]` on.
+def open_channel(reader: Reader, channel: int, rate: int, wanted: Range | None, key: str = "channel") -> Channel:
+    """Return one channel (from 0) of a file at a rate: the whole file, or samples [start, stop) of it.
 
-    `span` samples are needed for it, beginning `margin` before the turn.
+    Raises `AlignmentError` if the file lacks the channel, which `key` of the configuration names, or the range.
     """
-
-    up: int
-    down: int
-    margin: int
-    span: int
-    first: npt.NDArray[np.int64]
-    taps: Signal
-
-
-@numba.njit(cache=True)
-def _filter(samples: Signal, first: npt.NDArray[np.int64], taps: Signal, out: Signal) -> None:
-    # All turns at once. A matrix product of BLAS adds in an order that changes with its threads; this one is written.
-    for j in range(out.shape[0]):
-        for t in range(out.shape[1]):
-            out[j, t] = np.float32(0.0)
-        for i in range(0, taps.shape[1], 8):
-            a, b, c, d = taps[j, i], taps[j, i + 1], taps[j, i + 2], taps[j, i + 3]
-            e, f, g, h = taps[j, i + 4], taps[j, i + 5], taps[j, i + 6], taps[j, i + 7]
-            x = samples[first[j] + i : first[j] + i + 8]
-            for t in range(out.shape[1]):
-                low = (a * x[0, t] + b * x[1, t]) + (c * x[2, t] + d * x[3, t])
-                high = (e * x[4, t] + f * x[5, t]) + (g * x[6, t] + h * x[7, t])
-                out[j, t] = out[j, t] + (low + high)
-
-
-@lru_cache(maxsize=4)
-def _bank(from_rate: int, to_rate: int) -> _Bank:
-    """A Kaiser-windowed sinc, its cutoff the lower of the two Nyquist frequencies: below -110 dB of error to 20 kHz.
-
-    Raises `AlignmentError` for two rates that hardly have a common measure.
-    """
-    ratio = Fraction(to_rate, from_rate)
-    if ratio.numerator > MOST_PHASES:
-        raise AlignmentError(
-            f"{from_rate} Hz cannot be turned into {to_rate} Hz: export the recording at {to_rate} Hz or another "
-            "usual sample rate"
-        )
-    turns = -(-_TURN // ratio.numerator)
-    up, down = ratio.numerator * turns, ratio.denominator * turns
-    cutoff = min(1.0, float(ratio))
-    reach = int(np.ceil(_HALF_WIDTH / cutoff))
-    count = -(-2 * reach // 8) * 8
-    first = np.arange(up) * down // up
-    place = first[:, None] + np.arange(1 - reach, 1 - reach + count)[None, :]
-    offset = (place - np.arange(up)[:, None] * (down / up)) * cutoff
-    inside = np.clip(1.0 - (offset / _HALF_WIDTH) ** 2, 0.0, None)
-    taps = np.sinc(offset) * np.i0(_BETA * np.sqrt(inside)) * (np.abs(offset) < _HALF_WIDTH)
-    taps = (taps / taps.sum(axis=1, keepdims=True)).astype(np.float32)
-    return _Bank(up, down, reach - 1, int(first[-1]) + count, first, taps)
+    info = reader.info
+    if not 0 <= channel < info.channels:
+        raise AlignmentError(f"{info.path} has {info.channels} channels, no channel {channel + 1}: correct `{key}`")
+    start, stop = wanted if wanted is not None else (0, info.frames)
+    if not 0 <= start < stop <= info.frames:
+        raise AlignmentError(f"{info.path} has samples 0 to {info.frames}: the range {start} to {stop} is not in it")
+    if info.sample_rate == rate:
+        return Channel(reader, channel, rate, start, stop)
+    first = -(-start * rate // info.sample_rate)
+    last = min(frames_at_rate(reader, rate), stop * rate // info.sample_rate)
+    return Channel(reader, channel, rate, first, max(first + 1, last))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from twinlib.alignment import locate
-from twinlib.alignment.channel import Channel, frames_at_rate
+from twinlib.alignment.channel import Channel, open_channel
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
 from twinlib.alignment.clock import Line, LineFit
 from twinlib.alignment.lag_track import WindowPlan, plan_windows
@@ -67,24 +67,6 @@ def align(
         report = AlignmentReport(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
         _align(report, list(clicks or ()), progress)
         return report.build()
-
-
-def open_channel(
-    reader: Reader, channel: int, rate: int, wanted: tuple[int, int] | None, key: str = "channel"
-) -> Channel:
-    """One channel (from 0) of a file at a rate, all of it or the samples `wanted`; `AlignmentError` if it has none."""
-    info = reader.info
-    if not 0 <= channel < info.channels:
-        raise AlignmentError(f"{info.path} has {info.channels} channels, no channel {channel + 1}: correct `{key}`")
-    start, stop = wanted if wanted is not None else (0, info.frames)
-    if not 0 <= start < stop <= info.frames:
-        raise AlignmentError(f"{info.path} has samples 0 to {info.frames}: the range {start} to {stop} is not in it")
-    if info.sample_rate == rate:
-        return Channel(reader, channel, rate, start, stop)
-    first = -(-start * rate // info.sample_rate)
-    return Channel(
-        reader, channel, rate, first, max(first + 1, min(frames_at_rate(reader, rate), stop * rate // info.sample_rate))
-    )
 
 
 def _align(report: AlignmentReport, clicks: list[int], progress: Progress) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment import locate
-from twinlib.alignment.channel import Channel
+from twinlib.alignment.channel import Channel, open_channel
 from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
 from twinlib.alignment.clock import Line, LineFit, fit_line
-from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY, open_channel
+from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
 from twinlib.alignment.result import Alignment, Reference, Repair, Window
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MAX_DRIFT_PPM, MAX_RESIDUAL_RMS, Measurement, build_alignment
