@@ -1,4 +1,4 @@
-"""Record a reel through a simulated circuit, with all that a real recording has."""
+"""Simulate the take of a reel through a circuit, with the imperfections of a real recording."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +11,13 @@ from twinlib.contracts import SIMULATED_TAKE
 from twinlib.files import write_json
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
+from twinlib.simulation.recorder import ground_truth
 from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import ground_truth, simulate_take
+from twinlib.simulation.simulate import simulate_take
 
 
 def main() -> None:
-    """Make a take and the truth about it."""
+    """Write a take and its ground truth."""
     args = options(__doc__, device=str, name=str, settings=str, reel=Path, take=Path, truth=Path)
     adapter: TypeAdapter[SimulatedClipper | SimulatedTransformer] = TypeAdapter(Simulate)
     settings = adapter.validate_json(args.settings)
@@ -24,8 +25,8 @@ def main() -> None:
         info, name = read_info(args.reel), f"{args.device}/{args.name}"
         expected = ground_truth(settings.recorder, name, info.sample_rate, info.frames)
         with show_progress(f"simulate {name}", expected.frames, "samples") as done:
-            known = simulate_take(args.reel, args.take, settings, name, done)
-        write_json(args.truth, SIMULATED_TAKE, asdict(known))
+            truth = simulate_take(args.reel, args.take, settings, name, done)
+        write_json(args.truth, SIMULATED_TAKE, asdict(truth))
 
 
 if __name__ == "__main__":

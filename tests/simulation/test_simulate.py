@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from twinlib import audio
-from twinlib.simulation import simulate
+from twinlib.simulation import recorder as recorder_module
+from twinlib.simulation.recorder import GroundTruth
 from twinlib.simulation.settings import Recorder, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import GroundTruth, simulate_take
+from twinlib.simulation.simulate import simulate_take
 
 from .conftest import RATE, Write, music
 
@@ -21,7 +22,7 @@ def take(write: Write, tmp_path: Path, samples: np.ndarray, **recorder: object) 
 
 
 @pytest.mark.parametrize(("fraction", "drift"), [(0.0, 0.0), (0.37, 40.0), (0.9, -200.0)])
-def test_the_recorder_is_where_it_says(write: Write, tmp_path: Path, fraction: float, drift: float) -> None:
+def test_lag_and_drift_match_the_ground_truth(write: Write, tmp_path: Path, fraction: float, drift: float) -> None:
     n = np.arange(3 * RATE)
     reel = 0.3 * np.sin(2 * np.pi * 3000.3 * n / RATE)
     straight, _ = take(write, tmp_path, reel, offset_seconds=0.0, lag_fraction=0.0)
@@ -46,7 +47,7 @@ def test_polarity_gain_and_length(write: Write, tmp_path: Path) -> None:
     assert len(turned) == np.ceil(int(0.1 * RATE) + 0.25 + RATE + 0.1 * RATE)
 
 
-def test_noise_and_hum_have_their_level(write: Write, tmp_path: Path) -> None:
+def test_levels_of_noise_and_hum(write: Write, tmp_path: Path) -> None:
     silent = np.zeros(2 * RATE)
     noise, _ = take(write, tmp_path, silent, noise_dbfs=-60)
     assert 20 * np.log10(noise.std()) == pytest.approx(-60, abs=0.2)
@@ -57,7 +58,7 @@ def test_noise_and_hum_have_their_level(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-def test_a_converter_has_steps_and_an_end(write: Write, tmp_path: Path, bits: int) -> None:
+def test_quantisation_and_full_scale(write: Write, tmp_path: Path, bits: int) -> None:
     wet, _ = take(write, tmp_path, music(0.5), bit_depth=bits, gain_db=20)
     steps = wet * 2 ** (bits - 1)
     assert np.array_equal(steps, np.round(steps))
@@ -66,7 +67,7 @@ def test_a_converter_has_steps_and_an_end(write: Write, tmp_path: Path, bits: in
     assert audio.read_info(tmp_path / "take.wav").bit_depth == bits
 
 
-def test_the_same_seed_and_reel_give_the_same_bytes(write: Write, tmp_path: Path) -> None:
+def test_takes_are_reproducible(write: Write, tmp_path: Path) -> None:
     reel = write("reel.wav", music(1.0))
     made = []
     for seed, name in ((1, "main-01"), (1, "main-01"), (1, "main-02"), (2, "main-01")):
@@ -78,16 +79,16 @@ def test_the_same_seed_and_reel_give_the_same_bytes(write: Write, tmp_path: Path
     assert len({known.lag_samples for _, known in made}) == 3
 
 
-def test_blocks_change_nothing(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_size_does_not_matter(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reel = music(1.0)
     options = {"offset_seconds": 0.3, "lag_fraction": 0.4, "drift_ppm": -90.0, "hum_dbfs": -50}
     whole, _ = take(write, tmp_path, reel, **options)
-    monkeypatch.setattr(simulate, "BLOCK", 1000)
+    monkeypatch.setattr(recorder_module, "BLOCK", 1000)
     parts, _ = take(write, tmp_path, reel, **options)
     assert np.allclose(whole, parts, atol=1e-7)
 
 
-def test_stereo_reels_give_stereo_takes(write: Write, tmp_path: Path) -> None:
+def test_channels_are_independent(write: Write, tmp_path: Path) -> None:
     left, right = music(0.5, seed=1), music(0.5, seed=2)
     recorder = Recorder(**CLEAN, offset_seconds=0.1, lag_fraction=0.5)
     device = SimulatedClipper(recorder=recorder)
@@ -96,7 +97,7 @@ def test_stereo_reels_give_stereo_takes(write: Write, tmp_path: Path) -> None:
     assert np.array_equal(audio.read(tmp_path / "s_take.wav")[:, 1], audio.read(tmp_path / "m_take.wav")[:, 0])
 
 
-def test_memory_does_not_grow_with_the_length(write: Write, tmp_path: Path) -> None:
+def test_constant_memory(write: Write, tmp_path: Path) -> None:
     device = SimulatedTransformer(recorder=Recorder(offset_seconds=0.1))
     simulate_take(write("warm.wav", music(0.2)), tmp_path / "take.wav", device, "main-01")
     peaks = []

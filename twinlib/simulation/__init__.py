@@ -1,4 +1,8 @@
-"""Simulated devices with known truth, for the demo and the tests."""
+"""Simulated devices with known ground truth, for the demo and the tests.
+
+`circuits` solves the circuit equations with `oversampling`, `recorder` simulates a sound card, and `simulate` plays a
+reel through both.
+"""
 
 import lazy_loader
 
