@@ -134,6 +134,6 @@ def test_a_clock_and_its_map_tell_the_same(drift: float, steps: list[int], bends
     for start, stop in clock.excluded:
         known &= (positions < start) | (positions >= stop)
     assert [piece.start for piece in timemap.pieces] == [0, *(one.last for one in breaks)]
-    assert [piece.stop for piece in timemap.pieces] == [*(one.place for one in breaks), frames]
+    assert [piece.stop for piece in timemap.pieces] == [*(one.position for one in breaks), frames]
     assert np.allclose(timemap.lags(positions)[known], clock.lags(positions)[known], atol=1e-6)
-    assert np.allclose(clock.shifted(3.5).lags(positions), clock.lags(positions) + 3.5, atol=1e-9)
+    assert np.allclose(clock.offset_by(3.5).lags(positions), clock.lags(positions) + 3.5, atol=1e-9)

@@ -122,7 +122,7 @@ def fit_click_line(
             return None
         error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
         drift = drift if clock.steps else float(lags[1] - lags[0]) / span * 1e6
-    drift = (float(lags[1] - lags[0]) - clock.lost) / span
+    drift = (float(lags[1] - lags[0]) - clock.total_step) / span
     line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
     return ClickLine(line, clicks, float(np.hypot(error, CLICK_FLOOR)))
 
@@ -136,7 +136,7 @@ def clicks_contradict(clicks: ClickLine, clock: ClockModel) -> bool:
         beyond = max(knots[0] - places[0], places[1] - knots[-1])
         if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MAX_CURVE_ERROR:
             return False
-    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.lost]
+    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.total_step]
     return clicks.error < MAX_CLICK_OFFSET / 2.0 and abs(float(apart[1] - apart[0])) > MAX_CLICK_OFFSET
 
 

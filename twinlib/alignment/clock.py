@@ -1,4 +1,4 @@
-"""What is known of a capture's clock, and by which windows."""
+"""The clock model of a capture: one drift, a constant lag for each piece between dropouts, and an optional curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,29 +7,32 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.alignment.channel import Channel
 from twinlib.alignment.drift_curve import fit_drift_curve
-from twinlib.alignment.lag_track import LAG_FLOOR, LagTrack, Response, WindowPlan
+from twinlib.alignment.lag_track import LAG_FLOOR, LagTrack, WindowPlan
 from twinlib.alignment.time_map import Curve, Labels, Piece, TimeMap
-
-
-@dataclass(frozen=True)
-class LagStep:
-    """A loss on the dry clock: the piece before it is right until `first`, the one after it from `last` on.
-
-    `place` is where the loss most likely is; between the two lies what cannot be told, and what was lost. The lag is
-    seen to change by `step` samples.
-    """
-
-    place: int
-    first: int
-    last: int
-    step: float = 0.0
-
 
 Array = npt.NDArray[np.float64]
 
 MAX_STEP_SIGMAS = 5.0
-"""Standard errors by which pieces may lie off where whole samples say they should."""
+"""Standard errors by which the pieces may deviate from whole-sample steps."""
+
+
+@dataclass(frozen=True)
+class LagStep:
+    """A step of the lag by `samples`, most likely at dry sample `position`: lost (-) or repeated (+) samples.
+
+    The piece before it is valid up to `first` and the piece after it from `last`. In between, the lag is unknown.
+    """
+
+    position: int
+    first: int
+    last: int
+    samples: float = 0.0
+
+    def overlaps(self, other: "LagStep") -> bool:
+        """Whether the two uncertain ranges overlap."""
+        return self.first < other.last and other.first < self.last
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class Line:
     drift_ppm: float
 
     def at(self, position: float) -> float:
-        """The lag in samples at a position on the dry clock."""
+        """Return the lag in samples at a dry position."""
         return self.lag + self.drift_ppm * 1e-6 * position
 
     def wet(self, position: float) -> float:
-        """The wet index that belongs to a dry index."""
+        """Return the wet index of a dry position."""
         return position + self.at(position)
 
 
@@ -58,9 +61,9 @@ class LineFit:
 
 @dataclass(frozen=True)
 class PieceFit:
-    """Parallel lines: one drift, for the clocks go on whatever is lost, and the lag at 0 of every piece.
+    """Parallel lines: one drift, because clocks run on during a dropout, and the lag of each piece at dry sample 0.
 
-    `lag_errors` are their standard errors in samples, `drift_error_ppm` that of the drift.
+    `lag_errors` are the standard errors of the lags in samples, `drift_error_ppm` that of the drift.
     """
 
     lags: Array
@@ -69,29 +72,30 @@ class PieceFit:
     drift_error_ppm: float
 
     def at(self, positions: Array, labels: Labels) -> Array:
-        """The lag in samples at each position, in the piece of that number."""
+        """Return the lag in samples at each position, by the line of the piece with that number."""
         return np.asarray(self.lags[labels] + self.drift_ppm * 1e-6 * positions)
 
 
-def theil_sen(positions: Array, lags: Array, most: int = 400) -> Line:
-    """The line through the median of all pairwise slopes (Sen 1968); of `most` evenly chosen points at most."""
-    slope = _median_slope(positions, lags, np.zeros(len(positions), np.int64), most)
+def theil_sen(positions: Array, lags: Array, max_points: int = 400) -> Line:
+    """Fit a line with the median of all pairwise slopes (Sen 1968), of at most `max_points` evenly chosen points."""
+    slope = _median_slope(positions, lags, np.zeros(len(positions), np.int64), max_points)
     return Line(float(np.median(lags - slope * positions)), slope * 1e6)
 
 
-def _median_slope(positions: Array, lags: Array, labels: Labels, most: int = 400) -> float:
-    chosen = np.unique(np.linspace(0, len(positions) - 1, min(most, len(positions))).round().astype(int))
+def _median_slope(positions: Array, lags: Array, labels: Labels, max_points: int = 400) -> float:
+    # Not `scipy.stats.theilslopes`: the pairs must lie on the same piece.
+    chosen = np.unique(np.linspace(0, len(positions) - 1, min(max_points, len(positions))).round().astype(int))
     x, y, piece = positions[chosen], lags[chosen], labels[chosen]
     i, j = np.triu_indices(len(x), 1)
-    apart = (np.abs(x[j] - x[i]) > 0) & (piece[i] == piece[j])
-    slopes = (y[j] - y[i])[apart] / (x[j] - x[i])[apart]
+    valid = (np.abs(x[j] - x[i]) > 0) & (piece[i] == piece[j])
+    slopes = (y[j] - y[i])[valid] / (x[j] - x[i])[valid]
     return float(np.median(slopes)) if len(slopes) else 0.0
 
 
 def fit_line(positions: Array, lags: Array, weights: Array) -> LineFit:
-    """A weighted line that outliers do not bend: Tukey's biweight, started from Theil-Sen.
+    """Fit a weighted line by Tukey's biweight, starting from Theil-Sen.
 
-    `positions` in samples, `lags` in samples, `weights` inverse variances. Two windows are the least.
+    `positions` and `lags` are in samples, `weights` are inverse variances. Needs two windows or more.
     """
     found = fit_pieces(positions, lags, weights, np.zeros(len(positions), np.int64), 1)
     return LineFit(Line(float(found.lags[0]), found.drift_ppm), found.drift_error_ppm)
@@ -100,16 +104,16 @@ def fit_line(positions: Array, lags: Array, weights: Array) -> LineFit:
 def fit_pieces(
     positions: Array, lags: Array, weights: Array, labels: Labels, count: int, steps: Sequence[float] | None = None
 ) -> PieceFit:
-    """Parallel lines through the windows of each piece, as robust as `fit_line`; `labels` number them from 0.
+    """Fit parallel lines to `count` pieces, as robustly as `fit_line`; `labels` are the windows' piece numbers from 0.
 
-    A piece without windows lies where the one before it (the first ones: behind it) does, and as many samples farther
-    as the `steps` between one piece and the next say, with an infinite error.
+    A piece without windows gets the lag of the previous piece (the first pieces: of the next) plus the `steps` in
+    samples between them, with an infinite standard error.
     """
     slope = _median_slope(positions, lags, labels)
     level = lags - slope * positions
     constants = np.full(count, float(np.median(level)))
-    told = np.unique(labels)
-    for number in told.tolist():
+    present = np.unique(labels)
+    for number in present.tolist():
         constants[number] = np.median(level[labels == number])
     error, constant_errors = np.inf, np.full(count, np.inf)
     for _ in range(20):
@@ -121,7 +125,7 @@ def fit_pieces(
         height = np.bincount(labels, w * lags, count) / total
         x, y = positions - middle[labels], lags - height[labels]
         inertia = float((w * x * x).sum())
-        # A piece of one window, or none that is trusted, tells no drift.
+        # Pieces of one window or of rejected windows determine no drift.
         if inertia <= 1e-12 or float(w.sum()) <= 1e-12:
             break
         before = slope, constants
@@ -135,30 +139,30 @@ def fit_pieces(
         constant_errors = np.where(total > 1e-30, constant_errors, np.inf)
         if abs(before[0] - slope) < 1e-15 and float(np.abs(before[1] - constants).max()) < 1e-9:
             break
-    nearest = told[np.maximum(np.searchsorted(told, np.arange(count), side="right") - 1, 0)]
-    farther = np.concatenate(([0.0], np.cumsum(steps if steps is not None else np.zeros(count - 1))))
-    constants = constants[nearest] + farther - farther[nearest]
+    nearest = present[np.maximum(np.searchsorted(present, np.arange(count), side="right") - 1, 0)]
+    offsets = np.concatenate(([0.0], np.cumsum(steps if steps is not None else np.zeros(count - 1))))
+    constants = constants[nearest] + offsets - offsets[nearest]
     return PieceFit(constants, slope * 1e6, constant_errors, error * 1e6)
 
 
 def with_integer_steps(
-    fit: PieceFit, positions: Array, lags: Array, weights: Array, labels: Labels, unit: float
+    fit: PieceFit, positions: Array, lags: Array, weights: Array, labels: Labels, sample_period: float
 ) -> PieceFit | None:
-    """One line through all pieces, `unit` times whole numbers of samples between them; None where windows deny it.
+    """Refit all pieces as one line with steps of whole wet samples; None if the windows contradict that.
 
-    An interface loses whole samples of its own, so that a piece needs no constant of its own, which would cost most of
-    what is known of the drift. They deny it if pieces with constants of their own leave far less of them.
+    An interface loses whole samples of `sample_period` dry samples each. One constant instead of one for each piece
+    gives a far more precise drift. The windows contradict it if separate constants fit much better.
     """
     count = len(fit.lags)
     if count < 2:
         return None
-    whole = np.concatenate(([0.0], np.cumsum(np.round(np.diff(fit.lags) / unit) * unit)))
+    whole = np.concatenate(([0.0], np.cumsum(np.round(np.diff(fit.lags) / sample_period) * sample_period)))
     line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
-    one, own = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
-    # What windows are mistaken in counts for neither.
-    most = 6.0 * 1.4826 * float(np.median(np.abs(own))) + LAG_FLOOR
-    squares = [float(np.square(np.clip(left, -most, most)).mean()) + LAG_FLOOR**2 for left in (one, own)]
-    # Windows overlap by half and hold programme alike: of four, one is another witness.
+    joint, separate = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
+    # Clip outliers equally in both.
+    limit = 6.0 * 1.4826 * float(np.median(np.abs(separate))) + LAG_FLOOR
+    squares = [float(np.square(np.clip(left, -limit, limit)).mean()) + LAG_FLOOR**2 for left in (joint, separate)]
+    # Windows overlap by half and share programme: count four as one independent sample.
     if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > MAX_STEP_SIGMAS**2:
         return None
     return replace(line, lags=line.lags[0] + whole, lag_errors=np.full(count, line.lag_errors[0]))
@@ -166,7 +170,7 @@ def with_integer_steps(
 
 @dataclass(frozen=True)
 class ClockModel:
-    """Parallel lines with a common curve (knots: positions, samples) about them, and the losses between them.
+    """Parallel lines, a common curve about them (knots: positions, samples; or None), and the steps between the lines.
 
     `curve_errors` are the standard errors of the curve's knots in samples.
     """
@@ -178,22 +182,22 @@ class ClockModel:
 
     @classmethod
     def identity(cls) -> "ClockModel":
-        """Lag 0 and no drift: of a capture that was refused."""
+        """Return lag 0 without drift, the model of a refused capture."""
         return cls(PieceFit(np.zeros(1), 0.0, np.zeros(1), 0.0), None, ())
 
     def lags(self, positions: Array) -> Array:
-        """The lag in samples at each dry position."""
+        """Return the lag in samples at each dry position."""
         straight = self.fit.at(positions, self.labels(positions))
         return straight if self.curve is None else straight + Curve(*self.curve)(positions)
 
     def labels(self, positions: Array) -> Labels:
-        """The number of the piece of each dry position."""
-        return np.searchsorted([one.place for one in self.steps], positions, side="right").astype(np.int64)
+        """Return the piece number of each dry position."""
+        return _labels(positions, self.steps)
 
     def time_map(self, start: int, stop: int) -> TimeMap:
-        """The lag at every dry position of [start, stop)."""
+        """Return the lag at every dry position of [start, stop)."""
         pieces = []
-        borders = [(start, start), *((one.place, one.last) for one in self.steps), (stop, stop)]
+        borders = [(start, start), *((step.position, step.last) for step in self.steps), (stop, stop)]
         for number, ((_, low), (high, _)) in enumerate(pairwise(borders)):
             knots = np.array([float(start), float(max(stop, start + 1))])
             lags = self.fit.at(knots, np.full(2, number))
@@ -204,56 +208,65 @@ class ClockModel:
         return TimeMap(pieces)
 
     @property
-    def lost(self) -> float:
-        """The samples by which the lag changes from the first piece to the last, drift and curve apart."""
+    def total_step(self) -> float:
+        """The sum of all steps in samples."""
         return float(self.fit.lags[-1] - self.fit.lags[0])
 
-    def has_integer_steps(self, unit: float) -> bool:
-        """Whether all that was lost is whole samples of a wet file, each `unit` samples long."""
-        steps = np.diff(self.fit.lags) / unit
+    def has_integer_steps(self, sample_period: float) -> bool:
+        """Return whether all steps are whole wet samples of `sample_period` dry samples each."""
+        steps = np.diff(self.fit.lags) / sample_period
         return bool((np.abs(steps - np.round(steps)) < 1e-6).all())
 
-    def shifted(self, samples: float) -> "ClockModel":
-        """The clock with a constant added to all lags."""
+    def offset_by(self, samples: float) -> "ClockModel":
+        """Return the clock with a constant added to all lags."""
         return replace(self, fit=replace(self.fit, lags=self.fit.lags + samples))
 
     def with_line(self, fit: LineFit) -> "ClockModel":
-        """The clock with another line in its first piece, and as many samples lost after it."""
+        """Return the clock with another line in its first piece and the same steps."""
         line = replace(self.fit, lags=fit.line.lag + self.fit.lags - self.fit.lags[0], drift_ppm=fit.line.drift_ppm)
         return replace(self, fit=replace(line, drift_error_ppm=fit.drift_error_ppm))
 
     @property
     def excluded(self) -> list[tuple[int, int]]:
-        """The dry ranges in which the lag is not known."""
-        return [(one.first, one.last) for one in self.steps]
+        """The dry ranges in which the lag is unknown."""
+        return [(step.first, step.last) for step in self.steps]
+
+
+def _labels(positions: Array, steps: Sequence[LagStep]) -> Labels:
+    return np.searchsorted([step.position for step in steps], positions, side="right").astype(np.int64)
 
 
 def fit_clock(
-    positions: Array, lags: Array, weights: Array, breaks: Sequence[LagStep], curved: bool, unit: float = 1.0
+    positions: Array, lags: Array, weights: Array, steps: Sequence[LagStep], curved: bool, sample_period: float = 1.0
 ) -> ClockModel:
-    """The clock that explains the lags of the windows heard, with a curve if `curved` and if one pays.
+    """Fit the clock to the lags of the windows; if `curved`, with a curve where that lowers the information criterion.
 
-    What was lost is whole samples of the wet file, each `unit` samples long, unless the windows deny it.
+    Steps are whole wet samples of `sample_period` dry samples each, unless the windows contradict that.
     """
-    count = len(breaks) + 1
-    labels = np.searchsorted([one.place for one in breaks], positions, side="right").astype(np.int64)
-    fit = fit_pieces(positions, lags, weights, labels, count, [one.step for one in breaks])
-    fit = (with_integer_steps(fit, positions, lags, weights, labels, unit) if not curved else None) or fit
+    count = len(steps) + 1
+    labels = _labels(positions, steps)
+    fit = fit_pieces(positions, lags, weights, labels, count, [step.samples for step in steps])
+    whole = None if curved else with_integer_steps(fit, positions, lags, weights, labels, sample_period)
+    fit = whole or fit
     found = fit_drift_curve(positions, lags - fit.at(positions, labels), weights, labels) if curved else None
     if found is None:
-        return ClockModel(fit, None, tuple(breaks))
-    # A piece without windows has the lag of the one before it.
+        return ClockModel(fit, None, tuple(steps))
+    # A piece without windows has the lag of the previous piece.
     before = np.maximum(np.searchsorted(np.unique(labels), np.arange(count), side="right") - 1, 0)
     fit = replace(fit, lags=fit.lags + found.constants[before])
-    return ClockModel(fit, found.knots, tuple(breaks), found.errors)
+    return ClockModel(fit, found.knots, tuple(steps), found.errors)
+
+
+def wet_sample_period(wet: Channel) -> float:
+    """Return the period of the wet file's own samples, in samples at the dry rate."""
+    return wet.rate / wet.reader.info.sample_rate
 
 
 @dataclass(frozen=True)
 class LagFit:
-    """The clock, the windows measured against it, gain and polarity of the device, and what windows they were.
+    """The fitted clock, the lag track measured against it, the gain and polarity of the device, and the windows.
 
-    `response` is what the windows told of the device in the end, if the clock does not wander; `flutter` is the rms in
-    samples by which the clocks swing within seconds about what is known of them.
+    `flutter` is the rms in samples of the lag's fluctuation within seconds about the clock.
     """
 
     clock: ClockModel
@@ -261,11 +274,25 @@ class LagFit:
     gain_db: float
     polarity: int
     windows: WindowPlan
-    response: Response | None = None
     flutter: float = 0.0
 
     def lags(self) -> tuple[Array, Array, Array]:
-        """Position on the dry clock, lag in samples and weight of the windows heard."""
-        heard = self.track.detected & (self.track.sign > 0)
-        position = self.track.position[heard]
-        return position, self.clock.lags(position) + self.track.residual[heard], self.track.weight[heard]
+        """Return dry position, lag in samples and weight of the windows detected with the right polarity."""
+        valid = self.track.detected & (self.track.sign > 0)
+        position = self.track.position[valid]
+        return position, self.clock.lags(position) + self.track.residual[valid], self.track.weight[valid]
+
+    def with_steps(self, steps: Sequence[LagStep], sample_period: float) -> "LagFit":
+        """Refit a clock without a curve with other steps to the same windows, without those that may contain a step."""
+        half = self.windows.size / 2.0
+        clear = np.ones(len(self.track.position), np.bool_)
+        for step in steps:
+            clear &= (self.track.position + half <= step.first) | (self.track.position - half >= step.last)
+        track = LagTrack(*(getattr(self.track, name)[clear] for name in LagTrack.__dataclass_fields__))
+        position, lag, weight = replace(self, track=track).lags()
+        if len(position) < 2:
+            return self
+        clock = fit_clock(position, lag, weight, steps, False, sample_period)
+        residual = self.clock.lags(track.position) + track.residual - clock.lags(track.position)
+        residual = np.where(track.detected, residual, 0.0)
+        return replace(self, clock=clock, track=replace(track, residual=residual))

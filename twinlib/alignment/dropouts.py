@@ -1,53 +1,91 @@
-"""The losses that windows beside a course tell, finer and finer: which there are, between which windows, and where."""
+"""Dropouts: steps of the lag where samples were lost or repeated, detected in lag tracks and localised by CUSUM."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import median_filter
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import LagFit, LagStep
+from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.delay import Real
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
-from twinlib.alignment.linear_model import FirModel, identify_fir
-from twinlib.alignment.place import TwoMaps, placed
-from twinlib.alignment.residual import improves_with_shift
-from twinlib.alignment.time_map import Labels, TimeMap
+from twinlib.alignment.linear_model import FRAME, FirModel, identify_fir
+from twinlib.alignment.residual import FrameSums, compare_frames, improves_with_shift
+from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import CoarseTrack
 
 MIN_STEP = 0.5
-"""Samples: nothing is lost in parts of samples."""
+"""Samples: interfaces lose whole samples."""
 
 MIN_STEP_SIGMAS = 8.0
-"""Times its own scatter that a step of the lag must have."""
+"""A step must exceed its local scatter by this factor."""
 
 SIDE_WINDOWS = 3
-"""Windows on either side of a step whose median stands for the lag there."""
+"""Windows on either side of a step whose median is the lag there."""
 
-LEAST_WINDOWS = 4
-"""Windows on either side of a step that only all of them tell."""
+SHORT_WINDOW = 8192
+"""Samples of the windows that resolve steps between the longer ones."""
+
+SHORT_REACH = 2000
+"""Samples within which a short window finds its lag."""
+
+END_SECONDS = 2.0
+"""Length of each end of the programme that is searched with short windows."""
+
+MAX_UNCONFIRMED_STEP = 2.0
+"""Samples up to which a step is dropped if the residual does not confirm it."""
+
+CONTEXT_SECONDS = 1.0
+"""Programme on either side of a step's range that is compared under both lags."""
+
+MAX_DISPLACED_SHARE = 0.1
+"""If more of the windows than this share are displaced, the clock model is wrong and not the windows."""
+
+MAX_EXCURSION_SECONDS = 10.0
+"""The residual must confirm a piece between two cancelling steps if it is shorter than this."""
+
+RESIDUAL_FLOOR = 0.003
+"""Residual ratio of a frame below which two residuals count as equal."""
+
+AUDIBLE = 1e-3
+"""Dry peak, -60 dB of full scale, below which a frame is ignored."""
+
+BLOCK_FRAMES = 16
+"""Frames, 0.1 s in all, whose mean counts as one independent sample: notes last longer than frames."""
+
+CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.5
+"""t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
+that the windows measured as whole samples."""
+
+WHOLE_TOLERANCE = 0.15
+"""Samples from a whole number within which a measured step is whole."""
+
+LOG_LIKELIHOOD = 10.0
+"""Log-likelihood ratio against the best position within which a step may be."""
 
 
 @dataclass(frozen=True)
 class TrackStep:
-    """The lag changes by `samples` between window `after - 1` and window `after` of those that were heard."""
+    """The lag changes by `samples` between the detected windows `after - 1` and `after`."""
 
     after: int
     samples: float
 
 
 def detect_steps(position: Real, lag: Real) -> list[TrackStep]:
-    """The steps of a lag track that else changes slowly; `position` and `lag` of the windows heard, in order.
+    """Detect steps in an otherwise slowly varying lag track; `position` and `lag` of the detected windows, in order.
 
-    A step stands out from the scatter of its neighbourhood, and both sides of it hold for at least two windows.
+    A step exceeds the scatter of its neighbourhood and both levels last for at least two windows.
     """
     count = len(position)
     if count < 4:
         return []
-    change, apart = np.diff(lag), np.diff(position)
-    slopes = median_filter(change / apart, size=min(15, 2 * ((count - 1) // 2) - 1), mode="reflect")
-    level = np.concatenate(([0.0], np.cumsum(change - slopes * apart)))
+    change, spacing = np.diff(lag), np.diff(position)
+    slopes = median_filter(change / spacing, size=min(15, 2 * ((count - 1) // 2) - 1), mode="reflect")
+    level = np.concatenate(([0.0], np.cumsum(change - slopes * spacing)))
     jitter = np.abs(np.diff(level))
     found = np.zeros(count)
     for i in range(2, count - 1):
@@ -55,15 +93,14 @@ def detect_steps(position: Real, lag: Real) -> list[TrackStep]:
         near = jitter[max(0, i - 12) : i + 12]
         scatter = 1.4826 * float(np.median(near)) / np.sqrt(2.0)
         step = float(np.median(after) - np.median(before))
-        # Both sides keep to their level: a lag that swings is no step.
-        spread = (
-            max(float(np.ptp(before)), float(np.ptp(after))) if min(len(before), len(after)) < SIDE_WINDOWS else 0.0
-        )
+        # Near an end, both sides must keep their level: an oscillating lag has no step.
+        short = min(len(before), len(after)) < SIDE_WINDOWS
+        spread = max(float(np.ptp(before)), float(np.ptp(after))) if short else 0.0
         if abs(step) > max(MIN_STEP, MIN_STEP_SIGMAS * scatter, 2.0 * spread):
             found[i] = step
     result = []
     while found.any():
-        # Medians of three see a step a window early and late too; it is where two neighbours differ most.
+        # Medians of three respond one window early and late; the step is where two neighbours differ most.
         top = int(np.abs(found).argmax())
         nearby = [i for i in range(max(1, top - 2), min(count, top + 3)) if found[i] * found[top] > 0]
         at = max(nearby, key=lambda i: (abs(level[i] - level[i - 1]), abs(found[i])))
@@ -71,242 +108,236 @@ def detect_steps(position: Real, lag: Real) -> list[TrackStep]:
             result.append(TrackStep(at, float(found[top])))
         found[max(0, at - SIDE_WINDOWS) : at + SIDE_WINDOWS + 1] = 0.0
         found[top] = 0.0
-    return sorted(result, key=lambda one: one.after)
-
-
-def hidden(position: Real, residual: Real, weights: Real, labels: Labels, unit: float) -> LagStep | None:
-    """The whole number of samples, `unit` long each, that all windows together tell to be lost; None if none is.
-
-    A device whose delay changes with the programme hides a step of a sample from the windows beside it, but not from
-    hundreds. `residual` is that about parallel lines through the pieces that `labels` number. It is the place that
-    leaves least, and must pay by Schwarz's criterion, counted double, for neighbouring windows overlap.
-    """
-    count = len(position)
-    if count < 4 * LEAST_WINDOWS:
-        return None
-    beside = residual - median_filter(residual, 5, mode="reflect")
-    scatter = 1.4826 * float(np.median(np.abs(beside))) + 1e-4
-    trust = np.clip(1.0 - (beside / (6.0 * scatter)) ** 2, 1e-3, None) ** 2
-    root = np.sqrt(trust / (1.0 / weights + scatter**2))
-    _, pieces = np.unique(labels, return_inverse=True)
-    lines = np.column_stack((position / position[-1], *(pieces == number for number in range(int(pieces.max()) + 1))))
-    basis, _ = np.linalg.qr(root[:, None] * lines)
-    # Column number i is a step before window i, less what the lines make of it.
-    stepped = root[:, None] * np.tri(count)
-    stepped -= basis @ (basis.T @ stepped)
-    left = root * residual
-    left -= basis @ (basis.T @ left)
-    size, common = np.square(stepped).sum(axis=0), stepped.T @ left
-    samples = np.round(common / np.maximum(size, 1e-12) / unit) * unit
-    gain = 2.0 * samples * common - samples**2 * size
-    gain[:LEAST_WINDOWS], gain[1 - LEAST_WINDOWS :] = 0.0, 0.0
-    at, total = int(gain.argmax()), float(np.square(left).sum())
-    explained = count * np.log(total / np.maximum(total - gain, 1e-9 * total))
-    if explained[at] <= 2.0 * 2.0 * np.log(count):
-        return None
-    # Within what pays for no parameter, one place is as good as the other.
-    low, high = np.flatnonzero(explained > explained[at] - 2.0 * np.log(count))[[0, -1]]
-    step = float(samples[at])
-    first, last = int(position[low - 1]), int(position[high])
-    return LagStep(int(position[at - 1] + position[at]) // 2, first, last + max(0, -round(step)), step)
+    return sorted(result, key=lambda step: step.after)
 
 
 def coarse_interval(position: Real, size: int, found: TrackStep) -> LagStep:
-    """A break somewhere between two windows of `size` samples, whose energy is centred at `position`."""
+    """Return the step with the range covered by its two windows of `size` samples, centred near `position`."""
     first, last = int(position[found.after - 1]) - size, int(position[found.after]) + size
     return LagStep((first + last) // 2, first, last + max(0, -round(found.samples)), found.samples)
 
 
-SHORT_WINDOW = 8192
-"""Samples of the windows that look for a loss between two longer ones."""
-
-SHORT_REACH = 2000
-"""Samples within which they are found."""
+def coarse_steps(position: Real, lag: Real, size: int) -> list[LagStep]:
+    """Detect the steps of a track of windows of `size` samples, with coarse ranges."""
+    return [coarse_interval(position, size, step) for step in detect_steps(position, lag)]
 
 
-MAX_UNCONFIRMED_STEP = 2.0
-"""Samples of a loss that is not believed if nothing tells its place."""
+def find_steps(dry: Channel, wet: Channel, fit: LagFit, coarse: CoarseTrack) -> tuple[LagStep, ...]:
+    """Return all steps of the lag, starting from those of a settled fit.
 
-AROUND_SECONDS = 1.0
-"""On either side of where the windows place a loss, that it is looked for."""
-
-MAX_DISPLACED_SHARE = 0.1
-"""Share of the windows heard that may lie off so far: of more it is the clock that is wrong."""
-
-
-MAX_EXCURSION_SECONDS = 10.0
-"""Between two losses that make up for each other, within which what lies there must be answered better for them."""
-
-END_SECONDS = 2.0
-"""Of each end of the programme that short windows look at for losses."""
+    Windows show small steps once the clock is known. Short windows add steps near the ends of the programme, and split
+    two steps within a window. The residual against a linear prediction then confirms and localises each. Between these
+    the clock is refitted to the same windows.
+    """
+    period = wet_sample_period(wet)
+    fit = fit.with_steps(_with_ends(dry, wet, fit, with_small_steps(fit)), period)
+    fit = fit.with_steps(_split(dry, wet, fit, coarse), period)
+    return _localise(dry, wet, fit)
 
 
-def remaining_steps(course: LagFit) -> list[LagStep]:
-    """The breaks at which the lag changes."""
-    change = np.abs(np.diff(course.clock.fit.lags))
-    return [one for one, step in zip(course.clock.steps, change, strict=True) if step > MIN_STEP]
+def remaining_steps(fit: LagFit) -> tuple[LagStep, ...]:
+    """Return the steps at which the fitted lag changes."""
+    change = np.abs(np.diff(fit.clock.fit.lags))
+    return tuple(step for step, size in zip(fit.clock.steps, change, strict=True) if size > MIN_STEP)
 
 
-def with_small_steps(course: LagFit) -> tuple[LagStep, ...]:
-    """The breaks that still are some, and the small ones that show only now."""
-    position, lag, _ = course.lags()
-    # Of what no window fits beyond, the walk's doubtful windows tell little, and short ones look there anyway.
-    untold = np.isinf(course.clock.fit.lag_errors)
-    ends = {course.clock.steps[end] for end in (0, -1) if course.clock.steps and untold[end]}
-    kept = [one for one in remaining_steps(course) if one not in ends or abs(one.step) > DISPLACED_SAMPLES]
-    for step in detect_steps(position, lag):
-        new = coarse_interval(position, course.windows.size, step)
-        if not any(new.first < one.last and one.first < new.last for one in kept):
-            kept.append(new)
-    return tuple(sorted(kept, key=lambda one: one.place))
+def with_small_steps(fit: LagFit) -> tuple[LagStep, ...]:
+    """Return the remaining steps and the small ones that the windows show once the clock is known."""
+    position, lag, _ = fit.lags()
+    # Beyond a step without windows, the coarse track is unreliable, and short windows search there anyway.
+    unknown = np.isinf(fit.clock.fit.lag_errors)
+    ends = {fit.clock.steps[end] for end in (0, -1) if fit.clock.steps and unknown[end]}
+    kept = [step for step in remaining_steps(fit) if step not in ends or abs(step.samples) > DISPLACED_SAMPLES]
+    return _merge(kept, coarse_steps(position, lag, fit.windows.size))
 
 
-def detect_at_ends(dry: Channel, wet: Channel, course: LagFit, known: Sequence[LagStep]) -> tuple[LagStep, ...]:
-    """The breaks, and those so near the ends of the programme that only short windows fit beyond them."""
-    timemap = course.clock.time_map(dry.start, dry.stop)
-    first, last = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
-    reach = round(END_SECONDS * dry.rate)
+def _merge(known: Sequence[LagStep], new: Sequence[LagStep]) -> tuple[LagStep, ...]:
+    """Add the new steps that overlap no other, in order."""
     found = list(known)
+    for step in new:
+        if not any(step.overlaps(other) for other in found):
+            found.append(step)
+    return tuple(sorted(found, key=lambda step: step.position))
+
+
+def _with_ends(dry: Channel, wet: Channel, fit: LagFit, known: Sequence[LagStep]) -> tuple[LagStep, ...]:
+    """Add steps so close to an end of the programme that only short windows fit beyond them."""
+    time_map = fit.clock.time_map(dry.start, dry.stop)
+    first, last = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    reach = round(END_SECONDS * dry.rate)
+    found = tuple(known)
     for start, stop in ((first, min(last, first + reach)), (max(first, last - reach), last)):
         windows = plan_dense_windows(start, stop, SHORT_WINDOW)
-        _, response = measure_lags(dry, wet, windows, timemap, None, course.polarity)
-        measured, _ = measure_lags(dry, wet, windows, timemap, response, course.polarity)
-        heard = (measured.weight > MIN_SHORT_WEIGHT) & (measured.sign > 0)
-        position = measured.position[heard]
-        for step in detect_steps(position, measured.residual[heard]):
-            new = coarse_interval(position, SHORT_WINDOW, step)
-            if not any(new.first < one.last and one.first < new.last for one in found):
-                found.append(new)
-    return tuple(sorted(found, key=lambda one: one.place))
+        _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity)
+        track, _ = measure_lags(dry, wet, windows, time_map, response, fit.polarity)
+        valid = (track.weight > MIN_SHORT_WEIGHT) & (track.sign > 0)
+        found = _merge(found, coarse_steps(track.position[valid], track.residual[valid], SHORT_WINDOW))
+    return found
 
 
-def split_steps(dry: Channel, wet: Channel, course: LagFit, walked: CoarseTrack) -> tuple[LagStep, ...]:
-    """The breaks between shorter windows, all at once where longer ones hardly fit between two of them."""
-    timemap = course.clock.time_map(dry.start, dry.stop)
-    breaks, constants = course.clock.steps, course.clock.fit.lags
-    places = [one.place for one in breaks]
+def _split(dry: Channel, wet: Channel, fit: LagFit, coarse: CoarseTrack) -> tuple[LagStep, ...]:
+    """Resolve the steps with short windows, those together that have hardly a longer window between them."""
+    time_map = fit.clock.time_map(dry.start, dry.stop)
+    steps, constants = fit.clock.steps, fit.clock.fit.lags
+    positions = [step.position for step in steps]
     found: list[LagStep] = []
-    for first, last in _zones(course):
-        low, high = int(np.searchsorted(places, first)), int(np.searchsorted(places, last, side="right"))
-        reach = 2 * course.windows.size
+    for first, last in _zones(fit):
+        low, high = int(np.searchsorted(positions, first)), int(np.searchsorted(positions, last, side="right"))
+        reach = 2 * fit.windows.size
         windows = plan_dense_windows(max(dry.start, first - reach), min(dry.stop, last + reach), SHORT_WINDOW)
-        # What lies between two losses may lie far from what lies around them: there the walk may have seen it.
-        near = (walked.position > first) & (walked.position < last)
+        # Between two steps the lag may be far from both sides; the coarse track may have found it.
+        near = (coarse.position > first) & (coarse.position < last)
         shifts = (constants[low : high + 1] - constants[low]).tolist()
-        for shift in (walked.lag[near] - timemap.curve(low, walked.position[near])).tolist():
+        for shift in (coarse.lag[near] - time_map.curve(low, coarse.position[near])).tolist():
             if min(abs(shift - other) for other in shifts) > SHORT_REACH:
                 shifts.append(shift)
         lags, weights = [], []
         for shift in shifts:
-            alone = TimeMap([timemap.pieces[low]]).shifted(shift)
-            measured, _ = measure_lags(dry, wet, windows, alone, None, course.polarity, everything=True)
-            lags.append(alone.curve(0, measured.position) + measured.residual)
-            weights.append(np.where(measured.sign > 0, measured.weight, 0.0))
+            shifted = TimeMap([time_map.pieces[low]]).shifted(shift)
+            track, _ = measure_lags(dry, wet, windows, shifted, None, fit.polarity, everything=True)
+            lags.append(shifted.curve(0, track.position) + track.residual)
+            weights.append(np.where(track.sign > 0, track.weight, 0.0))
         best = np.argmax(weights, axis=0)[np.newaxis]
-        lag, weight = (np.take_along_axis(np.array(of), best, 0)[0] for of in (lags, weights))
-        heard = weight > MIN_SHORT_WEIGHT
-        position, lag = measured.position[heard], lag[heard]
-        new = [coarse_interval(position, SHORT_WINDOW, step) for step in detect_steps(position, lag)]
-        inside = [one for one in new if one.last > first and one.first < last]
-        # What several steps come to, the pieces around them tell; a single one is surer than short pieces are.
+        lag, weight = (np.take_along_axis(np.array(rows), best, 0)[0] for rows in (lags, weights))
+        valid = weight > MIN_SHORT_WEIGHT
+        new = coarse_steps(track.position[valid], lag[valid], SHORT_WINDOW)
+        inside = [step for step in new if step.last > first and step.first < last]
+        # The pieces on both sides determine the sum of several steps; for a single one, short windows are better.
         change = float(constants[high] - constants[low])
-        complete = abs(change - sum(one.step for one in inside)) < MIN_STEP
-        surer = bool(inside) and (complete or high - low == 1)
-        found += inside if surer else _as_one(breaks[low:high], change)
-    return tuple(sorted(found, key=lambda one: one.place))
+        complete = abs(change - sum(step.samples for step in inside)) < MIN_STEP
+        resolved = bool(inside) and (complete or high - low == 1)
+        found += inside if resolved else _as_one(steps[low:high], change)
+    return tuple(sorted(found, key=lambda step: step.position))
 
 
-def _as_one(breaks: Sequence[LagStep], change: float) -> list[LagStep]:
-    """What is believed of breaks with no windows between them that short ones do not tell: small ones, in sum alone."""
-    if len(breaks) < 2 or max(abs(one.step) for one in breaks) > DISPLACED_SAMPLES:
-        return list(breaks)
-    first, last = breaks[0].first, max(one.last for one in breaks)
+def _as_one(steps: Sequence[LagStep], change: float) -> list[LagStep]:
+    """Replace small steps that the short windows do not resolve by one with their sum."""
+    if len(steps) < 2 or max(abs(step.samples) for step in steps) > DISPLACED_SAMPLES:
+        return list(steps)
+    first, last = steps[0].first, max(step.last for step in steps)
     return [LagStep((first + last) // 2, first, last, change)] if abs(change) > MIN_STEP else []
 
 
-def _zones(course: LagFit) -> list[tuple[int, int]]:
-    """The dry ranges in which something was lost, and those of windows that lie off: what two losses make up for.
-
-    Those between which no window fits are one.
-    """
-    measured, size = course.track, course.windows.size
-    off = (np.abs(measured.residual) > DISPLACED_SAMPLES) & (measured.weight > MIN_SHORT_WEIGHT) & (measured.sign > 0)
-    if off.sum() > MAX_DISPLACED_SHARE * measured.detected.sum():
-        off[:] = False
+def _zones(fit: LagFit) -> list[tuple[int, int]]:
+    """Return the dry ranges of steps and of displaced windows (two cancelling steps), joined if too close."""
+    track, size = fit.track, fit.windows.size
+    displaced = (np.abs(track.residual) > DISPLACED_SAMPLES) & (track.weight > MIN_SHORT_WEIGHT) & (track.sign > 0)
+    if displaced.sum() > MAX_DISPLACED_SHARE * track.detected.sum():
+        displaced[:] = False
     zones: list[tuple[int, int]] = []
-    odd = [(int(place) - size, int(place) + size) for place in measured.position[off]]
-    for first, last in sorted([*course.clock.excluded, *odd]):
+    around = [(int(position) - size, int(position) + size) for position in track.position[displaced]]
+    for first, last in sorted([*fit.clock.excluded, *around]):
         if zones and first <= zones[-1][1] + size:
             first, last = zones[-1][0], max(zones.pop()[1], last)
         zones.append((first, last))
     return zones
 
 
-def localise(dry: Channel, wet: Channel, course: LagFit) -> tuple[LagStep, ...]:
-    """Each break where it is; one that explains nothing is none, but a large one in silence stays where it may be."""
-    timemap = course.clock.time_map(dry.start, dry.stop)
-    breaks, lags = course.clock.steps, course.clock.fit.lags
-    if not breaks:
+def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
+    """Localise each step by its residual and drop those that it contradicts, or small ones that it does not confirm."""
+    time_map = fit.clock.time_map(dry.start, dry.stop)
+    steps, lags = fit.clock.steps, fit.clock.fit.lags
+    if not steps:
         return ()
-    prediction = identify_fir(dry, wet, timemap, dry.start, dry.stop, course.polarity)
-    reach = round(AROUND_SECONDS * dry.rate)
-    skipped = find_spurious(dry, wet, course, prediction)
+    model = identify_fir(dry, wet, time_map, dry.start, dry.stop, fit.polarity)
+    spurious = find_spurious(dry, wet, fit, model)
+    context, period = round(CONTEXT_SECONDS * dry.rate), wet_sample_period(wet)
     found: list[LagStep] = []
-    for number, one in enumerate(breaks):
+    for number, step in enumerate(steps):
+        samples = float(lags[number + 1] - lags[number])
+        if abs(samples) <= MIN_STEP:
+            continue
         low = found[-1].last if found else dry.start
-        high = breaks[number + 1].first if number + 1 < len(breaks) else dry.stop
-        exact = None
-        step = float(lags[number + 1] - lags[number])
-        # Windows place a loss roughly, and through a device that distorts much not even so.
-        for more in (0, reach):
-            zone = max(one.first - more, low), min(one.last + more, high)
-            # What leaves its course for a while, and is answered no better for it, must be told twice.
-            exact = exact or _exactly(dry, wet, course, number, zone, (low, high), number in skipped)
-        if exact is not None and abs(step) > MIN_STEP:
-            found.append(exact)
-        elif abs(step) > MAX_UNCONFIRMED_STEP and number not in skipped:
-            found.append(one)
+        high = steps[number + 1].position if number + 1 < len(steps) else dry.stop
+        zone = max(step.first - context, low), min(step.last + context, high)
+        maps = TimeMap([time_map.pieces[number]]), TimeMap([time_map.pieces[number + 1]])
+        exact, statistic = locate_step(dry, wet, maps, model, fit.polarity, zone)
+        whole = abs(step.samples - round(step.samples / period) * period) < WHOLE_TOLERANCE
+        if exact is not None and statistic > (CONFIRMED_SPURIOUS if number in spurious else CONFIRMED):
+            first, last = exact
+            found.append(LagStep((first + last) // 2, first, last, samples))
+        elif number not in spurious and (
+            abs(samples) > MAX_UNCONFIRMED_STEP or (whole and statistic > CONFIRMED_WHOLE)
+        ):
+            found.append(step)
     return tuple(found)
 
 
-def _exactly(
-    dry: Channel, wet: Channel, course: LagFit, number: int, zone: tuple[int, int], around: tuple[int, int], twice: bool
-) -> LagStep | None:
-    """The break of that number, placed in a zone by short frames; None if they do not tell it, or not `twice`."""
-    pieces = course.clock.time_map(dry.start, dry.stop).pieces
-    maps = TimeMap([pieces[number]]), TimeMap([pieces[number + 1]])
-    if course.response is None or zone[0] >= zone[1]:
-        return None
-    by = TwoMaps(dry, wet, maps, course.response, course.windows.size, course.polarity)
-    found = placed(by, zone, ((around[0], zone[0]), (zone[1], around[1])))
-    if found is None or (twice and not found.closely):
-        return None
-    step = float(course.clock.fit.lags[number + 1] - course.clock.fit.lags[number])
-    return LagStep(found.place, found.first, found.last + abs(round(step)), step)
+def locate_step(
+    dry: Channel,
+    wet: Channel,
+    maps: tuple[TimeMap, TimeMap],
+    model: FirModel,
+    polarity: int,
+    zone: tuple[int, int],
+) -> tuple[tuple[int, int] | None, float]:
+    """Locate the step in the dry range `zone` before which the first map predicts the wet signal, and then the second.
 
-
-def find_spurious(dry: Channel, wet: Channel, course: LagFit, prediction: FirModel) -> set[int]:
-    """The numbers of breaks beyond which the lag seems to leave its course for some seconds, and nothing else does.
-
-    It comes back, or the programme begins or ends there. A few seconds of tones through a device that distorts may tell
-    another period of theirs.
+    Returns the range of the step, None if there is none, and the smaller t statistic of the two sides. The cumulative
+    sum of the log ratio of both residuals is lowest at the step (CUSUM, Page 1954). Samples that were lost or repeated
+    there count for neither side.
     """
-    breaks, lags = course.clock.steps, course.clock.fit.lags
-    timemap = course.clock.time_map(dry.start, dry.stop)
-    begin, end = int(course.windows.starts[0]), int(course.windows.starts[-1]) + course.windows.size
-    edges = [begin, *(place for one in breaks for place in (one.first, one.last)), end]
-    if breaks:
-        # Beyond the first and the last there may be no more than where they may lie.
-        edges[1], edges[-2] = max(edges[1], breaks[0].place), min(edges[-2], breaks[-1].place)
+    residuals, audible = [], np.zeros(0, np.bool_)
+    for time_map in maps:
+        frames = FrameSums.concatenate(
+            [block for block, _ in compare_frames(dry, wet, time_map, model, *zone, polarity)]
+        )
+        residuals.append(np.maximum(frames.residual_ratio, 0.0) + RESIDUAL_FLOOR)
+        audible = frames.peak > AUDIBLE
+    ratio = np.where(audible, np.log(residuals[0] / residuals[1]), 0.0)
+    total = np.concatenate(([0.0], np.cumsum(ratio)))
+    middle = np.array([0.5 * (zone[0] + zone[1])])
+    samples = abs(round(float((maps[1].lags(middle) - maps[0].lags(middle))[0])))
+    width = round(samples / FRAME)
+    if width >= len(ratio):
+        return None, 0.0
+    score = 0.5 * (total[: len(total) - width] + total[width:])
+    best = int(score.argmin())
+    sides = [_blocks(-ratio[:best], audible[:best]), _blocks(ratio[best + width :], audible[best + width :])]
+    if min(len(blocks) for blocks in sides) < 2:
+        return None, 0.0
+    mean = min(float(blocks.mean()) for blocks in sides)
+    deviations = np.concatenate([blocks - blocks.mean() for blocks in sides])
+    variance = max(float(np.square(deviations).sum()) / (len(deviations) - 2), 1e-9)
+    statistic = mean * math.sqrt(min(len(blocks) for blocks in sides) / variance)
+    # The log-likelihood ratio of a random walk with drift is 2 x mean / variance times the sum.
+    scale = 2.0 * max(mean, 0.0) / (BLOCK_FRAMES * variance)
+    likely = np.flatnonzero((score - score[best]) * scale < LOG_LIKELIHOOD)
+    first, last = zone[0] + FRAME * (int(likely[0]) - 1), zone[0] + FRAME * (int(likely[-1]) + 1) + samples
+    return (max(zone[0], first), min(zone[1], last)), statistic
+
+
+def _blocks(values: Real, audible: npt.NDArray[np.bool_]) -> Real:
+    """Return the means of blocks of the audible frames."""
+    values = values[audible]
+    count = len(values) // BLOCK_FRAMES
+    return np.asarray(values[: count * BLOCK_FRAMES].reshape(count, BLOCK_FRAMES).mean(axis=1))
+
+
+def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:
+    """Return the numbers of steps around a short piece whose lag does not improve the prediction.
+
+    The piece lies between two cancelling steps, or at an end of the programme. A few seconds of tones through a
+    nonlinear device may show a lag that is off by some periods.
+    """
+    steps, lags = fit.clock.steps, fit.clock.fit.lags
+    time_map = fit.clock.time_map(dry.start, dry.stop)
+    begin, end = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    edges = [begin, *(edge for step in steps for edge in (step.first, step.last)), end]
+    if steps:
+        # Beyond the first and last step there may be no more than their uncertain range.
+        edges[1], edges[-2] = max(edges[1], steps[0].position), min(edges[-2], steps[-1].position)
     found: set[int] = set()
     for piece in range(len(lags)):
-        stretch = edges[2 * piece], edges[2 * piece + 1]
-        around = [beside for beside in (piece - 1, piece + 1) if 0 <= beside < len(lags)]
-        back = abs(float(lags[around[-1]] - lags[around[0]])) < MIN_STEP
-        if not back or not around or not 0 < stretch[1] - stretch[0] < MAX_EXCURSION_SECONDS * dry.rate:
+        span = edges[2 * piece], edges[2 * piece + 1]
+        neighbours = [number for number in (piece - 1, piece + 1) if 0 <= number < len(lags)]
+        cancelling = abs(float(lags[neighbours[-1]] - lags[neighbours[0]])) < MIN_STEP if neighbours else False
+        if not cancelling or not 0 < span[1] - span[0] < MAX_EXCURSION_SECONDS * dry.rate:
             continue
-        usual = TimeMap([timemap.pieces[around[0]]])
-        later = float(lags[piece] - lags[around[0]])
-        if not improves_with_shift(dry, wet, usual, prediction, course.polarity, stretch, later):
-            found |= {number for number in (piece - 1, piece) if 0 <= number < len(breaks)}
+        expected = TimeMap([time_map.pieces[neighbours[0]]])
+        later = float(lags[piece] - lags[neighbours[0]])
+        if not MAX_UNCONFIRMED_STEP < abs(later) < SHORT_REACH:
+            continue
+        if not improves_with_shift(dry, wet, expected, model, fit.polarity, span, later):
+            found |= {number for number in (piece - 1, piece) if 0 <= number < len(steps)}
     return found

@@ -1,18 +1,29 @@
-"""Measure where a wet signal lies on the clock of its dry signal, and judge whether that can be trusted."""
+"""Alignment of a wet file with its dry file: locate, track, fit the clock, scan the residual, verdict."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from twinlib.alignment import locate
 from twinlib.alignment.channel import Channel, open_channel
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
-from twinlib.alignment.clock import Line, LineFit
+from twinlib.alignment.clock import LagFit, Line, LineFit, fit_clock, wet_sample_period
+from twinlib.alignment.dropouts import coarse_steps, find_steps, with_small_steps
 from twinlib.alignment.lag_track import WindowPlan, plan_windows
-from twinlib.alignment.refine import MAX_ITERATIONS, fit_track, measure_through_device
+from twinlib.alignment.refine import (
+    MAX_ITERATIONS,
+    clock_varies,
+    iterate_fit,
+    measure_through_device,
+    remeasure_with_curve,
+    remeasure_with_steps,
+)
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
-from twinlib.alignment.tracker import count_consistent, track_lags
+from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 from twinlib.alignment.verdict import AlignmentReport
+from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
 from twinlib.audio import Reader, Signal
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, SubProgress, no_progress
@@ -20,13 +31,13 @@ from twinlib.progress import Progress, SubProgress, no_progress
 __all__ = ["GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
 
 GUARD_SAMPLES = 12
-"""The default guard: a target that leads its input by one sample costs an error-to-signal ratio of 0.08."""
+"""Default guard: a target that leads its input by one sample costs an error-to-signal ratio of 0.08."""
 
 POLARITY: tuple[Repair, ...] = ("polarity",)
-"""What is undone by default: an inverted cable. Gain and DC are the device's own, until somebody says otherwise."""
+"""Default repair: an inverted cable. Gain and DC belong to the device unless requested otherwise."""
 
 CLICK_SEARCH_SECONDS = 2.0
-"""What the length of a take leaves open about its lag, and this more, is where a click is looked for at first."""
+"""Margin of the first click search beyond the lags that the length of a take allows."""
 
 
 def align(
@@ -42,16 +53,15 @@ def align(
     repair: Collection[Repair] = POLARITY,
     progress: Progress = no_progress,
 ) -> Alignment:
-    """Align one channel (from 0) of `wet` with `dry`; a stereo dry file gives the same channel, else its first.
+    """Align one channel (from 0) of `wet` with `dry`; of a stereo dry file, uses the same channel, else the first.
 
-    With `clicks` (dry positions) the capture is a take: a matched filter for the click itself finds them. Without, or
-    where they are not found, loud excerpts of the programme are looked for. From there the lag is followed over the
-    programme, over losses of samples too, fitted by a line that outliers do not bend, or by a curve where the clocks
-    wander, and measured again. The line of a take is that of its clicks where the programme bears them out. With a
-    `reference_channel` (from 0) that recorded the dry signal beside the device, this is aligned, and both are read by
-    it. A file of another sample rate is resampled to the dry one's. Ranges (samples of each file, half-open) bound
-    what is used. `repair` names what the warp undoes. A capture that cannot be aligned is no exception but the verdict
-    `refused` with its reasons. `progress` counts to about 100.
+    `clicks` (dry samples) make the capture a take of a reel: a matched filter locates them, and they refine the drift
+    if the programme agrees. Without clicks, or if none is found, loud excerpts locate the programme. A tracker follows
+    the lag from there across dropouts. A robust fit gives drift and lag of each piece, and a curve if the clock varies.
+    A `reference_channel` (from 0) that recorded the dry signal in parallel provides the clock instead of `channel`. A
+    wet file at another rate is resampled to the dry rate. Half-open ranges in samples of each file limit the signals.
+    `repair` names the properties that the warp corrects. Returns verdict `refused` with the reasons for captures that
+    cannot be aligned. `progress` counts to about 100.
 
     Raises `AudioError` for unreadable files and `AlignmentError` for a range or channel that a file does not have.
     """
@@ -70,63 +80,54 @@ def align(
 
 
 def _align(report: AlignmentReport, clicks: list[int], progress: Progress) -> None:
-    dry, heard = report.dry, report.clock_channel
-    start, stop = dry.start, dry.stop
-    if clicks:
-        # Clicks stand in every reel: only what lies between them tells one reel from another.
-        start = min(clicks) + dry.rate // 4
-        stop = max(clicks) if len(clicks) > 1 else stop
+    """Run the stages: locate, track, fit the clock, scan the residual, verdict."""
+    dry, wet = report.dry, report.clock_channel
+    ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
+    # All reels share their clicks: only the programme between them identifies a reel.
+    start = min(clicks) + dry.rate // 4 if clicks else dry.start
+    stop = ends[1] if ends is not None else dry.stop
     programme = replace(dry, start=start, stop=max(stop, start + 1))
     windows = plan_windows(programme.start, programme.stop, dry.rate)
-    place, clicked = _locate(dry, heard, windows, clicks, SubProgress(progress, 10.0, heard.stop - heard.start))
-    if place is None:
-        report.add(locate.diagnose_mismatch(programme, heard, clicked))
+
+    anchor, clicks_found = _locate(dry, wet, windows, clicks, SubProgress(progress, 10.0, wet.stop - wet.start))
+    if anchor is None:
+        report.add(locate.diagnose_mismatch(programme, wet, clicks_found))
         return
-    walked = track_lags(dry, heard, windows, *place, SubProgress(progress, 25.0, len(windows.starts)))
-    course = fit_track(dry, heard, windows, walked, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
-    if course is None:
-        report.add(locate.diagnose_mismatch(programme, heard, clicked))
+    coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
+    fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
+    if fit is None:
+        report.add(locate.diagnose_mismatch(programme, wet, clicks_found))
         return
-    fit = LineFit(Line(float(course.clock.fit.lags[0]), course.clock.fit.drift_ppm), course.clock.fit.drift_error_ppm)
-    ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
-    measured = fit_click_line(dry, heard, ends, course.clock, course.polarity) if ends is not None else None
-    if ends is not None and measured is not None:
-        found = anchor_to_clicks(fit, course.track, measured) if report.trusts_clicks(course) else None
-        if found is not None:
-            fit, about_it = found
-            course = replace(course, clock=course.clock.with_line(fit), track=about_it)
-        else:
-            report.clicks_contradict = clicks_contradict(measured, course.clock)
-    elif ends is not None:
-        report.clicks_contradict = clicks_in_range(heard, course.clock, ends, dry.rate // 4)
+    if ends is not None:
+        fit = _refine_drift(report, fit, ends)
     if report.reference is not None:
-        through = measure_through_device(dry, report.wet, course)
-        if through is None:
-            report.add(locate.diagnose_mismatch(programme, report.wet, clicked))
+        device = measure_through_device(dry, report.wet, fit)
+        if device is None:
+            report.add(locate.diagnose_mismatch(programme, report.wet, clicks_found))
             return
-        report.add_device(through)
-    report.assess(course, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
+        report.add_device(device)
+    report.assess(fit, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
 
 
 def _locate(
     dry: Channel, wet: Channel, windows: WindowPlan, clicks: list[int], progress: Progress
 ) -> tuple[tuple[int, Line] | None, bool]:
-    """A dry position and the line that is right there, borne out by the programme around it; and if clicks were found.
+    """Return a dry position with a line valid there (None: no match), and whether clicks were found.
 
-    Each click found may be any of the reel's; and where none bears out, the programme itself is looked for.
+    Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts.
     """
     guesses: list[tuple[int, Line]] = []
     if clicks:
         waveform = locate.click_waveform(dry, clicks[0])
         if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
             path = dry.reader.info.path
-            raise AlignmentError(f"{path} holds no click at sample {clicks[0]}: it is not the reel it should be")
+            raise AlignmentError(f"{path} has no click at sample {clicks[0]}: it is not the expected reel")
         guesses = _locate_clicks(dry, wet, clicks, waveform, progress)
     best: tuple[int, tuple[int, Line] | None] = (0, None)
     for guess in guesses:
-        there, found = count_consistent(dry, wet, windows, *guess)
-        if found > best[0] and 2 * found >= there:
-            best = (found, guess)
+        audible, matched = count_consistent(dry, wet, windows, *guess)
+        if matched > best[0] and 2 * matched >= audible:
+            best = (matched, guess)
     if best[1] is not None:
         return best[1], True
     coarse = locate.search_excerpts(dry, wet, progress)
@@ -138,7 +139,7 @@ def _locate(
 def _locate_clicks(
     dry: Channel, wet: Channel, clicks: list[int], waveform: Signal, progress: Progress
 ) -> list[tuple[int, Line]]:
-    """What the clicks say, likeliest first: looked for where the length of the take leaves room, then everywhere."""
+    """Return guesses of a dry position and its line, likeliest first; searches plausible lags, then the whole file."""
     slack = round(CLICK_SEARCH_SECONDS * dry.rate)
     room = (wet.stop - wet.start) - (dry.stop - dry.start)
     low, high = wet.start - dry.start + min(0, room) - slack, wet.start - dry.start + max(0, room) + slack
@@ -154,11 +155,70 @@ def _locate_clicks(
     if match is None:
         return []
     steady = abs(match.line.drift_ppm) <= locate.MAX_STEADY_DRIFT_PPM
-    guesses = [
-        (click, Line(match.places[click] - click, match.line.drift_ppm if steady else 0.0)) for click in match.places
-    ]
-    # A single click may be any of them.
+    drift_ppm = match.line.drift_ppm if steady else 0.0
+    guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.places.items()]
+    # A single click may be any click of the reel.
     if len(match.places) == 1:
         place = next(iter(match.places.values()))
         guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.places]
     return guesses
+
+
+def fit_track(
+    dry: Channel, wet: Channel, windows: WindowPlan, coarse: CoarseTrack, progress: Progress = no_progress
+) -> LagFit | None:
+    """Fit the clock to a coarse track; None if fewer than two windows are detected.
+
+    Once the first fit has converged, the take is measured again at most twice: with the steps of its dropouts, and with
+    the curve of a clock that varies (wow and flutter). A clock that varies and has no steps so far gets its curve
+    first, because short windows would take its curve for steps.
+    """
+    fit = _first_fit(dry, wet, windows, coarse, progress)
+    if fit is None:
+        return None
+    tried_curve = not with_small_steps(fit) and clock_varies(dry, wet, fit)
+    if tried_curve:
+        fit = remeasure_with_curve(dry, wet, fit, progress)
+    if fit.clock.curve is None:
+        steps = find_steps(dry, wet, fit, coarse)
+        if steps != fit.clock.steps:
+            fit = remeasure_with_steps(dry, wet, fit, steps, progress)
+    flutter = _measure_flutter(dry, wet, fit)
+    if not tried_curve and (flutter > MAX_FLUTTER or clock_varies(dry, wet, fit)):
+        fit = remeasure_with_curve(dry, wet, fit, progress)
+        flutter = _measure_flutter(dry, wet, fit)
+    return replace(fit, flutter=flutter)
+
+
+def _first_fit(
+    dry: Channel, wet: Channel, windows: WindowPlan, coarse: CoarseTrack, progress: Progress
+) -> LagFit | None:
+    """Fit the clock with the steps that the coarse track shows."""
+    polarity = 1 if float((coarse.weight * coarse.sign).sum()) >= 0 else -1
+    valid = coarse.detected & (coarse.sign == polarity)
+    if valid.sum() < 2:
+        return None
+    position, lag = coarse.position[valid], coarse.lag[valid]
+    steps = coarse_steps(position, lag, windows.size)
+    clock = fit_clock(position, lag, np.ones(len(position)), steps, False, wet_sample_period(wet))
+    return iterate_fit(dry, wet, windows, clock, polarity, False, progress)
+
+
+def _measure_flutter(dry: Channel, wet: Channel, fit: LagFit) -> float:
+    programme = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    return flutter_rms(dry, wet, fit.clock, fit.polarity, programme)
+
+
+def _refine_drift(report: AlignmentReport, fit: LagFit, clicks: tuple[int, int]) -> LagFit:
+    """Refine the drift by the two clicks of a reel if the programme agrees with them."""
+    dry, wet, clock = report.dry, report.clock_channel, fit.clock
+    measured = fit_click_line(dry, wet, clicks, clock, fit.polarity)
+    if measured is None:
+        report.clicks_contradict = clicks_in_range(wet, clock, clicks, dry.rate // 4)
+        return fit
+    line = LineFit(Line(float(clock.fit.lags[0]), clock.fit.drift_ppm), clock.fit.drift_error_ppm)
+    found = anchor_to_clicks(line, fit.track, measured) if report.trusts_clicks(fit) else None
+    if found is None:
+        report.clicks_contradict = clicks_contradict(measured, clock)
+        return fit
+    return replace(fit, clock=clock.with_line(found[0]), track=found[1])

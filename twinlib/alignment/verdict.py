@@ -7,16 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import Array, ClockModel, LagFit, Line
+from twinlib.alignment.clock import Array, ClockModel, LagFit, Line, wet_sample_period
 from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import diagnose_speed
 from twinlib.alignment.messages import MESSAGES
-from twinlib.alignment.refine import MAX_FLUTTER, is_device_phase, wet_sample_period
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
 from twinlib.alignment.time_map import Curve, Piece
-from twinlib.alignment.wow_flutter import residual_rms, wander_rms
+from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.db import db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs

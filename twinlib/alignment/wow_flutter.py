@@ -1,4 +1,4 @@
-"""Whether the clocks wander, and the part of the residual that neighbouring windows share."""
+"""Wow and flutter: whether the clock varies, by how much, and whether the clock or the device's phase causes it."""
 
 import math
 
@@ -7,173 +7,209 @@ import numpy.typing as npt
 from scipy.special import fdtri
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import ClockModel
+from twinlib.alignment.clock import ClockModel, LagFit
 from twinlib.alignment.delay import HIGH_HZ, LOW_HZ, Real
 from twinlib.alignment.drift_curve import biweight
-from twinlib.alignment.lag_track import MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
+from twinlib.alignment.lag_track import INLIER_SAMPLES, MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
 from twinlib.db import db_to_amp
 
 BLOCK_SECONDS = 10.0
-"""Clocks wander in many seconds; a device's phase changes with the programme, from window to window."""
+"""Clocks wander over many seconds; a device's phase changes with the programme, from window to window."""
 
 MIN_WINDOWS = 4
-"""Windows that a block holds at least."""
+"""Smallest number of windows in a block."""
 
 MIN_F_RATIO = 6.0
-"""The variance of block means over that which scatter explains, below which nothing wanders, however long the take:
-neighbouring windows hold programme alike, and then a device's phase is alike."""
-
-MIN_COVARIANCE_SHARE = 0.7
-"""Of the larger of the variances of two halves of the band, that both must share where it is the clock."""
-
-MIN_VARIANCE_RATIO = 0.6
-"""Of the larger variance, that the smaller one of lows and highs has where a clock swings: an all-pass that breathes
-delays highs by two thirds of what it delays lows."""
-
-MAX_SUBBAND_SLOPE = 0.1
-"""Of a curve, by which lows and highs may follow it differently: those of clocks do by a hundredth, and an all-pass
-that breathes delays them by shares that are a third apart."""
-
-SLOPE_SIGMAS = 2.5
-"""Standard errors within which they may all the same."""
+"""Ratio of the variance of block means to that expected from scatter, below which nothing wanders. Neighbouring windows
+share programme and thus the device's phase, so this limit holds for a take of any length."""
 
 FALSE_ALARM_RATE = 1e-3
-"""How often chance may exceed that ratio in a take of few blocks."""
+"""Probability that chance exceeds the ratio in a take of few blocks."""
+
+MIN_COVARIANCE_SHARE = 0.7
+"""Share of the larger subband variance that both subbands must have in common if the clock causes it."""
+
+MIN_VARIANCE_RATIO = 0.6
+"""Smaller to larger subband variance for flutter of the clock. Breathing all-passes delay highs by a third less."""
+
+MAX_SUBBAND_SLOPE = 0.1
+"""Share of a curve by which the subbands may follow it differently: 0.01 for clocks, 0.33 for breathing all-passes."""
+
+SLOPE_SIGMAS = 2.5
+"""Standard errors within which that share may exceed its limit."""
+
+SUBBAND_SPLIT_HZ = 1500.0
+"""Both subbands determine the delay about equally well."""
+
+FLUTTER_WINDOW = 1024
+"""Samples of a flutter window: 23 ms at 44.1 kHz, which halves flutter at 50 Hz."""
+
+FLUTTER_PLACES = 12
+"""Places all over a take at which flutter is measured."""
+
+FLUTTER_SECONDS = 0.25
+"""Length of programme at each of them."""
+
+MIN_FLUTTER_WEIGHT = 1000.0
+"""Inverse variance (0.03 samples rms) from which a short window is used."""
+
+MIN_FLUTTER = 0.015
+"""Samples rms below which the subbands need not be compared."""
+
+MAX_FLUTTER = 0.03
+"""Samples rms of flutter above which a curve is tried and a finding reports it."""
 
 
-def residual_rms(measured: LagTrack) -> float | None:
-    """The rms about the line, in samples, of the windows that agree with it, weighted by their precision."""
-    fits = inliers(measured)
-    if not fits.any():
+def residual_rms(track: LagTrack) -> float | None:
+    """Return the rms of the inliers about the line in samples, weighted by precision; None without inliers."""
+    valid = inliers(track)
+    if not valid.any():
         return None
-    values, weights = measured.residual[fits], measured.weight[fits]
+    values, weights = track.residual[valid], track.weight[valid]
     values = values - np.average(values, weights=weights)
     return float(np.sqrt(np.average(values**2, weights=weights)))
 
 
-def wander_rms(measured: LagTrack, sample_rate: int) -> float:
-    """The rms in samples that the means of blocks of windows have beyond what scatter explains; 0 if it explains all.
+def wander_rms(track: LagTrack, sample_rate: int) -> float:
+    """Return the rms in samples of block means in excess of scatter; 0 if scatter explains all of it.
 
-    A block is about 10 s, an eighth of a shorter signal. Scatter is how much windows differ from their neighbours,
-    large for devices that distort much: their phase changes with the programme, and a block takes the mean of it.
-    What its level explains (`regress_out_level`) is no clock's, however slowly it changes. The ratio of the two
-    variances follows Fisher's F distribution. With too few windows for that, the plain residual.
+    A block is about 10 s, or an eighth of a shorter signal. Scatter is the difference between neighbouring windows,
+    which is large for devices that distort much. The part explained by level (`regress_out_level`) is removed first.
+    The ratio of the two variances follows Fisher's F distribution. With too few windows, returns the plain residual.
     """
-    fits = inliers(measured)
-    count = int(fits.sum())
+    valid = inliers(track)
+    count = int(valid.sum())
     if count < 2 * MIN_WINDOWS:
-        return residual_rms(measured) or 0.0
-    length = _block(measured.position[fits], sample_rate)
-    values = _clipped(regress_out_level(measured.residual[fits], measured.level_db[fits]))
-    chance = _noise_variance(values) / length
+        return residual_rms(track) or 0.0
+    length = _block_length(track.position[valid], sample_rate)
+    values = _clip_outliers(regress_out_level(track.residual[valid], track.level_db[valid]))
+    expected = _noise_variance(values) / length
     blocks = _block_means(values, length)
     variance = float(np.var(blocks, ddof=1))
-    least = max(MIN_F_RATIO, float(fdtri(len(blocks) - 1, count - len(blocks), 1.0 - FALSE_ALARM_RATE)))
-    return math.sqrt(variance - chance) if variance > least * chance else 0.0
+    limit = max(MIN_F_RATIO, float(fdtri(len(blocks) - 1, count - len(blocks), 1.0 - FALSE_ALARM_RATE)))
+    return math.sqrt(variance - expected) if variance > limit * expected else 0.0
+
+
+def is_device_phase(dry: Channel, wet: Channel, fit: LagFit) -> bool:
+    """Return whether the lag varies with the programme alone: the lags of low and high frequencies do not covary."""
+    residual = fit.track.residual[fit.track.detected]
+    # No device changes its delay by so much, and windows over which a clock changes that fast are imprecise.
+    if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > INLIER_SAMPLES:
+        return False
+    return not subbands_covary(*measure_subbands(dry, wet, fit.clock, fit.polarity, fit.windows), dry.rate)
 
 
 def subbands_covary(low: LagTrack, high: LagTrack, sample_rate: int) -> bool:
-    """Whether the lags that the lows and the highs of the same windows tell change together, by windows or slowly.
+    """Return whether the lags of low and high frequencies covary, window by window or slowly; True for too few windows.
 
-    A clock takes all frequencies along. A device that distorts delays each by as much as the programme makes it to.
+    A clock shifts all frequencies alike. A nonlinear device delays each by an amount that depends on the programme.
     """
-    _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
-    told = (low.weight[first] > 0) & (high.weight[second] > 0) & (low.sign[first] > 0) & (high.sign[second] > 0)
-    if told.sum() < 2 * MIN_WINDOWS:
+    first, second, valid = _common_windows(low, high)
+    if valid.sum() < 2 * MIN_WINDOWS:
         return True
-    # The device delays either half by another constant.
-    pair = [half - np.median(half[told]) for half in (low.residual[first], high.residual[second])]
+    # The device delays each subband by another constant.
+    pair = [band - np.median(band[valid]) for band in (low.residual[first], high.residual[second])]
     levels = low.level_db[first], high.level_db[second]
-    told &= (np.abs(pair[0]) < MAX_RESIDUAL) & (np.abs(pair[1]) < MAX_RESIDUAL)
-    if told.sum() < 2 * MIN_WINDOWS:
+    valid &= (np.abs(pair[0]) < MAX_RESIDUAL) & (np.abs(pair[1]) < MAX_RESIDUAL)
+    if valid.sum() < 2 * MIN_WINDOWS:
         return True
-    length = _block(low.position[first][told], sample_rate)
-    a, b = (_clipped(regress_out_level(half[told], level[told])) for half, level in zip(pair, levels, strict=True))
+    length = _block_length(low.position[first][valid], sample_rate)
+    a, b = (
+        _clip_outliers(regress_out_level(band[valid], level[valid])) for band, level in zip(pair, levels, strict=True)
+    )
     for size in (1, length):
-        means = np.array([_block_means(a, size), _block_means(b, size)])
-        common = np.cov(means)
-        explained = np.array([_noise_variance(half) / size if size > 1 else 0.0 for half in (a, b)])
-        own = np.maximum(np.diag(common) - explained, 1e-12)
-        # What chance explains most of is no slow change.
-        if (own < 0.5 * np.diag(common)).any():
+        covariance = np.cov(np.array([_block_means(a, size), _block_means(b, size)]))
+        noise = np.array([_noise_variance(band) / size if size > 1 else 0.0 for band in (a, b)])
+        excess = np.maximum(np.diag(covariance) - noise, 1e-12)
+        # Skip if noise explains most of it.
+        if (excess < 0.5 * np.diag(covariance)).any():
             continue
-        if float(common[0, 1]) > MIN_COVARIANCE_SHARE * float(own.max()):
+        if float(covariance[0, 1]) > MIN_COVARIANCE_SHARE * float(excess.max()):
             return True
     return False
 
 
-def common_rms(low: Real, high: Real, level_db: Real) -> float:
-    """The rms in samples of what the lags of lows and highs of the same windows share; 0 where they are not alike.
+def is_broadband(low: LagTrack, high: LagTrack, curve: Real) -> bool:
+    """Return whether both subbands follow a `curve` alike, as a clock requires; one value for each window of `low`.
 
-    What the level of the dry signal explains of either is not counted.
+    The difference of the two lags contains no part of a clock's curve, but a part of a device's phase.
+    """
+    first, second, valid = _common_windows(low, high)
+    difference = (high.residual[second] - low.residual[first])[valid]
+    if len(difference) < 2 * MIN_WINDOWS:
+        return True
+    difference, reference = difference - np.median(difference), curve[first][valid]
+    weights = biweight(difference)
+    reference = reference - np.average(reference, weights=weights)
+    energy = float((weights * reference**2).sum()) + 1e-30
+    slope = float((weights * reference * difference).sum()) / energy
+    # Windows overlap by half: count every other one as independent.
+    error = math.sqrt(
+        2.0 * float((weights * (difference - slope * reference) ** 2).sum()) / float(weights.sum()) / energy
+    )
+    return abs(slope) < max(MAX_SUBBAND_SLOPE, SLOPE_SIGMAS * error)
+
+
+def _common_windows(
+    low: LagTrack, high: LagTrack
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the indices of the windows in both tracks, and which of them both detected."""
+    _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
+    valid = low.detected[first] & high.detected[second] & (low.sign[first] > 0) & (high.sign[second] > 0)
+    return first, second, np.asarray(valid)
+
+
+def common_rms(low: Real, high: Real, level_db: Real) -> float:
+    """Return the rms in samples of the variation that both subband lags share, without the part explained by level.
+
+    0 if the two differ too much for a clock.
     """
     if len(low) < 2 * MIN_WINDOWS:
         return 0.0
-    spread = np.cov([_clipped(regress_out_level(half, level_db)) for half in (low, high)])
-    shared, (least, most) = float(spread[0, 1]), sorted(np.diag(spread).tolist())
-    alike = shared > MIN_COVARIANCE_SHARE * math.sqrt(least * most) and least > MIN_VARIANCE_RATIO * most
+    covariance = np.cov([_clip_outliers(regress_out_level(band, level_db)) for band in (low, high)])
+    shared, (smaller, larger) = float(covariance[0, 1]), sorted(np.diag(covariance).tolist())
+    alike = shared > MIN_COVARIANCE_SHARE * math.sqrt(smaller * larger) and smaller > MIN_VARIANCE_RATIO * larger
     return math.sqrt(shared) if alike else 0.0
 
 
-def is_broadband(low: LagTrack, high: LagTrack, curve: Real) -> bool:
-    """Whether lows and highs follow a `curve` alike, whose value is given at each window of the lows, as by a clock.
-
-    The difference of the two lags has no part of a clock's curve in it; of a device's phase it has.
-    """
-    _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
-    told = (low.weight[first] > 0) & (high.weight[second] > 0) & (low.sign[first] > 0) & (high.sign[second] > 0)
-    apart = (high.residual[second] - low.residual[first])[told]
-    if len(apart) < 2 * MIN_WINDOWS:
-        return True
-    apart, swing = apart - np.median(apart), curve[first][told]
-    trust = biweight(apart)
-    swing = swing - np.average(swing, weights=trust)
-    size = float((trust * swing**2).sum()) + 1e-30
-    share = float((trust * swing * apart).sum()) / size
-    # Windows overlap by half: every other one is another witness.
-    error = math.sqrt(2.0 * float((trust * (apart - share * swing) ** 2).sum()) / float(trust.sum()) / size)
-    return abs(share) < max(MAX_SUBBAND_SLOPE, SLOPE_SIGMAS * error)
-
-
 def regress_out_level(values: Real, level_db: Real) -> Real:
-    """The lags of windows in order without what the level of the dry signal explains of how neighbours differ.
+    """Subtract from the lags of windows, in order, the part that the level of the dry signal explains.
 
-    A clock hardly changes from one window to the next, and a device that distorts does, with what is played: how it
-    answers levels, told by neighbours alone, holds for slow changes of the level, too. Loudness and its logarithm, with
-    its square, are what the phase of compressors, clippers and transformers goes with.
+    The regression uses differences of neighbours, over which a clock hardly changes, and thus keeps slow clock changes
+    even if the level changes slowly too. Amplitude, level and its square model compressors, clippers and transformers.
     """
-    loudness = db_to_amp(level_db - level_db.max())
+    amplitude = db_to_amp(level_db - level_db.max())
     decades = (level_db - level_db.mean()) / 20.0
-    features = np.column_stack((loudness, decades, decades**2))
-    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
+    features = np.column_stack((amplitude, decades, decades**2))
+    # Windows overlap by half, so the second next is the first independent one.
     columns, change = features[2:] - features[:-2], values[2:] - values[:-2]
     if len(change) < 4 * features.shape[1]:
         return values
-    trust, slopes = np.ones(len(change)), np.zeros(features.shape[1])
+    weights, slopes = np.ones(len(change)), np.zeros(features.shape[1])
     for _ in range(6):
-        root = np.sqrt(trust)
+        root = np.sqrt(weights)
         slopes = np.linalg.lstsq(columns * root[:, None], change * root, rcond=1e-6)[0]
-        trust = biweight(change - columns @ slopes)
+        weights = biweight(change - columns @ slopes)
     explained = features @ slopes
     return np.asarray(values - explained + np.median(explained))
 
 
-def _block(position: Real, sample_rate: int) -> int:
-    """How many windows make a block."""
+def _block_length(position: Real, sample_rate: int) -> int:
+    """Return the number of windows in a block."""
     seconds = float(position[-1] - position[0]) / (len(position) - 1) / sample_rate
     return max(MIN_WINDOWS, min(len(position) // 8, round(BLOCK_SECONDS / seconds)))
 
 
-def _clipped(values: Real) -> Real:
-    """The values about their median; what stands out by far counts no more than the rest."""
+def _clip_outliers(values: Real) -> Real:
+    """Subtract the median and clip outliers."""
     values = values - np.median(values)
-    most = 4.5 * float(np.median(np.abs(values)))
-    return np.asarray(np.clip(values, -most, most))
+    limit = 4.5 * float(np.median(np.abs(values)))
+    return np.asarray(np.clip(values, -limit, limit))
 
 
 def _noise_variance(values: Real) -> float:
-    """The variance of a window by itself."""
-    # Windows may overlap their neighbour by half, so the next but one is the first independent of it.
+    """Return the variance of a single window, from differences of independent neighbours."""
+    # Windows overlap by half, so the second next is the first independent one.
     return float(np.mean((values[2:] - values[:-2]) ** 2)) / 2.0
 
 
@@ -181,14 +217,10 @@ def _block_means(values: Real, length: int) -> Real:
     return np.asarray(values[: len(values) // length * length].reshape(-1, length).mean(axis=1))
 
 
-SUBBAND_SPLIT_HZ = 1500.0
-"""Below and above it lies about as much that tells a delay."""
-
-
 def measure_subbands(
     dry: Channel, wet: Channel, clock: ClockModel, polarity: int, windows: WindowPlan
 ) -> tuple[LagTrack, LagTrack]:
-    """The same windows as the lows tell them, and as the highs do; residuals in samples about the clock."""
+    """Measure the same windows in the low and in the high subband; residuals in samples about the clock."""
     low = measure_band(dry, wet, clock, polarity, windows, (LOW_HZ, SUBBAND_SPLIT_HZ))
     return low, measure_band(dry, wet, clock, polarity, windows, (SUBBAND_SPLIT_HZ, HIGH_HZ))
 
@@ -196,51 +228,31 @@ def measure_subbands(
 def measure_band(
     dry: Channel, wet: Channel, clock: ClockModel, polarity: int, windows: WindowPlan, band_hz: tuple[float, float]
 ) -> LagTrack:
-    """Windows as what lies between two frequencies in Hz tells them, once the device's phase there is known."""
-    timemap = clock.time_map(dry.start, dry.stop)
-    _, known = measure_lags(dry, wet, windows, timemap, None, polarity, clock.excluded, between_hz=band_hz)
-    return measure_lags(dry, wet, windows, timemap, known, polarity, clock.excluded, between_hz=band_hz)[0]
-
-
-FLUTTER_WINDOW = 1024
-"""Samples of a window: 23 ms at 44.1 kHz, which still shows half of what swings fifty times a second."""
-
-FLUTTER_PLACES = 12
-"""Places all over a take that tell its flutter."""
-
-FLUTTER_SECONDS = 0.25
-"""Of programme at each of them."""
-
-MIN_FLUTTER_WEIGHT = 1000.0
-"""Inverse variance, 0.03 samples rms, from which a short window tells flutter."""
-
-MIN_FLUTTER = 0.015
-"""Samples rms that are not worth the question whether they are the clock's."""
+    """Measure windows between two frequencies in Hz, with the device's response there taken out."""
+    time_map = clock.time_map(dry.start, dry.stop)
+    _, known = measure_lags(dry, wet, windows, time_map, None, polarity, clock.excluded, between_hz=band_hz)
+    return measure_lags(dry, wet, windows, time_map, known, polarity, clock.excluded, between_hz=band_hz)[0]
 
 
 def flutter_rms(dry: Channel, wet: Channel, clock: ClockModel, polarity: int, programme: tuple[int, int]) -> float:
-    """The rms in samples by which short windows all over a dry range [start, stop) swing about the clock.
+    """Return the rms flutter in samples about the clock, by short windows all over the dry range [start, stop).
 
-    A clock takes lows and highs along alike; what only one of them does is the device's, and no flutter. Long windows
-    take the mean of what swings faster than they last, and look right. What swings faster than fifty times a second
-    these short ones hardly show either.
+    Only variation common to low and high frequencies counts; the rest is the device's. Long windows average faster
+    fluctuations out and look right. Above 50 Hz these short windows are insensitive too.
     """
     reach = round(FLUTTER_SECONDS * dry.rate)
     places = np.linspace(programme[0], max(programme[0], programme[1] - reach), FLUTTER_PLACES).astype(np.int64)
     windows = WindowPlan(np.unique(places[:, None] + np.arange(0, reach, FLUTTER_WINDOW // 2)), FLUTTER_WINDOW)
-    whole = measure_band(dry, wet, clock, polarity, windows, (LOW_HZ, HIGH_HZ))
-    sharp = whole.residual[_is_precise(whole)]
-    if len(sharp) < 2 or float(np.std(sharp)) < MIN_FLUTTER:
+    track = measure_band(dry, wet, clock, polarity, windows, (LOW_HZ, HIGH_HZ))
+    precise = track.residual[_is_precise(track)]
+    if len(precise) < 2 or float(np.std(precise)) < MIN_FLUTTER:
         return 0.0
     low, high = measure_subbands(dry, wet, clock, polarity, windows)
     _, first, second = np.intersect1d(low.position, high.position, return_indices=True)
-    told = (_is_precise(low)[first]) & (_is_precise(high)[second])
-    level = low.level_db[first][told]
-    return common_rms(low.residual[first][told], high.residual[second][told], level)
+    valid = (_is_precise(low)[first]) & (_is_precise(high)[second])
+    level = low.level_db[first][valid]
+    return common_rms(low.residual[first][valid], high.residual[second][valid], level)
 
 
-def _is_precise(measured: LagTrack) -> npt.NDArray[np.bool_]:
-    """The windows that tell flutter."""
-    return np.asarray(
-        (measured.weight > MIN_FLUTTER_WEIGHT) & (measured.sign > 0) & (np.abs(measured.residual) < MAX_RESIDUAL)
-    )
+def _is_precise(track: LagTrack) -> npt.NDArray[np.bool_]:
+    return np.asarray((track.weight > MIN_FLUTTER_WEIGHT) & (track.sign > 0) & (np.abs(track.residual) < MAX_RESIDUAL))
