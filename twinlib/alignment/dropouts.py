@@ -56,11 +56,11 @@ AUDIBLE = 1e-3
 BLOCK_FRAMES = 16
 """Frames, 0.1 s in all, whose mean counts as one independent sample: notes last longer than frames."""
 
-CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.5
+CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.0
 """t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
 that the windows measured as whole samples."""
 
-WHOLE_TOLERANCE = 0.15
+WHOLE_TOLERANCE = 0.1
 """Samples from a whole number within which a measured step is whole."""
 
 LOG_LIKELIHOOD = 10.0
