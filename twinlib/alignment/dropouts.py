@@ -39,7 +39,7 @@ MAX_UNCONFIRMED_STEP = 2.0
 """Samples up to which a step is dropped if the residual does not confirm it."""
 
 CONTEXT_SECONDS = 1.0
-"""Programme on either side of a step's range that is compared under both lags."""
+"""Programme on either side of a step's range that is compare_frames under both lags."""
 
 MAX_DISPLACED_SHARE = 0.1
 """If more of the windows than this share are displaced, the clock model is wrong and not the windows."""
