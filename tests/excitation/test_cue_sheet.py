@@ -132,7 +132,7 @@ def test_a_short_source_is_skipped_and_reported(tmp_path: Path) -> None:
 
 def test_a_corpus_of_short_sources_is_refused(tmp_path: Path) -> None:
     add(tmp_path, "b/short.wav", noise(1)[:1999])
-    with pytest.raises(ExcitationError, match="no source is as long as one slice"):
+    with pytest.raises(ExcitationError, match="every source is shorter than one slice"):
         planned(tmp_path, small())
 
 
@@ -149,7 +149,7 @@ def test_a_silent_corpus_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(plan_module, "REDRAWS", 50)
     add(tmp_path, "a/zero.wav", np.zeros((44100, 1)))
     add(tmp_path, "b/zero.wav", np.zeros((4410, 1)))
-    with pytest.raises(ExcitationError, match=r"50 slices in a row were silent, .* from a/zero\.wav"):
+    with pytest.raises(ExcitationError, match=r"50 consecutive slices were silent, .* from a/zero\.wav"):
         planned(tmp_path, small())
 
 

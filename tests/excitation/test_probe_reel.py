@@ -112,7 +112,7 @@ def test_the_excerpt_is_from_the_test_split_with_its_sources(corpus: Path, tmp_p
 def test_a_changed_source_is_refused(corpus: Path, tmp_path: Path) -> None:
     settings = three(table(corpus))
     cues = planned(corpus, settings).cues.assign(source_sha256="0" * 64)
-    with pytest.raises(ExcitationError, match="not the file that the reel was planned with"):
+    with pytest.raises(ExcitationError, match="has changed since the reel was planned"):
         render_probe_reel("main", cues, settings, corpus, tmp_path / "probe.wav")
 
 
@@ -121,7 +121,7 @@ def test_clicks_of_the_probe_reel_are_read_from_its_own_file(tmp_path: Path) -> 
     reel = {"frames": plan.frames, "clicks": list(plan.clicks)}
     write_json(tmp_path / PROBE_FILE, "probe/1", {"reels": {probe_name("main"): reel}})
     assert read_reel(tmp_path / PROBE_FILE, "main-probe")["clicks"] == list(plan.clicks)
-    with pytest.raises(ExcitationError, match="no reel main-01; it has main-probe"):
+    with pytest.raises(ExcitationError, match="no reel main-01; its reels: main-probe"):
         read_reel(tmp_path / PROBE_FILE, "main-01")
 
 

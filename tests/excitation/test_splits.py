@@ -64,7 +64,7 @@ def test_another_salt_changes_the_splits() -> None:
 def test_an_empty_split_is_refused_with_a_salt_that_works() -> None:
     artists = {f"track {number}": f"artist {number}" for number in range(4)}
     salt = next(s for s in map(str, range(100)) if len({assign_split(a, Split(salt=s)) for a in artists.values()}) < 3)
-    with pytest.raises(ExcitationError, match=r"no artist falls into .*set split.salt to '") as refused:
+    with pytest.raises(ExcitationError, match=r"no artist is assigned to .*set split.salt to '") as refused:
         assign_splits(artists, Split(salt=salt))
     proposed = str(refused.value).split("'")[-2]
     assert set(assign_splits(artists, Split(salt=proposed)).values()) == {"train", "valid", "test"}

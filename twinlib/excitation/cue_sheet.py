@@ -1,4 +1,4 @@
-"""Drawing the cue sheet: which slice of which source stands where on a reel, how loud, and in which split."""
+"""Drawing the cue sheet: position, source, gain and split of every slice."""
 
 import math
 from collections import Counter
@@ -23,17 +23,17 @@ from twinlib.files import write_json, write_table
 from twinlib.progress import Progress, no_progress
 
 PEAK = 0.98
-"""No sample of the programme lies above this part of full scale."""
+"""Maximum peak of the programme, relative to full scale."""
 
 SLICE_PEAK = 0.9
-"""No sample of a slice by itself does: a neighbour always has room to fade in beside it."""
+"""Maximum peak of a single slice; leaves headroom for the crossfade with the next slice."""
 
 REDRAWS = 1000
-"""Silent slices in a row after which planning gives up."""
+"""Number of consecutive silent slices after which drawing fails."""
 
 
 class Cue(NamedTuple):
-    """A row of the cue sheet: [start, stop) in samples on the reel, [source_start, source_stop) in the source."""
+    """A row of the cue sheet: samples [start, stop) on the reel, [source_start, source_stop) in the source."""
 
     reel: str
     position: int
@@ -52,14 +52,14 @@ class Cue(NamedTuple):
 
 @dataclass(frozen=True)
 class CueSheet:
-    """The cue sheet (contract `cues/1`) and what stands where on the reels (contract `excitation/1`)."""
+    """The cue sheet (contract `cues/1`) and the layout of the reels (contract `excitation/1`)."""
 
     cues: pd.DataFrame
     excitation: dict[str, Any]
 
 
 class _Sweep(NamedTuple):
-    """What a sweep has of a row of the table of tracks."""
+    """The fields of a row of the table of tracks that a sweep has."""
 
     track_id: str
     artist: str
@@ -71,10 +71,10 @@ class _Sweep(NamedTuple):
 
 @dataclass(frozen=True)
 class _Pool:
-    """The sources of one split: rows of the table of tracks, and the odds of each as a running sum up to 1."""
+    """The sources of one split: rows of the table of tracks, with their cumulative probabilities."""
 
     rows: list[Any]
-    odds: npt.NDArray[np.float64]
+    cumulative: npt.NDArray[np.float64]
 
 
 def draw_cue_sheet(
@@ -87,15 +87,15 @@ def draw_cue_sheet(
 ) -> CueSheet:
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 
-    Every slice is drawn by itself: a source with odds in proportion to its duration, a start, a gain uniform in dB;
-    silent ones again. Of the training slices as many as the settings say are sweeps. Each reel and split has its own
-    generator, so that none depends on another. `progress` counts slices. Raises `ExcitationError` when nothing is long
-    or loud enough, or a split has no track.
+    Every slice is drawn independently: a source with a probability proportional to its duration, a start, and a gain
+    uniform in dB. Silent slices are redrawn. A share `settings.sweeps` of the training slices are sweeps. Each reel and
+    split has its own random generator. `progress` counts slices. Raises `ExcitationError` if no source is long or loud
+    enough, or if a split has no track.
     """
     reels = lay_out_reels(name, settings)
-    usable, left_out = _long_enough(tracks, excluded, settings)
-    given = assign_splits(dict(zip(usable.track_id, usable.artist, strict=True)), settings.split)
-    pools = {split: _pool(usable[usable.track_id.map(given) == split]) for split in settings.split.shares}
+    usable, skipped = _usable_sources(tracks, excluded, settings)
+    splits = assign_splits(dict(zip(usable.track_id, usable.artist, strict=True)), settings.split)
+    pools = {split: _pool(usable[usable.track_id.map(splits) == split]) for split in settings.split.shares}
     cues: list[Cue] = []
     redrawn: Counter[str] = Counter()
     with Sources(root, settings) as sources:
@@ -104,31 +104,31 @@ def draw_cue_sheet(
             for block in reel.blocks:
                 seed = np.random.SeedSequence(settings.seed, spawn_key=(number, SPLITS.index(block.split)))
                 generator, sweeps = np.random.default_rng(seed), settings.sweeps if block.split == "train" else 0.0
-                draw = _Draw(pools[block.split], sources, settings, generator, redrawn, sweeps)
-                cues += _block_cues(reel, block, first, draw, progress)
+                sampler = _SliceSampler(pools[block.split], sources, settings, generator, redrawn, sweeps)
+                cues += _block_cues(reel, block, first, sampler, progress)
                 first += block.slices
     excitation = {
         "name": name,
         "settings": settings.planned,
         "sample_rate": settings.sample_rate,
         "reels": {reel.name: reel.to_dict() for reel in reels},
-        "tracks": group_by_split(given),
+        "tracks": group_by_split(splits),
         "seconds": _seconds(reels, settings),
-        "left_out": left_out,
+        "left_out": skipped,
         "redrawn_silent": dict(sorted(redrawn.items())),
     }
     return CueSheet(pd.DataFrame(cues, columns=list(Cue._fields)), excitation)
 
 
-def write_cue_sheet(folder: Path, plan: CueSheet) -> None:
+def write_cue_sheet(folder: Path, sheet: CueSheet) -> None:
     """Write `cues.parquet` and `excitation.json` into a folder."""
-    write_table(folder / "cues.parquet", CUES, plan.cues)
-    write_json(folder / "excitation.json", EXCITATION, plan.excitation)
+    write_table(folder / "cues.parquet", CUES, sheet.cues)
+    write_json(folder / "excitation.json", EXCITATION, sheet.excitation)
 
 
 def max_gain_db(samples: Signal, tail: Signal) -> float:
-    """The highest gain in dB at which a faded slice stays below `SLICE_PEAK`, and below `PEAK` where it overlaps the
-    faded `tail` of its neighbour; infinite for digital silence.
+    """Return the maximum gain in dB that keeps a faded slice below `SLICE_PEAK`, and below `PEAK` in its overlap with
+    the faded `tail` of the previous slice; infinite for digital silence.
     """
     size = np.abs(samples)
     loudest = float(size.max(initial=0.0))
@@ -137,15 +137,15 @@ def max_gain_db(samples: Signal, tail: Signal) -> float:
     bound = SLICE_PEAK / loudest
     head = size[: len(tail)]
     if len(tail) and bound * float(head.max()) + float(np.abs(tail).max()) > PEAK:
-        sounding = head > 0
-        room = PEAK - tail[sounding] * np.sign(samples[: len(tail)][sounding])
-        bound = min(bound, float(np.min(room / head[sounding].astype(np.float64), initial=bound)))
-    # Rounded down: what the cue sheet says is what is played, and stays within the bound.
+        nonzero = head > 0
+        headroom = PEAK - tail[nonzero] * np.sign(samples[: len(tail)][nonzero])
+        bound = min(bound, float(np.min(headroom / head[nonzero].astype(np.float64), initial=bound)))
+    # Rounded down, so the gain on the cue sheet is exact and within the bound.
     return math.floor(amp_to_db(bound) * 1000) / 1000
 
 
-class _Draw:
-    """A generator of slices of one split."""
+class _SliceSampler:
+    """Draws random slices of one split."""
 
     def __init__(
         self,
@@ -161,9 +161,9 @@ class _Draw:
         self._power = db_to_power(settings.silence_dbfs)
         self._sweeps = sweeps
 
-    def slice(self) -> tuple[Any, int, Signal, float]:
-        """A row of the table of tracks, where the slice starts in its source, its samples, and a gain in dB."""
-        # Nothing is drawn where there are no sweeps: a cue sheet of before there were any is the same.
+    def draw(self) -> tuple[Any, int, Signal, float]:
+        """Return a row of the table of tracks, the start of the slice in its source, its samples, and a gain in dB."""
+        # Without sweeps no random number is drawn, which keeps older cue sheets reproducible.
         if self._sweeps and self._generator.random() < self._sweeps:
             return self._sweep()
         return (*self._music(), self._gain_db(self.settings.level_db))
@@ -174,34 +174,34 @@ class _Draw:
         return row, 0, self._sources.slice(name, 0), self._gain_db(LEVEL_DB)
 
     def _music(self) -> tuple[Any, int, Signal]:
-        silent_ones: Counter[str] = Counter()
+        silent: Counter[str] = Counter()
         for _ in range(REDRAWS):
-            place = int(np.searchsorted(self._pool.odds, self._generator.random(), side="right"))
+            place = int(np.searchsorted(self._pool.cumulative, self._generator.random(), side="right"))
             row = self._pool.rows[min(place, len(self._pool.rows) - 1)]
             start = row.step * int(self._generator.integers(row.starts))
             samples = self._sources.slice(row.path, start)
             if float(np.mean(np.square(samples), dtype=np.float64)) >= self._power:
-                self._redrawn.update(silent_ones)
+                self._redrawn.update(silent)
                 return row, start, samples
-            silent_ones[row.path] += 1
-        worst, times = min(silent_ones.items(), key=lambda item: (-item[1], item[0]))
+            silent[row.path] += 1
+        worst, times = min(silent.items(), key=lambda item: (-item[1], item[0]))
         raise ExcitationError(
-            f"{REDRAWS} slices in a row were silent, {times} of them from {worst}: exclude its track, or lower "
+            f"{REDRAWS} consecutive slices were silent, {times} of them from {worst}: exclude its track, or lower "
             f"silence_dbfs ({self.settings.silence_dbfs:g})"
         )
 
     def _gain_db(self, bounds: tuple[float, float]) -> float:
-        """A gain within bounds, in thousandths of a decibel."""
+        """Draw a gain within bounds, rounded to 0.001 dB."""
         return round(float(self._generator.uniform(*bounds)), 3)
 
 
-def _block_cues(reel: Reel, block: Block, first: int, draw: _Draw, progress: Progress) -> list[Cue]:
-    settings = draw.settings
+def _block_cues(reel: Reel, block: Block, first: int, sampler: _SliceSampler, progress: Progress) -> list[Cue]:
+    settings = sampler.settings
     fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     cues = []
     for number in range(block.slices):
-        row, source_start, samples, wanted_db = draw.slice()
+        row, source_start, samples, wanted_db = sampler.draw()
         shaped = apply_fades(samples, fade)
         gain_db = min(wanted_db, max_gain_db(shaped, tail))
         tail = apply_gain(shaped[slice_hop(settings) :], gain_db)
@@ -213,10 +213,10 @@ def _block_cues(reel: Reel, block: Block, first: int, draw: _Draw, progress: Pro
     return cues
 
 
-def _long_enough(
+def _usable_sources(
     tracks: pd.DataFrame, excluded: set[str], settings: Excitation
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """The sources that may be used, with the number of possible starts and their step; and those too short."""
+    """Return the usable sources with the number and step of possible starts, and the sources that are too short."""
     table = tracks[~tracks.track_id.isin(excluded)].sort_values(["track_id", "kind", "path"], ignore_index=True)
     rates = table.sample_rate.tolist()
     step = np.array([rate_ratio(rate, settings.sample_rate)[1] for rate in rates], dtype=np.int64)
@@ -227,9 +227,9 @@ def _long_enough(
     seconds = settings.slice_samples / settings.sample_rate
     if len(short) == len(table):
         raise ExcitationError(
-            f"no source is as long as one slice ({seconds:.2f} s): set slice_samples lower, or add longer recordings"
+            f"every source is shorter than one slice ({seconds:.2f} s): reduce slice_samples, or add longer recordings"
             if short
-            else "every track of the corpus is excluded: nothing is left to play"
+            else "every track of the corpus is excluded: remove some exclusions or add music"
         )
     reason = f"shorter than one slice ({seconds:.2f} s)"
     return table[room >= 0], [{"source": path, "reason": reason} for path in short]
@@ -241,7 +241,7 @@ def _pool(table: pd.DataFrame) -> _Pool:
 
 
 def _seconds(reels: list[Reel], settings: Excitation) -> dict[SplitName, float]:
-    """Seconds of programme of each split on all reels."""
+    """Return the seconds of programme of each split on all reels."""
     frames = Counter(dict.fromkeys(SPLITS, 0))
     for reel in reels:
         for block in reel.blocks:

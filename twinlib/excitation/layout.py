@@ -1,7 +1,7 @@
-"""What stands where on a reel: a pure function of the settings, so reels have names before anything is read.
+"""Layout of the reels of an excitation, computed from the settings alone.
 
-A reel is silence, click, short silence, programme, short silence, click, silence. The programme is a block of slices
-a split, in the order train, valid, test, with digital silence between the blocks.
+A reel is silence, click, short silence, programme, short silence, click, silence. The programme has one block of slices
+per split, in the order train, valid, test, separated by digital silence.
 """
 
 import math
@@ -17,10 +17,10 @@ from twinlib.excitation.sync_click import CLICK_SECONDS
 from twinlib.files import read_json
 
 OUTER_SECONDS = 1.2
-"""Silence before the first and after the last click: sound cards lose the head of a stream."""
+"""Silence before the first and after the last click; sound cards can lose the start of a stream."""
 
 INNER_SECONDS = 0.3
-"""Silence between a click and the programme: the device forgets the click."""
+"""Silence between a click and the programme, in which the device settles."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Reel:
-    """What stands where on one reel, in samples: its length, where each click begins, its programme and blocks."""
+    """Layout of one reel in samples: length, starts of both clicks, programme and blocks."""
 
     name: str
     frames: int
@@ -45,7 +45,7 @@ class Reel:
     blocks: tuple[Block, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The reel as it stands in `excitation.json`, without its name."""
+        """Return the entry of the reel in `excitation.json`, without its name."""
         return {
             "frames": self.frames,
             "clicks": list(self.clicks),
@@ -56,29 +56,31 @@ class Reel:
 
 
 def get_reel(excitation: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What stands where on one reel, from the content of `excitation.json` or `probe.json`.
+    """Return the layout of one reel from the content of `excitation.json` or `probe.json`.
 
-    Raises `ExcitationError` if it knows no such reel.
+    Raises `ExcitationError` if there is no such reel.
     """
     reels: dict[str, dict[str, Any]] = excitation.get("reels", {})
     if name not in reels:
         known = ", ".join(reels) or "none"
-        raise ExcitationError(f"the excitation has no reel {name}; it has {known}: restore its file, or plan it again")
+        raise ExcitationError(
+            f"the excitation has no reel {name}; its reels: {known}. Restore its file, or plan it again"
+        )
     return reels[name]
 
 
 def read_reel(path: Path, name: str) -> dict[str, Any]:
-    """What stands where on one reel, from the file that tells it: `excitation.json`, or `probe.json` for a probe reel.
+    """Return the layout of one reel from its file: `excitation.json`, or `probe.json` for a probe reel.
 
-    Raises `TwinError` if the file is no such file, `ExcitationError` if it knows no such reel.
+    Raises `TwinError` if the file is unreadable, `ExcitationError` if it has no such reel.
     """
     return get_reel(read_json(path, PROBE if path.name == PROBE_FILE else EXCITATION), name)
 
 
 def reel_names(name: str, settings: Excitation) -> list[str]:
-    """The names of the reels of an excitation, in order: `main-01`, `main-02`; more digits where they are needed.
+    """Return the names of the reels of an excitation in order: `main-01`, `main-02`, with more digits if needed.
 
-    Raises `ExcitationError` when the settings leave no room for a slice of every split on a reel.
+    Raises `ExcitationError` if a reel has no room for a slice of every split.
     """
     count = len(_slices_by_reel(settings))
     digits = max(2, len(str(count)))
@@ -86,18 +88,18 @@ def reel_names(name: str, settings: Excitation) -> list[str]:
 
 
 def probe_name(excitation: str) -> str:
-    """The name of an excitation's probe reel, by which its take is recorded too."""
+    """Return the name of the probe reel of an excitation, which is also the name of its take."""
     return f"{excitation}-probe"
 
 
 def lay_out_reels(name: str, settings: Excitation) -> list[Reel]:
-    """What stands where on every reel of an excitation; raises as `reel_names` does."""
+    """Return the layout of every reel of an excitation; raises as `reel_names` does."""
     counts = _slices_by_reel(settings)
     return [_reel(reel, count, settings) for reel, count in zip(reel_names(name, settings), counts, strict=True)]
 
 
 def apportion_slices(count: int, shares: dict[SplitName, float]) -> dict[SplitName, int]:
-    """Whole slices for each split: at least one each, the rest by largest remainders; they add up to `count`."""
+    """Divide `count` slices by shares: at least one per split, the rest by largest remainders."""
     free = count - len(shares)
     if free < 0:
         raise ExcitationError(f"{count} slices cannot fill {len(shares)} splits")
@@ -111,12 +113,12 @@ def apportion_slices(count: int, shares: dict[SplitName, float]) -> dict[SplitNa
 
 
 def slice_hop(settings: Excitation) -> int:
-    """Samples from the start of a slice to the start of the next in its block."""
+    """Return the samples from the start of a slice to the start of the next slice in its block."""
     return settings.slice_samples - settings.crossfade_samples
 
 
-def _edges(settings: Excitation) -> tuple[int, int, int, int]:
-    """Outer silence, click, inner silence and guard between blocks, in samples."""
+def _margins(settings: Excitation) -> tuple[int, int, int, int]:
+    """Return the samples of outer silence, click, inner silence and silence between blocks."""
     rate = settings.sample_rate
     return (
         math.ceil(OUTER_SECONDS * rate),
@@ -127,8 +129,8 @@ def _edges(settings: Excitation) -> tuple[int, int, int, int]:
 
 
 def _slices_by_reel(settings: Excitation) -> list[int]:
-    """How many slices stand on each reel: as few reels as `reel_minutes` allows, filled evenly."""
-    outer, click, inner, guard = _edges(settings)
+    """Return the number of slices of each reel: the fewest reels within `reel_minutes`, filled evenly."""
+    outer, click, inner, guard = _margins(settings)
     splits = len(settings.split.shares)
     limit = math.floor(settings.reel_minutes * 60 * settings.sample_rate)
     fixed = 2 * (outer + click + inner) + (splits - 1) * guard + splits * settings.crossfade_samples
@@ -142,7 +144,7 @@ def _slices_by_reel(settings: Excitation) -> list[int]:
     reels = math.ceil(settings.slices / room)
     if settings.slices < reels * splits:
         raise ExcitationError(
-            f"{settings.slices} slices on {reels} reels cannot give every reel one of each split: set slices to at "
+            f"{settings.slices} slices are too few for one of each split on {reels} reels: set slices to at "
             f"least {reels * splits}"
         )
     each, more = divmod(settings.slices, reels)
@@ -150,7 +152,7 @@ def _slices_by_reel(settings: Excitation) -> list[int]:
 
 
 def _reel(name: str, slices: int, settings: Excitation) -> Reel:
-    outer, click, inner, guard = _edges(settings)
+    outer, click, inner, guard = _margins(settings)
     position = outer + click + inner
     blocks: list[Block] = []
     for split, count in apportion_slices(slices, settings.split.shares).items():

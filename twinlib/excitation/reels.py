@@ -1,4 +1,4 @@
-"""The cue sheet as a sound file: one reel, streamed."""
+"""Rendering a reel from its cue sheet, as a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -19,30 +19,29 @@ from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
 
 SUBTYPES: dict[int, Subtype] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
-"""How the samples of a reel are stored, by `bit_depth`."""
+"""Sample format of a reel by `bit_depth`."""
 
 
 def render_reel(
     reel: str, cues: pd.DataFrame, excitation: dict[str, Any], root: Path, out: Path, progress: Progress = no_progress
 ) -> None:
-    """Write one reel as WAV (RF64 past 4 GiB) from its cue sheet, `excitation.json` and the sources below `root` alone.
+    """Write one reel as WAV (RF64 beyond 4 GiB) from its cue sheet, `excitation.json` and the sources below `root`.
 
-    `cues` may hold other reels too. Memory does not grow with the reel; the same input gives the same bytes.
-    `progress` counts slices. Raises `ExcitationError` when a source is no longer the file that was planned with, or the
-    cue sheet does not fit the reel.
+    `cues` may include other reels. Memory is constant, and the same input gives the same bytes. `progress` counts
+    slices. Raises `ExcitationError` if a source has changed since planning, or if the cue sheet does not match it.
     """
     settings = planned_settings(excitation)
     layout = get_reel(excitation, reel)
-    mine = cues[cues.reel == reel].sort_values("position")
-    _check_fit(reel, mine, layout, settings)
-    check_sources(mine, root)
+    rows = cues[cues.reel == reel].sort_values("position")
+    _check_layout(reel, rows, layout, settings)
+    check_sources(rows, root)
     subtype = SUBTYPES[settings.bit_depth]
     with (
         Writer(out, settings.sample_rate, settings.channels, subtype, layout["frames"]) as writer,
         Sources(root, settings) as sources,
     ):
         written = 0
-        for position, samples in _parts(mine, layout, settings, sources, progress):
+        for position, samples in _parts(rows, layout, settings, sources, progress):
             for part in (*_silence(position - written, settings.channels), samples):
                 writer.write(part)
             written = position + len(samples)
@@ -53,7 +52,7 @@ def render_reel(
 def _parts(
     cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation, sources: Sources, progress: Progress
 ) -> Iterator[tuple[int, Signal]]:
-    """Everything on the reel but silence, in order, each with its position."""
+    """Yield (position, samples) of everything on the reel except silence, in order."""
     marker = np.repeat(make_click(settings.sample_rate)[:, None], settings.channels, axis=1)
     yield layout["clicks"][0], marker
     for block in layout["blocks"]:
@@ -65,7 +64,7 @@ def _parts(
 def _block(
     cues: pd.DataFrame, settings: Excitation, sources: Sources, progress: Progress
 ) -> Iterator[tuple[int, Signal]]:
-    """The slices of one block, each faded into the next: first what no later slice touches, at last the tail."""
+    """Yield the crossfaded slices of a block up to the start of the next slice, and finally the tail."""
     fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     stop = 0
@@ -85,15 +84,15 @@ def _silence(frames: int, channels: int) -> Iterator[Signal]:
 
 
 def planned_settings(excitation: dict[str, Any]) -> Excitation:
-    """The settings that `excitation.json` was planned with; `ExcitationError` if this version does not know them."""
+    """Return the settings in `excitation.json`; raises `ExcitationError` if this version does not support them."""
     try:
         return Excitation.model_validate(excitation["settings"])
     except (KeyError, ValidationError) as error:
-        raise ExcitationError(f"excitation.json holds other settings than this version knows ({error})") from None
+        raise ExcitationError(f"excitation.json has settings that this version does not support ({error})") from None
 
 
-def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation) -> None:
-    """Refuse a cue sheet whose slices do not tile the blocks of the reel: each split its own, none missing."""
+def _check_layout(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation) -> None:
+    """Raise `ExcitationError` if the slices do not tile the blocks of the reel, split by split."""
     expected = [
         (block["split"], block["start"] + number * slice_hop(settings))
         for block in layout["blocks"]
@@ -103,28 +102,30 @@ def _check_fit(reel: str, cues: pd.DataFrame, layout: dict[str, Any], settings: 
     lengths = set((cues.stop - cues.start).astype(int))
     if found != expected or lengths != {settings.slice_samples}:
         raise ExcitationError(
-            f"the cue sheet of {reel} does not fit the reel: cues.parquet and excitation.json are not of one plan; "
-            "restore both, or plan under a new name"
+            f"the cue sheet of {reel} does not match the reel: cues.parquet and excitation.json differ; "
+            "restore both, or plan again under a new name"
         )
 
 
 def list_source_files(cues: pd.DataFrame) -> list[tuple[str, str]]:
-    """The files that a cue sheet needs, relative to the corpus, with their sha256; sorted. Sweeps need none."""
+    """Return the source files of a cue sheet, relative to the corpus, with their sha256; sorted, without sweeps."""
     pairs = sorted(set(zip(cues.source, cues.source_sha256, strict=True)))
     return [(source, sha256) for source, sha256 in pairs if not is_sweep(source)]
 
 
 def check_sources(cues: pd.DataFrame, root: Path) -> None:
-    """Refuse sources that are missing, outside the corpus, or other than when the reel was planned."""
+    """Raise `ExcitationError` if a source is missing, outside the corpus, or changed since the reel was planned."""
     for source, planned in list_source_files(cues):
         name = PurePosixPath(source)
         if name.is_absolute() or ".." in name.parts:
-            raise ExcitationError(f"the cue sheet names {source}, which leaves the corpus: refused")
+            raise ExcitationError(
+                f"the cue sheet names {source}, which is outside the corpus: plan the excitation again"
+            )
         path = root / source
         if not path.is_file():
-            raise ExcitationError(f"{path} does not exist, and the reel needs it: put the file back")
+            raise ExcitationError(f"{path} does not exist, but the reel needs it: restore the file")
         if sha256_file(path) != planned:
             raise ExcitationError(
-                f"{path} is not the file that the reel was planned with (its sha256 differs): restore the file, or "
-                "make a new excitation under a new name"
+                f"{path} has changed since the reel was planned (its sha256 differs): restore the file, or create an "
+                "excitation under a new name"
             )

@@ -1,4 +1,4 @@
-"""Reading an excerpt of a source as it stands on a reel: planning and rendering share every function here."""
+"""Reading excerpts of sources for the reels; shared by planning and rendering."""
 
 import math
 from collections import OrderedDict
@@ -17,26 +17,26 @@ from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import is_sweep, make_sweep
 
 OPEN_FILES = 256
-"""Files kept open at a time: opening costs as much as reading a slice."""
+"""Maximum number of open files; opening a file costs as much as reading a slice."""
 
 _MARGIN = 2048
-"""Samples of the slower rate that the resampler sees on both sides of a slice: more than its filter is long."""
+"""Context of the resampler on both sides of a slice, in samples of the lower rate; longer than its filter."""
 
 
 def rate_ratio(source_rate: int, sample_rate: int) -> tuple[int, int]:
-    """The smallest p, q so that q samples of the source last exactly as long as p samples of the reel."""
+    """Return the smallest (p, q) for which q samples of the source last exactly as long as p samples of the reel."""
     exact = Fraction(sample_rate, source_rate)
     return exact.numerator, exact.denominator
 
 
 def source_frames(frames: int, source_rate: int, sample_rate: int) -> int:
-    """Samples of the source that cover `frames` samples of the reel."""
+    """Return the number of source samples that cover `frames` samples of the reel."""
     p, q = rate_ratio(source_rate, sample_rate)
     return -(-frames * q // p)
 
 
 class Sources:
-    """The sources of an excitation, read by windows; keeps the files open that were used last. A context manager."""
+    """Random access to the sources of an excitation; keeps recently used files open. A context manager."""
 
     def __init__(self, root: Path, settings: Excitation) -> None:
         self._root, self._settings = root, settings
@@ -53,14 +53,14 @@ class Sources:
         self._open.clear()
 
     def extent(self, source: str) -> tuple[int, int]:
-        """The number of samples of a source, and its rate in Hz."""
+        """Return the number of samples of a source and its sample rate in Hz."""
         info = self._reader(source).info
         return info.frames, info.sample_rate
 
     def slice(self, source: str, start: int, frames: int | None = None) -> Signal:
-        """One slice from sample `start` of a source, on the reel's clock: float32 `(frames, channels)`.
+        """Return a slice from sample `start` of a source at the rate of the reel, float32 `(frames, channels)`.
 
-        Without `frames` it has the length of a slice of the settings. A sweep is made here, whatever `start`.
+        `frames` defaults to `slice_samples` of the settings. A sweep is synthesised and ignores `start`.
 
         A source at another rate is resampled with context (soxr, 20-bit quality). The first sample of the slice
         is exactly sample `start` of the source, which must be a multiple of `q` in `rate_ratio`. Raises
@@ -79,12 +79,12 @@ class Sources:
                 samples = self._resampled(reader, start, frames)
         except AudioError as error:
             raise ExcitationError(
-                f"{error}; index the corpus again, and if it stays so, mend the file or exclude its track"
+                f"{error}; index the corpus again. If that does not help, repair the file or exclude its track"
             ) from None
         if not math.isfinite(float(np.vdot(samples, samples))):
             raise ExcitationError(
-                f"{self._root / source} holds samples that are no numbers (NaN or Inf) near {start / rate:.2f} s: "
-                "mend the file or exclude its track"
+                f"{self._root / source} contains NaN or Inf near {start / rate:.2f} s: repair the file or exclude its "
+                "track"
             )
         return samples
 
@@ -117,7 +117,7 @@ class Sources:
 
 
 def map_channels(samples: Signal, settings: Excitation) -> Signal:
-    """Samples `(frames, 1 or 2)` on the channels of the reel: a mono source doubled, a stereo source as `mono_from`."""
+    """Map samples `(frames, 1 or 2)` to the channels of the reel: duplicate mono, reduce stereo by `mono_from`."""
     if samples.shape[1] == settings.channels:
         return samples
     if settings.channels == 2:
@@ -133,16 +133,16 @@ def map_channels(samples: Signal, settings: Excitation) -> Signal:
 
 
 def crossfade_ramp(frames: int) -> Signal:
-    """The rising half of an equal-power crossfade, float32 `(frames, 1)`; reversed it is the falling half.
+    """Return the rising half of an equal-power crossfade, float32 `(frames, 1)`; its reverse is the falling half.
 
-    Its square and that of its reverse add up to 1: slices are uncorrelated, so their powers add, not their samples.
+    The squares of both halves add up to 1: slices are uncorrelated, so their powers add.
     """
     rise: Signal = np.sin(np.pi / 2 * (np.arange(frames) + 0.5) / max(1, frames)).astype(np.float32)[:, None]
     return rise
 
 
 def apply_fades(samples: Signal, fade: Signal) -> Signal:
-    """A copy of a slice that rises at its start and falls at its end as `fade` does."""
+    """Return a copy of a slice faded in by `fade` and out by its reverse."""
     out = samples.copy()
     if len(fade):
         out[: len(fade)] *= fade
@@ -151,6 +151,6 @@ def apply_fades(samples: Signal, fade: Signal) -> Signal:
 
 
 def apply_gain(samples: Signal, gain_db: float) -> Signal:
-    """Samples with a gain in dB, in float32."""
+    """Return the samples with a gain in dB, float32."""
     louder: Signal = samples * np.float32(db_to_amp(gain_db))
     return louder

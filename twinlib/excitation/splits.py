@@ -1,4 +1,4 @@
-"""Who learns from which artist: a salted hash decides, so that adding a track moves no other."""
+"""Assignment of artists to splits by a salted hash, so that adding a track never moves another."""
 
 import hashlib
 import unicodedata
@@ -9,14 +9,14 @@ from twinlib.errors import ExcitationError
 from twinlib.excitation.settings import Split
 
 _SALTS = 2000
-"""How many other salts are tried before none is proposed."""
+"""Number of salts to try for a proposal."""
 
 
 def assign_split(key: str, split: Split) -> SplitName:
-    """The split of an artist (or track): its salted sha256 as a number in [0, 1), laid against the shares.
+    """Return the split of an artist (or track): its salted sha256, scaled to [0, 1), compared with the shares.
 
-    It depends on the key and the settings alone, never on what else is in the corpus. Case, spacing and Unicode form
-    of the key do not matter, so that one artist written in two ways stays in one split.
+    The result depends only on the key and the settings, not on the rest of the corpus. Case, spacing and Unicode form
+    of the key are ignored.
     """
     same = " ".join(unicodedata.normalize("NFC", key).casefold().split())
     digest = hashlib.sha256(f"{split.salt}\0{same}".encode()).digest()
@@ -30,9 +30,9 @@ def assign_split(key: str, split: Split) -> SplitName:
 
 
 def assign_splits(artists: Mapping[str, str], split: Split) -> dict[str, SplitName]:
-    """The split of every track, given each track's artist by track_id.
+    """Return the split of every track_id; `artists` maps track_id to artist.
 
-    Raises `ExcitationError` when a split that has a share gets no track; the message proposes a salt that works.
+    Raises `ExcitationError` if a split with a share gets no track; the message proposes a salt that works.
     """
     keys = {track_id: artist if split.by == "artist" else track_id for track_id, artist in artists.items()}
     given = {track_id: assign_split(keys[track_id], split) for track_id in sorted(keys)}
@@ -40,7 +40,7 @@ def assign_splits(artists: Mapping[str, str], split: Split) -> dict[str, SplitNa
     if not empty:
         return given
     raise ExcitationError(
-        f"no {'artist' if split.by == 'artist' else 'track'} falls into {' and '.join(empty)} with split.salt "
+        f"no {'artist' if split.by == 'artist' else 'track'} is assigned to {' and '.join(empty)} with split.salt "
         f"{split.salt!r}: {_remedy(artists, split)}"
     )
 
@@ -55,7 +55,7 @@ def _remedy(artists: Mapping[str, str], split: Split) -> str:
 
 
 def find_salt(keys: Iterable[str], split: Split) -> str | None:
-    """A salt that gives every split at least one key: the settings' own, or it with the first number that works."""
+    """Return a salt that gives every split a key: the current salt, or the first numbered variant that works."""
     known = sorted(set(keys))
     for salt in [split.salt, *(f"{split.salt}-{number}" for number in range(2, _SALTS))]:
         trial = split.model_copy(update={"salt": salt})
@@ -65,5 +65,5 @@ def find_salt(keys: Iterable[str], split: Split) -> str | None:
 
 
 def group_by_split(given: Mapping[str, SplitName]) -> dict[str, list[str]]:
-    """The track ids of each split, sorted."""
+    """Return the sorted track ids of each split."""
     return {name: sorted(track for track, its in given.items() if its == name) for name in SPLITS}

@@ -1,4 +1,4 @@
-"""The marker at both ends of a reel."""
+"""The click at both ends of a reel."""
 
 import numpy as np
 
@@ -11,11 +11,11 @@ CLICK_DBFS = -1.0
 
 
 def make_click(sample_rate: int) -> Signal:
-    """The click as float32 `(frames,)`: a linear sweep from 100 Hz to 18 kHz in 20 ms, faded over 1 ms, -1 dBFS peak.
+    """Return the click, float32 `(frames,)`: a linear sweep from 100 Hz to 18 kHz in 20 ms, 1 ms fades, -1 dBFS peak.
 
-    A sweep carries the energy of a long signal and correlates like a short one (pulse compression: Klauder et al.,
-    "The theory and design of chirp radars", Bell System Technical Journal, 1960). Its spectrum is flat, so that it
-    survives a device that takes the lows or the highs away.
+    A sweep has the energy of a long signal and the autocorrelation of a short one (pulse compression: Klauder et al.,
+    "The theory and design of chirp radars", Bell System Technical Journal, 1960). Its flat spectrum survives devices
+    that remove low or high frequencies.
     """
     frames = round(CLICK_SECONDS * sample_rate)
     seconds = np.arange(frames) / sample_rate
