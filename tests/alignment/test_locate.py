@@ -26,7 +26,7 @@ def test_a_click_is_found_at_any_border_of_the_stream(offset: int, level: float,
     place = locate.SIZE - 3 * CLICK + offset
     wet[place : place + CLICK] += sign * level * click()
     found = find_clicks(channel(wet, rate, rate), click().astype(np.float32))
-    assert found[0].place == pytest.approx(place, abs=0.25 * rate / RATE)
+    assert found[0].position == pytest.approx(place, abs=0.25 * rate / RATE)
     assert np.sign(found[0].correlation) == sign
 
 
@@ -38,7 +38,7 @@ def test_a_click_at_the_ends_of_the_file_is_found() -> None:
         (np.concatenate((noise(RATE, -60), click()[: CLICK // 2])), RATE),
     ):
         found = find_clicks(channel(wet), click().astype(np.float32))
-        assert found[0].place == pytest.approx(place, abs=1.0)
+        assert found[0].position == pytest.approx(place, abs=1.0)
         assert found[0].correlation > locate.MIN_CORRELATION
 
 

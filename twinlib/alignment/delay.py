@@ -1,4 +1,4 @@
-"""The delay between two signals from their cross-spectrum, in the band where a device keeps its phase."""
+"""Delay estimation from cross-spectra: GCC-PHAT (Knapp & Carter 1976), integer peaks, sub-sample refinement."""
 
 import math
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complexfloating]
 
 LOW_HZ, MIDDLE_HZ, HIGH_HZ = 200.0, 8000.0, 16000.0
-"""Below the low, a device's high-passes turn the phase. To the middle, every device passes signal: there is searched.
-To the high there is measured, with weights: where its low-passes no longer delay, and converters do not yet."""
+"""Band edges. Below `LOW_HZ`, high-pass filters of the device turn the phase. Every device passes signal up to
+`MIDDLE_HZ`, so searches use that band. Measurements use weights up to `HIGH_HZ`, where the device's low-pass filters no
+longer delay and those of converters do not yet."""
 
 
 def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ, low_hz: float = LOW_HZ) -> slice:
-    """The bins of a real FFT of `size` samples from `low_hz` to `high_hz`, and never above `HIGH_HZ`."""
+    """Return the bins of a real FFT of `size` samples from `low_hz` to `high_hz`, never above `HIGH_HZ`."""
     low = max(1, int(np.ceil(low_hz * size / sample_rate)))
     high = int(min(HIGH_HZ, high_hz, 0.45 * sample_rate) * size / sample_rate) + 1
     return slice(low, max(high, low + 1))
 
 
 def phat_weighted(cross: Complex, power: float = 1.0) -> Complex:
-    """Cross-spectra `(..., bins)`, magnitudes raised to `1 - power`; bins far below the mean keep little weight.
+    """Weight cross-spectra `(..., bins)` to magnitudes raised to `1 - power`; weak bins keep little weight.
 
-    Knapp & Carter 1976 (power 1 is their phase transform). Plain correlation of music peaks at every period of it.
+    Power 1 is the phase transform of Knapp & Carter (1976). It sharpens the correlation of music, which otherwise has
+    a peak at every period.
     """
     size = np.abs(cross)
     floor = 1e-3 * size.mean(axis=-1, keepdims=True) + 1e-30
@@ -35,7 +37,7 @@ def phat_weighted(cross: Complex, power: float = 1.0) -> Complex:
 
 @dataclass(frozen=True)
 class Peak:
-    """The best delay in samples, its sign, its height (1 = every bin agrees) and its height over the noise."""
+    """A correlation peak: delay in samples, sign, height (1 if all bins agree), and height over the noise."""
 
     delay: float
     sign: int
@@ -43,56 +45,56 @@ class Peak:
     prominence: float
 
 
-def _courses(crosses: Complex, bins: slice, size: int, reach: int) -> Real:
-    """The correlations at delays -reach to reach of cross-spectra `(windows, bins)`."""
+def _correlations(crosses: Complex, bins: slice, size: int, reach: int) -> Real:
+    """Return the correlations at delays -reach to reach of cross-spectra `(windows, bins)`."""
     full = np.zeros((len(crosses), size // 2 + 1), crosses.dtype)
     full[:, bins] = crosses
-    courses = scipy.fft.irfft(full, size)
-    return np.concatenate((courses[:, -reach:], courses[:, : reach + 1]), axis=1)
+    correlations = scipy.fft.irfft(full, size)
+    return np.concatenate((correlations[:, -reach:], correlations[:, : reach + 1]), axis=1)
 
 
 def first_peak(cross: Complex, bins: slice, size: int, reach: int) -> float:
-    """The whole-sample delay within +-`reach` of the first peak, 0.7 times the highest or more, its sign respected.
+    """Return the integer delay within +-`reach` of the first positive peak of at least 0.7 times the maximum.
 
-    A device's filters only ever delay: of two peaks alike the earlier one is the lag.
+    The filters of a device are causal: of two similar peaks, the earlier one is the lag.
     """
-    course = _courses(cross[np.newaxis], bins, size, reach)[0]
-    peaks = (course[1:-1] >= course[:-2]) & (course[1:-1] >= course[2:]) & (course[1:-1] >= 0.7 * course.max())
-    return float((int(np.argmax(peaks)) + 1 if peaks.any() else int(course.argmax())) - reach)
+    values = _correlations(cross[np.newaxis], bins, size, reach)[0]
+    peaks = (values[1:-1] >= values[:-2]) & (values[1:-1] >= values[2:]) & (values[1:-1] >= 0.7 * values.max())
+    return float((int(np.argmax(peaks)) + 1 if peaks.any() else int(values.argmax())) - reach)
 
 
 def integer_peaks(whites: Complex, bins: slice, size: int, reach: int, near: int = 4) -> list[Peak]:
-    """The largest whole-sample peak, of either sign, of each whitened cross-spectrum within +-`reach` samples.
+    """Return the largest integer peak, of either sign, of each weighted cross-spectrum within +-`reach` samples.
 
-    `whites` is `(windows, bins)`. A peak within +-`near` wins if no other is half as high again: a tone has many
-    periods, but one is expected.
+    `whites` is `(windows, bins)`. A peak within +-`near` of the expected delay wins unless another is 1.5 times as
+    high: a tone has a peak at every period.
     """
-    courses = _courses(whites, bins, size, reach)
+    correlations = _correlations(whites, bins, size, reach)
     return [
-        _peak(course, float(np.abs(white).sum()), size, reach, near)
-        for course, white in zip(courses, whites, strict=True)
+        _peak(values, float(np.abs(white).sum()), size, reach, near)
+        for values, white in zip(correlations, whites, strict=True)
     ]
 
 
-def _peak(course: Real, weight: float, size: int, reach: int, near: int) -> Peak:
-    heights = np.abs(course)
+def _peak(values: Real, weight: float, size: int, reach: int, near: int) -> Peak:
+    heights = np.abs(values)
     best = int(heights.argmax())
     middle = reach - near + int(heights[reach - near : reach + near + 1].argmax())
     if heights[middle] > heights[best] / 1.5:
         best = middle
-    away = np.ones(len(course), bool)
+    away = np.ones(len(values), bool)
     away[max(0, best - 64) : best + 65] = False
-    noise = float(np.sqrt(np.mean(course[away] ** 2))) if away.any() else 0.0
+    noise = float(np.sqrt(np.mean(values[away] ** 2))) if away.any() else 0.0
     total = 2.0 * weight / size + 1e-300
-    sign = 1 if course[best] > 0 else -1
+    sign = 1 if values[best] > 0 else -1
     return Peak(float(best - reach), sign, float(heights[best]) / total, float(heights[best]) / (noise + 1e-300))
 
 
 @dataclass(frozen=True)
 class Delay:
-    """A delay in samples, its inverse variance, the normalised correlation at it, and how sure that is.
+    """A delay in samples, its inverse variance, and the normalised correlation there.
 
-    `certainty` is the correlation over what chance gives as many bins as effectively count.
+    `certainty` is the correlation relative to that of noise with the same effective number of bins.
     """
 
     delay: float
@@ -102,8 +104,8 @@ class Delay:
 
 
 @numba.njit(cache=True)
-def _turned_back(cross: Complex, first: int, step: float, delay: float) -> tuple[float, float, float]:
-    # The real part's sum and its two derivatives. The phasor of each bin is the one before, turned on.
+def _phase_derivatives(cross: Complex, first: int, step: float, delay: float) -> tuple[float, float, float]:
+    # The sum of the real part and its two derivatives. Each phasor is the previous one times a constant.
     turn = complex(math.cos(step * delay), math.sin(step * delay))
     phase = complex(math.cos(first * step * delay), math.sin(first * step * delay))
     height, slope, curve = 0.0, 0.0, 0.0
@@ -120,7 +122,7 @@ def _turned_back(cross: Complex, first: int, step: float, delay: float) -> tuple
 
 @numba.njit(cache=True)
 def _sums(cross: Complex, first: int, step: float) -> tuple[float, float, float]:
-    # Of the magnitudes, of their squares, and of the magnitudes by the squares of their frequencies.
+    # Sums of the magnitudes, of their squares, and of the magnitudes weighted by squared frequency.
     total, squares, breadth = 0.0, 0.0, 0.0
     for i in range(cross.shape[0]):
         real, imag = float(cross[i].real), float(cross[i].imag)
@@ -134,22 +136,22 @@ def _sums(cross: Complex, first: int, step: float) -> tuple[float, float, float]
 
 
 def subsample_delay(cross: Complex, bins: slice, size: int, start: float) -> Delay:
-    """The delay that maximises the real part of a cross-spectrum turned back by it: Newton from `start`.
+    """Return the delay that maximises the band-limited correlation, by Newton's method from `start`.
 
-    The peak of the band-limited correlation, without the bias of a parabola through samples. The inverse variance
-    is that of Knapp & Carter 1976 for the coherence found.
+    This avoids the bias of parabolic interpolation. The inverse variance is that of Knapp & Carter (1976) for the
+    measured coherence.
     """
     step = 2.0 * np.pi / size
     delay = start
     for _ in range(20):
-        height, slope, curve = _turned_back(cross, bins.start, step, delay)
+        height, slope, curve = _phase_derivatives(cross, bins.start, step, delay)
         if curve >= 0.0:
             break
         change = min(max(-slope / curve, -0.5), 0.5)
         delay = min(max(delay + change, start - 2.0), start + 2.0)
         if abs(change) < 1e-5:
             break
-    height, _, _ = _turned_back(cross, bins.start, step, delay)
+    height, _, _ = _phase_derivatives(cross, bins.start, step, delay)
     total, squares, breadth = _sums(cross, bins.start, step)
     total += 1e-300
     correlation = min(max(height / total, 0.0), 1.0 - 1e-9)
@@ -159,7 +161,7 @@ def subsample_delay(cross: Complex, bins: slice, size: int, start: float) -> Del
 
 
 def octave_smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:
-    """The mean of in-band bins over a band of `octaves` about each."""
+    """Return the mean of in-band bins over a band of `octaves` around each."""
     number = np.arange(bins.start, bins.stop)
     half = 2.0 ** (octaves / 2)
     low = np.maximum(np.floor(number / half).astype(int) - bins.start, 0)

@@ -1,9 +1,8 @@
-"""Reading a signal between its samples: a windowed sinc (Smith & Gossett 1984) along a lag that varies slowly.
+"""Fractional delay: windowed-sinc interpolation (Smith & Gossett 1984) along a slowly varying lag.
 
-Output comes in tiles of 64 samples on a fixed grid. Within a tile the lag is a line, so the kernel at three of its
-places (two, where it hardly changes) tells, by a parabola, the kernel at all of them: three convolutions with constant
-taps, which vectorise, in place of a kernel a sample. The grid makes every sample the same whatever the blocks it is
-asked for in.
+Output is computed in tiles of 64 samples on a fixed grid, so that samples do not depend on the ranges that are read.
+Within a tile the lag is linear. The kernel at each position is a parabola through the kernels at three positions (two,
+if the lag hardly changes): three convolutions with constant taps, which vectorise, instead of one kernel per sample.
 """
 
 import math
@@ -20,16 +19,16 @@ from twinlib.alignment.channel import Channel
 from twinlib.alignment.time_map import TimeMap
 
 TILE = 64
-"""Samples of a tile; a multiple of it is where each begins."""
+"""Samples of a tile; tiles start at multiples of it."""
 
 _PHASES = 4096
 _MARGIN = _PHASES // 8
-"""Rows of the table before fraction 0 and after 1: a lag that changes by up to 4000 ppm stays in it within a tile."""
+"""Rows of the table before fraction 0 and after 1, enough for a lag that changes by 4000 ppm within a tile."""
 _NODES = math.sqrt(0.5), math.sqrt(0.75)
-"""Chebyshev's places for a line and for a parabola on [-1, 1] are this far from its middle."""
+"""Chebyshev nodes for a line and for a parabola on [-1, 1]."""
 _NEARLY_STEADY = 7e-4
-"""Samples that the lag changes by over half a tile, below which a line through two kernels is within -120 dB: 22 ppm,
-more than most clocks differ by."""
+"""Change of the lag over half a tile, in samples, below which two kernels are exact to -120 dB: 22 ppm, more than the
+drift of most clocks."""
 _MOST_SLOPE = 0.12 / (TILE // 2)
 
 Float32 = npt.NDArray[np.float32]
@@ -38,14 +37,14 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A sinc within Kaiser's window: `half_width` samples on either side that a value is made of, and its `beta`."""
+    """A Kaiser-windowed sinc with `half_width` taps on either side and the window parameter `beta`."""
 
     half_width: int
     beta: float
 
     @cached_property
     def table(self) -> Float32:
-        """The kernel at fractions of a sample from -1/8 to 9/8, `(rows, taps)`, each row of sum one."""
+        """The kernel at fractions of a sample from -1/8 to 9/8, `(rows, taps)`; each row sums to one."""
         half = self.half_width
         table = np.empty((_PHASES + 2 * _MARGIN + 1, 2 * half), np.float32)
         for part in np.array_split(np.arange(len(table)), 20):
@@ -57,18 +56,18 @@ class Kernel:
 
 
 WARP_KERNEL = Kernel(48, 13.0)
-"""Below -120 dB of error up to 20 kHz at 44.1 kHz."""
+"""Kernel of the warp: error below -120 dB up to 20 kHz at 44.1 kHz."""
 
 MEASURE_KERNEL = Kernel(16, 11.0)
-"""Below -100 dB up to 17 kHz at 44.1 kHz: what a lag is measured in, in a third of the time."""
+"""Kernel for measurements, three times as fast: error below -100 dB up to 17 kHz at 44.1 kHz."""
 
 MEASURE_BAND = 0.38
-"""Of the sample rate, up to where that holds."""
+"""Upper band limit of that accuracy, relative to the sample rate."""
 
 
 @numba.njit(cache=True)
 def _convolve(taps: Float32, samples: Float32, out: Float32) -> None:
-    # Eight taps a turn, summed in an order that is written down: the same bits on every machine.
+    # Eight taps per iteration, summed in a fixed order: the same bits on every machine.
     for j in range(TILE):
         out[j] = np.float32(0.0)
     for i in range(0, taps.shape[0], 8):
@@ -106,14 +105,14 @@ def _tiles(
             low, high, kernel = table[row], table[row + 1], taps[m]
             for i in range(count):
                 kernel[i] = low[i] + between * (high[i] - low[i])
-        # The kernels of the parabola: its value in the middle, its slope and its bend.
+        # The coefficients of the parabola: value, slope and curvature.
         for i in range(count):
             first, last = taps[0, i], taps[nodes - 1, i]
             mean = np.float32(0.5) * (first + last)
             middle = mean if nodes == 2 else taps[1, i]
             taps[0, i], taps[1, i], taps[2, i] = middle, np.float32(0.5) * (last - first), mean - middle
         window = samples[base + 1 - half : base + half + TILE]
-        # Where the lag hardly changes, what the ends of the slope's kernel add is less than the kernel is off by.
+        # If the lag hardly changes, the outer taps of the slope are below the error of the kernel.
         trim = count // 8 if nodes == 2 else 0
         _convolve(taps[0], window, parts[0])
         _convolve(taps[1, trim : count - trim], window[trim:], parts[1])
@@ -126,9 +125,9 @@ def _tiles(
 
 
 def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel: Kernel = WARP_KERNEL) -> Float32:
-    """The wet signal at dry positions [start, stop), float32 `(frames,)`; zero where the file has no samples.
+    """Return the wet signal at dry positions [start, stop), float32 `(frames,)`, zero outside of the file.
 
-    As exact as the `kernel` is, at up to 300 ppm; whole lags without drift copy samples.
+    The accuracy is that of the `kernel` for drifts up to 300 ppm. Integer lags without drift copy samples.
     """
     if stop <= start:
         return np.zeros(0, np.float32)
@@ -137,7 +136,7 @@ def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel
     ends = [timemap.lags(np.asarray(centres + step, np.float64)) for step in (-TILE / 2, TILE / 2)]
     lags = timemap.lags(centres)
     slopes = (ends[1] - ends[0]) / TILE
-    # A tile that a loss cuts in two follows the piece that its middle belongs to; it is excluded all the same.
+    # A tile across a dropout follows the piece of its centre; the dropout is excluded from data anyway.
     slopes[np.abs(slopes) > _MOST_SLOPE] = 0.0
     out = np.empty((last - first) * TILE, np.float32)
     half = kernel.half_width

@@ -1,4 +1,4 @@
-"""Where a programme without clicks lies in its recording: a few loud excerpts, whitened, looked for everywhere."""
+"""Coarse alignment: clicks by matched filter, loud excerpts by GCC-PHAT and a vote, and why neither was found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,150 +16,154 @@ from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
 
 SIZE = 1 << 16
-"""Samples of one transform of the stream."""
+"""Samples of one transform of the matched filter."""
 
 MIN_CORRELATION = 0.35
-"""A click is one if its normalised correlation is at least this; chance reaches about 0.3 in an hour of music."""
+"""Normalised correlation of a click; music reaches about 0.3 by chance in an hour."""
 
 MAX_DRIFT_PPM = 2000.0
-"""Clicks further from each other than this allows are not those of one pass."""
+"""Drift between two matches of one recording."""
 
 MAX_STEADY_DRIFT_PPM = 100.0
-"""What the clocks of two sound cards hardly differ by; more between two clicks is likelier a loss of samples."""
+"""Drift of two sound cards; a larger one between two clicks is more likely a dropout."""
 
 
 @dataclass(frozen=True)
 class ClickPeak:
-    """A place in the wet file that looks like a click: where, the correlation (signed, -1 to 1)."""
+    """A candidate for a click: its position in the wet file and the signed correlation, -1 to 1."""
 
-    place: float
+    position: float
     correlation: float
 
 
 @dataclass(frozen=True)
 class ClickMatch:
-    """The line through the clicks found, the polarity, the wet place of each, and the clicks that are missing."""
+    """Matched clicks: line, polarity, lowest correlation, wet position of each click, and the missing clicks."""
 
     line: Line
     polarity: int
     correlation: float
-    places: dict[int, float]
+    positions: dict[int, float]
     missing: tuple[int, ...]
 
 
 def click_waveform(dry: Channel, click: int) -> Signal:
-    """The click that stands at `click` on the dry clock, its silent end cut off."""
+    """Return the waveform of the click at dry position `click`, without its silent end."""
     samples = dry.read(click, click + dry.rate // 4)
     loud = np.flatnonzero(np.abs(samples) > 1e-3 * float(np.abs(samples).max(initial=1e-9)))
     return samples[: loud[-1] + 1] if len(loud) else samples[:0]
 
 
 def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -> list[ClickPeak]:
-    """The 64 places of the wet file that resemble the click most, best first, parabola between samples.
+    """Return the 64 best matches of the click in the wet file, best first, with parabolic interpolation.
 
-    The correlation is normalised by the energy under the click, so that loud music does not outshine it. It is that
-    of the band in which every device passes signal, and so made at half the rate or less.
+    The correlation is normalised by the local energy, so that loud music does not mask a click. It uses the band that
+    every device passes, at half the sample rate or less.
     """
     length = len(click)
     bins = band(SIZE, wet.rate, min(MIDDLE_HZ, wet.max_hz))
-    course_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
-    pace = SIZE / course_size
-    template = np.zeros(course_size // 2 + 1, np.complex64)
+    short_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
+    decimation = SIZE / short_size
+    template = np.zeros(short_size // 2 + 1, np.complex64)
     template[bins] = scipy.fft.rfft(click, SIZE)[bins]
     norm = float(np.sqrt(np.square(np.abs(template), dtype=np.float64).sum() * 2.0 / SIZE))
     step = SIZE - 2 * length
-    span, kept = round(length / pace), int(step / pace) + 3
+    span, kept = round(length / decimation), int(step / decimation) + 3
     found: list[ClickPeak] = []
     for start in range(wet.start - length, wet.stop, step):
         samples = wet.read(start, start + SIZE)
         progress(min(step, wet.stop - start))
         if not samples.any():
             continue
-        spectrum = np.zeros(course_size // 2 + 1, np.complex64)
+        spectrum = np.zeros(short_size // 2 + 1, np.complex64)
         spectrum[bins] = scipy.fft.rfft(samples)[bins]
-        # A band-limited signal keeps its energy at the lower rate, scaled by the pace.
-        limited = scipy.fft.irfft(spectrum, course_size).astype(np.float64) / pace
-        energy = np.concatenate((np.zeros(1), np.cumsum(limited**2))) * pace
-        under = np.sqrt(np.maximum(energy[span : span + kept] - energy[:kept], 0.0))
-        course = scipy.fft.irfft(spectrum * template.conj(), course_size)[:kept].astype(np.float64) / pace
-        # Rounding errors in digital silence resemble anything: what lies 80 dB under the click is no click.
-        ratio = course / (norm * np.maximum(under, 1e-4 * norm))
-        found += _peaks(ratio, start, pace, length)
-        found = sorted(found, key=lambda one: (-abs(one.correlation), one.place))[:64]
+        # A band-limited signal keeps its energy at the lower rate, scaled by the ratio of the rates.
+        limited = scipy.fft.irfft(spectrum, short_size).astype(np.float64) / decimation
+        energy = np.concatenate((np.zeros(1), np.cumsum(limited**2))) * decimation
+        local_norm = np.sqrt(np.maximum(energy[span : span + kept] - energy[:kept], 0.0))
+        values = scipy.fft.irfft(spectrum * template.conj(), short_size)[:kept].astype(np.float64) / decimation
+        # Rounding errors in digital silence correlate with anything: a floor 80 dB below the click excludes them.
+        ratio = values / (norm * np.maximum(local_norm, 1e-4 * norm))
+        found += _peaks(ratio, start, decimation, length)
+        found = sorted(found, key=lambda peak: (-abs(peak.correlation), peak.position))[:64]
     return found
 
 
-def _peaks(ratio: npt.NDArray[np.float64], start: int, pace: float, apart: int, most: int = 16) -> list[ClickPeak]:
+def _peaks(
+    ratio: npt.NDArray[np.float64], start: int, decimation: float, spacing: int, most: int = 16
+) -> list[ClickPeak]:
     heights = np.abs(ratio)
     inner = (heights[1:-1] >= heights[:-2]) & (heights[1:-1] > heights[2:]) & (heights[1:-1] > 0.3)
     peaks: list[ClickPeak] = []
-    places = np.flatnonzero(inner) + 1
-    for place in places[np.argsort(-heights[places], kind="stable")]:
+    positions = np.flatnonzero(inner) + 1
+    for position in positions[np.argsort(-heights[positions], kind="stable")]:
         if len(peaks) == most:
             break
-        if any(abs(one.place - start - place * pace) < apart for one in peaks):
+        if any(abs(peak.position - start - position * decimation) < spacing for peak in peaks):
             continue
-        left, top, right = ratio[place - 1 : place + 2]
-        bend = left - 2.0 * top + right
-        between = 0.5 * (left - right) / bend if bend else 0.0
-        peaks.append(ClickPeak(start + pace * float(place + between), float(top)))
+        left, top, right = ratio[position - 1 : position + 2]
+        curvature = left - 2.0 * top + right
+        fraction = 0.5 * (left - right) / curvature if curvature else 0.0
+        peaks.append(ClickPeak(start + decimation * float(position + fraction), float(top)))
     return peaks
 
 
 def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float) -> ClickMatch | None:
-    """The line, polarity and missing clicks that explain most of what was found; None if nothing was.
+    """Return the line and polarity that explain most of the peaks; None if no peak is strong enough.
 
-    `slack` is how far, in samples, a click may stand from its place besides what the speeds of the clocks allow.
+    `slack` is the allowed deviation of a click from its position, in samples, in addition to the drift.
     """
     best: tuple[float, list[tuple[int, ClickPeak]]] | None = None
-    strong = sorted((one for one in found if abs(one.correlation) >= MIN_CORRELATION), key=lambda one: one.place)
+    strong = sorted(
+        (peak for peak in found if abs(peak.correlation) >= MIN_CORRELATION), key=lambda peak: peak.position
+    )
     for anchor in strong:
         for click in clicks:
             chosen = []
             for other in clicks:
-                room = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
+                tolerance = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
                 near = [
-                    one
-                    for one in strong
-                    if abs(one.place - anchor.place - (other - click)) <= room
-                    and one.correlation * anchor.correlation > 0
+                    peak
+                    for peak in strong
+                    if abs(peak.position - anchor.position - (other - click)) <= tolerance
+                    and peak.correlation * anchor.correlation > 0
                 ]
                 if near:
-                    chosen.append((other, max(near, key=lambda one: abs(one.correlation))))
-            score = sum(one.correlation**2 for _, one in chosen)
-            # Of two explanations alike the earlier wins: the first click found is then the reel's first.
+                    chosen.append((other, max(near, key=lambda peak: abs(peak.correlation))))
+            score = sum(peak.correlation**2 for _, peak in chosen)
+            # Of two similar explanations the earlier wins: the first click found is the first of the reel.
             if best is None or score > best[0] + 0.05:
                 best = (score, chosen)
     if best is None:
         return None
     chosen = best[1]
     dry = np.array([click for click, _ in chosen], float)
-    lag = np.array([one.place - click for click, one in chosen])
+    lag = np.array([peak.position - click for click, peak in chosen])
     drift = float(np.polyfit(dry - dry[0], lag, 1)[0]) if len(dry) > 1 else 0.0
     line = Line(float(np.mean(lag - drift * dry)), drift * 1e6)
     missing = tuple(click for click in clicks if click not in {click for click, _ in chosen})
     sign = 1 if chosen[0][1].correlation > 0 else -1
-    places = {click: one.place for click, one in chosen}
-    return ClickMatch(line, sign, min(abs(one.correlation) for _, one in chosen), places, missing)
+    positions = {click: peak.position for click, peak in chosen}
+    return ClickMatch(line, sign, min(abs(peak.correlation) for _, peak in chosen), positions, missing)
 
 
 EXCERPTS = 8
-"""Excerpts of the dry signal that are looked for."""
+"""Excerpts of the dry signal that are searched for."""
 
 MIN_PROMINENCE = 8.0
-"""A peak counts if it stands this many times above the rms of the correlation; chance reaches about 6."""
+"""Peak of a correlation relative to its rms; noise reaches about 6."""
 
 NEAR_SECONDS = 12.0
-"""How far from where it should be an excerpt is looked for at first."""
+"""Reach of the first search around lag zero."""
 
 
 Excerpt = tuple[int, Signal]
-"""A dry position and the samples that stand there."""
+"""A dry position and the samples from there on."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Where an excerpt (its number, its dry position) may lie: the lag in samples, the sign and the prominence."""
+    """A candidate for the lag of an excerpt (number, dry position): lag in samples, sign and prominence."""
 
     excerpt: int
     position: int
@@ -170,7 +174,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CoarseLag:
-    """A rough line, right at `position` (dry samples), the polarity, and the share of the excerpts that agree.
+    """A coarse line, exact at dry sample `position`, the polarity, and the share of excerpts that agree.
 
     `score` is the sum of their prominences.
     """
@@ -183,118 +187,118 @@ class CoarseLag:
 
 
 def excerpt_size(frames: int, sample_rate: int) -> int:
-    """A power of two: about 1.5 s, less for a short signal. Longer ones would blur when the clocks differ."""
+    """Return a power of two: about 1.5 s, less for a short signal. Drift would blur longer excerpts."""
     longest = 1 << int(np.log2(1.5 * sample_rate))
     return max(4096, min(longest, 1 << int(np.log2(max(frames, 2)))))
 
 
 def loudest_excerpts(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
-    """The starts of the loudest `size` samples in each of `count` parts of the dry signal, of some 40 that are tried.
+    """Return the start of the loudest `size` samples in each of `count` parts of the dry signal, out of 40 per part.
 
     Parts below -70 dBFS have none.
     """
-    places = []
+    starts = []
     bounds = np.linspace(dry.start, max(dry.start, dry.stop - size), count + 1).astype(int)
     for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         tried = np.unique(np.linspace(low, high, 40).astype(int)).tolist()
         energies = [float(np.square(dry.read(p, p + size)[:: max(1, size // 8192)]).mean()) for p in tried]
         progress(1.0)
         best = int(np.argmax(energies))
-        if energies[best] > 1e-7 and tried[best] not in places:
-            places.append(tried[best])
-    return places
+        if energies[best] > 1e-7 and tried[best] not in starts:
+            starts.append(tried[best])
+    return starts
 
 
-def read_excerpts(dry: Channel, places: Sequence[int], size: int) -> list[Excerpt]:
-    """The `size` samples at each place."""
-    return [(place, dry.read(place, place + size)) for place in places]
+def read_excerpts(dry: Channel, starts: Sequence[int], size: int) -> list[Excerpt]:
+    """Read `size` samples at each position."""
+    return [(start, dry.read(start, start + size)) for start in starts]
 
 
 def find_candidates(
     excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = no_progress
 ) -> list[Candidate]:
-    """The five likeliest lags of each excerpt, all of one length; `lags` bounds them, None searches the whole file.
+    """Return the five most prominent lags of each excerpt, within `lags` or, if None, in the whole file.
 
-    Lags are right to about the sample rate over 16 kHz.
+    All excerpts have the same length. The resolution is about the sample rate over 16 kHz.
     """
     if not excerpts:
         return []
-    places = [place for place, _ in excerpts]
+    starts = [start for start, _ in excerpts]
     size = len(excerpts[0][1])
     transform = 2 * size
     bins = band(transform, wet.rate, min(MIDDLE_HZ, wet.max_hz))
-    # Only the band is turned back into time, and so at a lower rate: a fraction of the work.
-    course_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
-    step = transform / course_size
+    # The inverse transform covers only the band, at a lower rate.
+    short_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
+    step = transform / short_size
     taper = np.hanning(size).astype(np.float32)
     templates = [scipy.fft.rfft(samples * taper, transform)[bins].conj() for _, samples in excerpts]
-    found: list[list[Candidate]] = [[] for _ in places]
+    found: list[list[Candidate]] = [[] for _ in starts]
     for start in range(wet.start - size, wet.stop, size):
-        wanted = [i for i, p in enumerate(places) if lags is None or lags[0] - size <= start - p <= lags[1]]
+        in_reach = [i for i, p in enumerate(starts) if lags is None or lags[0] - size <= start - p <= lags[1]]
         progress(min(size, wet.stop - start))
-        if not wanted:
+        if not in_reach:
             continue
         block = wet.read(start, start + transform)
         if not block.any():
             continue
         spectrum = scipy.fft.rfft(block, transform)[bins]
-        for i in wanted:
-            full = np.zeros(course_size // 2 + 1, np.complex64)
+        for i in in_reach:
+            full = np.zeros(short_size // 2 + 1, np.complex64)
             full[bins] = phat_weighted(spectrum * templates[i])
-            course = scipy.fft.irfft(full, course_size)[: course_size // 2]
-            noise = float(np.sqrt(np.mean(np.square(course, dtype=np.float64)))) + 1e-30
-            heights = np.abs(course)
-            apart = int(64 / step) + 1
+            values = scipy.fft.irfft(full, short_size)[: short_size // 2]
+            noise = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) + 1e-30
+            heights = np.abs(values)
+            spacing = int(64 / step) + 1
             for _ in range(5):
                 place = int(heights.argmax())
                 prominence = float(heights[place]) / noise
                 if prominence < MIN_PROMINENCE:
                     break
-                lag = start + round(place * step) - places[i]
+                lag = start + round(place * step) - starts[i]
                 if lags is None or lags[0] <= lag <= lags[1]:
-                    found[i].append(Candidate(i, places[i], lag, 1 if course[place] > 0 else -1, prominence))
-                heights[max(0, place - apart) : place + apart + 1] = 0.0
-            found[i] = sorted(found[i], key=lambda one: (-one.prominence, abs(one.lag)))[:5]
-    return [one for group in found for one in group]
+                    found[i].append(Candidate(i, starts[i], lag, 1 if values[place] > 0 else -1, prominence))
+                heights[max(0, place - spacing) : place + spacing + 1] = 0.0
+            found[i] = sorted(found[i], key=lambda candidate: (-candidate.prominence, abs(candidate.lag)))[:5]
+    return [candidate for group in found for candidate in group]
 
 
 def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
-    """The line that the most excerpts agree on, each with its likeliest candidate; None if there is no candidate."""
+    """Return the line that most excerpts agree on, each with its best candidate; None without candidates."""
     best: tuple[float, float, list[Candidate]] | None = None
     for anchor in found:
         chosen: dict[int, Candidate] = {}
-        for one in found:
-            room = 8.0 + abs(one.position - anchor.position) * MAX_DRIFT_PPM * 1e-6
-            held = chosen.get(one.excerpt)
-            agrees = abs(one.lag - anchor.lag) <= room and one.sign == anchor.sign
-            if agrees and (held is None or one.prominence > held.prominence):
-                chosen[one.excerpt] = one
-        score = sum(one.prominence for one in chosen.values())
+        for candidate in found:
+            tolerance = 8.0 + abs(candidate.position - anchor.position) * MAX_DRIFT_PPM * 1e-6
+            previous = chosen.get(candidate.excerpt)
+            agrees = abs(candidate.lag - anchor.lag) <= tolerance and candidate.sign == anchor.sign
+            if agrees and (previous is None or candidate.prominence > previous.prominence):
+                chosen[candidate.excerpt] = candidate
+        score = sum(candidate.prominence for candidate in chosen.values())
         if best is None or (score, -abs(anchor.lag)) > best[:2]:
             best = (score, -abs(anchor.lag), list(chosen.values()))
     if best is None:
         return None
     chosen_list = best[2]
-    positions = np.array([one.position for one in chosen_list], float)
-    lags = np.array([one.lag for one in chosen_list], float)
+    positions = np.array([candidate.position for candidate in chosen_list], float)
+    lags = np.array([candidate.lag for candidate in chosen_list], float)
     line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
-    surest = max(chosen_list, key=lambda one: one.prominence)
-    line = Line(surest.lag - line.drift_ppm * 1e-6 * surest.position, line.drift_ppm)
-    return CoarseLag(surest.position, line, surest.sign, len(chosen_list) / excerpts, best[0])
+    strongest = max(chosen_list, key=lambda candidate: candidate.prominence)
+    line = Line(strongest.lag - line.drift_ppm * 1e-6 * strongest.position, line.drift_ppm)
+    return CoarseLag(strongest.position, line, strongest.sign, len(chosen_list) / excerpts, best[0])
 
 
 def search_excerpts(dry: Channel, wet: Channel, progress: Progress = no_progress) -> CoarseLag | None:
-    """The rough line of a pair, looked for within 12 s of where it should be, then in the whole file."""
+    """Return the coarse line of a pair, searched within 12 s of lag zero and then in the whole file."""
     size = excerpt_size(dry.stop - dry.start, dry.rate)
-    places = loudest_excerpts(dry, size, progress=progress)
-    if not places:
+    starts = loudest_excerpts(dry, size, progress=progress)
+    if not starts:
         return None
     reach = round(NEAR_SECONDS * dry.rate)
-    excerpts = read_excerpts(dry, places, size)
-    near = vote(find_candidates(excerpts, wet, (-reach, reach), progress), len(places))
+    excerpts = read_excerpts(dry, starts, size)
+    near = vote(find_candidates(excerpts, wet, (-reach, reach), progress), len(starts))
     if near is not None and near.share > 0.5:
         return near
-    return vote(find_candidates(excerpts, wet, None, progress), len(places))
+    return vote(find_candidates(excerpts, wet, None, progress), len(starts))
 
 
 SILENCE_PEAK = 1e-4
@@ -333,7 +337,7 @@ def estimate_stretch(dry: Channel, wet: Channel) -> float | None:
     """Return the length of the wet file relative to the dry file if most loud excerpts are found at such a speed.
 
     Returns None if the speed is right or unknown. Repetitive music matches a few excerpts at any speed, but most of
-    them only at the true one.
+    them only at the true candidate.
     """
     size = excerpt_size(dry.stop - dry.start, dry.rate)
     starts = loudest_excerpts(dry, size, 5)

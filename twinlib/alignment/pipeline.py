@@ -156,11 +156,11 @@ def _locate_clicks(
         return []
     steady = abs(match.line.drift_ppm) <= locate.MAX_STEADY_DRIFT_PPM
     drift_ppm = match.line.drift_ppm if steady else 0.0
-    guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.places.items()]
+    guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.positions.items()]
     # A single click may be any click of the reel.
-    if len(match.places) == 1:
-        place = next(iter(match.places.values()))
-        guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.places]
+    if len(match.positions) == 1:
+        place = next(iter(match.positions.values()))
+        guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.positions]
     return guesses
 
 

@@ -1,4 +1,4 @@
-"""The picture of an alignment: the lag along the recording, the map that was fitted to it, and what is left."""
+"""Plot of an alignment: the measured lag, the fitted time map, and the residual."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ from matplotlib.figure import Figure
 from twinlib.alignment.result import Alignment
 from twinlib.files import atomic_path
 
-# Okabe & Ito's colours, told apart by the colour-blind; markers and hatching differ too.
+# The palette of Okabe & Ito, distinguishable by colour-blind readers; markers and hatching differ too.
 _POINT, _LINE, _OFF, _OUT = "#0072B2", "#000000", "#D55E00", "#CC79A7"
 
-_MOST = 0.5
-"""Samples beyond which a residual is drawn at the edge."""
+_MAX_RESIDUAL = 0.5
+"""Residual in samples that is drawn at the edge if exceeded."""
 
 
 def plot_alignment(alignment: Alignment, path: Path) -> None:
-    """Write an SVG: above, the lag without its drift, as measured and as fitted; below, the residual of each window.
+    """Write an SVG with the lag without its drift, measured and fitted (top), and the residuals (bottom).
 
-    What is left out is shaded in both. Equal alignments give equal bytes. A refused capture without windows gives a
-    picture that says why.
+    Excluded ranges are shaded. Equal alignments give equal bytes. The plot of a refused capture without windows shows
+    the reasons.
     """
     with rc_context({"svg.hashsalt": "twin", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(8.0, 5.0), layout="constrained")
@@ -55,11 +55,11 @@ def _constant(alignment: Alignment) -> int:
 
 
 def _lags(axes: Axes, alignment: Alignment) -> None:
-    """Lags less the first piece's line: losses are steps, a wandering clock is a curve."""
+    """Plot lags minus the line of the first piece: dropouts are steps, a wandering clock is a curve."""
     rate, drift = alignment.sample_rate, alignment.drift_ppm * 1e-6
-    heard = [window for window in alignment.track if window.weight > 0]
-    position = np.array([window.position for window in heard])
-    lag = np.array([window.lag for window in heard]) - _constant(alignment) - drift * position
+    detected = [window for window in alignment.track if window.weight > 0]
+    position = np.array([window.position for window in detected])
+    lag = np.array([window.lag for window in detected]) - _constant(alignment) - drift * position
     axes.plot(position / rate, lag, "o", ms=3, color=_POINT, label="windows")
     for number, piece in enumerate(alignment.pieces):
         grid = np.linspace(piece.start, piece.stop, 500)
@@ -70,26 +70,26 @@ def _lags(axes: Axes, alignment: Alignment) -> None:
 
 def _residuals(axes: Axes, alignment: Alignment) -> None:
     rate = alignment.sample_rate
-    heard = [window for window in alignment.track if window.weight > 0]
-    time = np.array([window.position / rate for window in heard])
-    residual = np.array([window.residual for window in heard])
-    inside = np.abs(residual) <= _MOST
+    detected = [window for window in alignment.track if window.weight > 0]
+    time = np.array([window.position / rate for window in detected])
+    residual = np.array([window.residual for window in detected])
+    inside = np.abs(residual) <= _MAX_RESIDUAL
     axes.axhline(0.0, lw=1, color=_LINE)
-    axes.plot(time[inside], residual[inside], "o", ms=3, color=_POINT, label="agrees")
+    axes.plot(time[inside], residual[inside], "o", ms=3, color=_POINT, label="inliers")
     if not inside.all():
-        edge = np.clip(residual[~inside], -_MOST, _MOST)
-        axes.plot(time[~inside], edge, "x", ms=5, color=_OFF, label=f"off by more than {_MOST} (drawn there)")
-    deaf = [window.position / rate for window in alignment.track if window.weight == 0]
-    if deaf:
-        axes.plot(deaf, [0.0] * len(deaf), "|", ms=12, color=_OFF, label="not recognised")
+        edge = np.clip(residual[~inside], -_MAX_RESIDUAL, _MAX_RESIDUAL)
+        axes.plot(time[~inside], edge, "x", ms=5, color=_OFF, label=f"beyond ±{_MAX_RESIDUAL} (drawn at the edge)")
+    missing = [window.position / rate for window in alignment.track if window.weight == 0]
+    if missing:
+        axes.plot(missing, [0.0] * len(missing), "|", ms=12, color=_OFF, label="not recognised")
 
 
 def _shade(axes: Axes, alignment: Alignment) -> None:
     rate = alignment.sample_rate
-    for number, one in enumerate(alignment.excluded):
-        label = "left out" if number == 0 else None
-        # A loss of a millisecond is to be seen in a picture of ten minutes.
-        least = 0.002 * alignment.dry_frames
-        middle, half = (one.start + one.stop) / 2, max(one.stop - one.start, least) / 2
+    for number, excluded in enumerate(alignment.excluded):
+        label = "excluded" if number == 0 else None
+        # A dropout of a millisecond must be visible in a plot of ten minutes.
+        min_width = 0.002 * alignment.dry_frames
+        middle, half = (excluded.start + excluded.stop) / 2, max(excluded.stop - excluded.start, min_width) / 2
         span = ((middle - half) / rate, (middle + half) / rate)
         axes.axvspan(*span, color=_OUT, alpha=0.35, lw=0, hatch="//", label=label)

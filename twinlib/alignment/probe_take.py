@@ -143,7 +143,7 @@ def _measure_clicks(
     waveform = locate.click_waveform(dry, markers[0])
     peaks = locate.find_clicks(wet, waveform, SubProgress(progress, 90.0, wet.stop - wet.start))
     match = locate.match_clicks(markers, peaks, 0.001 * dry.rate)
-    clicks = _measure(dry, wet, sorted(match.places), match.line, match.polarity) if match is not None else None
+    clicks = _measure(dry, wet, sorted(match.positions), match.line, match.polarity) if match is not None else None
     progress(10.0)
     found = len(clicks.positions) if clicks is not None else 0
     if clicks is None or found < _min_clicks(len(markers)):

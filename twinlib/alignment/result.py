@@ -1,4 +1,4 @@
-"""What an alignment says of a capture: the contract alignment/2."""
+"""The result of an alignment: the contract `alignment/2`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Verdict
 
 RENAMED = {"off-the-line": "misaligned", "unlike": "disturbed", "not-a-number": "non-finite"}
-"""Reasons of exclusions in files of older versions, and what they are called now."""
+"""Reasons of exclusions in files of older versions, and their present codes."""
 
 Warp = Literal["sinc", "shift"]
 Repair = Literal["polarity", "gain", "dc"]
@@ -21,11 +21,10 @@ Repair = Literal["polarity", "gain", "dc"]
 
 @dataclass(frozen=True)
 class Window:
-    """One measurement of the lag: `position` on the dry clock, `lag` and `residual` (lag minus the fit) in samples.
+    """One measurement of the lag: `position` on the dry clock, `lag` and `residual` (lag minus fit) in samples.
 
-    Both lack the constant by which the device delays the programme more than a click, where the line is the clicks'.
-    `weight` is the inverse variance in 1/samples²; 0 says that dry and wet do not belong together here, and then
-    `lag` is the fit's.
+    If the line is that of the clicks, both exclude the constant by which the device delays programme more than clicks.
+    `weight` is the inverse variance in 1/samples²; 0 marks a window without a delay, whose `lag` is that of the fit.
     """
 
     position: float
@@ -36,7 +35,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Dropout:
-    """A place, in seconds of the wet file, in which samples were lost (< 0: repeated)."""
+    """A span in seconds of the wet file in which samples were lost (`lost_samples` < 0: repeated)."""
 
     start: float
     stop: float
@@ -45,7 +44,7 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Excluded:
-    """Dry samples [start, stop) whose wet signal is no answer to them, and why, in a word that flags segments."""
+    """Dry samples [start, stop) without a usable wet signal; `reason` is the code that flags segments."""
 
     start: int
     stop: int
@@ -54,7 +53,7 @@ class Excluded:
 
 @dataclass(frozen=True)
 class Reference:
-    """The loop-back channel (from 0) that stands for the dry signal, its polarity, and its gain over the dry file."""
+    """The loop-back channel (from 0) used as the dry signal, its polarity, and its gain relative to the dry file."""
 
     channel: int
     polarity: Literal[1, -1]
@@ -63,17 +62,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the wet signal of a capture lies on the clock of its dry signal, and whether that can be trusted.
+    """The lag, drift, polarity, gain and faults of a capture, the warp that corrects them, and the verdict.
 
-    wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, in samples at the dry rate (+ = wet late, wet
-    longer): the line of the first piece, without its curve. `pieces` is what the warp follows: the lag over the dry
-    clock, a line or a curve, anew after every loss; `applied_*` is the line of the first, whole and without drift for
-    `shift`, and what the samples are multiplied with after `applied_dc` is taken away. `gain_db` is the best linear
-    gain from 200 Hz to 16 kHz. `residual_rms_samples` is what the windows scatter about the pieces after the device's
-    own phase is removed, and where the line is that of a reel's clicks, one constant; `wander_rms_samples` that of the
-    curve about the line. `confidence` is the share of the audible windows that agree with the pieces. Ranges are
-    half-open; `wet_range` and `wet_frames` in samples of the file itself, at `wet_sample_rate`. `findings` are the
-    results of all checks; `reasons` are their sentences.
+    wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, in samples at the dry rate (positive: wet late, wet
+    longer), is the line of the first piece, without a curve. `drift_error_ppm` is its standard error. `gain_db` is the
+    least-squares gain from 200 Hz to 16 kHz. `residual_rms_samples` is the scatter of the windows about the pieces
+    after the phase of the device is removed, and also one constant if the line is that of the clicks;
+    `wander_rms_samples` is the rms of the curve about the line. `confidence` is the share of inliers among the audible
+    windows.
+
+    The warp follows `pieces`: the lag over the dry clock, a line or a curve, a new one after each dropout. `applied_*`
+    describe its first piece (integer and without drift for `shift`), and the factor applied after subtracting
+    `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
+    `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
     """
 
     sample_rate: int
@@ -108,11 +109,11 @@ class Alignment:
 
     @property
     def timemap(self) -> TimeMap:
-        """The lag at every dry position, as the warp follows it."""
+        """The lag at every dry position that the warp applies."""
         return TimeMap(self.pieces)
 
     def lags(self, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The lag in samples that the warp applies at each dry position."""
+        """Return the lag in samples that the warp applies at each dry position."""
         return self.timemap.lags(positions)
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class Alignment:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Alignment":
-        """The alignment that `to_dict` gave; raises `AlignmentError` where keys are missing or unknown."""
+        """Return the alignment that `to_dict` gave; raises `AlignmentError` if keys are missing or unknown."""
         try:
             reference = content["reference"]
             parts = {
@@ -144,4 +145,4 @@ class Alignment:
             }
             return cls(**{**content, **parts})
         except (KeyError, TypeError) as error:
-            raise AlignmentError(f"this is no alignment of contract {ALIGNMENT} ({error}): align again") from None
+            raise AlignmentError(f"this file does not follow the contract {ALIGNMENT} ({error}): align again") from None

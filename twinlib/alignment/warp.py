@@ -1,4 +1,4 @@
-"""The wet signal on the dry clock, read anywhere, the same samples whatever the blocks."""
+"""The wet signal on the dry clock, with random access."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +16,20 @@ from twinlib.errors import AlignmentError
 
 
 class WarpedReader:
-    """A wet file read at positions of its dry file; use as a context manager.
+    """Reader of a wet file at positions of its dry file, as a context manager.
 
     The value at n is applied_polarity * applied_gain * (wet(m + lag(m)) - applied_dc) with m = n - guard_samples: the
-    wet signal on the dry clock, delayed by the guard so that it never leads the dry one. `sinc` interpolates (Kaiser,
-    48 samples on either side, errors below -120 dB); `shift` copies samples. `channel` counts from 0.
+    wet signal on the dry clock, delayed by the guard so that it never leads the dry signal. The warp `sinc`
+    interpolates (Kaiser window, 48 taps on either side, error below -120 dB); `shift` copies samples. Samples do not
+    depend on the ranges that are read. `channel` counts from 0.
 
-    Raises `AlignmentError` if the alignment is refused or the file lacks the channel.
+    Raises `AlignmentError` if the alignment is refused, or if the file lacks the channel or has another length.
     """
 
     def __init__(self, wet: Path, alignment: Alignment, channel: int = 0) -> None:
         if alignment.verdict == "refused":
             why = "; ".join(alignment.reasons)
-            raise AlignmentError(f"{wet} cannot be put on the clock of its dry signal: {why}")
+            raise AlignmentError(f"{wet} cannot be aligned with its dry file: {why}")
         self._reader = Reader(wet)
         info = self._reader.info
         if not 0 <= channel < info.channels:
@@ -54,7 +55,7 @@ class WarpedReader:
         self._reader.__exit__(kind, error, trace)
 
     def read(self, start: int, stop: int) -> Signal:
-        """Positions [start, stop) of the dry clock, float32 `(frames,)`; zero where the wet file has no samples."""
+        """Read positions [start, stop) of the dry clock, float32 `(frames,)`, zero outside of the wet file."""
         found = self._alignment
         out = fractional_delay.interpolate(
             self._channel, self._map, start - found.guard_samples, stop - found.guard_samples
@@ -62,12 +63,12 @@ class WarpedReader:
         if found.applied_dc:
             out -= np.float32(found.applied_dc)
         factor = np.float32(found.applied_polarity * found.applied_gain)
-        # What is no number stays none; it is not for here to complain of.
+        # Non-finite samples are kept; the alignment excludes them.
         with np.errstate(invalid="ignore", over="ignore"):
             return out if factor == 1.0 else np.asarray(factor * out)
 
     def valid_range(self) -> tuple[int, int]:
-        """The positions [start, stop) of the dry clock that are made of wet samples alone, within the dry range."""
+        """Return the positions [start, stop) within the dry range that depend on samples of the wet file alone."""
         guard = self._alignment.guard_samples
         margin = 0 if self._alignment.warp == "shift" else fractional_delay.WARP_KERNEL.half_width
         first, last = self._channel.start + margin, self._channel.stop - margin
@@ -78,9 +79,9 @@ class WarpedReader:
 
 
 def reference_alignment(alignment: Alignment) -> Alignment | None:
-    """The alignment by which the loop-back channel is read as the dry signal, at the dry file's level; None without.
+    """Return the alignment of the loop-back channel, at the level of the dry file; None without such a channel.
 
-    It has no guard: the wet signal is delayed against it.
+    It has no guard, since the wet signal is delayed relative to it.
     """
     reference = alignment.reference
     if reference is None:
