@@ -8,7 +8,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
-from twinlib.reports.comparison import comparison_page
+from twinlib.reports.comparison import render_comparison
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     with recorded(Path(__file__), args.metrics, [args.comparison], {}):
         pages = [path.with_name("index.html") for path in args.metrics]
         links = [quote(Path(os.path.relpath(page, args.comparison.parent)).as_posix()) for page in pages]
-        write_text(args.comparison, comparison_page([read_json(path, METRICS) for path in args.metrics], links))
+        write_text(args.comparison, render_comparison([read_json(path, METRICS) for path in args.metrics], links))
 
 
 if __name__ == "__main__":

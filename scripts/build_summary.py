@@ -6,7 +6,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
-from twinlib.reports.summary import summary_table
+from twinlib.reports.summary import format_summary
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     args = options(__doc__, metrics=[Path], summary=Path)
     with recorded(Path(__file__), args.metrics, [args.summary], {}):
         places = [path.parent.as_posix() for path in args.metrics]
-        write_text(args.summary, summary_table([read_json(path, METRICS) for path in args.metrics], places))
+        write_text(args.summary, format_summary([read_json(path, METRICS) for path in args.metrics], places))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
-from twinlib.listening.listening_page import listening_page
+from twinlib.listening.listening_page import render_listening_page
 from twinlib.listening.stimuli import ListeningExcerpt, prepare_excerpt
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
-from twinlib.reports.report import read_figure, report_page
+from twinlib.reports.twin_page import read_figure, render_twin_page
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 
@@ -32,9 +32,9 @@ def main() -> None:
                 prepared.append(prepare_excerpt(read_excerpt(words, paths)))
                 done(1, words)
             figures = {path.stem: read_figure(path) for path in args.figures}
-            write_text(index, report_page(metrics, figures, prepared))
+            write_text(index, render_twin_page(metrics, figures, prepared))
             done(1, index.name)
-            write_text(listening, listening_page(title, prepared))
+            write_text(listening, render_listening_page(title, prepared))
             done(1, listening.name)
 
 

@@ -157,7 +157,7 @@ def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
     assert call("build_twin_page", measured[1]["build_twin_page"]) == 0
     index = Path(f"{EVALUATION}/index.html").read_text()
     assert index.count("data-tw-excerpt=") == 1
-    assert "withdrawn since are artist1/song" in index
+    assert "have been withdrawn: artist1/song" in index
     told = capsys.readouterr()
     assert told.out.count("artist1/song was withdrawn") == 2
     assert "measure amp: " in told.err

@@ -18,10 +18,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scipy.stats import binomtest
 
 from tests.listening.factories import RATE, sounds
-from tests.reports.test_report import METRICS
-from twinlib.listening.listening_page import abx, head, listening_page, mushra, null_test
+from tests.reports.test_twin_page import METRICS
+from twinlib.listening.listening_page import (
+    render_abx,
+    render_head,
+    render_listening_page,
+    render_mushra,
+    render_null_test,
+)
 from twinlib.listening.stimuli import prepare_excerpt
-from twinlib.reports.report import report_page
+from twinlib.reports.twin_page import render_twin_page
 
 SECONDS = 2.0
 TITLE = 'the "loudest", seconds'
@@ -54,7 +60,7 @@ def prepared():
 @pytest.fixture(scope="module")
 def file(prepared, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "listening.html"
-    path.write_text(listening_page("silk, small", prepared))
+    path.write_text(render_listening_page("silk, small", prepared))
     return path
 
 
@@ -195,7 +201,7 @@ def test_switching_while_playing_stays_in_place(page):
     after = state(page, NULL)
     assert before["playing"]
     assert after["playing"]
-    assert after["heard"] == 2
+    assert after["selected"] == 2
     # The sources run on by the clock of the sound card, none was started again; both are read some blocks apart.
     assert after["position"] - before["position"] == pytest.approx(after["clock"] - before["clock"], abs=0.03)
     assert after["gains"] == pytest.approx(after["targets"], abs=1e-3)
@@ -309,7 +315,7 @@ def test_a_series_of_trials(page, other, label, trials, wrong):
     right = trials - len(wrong)
     p = chance(right, trials)
     told = root.locator('[data-tw="progress"]').inner_text()
-    assert told.startswith(f"{right} of {trials} right;")
+    assert told.startswith(f"{right} of {trials} correct;")
     assert float(told.split("p = ")[1].split(". ")[0]) == pytest.approx(p, rel=6e-3)
     assert ("you hear a difference." in told) == (p < 0.05)
     assert root.locator("tbody tr").count() == trials
@@ -328,7 +334,7 @@ def test_a_series_of_trials(page, other, label, trials, wrong):
 
 @pytest.mark.parametrize("trials", [1, 16, 100])
 def test_p_values_are_those_of_scipy(page, trials):
-    found = page.evaluate(f"Array.from({{length: {trials + 1}}}, (_, k) => twListening.chanceOf(k, {trials}))")
+    found = page.evaluate(f"Array.from({{length: {trials + 1}}}, (_, k) => twListening.pValue(k, {trials}))")
     assert found == pytest.approx([chance(k, trials) for k in range(trials + 1)], rel=1e-9)
 
 
@@ -378,15 +384,15 @@ def test_ratings(page, reference, excerpt):
     ratings = {name: 10 * i for i, name in enumerate(names)} | {"hidden reference": reference}
     sliders = root.get_by_role("slider", name="rating")
     for i, name in enumerate(names):
-        assert root.get_by_role("button", name="Show what they are").is_disabled()
+        assert root.get_by_role("button", name="Reveal the stimuli").is_disabled()
         slide(sliders.nth(i), ratings[name])
     for name in names:
         assert name not in root.inner_text()
-    root.get_by_role("button", name="Show what they are").click()
+    root.get_by_role("button", name="Reveal the stimuli").click()
     assert root.locator("tbody tr").count() == 6
     warned = root.locator(".tw-warning").all_inner_texts()
     assert bool(warned) == (reference < 90)
-    assert all(f"rated {reference}, below 90" in words for words in warned)
+    assert all(f"reference {reference}, below 90" in words for words in warned)
     file_name, rows = saved(page, root)
     assert file_name == f"mushra-seed-{seed}.csv"
     assert rows == [
@@ -413,7 +419,7 @@ def test_rating_by_keys(page, prepared):
     outputs = root.locator('[data-tw="sliders"] output').all_inner_texts()
     assert outputs == [str(51 + i) for i in range(6)]
     page.keyboard.press("r")
-    assert state(page, MUSHRA)["heard"] == 0
+    assert state(page, MUSHRA)["selected"] == 0
     assert state(page, MUSHRA)["playing"]
     page.keyboard.press(" ")
     assert not state(page, MUSHRA)["playing"]
@@ -427,16 +433,23 @@ def test_a_browser_that_cannot_decode_is_told(browser, file):
     page.add_init_script("delete window.OfflineAudioContext")
     page.goto(file.as_uri())
     for status in page.locator(".tw-status").all():
-        status.filter(has_text="cannot decode the sounds").wait_for(timeout=5000)
+        status.filter(has_text="cannot decode the audio").wait_for(timeout=5000)
     assert page.locator("button[data-tw=play]").first.is_disabled()
     page.close()
 
 
 def test_parts_on_a_page_of_another_kind_leave_its_keys_alone(watched, prepared, tmp_path):
     one = prepared[:1]
-    parts = [mushra(one), "<p id='text'>A report.</p><textarea></textarea>", null_test(one), abx(one)]
+    parts = [
+        render_mushra(one),
+        "<p id='text'>A report.</p><textarea></textarea>",
+        render_null_test(one),
+        render_abx(one),
+    ]
     path = tmp_path / "report.html"
-    path.write_text(f"<!DOCTYPE html><html><head><meta charset='utf-8'>{head(one)}</head><body>{''.join(parts)}</body>")
+    path.write_text(
+        f"<!DOCTYPE html><html><head><meta charset='utf-8'>{render_head(one)}</head><body>{''.join(parts)}</body>"
+    )
     page = watched.go(path)
     page.keyboard.press("2")
     assert not any(state(page, number)["playing"] for number in range(3))
@@ -446,7 +459,7 @@ def test_parts_on_a_page_of_another_kind_leave_its_keys_alone(watched, prepared,
     page.locator("textarea").click()
     page.keyboard.type("a 3")
     assert page.locator("textarea").input_value() == "a 3"
-    assert state(page, 1)["heard"] == 1
+    assert state(page, 1)["selected"] == 1
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 500)])
@@ -471,7 +484,7 @@ def test_a_report_plays_and_shows_its_figures(browser, tmp_path):
     figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
     file = tmp_path / "index.html"
     file.write_text(
-        report_page(METRICS, {"transfer": figure, "esr": figure}, [prepare_excerpt(sounds(TITLE, SECONDS))])
+        render_twin_page(METRICS, {"transfer": figure, "esr": figure}, [prepare_excerpt(sounds(TITLE, SECONDS))])
     )
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     found = Watched(page)

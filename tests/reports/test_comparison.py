@@ -2,11 +2,14 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from twinlib.reports.comparison import _SCRIPT, MISSING, comparison_page
+from twinlib.reports import comparison
+from twinlib.reports.comparison import MISSING, render_comparison
 
+SCRIPT = Path(comparison.__file__).parent / "templates" / "comparison.js"
 METRICS = {
     "device": "silk",
     "model": "small",
@@ -51,7 +54,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return comparison_page([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
+    return render_comparison([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
 
 
 def test_the_page_says_what_matters(page):
@@ -59,7 +62,7 @@ def test_the_page_says_what_matters(page):
     names = [cell["text"] for cell in head]
     silk, klon = (dict(zip(names, row, strict=True)) for row in (first, second))
     shown = {"device": "silk", "test ESR": "0.123 %", "in dB": "-29.1 dB", "dry": "8.00 %", "linear filter": "2.50 %"}
-    shown |= {"gained": "+13.1 dB", "loudness": "-0.1 LU", "parameters": "12 345", "speed": "17.6 x"}
+    shown |= {"vs. linear": "+13.1 dB", "loudness": "-0.1 LU", "parameters": "12 345", "speed": "17.6 x"}
     assert {name: silk[name]["text"] for name in shown} == shown
     assert float(silk["test ESR"]["data-value"]) == METRICS["esr"]
     for name, text in (("floor", "0.0100 %"), ("harmonics", "1.3 dB"), ("MR-STFT", "0.250")):
@@ -73,25 +76,25 @@ def test_the_page_says_what_matters(page):
 def test_the_page_needs_nothing_else_and_is_the_same_again(page):
     assert all(place.startswith("#") for place in Page(page).loaded)
     assert not re.search(r"url\((?!#)|@import|fetch\(", page)
-    assert page == comparison_page([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
+    assert page == render_comparison([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
     assert "<svg" in page
     assert "<?xml" not in page
 
 
 def test_names_are_no_markup():
     hostile = {**METRICS, "device": '<script>alert("1")</script>', "model": 'a" onclick="b'}
-    rows = Page(comparison_page([hostile], ['x" onclick="y'])).rows
+    rows = Page(render_comparison([hostile], ['x" onclick="y'])).rows
     assert rows[1][0]["text"] == hostile["device"]
     assert set(rows[1][1]) == {"class", "data-value", "text"}
 
 
 def test_no_twins_make_a_page_too():
-    assert len(Page(comparison_page([], [])).rows) == 1
+    assert len(Page(render_comparison([], [])).rows) == 1
 
 
 def test_every_twin_needs_its_link():
     with pytest.raises(ValueError, match="shorter"):
-        comparison_page([METRICS], [])
+        render_comparison([METRICS], [])
 
 
 BROWSER = """
@@ -123,5 +126,7 @@ def test_a_heading_sorts_and_what_is_missing_stays_last():
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node to run the page's script with")
-    found = subprocess.run([node, "-e", BROWSER + _SCRIPT + CLICKS], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [node, "-e", BROWSER + SCRIPT.read_text() + CLICKS], capture_output=True, text=True, check=True
+    )
     assert found.stdout.splitlines() == ["cba - ascending", "bca - descending", "abc ascending -", "cba descending -"]

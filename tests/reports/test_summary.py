@@ -1,6 +1,6 @@
 import pytest
 
-from twinlib.reports.summary import summary_table
+from twinlib.reports.summary import format_summary
 
 METRICS = {
     "device": "silk",
@@ -15,7 +15,7 @@ METRICS = {
 
 def test_the_table_says_what_matters():
     other = {**METRICS, "esr_floor": 2.6e-5, "device": "a much longer name", "esr": 2e-7, "gain_over_linear_db": -1.5}
-    text = summary_table([METRICS, other], ["results/silk/small", "results/other"])
+    text = format_summary([METRICS, other], ["results/silk/small", "results/other"])
     head, rule, first, second, *_ = text.splitlines()
     for word in ("0.123 %", "-29.1 dB", "2.50 %", "+13.1 dB", "17.6 x", "results/silk/small"):
         assert word in first
@@ -26,15 +26,15 @@ def test_the_table_says_what_matters():
     assert head.index("floor") + len("floor") == second.index("0.00260 %") + len("0.00260 %")
     assert set(rule) == {"-"}
     # Columns stand below each other.
-    assert head.index("where to look") == first.index("results/silk/small") == second.index("results/other")
+    assert head.index("folder") == first.index("results/silk/small") == second.index("results/other")
     assert head.index("model") == first.index("small")
 
 
 def test_the_order_is_that_of_the_caller():
     rows = [{**METRICS, "device": name} for name in ("b", "a", "c")]
-    assert [line[0] for line in summary_table(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
+    assert [line[0] for line in format_summary(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
 
 
 def test_every_twin_needs_its_place():
     with pytest.raises(ValueError, match="shorter"):
-        summary_table([METRICS, METRICS], ["here"])
+        format_summary([METRICS, METRICS], ["here"])

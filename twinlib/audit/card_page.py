@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from twinlib.audit.card_sections import Figure, Table, sections, title
-from twinlib.reports.report import inline_figure
+from twinlib.reports.twin_page import inline_figure
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a; background: #fff;

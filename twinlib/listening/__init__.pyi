@@ -1,9 +1,10 @@
 from .clips import CLIP_NAMES as CLIP_NAMES
 from .clips import write_clips as write_clips
 from .clips import write_probe_music as write_probe_music
-from .listening_page import abx as abx
-from .listening_page import head as head
-from .listening_page import null_test as null_test
+from .listening_page import render_abx as render_abx
+from .listening_page import render_head as render_head
+from .listening_page import render_listening_page as render_listening_page
+from .listening_page import render_null_test as render_null_test
 from .stimuli import ListeningExcerpt as ListeningExcerpt
 from .stimuli import PreparedExcerpt as PreparedExcerpt
 from .stimuli import prepare_excerpt as prepare_excerpt

@@ -1,43 +1,25 @@
-"""The table that compares twins."""
+"""The text table that compares twins."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from twinlib.formatting import percent
 
-_HEADINGS = ("device", "model", "test ESR", "in dB", "floor", "linear filter", "gained", "speed", "where to look")
+_HEADINGS = ("device", "model", "test ESR", "in dB", "floor", "linear filter", "vs. linear", "speed", "folder")
 
 _NOTE = (
-    "test ESR: error energy over the device's energy on music that the twin never heard; 0 is perfect.\n"
-    "floor: the ESR that the device's own noise leaves to any twin, by music played twice; - without a probe reel.\n"
-    "linear filter: the ESR of the best filter without distortion; gained: how far the twin is below it.\n"
-    "speed: seconds of audio rendered in a second of one CPU."
+    "test ESR: error energy over the device's energy on music unseen in training; 0 is perfect.\n"
+    "floor: the ESR that the device's noise leaves to any twin, from music played twice; - without a probe reel.\n"
+    "linear filter: the ESR of the best filter without distortion; vs. linear: the gain of the twin over it.\n"
+    "speed: seconds of audio rendered per second of one CPU."
 )
 
 
-def _cells(metrics: dict[str, Any], place: str) -> tuple[str, ...]:
-    return (
-        str(metrics["device"]),
-        str(metrics["model"]),
-        percent(metrics["esr"]),
-        f"{metrics['esr_db']:.1f} dB",
-        "-" if metrics.get("esr_floor") is None else percent(metrics["esr_floor"]),
-        percent(metrics["esr_linear"]),
-        f"{metrics['gain_over_linear_db']:+.1f} dB",
-        f"{metrics['realtime_factor']:.1f} x",
-        place,
-    )
-
-
-def _rows(metrics: Sequence[dict[str, Any]], places: Sequence[str]) -> list[tuple[str, ...]]:
-    return [_cells(one, place) for one, place in zip(metrics, places, strict=True)]
-
-
-def summary_table(metrics: Sequence[dict[str, Any]], places: Sequence[str]) -> str:
-    """A plain text table, a row a twin in the given order; `places[i]` says where the files of `metrics[i]` are."""
-    rows = [_HEADINGS, *_rows(metrics, places)]
+def format_summary(metrics: Sequence[dict[str, Any]], folders: Sequence[str]) -> str:
+    """Return a text table with a row per twin in the given order; `folders[i]` holds the files of `metrics[i]`."""
+    rows = [_HEADINGS, *(_format_row(row, folder) for row, folder in zip(metrics, folders, strict=True))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    # Names and places start at the left, numbers end at the right.
+    # Align text columns left, numbers right.
     aligned = [
         "  ".join(
             cell.ljust(width) if column in (0, 1, len(widths) - 1) else cell.rjust(width)
@@ -47,3 +29,17 @@ def summary_table(metrics: Sequence[dict[str, Any]], places: Sequence[str]) -> s
     ]
     rule = "-" * max(len(line) for line in aligned)
     return "\n".join([aligned[0], rule, *aligned[1:], "", _NOTE]) + "\n"
+
+
+def _format_row(metrics: dict[str, Any], folder: str) -> tuple[str, ...]:
+    return (
+        str(metrics["device"]),
+        str(metrics["model"]),
+        percent(metrics["esr"]),
+        f"{metrics['esr_db']:.1f} dB",
+        "-" if metrics.get("esr_floor") is None else percent(metrics["esr_floor"]),
+        percent(metrics["esr_linear"]),
+        f"{metrics['gain_over_linear_db']:+.1f} dB",
+        f"{metrics['realtime_factor']:.1f} x",
+        folder,
+    )

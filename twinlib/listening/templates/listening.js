@@ -1,15 +1,15 @@
 "use strict";
 
-// The listening parts of a page: players, A/B/X and MUSHRA. The page holds the sounds as base64 FLAC in #tw-data and the
-// HTML of the parts; this script finds both. It asks nothing of the network and runs from the file system.
+// The listening parts of a page: players, A/B/X and MUSHRA. The page contains the stimuli as base64 FLAC in #tw-data, and
+// the HTML of the parts. The script makes no network requests and runs from the file system.
 (() => {
   const DECODE_ERROR =
-    "This browser cannot decode the sounds of this page (FLAC through the Web Audio API): open it in a current Firefox or Chromium.";
-  const TIME_CONSTANT = 0.002; // seconds; a switch is 99 % done after 9 ms and makes no click
-  const LEAD = 0.03; // seconds from a command to the first sample, so that all sources start on the same one
-  const POST_SCREENING = 90; // ITU-R BS.1534-3: a hidden reference rated lower counts against the listener
+    "This browser cannot decode the audio of this page (FLAC through the Web Audio API): open it in a current Firefox or Chromium.";
+  const TIME_CONSTANT = 0.002; // seconds; a switch is 99 % complete after 9 ms and inaudible
+  const LEAD = 0.03; // seconds from a command to the first sample, so that all sources start on the same sample
+  const POST_SCREENING = 90; // ITU-R BS.1534-3: the lowest valid rating of the hidden reference
 
-  // ------------------------------------------------------------------------------------------------ numbers and text
+  // ------------------------------------------------------------------------------------------------ utilities
 
   // Mulberry32 (Tommy Ettinger 2017, public domain): a generator with 32 bits of state, numbers in [0, 1).
   function mulberry32(seed) {
@@ -23,13 +23,13 @@
     };
   }
 
-  // What X is in each trial: A where the next number is below one half.
+  // X in each trial: A if the next number is below one half.
   function abxSeries(seed, trials) {
     const random = mulberry32(seed);
     return Array.from({ length: trials }, () => (random() < 0.5 ? "a" : "b"));
   }
 
-  // Fisher and Yates, from the last place down.
+  // Fisher and Yates, from the last element down.
   function shuffled(items, random) {
     const order = [...items];
     for (let i = order.length - 1; i > 0; i--) {
@@ -39,7 +39,7 @@
     return order;
   }
 
-  // The order of excerpt n is the n-th shuffle that one generator draws.
+  // The order of excerpt n is the n-th shuffle of one generator.
   function mushraOrder(seed, excerpt, names) {
     const random = mulberry32(seed);
     let order = shuffled(names, random);
@@ -49,8 +49,8 @@
     return order;
   }
 
-  // The chance of so many right answers or more by guessing: the upper tail of the binomial of one half, exactly.
-  function chanceOf(right, trials) {
+  // The p-value: the exact probability of at least `right` correct answers by guessing (upper tail of the binomial).
+  function pValue(right, trials) {
     let term = 0.5 ** trials;
     let tail = 0;
     for (let k = 0; k <= trials; k++) {
@@ -60,9 +60,9 @@
     return Math.min(tail, 1);
   }
 
-  function neededRight(trials) {
+  function minimumRight(trials) {
     let right = 0;
-    while (right <= trials && chanceOf(right, trials) >= 0.05) {
+    while (right <= trials && pValue(right, trials) >= 0.05) {
       right++;
     }
     return right;
@@ -95,12 +95,12 @@
     ]);
   }
 
-  // The one control of a part that has this role, and all that have one of a kind.
+  // The control of a part with this role, and all controls of a kind.
   const control = (root, role) => root.querySelector(`[data-tw="${role}"]`);
   const controls = (root, kind) => [...root.querySelectorAll(`[data-tw-${kind}]`)];
 
-  // A field for a whole number: what it means while one types, and tidied when one has typed. `changed` is called at
-  // each key, so that the click that leaves the field finds everything in place.
+  // An integer field, clamped to its range when editing ends. `changed` is called on every key, so that a click outside of
+  // the field acts on the new value.
   function wholeNumber(input, least, most, changed) {
     const read = () => Math.min(Math.max(Math.round(Number(input.value)) || 0, least), most);
     input.addEventListener("input", changed);
@@ -110,7 +110,7 @@
     return read;
   }
 
-  // ---------------------------------------------------------------------------------------------------------- sounds
+  // ---------------------------------------------------------------------------------------------------------- decoding and playback
 
   function bytesOf(base64) {
     const text = atob(base64);
@@ -122,11 +122,10 @@
   }
 
   async function decodeExcerpt(excerpt) {
-    // A context of the sounds' own rate: decoding resamples to the rate of its context. An offline one may be made
-    // before anybody has clicked.
+    // Decoding resamples to the rate of its context. Unlike a live context, an offline one needs no user gesture.
     const context = new OfflineAudioContext(1, 1, excerpt.rate);
-    const decode = async ([name, sound]) => [name, await context.decodeAudioData(bytesOf(sound.flac))];
-    const buffers = await Promise.all(Object.entries(excerpt.sounds).map(decode));
+    const decode = async ([name, stimulus]) => [name, await context.decodeAudioData(bytesOf(stimulus.flac))];
+    const buffers = await Promise.all(Object.entries(excerpt.stimuli).map(decode));
     return { ...excerpt, buffers: Object.fromEntries(buffers) };
   }
 
@@ -143,7 +142,7 @@
     return liveContext;
   }
 
-  // One source and one gain a sound, all started on the same sample at `when` from `offset` seconds; nothing else.
+  // A source and a gain per stimulus, all started on the same sample at `when` from `offset` seconds.
   function connect(context, buffers, { from, to, loop }, when, offset) {
     const master = context.createGain();
     master.gain.setValueAtTime(0, when);
@@ -173,7 +172,7 @@
 
   const transports = [];
 
-  // Plays some sounds in step, of which one is heard. `bar` holds the controls play, seek, time, loop, from and to.
+  // Plays stimuli synchronously, with one audible at a time. `bar` contains the controls play, seek, time, loop, from and to.
   class Transport {
     constructor(bar) {
       this.play = control(bar, "play");
@@ -184,7 +183,7 @@
       this.toInput = control(bar, "to");
       this.buffers = [];
       this.levels = [];
-      this.heard = 0;
+      this.selected = 0;
       this.at = 0;
       this.graph = null;
       this.onShow = () => {};
@@ -196,7 +195,7 @@
       transports.push(this);
     }
 
-    // New sounds, playing or not; a new excerpt begins at its start and loops as a whole.
+    // Replace the stimuli and keep playing; with `fresh`, start at the beginning and loop over the whole excerpt.
     load(buffers, levels, fresh) {
       const playing = this.stop();
       this.buffers = buffers;
@@ -223,7 +222,7 @@
       return this.graph !== null;
     }
 
-    // The place that is heard now, in seconds.
+    // The current playback position in seconds.
     get position() {
       if (!this.graph) {
         return this.at;
@@ -237,7 +236,7 @@
     }
 
     targets() {
-      return this.levels.map((level, i) => (i === this.heard ? level : 0));
+      return this.levels.map((level, i) => (i === this.selected ? level : 0));
     }
 
     start() {
@@ -259,7 +258,7 @@
       follow();
     }
 
-    // Stop where it is; whether it was playing.
+    // Stop at the current position; return whether it was playing.
     stop() {
       if (!this.graph) {
         return false;
@@ -319,12 +318,12 @@
       this.steer();
     }
 
-    // Hear sound i, from now on; start if nothing plays.
+    // Select stimulus i; start playback if stopped.
     listen(i) {
       if (!this.buffers.length) {
         return;
       }
-      this.heard = i;
+      this.selected = i;
       if (this.playing) {
         this.steer();
       } else {
@@ -350,13 +349,13 @@
       this.onShow(position);
     }
 
-    // What is heard from the present place on, made offline by the same graph; `switches` are [second, sound] in order.
+    // Render the output from the current position offline, with the same graph; `switches` are [second, stimulus] in order.
     async render(seconds, switches) {
       const rate = this.buffers[0].sampleRate;
       const context = new OfflineAudioContext(1, Math.ceil(seconds * rate), rate);
       const graph = connect(context, this.buffers, this.region, 0, this.at);
-      for (const [second, heard] of [[0, this.heard], ...switches]) {
-        steer(graph, this.levels.map((level, i) => (i === heard ? level : 0)), second);
+      for (const [second, selected] of [[0, this.selected], ...switches]) {
+        steer(graph, this.levels.map((level, i) => (i === selected ? level : 0)), second);
       }
       return (await context.startRendering()).getChannelData(0);
     }
@@ -386,20 +385,20 @@
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button === chosen)));
   }
 
-  // The keys that every transport knows; whether this was one.
+  // Handle the keys common to all transports; return whether the key was one of them.
   function transportKey(transport, key) {
     const actions = { " ": () => transport.toggle(), ArrowLeft: () => transport.move(-1), ArrowRight: () => transport.move(1) };
     actions[key]?.();
     return key in actions;
   }
 
-  // The number on a digit key, also where digits need shift; null for any other key.
+  // The number on a digit key, including layouts where digits need shift; null for other keys.
   function digit(event) {
     const found = /^(?:Digit|Numpad)(\d)$/.exec(event.code) ?? /^(\d)$/.exec(event.key);
     return found ? Number(found[1]) : null;
   }
 
-  // The seed's number, and the button that draws another one.
+  // The seed field, and the button that draws a new seed.
   function seedOf(root, changed) {
     const input = control(root, "seed");
     const draw = control(root, "draw");
@@ -416,7 +415,7 @@
     };
   }
 
-  // The excerpt that is chosen: its number, whether or not there is a choice.
+  // The index of the selected excerpt; 0 without a choice.
   function excerptOf(root, changed) {
     const select = control(root, "excerpt");
     select?.addEventListener("change", changed);
@@ -430,7 +429,7 @@
     };
   }
 
-  const matchedLevels = (excerpt, names) => names.map((name) => excerpt.sounds[name].matched);
+  const matchedLevels = (excerpt, names) => names.map((name) => excerpt.stimuli[name].matched);
   const buffersOf = (excerpt, names) => names.map((name) => excerpt.buffers[name]);
 
   function nullTest(root) {
@@ -442,23 +441,23 @@
     let excerpts = [];
 
     function boostDb(excerpt) {
-      return Math.min(Number(boost.value), excerpt.most_boost_db);
+      return Math.min(Number(boost.value), excerpt.max_boost_db);
     }
 
     function levels(excerpt) {
       return NAMES.map((name) => {
-        const sound = excerpt.sounds[name];
+        const stimulus = excerpt.stimuli[name];
         if (name === "difference") {
-          return sound.true * 10 ** (boostDb(excerpt) / 20);
+          return stimulus.true * 10 ** (boostDb(excerpt) / 20);
         }
-        return matched.checked ? sound.matched : sound.true;
+        return matched.checked ? stimulus.matched : stimulus.true;
       });
     }
 
     function showBoost() {
       const excerpt = excerpts[chosen.read()];
-      const held = Number(boost.value) > excerpt.most_boost_db;
-      control(root, "boosted").textContent = `${boostDb(excerpt).toFixed(held ? 1 : 0)} dB${held ? " (more would clip)" : ""}`;
+      const limited = Number(boost.value) > excerpt.max_boost_db;
+      control(root, "boosted").textContent = `${boostDb(excerpt).toFixed(limited ? 1 : 0)} dB${limited ? " (more would clip)" : ""}`;
     }
 
     function relevel() {
@@ -478,12 +477,12 @@
 
     function listen(i) {
       transport.listen(i);
-      showHeard();
+      showSelected();
     }
 
-    function showHeard() {
+    function showSelected() {
       controls(root, "sound").forEach((button) =>
-        button.setAttribute("aria-pressed", String(button.dataset.twSound === NAMES[transport.heard])),
+        button.setAttribute("aria-pressed", String(button.dataset.twSound === NAMES[transport.selected])),
       );
     }
 
@@ -503,7 +502,7 @@
         head.style.left = `${(100 * position) / transport.duration}%`;
       });
     };
-    transport.heard = NAMES.indexOf("device");
+    transport.selected = NAMES.indexOf("device");
 
     return {
       transport,
@@ -512,7 +511,7 @@
         controls(root, "sound").forEach((button) => {
           button.disabled = false;
         });
-        showHeard();
+        showSelected();
         load(true);
       },
       key: (event) => {
@@ -568,9 +567,9 @@
       nextTrial();
     }
 
-    // Every trial begins with A, so that going on to it tells nothing about X.
+    // Every trial begins with A, so that the transition reveals nothing about X.
     function nextTrial() {
-      transport.heard = 0;
+      transport.selected = 0;
       transport.steer();
       press(listenButtons, listenButtons[0]);
       answerButtons.forEach((button) => {
@@ -578,11 +577,11 @@
       });
       listenButtons[2].disabled = done();
       if (!done()) {
-        const needed = neededRight(series.length);
+        const needed = minimumRight(series.length);
         const goal =
           needed > series.length
-            ? "So few trials can show nothing."
-            : `${needed} right answers or more of ${series.length} show that you hear a difference (p < 0.05).`;
+            ? "Too few trials for a significant result."
+            : `${needed} or more correct answers of ${series.length} show that you hear a difference (p < 0.05).`;
         progress.textContent = `Trial ${answers.length + 1} of ${series.length}. ${goal}`;
       }
     }
@@ -612,22 +611,22 @@
 
     function showResults() {
       const right = rightAnswers();
-      const p = chanceOf(right, series.length);
+      const p = pValue(right, series.length);
       progress.textContent =
-        `${right} of ${series.length} right; by guessing alone one gets so many or more with probability p = ${p.toPrecision(3)}. ` +
+        `${right} of ${series.length} correct; the probability of at least as many by guessing is p = ${p.toPrecision(3)}. ` +
         (p < 0.05
-          ? "That is hard to put down to chance: you hear a difference."
-          : "That can be chance: this series does not show that you hear a difference, nor that there is none.");
-      const rows = series.map((x, i) => [i + 1, x.toUpperCase(), answers[i].toUpperCase(), answers[i] === x ? "right" : "wrong"]);
-      results.replaceChildren(table(["trial", "X was", "you said", ""], rows));
+          ? "This is statistically significant: you hear a difference."
+          : "This is not significant: the series shows neither that you hear a difference nor that there is none.");
+      const rows = series.map((x, i) => [i + 1, x.toUpperCase(), answers[i].toUpperCase(), answers[i] === x ? "correct" : "wrong"]);
+      results.replaceChildren(table(["trial", "X", "your answer", ""], rows));
       control(root, "save").disabled = false;
     }
 
     function save() {
       const excerpt = excerpts[chosen.read()];
       const right = rightAnswers();
-      const same = [excerpt.title, seed.read(), "device", excerpt.sounds[pair.value].label, series.length];
-      const rows = series.map((x, i) => [...same, i + 1, x, answers[i], Number(answers[i] === x), right, chanceOf(right, series.length)]);
+      const same = [excerpt.title, seed.read(), "device", excerpt.stimuli[pair.value].label, series.length];
+      const rows = series.map((x, i) => [...same, i + 1, x, answers[i], Number(answers[i] === x), right, pValue(right, series.length)]);
       const head = "excerpt,seed,a,b,trials,trial,x,answer,right,right_of_all,p_value".split(",");
       download(`abx-${pair.value}-seed-${seed.read()}.csv`, csv([head, ...rows]));
     }
@@ -663,7 +662,7 @@
   }
 
   function mushra(root) {
-    // The reference comes first: it is heard by its button, and blind as one of the numbered sounds.
+    // The reference comes first: it has its own button, and is also one of the blind stimuli.
     const NAMES = ["device", "twin", "low_anchor", "mid_anchor", "dry", "linear"];
     const transport = new Transport(root);
     const chosen = excerptOf(root, () => begin(true));
@@ -677,19 +676,19 @@
     let rows = [];
     let finished = false;
 
-    const label = (name) => (name === "device" ? "hidden reference" : excerpts[chosen.read()].sounds[name].label);
+    const label = (name) => (name === "device" ? "hidden reference" : excerpts[chosen.read()].stimuli[name].label);
     const rated = () => rows.filter((row) => row.rated).length;
 
     function ratingRow(number) {
-      const button = element("button", { type: "button", className: "tw-button tw-listen", textContent: `Sound ${number}` });
+      const button = element("button", { type: "button", className: "tw-button tw-listen", textContent: `Stimulus ${number}` });
       const slider = element("input", { type: "range", min: 0, max: 100, step: 1, value: 50 });
-      slider.setAttribute("aria-label", `rating of sound ${number}, 0 bad to 100 excellent`);
+      slider.setAttribute("aria-label", `rating of stimulus ${number}, 0 bad to 100 excellent`);
       const value = element("output", { textContent: "not rated" });
       const line = element("div", { className: "tw-scale-row tw-unrated" }, [button, slider, value]);
       const row = { line, button, slider, value, rated: false };
       button.addEventListener("click", () => listen(number));
       slider.addEventListener("input", () => rate(row));
-      // A click that leaves the slider where it stands is a rating too.
+      // A click that does not move the slider is a rating too.
       slider.addEventListener("click", () => rate(row));
       return row;
     }
@@ -699,7 +698,7 @@
         return;
       }
       const excerpt = excerpts[chosen.read()];
-      names = NAMES.filter((name) => name in excerpt.sounds);
+      names = NAMES.filter((name) => name in excerpt.stimuli);
       order = mushraOrder(seed.read(), chosen.read(), names);
       finished = false;
       seed.lock(false);
@@ -709,7 +708,7 @@
       results.replaceChildren();
       transport.stop();
       transport.load(buffersOf(excerpt, names), matchedLevels(excerpt, names), fresh);
-      transport.heard = 0;
+      transport.selected = 0;
       press([reference, ...rows.map((row) => row.button)], reference);
       showProgress();
     }
@@ -721,7 +720,7 @@
       }
       transport.listen(number === 0 ? 0 : names.indexOf(order[number - 1]));
       press([reference, ...rows.map((row) => row.button)], number === 0 ? reference : rows[number - 1].button);
-      // With the focus on the slider, the arrow keys rate what is heard.
+      // Focus the slider, so that the arrow keys rate the current stimulus.
       if (number === 0) {
         document.activeElement?.blur();
       } else {
@@ -754,7 +753,7 @@
         row.slider.disabled = true;
       });
       const found = order.map((name, i) => [i + 1, label(name), Number(rows[i].slider.value)]);
-      results.replaceChildren(...warnings(), table(["sound", "what it is", "rating"], [...found].sort((a, b) => b[2] - a[2])));
+      results.replaceChildren(...warnings(), table(["number", "stimulus", "rating"], [...found].sort((a, b) => b[2] - a[2])));
       showProgress();
     }
 
@@ -764,8 +763,8 @@
         return [];
       }
       const words =
-        `The hidden reference was rated ${rating}, below ${POST_SCREENING}: here the device itself was not recognised. ITU-R BS.1534-3 ` +
-        "leaves out listeners to whom that happens in more than 15 % of the excerpts; take these ratings with care.";
+        `You rated the hidden reference ${rating}, below ${POST_SCREENING}, so you did not recognise the device itself. ITU-R BS.1534-3 ` +
+        "excludes listeners who do so in more than 15 % of the excerpts: these ratings are unreliable.";
       return [element("p", { className: "tw-warning", textContent: words })];
     }
 
@@ -798,7 +797,7 @@
     };
   }
 
-  // -------------------------------------------------------------------------------------------- keyboard and beginning
+  // -------------------------------------------------------------------------------------------- keyboard and initialisation
 
   const KINDS = { "null-test": nullTest, abx, mushra };
   const parts = [];
@@ -809,7 +808,7 @@
     parts.forEach(({ root }) => root.classList.toggle("tw-active", part?.root === root));
   }
 
-  // Keys that the focused control needs for itself.
+  // Whether the focused control itself handles this key.
   function belongsTo(target, key) {
     if (target.matches("input[type=number], input[type=text], select, textarea, [contenteditable]")) {
       return true;
@@ -829,7 +828,7 @@
     }
   }
 
-  // After a click the focus goes back to the page, else the space bar would press the same button again.
+  // Release the focus after a click; otherwise the space bar would press the same button again.
   function releaseFocus(event) {
     const target = event.target.closest("button, input[type=checkbox]");
     if (target && event.detail > 0 && document.activeElement === target) {
@@ -837,7 +836,7 @@
     }
   }
 
-  function say(words) {
+  function showStatus(words) {
     parts.forEach(({ root }) => {
       control(root, "status").textContent = words;
     });
@@ -850,31 +849,31 @@
       root.addEventListener("click", releaseFocus);
       parts.push(part);
     }
-    // A page of our own listens to keys at once, a page that only holds our parts when one of them is in use.
+    // The listening page handles keys immediately; other pages only while one of the parts is in use.
     const resting = document.body.classList.contains("tw-page") ? () => active ?? parts[0] : () => null;
     const partAt = (target) => parts.find(({ root }) => root.contains(target)) ?? resting();
     document.addEventListener("pointerdown", (event) => activate(partAt(event.target)));
     document.addEventListener("focusin", (event) => activate(partAt(event.target)));
     document.addEventListener("keydown", onKey);
     activate(resting());
-    say("The sounds are being decoded.");
+    showStatus("Decoding audio.");
     try {
       const decoded = await Promise.all(data.excerpts.map(decodeExcerpt));
       parts.forEach((part) => part.ready(decoded));
-      say("");
+      showStatus("");
     } catch (error) {
       console.warn(error);
-      say(DECODE_ERROR);
+      showStatus(DECODE_ERROR);
     }
   }
 
-  // For tests, and for those who want to check what is played. `parts` in the order of the page: `state()` is what plays
-  // now, `render(seconds, switches)` the samples that would be heard, from the same graph. Both know what X is: no peeking.
+  // For tests and verification. `parts` in the order of the page: `state()` is the playback state, `render(seconds,
+  // switches)` returns the output samples of the same graph. Both reveal X.
   window.twListening = {
     mulberry32,
     abxSeries,
     mushraOrder,
-    chanceOf,
+    pValue,
     parts: () =>
       parts.map(({ kind, transport }) => ({
         kind,
@@ -883,7 +882,7 @@
           playing: transport.playing,
           position: transport.position,
           clock: transport.graph?.context.currentTime ?? 0,
-          heard: transport.heard,
+          selected: transport.selected,
           targets: transport.targets(),
           gains: transport.graph?.gains.map(({ gain }) => gain.value) ?? [],
           rates: transport.buffers.map((buffer) => buffer.sampleRate),
