@@ -63,5 +63,5 @@ reference: $(READY)
 	$(BIN)/python scripts/config_reference.py
 
 clean:
-	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info results/demo logs
+	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
