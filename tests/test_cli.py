@@ -1,4 +1,4 @@
-"""The `twin` command: right answers on small files, and a sentence for everything that cannot be."""
+"""The `twin` command: results on small files, and error messages for invalid input."""
 
 import json
 import os
@@ -38,7 +38,7 @@ Command = Callable[..., Ended]
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the command changes of its process is put back."""
+    """Restore the process state that the command changes."""
     handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
     yield
     signal.signal(signal.SIGTERM, handler)
@@ -61,16 +61,16 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def refused(ended: Ended, *parts: str) -> None:
-    """The command ended with exit code 1 and one sentence that holds these parts."""
+    """Check for exit code 1 and one error message with these parts."""
     code, _, err = ended
     refusal(code, err, *parts)
 
 
 def strict_json(text: str) -> dict[str, Any]:
-    """JSON as the standard has it, without NaN."""
+    """Parse standard JSON, without NaN."""
 
     def refuse(word: str) -> None:
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     content = json.loads(text, parse_constant=refuse)
     assert isinstance(content, dict)
@@ -93,7 +93,7 @@ def music() -> audio.Signal:
 
 @pytest.fixture
 def pair(tmp_path: Path, music: audio.Signal) -> tuple[Path, Path]:
-    """A dry file and a copy of it, 1234 samples late, inverted and 6 dB softer."""
+    """A dry file and a copy delayed by 1234 samples, inverted and 6 dB softer."""
     return wav(tmp_path / "dry.wav", music), wav(tmp_path / "wet.wav", -0.5 * late(music, 1234))
 
 
@@ -108,15 +108,15 @@ def model_file(tmp_path: Path, model: Twin) -> Path:
     return tmp_path / "twin" / "twin.safetensors"
 
 
-def played(model: Twin, dry: audio.Signal) -> audio.Signal:
-    """What the twin makes of `(frames, channels)`, in step with it."""
+def twin_output(model: Twin, dry: audio.Signal) -> audio.Signal:
+    """Return the output of the twin for `(frames, channels)`, without latency."""
     guard = model.guard_samples
     return Stream(model, dry.shape[1]).process(np.pad(dry, ((0, guard), (0, 0))))[guard:]
 
 
 @pytest.fixture
 def reel(tmp_path: Path) -> Path:
-    """A reel where the pipeline leaves it, with its clicks in `excitation.json`."""
+    """A reel in the folders of the pipeline, with its clicks in `excitation.json`."""
     path = tmp_path / "excitation" / "reels" / "main-01.wav"
     path.parent.mkdir(parents=True)
     samples, places = _reel(1)
@@ -140,7 +140,7 @@ def _take(reel: np.ndarray, noise_level: float = 1e-4) -> np.ndarray:
 # --- align
 
 
-def test_a_late_copy_comes_back_as_the_dry(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
+def test_a_delayed_copy_is_aligned_exactly(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
     dry, wet = wav(tmp_path / "dry.wav", music), wav(tmp_path / "wet.wav", late(music, 1234))
     out, plot = tmp_path / "new" / "aligned.wav", tmp_path / "lag.svg"
     code, text, _ = twin("align", dry, wet, "--out", out, "--plot", plot)
@@ -152,7 +152,7 @@ def test_a_late_copy_comes_back_as_the_dry(twin: Command, tmp_path: Path, music:
     np.testing.assert_allclose(audio.read(tmp_path / "aligned.flac")[:, 0], music, atol=2.0**-23)
 
 
-def test_the_measurement_is_json(twin: Command, pair: tuple[Path, Path]) -> None:
+def test_align_prints_json(twin: Command, pair: tuple[Path, Path]) -> None:
     code, text, _ = twin("align", *pair, "--json")
     content = strict_json(text)
     assert code == 0
@@ -163,7 +163,7 @@ def test_the_measurement_is_json(twin: Command, pair: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
-def test_lost_samples_are_told_and_each_side_is_aligned(twin: Command, tmp_path: Path) -> None:
+def test_dropouts_are_reported_and_both_sides_aligned(twin: Command, tmp_path: Path) -> None:
     place, music = 6 * RATE, noise(12.0, 1)
     dry = wav(tmp_path / "dry.wav", music)
     wet = wav(tmp_path / "wet.wav", np.delete(music, slice(place, place + 40)))
@@ -183,7 +183,7 @@ def test_lost_samples_are_told_and_each_side_is_aligned(twin: Command, tmp_path:
         np.testing.assert_array_equal(aligned[kept], music[kept])
 
 
-def test_the_channel_counts_from_1(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
+def test_channels_are_counted_from_1(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
     dry = wav(tmp_path / "dry.wav", music)
     wet = wav(tmp_path / "wet.wav", np.stack([0.3 * noise(8.0, 7), music], axis=1))
     assert strict_json(twin("align", dry, wet, "--channel", 2, "--json")[1])["lag_samples"] == pytest.approx(
@@ -195,9 +195,7 @@ def test_the_channel_counts_from_1(twin: Command, tmp_path: Path, music: audio.S
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_numbers_that_are_none_are_never_written(
-    twin: Command, pair: tuple[Path, Path], tmp_path: Path, bad: float
-) -> None:
+def test_nan_and_inf_are_never_written(twin: Command, pair: tuple[Path, Path], tmp_path: Path, bad: float) -> None:
     samples = audio.read(pair[1])[:, 0]
     samples[3 * RATE : 3 * RATE + 50] = bad
     wav(pair[1], samples)
@@ -206,7 +204,7 @@ def test_numbers_that_are_none_are_never_written(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_dry_file_with_a_hole_is_measured_all_the_same(twin: Command, pair: tuple[Path, Path], bad: float) -> None:
+def test_nan_in_the_dry_file_does_not_prevent_alignment(twin: Command, pair: tuple[Path, Path], bad: float) -> None:
     samples = audio.read(pair[0])[:, 0]
     samples[3 * RATE : 3 * RATE + 50] = bad
     wav(pair[0], samples)
@@ -215,7 +213,7 @@ def test_a_dry_file_with_a_hole_is_measured_all_the_same(twin: Command, pair: tu
     assert strict_json(text)["lag_samples"] == pytest.approx(1234, abs=0.01)
 
 
-def test_files_that_do_not_belong_together_are_refused(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
+def test_unrelated_files_are_refused(twin: Command, tmp_path: Path, music: audio.Signal) -> None:
     dry = wav(tmp_path / "dry.wav", music)
     for name, samples in (("other", noise(8.0, 2)), ("silent", np.zeros(8 * RATE))):
         ended = twin("align", dry, wav(tmp_path / f"{name}.wav", samples), "--json")
@@ -224,7 +222,7 @@ def test_files_that_do_not_belong_together_are_refused(twin: Command, tmp_path: 
     refused(twin("align", dry, wav(tmp_path / "48.wav", music, 48000)), "48000 Hz", "44100 Hz")
 
 
-def test_no_recording_is_overwritten(twin: Command, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_inputs_are_never_overwritten(twin: Command, pair: tuple[Path, Path], tmp_path: Path) -> None:
     dry, wet = pair
     before = [path.read_bytes() for path in pair]
     (tmp_path / "link.wav").symlink_to(wet)
@@ -239,7 +237,7 @@ def test_no_recording_is_overwritten(twin: Command, pair: tuple[Path, Path], tmp
 # --- check
 
 
-def test_a_good_take_is_good(twin: Command, reel: Path, tmp_path: Path) -> None:
+def test_a_good_take_is_ok(twin: Command, reel: Path, tmp_path: Path) -> None:
     take = wav(tmp_path / "take.wav", _take(audio.read(reel)[:, 0]))
     code, text, err = twin("check", take, "--reel", reel)
     assert code == 0, text + err
@@ -281,7 +279,7 @@ def test_a_useless_take_is_refused(twin: Command, reel: Path, tmp_path: Path, ca
     assert content["reasons"]
 
 
-def test_a_take_that_was_cut_is_used_as_far_as_it_goes(twin: Command, reel: Path, tmp_path: Path) -> None:
+def test_a_truncated_take_is_usable_up_to_its_end(twin: Command, reel: Path, tmp_path: Path) -> None:
     samples = _take(audio.read(reel)[:, 0])
     take = wav(tmp_path / "take.wav", samples[: len(samples) // 2])
     code, text, err = twin("check", take, "--reel", reel)
@@ -290,7 +288,7 @@ def test_a_take_that_was_cut_is_used_as_far_as_it_goes(twin: Command, reel: Path
     assert "less than the dry file. The missing part is excluded" in text
 
 
-def test_a_reel_alone_is_checked_on_its_music(twin: Command, reel: Path, tmp_path: Path) -> None:
+def test_a_reel_without_excitation_file_is_aligned_on_the_music(twin: Command, reel: Path, tmp_path: Path) -> None:
     alone = tmp_path / "elsewhere" / "main-01.wav"
     alone.parent.mkdir()
     reel.rename(alone)
@@ -301,7 +299,7 @@ def test_a_reel_alone_is_checked_on_its_music(twin: Command, reel: Path, tmp_pat
 
 
 @pytest.mark.parametrize("text", ["{", '{"contract": "excitation/1"}', '{"contract": "excitation/1", "reels": {}}'])
-def test_a_broken_excitation_is_a_sentence_or_a_note(twin: Command, reel: Path, tmp_path: Path, text: str) -> None:
+def test_a_damaged_excitation_file_is_an_error_or_a_note(twin: Command, reel: Path, tmp_path: Path, text: str) -> None:
     (reel.parents[1] / "excitation.json").write_text(text)
     take = wav(tmp_path / "take.wav", _take(audio.read(reel)[:, 0]))
     ended = twin("check", take, "--reel", reel)
@@ -309,7 +307,7 @@ def test_a_broken_excitation_is_a_sentence_or_a_note(twin: Command, reel: Path, 
         refused(ended, "excitation.json is not readable JSON")
     else:
         assert ended[0] == 0
-        assert "excitation.json knows no reel main-01" in ended[2]
+        assert "excitation.json has no reel main-01" in ended[2]
 
 
 # --- render
@@ -317,7 +315,7 @@ def test_a_broken_excitation_is_a_sentence_or_a_note(twin: Command, reel: Path, 
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("frames", [1, 3000, 100_001])
-def test_render_is_the_stream_in_step_with_the_dry(
+def test_render_equals_the_stream_without_latency(
     twin: Command, model: Twin, model_file: Path, tmp_path: Path, channels: int, frames: int
 ) -> None:
     samples = np.stack([noise(3.0, seed)[:frames] for seed in range(channels)], axis=1)
@@ -326,18 +324,20 @@ def test_render_is_the_stream_in_step_with_the_dry(
         assert twin("render", name, dry, out)[0] == 0
         found = audio.read(out)
         assert found.shape == samples.shape
-        np.testing.assert_allclose(found, played(model, samples), atol=1e-6)
+        np.testing.assert_allclose(found, twin_output(model, samples), atol=1e-6)
     assert audio.read_info(out).subtype == "FLOAT"
 
 
-def test_render_takes_another_rate_and_keeps_it(twin: Command, model_file: Path, tmp_path: Path) -> None:
+def test_render_keeps_another_sample_rate(twin: Command, model_file: Path, tmp_path: Path) -> None:
     dry = wav(tmp_path / "dry.wav", noise(1.0, 1), 48000)
     assert twin("render", model_file, dry, tmp_path / "out.flac")[0] == 0
     info = audio.read_info(tmp_path / "out.flac")
     assert (info.sample_rate, info.frames, info.channels, info.subtype) == (48000, RATE, 1, "PCM_24")
 
 
-def test_twins_that_are_none(twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_invalid_twin_files_are_refused(
+    twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     dry, out, good = pair[0], tmp_path / "out.wav", model_file.read_bytes()
     text = tmp_path / "text.safetensors"
     text.write_text("this is no twin at all, but a text\n" * 50)
@@ -353,7 +353,7 @@ def test_twins_that_are_none(twin: Command, model_file: Path, pair: tuple[Path, 
     assert not out.exists()
 
 
-def test_a_flipped_bit_of_a_twin_never_plays(
+def test_a_twin_with_a_flipped_bit_is_refused(
     twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     good, generator = model_file.read_bytes(), np.random.default_rng(0)
@@ -366,7 +366,7 @@ def test_a_flipped_bit_of_a_twin_never_plays(
 
 
 @pytest.mark.parametrize("case", ["ending", "itself", "folder", "below a file", "nan", "cut short", "over"])
-def test_render_refuses_and_leaves_nothing(
+def test_render_errors_leave_no_file(
     twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path, case: str
 ) -> None:
     dry, out, parts = pair[0], tmp_path / "out.wav", ["out.wav"]
@@ -398,7 +398,7 @@ def test_render_refuses_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("bits", "name", "subtype"), [("24", "out.wav", "PCM_24"), ("float", "out.wav", "FLOAT")])
-def test_render_in_the_asked_bits(
+def test_render_writes_the_requested_bit_depth(
     twin: Command, model_file: Path, tmp_path: Path, bits: str, name: str, subtype: str
 ) -> None:
     dry = wav(tmp_path / "dry.wav", noise(0.2, 1))
@@ -413,18 +413,18 @@ def test_render_in_the_asked_bits(
 
 
 @pytest.mark.parametrize("ending", ["nam", "onnx"])
-def test_export_writes_what_the_library_does_and_says_how_late_it_plays(
+def test_export_equals_the_library_and_reports_the_latency(
     twin: Command, model: Twin, model_file: Path, tmp_path: Path, ending: str
 ) -> None:
     for place in (model_file, model_file.parent):
         code, out, err = twin("export", place, tmp_path / "new" / f"out.{ending}")
         assert (code, err) == (0, "")
-        assert "late by 3 samples" in out
+        assert "latency 3 samples" in out
         export_twin(model, tmp_path / f"wanted.{ending}")
         assert (tmp_path / "new" / f"out.{ending}").read_bytes() == (tmp_path / f"wanted.{ending}").read_bytes()
 
 
-def test_export_knows_the_date_from_the_record_of_the_training(twin: Command, model_file: Path, tmp_path: Path) -> None:
+def test_export_reads_the_date_from_the_training_record(twin: Command, model_file: Path, tmp_path: Path) -> None:
     record = model_file.with_name("twin.safetensors.prov.json")
     write_json(record, "record/1", {"started": "2026-03-04T05:06:07+00:00"})
     assert twin("export", model_file.parent, tmp_path / "out.nam")[0] == 0
@@ -434,7 +434,7 @@ def test_export_knows_the_date_from_the_record_of_the_training(twin: Command, mo
     refused(twin("export", model_file, tmp_path / "out.nam"), "twin.safetensors.prov.json")
 
 
-def test_export_refuses_and_leaves_nothing(twin: Command, model_file: Path, tmp_path: Path) -> None:
+def test_export_errors_leave_no_file(twin: Command, model_file: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     refused(twin("export", model_file, tmp_path / "out.vst3"), "out.vst3", ".nam or .onnx")
     refused(twin("export", tmp_path / "none", tmp_path / "out.nam"), "none does not exist")
@@ -445,11 +445,11 @@ def test_export_refuses_and_leaves_nothing(twin: Command, model_file: Path, tmp_
 # --- evaluate
 
 
-def test_a_twin_is_perfect_on_what_it_has_played(
+def test_a_twin_has_no_error_on_its_own_output(
     twin: Command, model: Twin, model_file: Path, tmp_path: Path, music: audio.Signal
 ) -> None:
     dry = wav(tmp_path / "dry.wav", music)
-    wet = wav(tmp_path / "wet.wav", late(played(model, music[:, None])[:, 0], 777))
+    wet = wav(tmp_path / "wet.wav", late(twin_output(model, music[:, None])[:, 0], 777))
     code, text, err = twin("evaluate", model_file, dry, wet, "--json")
     assert code == 0, err
     content = strict_json(text)
@@ -462,18 +462,20 @@ def test_a_twin_is_perfect_on_what_it_has_played(
     assert "\nesr " in text
 
 
-def test_a_stereo_pair_is_judged_on_the_channel_it_was_aligned_on(
+def test_a_stereo_pair_is_evaluated_on_its_aligned_channel(
     twin: Command, model: Twin, model_file: Path, tmp_path: Path, music: audio.Signal
 ) -> None:
     both = np.stack([noise(8.0, 5), music], axis=1)
-    dry, wet = wav(tmp_path / "dry.wav", both), wav(tmp_path / "wet.wav", played(model, both))
+    dry, wet = wav(tmp_path / "dry.wav", both), wav(tmp_path / "wet.wav", twin_output(model, both))
     for channel in (1, 2):
         code, text, err = twin("evaluate", model_file, dry, wet, "--channel", channel, "--json")
         assert code == 0, err
         assert strict_json(text)["esr"] < 1e-9
 
 
-def test_evaluate_refuses(twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_evaluate_refuses_invalid_pairs(
+    twin: Command, model_file: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     dry, wet = pair
     refused(twin("evaluate", model_file, dry, wav(tmp_path / "silent.wav", np.zeros(8 * RATE))), "cannot be aligned")
     refused(twin("evaluate", model_file, dry, wet, "--channel", 2), "wet.wav", "no channel 2")
@@ -489,7 +491,7 @@ def test_evaluate_refuses(twin: Command, model_file: Path, pair: tuple[Path, Pat
 
 
 @pytest.mark.parametrize("content", [None, b"", b"RIFF", b"not a sound file at all" * 100, "empty", "folder"])
-def test_every_sound_file_that_is_none_is_named(
+def test_invalid_sound_files_are_named(
     twin: Command, model_file: Path, reel: Path, pair: tuple[Path, Path], tmp_path: Path, content: bytes | str | None
 ) -> None:
     bad, dry, out = tmp_path / "bad.wav", pair[0], tmp_path / "out.wav"
@@ -519,20 +521,20 @@ def test_every_sound_file_that_is_none_is_named(
      ("render", "a", "b", "c", "--bits", "8"),
      ("align", "a.wav", "b.wav", "--channel", "one"), ("evaluate", "a", "b", "c", "--colour")],
 )  # fmt: skip
-def test_wrong_use_ends_with_2(twin: Command, words: tuple[str, ...]) -> None:
+def test_usage_errors_exit_with_2(twin: Command, words: tuple[str, ...]) -> None:
     code, out, err = twin(*words)
     assert (code, out) == (2, "")
     assert "usage: twin" in err
 
 
 @pytest.mark.parametrize("command", ["", "align", "check", "render", "evaluate", "export"])
-def test_help_is_everywhere(twin: Command, command: str) -> None:
+def test_every_command_has_help(twin: Command, command: str) -> None:
     code, out, err = twin(*filter(None, [command]), "--help")
     assert (code, err) == (0, "")
     assert f"usage: twin {command}".strip() in out
 
 
-# --- as a program of its own
+# --- as a separate process
 
 
 def _start(*words: object, **options: Any) -> subprocess.Popen[str]:
@@ -542,7 +544,7 @@ def _start(*words: object, **options: Any) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_the_program_ends_as_the_function_does(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_process_behaves_like_the_function(pair: tuple[Path, Path], tmp_path: Path) -> None:
     started = _start("align", *pair, "--json", stdout=subprocess.PIPE)
     out, err = started.communicate(timeout=120)
     assert (started.returncode, strict_json(out)["verdict"]) == (0, "ok"), err
@@ -553,7 +555,7 @@ def test_the_program_ends_as_the_function_does(pair: tuple[Path, Path], tmp_path
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_gone_is_no_traceback(pair: tuple[Path, Path]) -> None:
+def test_a_closed_pipe_gives_no_traceback(pair: tuple[Path, Path]) -> None:
     read, write = os.pipe()
     os.close(read)
     started = _start("align", *pair, "--json", stdout=write)
@@ -563,15 +565,13 @@ def test_a_reader_that_has_gone_is_no_traceback(pair: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(
-    model_file: Path, pair: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(model_file: Path, pair: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     out.write_bytes(b"old")
     before = sorted(tmp_path.rglob("*"))
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # noqa: E731
     started = _start("render", model_file, pair[0], out, stdout=subprocess.PIPE, preexec_fn=limit)
     _, err = started.communicate(timeout=120)
-    refused((started.returncode, "", err), "out.wav cannot be written", "space on the disk")
+    refused((started.returncode, "", err), "out.wav cannot be written", "free disk space")
     assert sorted(tmp_path.rglob("*")) == before
     assert out.read_bytes() == b"old"

@@ -1,9 +1,24 @@
-"""A digital twin of an analog harmonic-distortion device: the library behind the pipeline.
+"""A digital twin of an analog harmonic-distortion device: the library behind the workflow.
 
-The rooms, in the order in which data flows; a room imports from those above it, never from one below:
+Packages in the order of the data flow; each imports only from those above it:
 
-`audio` sound files · `corpus` what music there is · `excitation` what is played · `capture` what was recorded ·
-`alignment` both on one clock · `dataset` segments and shards · `model` the network · `training` its weights ·
-`evaluation` how good they are · `provenance` what came from what · `tracking` MLflow · `config` all settings ·
-`cli` the `twin` command.
+    corpus        sources of music with artists and licences
+    excitation    cue sheets, reels and probe reels
+    capture       takes and pairs: recordings of a device
+    simulation    simulated devices with known ground truth
+    alignment     lag, drift, polarity and dropouts; the wet signal on the dry clock
+    dataset       segments, splits, shards and leak checks
+    model         the network, its file, streaming and export
+    training      losses, optimisation, checkpoints and hyperparameter search
+    measurement   harmonics, responses, intermodulation and noise from a probe reel
+    evaluation    errors of a twin and its baselines
+    listening     stimuli and the page for listening tests
+    reports       figures, the page of a twin, comparison and summary
+    provenance    digests, stage records, results folders
+    tracking      MLflow
+    audit         lineage, withdrawal, licences, datasheets and exports
+
+Modules shared by all: `audio` sound files, `files` atomic I/O, `contracts` names and versions of files, `intervals`
+sample ranges, `db` decibels, `findings` results of checks, `formatting` numbers, `plotting` figures, `errors`, `progress`,
+`section` the base of `config`, and `cli` with `cli_runtime` for the `twin` command.
 """

@@ -1,13 +1,16 @@
-"""The `twin` command, for people: align, check, render, evaluate, export, audit."""
+"""The `twin` command: align, check, render, evaluate, export, audit."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinlib import alignment, capture, evaluation, excitation, model, provenance
+from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
 from twinlib.audit.command import add_audit
 from twinlib.cli_runtime import run
 from twinlib.contracts import PROBE_FILE, TWIN_FILE
@@ -15,14 +18,13 @@ from twinlib.errors import ExcitationError, TwinError
 from twinlib.progress import show_progress
 
 if TYPE_CHECKING:
-    from twinlib.alignment.result import Alignment
-    from twinlib.audio import Subtype
+    from twinlib.alignment import Alignment
 
-_SUBTYPES: dict[str, "Subtype"] = {"24": "PCM_24", "float": "FLOAT"}
+_SUBTYPES: dict[str, Subtype] = {"24": "PCM_24", "float": "FLOAT"}
 
 
 def main() -> None:
-    """Run the command of the command line: exit 0 done, 1 refused with the reason, 2 wrong use."""
+    """Run the command line. Exit codes: 0 success, 1 refused with a reason, 2 usage error."""
     args = _parser().parse_args()
     action: Callable[[argparse.Namespace], None] = args.action
     run(lambda: action(args))
@@ -30,49 +32,50 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="twin", description="Digital twins of analog devices. `twin COMMAND --help` explains a command."
+        prog="twin",
+        description="Digital twins of analog devices. Run `twin COMMAND --help` for the options of a command.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("align", help="where a wet file lies on the clock of its dry file")
-    command.add_argument("dry", type=Path, help="what was played")
-    command.add_argument("wet", type=Path, help="what was recorded")
-    _add_alignment(command, "wet file")
-    command.add_argument(
-        "--out", type=Path, help="write the wet signal on the dry clock, as WAV (float) or FLAC (24 bit)"
+    command = commands.add_parser(
+        "align", help="measure lag, drift, polarity and dropouts of a wet file against its dry file"
     )
-    command.add_argument("--json", action="store_true", help="print the measurement as JSON")
+    command.add_argument("dry", type=Path, help="the played file")
+    command.add_argument("wet", type=Path, help="the recorded file")
+    _add_alignment(command, "wet file")
+    command.add_argument("--out", type=Path, help="write the aligned wet signal as WAV (float) or FLAC (24 bit)")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_align)
 
-    command = commands.add_parser("check", help="is this recording usable? before anything else is run")
+    command = commands.add_parser("check", help="check whether a recording is usable")
     command.add_argument("take", type=Path, help="the recording")
     command.add_argument("--reel", type=Path, required=True, help="the reel that was played")
     _add_alignment(command, "take")
-    command.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_check)
 
     command = commands.add_parser("render", help="play a file through a twin")
-    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
-    command.add_argument("dry", type=Path, help="any sound file, mono or stereo, of any length")
-    command.add_argument("out", type=Path, help="the file to write: .wav or .flac")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")
+    command.add_argument("dry", type=Path, help="a mono or stereo sound file of any length")
+    command.add_argument("out", type=Path, help="output file: .wav or .flac")
     command.add_argument(
         "--bits",
         choices=list(_SUBTYPES),
-        help="24 bit or floating point, which holds any level (default: float in .wav, 24 in .flac)",
+        help="24-bit or floating-point output (default: float for .wav, 24 for .flac)",
     )
     command.set_defaults(action=_render)
 
-    command = commands.add_parser("evaluate", help="how near a twin comes to a device on a pair of files")
-    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
-    command.add_argument("dry", type=Path, help="what was played")
-    command.add_argument("wet", type=Path, help="what the device made of it; it is aligned first")
+    command = commands.add_parser("evaluate", help="measure the error of a twin on a pair of files")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")
+    command.add_argument("dry", type=Path, help="the played file")
+    command.add_argument("wet", type=Path, help="the recorded file; it is aligned first")
     command.add_argument("--channel", type=int, default=1, help="channel of the wet file, counted from 1 (default 1)")
     command.add_argument("--json", action="store_true", help="print the metrics as JSON")
     command.set_defaults(action=_evaluate)
 
-    command = commands.add_parser("export", help="write a twin for a plug-in (.nam) or for ONNX Runtime (.onnx)")
-    command.add_argument("twin", type=Path, help="a twin.safetensors or the folder that holds it")
-    command.add_argument("out", type=Path, help="the file to write: .nam or .onnx")
+    command = commands.add_parser("export", help="export a twin for a plug-in (.nam) or ONNX Runtime (.onnx)")
+    command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")
+    command.add_argument("out", type=Path, help="output file: .nam or .onnx")
     command.set_defaults(action=_export)
 
     add_audit(commands)
@@ -80,37 +83,36 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
-    """The options of the commands that align."""
+    """Add the options of commands that align."""
     command.add_argument("--channel", type=int, default=1, help=f"channel of the {wet}, counted from 1 (default 1)")
     command.add_argument(
         "--reference-channel",
         type=int,
         metavar="N",
-        help="channel that recorded the dry signal beside the device (a loop-back cable), counted from 1",
+        help="channel that recorded the dry signal through a loop-back cable, counted from 1",
     )
-    command.add_argument("--plot", type=Path, help="draw the lag over time and what is left out, as SVG")
+    command.add_argument("--plot", type=Path, help="plot lag over time and excluded ranges as SVG")
 
 
-def _aligned(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
-    from twinlib.alignment.pipeline import align
-    from twinlib.alignment.plot import plot_alignment
-    from twinlib.alignment.probe_take import align_probe_take
-
+def _run_alignment(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with show_progress(f"align {wet}", 100, "%") as done:
-        # More than two clicks stand on a reel of measuring signals alone.
-        measuring = clicks is not None and len(clicks) > 2
-        way = partial(align_probe_take, markers=clicks or []) if measuring else partial(align, clicks=clicks)
-        found = way(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
+        # Only probe reels have more than two clicks.
+        align = (
+            partial(alignment.align_probe_take, markers=clicks)
+            if clicks is not None and len(clicks) > 2
+            else partial(alignment.align, clicks=clicks)
+        )
+        found = align(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
     if args.plot:
-        plot_alignment(found, args.plot)
+        alignment.plot_alignment(found, args.plot)
     return found
 
 
 def _align(args: argparse.Namespace) -> None:
-    _refuse_output(args.out, (".wav", ".flac"), args.dry, args.wet)
-    _refuse_output(args.plot, (".svg",), args.dry, args.wet)
-    found = _aligned(args, args.dry, args.wet)
+    _check_output(args.out, (".wav", ".flac"), args.dry, args.wet)
+    _check_output(args.plot, (".svg",), args.dry, args.wet)
+    found = _run_alignment(args, args.dry, args.wet)
     _print(_without_track(found) if args.json else alignment_table(found), args.json)
     if not args.json and found.verdict == "suspect":
         print(*found.reasons, sep="\n")
@@ -120,27 +122,22 @@ def _align(args: argparse.Namespace) -> None:
         _write_aligned(args.wet, found, args.channel, args.out)
 
 
-def _refuse_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -> None:
-    """Refuse, before anything is measured, an output of another kind, or one that would replace a recording."""
+def _check_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -> None:
+    """Raise `TwinError` if an output has an unsupported format or would overwrite an input."""
     if path is None:
         return
     if path.suffix.lower() not in suffixes:
-        raise TwinError(f"{path}: this output is written as {' or '.join(suffixes)}: choose such an ending")
+        raise TwinError(f"{path}: unsupported format, use {' or '.join(suffixes)}")
     if path.resolve() in [each.resolve() for each in inputs]:
-        raise TwinError(f"{path} is one of the files to be aligned: choose another name for the output")
+        raise TwinError(f"{path} is one of the input files: choose another name for the output")
 
 
-def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
-    import dataclasses
-
-    from twinlib.alignment.warp import WarpedReader
-    from twinlib.audio import BLOCK, Subtype, Writer
-
-    exact = dataclasses.replace(found, guard_samples=0)
+def _write_aligned(wet: Path, found: "Alignment", channel: int, out: Path) -> None:
+    exact = replace(found, guard_samples=0)
     frames = found.dry_frames
     subtype: Subtype = "PCM_24" if out.suffix.lower() == ".flac" else "FLOAT"
     with (
-        WarpedReader(wet, exact, _column(channel)) as warped,
+        alignment.WarpedReader(wet, exact, _column(channel)) as warped,
         Writer(out, found.sample_rate, 1, subtype, frames) as writer,
         show_progress(f"write {out}", frames, "samples") as done,
     ):
@@ -151,12 +148,9 @@ def _write_aligned(wet: Path, found: Any, channel: int, out: Path) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from twinlib.audio import read_info
-    from twinlib.capture.ingest import ingest_take
-
-    _refuse_output(args.plot, (".svg",), args.take, args.reel)
+    _check_output(args.plot, (".svg",), args.take, args.reel)
     with show_progress(f"read {args.take}", read_info(args.take).frames, "samples") as done:
-        take = ingest_take(
+        take = capture.ingest_take(
             args.take,
             reel=args.reel,
             channel=args.channel,
@@ -167,7 +161,7 @@ def _check(args: argparse.Namespace) -> None:
     verdicts, reasons = [take.verdict], list(take.reasons)
     found = None
     if take.verdict != "refused":
-        found = _aligned(args, args.reel, args.take, _clicks(args.reel))
+        found = _run_alignment(args, args.reel, args.take, _read_clicks(args.reel))
         content["alignment"] = _without_track(found)
         verdicts.append(found.verdict)
         reasons += found.reasons
@@ -188,93 +182,76 @@ def _check(args: argparse.Namespace) -> None:
         raise TwinError(f"{args.take} is not usable")
 
 
-def _clicks(reel: Path) -> list[int] | None:
-    """The click positions of a reel, from the file two folders up in which the pipeline tells them."""
-    from twinlib.excitation.layout import probe_name, read_reel
-
+def _read_clicks(reel: Path) -> list[int] | None:
+    """Return the click positions of a reel from the JSON file in the parent folder; None if there is none."""
     folder = reel.absolute().parent.parent
-    path = folder / (PROBE_FILE if reel.stem == probe_name(folder.name) else "excitation.json")
+    path = folder / (PROBE_FILE if reel.stem == excitation.probe_name(folder.name) else "excitation.json")
     if not path.is_file():
-        print(f"note: {path} is not there, so the clicks' places are not known: aligning on the music", file=sys.stderr)
+        print(f"note: {path} does not exist, click positions are unknown: aligning on the music", file=sys.stderr)
         return None
     try:
-        return list(read_reel(path, reel.stem)["clicks"])
+        return list(excitation.read_reel(path, reel.stem)["clicks"])
     except ExcitationError:
-        print(f"note: {path} knows no reel {reel.stem}: aligning on the music", file=sys.stderr)
+        print(f"note: {path} has no reel {reel.stem}: aligning on the music", file=sys.stderr)
         return None
 
 
 def _render(args: argparse.Namespace) -> None:
-    from twinlib.audio import read_info
-    from twinlib.model.render import render_file
-    from twinlib.model.twin import load_twin
-
-    _one_thread()
-    twin = load_twin(args.twin)
+    _use_one_thread()
+    twin = model.load_twin(args.twin)
     with show_progress(f"render {args.out}", read_info(args.dry).frames, "samples") as done:
-        render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
+        model.render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
 
 
 def _export(args: argparse.Namespace) -> None:
-    from twinlib.model.export import check_export_path, export_twin
-    from twinlib.model.twin import load_twin
-    from twinlib.provenance.record import started
-
-    _one_thread()
-    check_export_path(args.out)
-    twin = load_twin(args.twin)
-    export_twin(twin, args.out, started(args.twin / TWIN_FILE if args.twin.is_dir() else args.twin))
+    _use_one_thread()
+    model.check_export_path(args.out)
+    twin = model.load_twin(args.twin)
+    model.export_twin(twin, args.out, provenance.started(args.twin / TWIN_FILE if args.twin.is_dir() else args.twin))
     milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
     print(
-        f"{args.out}: for {twin.sample_rate} Hz; its output is late by {twin.guard_samples} samples "
-        f"({milliseconds:.2f} ms), which no player that runs live can take out"
+        f"{args.out}: {twin.sample_rate} Hz; latency {twin.guard_samples} samples ({milliseconds:.2f} ms), which a "
+        "real-time player cannot remove"
     )
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from twinlib.alignment.pipeline import align
-    from twinlib.alignment.warp import WarpedReader
-    from twinlib.audio import Reader
-    from twinlib.evaluation.evaluate import evaluate_pair
-    from twinlib.evaluation.settings import Evaluation
-    from twinlib.model.twin import load_twin
-
-    _one_thread()
-    twin = load_twin(args.twin)
-    found = align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
+    _use_one_thread()
+    twin = model.load_twin(args.twin)
+    found = alignment.align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
     if found.verdict == "refused":
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if found.sample_rate != twin.sample_rate:
         raise TwinError(
-            f"the twin plays at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate} Hz: resample the pair"
+            f"the twin runs at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate} Hz: resample the pair"
         )
-    with Reader(args.dry) as dry, WarpedReader(args.wet, found, _column(args.channel)) as wet:
+    with Reader(args.dry) as dry, alignment.WarpedReader(args.wet, found, _column(args.channel)) as wet:
         start, stop = wet.valid_range()
-        # As it was aligned: the same channel of a dry file that has it, else the first.
+        # The dry channel used by the alignment: the same one if the file has it, else the first.
         column = _column(args.channel) if args.channel <= dry.info.channels else 0
         with show_progress(f"evaluate {args.wet}", (stop - start) / twin.sample_rate, "s of audio") as done:
-            metrics = evaluate_pair(
+            metrics = evaluation.evaluate_pair(
                 twin,
                 lambda first, last: dry.read(start + first, start + last)[:, column],
                 lambda first, last: wet.read(start + first, start + last),
                 stop - start,
-                Evaluation(),
+                evaluation.Evaluation(),
                 done,
             )
-    alignment = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
-    _print({**metrics, "alignment": alignment} if args.json else metrics, args.json)
+    aligned = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
+    _print({**metrics, "alignment": aligned} if args.json else metrics, args.json)
 
 
-def _one_thread() -> None:
-    """Several torch threads are slower than one wherever a core is busy."""
-    import torch
+def _use_one_thread() -> None:
+    """Use one torch thread, which is faster than several if another core is busy."""
+    import torch  # only for the commands that run a network
 
     torch.set_num_threads(1)
 
 
 def _column(channel: int) -> int:
     if channel < 1:
-        raise TwinError(f"channels are counted from 1, so there is no channel {channel}")
+        raise TwinError(f"channels are counted from 1; there is no channel {channel}")
     return channel - 1
 
 
@@ -282,12 +259,12 @@ _LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs")
 
 
 def _without_track(found: "Alignment") -> dict[str, Any]:
-    """All keys but the windows, which are hundreds."""
+    """Return all keys except the hundreds of windows."""
     return {key: value for key, value in found.to_dict().items() if key != "track"}
 
 
 def alignment_table(found: "Alignment") -> dict[str, str]:
-    """What an alignment says, for people: a name and a value a row."""
+    """Return the results of an alignment for display: name to formatted value."""
     rate = found.sample_rate
     table = {
         "verdict": found.verdict,
@@ -300,19 +277,19 @@ def alignment_table(found: "Alignment") -> dict[str, str]:
     if found.residual_rms_samples is not None:
         table["residual"] = f"{found.residual_rms_samples:.4f} samples rms"
     if found.wander_rms_samples:
-        table["wander"] = f"{found.wander_rms_samples:.3f} samples rms, followed"
+        table["wander"] = f"{found.wander_rms_samples:.3f} samples rms, corrected"
     if found.wet_sample_rate != rate:
-        table["rate"] = f"{found.wet_sample_rate} Hz, read at {rate} Hz"
+        table["rate"] = f"{found.wet_sample_rate} Hz, resampled to {rate} Hz"
     if found.reference is not None:
         table["loop-back"] = f"channel {found.reference.channel + 1}, {found.reference.gain_db:.2f} dB"
     for one in found.dropouts:
         kind = "lost" if one.lost_samples >= 0 else "repeated"
         table[f"{kind} at {one.start:.3f} s"] = (
-            f"{abs(one.lost_samples)} samples, known to {one.stop - one.start:.3f} s"
+            f"{abs(one.lost_samples)} samples, located within {one.stop - one.start:.3f} s"
         )
     if found.excluded:
-        left_out = sum(one.stop - one.start for one in found.excluded) / rate
-        table["left out"] = f"{left_out:.2f} s in {len(found.excluded)} places"
+        seconds = sum(one.stop - one.start for one in found.excluded) / rate
+        table["excluded"] = f"{seconds:.2f} s in {len(found.excluded)} ranges"
     return table
 
 

@@ -1,7 +1,7 @@
-"""The corpus: what music there is, whose it is, and under which licence.
+"""The music corpus: sources, artists and licences.
 
-`settings` the section `corpus` of the configuration · `medleydb` and `folder` where the files of a layout are ·
-`sources` the words both share · `index` the table of all sources · `exclusions` what is withdrawn.
+`index` makes the table of all sources from the layouts `medleydb` and `folder`, which share the types of `sources`;
+`exclusions` lists withdrawn tracks; `settings` is the section `corpus` of the configuration.
 """
 
 import lazy_loader

@@ -1,8 +1,9 @@
-"""The excitation: a named, frozen set of reels to be played through a device.
+"""Excitations: named, immutable sets of reels to play through a device.
 
-`settings` the section `excitations` of the configuration · `splits` who learns from which artist · `layout` what
-stands where on a reel, from the settings alone · `click` the marker at both ends · `slices` reading an excerpt of a
-source · `plan` drawing the cue sheet · `render` the cue sheet as a WAV file · `guide` how to record it.
+`splits` assigns artists to splits, `layout` positions everything on a reel, and `cue_sheet` draws slices of `sources` and
+`sweeps` (sine sweeps). `reels` renders them as WAV files with a `sync_click` at both ends; `probe_reel` makes the reel of
+test signals and `recording_guide` the instructions. `frozen` and `withdrawn` protect
+recorded reels. `settings` is the section `excitations` of the configuration.
 """
 
 import lazy_loader
