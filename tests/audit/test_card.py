@@ -1,51 +1,56 @@
-"""The datasheet: what the files say, the same bytes everywhere, one page that needs nothing else."""
+"""The datasheet: facts of the files, equal bytes for equal results, one self-contained page."""
 
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.audit.factories import Made
 from twinlib.audit.card import card
-from twinlib.audit.card_figures import card_figures
-from twinlib.audit.card_page import card_page
-from twinlib.audit.card_sections import card_markdown, sections
-from twinlib.audit.dataset_facts import gains
+from twinlib.audit.dataset_facts import gain_histogram
 from twinlib.audit.formatting import duration
+from twinlib.audit.pages import card_html, card_markdown
+from twinlib.audit.pages.card_figures import card_figures
+from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import CUES, DATASET, METRICS
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table, write_json
 from twinlib.formatting import percent
 from twinlib.provenance.record import read_record
-from twinlib.provenance.results import Results
 
 
 @pytest.fixture(scope="module")
-def sheet(made: Made) -> str:
-    return card_markdown(card(Results(made.results)))
+def facts(made: Made) -> dict[str, Any]:
+    return card(ResultsFolder(made.results))
 
 
 @pytest.fixture(scope="module")
-def figures(made: Made) -> dict[str, str]:
-    return card_figures(card(Results(made.results)))
+def sheet(facts: dict[str, Any]) -> str:
+    return card_markdown(facts)
 
 
 @pytest.fixture(scope="module")
-def page(made: Made, figures: dict[str, str]) -> str:
-    return card_page(card(Results(made.results)), figures)
+def figures(facts: dict[str, Any]) -> dict[str, str]:
+    return card_figures(facts)
+
+
+@pytest.fixture(scope="module")
+def page(facts: dict[str, Any], figures: dict[str, str]) -> str:
+    return card_html(facts, figures)
 
 
 def cells(sheet: str, *first: str) -> list[list[str]]:
-    """The rows of all tables that begin with these cells."""
+    """Return the rows of all tables that start with these cells."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in sheet.splitlines() if line[:1] == "|"]
     return [row for row in rows if tuple(row[: len(first)]) == first]
 
 
 class Reader(HTMLParser):
-    """Notes ids and references, and that every element is closed in order."""
+    """Collects ids and references, and checks that every element is closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,8 +65,8 @@ class Reader(HTMLParser):
         self.handle_startendtag(tag, attrs)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        self.ids += [told["id"]] if told.get("id") else []
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
         self.references += [value or "" for key, value in attrs if key in ("href", "src", "xlink:href")]
         assert tag != "script"
 
@@ -72,7 +77,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-def test_its_numbers_are_those_of_the_files(made: Made, sheet: str) -> None:
+def test_numbers_match_the_files(made: Made, sheet: str) -> None:
     for device in made.devices:
         folder = made.results / "devices" / device
         dataset = read_json(folder / "dataset.json", DATASET)
@@ -95,55 +100,55 @@ def test_its_numbers_are_those_of_the_files(made: Made, sheet: str) -> None:
         assert cells(sheet, f"dataset {device}")[-1][1] == dataset["digest"]
 
 
-def test_it_has_the_parts_of_a_datasheet(sheet: str) -> None:
+def test_it_has_the_sections_of_a_datasheet(sheet: str) -> None:
     titles = [line[3:] for line in sheet.splitlines() if line.startswith("## ")]
     assert titles == [
-        "Motivation", "Composition", "Collection", "Preprocessing", "Splits", "Twins", "Known limits", "Licences",
+        "Motivation", "Composition", "Collection", "Preprocessing", "Splits", "Twins", "Limitations", "Licences",
         "Maintenance",
     ]  # fmt: skip
     assert "withdrawn by its author (2026-01-31)" in sheet
     assert "no leak between the splits" in sheet
-    assert "no legal advice" in sheet
+    assert "not legal advice" in sheet
 
 
-def test_limits_are_told_where_they_are_true(made: Made) -> None:
-    devices = card(Results(made.results))["devices"]
-    said = {name: " ".join(device["limits"]) for name, device in devices.items()}
+def test_limitations_match_the_device(facts: dict[str, Any]) -> None:
+    said = {name: " ".join(device["limits"]) for name, device in facts["devices"].items()}
     assert "simulated circuit" in said["fuzz"]
     assert "simulated circuit" not in said["box"] + said["pedal"]
     assert "The take of main-02 is suspect: it is clipped" in said["box"]
-    assert "nobody's known tracks" in said["pedal"]
-    assert "nobody's known tracks" not in said["box"] + said["fuzz"]
-    assert "not proved" not in "".join(said.values())
+    assert "belong to no known track" in said["pedal"]
+    assert "belong to no known track" not in said["box"] + said["fuzz"]
+    assert "leak check has not run" not in "".join(said.values())
 
 
-def test_what_is_not_there_is_said(copied: Path) -> None:
+def test_missing_parts_are_reported(copied: Path) -> None:
     (copied / "devices" / "box" / "leaks.json").unlink()
     (copied / "twins" / "box" / "small" / "evaluation" / "metrics.json").unlink()
     dataset = read_json(copied / "devices" / "box" / "dataset.json", DATASET)
     write_json(copied / "devices" / "box" / "dataset.json", DATASET, {**dataset, "missing_captures": ["main-03"]})
-    sheet = card_markdown(card(Results(copied)))
-    assert "It is not proved that the splits share nothing" in sheet
-    assert "box: not searched for leaks" in sheet
-    assert "box/small has not been judged yet" in sheet
+    sheet = card_markdown(card(ResultsFolder(copied)))
+    assert "The leak check has not run on this dataset" in sheet
+    assert "box: the leak check has not run" in sheet
+    assert "box/small has not been evaluated yet" in sheet
     assert "are missing: main-03" in sheet
     shutil.rmtree(copied / "twins")
-    assert "No twin has been trained yet" in card_markdown(card(Results(copied)))
+    assert "No twin has been trained yet" in card_markdown(card(ResultsFolder(copied)))
     shutil.rmtree(copied / "devices")
-    with pytest.raises(AuditError, match="holds no dataset yet"):
-        card(Results(copied))
+    with pytest.raises(AuditError, match="has no dataset"):
+        card(ResultsFolder(copied))
 
 
-def test_pairs_alone_have_a_sheet_too(copied: Path) -> None:
+def test_pairs_alone_have_a_datasheet(copied: Path) -> None:
     for name in ("devices/box", "devices/fuzz", "twins/box", "twins/fuzz", "corpus", "excitations"):
         shutil.rmtree(copied / name)
-    told = card(Results(copied))
-    assert sorted(card_figures(told)) == ["licences", "residuals", "twins"]
-    assert "none is named" in card_markdown(told)
-    assert card_page(told, card_figures(told)).count("<figure") == 3
+    facts = card(ResultsFolder(copied))
+    figures = card_figures(facts)
+    assert sorted(figures) == ["licences", "residuals", "twins"]
+    assert "not specified" in card_markdown(facts)
+    assert card_html(facts, figures).count("<figure") == 3
 
 
-def test_the_page_is_whole_and_needs_nothing_else(page: str, sheet: str) -> None:
+def test_the_page_is_well_formed_and_self_contained(page: str, sheet: str) -> None:
     reader = Reader()
     reader.feed(page)
     assert reader.open == []
@@ -157,26 +162,29 @@ def test_the_page_is_whole_and_needs_nothing_else(page: str, sheet: str) -> None
     assert words <= set(re.findall(r"[\w.%/-]{4,}", " ".join(reader.text)))
 
 
-def test_equal_results_give_equal_bytes(made: Made, page: str, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(made.results, tmp_path / "elsewhere"))
-    told = card(Results(other))
-    assert card_page(told, card_figures(told)) == page
-    assert json.dumps(told) == json.dumps(card(Results(made.results)))
+def test_equal_results_give_equal_bytes(
+    facts: dict[str, Any], sheet: str, figures: dict[str, str], page: str, copied: Path
+) -> None:
+    again = card(ResultsFolder(copied))
+    assert json.dumps(again) == json.dumps(facts)
+    assert card_figures(again) == figures
+    assert card_html(again, figures) == page
+    assert card_markdown(again) == sheet
 
 
-def test_signs_of_the_format_are_harmless(copied: Path) -> None:
+def test_markup_in_values_is_escaped(copied: Path) -> None:
     index = read_json(copied / "corpus" / "index.json", "index/1")
     index["excluded"] = [{"track_id": "a|b_c*", "reason": "<img src=x> `rm`\n# no"}]
     write_json(copied / "corpus" / "index.json", "index/1", index)
-    told = card(Results(copied))
-    assert "- a\\|b\\_c\\*: \\<img src=x\\> \\`rm\\` \\# no" in card_markdown(told).splitlines()
-    page = card_page(told, {})
+    facts = card(ResultsFolder(copied))
+    assert "- a\\|b\\_c\\*: \\<img src=x\\> \\`rm\\` \\# no" in card_markdown(facts).splitlines()
+    page = card_html(facts, {})
     assert "<img" not in page
     assert "&lt;img src=x&gt;" in page
 
 
-def test_gains_are_counted_once_each(made: Made) -> None:
-    found = gains(Results(made.results), "main")
+def test_the_gain_histogram_counts_every_slice_once(made: Made) -> None:
+    found = gain_histogram(ResultsFolder(made.results), "main")
     cues = read_table(made.results / "excitations" / "main" / "cues.parquet", CUES)
     for split, counts in found["counts"].items():
         assert sum(counts) == (cues.split == split).sum()
@@ -185,7 +193,6 @@ def test_gains_are_counted_once_each(made: Made) -> None:
     assert len(found["edges"]) == len(counts) + 1
 
 
-def test_every_figure_that_is_named_is_drawn(made: Made, figures: dict[str, str]) -> None:
-    told = card(Results(made.results))
-    named = {part.name for section in sections(told) for part in section.parts if hasattr(part, "shows")}
-    assert named == set(figures)
+def test_every_figure_is_in_the_page(page: str, figures: dict[str, str]) -> None:
+    assert set(re.findall(r'id="figure-(\w+)"', page)) == set(figures)
+    assert len(figures) == 5

@@ -1,4 +1,4 @@
-"""A run as an RO-Crate: what the records say, read back with another program's eyes."""
+"""A run as an RO-Crate, read back with rocrate."""
 
 import json
 import shutil
@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tests.audit.factories import Made
-from twinlib.audit.crate import NAME, PROFILE, crate, crate_text, read_crate, write_crate
+from twinlib.audit.exports.crate import NAME, PROFILE, crate, crate_summary, read_crate, write_crate
+from twinlib.audit.pages import render_text
+from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file
 from twinlib.provenance.record import SUFFIX, read_record
-from twinlib.provenance.results import Results
 
 
 def offline(*_: Any, **__: Any) -> None:
@@ -23,15 +24,15 @@ def offline(*_: Any, **__: Any) -> None:
 
 @pytest.fixture
 def entities(made: Made) -> dict[str, dict[str, Any]]:
-    return {one["@id"]: one for one in crate(Results(made.results))["@graph"]}
+    return {one["@id"]: one for one in crate(ResultsFolder(made.results))["@graph"]}
 
 
-def test_its_actions_are_the_records(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_record_is_an_action(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "create_connection", offline)
     monkeypatch.setattr(socket.socket, "connect", offline)
-    path = write_crate(Results(copied))
+    path = write_crate(ResultsFolder(copied))
     assert path == copied / NAME
-    found = read_crate(path, copied, sums=True)
+    found = read_crate(path, copied, check_files=True)
     assert found.differing == {}
     records = {file.relative_to(copied).as_posix(): read_record(file) for file in copied.rglob(f"*{SUFFIX}")}
     assert set(found.actions) == {f"#{name.replace(' ', '%20')}" for name in records}
@@ -49,7 +50,7 @@ def test_its_actions_are_the_records(copied: Path, monkeypatch: pytest.MonkeyPat
     assert set(found.files) == left - {NAME}
 
 
-def test_it_claims_no_profile_that_is_not_true(entities: dict[str, dict[str, Any]]) -> None:
+def test_it_claims_only_the_process_run_profile(entities: dict[str, dict[str, Any]]) -> None:
     root = entities["./"]
     assert root["conformsTo"] == {"@id": PROFILE}
     assert entities[PROFILE]["@type"] == "CreativeWork"
@@ -62,7 +63,7 @@ def test_it_claims_no_profile_that_is_not_true(entities: dict[str, dict[str, Any
     assert all(root[key] for key in ("name", "description", "license", "datePublished"))
 
 
-def test_every_reference_leads_somewhere(entities: dict[str, dict[str, Any]]) -> None:
+def test_every_reference_resolves(entities: dict[str, dict[str, Any]]) -> None:
     def references(value: Any) -> list[str]:
         if isinstance(value, dict):
             return [value["@id"]]
@@ -76,63 +77,63 @@ def test_every_reference_leads_somewhere(entities: dict[str, dict[str, Any]]) ->
     assert {one["@id"] for one in entities["./"]["hasPart"]} == files
 
 
-def test_what_lies_elsewhere_or_is_replaced_is_no_part_of_it(copied: Path, made: Made) -> None:
+def test_external_and_replaced_files_are_not_in_the_crate(copied: Path, made: Made) -> None:
     record = copied / "twins" / "fuzz" / "small" / "twin.safetensors.prov.json"
     content = json.loads(record.read_text())
     content["inputs"]["results/devices/fuzz/dataset.json"] = "0" * 64
     record.write_text(json.dumps(content))
     (copied / "devices" / "fuzz" / "leaks.json").unlink()
-    told = {one["@id"]: one for one in crate(Results(copied))["@graph"]}
+    entities = {one["@id"]: one for one in crate(ResultsFolder(copied))["@graph"]}
     replaced = f"#replaced/{'0' * 64}/devices/fuzz/dataset.json"
-    inputs = [one["@id"] for one in told["#twins/fuzz/small/twin.safetensors.prov.json"]["object"]]
+    inputs = [one["@id"] for one in entities["#twins/fuzz/small/twin.safetensors.prov.json"]["object"]]
     assert replaced in inputs
     assert "#missing/devices/fuzz/leaks.json" in inputs
-    assert told["devices/fuzz/dataset.json"]["sha256"] == sha256_file(
+    assert entities["devices/fuzz/dataset.json"]["sha256"] == sha256_file(
         made.results / "devices" / "fuzz" / "dataset.json"
     )
-    take = told["#outside/recordings/box/main-01.wav"]
+    take = entities["#outside/recordings/box/main-01.wav"]
     assert take["@type"] == "CreativeWork"
     assert take["sha256"] == sha256_file(made.folder / "recordings" / "box" / "main-01.wav")
 
 
 def test_nothing_is_copied_and_equal_results_give_equal_bytes(copied: Path, tmp_path: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in copied.rglob("*")}
-    write_crate(Results(copied), tmp_path / "out" / "one.json")
+    write_crate(ResultsFolder(copied), tmp_path / "out" / "one.json")
     assert {file: file.stat().st_mtime_ns for file in copied.rglob("*")} == before
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["one.json"]
     moved = Path(shutil.move(copied, tmp_path / "somewhere else"))
-    write_crate(Results(moved), tmp_path / "out" / "two.json")
+    write_crate(ResultsFolder(moved), tmp_path / "out" / "two.json")
     assert (tmp_path / "out" / "one.json").read_bytes() == (tmp_path / "out" / "two.json").read_bytes()
-    assert read_crate(tmp_path / "out" / "two.json", moved, sums=True).differing == {}
-    text = crate_text(json.loads((tmp_path / "out" / "two.json").read_text()))
+    assert read_crate(tmp_path / "out" / "two.json", moved, check_files=True).differing == {}
+    text = render_text("crate", crate_summary(json.loads((tmp_path / "out" / "two.json").read_text())))
     assert "train_twin: twins/box/small/twin.safetensors" in text
 
 
 def test_a_changed_file_is_found(copied: Path) -> None:
-    path = write_crate(Results(copied))
+    path = write_crate(ResultsFolder(copied))
     shard = copied / "devices" / "box" / "shards" / "main-01.arrow"
     content = bytearray(shard.read_bytes())
     content[-1000] ^= 1
     shard.write_bytes(content)
     (copied / "devices" / "box" / "leaks.json").unlink()
-    assert read_crate(path, copied, sums=True).differing == {
+    assert read_crate(path, copied, check_files=True).differing == {
         "devices/box/shards/main-01.arrow": "has another content",
         "devices/box/leaks.json": "is missing",
     }
 
 
-def test_what_is_no_crate_is_refused(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_crate(Results(copied), tmp_path / "one.json")
-    told = json.loads(path.read_text())
-    told["@graph"] = [one for one in told["@graph"] if not str(one["@id"]).startswith("#scripts/train_twin.py")]
-    path.write_text(json.dumps(told))
-    with pytest.raises(AuditError, match="which the crate does not hold"):
+def test_a_damaged_crate_is_refused(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_crate(ResultsFolder(copied), tmp_path / "one.json")
+    content = json.loads(path.read_text())
+    content["@graph"] = [one for one in content["@graph"] if not str(one["@id"]).startswith("#scripts/train_twin.py")]
+    path.write_text(json.dumps(content))
+    with pytest.raises(AuditError, match="refers to the undefined entity"):
         read_crate(path, copied)
     path.write_text("{}")
-    with pytest.raises(AuditError, match="no readable RO-Crate"):
+    with pytest.raises(AuditError, match="not a readable RO-Crate"):
         read_crate(path, copied)
     monkeypatch.setitem(sys.modules, "rocrate", None)
     monkeypatch.delitem(sys.modules, "rocrate.rocrate", raising=False)
     monkeypatch.delitem(sys.modules, "rocrate.model", raising=False)
     with pytest.raises(AuditError, match=r"pip install -e '\.\[audit\]'"):
-        crate(Results(copied))
+        crate(ResultsFolder(copied))

@@ -9,7 +9,8 @@ import pytest
 
 from tests.audit.factories import Made
 from tests.dataset.copied import COPIED, NAMES, Played, altered, played, recordings
-from twinlib.audit.leaks import audit_leaks, leaks_text
+from twinlib.audit.leaks import audit_leaks
+from twinlib.audit.pages import render_text
 from twinlib.errors import AuditError, DatasetError, TwinError
 from twinlib.files import read_json, read_table, write_json, write_table
 
@@ -18,7 +19,7 @@ COPY = "Somebody_NewName"
 
 @pytest.fixture(scope="module")
 def pirated(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """An excitation in which one track stands in both splits under two names."""
+    """An excitation with one track in both splits under two names."""
     music = recordings()
     music[COPY] = altered(*music[COPIED], 0.731)
     return played(tmp_path_factory.mktemp("pirated"), music, [*NAMES[:3], COPY], 500)
@@ -26,7 +27,7 @@ def pirated(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 @pytest.fixture
 def results(pirated: Played, tmp_path: Path) -> Path:
-    """What the auditor has of a device that was recorded with it, and no more."""
+    """The minimal results folder of a device recorded with this excitation."""
     write_table(tmp_path / "devices/amp/segments.parquet", "segments/1", pirated.segments())
     write_json(tmp_path / "devices/amp/leaks.json", "leaks/1", {"leaks": [], "checked": {"by": "track"}})
     write_table(tmp_path / "excitations/p/cues.parquet", "cues/1", pirated.plan.cues)
@@ -34,29 +35,29 @@ def results(pirated: Played, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_finished_run_has_no_leak_as_its_own_file_says(made: Made) -> None:
+def test_a_finished_run_has_no_leaks(made: Made) -> None:
     found = audit_leaks(made.results)
     assert found["leaks"] == 0
     assert [device["device"] for device in found["devices"]] == sorted(made.devices)
     for device in found["devices"]:
-        said = read_json(made.results / "devices" / device["device"] / "leaks.json", "leaks/1")
-        assert device["leaks"] == said["leaks"]
-        assert {**device["checked"], "audio": None} == {**said["checked"], "audio": None}
+        stored = read_json(made.results / "devices" / device["device"] / "leaks.json", "leaks/1")
+        assert device["leaks"] == stored["leaks"]
+        assert {**device["checked"], "audio": None} == {**stored["checked"], "audio": None}
     assert json.loads(json.dumps(found)) == found
-    text = leaks_text(found)
-    assert "No split shares anything with another" in text
+    text = render_text("leaks", found)
+    assert "No leaks between splits" in text
     assert "pedal: no cue sheet names its captures" in text
 
 
-def test_a_copy_is_found_from_the_results_alone(results: Path) -> None:
+def test_a_copy_is_found_in_the_results_alone(results: Path) -> None:
     found = audit_leaks(results)
     assert found["leaks"] == 1
     (device,) = found["devices"]
     assert (device["excitation"], device["notes"], device["checked"]["by"]) == ("p", [], "track")
     (leak,) = device["leaks"]
     assert leak["kind"] == "audio"
-    text = leaks_text(found)
-    for part in (COPY, COPIED, "-0.73 s", *leak["segments"], "test and train", "The splits leak, 1 times"):
+    text = render_text("leaks", found)
+    for part in (COPY, COPIED, "-0.73 s", *leak["segments"], "test and train", "Found 1 leak between splits"):
         assert part in text
 
 
@@ -69,15 +70,15 @@ def test_a_shared_artist_is_found_unless_splits_are_by_track(results: Path) -> N
     assert [leak["kind"] for leak in audit_leaks(results)["devices"][0]["leaks"]] == ["artist", "audio"]
 
 
-def test_results_without_fingerprints_say_so(results: Path) -> None:
+def test_missing_fingerprints_are_reported(results: Path) -> None:
     (results / "excitations/p/fingerprints.parquet").unlink()
     found = audit_leaks(results)
     assert found["leaks"] == 0
     assert found["devices"][0]["checked"]["audio"] is None
-    assert "p has no fingerprints: copies under other names were not looked for" in leaks_text(found)
+    assert "p has no fingerprints" in render_text("leaks", found)
 
 
-def test_the_excitation_is_told_by_its_reels(results: Path) -> None:
+def test_the_excitation_is_identified_by_its_reels(results: Path) -> None:
     cues = read_table(results / "excitations/p/cues.parquet", "cues/1")
     write_table(results / "excitations/a/cues.parquet", "cues/1", cues.assign(reel="a-01"))
     assert audit_leaks(results)["devices"][0]["excitation"] == "p"
@@ -98,13 +99,13 @@ def no_dataset(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "error", "told"),
+    ("harm", "error", "message"),
     [(other_prints, DatasetError, "not of one excitation"), (other_contract, TwinError, "tracks/1, not fingerprints/1"),
-     (no_dataset, AuditError, "holds no dataset")],
+     (no_dataset, AuditError, "has no dataset")],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named(
-    results: Path, harm: Callable[[Path], None], error: type[TwinError], told: str
+def test_unreadable_files_are_named(
+    results: Path, harm: Callable[[Path], None], error: type[TwinError], message: str
 ) -> None:
     harm(results)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         audit_leaks(results)

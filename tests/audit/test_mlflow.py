@@ -1,4 +1,4 @@
-"""A store that was lost, filled again once from the results of `made`, and what it answers."""
+"""A store rebuilt from the results of `made`, and the searches that it answers."""
 
 import json
 import random
@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from tests.audit.factories import Made
-from twinlib.audit.mlflow import Rebuilt, as_text, rebuild
-from twinlib.audit.store import experiments_of, store_of
+from twinlib.audit.mlflow import RebuiltRun, rebuild_runs
+from twinlib.audit.pages import render_text
+from twinlib.audit.results_folder import ResultsFolder
+from twinlib.audit.store import list_experiments, resolve_store
 from twinlib.audit.verify import verify
-from twinlib.audit.withdraw import touched
+from twinlib.audit.withdraw import find_affected
 from twinlib.cli import main
 from twinlib.contracts import RUN
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
-from twinlib.provenance.results import Results
 from twinlib.tracking import runs as tracking
 from twinlib.tracking.exclusion_tags import (
     find_runs_by_dataset,
@@ -38,28 +39,28 @@ NASTY = '../Ärger & Söhne/`it\'s` "so"%//Take: 2'
 
 
 @pytest.fixture(scope="module")
-def filled(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Rebuilt]]:
-    """A copy of the results, whose runs a store now holds that was not there. Nobody may change a file of it."""
+def filled(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RebuiltRun]]:
+    """A copy of the results with a rebuilt store. Read-only."""
     results = Path(shutil.copytree(made.results, tmp_path_factory.mktemp("filled") / "results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return results, rebuild(results)
+        return results, rebuild_runs(results)
 
 
 @pytest.fixture
-def results(filled: tuple[Path, list[Rebuilt]], monkeypatch: pytest.MonkeyPatch) -> Path:
+def results(filled: tuple[Path, list[RebuiltRun]], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return filled[0]
 
 
 @pytest.fixture
 def mine(results: Path, tmp_path: Path) -> Path:
-    """The same in a copy that a test may change: its experiments still keep their artifacts where they were."""
+    """A copy of it that a test may change; the artifacts stay in the original folder."""
     return Path(shutil.copytree(results, tmp_path / "results"))
 
 
 def client(results: Path) -> Any:
-    return tracking.open_client(store_of(results, None))
+    return tracking.open_client(resolve_store(results, None))
 
 
 def run_id(results: Path, device: str) -> str:
@@ -71,7 +72,7 @@ def run_of(results: Path, device: str) -> Any:
 
 
 def found(results: Path, condition: str) -> list[str]:
-    """What a user of MLflow's pages finds, as `device/model`."""
+    """Search as in the MLflow UI; return `device/model`."""
     experiments = [experiment.experiment_id for experiment in client(results).search_experiments()]
     runs = client(results).search_runs(experiments, condition)
     return sorted(f"{run.data.tags['device']}/{run.data.tags['model']}" for run in runs)
@@ -92,7 +93,7 @@ def milliseconds(record: Path) -> tuple[int, int]:
     return int(1000 * began), int(1000 * (began + content["seconds"]))
 
 
-def test_every_twin_has_a_run_again_as_it_was(filled: tuple[Path, list[Rebuilt]], results: Path, made: Made) -> None:
+def test_every_twin_has_a_run(filled: tuple[Path, list[RebuiltRun]], results: Path, made: Made) -> None:
     assert [(one.kind, one.name, one.outcome) for one in filled[1]] == [
         ("twin", f"{device}/small", "logged") for device in sorted(made.devices)
     ]
@@ -113,8 +114,8 @@ def test_every_twin_has_a_run_again_as_it_was(filled: tuple[Path, list[Rebuilt]]
         assert sorted((one.step, one.value) for one in history) == list(zip(curve.step, curve.valid_esr, strict=True))
 
 
-def test_the_run_holds_the_records_of_the_whole_chain_by_their_paths(results: Path) -> None:
-    known = Results(results)
+def test_a_run_holds_all_upstream_records(results: Path) -> None:
+    known = ResultsFolder(results)
     for device in ("box", "fuzz", "pedal"):
         stage = known.maker(f"twins/{device}/small/evaluation/metrics.json")
         assert stage is not None
@@ -126,8 +127,8 @@ def test_the_run_holds_the_records_of_the_whole_chain_by_their_paths(results: Pa
     assert not any("excitations" in name for name in artifacts(results, run_id(results, "pedal")))
 
 
-def test_mlflow_answers_as_the_files_do(results: Path) -> None:
-    known, twins = Results(results), [("box", "small"), ("fuzz", "small"), ("pedal", "small")]
+def test_mlflow_searches_match_the_files(results: Path) -> None:
+    known, twins = ResultsFolder(results), [("box", "small"), ("fuzz", "small"), ("pedal", "small")]
     assert known.twins == twins
     fallen = {
         device: sorted(
@@ -139,10 +140,10 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
     }
     for device, model in twins:
         digest = read_json(results / "devices" / device / "dataset.json", "dataset/1")["digest"]
-        # Which twins saw this dataset, and which fall if it changes?
+        # Which twins were trained on this dataset?
         assert found(results, f"dataset.digest = '{digest[:32]}'") == fallen[device]
         assert found(results, f"tags.`dataset.sha256` = '{digest}'") == fallen[device]
-        assert find_runs_by_dataset(store_of(results, None), [digest]) == [run_id(results, device)]
+        assert find_runs_by_dataset(resolve_store(results, None), [digest]) == [run_id(results, device)]
         # Which code made this twin?
         record = read_record(record_path(results / "twins" / device / model / "twin.safetensors"))
         run = run_of(results, device)
@@ -164,22 +165,22 @@ def test_mlflow_answers_as_the_files_do(results: Path) -> None:
     assert {name.split("/")[1] for name in cues if name.endswith("twin.safetensors")} == {"box", "fuzz"}
     assert found(results, "tags.licences LIKE '%CC BY-NC-SA 4.0%'") == ["box/small", "fuzz/small"]
     assert found(results, "tags.excitation = 'other'") == []
-    # Which fall with this track?
+    # Which twins were trained on this track?
     table = read_table(results / "devices/box/segments.parquet", "segments/1")
     track = next(tracks[0] for tracks in table["track_ids"][table["split"] == "test"])
-    assert found(results, f"tags.`dataset.tracks` LIKE '%\"{track}\"%'") == touched(known, track)["twins"] != []
-    assert find_runs_by_dataset(store_of(results, None), ["0" * 64]) == []
+    assert found(results, f"tags.`dataset.tracks` LIKE '%\"{track}\"%'") == find_affected(known, track)["twins"] != []
+    assert find_runs_by_dataset(resolve_store(results, None), ["0" * 64]) == []
 
 
-def test_the_records_stay_true(results: Path) -> None:
-    told = verify(Results(results))
-    assert (told["differences"], told["unrecorded"]) == ([], [])
-    assert told["unchecked"] == {"mlflow": 3, "twins/*/*/checkpoints": 3}, "database, store.json and lock; run ids"
+def test_the_results_still_verify(results: Path) -> None:
+    answer = verify(ResultsFolder(results))
+    assert (answer["differences"], answer["unrecorded"]) == ([], [])
+    assert answer["unchecked"] == {"mlflow": 3, "twins/*/*/checkpoints": 3}, "database, store.json and lock; run ids"
     record = read_record(record_path(results / "twins/box/small/run.json"))
-    assert record["program"] == "twinlib/audit/mlflow.py", "that is what made the file"
+    assert record["program"] == "twinlib/audit/mlflow.py"
 
 
-def test_a_flipped_bit_in_each_copy_that_a_run_holds_is_found(mine: Path) -> None:
+def test_a_flipped_bit_in_any_artifact_is_found(mine: Path) -> None:
     folder = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box")
     copies = sorted(path for path in folder.rglob("*") if path.is_file())
     assert len(copies) > 15
@@ -188,83 +189,83 @@ def test_a_flipped_bit_in_each_copy_that_a_run_holds_is_found(mine: Path) -> Non
         content = bytearray(path.read_bytes())
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         path.write_bytes(content)
-    stray = folder / "artifacts" / "notes.txt"
-    stray.write_text("mine")
-    told = verify(Results(mine))
-    named = {one["file"] for one in told["differences"]} | set(told["unrecorded"])
-    assert named == {path.relative_to(mine).as_posix() for path in [*copies, stray]}
+    unknown = folder / "artifacts" / "notes.txt"
+    unknown.write_text("mine")
+    answer = verify(ResultsFolder(mine))
+    named = {one["file"] for one in answer["differences"]} | set(answer["unrecorded"])
+    assert named == {path.relative_to(mine).as_posix() for path in [*copies, unknown]}
 
 
-def test_a_flipped_bit_in_a_copy_is_told_by_its_record(mine: Path) -> None:
+def test_an_artifact_is_checked_against_its_record(mine: Path) -> None:
     artifacts = mine / "mlflow" / "artifacts" / "box" / run_id(mine, "box") / "artifacts"
     twin = artifacts / "twin" / "twin.safetensors"
     twin.write_bytes(twin.read_bytes()[:-1] + b"\xff")
-    (one,) = verify(Results(mine))["differences"]
+    (one,) = verify(ResultsFolder(mine))["differences"]
     assert one["file"] == twin.relative_to(mine).as_posix()
-    assert "was changed after it was logged" in one["what"]
+    assert "changed after it was logged" in one["what"]
 
 
-def test_a_whole_store_is_left_as_it_is(results: Path) -> None:
+def test_a_complete_store_is_unchanged(results: Path) -> None:
     before = sums(results)
-    again = rebuild(results)
+    again = rebuild_runs(results)
     assert {one.outcome for one in again} == {"kept"}
     assert sums(results) == before
-    assert "3 runs: 3 kept, 0 logged, 0 left out" in as_text(again)
+    assert "3 runs: 3 kept, 0 logged, 0 left out" in render_text("mlflow", {"runs": again})
 
 
-def test_what_is_missing_is_added_and_the_rest_kept(mine: Path) -> None:
+def test_missing_runs_are_logged_and_others_kept(mine: Path) -> None:
     before = {device: run_id(mine, device) for device in ("box", "fuzz", "pedal")}
     client(mine).delete_run(before["box"])
     (mine / "twins/fuzz/small/run.json").unlink()
     (mine / "mlflow/store.json").unlink()
     write_json(mine / "twins/pedal/small/run.json", RUN, {"run_id": "0" * 32})
-    outcomes = {one.name: one.outcome for one in rebuild(mine)}
+    outcomes = {one.name: one.outcome for one in rebuild_runs(mine)}
     assert outcomes == {"box/small": "logged", "fuzz/small": "logged", "pedal/small": "logged"}
     assert run_id(mine, "box") != before["box"]
-    # Beside the checkpoints stands which run it was.
+    # The side file in the checkpoints names the run.
     assert run_id(mine, "fuzz") == before["fuzz"]
     assert run_id(mine, "pedal") == before["pedal"]
     assert set(read_json(mine / "mlflow/store.json", "store/1")["experiments"]) == {"box", "fuzz", "pedal"}
-    assert verify(Results(mine))["differences"] == []
+    assert verify(ResultsFolder(mine))["differences"] == []
 
 
-def test_what_cannot_be_logged_is_left_out_and_said(mine: Path) -> None:
+def test_incomplete_twins_are_left_out_with_a_reason(mine: Path) -> None:
     for device in ("box", "fuzz", "pedal"):
         (mine / "twins" / device / "small/run.json").unlink()
     dataset = mine / "devices/box/dataset.json"
     dataset.write_text(dataset.read_text() + " ")
     (mine / "twins/fuzz/small/training.parquet").unlink()
-    one, two, three = rebuild(mine)
+    one, two, three = rebuild_runs(mine)
     assert (one.outcome, two.outcome, three.outcome) == ("left out", "left out", "logged")
     assert "was trained on another version of" in one.reason
     assert "training.parquet does not exist" in two.reason
-    assert one.reason in as_text([one])
+    assert one.reason in render_text("mlflow", {"runs": [one]})
     assert not (mine / "twins/box/small/run.json").exists()
 
 
-def test_a_folder_without_results_or_a_broken_store_is_refused(mine: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match="name the folder of the results"):
-        rebuild(tmp_path / "nothing")
+def test_a_folder_without_results_or_a_damaged_store_is_refused(mine: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="name the results folder"):
+        rebuild_runs(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
     (tmp_path / "broken.db").write_bytes(b"no database" * 500)
     with pytest.raises(TrackingError, match=r"broken\.db"):
-        rebuild(mine, f"sqlite:///{tmp_path}/broken.db")
+        rebuild_runs(mine, f"sqlite:///{tmp_path}/broken.db")
 
 
-def test_the_store_that_is_meant(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store_of(mine, None) == f"sqlite:///{mine}/mlflow/mlflow.db"
-    assert store_of(mine, "http://given") == "http://given"
+def test_the_store_is_resolved(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_store(mine, None) == f"sqlite:///{mine}/mlflow/mlflow.db"
+    assert resolve_store(mine, "http://given") == "http://given"
     record = record_path(mine / "twins/box/small/run.json")
     content = read_record(record)
     write_json(record, "record/1", {**content, "params": {"tracking": '{"uri": "http://recorded"}'}})
-    assert store_of(mine, None) == "http://recorded"
+    assert resolve_store(mine, None) == "http://recorded"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
-    assert store_of(mine, None) == "http://environment"
-    assert store_of(mine, "http://given") == "http://given"
+    assert resolve_store(mine, None) == "http://environment"
+    assert resolve_store(mine, "http://given") == "http://given"
 
 
-def test_withdrawn_tracks_are_found_until_all_are_taken_back(mine: Path) -> None:
-    store, runs = store_of(mine, None), [run_id(mine, "box"), run_id(mine, "fuzz")]
+def test_withdrawn_tracks_are_tagged_and_untagged(mine: Path) -> None:
+    store, runs = resolve_store(mine, None), [run_id(mine, "box"), run_id(mine, "fuzz")]
     before = {run: client(mine).get_run(run).data.tags for run in runs}
     for _ in range(2):
         assert mark_withdrawn(store, [*runs, "0" * 32], NASTY, "asked for", "2026-11-25") == sorted(runs)
@@ -275,9 +276,9 @@ def test_withdrawn_tracks_are_found_until_all_are_taken_back(mine: Path) -> None
     tags = run_of(mine, "box").data.tags
     assert tags["withdrawn.Artist 003/Song 005"] == "a mistake (2026-11-26)"
     assert tags["withdrawn.tracks"] == '["../Ärger & Söhne/`it\'s` \\"so\\"%//Take: 2", "Artist 003/Song 005"]'
-    # A run that is filled again keeps what it was tagged with.
+    # A rebuilt run keeps its tags.
     (mine / "twins/box/small/run.json").unlink()
-    rebuild(mine)
+    rebuild_runs(mine)
     assert run_of(mine, "box").data.tags["withdrawn"] == "true"
     assert unmark_withdrawn(store, runs, NASTY) == sorted(runs)
     assert found(mine, "tags.withdrawn = 'true'") == ["box/small"]
@@ -286,7 +287,7 @@ def test_withdrawn_tracks_are_found_until_all_are_taken_back(mine: Path) -> None
     assert {run: client(mine).get_run(run).data.tags for run in runs} == before
 
 
-def test_old_runs_of_a_dataset_and_what_started_from_them_are_found(mine: Path) -> None:
+def test_earlier_runs_of_a_dataset_and_their_warm_starts_are_found(mine: Path) -> None:
     store = client(mine)
     experiment = run_of(mine, "box").info.experiment_id
     digest = run_of(mine, "box").data.tags["dataset.sha256"]
@@ -298,13 +299,13 @@ def test_old_runs_of_a_dataset_and_what_started_from_them_are_found(mine: Path) 
     first = old(dataset_sha256="1" * 64, twin_sha256="a" * 64)
     second = old(dataset_sha256="2" * 64, start_sha256="a" * 64, twin_sha256="b" * 64)
     third = old(dataset_sha256="3" * 64, start_sha256="b" * 64)
-    assert find_runs_by_dataset(store_of(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
-    assert find_runs_by_dataset(store_of(mine, None), ["1" * 64]) == sorted([first, second, third])
-    assert find_runs_by_dataset(store_of(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])
+    assert find_runs_by_dataset(resolve_store(mine, None), [digest]) == sorted([same, run_id(mine, "box")])
+    assert find_runs_by_dataset(resolve_store(mine, None), ["1" * 64]) == sorted([first, second, third])
+    assert find_runs_by_dataset(resolve_store(mine, None), ["2" * 64, "3" * 64]) == sorted([second, third])
 
 
 def earlier(results: Path, device: str, sha256: str, tracks: list[str] | None, **more: str) -> str:
-    """A run of a dataset that is no more; without `tracks` as they were logged once."""
+    """Add a run of an earlier dataset, without `tracks` as earlier versions logged it."""
     experiment = client(results).get_experiment_by_name(device)
     made = client(results).create_experiment(device) if experiment is None else experiment.experiment_id
     named = {"tracks": "12"} if tracks is None else tags_from_tracks(tracks)
@@ -313,11 +314,11 @@ def earlier(results: Path, device: str, sha256: str, tracks: list[str] | None, *
 
 
 @pytest.mark.filterwarnings("ignore:1 runs in .* were logged by an earlier version")
-def test_a_withdrawal_marks_runs_of_earlier_datasets_and_takes_it_back(
+def test_a_withdrawal_tags_runs_of_earlier_datasets(
     mine: Path, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     track, other = made.tracks[4], made.tracks[5]
-    of_today = {run_id(mine, "box"), run_id(mine, "fuzz")}
+    current = {run_id(mine, "box"), run_id(mine, "fuzz")}
     first = earlier(mine, "box", "1" * 64, [other, track], **{"twin.sha256": "a" * 64})
     started = earlier(mine, "pedal", "2" * 64, [], **{"start.sha256": "a" * 64})
     earlier(mine, "fuzz", "3" * 64, [other, track + "s"])
@@ -336,22 +337,22 @@ def test_a_withdrawal_marks_runs_of_earlier_datasets_and_takes_it_back(
         marked: list[str] = json.loads(capsys.readouterr().out)["tagged_runs"]
         return marked
 
-    assert set(withdraw("--reason", "asked for")) == {*of_today, first, started}
-    assert set(find_withdrawn_runs(store_of(mine, None), track)) == {*of_today, first, started}
+    assert set(withdraw("--reason", "asked for")) == {*current, first, started}
+    assert set(find_withdrawn_runs(resolve_store(mine, None), track)) == {*current, first, started}
     assert client(mine).get_run(first).data.tags["withdrawn.tracks"] == json.dumps([track])
-    assert set(withdraw("--undo")) == {*of_today, first, started}
+    assert set(withdraw("--undo")) == {*current, first, started}
     assert {run: client(mine).get_run(run).data.tags for run in before} == before
 
 
-def test_it_is_said_where_a_run_does_not_name_its_tracks(mine: Path, made: Made) -> None:
-    held = find_runs_by_track(store_of(mine, None), made.tracks[4], experiments_of(mine))
+def test_runs_without_a_track_list_are_reported(mine: Path, made: Made) -> None:
+    held = find_runs_by_track(resolve_store(mine, None), made.tracks[4], list_experiments(mine))
     assert held == sorted(run_id(mine, device) for device in ("box", "fuzz"))
     earlier(mine, "box", "4" * 64, None)
     with pytest.warns(UserWarning, match="1 runs in .* were logged by an earlier version"):
-        assert find_runs_by_track(store_of(mine, None), made.tracks[4], experiments_of(mine)) == held
+        assert find_runs_by_track(resolve_store(mine, None), made.tracks[4], list_experiments(mine)) == held
 
 
-def test_what_is_logged_anew_is_marked_as_the_lost_run_was(mine: Path, made: Made, tmp_path: Path) -> None:
+def test_rebuilt_runs_of_withdrawn_tracks_are_tagged(mine: Path, made: Made, tmp_path: Path) -> None:
     listed, track = tmp_path / "excluded.tsv", made.tracks[4]
     listed.write_text(f"track_id\treason\tdate\n{track}\tasked for\t2026-01-31\nNobody/Knows\tno\t2026-01-31\n")
     record = record_path(mine / "corpus/tracks.parquet")
@@ -361,10 +362,10 @@ def test_what_is_logged_anew_is_marked_as_the_lost_run_was(mine: Path, made: Mad
     for device in ("box", "pedal"):
         client(mine).delete_run(run_id(mine, device))
         (mine / "twins" / device / "small/run.json").unlink()
-    rebuild(mine)
+    rebuild_runs(mine)
     assert found(mine, "tags.withdrawn = 'true'") == ["box/small"], "fuzz was kept, and pedal holds no track"
     assert run_of(mine, "box").data.tags[f"withdrawn.{track}"] == "asked for (2026-01-31)"
     listed.unlink()
     client(mine).delete_run(run_id(mine, "box"))
-    rebuild(mine)
+    rebuild_runs(mine)
     assert found(mine, "tags.withdrawn = 'true'") == []

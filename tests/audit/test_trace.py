@@ -1,4 +1,4 @@
-"""Back to tracks, takes, settings and code, from the results folder alone."""
+"""Traces back to tracks, takes, settings and code, from the results folder alone."""
 
 import json
 import shutil
@@ -11,14 +11,14 @@ import pytest
 
 from tests.audit.factories import GUARD, REPOSITORY, Made
 from twinlib import audio
-from twinlib.audit.extract import extract
+from twinlib.audit.exports import export_segment
+from twinlib.audit.pages import render_text
+from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.trace import trace
-from twinlib.audit.trace_text import trace_text
 from twinlib.contracts import CUES, SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_table, sha256_file, write_json
 from twinlib.provenance.record import recorded
-from twinlib.provenance.results import Results
 
 
 def rows(folder: Path, device: str) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def rows(folder: Path, device: str) -> pd.DataFrame:
 
 
 def test_every_segment_has_its_sources_take_settings_and_stages(made: Made, copied: Path) -> None:
-    results = Results(copied)
+    results = ResultsFolder(copied)
     cues = read_table(made.results / "excitations" / "main" / "cues.parquet", CUES)
     for _, row in rows(made.results, "box").iloc[::7].iterrows():
         found = trace(results, row.segment_id)
@@ -50,20 +50,20 @@ def test_every_segment_has_its_sources_take_settings_and_stages(made: Made, copi
             "cut_shard",
         ]
         assert all(one["code"] and one["link"] for one in found["stages"])
-        assert row.segment_id in trace_text(found)
+        assert row.segment_id in render_text("trace", found)
 
 
-def test_the_left_context_of_a_segment_is_told_too(made: Made) -> None:
+def test_the_left_context_of_a_segment_is_traced(made: Made) -> None:
     table = rows(made.results, "fuzz")
     row = table[table.context > 0].iloc[5]
-    found = trace(Results(made.results), row.segment_id)
+    found = trace(ResultsFolder(made.results), row.segment_id)
     assert found["context"]
     assert {one["split"] for one in found["context"]} == {row.split}
     assert max(one["stop"] for one in found["context"]) <= row.start
 
 
-def test_a_twin_tells_its_tracks_takes_and_what_was_left_out(made: Made, copied: Path) -> None:
-    found = trace(Results(copied), "box/small")
+def test_a_twin_is_traced_to_its_tracks_takes_and_exclusions(made: Made, copied: Path) -> None:
+    found = trace(ResultsFolder(copied), "box/small")
     used = rows(made.results, "box")
     used = used[used.split != ""]
     assert [one["track_id"] for one in found["tracks"]] == sorted(set(used.track_ids.explode()))
@@ -76,33 +76,33 @@ def test_a_twin_tells_its_tracks_takes_and_what_was_left_out(made: Made, copied:
     assert found["dataset_is_current"]
     assert set(found["takes"]) == set(made.captures)
     assert found["stages"][-1]["stage"] == "train_twin"
-    assert made.excluded[0] in trace_text(found)
-    by_file = trace(Results(copied), str(copied / "twins" / "box" / "small" / "twin.safetensors"))
-    assert by_file == trace(Results(copied), str(copied / "twins" / "box" / "small")) == found
+    assert made.excluded[0] in render_text("trace", found)
+    by_file = trace(ResultsFolder(copied), str(copied / "twins" / "box" / "small" / "twin.safetensors"))
+    assert by_file == trace(ResultsFolder(copied), str(copied / "twins" / "box" / "small")) == found
 
 
-def test_a_pair_has_its_dry_file(made: Made) -> None:
+def test_a_segment_of_a_pair_names_its_dry_file(made: Made) -> None:
     segment = rows(made.results, "pedal").iloc[0].segment_id
-    found = trace(Results(made.results), segment)
+    found = trace(ResultsFolder(made.results), segment)
     assert found["excitation"] is None
     assert "pairs/" in found["segment"]["sources"][0]
-    assert found["segment"]["sources"][0] in trace_text(found)
+    assert found["segment"]["sources"][0] in render_text("trace", found)
 
 
-def test_a_file_is_known_by_its_place_and_by_its_content(made: Made, copied: Path, tmp_path: Path) -> None:
-    results = Results(copied)
-    by_place = trace(results, str(copied / "devices" / "box" / "main-01" / "take.json"))
-    assert by_place["made_by"]["stage"] == "ingest_take"
-    assert "devices/box/shards/main-01.arrow" in by_place["dependants"]
-    assert "twins/box/small/twin.safetensors" in by_place["dependants"]
-    assert by_place["sources"] == sorted(
+def test_a_file_is_identified_by_its_path_or_its_content(made: Made, copied: Path, tmp_path: Path) -> None:
+    results = ResultsFolder(copied)
+    by_path = trace(results, str(copied / "devices" / "box" / "main-01" / "take.json"))
+    assert by_path["made_by"]["stage"] == "ingest_take"
+    assert "devices/box/shards/main-01.arrow" in by_path["dependants"]
+    assert "twins/box/small/twin.safetensors" in by_path["dependants"]
+    assert by_path["sources"] == sorted(
         [f"corpus/{track}.wav" for track in made.tracks] + ["recordings/box/main-01.wav"]
     )
-    stray = Path(shutil.copy(made.folder / "recordings" / "box" / "main-02.wav", tmp_path / "what_is_this.wav"))
-    found = trace(results, str(stray))
+    unnamed = Path(shutil.copy(made.folder / "recordings" / "box" / "main-02.wav", tmp_path / "what_is_this.wav"))
+    found = trace(results, str(unnamed))
     assert (found["file"], found["made_by"]) == ("recordings/box/main-02.wav", None)
-    assert found["sha256"] == [sha256_file(stray)]
-    assert "devices/box/main-02/take.json" in trace_text(found)
+    assert found["sha256"] == [sha256_file(unnamed)]
+    assert "devices/box/main-02/take.json" in render_text("trace", found)
 
 
 def clips(made: Made, folder: Path) -> tuple[Path, list[dict[str, Any]]]:
@@ -123,15 +123,15 @@ def clips(made: Made, folder: Path) -> tuple[Path, list[dict[str, Any]]]:
 
 def test_a_moment_of_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -> None:
     clip, (first, last) = clips(made, copied)
-    results = Results(copied)
+    results = ResultsFolder(copied)
     whole = trace(results, str(clip))
     assert [one["segment_id"] for one in whole["segments"]] == [first["segment_id"], last["segment_id"]]
     assert [one["clip_start"] for one in whole["segments"]] == [0, 900 / 8000]
     moment = trace(results, str(clip), at=950 / 8000)
     assert moment["origin"]["segment"]["segment_id"] == last["segment_id"]
     assert moment["origin"]["sources"]
-    assert last["segment_id"] in trace_text(moment)
-    with pytest.raises(AuditError, match="silence between its pieces"):
+    assert last["segment_id"] in render_text("trace", moment)
+    with pytest.raises(AuditError, match=r"is silent at 0\.05 s"):
         trace(results, str(clip), at=0.05)
 
 
@@ -145,18 +145,18 @@ def music(folder: Path, withdrawn: list[str]) -> Path:
     ]
     write_json(probe, "probe/1", {"excerpt": excerpt})
     listening = folder / "twins" / "box" / "small" / "evaluation" / "listening"
-    clip, told = listening / "music-twin.flac", listening / "music.json"
+    clip, description = listening / "music-twin.flac", listening / "music.json"
     audio.write(clip, np.zeros(12000, np.float32), 8000, "PCM_24")
     content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500, "withdrawn": withdrawn}
-    write_json(told, "music/1", content)
-    with recorded(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [told, clip], {}):
+    write_json(description, "music/1", content)
+    with recorded(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [description, clip], {}):
         pass
     return clip
 
 
 def test_the_music_of_a_probe_reel_is_traced_to_its_tracks(made: Made, copied: Path) -> None:
     clip = music(copied, [])
-    found = trace(Results(copied), str(clip))
+    found = trace(ResultsFolder(copied), str(clip))
     assert [one["track_id"] for one in found["sources"]] == ["A/0", "A/1"]
     assert [(one["clip_start"], one["clip_stop"], one["reel_start"]) for one in found["sources"]] == [
         (0.0, 1.0, 500),
@@ -164,22 +164,22 @@ def test_the_music_of_a_probe_reel_is_traced_to_its_tracks(made: Made, copied: P
     ]
     assert found["excitation"] == "main"
     assert found["stages"][-1]["stage"] == "render_probe_music"
-    assert "A/1.wav[100:8100]" in trace_text(found)
-    assert "CC BY 4.0" in trace_text(found)
-    (moment,) = trace(Results(copied), str(clip), at=1.2)["sources"]
+    assert "A/1.wav[100:8100]" in render_text("trace", found)
+    assert "CC BY 4.0" in render_text("trace", found)
+    (moment,) = trace(ResultsFolder(copied), str(clip), at=1.2)["sources"]
     assert moment["track_id"] == "A/1"
-    with pytest.raises(AuditError, match=r"none of its music sounds at 1\.5 s"):
-        trace(Results(copied), str(clip), at=1.5)
+    with pytest.raises(AuditError, match=r"has no music at 1\.5 s"):
+        trace(ResultsFolder(copied), str(clip), at=1.5)
     (copied / "twins/box/small/evaluation/listening/music.json.prov.json").unlink()
     with pytest.raises(AuditError, match="no record that names its probe reel"):
-        trace(Results(copied), str(clip))
+        trace(ResultsFolder(copied), str(clip))
 
 
-def test_music_that_was_withdrawn_is_told_to_be_silence(made: Made, copied: Path) -> None:
+def test_withdrawn_music_is_reported_as_silence(made: Made, copied: Path) -> None:
     clip = music(copied, ["A/1"])
-    found = trace(Results(copied), str(clip), at=0.5)
+    found = trace(ResultsFolder(copied), str(clip), at=0.5)
     assert (found["sources"], found["withdrawn"]) == ([], ["A/1"])
-    assert "silence: its music is of A/1, withdrawn" in trace_text(found)
+    assert "silence: its music is by A/1, withdrawn" in render_text("trace", found)
 
 
 @pytest.mark.parametrize(
@@ -187,24 +187,24 @@ def test_music_that_was_withdrawn_is_told_to_be_silence(made: Made, copied: Path
     [
         ("box/main-01/9999999999", "device box has no segment"),
         ("nobody/main-01/0000000000", "has no device nobody"),
-        ("no/such/thing.wav", "is no file, no segment"),
-        (str(Path(__file__)), "no stage of .* has read or made"),
+        ("no/such/thing.wav", "is not a file, a segment"),
+        (str(Path(__file__)), "no stage of .* read or wrote"),
     ],
 )
-def test_what_the_results_do_not_know_is_refused(made: Made, what: str, sentence: str) -> None:
+def test_unknown_names_are_refused(made: Made, what: str, sentence: str) -> None:
     with pytest.raises(AuditError, match=sentence):
-        trace(Results(made.results), what)
+        trace(ResultsFolder(made.results), what)
 
 
-def test_only_a_clip_has_moments(made: Made) -> None:
-    with pytest.raises(AuditError, match="leave --at out"):
-        trace(Results(made.results), "devices/box/dataset.json", at=1.0)
+def test_a_moment_needs_a_clip(made: Made) -> None:
+    with pytest.raises(AuditError, match="omit --at"):
+        trace(ResultsFolder(made.results), "devices/box/dataset.json", at=1.0)
 
 
-def test_an_extracted_segment_is_what_training_reads(made: Made, copied: Path, tmp_path: Path) -> None:
+def test_an_exported_segment_equals_the_training_samples(made: Made, copied: Path, tmp_path: Path) -> None:
     table = rows(made.results, "fuzz")
     row = table[(table.context > 0) & (table.split == "train")].iloc[3]
-    written = extract(Results(copied), row.segment_id, tmp_path / "bug")
+    written = export_segment(ResultsFolder(copied), row.segment_id, tmp_path / "bug")
     names = {path.relative_to(tmp_path / "bug").as_posix() for path in written}
     assert names >= {"dry.wav", "wet.wav", "context.wav", "trace.json", "trace.txt", "take.json", "alignment.json"}
     assert "records/devices/fuzz/shards/main-01.arrow.prov.json" in names
@@ -216,7 +216,7 @@ def test_an_extracted_segment_is_what_training_reads(made: Made, copied: Path, t
     assert np.corrcoef(wet[GUARD:], reel[row.start : row.stop - GUARD])[0, 1] > 0.9
 
 
-def test_a_damaged_segment_is_not_extracted(made: Made, copied: Path, tmp_path: Path) -> None:
+def test_a_damaged_segment_is_not_exported(made: Made, copied: Path, tmp_path: Path) -> None:
     table = rows(made.results, "fuzz")
     row = table[table.split == "train"].iloc[3]
     shard = copied / "devices" / "fuzz" / "shards" / row.shard
@@ -225,12 +225,12 @@ def test_a_damaged_segment_is_not_extracted(made: Made, copied: Path, tmp_path: 
     place = content.find(reel[row.start : row.start + 64].astype("<f4").tobytes())
     content[place + 9] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(AuditError, match="not those of its birth certificate"):
-        extract(Results(copied), row.segment_id, tmp_path / "bug")
+    with pytest.raises(AuditError, match="do not match the manifest"):
+        export_segment(ResultsFolder(copied), row.segment_id, tmp_path / "bug")
 
 
-def test_a_folder_without_records_is_no_results_folder(tmp_path: Path) -> None:
+def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="is no folder"):
-        Results(tmp_path / "nowhere")
+        ResultsFolder(tmp_path / "nowhere")
     with pytest.raises(AuditError, match="holds no stage record"):
-        Results(tmp_path)
+        ResultsFolder(tmp_path)

@@ -1,4 +1,4 @@
-"""Files that no record names: what can be said of them, and what is said to be unknown."""
+"""Files without a record: checks of training states, and the classification of all others."""
 
 import random
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from twinlib.audit.untracked import has_its_sum, remainder_of
+from twinlib.audit.results_folder import ResultsFolder
+from twinlib.audit.untracked import find_untracked, is_intact_state
 from twinlib.files import write_text
 from twinlib.model.tensors import save_tensors
-from twinlib.provenance.results import Results
 
 HEADER = {"identity": "a", "step": 12, "rows": [{"valid_esr": 0.1, "step": 3}, {"name": "Ä"}], "end": None}
 TENSORS = {
@@ -24,20 +24,20 @@ TENSORS = {
 }
 
 
-def test_a_flipped_bit_anywhere_in_a_state_is_found(tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_training_state_is_found(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     save_tensors(path, "checkpoint/1", HEADER, TENSORS)
-    assert has_its_sum(path)
+    assert is_intact_state(path)
     before, chance = path.read_bytes(), random.Random(3)
     for place in range(0, len(before), 2):
         content = bytearray(before)
         content[place] ^= 1 << chance.randrange(8)
         path.write_bytes(content)
-        assert not has_its_sum(path), place
+        assert not is_intact_state(path), place
     for content in (b"", before[:-1], before[:40]):
         path.write_bytes(content)
-        assert not has_its_sum(path)
-    assert not has_its_sum(tmp_path / "nothing.safetensors")
+        assert not is_intact_state(path)
+    assert not is_intact_state(tmp_path / "nothing.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_a_flipped_bit_anywhere_in_a_state_is_found(tmp_path: Path) -> None:
         ("mlflow/artifacts/box/1/artifacts/trials.txt", "mlflow"),
     ],
 )
-def test_every_file_has_its_kind(copied: Path, name: str, kind: str) -> None:
-    before = remainder_of(Results(copied))
+def test_every_file_is_classified(copied: Path, name: str, kind: str) -> None:
+    before = find_untracked(ResultsFolder(copied))
     assert (before.states, before.copies, before.unrecorded, before.unchecked) == ({}, {}, [], {})
     write_text(copied / name, "")
-    found = remainder_of(Results(copied))
+    found = find_untracked(ResultsFolder(copied))
     assert found.unrecorded == ([name] if kind == "unrecorded" else [])
     assert list(found.states) == ([name] if kind == "state" else [])
     assert found.unchecked == ({kind: 1} if kind not in ("unrecorded", "state") else {})

@@ -1,4 +1,4 @@
-"""What a track touches, and the list that leaves it out."""
+"""Everything that holds a track, and the exclusion list."""
 
 import shutil
 from datetime import date
@@ -8,19 +8,20 @@ import pytest
 
 from tests.audit.factories import REPOSITORY, Made
 from twinlib.audit import withdraw
+from twinlib.audit.pages import render_text
+from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import SEGMENTS
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.errors import AuditError
 from twinlib.files import read_table, write_json
 from twinlib.provenance.record import recorded
-from twinlib.provenance.results import Results
 
 DAY = date(2026, 1, 31)
 
 
-def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
+def test_everything_that_holds_a_track_is_listed(made: Made, copied: Path) -> None:
     track = made.tracks[4]
-    found = withdraw.touched(Results(copied), track)
+    found = withdraw.find_affected(ResultsFolder(copied), track)
     tables = {
         name: read_table(made.results / "devices" / name / "segments.parquet", SEGMENTS) for name in ("box", "fuzz")
     }
@@ -30,93 +31,93 @@ def test_all_that_holds_a_track_is_named(made: Made, copied: Path) -> None:
         assert one["segments"] == len(held)
         assert one["usable"] == (held.split != "").sum()
         assert one["shards"] == sorted({f"devices/{one['device']}/shards/{name}" for name in held.shard})
-    assert [one["device"] for one in found["devices"]] == ["box", "fuzz"], "the pairs hold no track"
+    assert [one["device"] for one in found["devices"]] == ["box", "fuzz"], "pairs have no tracks"
     assert found["twins"] == ["box/small", "fuzz/small"]
     reels = set(found["stays"]["reels"])
     assert reels
     assert all((made.results / name).is_file() for name in reels)
     assert {f"recordings/box/{Path(name).name}" for name in reels} <= set(found["stays"]["takes"])
-    text = withdraw.touched_text(found)
+    text = render_text("withdraw", found)
     assert "box/small" in text
-    assert "no reel is made again" in text
+    assert "they are kept" in text
 
 
-def test_a_probe_reel_and_its_take_hold_a_track_too(made: Made, copied: Path) -> None:
+def test_a_probe_reel_and_its_take_can_hold_a_track(made: Made, copied: Path) -> None:
     probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
     write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
     with recorded(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):
         write_json(folder / "measurements.json", "measurements/1", {})
     write_json(folder / "take.json", "take/1", {"path": "recordings/box/main-probe.wav"})
     for track, there in ((made.tracks[4], True), (made.tracks[5], False)):
-        stays = withdraw.touched(Results(copied), track)["stays"]
+        stays = withdraw.find_affected(ResultsFolder(copied), track)["stays"]
         assert ("excitations/main/reels/main-probe.wav" in stays["reels"]) == there
         assert ("recordings/box/main-probe.wav" in stays["takes"]) == there
 
 
-def test_reels_that_nobody_has_recorded_are_made_again(made: Made, copied: Path) -> None:
+def test_reels_without_a_recording_are_made_again(made: Made, copied: Path) -> None:
     for path in copied.glob("devices/box/*/take.json"):
         path.write_text(path.read_text().replace('"kind": "take"', '"kind": "simulated"'))
-    found = withdraw.touched(Results(copied), made.tracks[4])
+    found = withdraw.find_affected(ResultsFolder(copied), made.tracks[4])
     assert found["stays"] == {"reels": [], "takes": []}
-    assert found["made_again"] == withdraw.touched(Results(made.results), made.tracks[4])["stays"]["reels"]
-    assert "so they are made again without it" in withdraw.touched_text(found)
+    assert found["made_again"] == withdraw.find_affected(ResultsFolder(made.results), made.tracks[4])["stays"]["reels"]
+    assert "to be made again without the track" in render_text("withdraw", found)
 
 
-def test_a_track_that_is_excluded_touches_nothing(made: Made) -> None:
-    found = withdraw.touched(Results(made.results), made.excluded[0])
+def test_an_excluded_track_affects_nothing(made: Made) -> None:
+    found = withdraw.find_affected(ResultsFolder(made.results), made.excluded[0])
     assert (found["segments"], found["twins"], found["devices"]) == (0, [], [])
-    assert "sounds in no segment" in withdraw.touched_text(found)
+    assert "no segment contains" in render_text("withdraw", found)
 
 
-def test_a_misspelt_track_is_refused_with_what_was_meant(made: Made) -> None:
+def test_a_misspelt_track_is_refused_with_a_suggestion(made: Made) -> None:
     with pytest.raises(AuditError, match=r"did you mean .*Artist 003/Song 005"):
-        withdraw.touched(Results(made.results), "Artist 003/Song 05")
+        withdraw.find_affected(ResultsFolder(made.results), "Artist 003/Song 05")
 
 
-def test_the_line_is_what_the_pipeline_reads_and_can_be_taken_back(tmp_path: Path) -> None:
+def test_an_exclusion_can_be_read_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "config" / "excluded.tsv"
-    withdraw.write_exclusion(path, "A/one", "the artist asks for it", DAY)
-    withdraw.write_exclusion(path, "B/two", "wrong licence", DAY)
+    withdraw.add_exclusion(path, "A/one", "the artist asks for it", DAY)
+    withdraw.add_exclusion(path, "B/two", "wrong licence", DAY)
     assert read_exclusions(path) == {
         "A/one": "the artist asks for it (2026-01-31)",
         "B/two": "wrong licence (2026-01-31)",
     }
-    with pytest.raises(AuditError, match="names A/one already"):
-        withdraw.write_exclusion(path, "A/one", "again", DAY)
+    with pytest.raises(AuditError, match="already lists A/one"):
+        withdraw.add_exclusion(path, "A/one", "again", DAY)
     withdraw.remove_exclusion(path, "A/one")
     assert list(read_exclusions(path)) == ["B/two"]
-    with pytest.raises(AuditError, match="does not name A/one"):
+    with pytest.raises(AuditError, match="does not list A/one"):
         withdraw.remove_exclusion(path, "A/one")
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "a\tb", "a\nb", "a\u2028b"])
 def test_a_reason_is_one_line(tmp_path: Path, reason: str) -> None:
-    with pytest.raises(AuditError, match="an auditor will ask for it"):
-        withdraw.write_exclusion(tmp_path / "excluded.tsv", "A/one", reason, DAY)
+    with pytest.raises(AuditError, match="one non-empty line"):
+        withdraw.add_exclusion(tmp_path / "excluded.tsv", "A/one", reason, DAY)
     assert not (tmp_path / "excluded.tsv").exists()
 
 
-def test_without_a_list_in_the_configuration_the_way_is_told(made: Made) -> None:
+def test_without_an_exclusion_list_the_message_explains_how_to_add_one(made: Made) -> None:
     with pytest.raises(AuditError, match=r"corpus.exclude: config/excluded.tsv"):
-        withdraw.exclusions_file(Results(made.results))
+        withdraw.find_exclusions_file(ResultsFolder(made.results))
 
 
-def test_the_command_names_the_configuration_of_these_results(made: Made, tmp_path: Path) -> None:
+def test_the_rebuild_command_names_the_configuration(made: Made, tmp_path: Path) -> None:
     project = tmp_path / "project"
     results = Path(shutil.copytree(made.results, project / "results"))
-    assert "THE_CONFIGURATION" in withdraw.rebuild_command(Results(results))
+    assert "THE_CONFIGURATION" in withdraw.rebuild_command(ResultsFolder(results))
     (project / "config").mkdir()
     (project / "config" / "demo.yaml").write_text("results: results/demo\ndevices: {}\n")
     (project / "config" / "mine.yaml").write_text("devices: {}\n")
-    assert withdraw.rebuild_command(Results(results)) == "snakemake --configfile config/mine.yaml --cores all"
+    assert withdraw.rebuild_command(ResultsFolder(results)) == "snakemake --configfile config/mine.yaml --cores all"
     (project / "config" / "config.yaml").write_text("devices: {}\n")
-    assert withdraw.rebuild_command(Results(results)) == "snakemake --cores all"
+    assert withdraw.rebuild_command(ResultsFolder(results)) == "snakemake --cores all"
 
 
-def test_a_device_that_waits_for_other_takes_has_been_recorded(made: Made, copied: Path) -> None:
+def test_a_device_with_missing_takes_counts_as_recorded(made: Made, copied: Path) -> None:
     for path in [*copied.glob("devices/box/shards/*"), *copied.glob("devices/box/segments.parquet*")]:
         path.unlink()
-    found = withdraw.touched(Results(copied), made.tracks[4])
+    found = withdraw.find_affected(ResultsFolder(copied), made.tracks[4])
     assert [one["device"] for one in found["devices"]] == ["fuzz"]
     assert found["made_again"] == []
     assert any(take.startswith("recordings/box/") for take in found["stays"]["takes"])

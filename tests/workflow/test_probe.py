@@ -7,11 +7,11 @@ import pytest
 
 from tests.workflow.project import TINY, Project, Run
 from twinlib import audio
+from twinlib.audit.pages import render_text
+from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.trace import trace
-from twinlib.audit.trace_text import trace_text
 from twinlib.files import read_json, sha256_file
 from twinlib.listening.clips import CLIP_NAMES as NAMES
-from twinlib.provenance.results import Results
 
 MEASURED = {
     "render_probe_reel",
@@ -65,14 +65,14 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
         for twin, excerpts in (("amp", 2), ("box", 1)):
             page = (results / f"twins/{twin}/tiny/evaluation/{name}").read_text()
             assert page.count("data-tw-excerpt=") == excerpts
-    answer = trace(Results(results), str(listening / "music-twin.flac"), at=9.9)
+    answer = trace(ResultsFolder(results), str(listening / "music-twin.flac"), at=9.9)
     (source,) = answer["sources"]
     assert source["licence"] == "CC0-1.0"
     assert (project.folder / "corpus" / source["source"]).is_file()
     assert {"render_probe_reel", "align_take", "train_twin", "evaluate_twin", "render_probe_music"} <= {
         stage["stage"] for stage in answer["stages"]
     }
-    assert source["track_id"] in trace_text(answer)
+    assert source["track_id"] in render_text("trace", answer)
     assert "tiny-probe" in (results / "excitations/tiny/recording.md").read_text()
     segments = read_json(results / "devices/amp/dataset.json", "dataset/1")
     assert "tiny-probe" not in str(segments), "nothing is learnt from measuring signals"

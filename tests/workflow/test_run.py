@@ -119,20 +119,20 @@ def test_tracking_reads_what_its_rule_declares(first: tuple[Project, Run]) -> No
 def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twinlib.audit.mlflow import rebuild
-    from twinlib.audit.store import store_of
+    from twinlib.audit.mlflow import rebuild_runs
+    from twinlib.audit.store import resolve_store
     from twinlib.tracking import runs as tracking
 
     monkeypatch.chdir(project.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     results = Path("results")
-    store = tracking.open_client(store_of(results, None))
+    store = tracking.open_client(resolve_store(results, None))
     before = {path: read_json(path, "run/1") for path in results.glob("twins/*/*/run.json")}
     runs = {path: store.get_run(run["run_id"]) for path, run in before.items()}
     for run in runs.values():
         store.delete_run(run.info.run_id)
     (results / "mlflow/store.json").unlink()
-    assert {one.outcome for one in rebuild(results)} == {"logged"}
+    assert {one.outcome for one in rebuild_runs(results)} == {"logged"}
     for path, run in runs.items():
         after = read_json(path, "run/1")
         assert after["run_id"] != run.info.run_id

@@ -80,7 +80,7 @@ def test_mlflow_holds_the_study_and_a_run_below_it_for_each_trial(searched: Proj
 def test_a_store_that_was_lost_is_filled_again_with_all_trials(
     searched: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twinlib.audit.mlflow import rebuild
+    from twinlib.audit.mlflow import rebuild_runs
 
     tracked = "results/twins/box/tuned/run.json"
     assert searched.declared(tracked) - searched.read(tracked) == {"results/mlflow/store.json"}
@@ -98,7 +98,7 @@ def test_a_store_that_was_lost_is_filled_again_with_all_trials(
     before = trials(parent)
     for run in store.search_runs([study.info.experiment_id]):
         store.delete_run(run.info.run_id)
-    assert {(one.kind, one.name): one.outcome for one in rebuild(Path("results"))} == {
+    assert {(one.kind, one.name): one.outcome for one in rebuild_runs(Path("results"))} == {
         ("search", "tuned"): "logged",
         ("twin", "amp/tiny"): "kept",
         ("twin", "box/tiny"): "logged",
@@ -113,7 +113,7 @@ def test_a_store_that_was_lost_is_filled_again_with_all_trials(
         "trials.parquet",
         "trials.txt",
     }
-    assert {one.outcome for one in rebuild(Path("results"))} == {"kept"}
+    assert {one.outcome for one in rebuild_runs(Path("results"))} == {"kept"}
     assert project.plan() == {}
 
 

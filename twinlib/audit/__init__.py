@@ -1,9 +1,9 @@
-"""Answers for auditors, from the files of `results` alone: `command` holds the questions of `twin audit`.
+"""Questions about a results folder, answered from its files alone.
 
-`trace` (with `origins`, `trace_text`, `extract`) goes back from a segment, a twin or a file; `withdraw`, `verify`,
-`leaks` and `licences` (with `terms`, `counts`) answer what their names say; `card` (with `facts`, `card_sections`,
-`card_page`, `card_figures`) is a datasheet; `croissant` and `crate` tell the same to other programs; `mlflow` fills a
-lost store.
+`command` holds the sub-commands of `twin audit`. Each question returns plain data: `trace` (with `lineage`),
+`withdraw`, `verify` (with `untracked`), `leaks`, `licences` (with `licence_terms`), `card` (with `dataset_facts`) and
+`mlflow`, which rebuilds a lost store. `results_folder` reads the files. `pages` renders the answers as text and as the
+datasheet, `exports` writes them for other programs.
 """
 
 import lazy_loader

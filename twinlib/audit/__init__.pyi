@@ -1,1 +1,3 @@
 from .command import add_audit as add_audit
+from .mlflow import rebuild_runs as rebuild_runs
+from .results_folder import ResultsFolder as ResultsFolder

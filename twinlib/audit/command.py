@@ -4,7 +4,8 @@ import argparse
 import glob
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,248 +14,240 @@ from twinlib.errors import AuditError
 from twinlib.progress import show_progress
 
 if TYPE_CHECKING:
-    from twinlib.provenance.results import Results
+    from twinlib.audit.results_folder import ResultsFolder
 
 
 def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `audit` and its sub-commands to the commands of `twin`."""
-    audit = commands.add_parser("audit", help="where segments and twins come from, and whether files are what they say")
+    audit = commands.add_parser("audit", help="trace, verify and document the files of a results folder")
     questions = audit.add_subparsers(required=True, metavar="QUESTION")
 
-    def question(name: str, action: Any, told: str) -> argparse.ArgumentParser:
-        parser = questions.add_parser(name, help=told, description=told)
+    def question(name: str, action: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        parser = questions.add_parser(name, help=text, description=text)
         parser.add_argument(
-            "--results", type=Path, default=Path("results"), metavar="DIR", help="the results folder (default results)"
+            "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: results)"
         )
         parser.add_argument("--json", action="store_true", help="print the answer as JSON")
         parser.set_defaults(action=action)
         return parser
 
-    command = question("trace", _trace, "back to tracks, sample ranges, licences, takes, settings and code")
-    command.add_argument("what", help="a segment (DEVICE/CAPTURE/0000000000), a twin (DEVICE/MODEL), or a file")
-    command.add_argument("--at", type=float, metavar="SECONDS", help="this moment of a listening clip")
-    command.add_argument(
-        "--extract", type=Path, metavar="DIR", help="write the segment as sound, with all that made it"
+    command = question(
+        "trace", _trace, "trace a segment, twin or file to its tracks, takes, licences, settings and code"
     )
+    command.add_argument("what", help="a segment (DEVICE/CAPTURE/0000000000), a twin (DEVICE/MODEL) or a file")
+    command.add_argument("--at", type=float, metavar="SECONDS", help="trace this moment of a listening clip")
+    command.add_argument("--extract", type=Path, metavar="DIR", help="write the segment as audio, with its records")
 
-    command = question("withdraw", _withdraw, "leave a track out from now on: what it touches, and how to rebuild")
+    command = question("withdraw", _withdraw, "withdraw a track: list what holds it, exclude it, print how to rebuild")
     command.add_argument("track", help="a track_id")
-    command.add_argument("--reason", help="why, for config/excluded.tsv and MLflow")
-    command.add_argument(
-        "--exclude", type=Path, metavar="FILE", help="the list to write to, if not that of the records"
-    )
-    way = command.add_mutually_exclusive_group()
-    way.add_argument("--undo", action="store_true", help="take the withdrawal back")
-    way.add_argument("--dry-run", action="store_true", help="only say what it would touch")
+    command.add_argument("--reason", help="the reason, for the exclusion list and MLflow")
+    command.add_argument("--exclude", type=Path, metavar="FILE", help="exclusion list (default: that of the records)")
+    mode = command.add_mutually_exclusive_group()
+    mode.add_argument("--undo", action="store_true", help="undo the withdrawal")
+    mode.add_argument("--dry-run", action="store_true", help="only list what holds the track")
 
-    question("leaks", _leaks, "do splits share a track, an artist, samples, or one recording under two names?")
-    question("verify", _verify, "is every file what its record says?")
+    question("leaks", _leaks, "search for tracks, artists, samples and duplicate recordings shared between splits")
+    question("verify", _verify, "verify all files against their records")
 
-    command = question("licences", _licences, "hours and tracks by licence, and what a twin may be used for")
+    command = question("licences", _licences, "list hours and tracks by licence, and the permitted uses of each twin")
     command.add_argument("--commercial", action="store_true", help="fail unless every twin may be sold")
-    command.add_argument("--free", action="store_true", help="fail unless every twin may be passed on for free")
-    command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the text that names all of its music")
+    command.add_argument("--free", action="store_true", help="fail unless every twin may be distributed for free")
+    command.add_argument("--attribution", metavar="DEVICE[/MODEL]", help="print the credits of all its music")
 
-    command = question("card", _card, "a datasheet of the datasets and twins: Markdown, and HTML with figures")
-    command.add_argument("--out", type=Path, metavar="DIR", help="default: the results folder")
+    command = question("card", _card, "write a datasheet of datasets and twins as Markdown and HTML with figures")
+    command.add_argument("--out", type=Path, metavar="DIR", help="output folder (default: the results folder)")
 
-    command = question("croissant", _croissant, "write a device's dataset in the format that hubs of datasets read")
+    command = question("croissant", _croissant, "write the dataset of a device as Croissant metadata")
     command.add_argument("device")
-    command.add_argument("--out", type=Path, metavar="FILE", help="default: croissant.json beside the dataset")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="output file (default: croissant.json in the dataset's folder)"
+    )
 
     command = question("crate", _crate, "write the run as an RO-Crate (Process Run profile)")
-    command.add_argument("--out", type=Path, metavar="FILE", help="default: ro-crate-metadata.json in the results")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE", help="output file (default: ro-crate-metadata.json in the results folder)"
+    )
 
-    command = question("mlflow", _mlflow, "fill a lost or an empty MLflow store from the results")
-    command.add_argument("--uri", help="the store (default: the one that the stages logged to)")
+    command = question("mlflow", _mlflow, "rebuild missing runs of an MLflow store from the results folder")
+    command.add_argument("--uri", help="URI of the store (default: the store that the stages logged to)")
 
-    command = question("history", _history, "the versions of a recording: which takes a capture has had, and why")
-    command.add_argument("capture", nargs="?", help="DEVICE/CAPTURE (default: all that have had more than one take)")
-    command.add_argument("--reason", help="write down why the last take of this capture replaced the one before")
-
-
-def _print(found: Mapping[str, Any], text: str, as_json: bool) -> None:
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else text)
+    command = question("history", _history, "list the takes of a capture, and why each replaced the previous one")
+    command.add_argument("capture", nargs="?", help="DEVICE/CAPTURE (default: all captures with more than one take)")
+    command.add_argument("--reason", help="store the reason for the last take of this capture")
 
 
-def _results(args: argparse.Namespace) -> "Results":
-    from twinlib.provenance.results import Results
+def _print(answer: Mapping[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(answer, indent=1, ensure_ascii=False) if as_json else text)
 
-    results = Results(args.results)
+
+def _open_results(args: argparse.Namespace) -> "ResultsFolder":
+    from twinlib.audit.results_folder import ResultsFolder
+
+    results = ResultsFolder(args.results)
     for name, reason in results.unreadable.items():
-        print(f"note: {name} is no readable record and left out ({reason})", file=sys.stderr)
+        print(f"note: {name} is not a readable record and is ignored ({reason})", file=sys.stderr)
     return results
 
 
 def _trace(args: argparse.Namespace) -> None:
+    from twinlib.audit.pages.render import render_text
     from twinlib.audit.trace import trace
-    from twinlib.audit.trace_text import trace_text
 
-    results = _results(args)
-    found = trace(results, args.what, args.at)
+    results = _open_results(args)
+    answer = trace(results, args.what, args.at)
     if args.extract:
-        from twinlib.audit.extract import extract
+        from twinlib.audit.exports.segment import export_segment
 
-        if found["kind"] != "segment":
-            raise AuditError(f"{args.what} is a {found['kind']}: only a segment can be written as sound")
-        written = extract(results, args.what, args.extract)
+        written = export_segment(results, args.what, args.extract)
         print(f"{len(written)} files in {args.extract}", file=sys.stderr)
-    _print(found, trace_text(found), args.json)
+    _print(answer, render_text("trace", answer), args.json)
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from twinlib.audit.verify import bytes_to_verify, refuse_differences, verify, verify_text
+    from twinlib.audit.pages.render import render_text
+    from twinlib.audit.verify import bytes_to_verify, require_no_differences, verify
 
-    results = _results(args)
+    results = _open_results(args)
     with show_progress("verify", bytes_to_verify(results), "bytes") as done:
-        found = verify(results, done)
-    _print(found, verify_text(found), args.json)
-    refuse_differences(found)
+        answer = verify(results, done)
+    _print(answer, render_text("verify", answer), args.json)
+    require_no_differences(answer)
 
 
 def _withdraw(args: argparse.Namespace) -> None:
     from twinlib.audit import withdraw
-    from twinlib.audit.store import experiments_of, store_of
+    from twinlib.audit.pages.render import render_text
+
+    results = _open_results(args)
+    if args.undo:
+        answer = _undo_withdrawal(results, args)
+    else:
+        answer = withdraw.find_affected(results, args.track)
+        if args.dry_run:
+            _print(answer, render_text("withdraw", answer), args.json)
+            return
+        answer |= _exclude(results, answer, args)
+    answer["command"] = withdraw.rebuild_command(results)
+    _print(answer, render_text("withdraw", {**answer, "project": results.project}) + "\n", args.json)
+
+
+def _exclude(results: "ResultsFolder", affected: Mapping[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Add the track to the exclusion list and tag its MLflow runs."""
+    from twinlib.audit.store import list_experiments, resolve_store
+    from twinlib.audit.withdraw import add_exclusion, find_exclusions_file
     from twinlib.tracking.exclusion_tags import find_runs_by_dataset, find_runs_by_track, mark_withdrawn
 
-    results = _results(args)
-    if args.undo:
-        _take_back(results, args)
-        return
-    found = withdraw.touched(results, args.track)
-    text = withdraw.touched_text(found)
-    if args.dry_run:
-        _print(found, text, args.json)
-        return
     if not args.reason:
-        raise AuditError("say why: --reason 'the artist asks for it' (or --dry-run to only see what it touches)")
-    listed, day = args.exclude or withdraw.exclusions_file(results), datetime.now(UTC).date()
-    withdraw.write_exclusion(listed, args.track, args.reason, day)
-    store = store_of(results.folder, None)
-    runs = {run["run_id"] for run in found["runs"]} | set(find_runs_by_dataset(store, found["datasets"]))
-    # Twins of earlier datasets have learned from it too, whatever today's hold.
-    runs |= set(find_runs_by_track(store, args.track, experiments_of(results.folder)))
-    marked = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
-    text += f"\n{listed} now names {args.track}.\n{len(marked)} runs in MLflow are marked as withdrawn."
-    _rebuild(results, listed, marked, found, text, args.json)
+        raise AuditError("give a reason: --reason 'request of the artist' (or use --dry-run to change nothing)")
+    exclusions, day = args.exclude or find_exclusions_file(results), datetime.now(UTC).date()
+    add_exclusion(exclusions, args.track, args.reason, day)
+    store = resolve_store(results.folder, None)
+    runs = {run["run_id"] for run in affected["runs"]} | set(find_runs_by_dataset(store, affected["datasets"]))
+    # Twins of earlier datasets count too.
+    runs |= set(find_runs_by_track(store, args.track, list_experiments(results.folder)))
+    tagged = mark_withdrawn(store, sorted(runs), args.track, args.reason, day.isoformat())
+    return {"exclusions": str(exclusions), "tagged_runs": tagged}
 
 
-def _take_back(results: "Results", args: argparse.Namespace) -> None:
-    from twinlib.audit import withdraw
-    from twinlib.audit.store import store_of
+def _undo_withdrawal(results: "ResultsFolder", args: argparse.Namespace) -> dict[str, Any]:
+    from twinlib.audit.store import resolve_store
+    from twinlib.audit.withdraw import find_exclusions_file, remove_exclusion
     from twinlib.tracking.exclusion_tags import find_withdrawn_runs, unmark_withdrawn
 
-    listed = args.exclude or withdraw.exclusions_file(results)
-    withdraw.remove_exclusion(listed, args.track)
-    store = store_of(results.folder, None)
-    freed = unmark_withdrawn(store, find_withdrawn_runs(store, args.track), args.track)
-    text = (
-        f"{listed} does not name {args.track} any more.\n{len(freed)} runs in MLflow are no more marked as withdrawn."
-    )
-    _rebuild(results, listed, freed, {"track": args.track, "undone": True}, text, args.json)
-
-
-def _rebuild(
-    results: "Results", listed: Path, runs: list[str], found: Mapping[str, Any], text: str, as_json: bool
-) -> None:
-    """Say what was done, and the command that makes the results anew."""
-    from twinlib.audit.withdraw import rebuild_command
-
-    command = rebuild_command(results)
-    told = {**found, "exclusions": str(listed), "tagged_runs": runs, "command": command}
-    _print(told, f"{text}\nTo rebuild, in {results.project}:\n\n    {command}\n", as_json)
+    exclusions = args.exclude or find_exclusions_file(results)
+    remove_exclusion(exclusions, args.track)
+    store = resolve_store(results.folder, None)
+    untagged = unmark_withdrawn(store, find_withdrawn_runs(store, args.track), args.track)
+    return {"track": args.track, "undone": True, "exclusions": str(exclusions), "tagged_runs": untagged}
 
 
 def _leaks(args: argparse.Namespace) -> None:
-    from twinlib.audit.leaks import audit_leaks, leaks_text
+    from twinlib.audit.leaks import audit_leaks
+    from twinlib.audit.pages.render import render_text
 
-    found = audit_leaks(args.results)
-    _print(found, leaks_text(found), args.json)
-    if found["leaks"]:
-        raise AuditError(f"the splits leak, {found['leaks']} times")
+    answer = audit_leaks(args.results)
+    _print(answer, render_text("leaks", answer) + "\n", args.json)
+    if count := answer["leaks"]:
+        raise AuditError(f"{count} {'leak' if count == 1 else 'leaks'} between splits")
 
 
 def _licences(args: argparse.Namespace) -> None:
-    from twinlib.audit.licences import attribution, licences, licences_text, refuse_use
+    from twinlib.audit.licences import licences, music_credits, require_permitted
+    from twinlib.audit.pages.render import render_text
 
-    results = _results(args)
+    results = _open_results(args)
     if args.attribution:
         device, _, model = args.attribution.partition("/")
-        text = attribution(results, device, model or None)
+        text = render_text("attribution", music_credits(results, device, model or None)) + "\n"
         _print({"attribution": text}, text, args.json)
         return
-    found = licences(results, True if args.commercial else False if args.free else None)
-    _print(found, licences_text(found), args.json)
-    refuse_use(found)
+    answer = licences(results, True if args.commercial else False if args.free else None)
+    _print(answer, render_text("licences", answer) + "\n", args.json)
+    require_permitted(answer)
 
 
 def _card(args: argparse.Namespace) -> None:
     from twinlib.audit.card import card
-    from twinlib.audit.card_figures import card_figures
-    from twinlib.audit.card_page import card_page
-    from twinlib.audit.card_sections import card_markdown
+    from twinlib.audit.pages.card import card_html, card_markdown
+    from twinlib.audit.pages.card_figures import card_figures
     from twinlib.files import write_text
 
-    told = card(_results(args))
+    facts = card(_open_results(args))
     folder = args.out or args.results
-    write_text(folder / "card.md", card_markdown(told))
-    write_text(folder / "card.html", card_page(told, card_figures(told)))
-    _print(told, f"{folder / 'card.md'}\n{folder / 'card.html'}", args.json)
+    write_text(folder / "card.md", card_markdown(facts))
+    write_text(folder / "card.html", card_html(facts, card_figures(facts)))
+    _print(facts, f"{folder / 'card.md'}\n{folder / 'card.html'}", args.json)
 
 
 def _croissant(args: argparse.Namespace) -> None:
-    from twinlib.audit.croissant import NAME, check_croissant, croissant_text, write_croissant
+    from twinlib.audit.exports.croissant import NAME, check_croissant, write_croissant
+    from twinlib.audit.pages.render import render_text
 
-    results = _results(args)
+    results = _open_results(args)
     out = args.out or results.folder / "devices" / args.device / NAME
     write_croissant(results, args.device, out)
     records = check_croissant(out)
-    told = json.loads(out.read_text(encoding="utf-8"))
-    _print(told, f"{croissant_text(told)}{out}: read back, {records} records", args.json)
+    content = json.loads(out.read_text(encoding="utf-8"))
+    _print(content, f"{render_text('croissant', content)}\n{out}: read back, {records} records", args.json)
 
 
 def _crate(args: argparse.Namespace) -> None:
-    from twinlib.audit.crate import crate_text, read_crate, write_crate
+    from twinlib.audit.exports.crate import crate_summary, read_crate, write_crate
+    from twinlib.audit.pages.render import render_text
 
-    results = _results(args)
+    results = _open_results(args)
     out = write_crate(results, args.out)
     actions = read_crate(out, results.folder).actions
-    told = json.loads(out.read_text(encoding="utf-8"))
-    _print(told, f"{crate_text(told)}{out}: read back, {len(actions)} stages", args.json)
+    content = json.loads(out.read_text(encoding="utf-8"))
+    text = render_text("crate", crate_summary(content))
+    _print(content, f"{text}\n{out}: read back, {len(actions)} stages", args.json)
 
 
 def _mlflow(args: argparse.Namespace) -> None:
-    from dataclasses import asdict
+    from twinlib.audit.mlflow import count_runs, rebuild_runs
+    from twinlib.audit.pages.render import render_text
 
-    from twinlib.audit.mlflow import as_text, rebuild, runs_to_check
-
-    with show_progress("fill the store", runs_to_check(args.results), "runs") as done:
-        found = rebuild(args.results, args.uri, done)
-    _print({"runs": [asdict(one) for one in found]}, as_text(found), args.json)
+    with show_progress("rebuild runs", count_runs(args.results), "runs") as done:
+        runs = rebuild_runs(args.results, args.uri, done)
+    answer = {"runs": [asdict(run) for run in runs]}
+    _print(answer, render_text("mlflow", answer) + "\n", args.json)
 
 
 def _history(args: argparse.Namespace) -> None:
-    from twinlib.audit.formatting import table
+    from twinlib.audit.pages.render import render_text
     from twinlib.provenance.take_history import FILE, give_reason, read_history
 
     if not args.results.is_dir():
-        raise AuditError(f"{args.results} is no folder: name the results folder with --results")
+        raise AuditError(f"{args.results} is not a folder: name the results folder with --results")
     pattern = f"devices/{glob.escape(args.capture) if args.capture else '*/*'}/{FILE}"
     paths = sorted(args.results.glob(pattern))
     if args.capture and not paths:
-        raise AuditError(f"no take of {args.capture} was noted in {args.results}: name a capture as DEVICE/CAPTURE")
+        raise AuditError(f"{args.results} has no history of takes of {args.capture}: name a capture as DEVICE/CAPTURE")
     if args.reason:
         if not args.capture:
-            raise AuditError(
-                "name the capture (DEVICE/CAPTURE) whose last take replaced the one before for this reason"
-            )
+            raise AuditError("--reason needs a capture (DEVICE/CAPTURE)")
         give_reason(paths[0], args.reason)
-    found = {"/".join(path.parts[-3:-1]): read_history(path) for path in paths}
-    found = {name: takes for name, takes in found.items() if args.capture or len(takes) > 1}
-    lines = [
-        f"a history is kept of {len(paths)} captures, {sum(len(takes) > 1 for takes in found.values())} of them again"
-    ]
-    for name, takes in found.items():
-        rows = [(one["since"], one["sha256"][:16], one["verdict"], one["path"], one["reason"]) for one in takes]
-        lines += [name, *("  " + line for line in table(rows, ("since", "sha256", "verdict", "file", "why")))]
-    _print({"captures": found}, "\n".join(lines), args.json)
+    captures = {"/".join(path.parts[-3:-1]): read_history(path) for path in paths}
+    captures = {name: takes for name, takes in captures.items() if args.capture or len(takes) > 1}
+    answer = {"captures": captures}
+    _print(answer, render_text("history", {**answer, "count": len(paths)}), args.json)

@@ -1,33 +1,32 @@
-"""What a results folder tells of a device's dataset, gathered for the datasheet and for catalogues."""
+"""Facts about the dataset of a device, for its datasheet and for catalogues."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from twinlib.audit.lineage import Track, corpus_tracks, excitation_of, known_track
-from twinlib.contracts import ALIGNMENT, CUES, DATASET, EXCITATION, INDEX, LEAKS, SPLITS, TAKE
-from twinlib.files import read_json
-from twinlib.provenance.results import Results, read_arrow
-from twinlib.provenance.take_history import FILE as HISTORY
-from twinlib.provenance.take_history import read_history
+import numpy as np
+import pyarrow.compute as pc
 
-FEW_ARTISTS = 10
-"""With fewer, one of them may decide how good a twin seems."""
+from twinlib.audit.results_folder import ResultsFolder, Track
+from twinlib.contracts import SPLITS
 
-MUCH_LEFT_OUT = 0.05
-"""Of the recorded time: more than this is told as a limit."""
+MIN_ARTISTS = 10
+"""With fewer artists, a single one can dominate the errors of a twin."""
+
+MAX_LEFT_OUT = 0.05
+"""A larger share of excluded recording time is listed as a limitation."""
 
 
 @dataclass(frozen=True)
 class Capture:
-    """One dry/wet couple: its take (`take/1`) and its alignment (`alignment/2`), and the reel's excitation, if any."""
+    """A dry/wet pair of files: its take (`take/1`), its alignment (`alignment/2`) and the excitation of its reel."""
 
     name: str
     take: Mapping[str, Any]
     alignment: Mapping[str, Any]
     excitation: str | None
     takes: tuple[Mapping[str, Any], ...]
-    """The takes that it has had, the first one first (`read_history`); none if nobody noted them."""
+    """All takes of the capture, oldest first; empty without a history."""
 
     @property
     def kind(self) -> str:
@@ -37,9 +36,9 @@ class Capture:
 
 @dataclass(frozen=True)
 class Device:
-    """A device's dataset: `dataset/1`, `leaks/1` if the stage has run, captures, excitations (`excitation/1`) by name.
+    """The dataset of a device: `dataset/1`, `leaks/1` if available, captures, and excitations (`excitation/1`) by name.
 
-    `music` is its part of `twinlib.audit.licences.licences`.
+    `music` is its entry of `twinlib.audit.licences.licences`.
     """
 
     name: str
@@ -51,124 +50,123 @@ class Device:
 
     @property
     def settings(self) -> list[dict[str, Any]]:
-        """The different settings of the device's knobs, in the order of the captures."""
-        found: list[dict[str, Any]] = []
+        """The distinct knob settings of the device, in the order of the captures."""
+        distinct: list[dict[str, Any]] = []
         for capture in self.captures:
             knobs = dict(sorted(capture.take["settings"].items()))
-            if knobs not in found:
-                found.append(knobs)
-        return found
+            if knobs not in distinct:
+                distinct.append(knobs)
+        return distinct
 
     @property
     def genres(self) -> dict[str, dict[str, float]]:
-        """Hours by genre and split; a segment counts for every track that sounds in it. "" where none is named."""
-        found: dict[str, dict[str, float]] = {}
+        """Hours by genre and split; a segment counts for each of its tracks. A track without genre counts as ""."""
+        genres: dict[str, dict[str, float]] = {}
         for track in self.music["by_track"]:
-            hours = found.setdefault(track["genre"], {})
+            hours = genres.setdefault(track["genre"], {})
             for split, amount in track["hours_by_split"].items():
                 hours[split] = round(hours.get(split, 0.0) + amount, 6)
-        return dict(sorted(found.items()))
+        return dict(sorted(genres.items()))
 
     @property
     def left_out(self) -> float:
-        """The share of the recorded time that serves no split."""
-        out = self.dataset["excluded"]["all"]["seconds"]
-        return float(out / max(out + sum(amount["seconds"] for amount in self.dataset["splits"].values()), 1e-9))
+        """The excluded share of the recorded time."""
+        excluded = self.dataset["excluded"]["all"]["seconds"]
+        used = sum(amount["seconds"] for amount in self.dataset["splits"].values())
+        return float(excluded / max(excluded + used, 1e-9))
 
 
-def device_facts(results: Results, device: str, music: Mapping[str, Any]) -> Device:
-    """Read what there is of a device; `music` as in `Device`. Raises `TwinError` where a file is missing or damaged."""
-    folder = results.folder / "devices" / device
-    dataset = read_json(folder / "dataset.json", DATASET)
+def device_facts(results: ResultsFolder, device: str, music: Mapping[str, Any]) -> Device:
+    """Collect the facts about a device; `music` as in `Device`. Raises `TwinError` for missing or damaged files."""
+    dataset = results.dataset(device)
     captures = tuple(
         Capture(
             name,
-            read_json(folder / name / "take.json", TAKE),
-            read_json(folder / name / "alignment.json", ALIGNMENT),
-            excitation_of(results, device, name),
-            tuple(read_history(folder / name / HISTORY)),
+            results.take(device, name),
+            results.alignment(device, name),
+            results.excitation_of(device, name),
+            tuple(results.take_history(device, name)),
         )
         for name in dataset["captures"]
     )
-    used = sorted({capture.excitation for capture in captures if capture.excitation})
+    excitations = sorted({capture.excitation for capture in captures if capture.excitation})
     return Device(
         name=device,
         dataset=dataset,
-        leaks=read_json(folder / "leaks.json", LEAKS) if (folder / "leaks.json").is_file() else None,
+        leaks=results.leak_report(device),
         captures=captures,
-        excitations={
-            name: read_json(results.folder / "excitations" / name / "excitation.json", EXCITATION) for name in used
-        },
+        excitations={name: results.excitation(name) for name in excitations},
         music=music,
     )
 
 
-def tracks_left_out(results: Results) -> list[tuple[Track, str]]:
-    """The tracks that the corpus excludes, with the reasons, by their ids."""
-    path = results.folder / "corpus" / "index.json"
-    if not path.is_file():
-        return []
-    tracks = corpus_tracks(results)
-    left = read_json(path, INDEX)["excluded"]
-    return [(known_track(tracks, one["track_id"]), one["reason"]) for one in left]
+def excluded_tracks(results: ResultsFolder) -> list[tuple[Track, str]]:
+    """Return the tracks that the corpus excludes, with the reasons."""
+    index = results.corpus_index
+    return [(results.track(one["track_id"]), one["reason"]) for one in index["excluded"]] if index else []
 
 
-def limits(device: Device) -> list[str]:
-    """What this dataset is not, as sentences that its files bear out; what a twin of it will not know."""
-    dataset, said = device.dataset, []
-    if dataset["simulated"]:
-        real = [name for name, capture in dataset["captures"].items() if not capture["simulated"]]
-        what = (
-            f"Only {', '.join(real)} {'was' if len(real) == 1 else 'were'} recorded" if real else "Nothing was recorded"
-        )
-        said.append(f"{what} with hardware: a simulated circuit stands for the device.")
-    if dataset["missing_captures"]:
-        said.append(f"Captures that the configuration asks for are missing: {', '.join(dataset['missing_captures'])}.")
-    for name, capture in dataset["captures"].items():
-        for part in ("take", "alignment"):
-            if capture[f"{part}_verdict"] != "ok":
-                why = "; ".join(capture[f"{part}_reasons"]) or "no reason is given"
-                said.append(f"The {part} of {name} is {capture[f'{part}_verdict']}: {why}.")
-    if device.left_out > MUCH_LEFT_OUT:
-        said.append(f"{device.left_out:.0%} of the recorded time is left out, for the reasons below.")
-    settings = device.settings
-    if len(settings) == 1:
-        said.append(f"The device was captured at one setting ({_knobs(settings[0])}): nothing is known of any other.")
+def find_limitations(device: Device) -> list[str]:
+    """Return the limitations of a dataset, and of twins trained on it, as sentences derived from its files."""
+    dataset = device.dataset
+    sentences = [*_recording_limitations(dataset), *_verdict_limitations(dataset)]
+    if device.left_out > MAX_LEFT_OUT:
+        sentences.append(f"{device.left_out:.0%} of the recorded time is excluded.")
+    if len(device.settings) == 1:
+        sentences.append(f"The device was captured at one setting only ({format_knobs(device.settings[0])}).")
     for name, excitation in device.excitations.items():
         low, high = excitation["settings"]["level_db"]
-        said.append(
-            f"Slices of {name} were played at {low:g} to {high:g} dB of their recordings' level: nothing is known of "
-            "how the device answers to louder ones."
+        sentences.append(
+            f"Slices of {name} were played at {low:g} to {high:g} dB relative to their source level; the response to "
+            "higher levels is unknown."
         )
         if excitation["settings"]["split"]["by"] != "artist":
-            said.append(f"{name} is split by track: an artist may stand in several splits, and twins seem better.")
+            sentences.append(f"{name} is split by track: splits can share artists, which makes errors look smaller.")
     if device.music["files_without_licence"]:
-        said.append("Some dry files are nobody's known tracks: their music, artists and licences are not recorded.")
-    if 0 < device.music["artists"] < FEW_ARTISTS:
-        said.append(f"The music is by {device.music['artists']} artists only.")
+        sentences.append("Some dry files belong to no known track: music, artist and licence are not recorded.")
+    if 0 < device.music["artists"] < MIN_ARTISTS:
+        sentences.append(f"The music is by only {device.music['artists']} artists.")
     if not device.leaks or device.leaks["checked"]["segments"] != _split_counts(dataset):
-        said.append("It is not proved that the splits share nothing: the search for leaks has not run on this dataset.")
-    said += [f"Licences: {question}." for question in device.music["questions"]]
-    return said
+        sentences.append("The leak check has not run on this dataset, so the splits may share material.")
+    return sentences + [f"Licences: {question}." for question in device.music["questions"]]
+
+
+def _recording_limitations(dataset: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    if dataset["simulated"]:
+        recorded = [name for name, capture in dataset["captures"].items() if not capture["simulated"]]
+        what = f"Only {', '.join(recorded)} used hardware" if recorded else "No hardware was recorded"
+        sentences.append(f"{what}: a simulated circuit replaces the device.")
+    if dataset["missing_captures"]:
+        sentences.append(f"Captures in the configuration are missing: {', '.join(dataset['missing_captures'])}.")
+    return sentences
+
+
+def _verdict_limitations(dataset: Mapping[str, Any]) -> list[str]:
+    return [
+        f"The {part} of {name} is {capture[f'{part}_verdict']}: "
+        f"{'; '.join(capture[f'{part}_reasons']) or 'no reason is given'}."
+        for name, capture in dataset["captures"].items()
+        for part in ("take", "alignment")
+        if capture[f"{part}_verdict"] != "ok"
+    ]
 
 
 def _split_counts(dataset: Mapping[str, Any]) -> dict[str, int]:
     return {name: amount["segments"] for name, amount in dataset["splits"].items() if amount["segments"]}
 
 
-def _knobs(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "none is named"
+def format_knobs(settings: Mapping[str, Any]) -> str:
+    """Format knob settings as `drive 0.6, tone 5`."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "not specified"
 
 
-def gains(results: Results, excitation: str) -> dict[str, Any]:
-    """How often excerpts were played at which gain: `edges` in whole dB, and by split the counts between them."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    cues = read_arrow(results.folder / "excitations" / excitation / "cues.parquet", CUES, ["split", "gain_db"])
-    played = cues["gain_db"].to_numpy()
-    low = np.floor(played.min())
-    edges = np.arange(low, max(np.ceil(played.max()), low + 1) + 1)
+def gain_histogram(results: ResultsFolder, excitation: str) -> dict[str, Any]:
+    """Return a histogram of the gains of the slices: `edges` in whole dB, and `counts` by split."""
+    cues = results.cues(excitation, ["split", "gain_db"])
+    gains = cues["gain_db"].to_numpy()
+    low = np.floor(gains.min())
+    edges = np.arange(low, max(np.ceil(gains.max()), low + 1) + 1)
     counts = {
         split: np.histogram(cues.filter(pc.equal(cues["split"], split))["gain_db"].to_numpy(), edges)[0].tolist()
         for split in SPLITS

@@ -1,8 +1,7 @@
-"""What the name of a licence says: attribution, no commerce, share alike, no derivatives.
+"""Licence names and their terms: attribution, non-commercial, share alike, no derivatives.
 
-The names of Creative Commons licences (https://creativecommons.org/licenses/) and marks of the public domain are read,
-as SPDX writes them (https://spdx.org/licenses/) and as people do. Anything else, or anything added to such a name, is
-unknown: nothing is guessed.
+Parses Creative Commons licences (https://creativecommons.org/licenses/) and public domain marks, as SPDX identifiers
+(https://spdx.org/licenses/) and in common spellings. Any other name, or any addition to such a name, is unknown.
 """
 
 import re
@@ -10,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-PASSED_ON = "4.0"
-"""The version of the licence that is proposed where no share-alike licence asks for one."""
+DEFAULT_VERSION = "4.0"
+"""The version of the proposed licence if no share-alike licence requires another."""
 
 _PHRASES = (
     (r"\bcreative ?commons(\.org)?\b", "cc"),
@@ -34,10 +33,9 @@ _PORTS |= {"th", "tw", "ug", "uk", "us", "za"}
 
 @dataclass(frozen=True)
 class Terms:
-    """What a licence asks for, as far as its name says; `name` is SPDX's where the licence is `known`.
+    """The terms of a licence. `name` is the SPDX identifier if the licence is `known`, else the name as written.
 
-    `version` is None where none is named, and then there is no `url` either. All conditions of an unknown licence are
-    False because nothing is known of them.
+    Without a version, `version` and `url` are None. All conditions of an unknown licence are False.
     """
 
     name: str
@@ -51,14 +49,14 @@ class Terms:
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """The conditions as Creative Commons abbreviates them, in its order: BY, NC, SA, ND."""
-        wanted = (self.attribution, self.non_commercial, self.share_alike, self.no_derivatives)
-        return tuple(word for word, there in zip(("BY", "NC", "SA", "ND"), wanted, strict=True) if there)
+        """The conditions as Creative Commons abbreviations, in the order BY, NC, SA, ND."""
+        conditions = (self.attribution, self.non_commercial, self.share_alike, self.no_derivatives)
+        return tuple(word for word, required in zip(("BY", "NC", "SA", "ND"), conditions, strict=True) if required)
 
 
 @cache
-def terms(licence: str) -> Terms:
-    """The terms of a licence as a user or SPDX names it ("CC BY-NC-SA 4.0", "CC0-1.0", a URL, "Public Domain")."""
+def parse_licence(licence: str) -> Terms:
+    """Parse a licence name: "CC BY-NC-SA 4.0", "CC0-1.0", a Creative Commons URL, "Public Domain"."""
     text = " ".join(licence.casefold().split())
     for pattern, word in _PHRASES:
         text = re.sub(pattern, word, text)
@@ -75,8 +73,8 @@ def terms(licence: str) -> Terms:
 
 def _public_domain(licence: str, words: set[str], version: str | None) -> Terms:
     if words in ({"cc0"}, {"pd", "cc0"}, {"pd", "zero"}, {"cc", "pd", "zero"}):
-        found = version or "1.0"
-        return Terms(f"CC0-{found}", True, f"https://creativecommons.org/publicdomain/zero/{found}/", found)
+        number = version or "1.0"
+        return Terms(f"CC0-{number}", True, f"https://creativecommons.org/publicdomain/zero/{number}/", number)
     if words <= {"pd", "cc", "mark"}:
         url = f"https://creativecommons.org/publicdomain/mark/{version}/" if version else None
         return Terms("public domain", True, url, version)
@@ -107,11 +105,11 @@ def _creative_commons(licence: str, words: list[str], version: str | None) -> Te
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What follows for something made of music under several licences; None says that nobody can tell from names.
+    """The combined terms of several licences for a work made from all of them; None means unknown.
 
-    `share` says whether it may be passed on, `commercial` whether commercially; `non_commercial` are the licences that
-    forbid the latter, `share_alike` those that ask for themselves; `fits` is the least licence of Creative Commons
-    that meets them all. `questions` are sentences that say what is in the way or unknown, and what to do.
+    `share` says whether it may be distributed, `commercial` whether it may be sold. `non_commercial` lists the licences
+    that forbid selling, `share_alike` those that require themselves. `fits` is the least restrictive Creative Commons
+    licence that satisfies all of them. `questions` are sentences about conflicts and unknown licences, with a remedy.
     """
 
     share: bool | None
@@ -123,67 +121,68 @@ class Conclusion:
     questions: tuple[str, ...]
 
 
-def concluded(licences: Iterable[str]) -> Conclusion:
-    """What follows from the licences, as they are written, of all music that something was made of.
+def combine_licences(licences: Iterable[str]) -> Conclusion:
+    """Combine the licences, as written, of all music in a work.
 
-    An adaptation of works under several licences must keep the conditions of each. A share-alike licence asks for
-    itself, or for a later version of itself from 2.0 on, so two that differ in anything else cannot both be kept, nor
-    can one that lets others sell beside one that does not.
+    An adaptation must keep the conditions of each licence. A share-alike licence requires itself or, from 2.0 on, a
+    later version of itself. So two share-alike licences with different conditions conflict, and so does a share-alike
+    licence that permits selling with a licence that forbids it.
     """
-    written = sorted(set(licences))
-    read = {name: terms(name) for name in written}
-    unknown = [name for name in written if not read[name].known]
-    closed = [name for name in written if read[name].no_derivatives]
-    commons = [read[name] for name in written if read[name].known]
-    conflict = _conflict(commons)
+    names = sorted(set(licences))
+    parsed = {name: parse_licence(name) for name in names}
+    unknown = [name for name in names if not parsed[name].known]
+    no_derivatives = [name for name in names if parsed[name].no_derivatives]
+    known = [parsed[name] for name in names if parsed[name].known]
+    conflict = _find_conflict(known)
     questions = [
-        *(_of_unknown(name) for name in unknown),
-        *(f"{name} allows no derivatives: nothing made of it may be passed on; ask its owner" for name in closed),
-        *([f"{conflict}: nothing made of both may be passed on; leave one out, or ask the owners"] if conflict else []),
+        *(_unknown_question(name) for name in unknown),
+        *(f"{name} forbids derivatives: do not distribute this, or ask the owner" for name in no_derivatives),
+        *([f"{conflict}: exclude the music of one of them, or ask the owners"] if conflict else []),
     ]
-    unsold = any(one.non_commercial for one in commons)
-    blocked = bool(closed or conflict)
+    non_commercial = any(one.non_commercial for one in known)
+    blocked = bool(no_derivatives or conflict)
     share = False if blocked else None if unknown else True
     return Conclusion(
         share=share,
-        commercial=False if unsold or blocked else None if unknown else True,
-        attribution=any(one.attribution for one in commons),
-        non_commercial=tuple(sorted({one.name for one in commons if one.non_commercial})),
-        share_alike=tuple(sorted({one.name for one in commons if one.share_alike})),
-        fits=_fitting(commons) if share else None,
+        commercial=False if non_commercial or blocked else None if unknown else True,
+        attribution=any(one.attribution for one in known),
+        non_commercial=tuple(sorted({one.name for one in known if one.non_commercial})),
+        share_alike=tuple(sorted({one.name for one in known if one.share_alike})),
+        fits=_fitting_licence(known) if share else None,
         questions=tuple(questions),
     )
 
 
-def _of_unknown(name: str) -> str:
+def _unknown_question(name: str) -> str:
     if not name:
-        return "some of the music names no licence: find out whose it is and what its owner allows"
-    return f"the licence {name!r} is not known here: read it, or ask a lawyer, before anything made of it is passed on"
+        return "some of the music has no licence: find its owner and ask for permission"
+    return f"the licence {name!r} is unknown: read it or ask a lawyer before you distribute anything"
 
 
-def _conflict(licences: list[Terms]) -> str | None:
-    """The licences that cannot be kept together, as the start of a sentence."""
-    alike = sorted({one for one in licences if one.share_alike}, key=lambda one: one.name)
-    for one in alike:
-        for other in alike:
-            if one.name < other.name and not _same_family(one, other):
-                return f"{one.name} and {other.name} each ask for themselves"
-        if not one.non_commercial and (unsold := sorted({o.name for o in licences if o.non_commercial})):
-            return f"{one.name} asks that others may sell, {unsold[0]} that nobody does"
+def _find_conflict(licences: list[Terms]) -> str | None:
+    """Return two incompatible licences as a clause, or None."""
+    share_alike = sorted({terms for terms in licences if terms.share_alike}, key=lambda terms: terms.name)
+    for first in share_alike:
+        for second in share_alike:
+            if first.name < second.name and not _is_same_family(first, second):
+                return f"{first.name} and {second.name} each require themselves and cannot be combined"
+        restricted = sorted({terms.name for terms in licences if terms.non_commercial})
+        if not first.non_commercial and restricted:
+            return f"{first.name} requires that others may sell, {restricted[0]} forbids it"
     return None
 
 
-def _same_family(one: Terms, other: Terms) -> bool:
-    """Whether an adaptation of both can be under the later of the two: the same conditions, from version 2.0 on."""
-    if one.elements != other.elements or one.version is None or other.version is None:
+def _is_same_family(first: Terms, second: Terms) -> bool:
+    """Whether an adaptation of both can use the later version: equal conditions, and version 2.0 or later."""
+    if first.elements != second.elements or first.version is None or second.version is None:
         return False
-    return min(one.version, other.version) >= "2.0"
+    return min(first.version, second.version) >= "2.0"
 
 
-def _fitting(licences: list[Terms]) -> str:
-    elements = {word for one in licences for word in one.elements}
+def _fitting_licence(licences: list[Terms]) -> str:
+    elements = {element for terms in licences for element in terms.elements}
     if not elements:
         return "CC0-1.0"
-    versions = [one.version for one in licences if one.share_alike and one.version]
+    versions = [terms.version for terms in licences if terms.share_alike and terms.version]
     words = [word for word in ("BY", "NC", "SA") if word in elements]
-    return "-".join(["CC", *words, max(versions, default=PASSED_ON)])
+    return "-".join(["CC", *words, max(versions, default=DEFAULT_VERSION)])

@@ -1,4 +1,4 @@
-"""Which MLflow store holds the runs of a results folder, and where in it: told without torch, and without MLflow."""
+"""Locate the MLflow store and the experiments of a results folder, without importing MLflow or torch."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from twinlib.tracking.runs import absolute_uri, store_uri
 from twinlib.tracking.settings import Tracking
 
 
-def store_of(results: Path, uri: str | None) -> str:
-    """The store that is meant: the given one, else that of MLFLOW_TRACKING_URI or the one that the stages logged to."""
-    return absolute_uri(uri) if uri is not None else store_uri(settings_of(results), results)
+def resolve_store(results: Path, uri: str | None) -> str:
+    """Return the given URI, else that of MLFLOW_TRACKING_URI, else the store that the stages logged to."""
+    return absolute_uri(uri) if uri is not None else store_uri(recorded_tracking(results), results)
 
 
-def experiments_of(results: Path) -> list[str]:
-    """The experiments that hold runs of these results, sorted: one a device, those of earlier configurations too."""
+def list_experiments(results: Path) -> list[str]:
+    """Return the experiments of these results, one per device, those of earlier configurations included; sorted."""
     devices = [path.name for room in ("devices", "twins") for path in results.glob(f"{room}/*") if path.is_dir()]
-    return sorted({*(experiments_in(results / "mlflow" / "store.json") or {}), *devices})
+    return sorted({*(read_experiments(results / "mlflow" / "store.json") or {}), *devices})
 
 
-def settings_of(results: Path) -> Tracking:
-    """Where the stages logged to, by the first record that says so."""
+def recorded_tracking(results: Path) -> Tracking:
+    """Return the tracking settings of the first stage record that has them, else the defaults."""
     for pattern in ("twins/*/*/run.json.prov.json", "searches/*/run.json.prov.json"):
         for record in sorted(results.glob(pattern)):
             try:
@@ -34,10 +34,10 @@ def settings_of(results: Path) -> Tracking:
     return Tracking()
 
 
-def experiments_in(path: Path) -> dict[str, str] | None:
-    """The experiments that a `store.json` names, None if there is no readable one."""
+def read_experiments(path: Path) -> dict[str, str] | None:
+    """Return the experiment ids in a `store.json` by name, or None if it is missing or damaged."""
     try:
-        found: dict[str, str] = read_json(path, STORE)["experiments"]
+        experiments: dict[str, str] = read_json(path, STORE)["experiments"]
     except (TwinError, KeyError):
         return None
-    return found
+    return experiments

@@ -1,4 +1,4 @@
-"""Withdraw a track: what it touches, the line that leaves it out, and the one command that rebuilds without it."""
+"""Withdraw a track: find everything that holds it, edit the exclusion list, and name the command that rebuilds."""
 
 import difflib
 import json
@@ -8,34 +8,36 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
-from twinlib.audit.formatting import table
-from twinlib.audit.lineage import excitation_of, recorded_excitations
-from twinlib.contracts import CUES, DATASET, PROBE, RUN, TAKE, TRACKS
+from twinlib.audit.results_folder import ResultsFolder
+from twinlib.contracts import RUN
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json, write_text
-from twinlib.provenance.results import Results, read_arrow
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
 
 HEADER = ("track_id", "reason", "date")
+"""The columns of the exclusion list."""
 
 
-def touched(results: Results, track: str) -> dict[str, Any]:
-    """What holds a track: segments with hours, shards and twins by device, clips, MLflow runs; and what stays.
+def find_affected(results: ResultsFolder, track: str) -> dict[str, Any]:
+    """Find everything that holds a track: segments with hours, shards and twins by device, clips and MLflow runs.
 
-    `segments` counts those in whose samples the track sounds, `usable` those of them that training or judging uses.
-    `stays` names the reels that were recorded, and their takes: they hold the track's sound too, are not made again,
-    and are not read for it any more; `made_again` the reels that nobody has recorded yet. Raises `AuditError` for a
-    track that the results do not know.
+    `segments` counts the segments with samples of the track, `usable` those of them in a split. `stays` lists recorded
+    reels and their takes, which hold the track too and are kept; `made_again` lists reels without a recording. Raises
+    `AuditError` for a track unknown to the results.
     """
     _require_known(results, track)
-    devices = [found for device in results.devices if (found := _of_device(results, device, track))]
-    held = [one for one in devices if one["usable"]]
-    fallen = results.dependants(shard for one in held for shard in one["shards"])
-    reels, kept = _reels(results, track), recorded_excitations(results)
-    twins = [match.groups() for name in fallen if (match := _TWIN.fullmatch(name))]
+    devices = [affected for device in results.devices if (affected := _affected_segments(results, device, track))]
+    usable = [one for one in devices if one["usable"]]
+    dependants = results.dependants(shard for one in usable for shard in one["shards"])
+    reels, recorded = _reels_with(results, track), results.recorded_excitations
+    twins = [match.groups() for name in dependants if (match := _TWIN.fullmatch(name))]
     return {
         "track": track,
         "devices": devices,
@@ -43,43 +45,36 @@ def touched(results: Results, track: str) -> dict[str, Any]:
         "usable": sum(one["usable"] for one in devices),
         "hours": round(sum(one["hours"] for one in devices), 6),
         "twins": [f"{device}/{model}" for device, model in twins],
-        "exports": [name for name in fallen if name.endswith((".nam", ".onnx"))],
-        "renders": [name for name in fallen if name.endswith((".flac", "/listening.html"))],
-        "runs": [run for device, model in twins for run in _run(results, device, model)],
-        "datasets": sorted({one["digest"] for one in held}),
-        "stays": _staying(results, {reel: name for reel, name in reels.items() if name in kept}),
-        "made_again": _paths({reel: name for reel, name in reels.items() if name not in kept}),
+        "exports": [name for name in dependants if name.endswith((".nam", ".onnx"))],
+        "renders": [name for name in dependants if name.endswith((".flac", "/listening.html"))],
+        "runs": [run for device, model in twins for run in _runs(results, device, model)],
+        "datasets": sorted({one["digest"] for one in usable}),
+        "stays": _kept(results, {reel: name for reel, name in reels.items() if name in recorded}),
+        "made_again": _reel_paths({reel: name for reel, name in reels.items() if name not in recorded}),
     }
 
 
-def _require_known(results: Results, track: str) -> None:
-    known: set[str] = set()
-    index = results.folder / "corpus" / "tracks.parquet"
-    if index.is_file():
-        known |= set(read_arrow(index, TRACKS, ["track_id"])["track_id"].to_pylist())
-    for path in sorted(results.folder.glob("excitations/*/cues.parquet")):
-        known |= set(read_arrow(path, CUES, ["track_id"])["track_id"].unique().to_pylist())
+def _require_known(results: ResultsFolder, track: str) -> None:
+    known = set(results.tracks)
+    for excitation in results.excitations:
+        known |= set(results.cues(excitation, ["track_id"])["track_id"].unique().to_pylist())
     if track not in known:
-        near = difflib.get_close_matches(track, sorted(known), 3, 0.4)
-        raise AuditError(
-            f"{results.folder} knows no track {track}"
-            + (f": did you mean {', '.join(near)}?" if near else f" (it knows {len(known)})")
-        )
+        similar = difflib.get_close_matches(track, sorted(known), 3, 0.4)
+        hint = f": did you mean {', '.join(similar)}?" if similar else f" (it knows {len(known)} tracks)"
+        raise AuditError(f"{results.folder} has no track {track}{hint}")
 
 
-def _of_device(results: Results, device: str, track: str) -> dict[str, Any] | None:
-    import numpy as np
-    import pyarrow.compute as pc
-
+def _affected_segments(results: ResultsFolder, device: str, track: str) -> dict[str, Any] | None:
     columns = results.segments(device, ["track_ids", "flags", "split", "start", "stop", "shard", "row"])
-    # Where it is excluded already, its samples are silence.
-    held = np.setdiff1d(_rows_with(columns["track_ids"], track), _rows_with(columns["flags"], f"excluded:{track}"))
-    if not len(held):
+    # The samples of an excluded track are silent already.
+    excluded = _rows_with(columns["flags"], f"excluded:{track}")
+    affected = np.setdiff1d(_rows_with(columns["track_ids"], track), excluded)
+    if not len(affected):
         return None
-    rows = columns.take(held)
+    rows = columns.take(affected)
     usable = np.asarray(pc.not_equal(rows["split"], ""))
     samples = np.asarray(rows["stop"]) - np.asarray(rows["start"])
-    dataset = read_json(results.folder / "devices" / device / "dataset.json", DATASET)
+    dataset = results.dataset(device)
     return {
         "device": device,
         "segments": len(rows),
@@ -90,103 +85,95 @@ def _of_device(results: Results, device: str, track: str) -> dict[str, Any] | No
     }
 
 
-def _rows_with(column: Any, value: str) -> Any:
-    """The rows, sorted, of a column of lists that hold a value."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _rows_with(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.int64]:
+    """Return the indices of the rows of a list column that contain a value, sorted."""
     lists = column.combine_chunks().cast(pa.list_(pa.string()))
-    found = pc.list_parent_indices(lists).filter(pc.equal(pc.list_flatten(lists), value))
-    return np.unique(found.to_numpy(zero_copy_only=False))
+    rows = pc.list_parent_indices(lists).filter(pc.equal(pc.list_flatten(lists), value))
+    return np.unique(rows.to_numpy(zero_copy_only=False))
 
 
-def _run(results: Results, device: str, model: str) -> list[dict[str, str]]:
+def _runs(results: ResultsFolder, device: str, model: str) -> list[dict[str, str]]:
     try:
-        run = read_json(results.folder / "twins" / device / model / "run.json", RUN)
+        run = read_json(results.twin_folder(device, model) / "run.json", RUN)
     except TwinError:
         return []
     return [{"experiment": str(run.get("experiment", "")), "run_id": str(run.get("run_id", ""))}]
 
 
-def _reels(results: Results, track: str) -> dict[str, str]:
-    """The excitation of each reel on which a track sounds, by the reel's name."""
-    import pyarrow.compute as pc
-
+def _reels_with(results: ResultsFolder, track: str) -> dict[str, str]:
+    """Return the excitation of each reel with a slice of the track, by reel name."""
     reels: dict[str, str] = {}
-    for path in sorted(results.folder.glob("excitations/*/cues.parquet")):
-        cues = read_arrow(path, CUES, ["reel", "track_id"]).filter(pc.field("track_id") == track)
-        reels |= dict.fromkeys(cues["reel"].unique().to_pylist(), path.parent.name)
-    for path in sorted(results.folder.glob("excitations/*/probe.json")):
-        probe = read_json(path, PROBE)
+    for excitation in results.excitations:
+        cues = results.cues(excitation, ["reel", "track_id"]).filter(pc.field("track_id") == track)
+        reels |= dict.fromkeys(cues["reel"].unique().to_pylist(), excitation)
+    for excitation in results.probe_reels:
+        probe = results.probe_reel(excitation)
         if any(piece["track_id"] == track for piece in probe["excerpt"]):
-            reels[probe["name"]] = path.parent.name
+            reels[probe["name"]] = excitation
     return reels
 
 
-def _paths(reels: Mapping[str, str]) -> list[str]:
+def _reel_paths(reels: Mapping[str, str]) -> list[str]:
     return [f"excitations/{excitation}/reels/{reel}.wav" for reel, excitation in sorted(reels.items())]
 
 
-def _staying(results: Results, reels: Mapping[str, str]) -> dict[str, list[str]]:
+def _kept(results: ResultsFolder, reels: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the paths of recorded reels and of their takes."""
+    captures = [(path.parts[-3], path.parts[-2]) for path in sorted(results.folder.glob("devices/*/*/take.json"))]
     takes = [
-        path.parent
-        for path in sorted(results.folder.glob("devices/*/*/take.json"))
-        if path.parent.name in reels
-        and excitation_of(results, path.parts[-3], path.parts[-2]) == reels[path.parent.name]
+        str(results.take(device, capture)["path"])
+        for device, capture in captures
+        if capture in reels and results.excitation_of(device, capture) == reels[capture]
     ]
-    return {
-        "reels": _paths(reels),
-        "takes": [str(read_json(folder / "take.json", TAKE)["path"]) for folder in takes],
-    }
+    return {"reels": _reel_paths(reels), "takes": takes}
 
 
-def exclusions_file(results: Results) -> Path:
-    """The file of excluded tracks (`corpus.exclude`) that the corpus was indexed with, by the record.
+def find_exclusions_file(results: ResultsFolder) -> Path:
+    """Return the exclusion list (`corpus.exclude`) of the recorded configuration.
 
-    Raises `AuditError` if the configuration named none, or several.
+    Raises `AuditError` if the records name none or several.
     """
-    told = {
+    files = {
         json.loads(stage.content["params"]["settings"]).get("exclude")
         for stage in results.stages
         if stage.program == "index_corpus"
     }
-    if len(told) == 1 and (name := next(iter(told))):
+    if len(files) == 1 and (name := next(iter(files))):
         path = Path(name)
         return path if path.is_absolute() else results.project / path
-    if len(told) > 1:
-        raise AuditError("these results were made with several lists of excluded tracks: name one with --exclude")
+    if len(files) > 1:
+        raise AuditError("these results were made with several exclusion lists: choose one with --exclude")
     raise AuditError(
-        "these results were made without a list of excluded tracks, so there is nowhere to write it down: set "
-        "`corpus.exclude: config/excluded.tsv` in the configuration, with the header track_id, reason, date in that "
-        "file, run again, and withdraw then"
+        "these results were made without an exclusion list: set `corpus.exclude: config/excluded.tsv` in the "
+        "configuration, create that file with the header track_id, reason, date (tab-separated), run the workflow, "
+        "then withdraw the track"
     )
 
 
-def write_exclusion(path: Path, track: str, reason: str, day: date) -> None:
-    """Add a line to the list of excluded tracks. Raises `AuditError` if it names the track already."""
-    # As `splitlines` counts lines, with which the list is read: pasted text holds more than newlines.
+def add_exclusion(path: Path, track: str, reason: str, day: date) -> None:
+    """Add a track to the exclusion list. Raises `AuditError` if it is listed already or the reason is malformed."""
+    # The list is read with `splitlines`, which splits at more characters than newline.
     if "\t" in reason or len(reason.splitlines()) != 1 or not reason.strip():
-        raise AuditError("a reason is one line without tabs, and not empty: an auditor will ask for it")
+        raise AuditError("the reason must be one non-empty line without tabs")
     if "\t" in track or len(track.splitlines()) != 1:
-        raise AuditError(f"the track {track!r} holds a tab or a line's end, which no list can: rename its files")
-    lines = _lines(path)
+        raise AuditError(f"the track id {track!r} contains a tab or a line break: rename the files of the track")
+    lines = _read_lines(path)
     if any(line.split("\t")[0].strip() == track for line in lines[1:]):
-        raise AuditError(f"{path} names {track} already: it is withdrawn, or will be by the next run")
+        raise AuditError(f"{path} already lists {track}: run the workflow to apply the withdrawal")
     lines = lines or ["\t".join(HEADER)]
     write_text(path, "\n".join([*lines, "\t".join((track, reason.strip(), day.isoformat()))]) + "\n")
 
 
 def remove_exclusion(path: Path, track: str) -> None:
-    """Take a track's line out of the list. Raises `AuditError` if there is none."""
-    lines = _lines(path)
-    left = [line for number, line in enumerate(lines) if not number or line.split("\t")[0].strip() != track]
-    if left == lines:
-        raise AuditError(f"{path} does not name {track}: it is not withdrawn")
-    write_text(path, "\n".join(left) + "\n")
+    """Remove a track from the exclusion list. Raises `AuditError` if it is not listed."""
+    lines = _read_lines(path)
+    kept = [line for number, line in enumerate(lines) if not number or line.split("\t")[0].strip() != track]
+    if kept == lines:
+        raise AuditError(f"{path} does not list {track}: it is not withdrawn")
+    write_text(path, "\n".join(kept) + "\n")
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -196,13 +183,11 @@ def _lines(path: Path) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def rebuild_command(results: Results) -> str:
-    """The command that makes these results: found by the configurations in the project's folder that name them."""
+def rebuild_command(results: ResultsFolder) -> str:
+    """Return the command that rebuilds these results, by searching the project for the configuration that made them."""
     project = results.project
-    fitting = [
-        path for path in sorted([*project.glob("config/*.y*ml"), *project.glob("*.y*ml")]) if _makes(results, path)
-    ]
-    names = [path.relative_to(project).as_posix() for path in fitting]
+    configurations = sorted([*project.glob("config/*.y*ml"), *project.glob("*.y*ml")])
+    names = [path.relative_to(project).as_posix() for path in configurations if _is_configuration_of(results, path)]
     if "config/config.yaml" in names:
         return "snakemake --cores all"
     if len(names) == 1:
@@ -210,7 +195,7 @@ def rebuild_command(results: Results) -> str:
     return "snakemake --configfile THE_CONFIGURATION_OF_THESE_RESULTS --cores all"
 
 
-def _makes(results: Results, path: Path) -> bool:
+def _is_configuration_of(results: ResultsFolder, path: Path) -> bool:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -218,31 +203,3 @@ def _makes(results: Results, path: Path) -> bool:
     if not isinstance(content, Mapping) or "devices" not in content:
         return False
     return (results.project / str(content.get("results", "results"))).resolve() == results.folder.resolve()
-
-
-def touched_text(found: Mapping[str, Any]) -> str:
-    """What a withdrawal touches, for people."""
-    rows = [
-        (one["device"], one["segments"], one["usable"], f"{one['hours']:.4f}", len(one["shards"]))
-        for one in found["devices"]
-    ]
-    head = ("device", "segments", "usable", "hours usable", "shards")
-    lines = [f"{found['track']} sounds in", *("  " + line for line in table(rows, head))]
-    if not found["devices"]:
-        lines = [f"{found['track']} sounds in no segment"]
-    for key, word in (("twins", "twins to be trained anew"), ("renders", "clips to be rendered anew")):
-        if found[key]:
-            lines += [f"{word}:", *(f"  {name}" for name in found[key])]
-    if found["runs"]:
-        lines += ["MLflow runs of those twins:", *(f"  {run['experiment']} {run['run_id']}" for run in found["runs"])]
-    if found["made_again"]:
-        lines += ["no take of these reels is here, so they are made again without it:"]
-        lines += [f"  {name}" for name in found["made_again"]]
-    stays = [*found["stays"]["reels"], *found["stays"]["takes"]]
-    if stays:
-        lines += [
-            "these hold its sound and stay: no reel is made again and nothing is recorded again, its stretches are "
-            "silenced in the shards. Delete them by hand if the licence wants that:",
-            *(f"  {name}" for name in stays),
-        ]
-    return "\n".join(lines)

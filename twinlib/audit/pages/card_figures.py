@@ -1,4 +1,4 @@
-"""The figures of a datasheet, as SVG with the same bytes for the same facts."""
+"""The figures of the datasheet as SVG. Equal facts give equal bytes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,45 +12,48 @@ from twinlib.plotting import axes_grid
 from twinlib.reports.figures import draw_comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
-"""Okabe and Ito's colours, safe for colour-blind readers; hatching tells them apart in grey print."""
+"""The colour-blind safe palette of Okabe and Ito; hatching distinguishes the bars in grey print."""
 
 _HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 _OTHERS = "others"
 
 
-def card_figures(told: Mapping[str, Any]) -> dict[str, str]:
-    """SVG by name, from the facts of `twinlib.audit.card.card`; a figure that has nothing to show is left out."""
-    devices = told["devices"]
+def card_figures(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Draw the figures of the facts of `twinlib.audit.card.card` as SVG by name, without empty ones."""
+    devices = facts["devices"]
     licences: dict[tuple[str, str], dict[str, float]] = {
         (name, split): {
-            licence or "none is named": amount["hours_by_split"][split]
+            licence or "not specified": amount["hours_by_split"][split]
             for licence, amount in device["music"]["by_licence"].items()
         }
         for name, device in devices.items()
         for split in SPLITS
     }
     genres: dict[tuple[str, str], dict[str, float]] = {
-        (name, split): {genre or "none is named": hours[split] for genre, hours in device["genres"].items()}
+        (name, split): {genre or "not specified": hours[split] for genre, hours in device["genres"].items()}
         for name, device in devices.items()
         for split in SPLITS
     }
-    judged = [twin for twin in told["twins"].values() if twin["metrics"]]
+    evaluated = [twin for twin in facts["twins"].values() if twin["metrics"]]
     figures = {
-        "licences": _drawn(lambda path: _hours(path, licences, "licence")),
-        "genres": _drawn(lambda path: _hours(path, genres, "genre")) if any(genres.values()) else "",
-        "gains": _drawn(lambda path: _gains(path, told["excitations"])) if told["excitations"] else "",
-        "residuals": _drawn(lambda path: _residuals(path, devices)),
+        "licences": _svg(lambda path: _hours(path, licences, "licence")),
+        "genres": _svg(lambda path: _hours(path, genres, "genre")) if any(genres.values()) else "",
+        "gains": _svg(lambda path: _gains(path, facts["excitations"])) if facts["excitations"] else "",
+        "residuals": _svg(lambda path: _residuals(path, devices)),
         "twins": draw_comparison(
-            [(one["device"], one["model"], one["metrics"]["esr"], one["metrics"]["realtime_factor"]) for one in judged],
-            {one["device"]: one["metrics"]["esr_floor"] for one in judged if "esr_floor" in one["metrics"]},
+            [
+                (one["device"], one["model"], one["metrics"]["esr"], one["metrics"]["realtime_factor"])
+                for one in evaluated
+            ],
+            {one["device"]: one["metrics"]["esr_floor"] for one in evaluated if "esr_floor" in one["metrics"]},
         )
-        if judged
+        if evaluated
         else "",
     }
     return {name: svg for name, svg in figures.items() if svg}
 
 
-def _drawn(draw: Callable[[Path], None]) -> str:
+def _svg(draw: Callable[[Path], None]) -> str:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "figure.svg"
         draw(path)
@@ -58,7 +61,7 @@ def _drawn(draw: Callable[[Path], None]) -> str:
 
 
 def _hours(path: Path, bars: Mapping[tuple[str, str], Mapping[str, float]], kind: str) -> None:
-    """A bar a device and split, made of what its hours are of; the least of many kinds are put together."""
+    """Draw a stacked bar per device and split; the rarest of many kinds are combined as `others`."""
     totals: dict[str, float] = {}
     for parts in bars.values():
         for name, hours in parts.items():
@@ -100,10 +103,10 @@ def _gains(path: Path, excitations: Mapping[str, Any]) -> None:
                 share = 100 * counts / max(counts.sum(), 1.0)
                 axes.stairs(share, edges, color=COLOURS[number], linestyle=stroke, linewidth=1.4, label=split)
             axes.margins(y=0.25)
-            axes.set_ylabel("% of excerpts a dB")
-            axes.set_title(f"{name}: the level at which excerpts were played", loc="left")
+            axes.set_ylabel("% of slices per dB")
+            axes.set_title(f"{name}: playback gain of the slices", loc="left")
             axes.legend(loc="upper left", ncols=3)
-        grid[-1].set_xlabel("gain (dB; 0 is the level of the recording)")
+        grid[-1].set_xlabel("gain (dB, relative to the source)")
 
 
 def _residuals(path: Path, devices: Mapping[str, Any]) -> None:
@@ -120,8 +123,8 @@ def _residuals(path: Path, devices: Mapping[str, Any]) -> None:
                     linewidth=0.6,
                     label=capture if number < len(COLOURS) else None,
                 )
-            axes.set_ylabel("samples")
-            axes.set_title(f"{name}: how far windows lie off the alignment", loc="left")
+            axes.set_ylabel("lag (samples)")
+            axes.set_title(f"{name}: residual lag of the windows", loc="left")
             axes.legend(loc="upper right", ncols=4)
             axes.margins(x=0.01, y=0.25)
-        grid[-1].set_xlabel("time on the dry file (minutes)")
+        grid[-1].set_xlabel("time in the dry file (minutes)")

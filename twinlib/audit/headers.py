@@ -1,0 +1,44 @@
+"""Headers of twins and of their exports, read without torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from twinlib.errors import AuditError, TwinError
+
+
+def read_twin_header(path: Path) -> Mapping[str, Any]:
+    """Read the header of a `twin.safetensors`, without its weights. Raises `AuditError` for any other file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get("twinlib", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise AuditError(f"{path} is not a readable twin ({error})") from None
+    if not isinstance(header, dict) or not header:
+        raise AuditError(f"{path} is a safetensors file, but not a twin of this project")
+    return header
+
+
+def read_embedded_link(path: Path) -> str:
+    """Return the chain hash embedded in a twin, `.nam` or `.onnx` file; empty for files without one."""
+    if path.suffix == ".safetensors":
+        return str(read_twin_header(path).get("provenance", ""))
+    if path.suffix == ".nam":
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["twin"]["provenance"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+    if path.suffix == ".onnx":
+        try:
+            import onnx
+        except ImportError:
+            raise TwinError("reading .onnx files needs onnx: pip install -e '.[export]'") from None
+        try:
+            model = onnx.load(str(path), load_external_data=False)
+        except Exception as error:
+            raise AuditError(f"{path} is not a readable ONNX file ({error})") from None
+        return next((prop.value for prop in model.metadata_props if prop.key == "provenance"), "")
+    return ""
