@@ -115,7 +115,7 @@ def test_limitations_match_the_device(facts: dict[str, Any]) -> None:
     said = {name: " ".join(device["limits"]) for name, device in facts["devices"].items()}
     assert "simulated circuit" in said["fuzz"]
     assert "simulated circuit" not in said["box"] + said["pedal"]
-    assert "The take of main-02 is suspect: it is clipped" in said["box"]
+    assert "The take of main-02 is suspect: the take is clipped" in said["box"]
     assert "belong to no known track" in said["pedal"]
     assert "belong to no known track" not in said["box"] + said["fuzz"]
     assert "leak check has not run" not in "".join(said.values())

@@ -145,7 +145,7 @@ def _recording_limitations(dataset: Mapping[str, Any]) -> list[str]:
 def _verdict_limitations(dataset: Mapping[str, Any]) -> list[str]:
     return [
         f"The {part} of {name} is {capture[f'{part}_verdict']}: "
-        f"{'; '.join(capture[f'{part}_reasons']) or 'no reason is given'}."
+        f"{' '.join(capture[f'{part}_reasons']).removesuffix('.') or 'no reason is given'}."
         for name, capture in dataset["captures"].items()
         for part in ("take", "alignment")
         if capture[f"{part}_verdict"] != "ok"
