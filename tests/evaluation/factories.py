@@ -1,4 +1,4 @@
-"""Signals, devices and stand-ins that the tests of the evaluation share."""
+"""Common signals, devices and processes."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ RATE = 8000
 
 
 def music(frames: int, seed: int = 0, level: float = 0.25) -> Signal:
-    """Noise with the falling spectrum and the changing level of music, float32 `(frames,)`."""
+    """Noise with a spectrum and level changes like music, float32 `(frames,)`."""
     rng = np.random.default_rng(seed)
     noise = lfilter([1.0], [1.0, -0.9], rng.standard_normal(frames))
     swell = 0.4 + 0.6 * np.sin(2 * np.pi * np.arange(frames) / (0.7 * RATE)) ** 2
@@ -27,7 +27,7 @@ def late(signal: Signal, samples: int) -> Signal:
 
 
 def device(dry: Signal, guard: int = 0) -> Signal:
-    """A saturating stage after a one-pole filter, late by the guard."""
+    """A saturating stage after a one-pole filter, delayed by the guard."""
     return late(np.tanh(3 * lfilter([0.5], [1, -0.5], dry)).astype(np.float32) / 2, guard)
 
 
@@ -45,7 +45,7 @@ def span(dry: Signal, wet: Signal, start: int, stop: int | None = None, history:
 
 
 def fir_process(fir: Signal) -> ProcessBlock:
-    """A running filter that starts from silence."""
+    """A streaming filter that starts from silence."""
     state = np.zeros(len(fir) - 1)
 
     def process(block: Signal) -> Signal:
@@ -57,11 +57,11 @@ def fir_process(fir: Signal) -> ProcessBlock:
 
 
 def cuts(frames: int, points: list[int]) -> list[tuple[int, int]]:
-    """The pieces of `frames` samples between the given points."""
+    """Split `frames` samples at the given points."""
     places = sorted({0, frames, *(point % (frames + 1) for point in points)})
     return list(pairwise(places))
 
 
 def near(value: float | None, rel: float) -> Any:
-    """What an equal number may be; None, of what cannot be measured, is equal to itself only."""
+    """Approximately equal to a metric; None equals None."""
     return None if value is None else pytest.approx(value, rel=rel)

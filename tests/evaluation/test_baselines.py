@@ -13,7 +13,7 @@ GUARD = 12
 
 
 def fitted(dry, wet, taps=TAPS, guard=GUARD, pieces=None):
-    """`pieces` are ranges of wet; the samples before the first hop serve as history."""
+    """`pieces` are ranges of wet, with history before each."""
     fit = LinearFit(taps)
     for begin, end in pieces or [(taps - 1, len(wet))]:
         fit.add(dry[begin - taps + 1 : end], wet[begin:end])
@@ -27,10 +27,10 @@ def matrix(dry, wet, pieces, taps=TAPS):
 
 @given(seed=st.integers(0, 1000), points=st.lists(st.integers(0, 1500), max_size=4))
 @settings(max_examples=15, deadline=None)
-def test_is_least_squares_on_every_sample(seed, points):
+def test_linear_fit_equals_least_squares(seed, points):
     dry = np.random.default_rng(seed).standard_normal(1600).astype(np.float32)
     wet = np.tanh(device(dry, GUARD) + 0.3 * late(dry, GUARD + 3)).astype(np.float32)
-    # Every other piece is left out, so that the ends of stretches count.
+    # Skip every other piece, so that span borders matter.
     pieces = [(a + TAPS - 1, b + TAPS - 1) for a, b in cuts(1500, points)][::2]
     if sum(b - a for a, b in pieces) < 2 * TAPS:
         return
@@ -48,7 +48,7 @@ def test_is_least_squares_on_every_sample(seed, points):
 
 @given(points=st.lists(st.integers(0, 8000), max_size=5))
 @settings(max_examples=15, deadline=None)
-def test_any_blocks_give_the_same(points):
+def test_result_is_independent_of_block_size(points):
     dry = music(8000 + TAPS - 1)
     wet = device(dry, GUARD)
     pieces = [(a + TAPS - 1, b + TAPS - 1) for a, b in cuts(8000, points)]
@@ -57,7 +57,7 @@ def test_any_blocks_give_the_same(points):
     assert parts.esr_dry == pytest.approx(whole.esr_dry, rel=1e-9)
 
 
-def test_a_linear_device_leaves_nothing_to_gain():
+def test_linear_device_is_fitted_exactly():
     dry = music(20000)
     fir = np.zeros(TAPS)
     fir[GUARD : GUARD + 3] = [0.7, -0.4, 0.2]
@@ -67,7 +67,7 @@ def test_a_linear_device_leaves_nothing_to_gain():
     assert found.esr_gain > 1e-3
 
 
-def test_a_wire_leaves_nothing_at_all():
+def test_wire_has_no_error():
     dry = music(5000)
     found = fitted(dry, late(dry, GUARD))
     assert found.esr_dry < 1e-12
@@ -75,7 +75,7 @@ def test_a_wire_leaves_nothing_at_all():
     assert found.gain == pytest.approx(1.0)
 
 
-def test_a_gain_is_found_and_its_sign():
+def test_gain_and_its_sign_are_found():
     dry = music(5000)
     found = fitted(dry, late(-0.5 * dry, GUARD))
     assert found.gain == pytest.approx(-0.5)
@@ -83,13 +83,13 @@ def test_a_gain_is_found_and_its_sign():
     assert found.esr_dry == pytest.approx((1 / 0.5 + 1) ** 2)
 
 
-def test_each_baseline_is_at_least_as_good_as_the_one_before():
+def test_baselines_are_ordered():
     dry = music(20000)
     found = fitted(dry, device(dry, GUARD))
     assert found.esr_dry > found.esr_gain > found.esr_linear > 0
 
 
-def test_a_band_where_nothing_plays_does_no_harm():
+def test_fit_is_stable_with_empty_bands():
     time = np.arange(20000)
     dry = (0.3 * np.sin(0.05 * time) + 0.2 * np.sin(0.31 * time)).astype(np.float32)
     found = fitted(dry, late(0.5 * dry, GUARD), taps=256)
@@ -97,7 +97,7 @@ def test_a_band_where_nothing_plays_does_no_harm():
     assert np.isfinite(found.fir).all()
 
 
-def test_bad_input_is_refused():
+def test_bad_input_raises():
     dry = music(1000)
     fit = LinearFit(TAPS)
     with pytest.raises(DatasetError, match="dry"):
@@ -117,7 +117,7 @@ def test_bad_input_is_refused():
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.05])
-def test_the_floor_is_that_of_the_noise(noise):
+def test_noise_floor_equals_that_of_added_noise(noise):
     frames = 100_000
     clean = device(music(frames)).astype(np.float64)
     rng = np.random.default_rng(5)
@@ -125,19 +125,19 @@ def test_the_floor_is_that_of_the_noise(noise):
     power = float(np.mean(clean**2))
     # Five standard deviations.
     assert noise_floor_esr(first, second) == pytest.approx(noise**2 / (power + noise**2), rel=5 * np.sqrt(2 / frames))
-    # It is what the perfect twin is judged to have.
-    judged = np.sum((clean - first) ** 2) / np.sum(first.astype(float) ** 2)
-    assert noise_floor_esr(first, second) == pytest.approx(judged, rel=0.03)
+    # The ESR of a perfect twin.
+    evaluated = np.sum((clean - first) ** 2) / np.sum(first.astype(float) ** 2)
+    assert noise_floor_esr(first, second) == pytest.approx(evaluated, rel=0.03)
 
 
-def test_a_device_without_noise_has_no_floor_and_noise_alone_leaves_everything():
+def test_noise_floor_of_no_noise_and_of_noise_alone():
     wet = music(1000)
     assert noise_floor_esr(wet, wet) == 0.0
     rng = np.random.default_rng(6)
     assert noise_floor_esr(*rng.standard_normal((2, 100_000)).astype(np.float32)) == pytest.approx(1.0, rel=0.03)
 
 
-def test_recordings_that_cannot_be_compared_are_refused():
+def test_noise_floor_of_incomparable_recordings_raises():
     wet, silent = music(1000), np.zeros(1000, np.float32)
     broken = wet.copy()
     broken[7] = np.inf

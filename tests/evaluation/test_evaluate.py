@@ -20,7 +20,7 @@ from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 from twinlib.reports.evaluation_files import write_evaluation
 
-# A slice ends where another begins: the third row of the test split holds both tracks.
+# The third row of the test split contains the crossfade of two tracks.
 TRACKS = [["track"]] * 16 + [["one"]] * 2 + [["one", "two"]] + [["two"]] * 5
 GUARD, SIZE, ROWS = 12, 2048, 24
 SETTINGS = Evaluation(linear_taps=64, clip_seconds=0.5)
@@ -51,7 +51,7 @@ def signals():
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory, twin, signals):
-    """A folder with a twin, a shard of one capture, and its table: train, then valid, then test."""
+    """A folder with a twin and a shard of one capture, and its segments: train, valid, test."""
     folder = tmp_path_factory.mktemp("stored")
     twin.save(folder / "twin.safetensors")
     splits = ["train"] * 8 + ["valid"] * 8 + ["test"] * 8
@@ -94,13 +94,13 @@ def run(stored, out, dataset=DATASET, settings=SETTINGS):
 
 
 @pytest.fixture(scope="module")
-def judged(stored, tmp_path_factory):
+def evaluated(stored, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluation")
     return run(stored, out), out
 
 
-def test_metrics_hold_what_the_contract_says(judged, stored):
-    metrics, out = judged
+def test_metrics_follow_the_contract(evaluated, stored):
+    metrics, out = evaluated
     assert metrics == read_json(out / "metrics.json", "metrics/1")
     names = (
         "esr esr_db esr_preemphasis esr_dry esr_gain esr_linear gain_over_linear_db mr_stft mae dc lufs_difference_db"
@@ -119,21 +119,21 @@ def test_metrics_hold_what_the_contract_says(judged, stored):
     assert metrics["realtime_factor"] > 0
 
 
-def test_the_error_is_that_of_the_rendered_signal(judged, twin, signals):
+def test_errors_equal_those_of_the_rendered_signal(evaluated, twin, signals):
     dry, wet = signals
     rendered = Stream(twin, 1).process(dry)
-    # Each split begins at a border, so its first 63 samples lack the history of the linear filter.
+    # The first 63 samples of each split serve as history of the linear filter.
     for split, begin in (("valid", 8 * SIZE), ("test", 16 * SIZE)):
         first, stop = begin + 63, begin + 8 * SIZE
         errors = ErrorAccumulator(RATE)
         errors.add(wet[first:stop], rendered[first:stop])
-        found = judged[0]["splits"][split]
+        found = evaluated[0]["splits"][split]
         for name, value in errors.result().items():
             assert found[name] == near(value, 1e-4), (split, name)
 
 
-def test_figures_and_clips_are_there(judged):
-    _, out = judged
+def test_figures_and_clips_are_written(evaluated):
+    _, out = evaluated
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert found == [
         "figures/esr.svg",
@@ -154,10 +154,10 @@ def test_figures_and_clips_are_there(judged):
     assert read_json(out / "listening" / "clips.json", "clips/1")["seconds"] == 0.5
 
 
-def test_all_but_the_speed_is_the_same_again(judged, stored, tmp_path):
+def test_evaluation_is_reproducible_except_speed(evaluated, stored, tmp_path):
     run(stored, tmp_path)
-    for path in sorted(judged[1].rglob("*")):
-        other = tmp_path / path.relative_to(judged[1])
+    for path in sorted(evaluated[1].rglob("*")):
+        other = tmp_path / path.relative_to(evaluated[1])
         if path.name == "metrics.json":
             both = [json.loads(file.read_text()) for file in (path, other)]
             assert both[0].pop("realtime_factor") > 0 < both[1].pop("realtime_factor")
@@ -166,7 +166,7 @@ def test_all_but_the_speed_is_the_same_again(judged, stored, tmp_path):
             assert path.read_bytes() == other.read_bytes(), path.name
 
 
-def test_the_training_split_is_judged_if_asked(stored, tmp_path):
+def test_training_split_is_optional(stored, tmp_path):
     settings = Evaluation(linear_taps=64, clip_seconds=0.5, judge_train=True)
     assert list(run(stored, tmp_path, settings=settings)["splits"]) == ["train", "valid", "test"]
     assert evaluation_seconds(stored[1], settings, RATE) == pytest.approx(24 * SIZE / RATE)
@@ -174,25 +174,25 @@ def test_the_training_split_is_judged_if_asked(stored, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("digest", "e" * 64), ("sample_rate", 44100), ("guard_samples", 8)])
-def test_a_twin_of_another_data_set_is_refused(stored, tmp_path, key, value):
+def test_twin_of_another_data_set_raises(stored, tmp_path, key, value):
     with pytest.raises(ModelError, match="train"):
         run(stored, tmp_path, {**DATASET, key: value})
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_a_split_without_segments_is_refused(stored, tmp_path):
+def test_empty_split_raises(stored, tmp_path):
     folder, table = stored
     with pytest.raises(DatasetError):
         run((folder, table[table["split"] != "test"]), tmp_path)
 
 
-def test_what_is_no_twin_is_refused(stored, tmp_path):
+def test_invalid_twin_file_raises(stored, tmp_path):
     (tmp_path / "twin.safetensors").write_bytes(b"not a twin")
     with pytest.raises(TwinError):
         evaluate(tmp_path, stored[1], stored[0], DATASET, SETTINGS)
 
 
-def test_a_pair_is_judged_like_a_split(twin, signals):
+def test_pair_is_evaluated_like_a_split(twin, signals):
     dry, wet = signals
     found = evaluate_pair(twin, reader(dry), reader(wet), len(dry), SETTINGS)
     errors = ErrorAccumulator(RATE)
@@ -203,18 +203,18 @@ def test_a_pair_is_judged_like_a_split(twin, signals):
     json.dumps(found, allow_nan=False)
 
 
-def test_a_pair_that_is_too_short_is_refused(twin, signals):
+def test_short_pair_raises(twin, signals):
     dry, wet = signals
     with pytest.raises(DatasetError, match="too short"):
         evaluate_pair(twin, reader(dry), reader(wet), 63, SETTINGS)
 
 
-def test_tracks_have_the_error_of_their_segments(judged, twin, signals):
+def test_by_track_pools_the_segments_of_a_track(evaluated, twin, signals):
     _, wet = signals
     rendered = Stream(twin, 1).process(signals[0])
     begin = 16 * SIZE
     places = {"one": (begin + 63, begin + 3 * SIZE), "two": (begin + 2 * SIZE, begin + 8 * SIZE)}
-    found = {one["name"]: one for one in judged[0]["by_track"]}
+    found = {one["name"]: one for one in evaluated[0]["by_track"]}
     assert list(found) == sorted(places, key=lambda name: -found[name]["esr"])
     for name, (first, stop) in places.items():
         error = rendered[first:stop].astype(float) - wet[first:stop]
@@ -224,8 +224,8 @@ def test_tracks_have_the_error_of_their_segments(judged, twin, signals):
         assert found[name]["esr_linear"] > 0
 
 
-def test_levels_and_times_hold_all_that_was_judged(judged):
-    metrics, _ = judged
+def test_by_level_and_over_time_cover_all_samples(evaluated):
+    metrics, _ = evaluated
     assert sum(level["seconds"] for level in metrics["by_level"]) == pytest.approx(metrics["seconds"])
     track = metrics["esr_over_time"]
     assert track["seconds"] == 1.0
@@ -233,7 +233,7 @@ def test_levels_and_times_hold_all_that_was_judged(judged):
     assert min(track["esr"]) <= metrics["esr"] <= max(track["esr"])
 
 
-def test_a_pair_has_its_capture_instead_of_tracks(stored, tmp_path):
+def test_segments_without_tracks_are_grouped_by_capture(stored, tmp_path):
     folder, table = stored
     pairs = table.assign(track_ids=[[] for _ in range(len(table))])
     metrics = run((folder, pairs), tmp_path)
@@ -241,7 +241,7 @@ def test_a_pair_has_its_capture_instead_of_tracks(stored, tmp_path):
     assert metrics["by_track"][0]["esr"] == pytest.approx(metrics["esr"])
 
 
-def test_visqol_is_looked_for_before_anything_is_judged(stored, tmp_path, monkeypatch):
+def test_missing_visqol_raises_before_the_evaluation(stored, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "visqol", None)
     with pytest.raises(ConfigError, match="perceptual"):
         run(stored, tmp_path, settings=SETTINGS.model_copy(update={"visqol": True}))

@@ -27,7 +27,7 @@ def material(frames=20000, seed=0):
     return dry, device(dry, GUARD)
 
 
-def test_a_perfect_twin_of_a_distortion():
+def test_perfect_twin_of_a_distortion():
     dry, wet = material()
 
     def fresh():
@@ -49,7 +49,7 @@ def test_a_perfect_twin_of_a_distortion():
     assert found.densities["error"].max() < 1e-6 * found.densities["device"].max()
 
 
-def test_the_best_linear_filter_gains_nothing_over_itself():
+def test_best_linear_filter_has_no_gain_over_itself():
     dry, wet = material()
     where = [span(dry, wet, 63)]
     fir = evaluate_split(runner(), where, SETTINGS).fir.astype(np.float32)
@@ -58,7 +58,7 @@ def test_the_best_linear_filter_gains_nothing_over_itself():
     assert found["esr"] == pytest.approx(found["esr_linear"], rel=1e-5)
 
 
-def test_a_twin_that_copies_is_as_good_as_the_dry_signal():
+def test_copying_twin_equals_the_dry_baseline():
     dry, wet = material()
     copy = np.zeros(GUARD + 1, np.float32)
     copy[GUARD] = 1.0
@@ -67,7 +67,7 @@ def test_a_twin_that_copies_is_as_good_as_the_dry_signal():
     assert found["esr_dry"] >= found["esr_gain"] >= found["esr_linear"]
 
 
-def test_spans_are_pooled_and_each_starts_from_its_history():
+def test_spans_are_pooled_and_start_from_their_history():
     first, second = material(9000, 1), material(7000, 2)
     found = evaluate_split(runner(), [span(*first, 100), span(*second, 100)], SETTINGS).metrics
     errors = ErrorAccumulator(RATE, SETTINGS.preemphasis)
@@ -79,14 +79,14 @@ def test_spans_are_pooled_and_each_starts_from_its_history():
         assert found[name] == near(expected[name], 1e-5), name
 
 
-def test_equal_input_gives_equal_numbers():
+def test_evaluation_is_deterministic():
     dry, wet = material()
     first, second = (evaluate_split(runner(), [span(dry, wet, 63)], SETTINGS) for _ in range(2))
     assert first.metrics == second.metrics
     assert np.array_equal(first.fir, second.fir)
 
 
-def test_short_spans_are_judged_without_what_needs_length():
+def test_short_spans_omit_long_window_metrics():
     dry, wet = material(700)
     found = evaluate_split(runner(), [span(dry, wet, 63)], SETTINGS)
     assert found.metrics["mr_stft"] is None
@@ -95,7 +95,7 @@ def test_short_spans_are_judged_without_what_needs_length():
     assert found.densities["device"].any()
 
 
-def test_progress_counts_the_seconds():
+def test_progress_counts_seconds():
     dry, wet = material()
     seconds = []
     evaluate_split(
@@ -104,7 +104,7 @@ def test_progress_counts_the_seconds():
     assert sum(seconds) == pytest.approx(3.0)
 
 
-def test_bad_input_is_refused():
+def test_bad_input_raises():
     dry, wet = material(3000)
     with pytest.raises(DatasetError, match="no span to evaluate"):
         evaluate_split(runner(), [], SETTINGS)
@@ -119,7 +119,7 @@ def test_bad_input_is_refused():
         evaluate_split(broken, [span(dry, wet, 63)], SETTINGS)
 
 
-def test_memory_does_not_grow_with_the_audio():
+def test_memory_is_constant():
     def peak(frames):
         def read(start, stop):
             return np.sin(np.arange(start, stop, dtype=np.float32) % 1000)
@@ -134,14 +134,14 @@ def test_memory_does_not_grow_with_the_audio():
     assert peak(800_000) < 1.1 * peak(200_000)
 
 
-def test_the_breakdowns_add_up_to_what_was_judged():
+def test_grouped_errors_sum_to_the_total():
     first, second = material(9000, 1), material(7000, 2)
     spans = [span(*first, 100), span(*second, 100)]
-    judged = evaluate_split(runner(), spans, SETTINGS)
+    evaluated = evaluate_split(runner(), spans, SETTINGS)
     for name, found in (
-        ("esr", judged.grouped),
-        ("esr_linear", group_linear_errors(judged.fir, spans, RATE)),
+        ("esr", evaluated.grouped),
+        ("esr_linear", group_linear_errors(evaluated.fir, spans, RATE)),
     ):
         for sums in (found.by_level().sum(axis=0), found.over_time()[1].sum(axis=0)):
-            assert sums[2] / sums[1] == pytest.approx(judged.metrics[name], rel=1e-5)
-            assert sums[0] / RATE == pytest.approx(judged.metrics["seconds"])
+            assert sums[2] / sums[1] == pytest.approx(evaluated.metrics[name], rel=1e-5)
+            assert sums[0] / RATE == pytest.approx(evaluated.metrics["seconds"])

@@ -17,7 +17,7 @@ def span(wet, parts=(), start=0):
 
 def gathered(wet, predicted, parts=(), pieces=None, rate=RATE):
     found = GroupedErrors(rate)
-    # A span may begin anywhere on its shard: parts end at places of the shard.
+    # Parts are positions on the shard, where a span may start anywhere.
     found.start(span(wet, [SpanPart(500 + stop, names) for stop, names in parts], 500))
     for begin, end in pieces or [(0, len(wet))]:
         found.add(wet[begin:end], predicted[begin:end])
@@ -31,13 +31,13 @@ def sums(wet, predicted):
 
 @given(points=st.lists(st.integers(0, 9000), max_size=6))
 @settings(max_examples=15, deadline=None)
-def test_nothing_is_lost_in_any_blocks(points):
+def test_groups_are_independent_of_block_size(points):
     wet = music(9000)
     predicted = wet * np.linspace(0.5, 1.0, 9000, dtype=np.float32)
     found = gathered(wet, predicted, zip(BORDERS, NAMES, strict=True), cuts(9000, points))
     begins = (0, *BORDERS)
     pieces = {names: sums(wet[a:b], predicted[a:b]) for a, b, names in zip(begins, BORDERS, NAMES, strict=False)}
-    # Where two tracks cross, both have the part.
+    # A crossfade counts for both tracks.
     assert found.by_label()["a"] == pytest.approx(np.add(pieces["a",], pieces["a", "b"]))
     assert found.by_label()["b"] == pytest.approx(np.add(pieces["a", "b"], pieces["b",]))
     assert found.by_label()["c"] == pytest.approx(pieces["c",])
@@ -49,7 +49,7 @@ def test_nothing_is_lost_in_any_blocks(points):
     assert len(over_time) == 2
 
 
-def test_the_worst_comes_first_and_silence_last():
+def test_tracks_are_sorted_by_error_and_silence_is_last():
     wet = np.concatenate([music(4000, 1), music(4000, 2), np.zeros(4000, np.float32)])
     gains = np.repeat([0.9, 0.5, 1.0], 4000).astype(np.float32)
     parts = [(4000, ("good",)), (8000, ("bad",)), (12000, ("nothing",))]
@@ -64,10 +64,10 @@ def test_the_worst_comes_first_and_silence_last():
     assert nothing["esr"] is nothing["esr_db"] is nothing["esr_linear"] is None
 
 
-def test_too_many_tracks_are_pooled():
+def test_surplus_tracks_are_pooled():
     count = MAX_LABELS + 3
     wet = np.ones(10 * count, np.float32)
-    # The k-th track errs by the k-th part of its level.
+    # The error of track k is 1 / k of its level.
     predicted = wet - np.repeat(np.arange(count) / count, 10).astype(np.float32)
     parts = [(10 * (k + 1), (f"track {k}",)) for k in range(count)]
     found = gathered(wet, predicted, parts)
@@ -83,7 +83,7 @@ def test_too_many_tracks_are_pooled():
 @pytest.mark.parametrize(
     ("level", "borders"), [(-100.0, (None, -96)), (-57.0, (-60, -54)), (-3.1, (-6, 0)), (2.0, (0, None))]
 )
-def test_levels_are_told_apart(level, borders):
+def test_levels_are_binned(level, borders):
     wet = np.full(4000, 10 ** (level / 20), np.float32)
     found = gathered(wet, 0.9 * wet)
     (row,) = tabulate(found, found)["by_level"]
@@ -92,7 +92,7 @@ def test_levels_are_told_apart(level, borders):
     assert row["seconds"] == 0.5
 
 
-def test_levels_stand_from_the_quietest():
+def test_levels_are_in_ascending_order():
     wet = np.repeat([0.5, 0.0009, 0.5, 0.03], 4000).astype(np.float32)
     found = gathered(wet, wet)
     rows = tabulate(found, found)["by_level"]
@@ -100,7 +100,7 @@ def test_levels_stand_from_the_quietest():
     assert [row["seconds"] for row in rows] == [0.5, 0.5, 1.0]
 
 
-def test_the_error_over_time():
+def test_error_over_time():
     wet = music(4 * RATE)
     gains = np.repeat([1.0, 0.9, 0.5, 0.0], RATE).astype(np.float32)
     track = tabulate(gathered(wet, gains * wet), gathered(wet, 0 * wet))["esr_over_time"]
@@ -109,8 +109,8 @@ def test_the_error_over_time():
     assert track["esr_linear"] == [1.0] * 4
 
 
-def test_neighbours_are_pooled_where_there_are_too_many():
-    # A low rate makes hours short.
+def test_surplus_points_are_pooled():
+    # A low sample rate, so that hours are few samples.
     rate, seconds = 20, 2 * MAX_POINTS + 1
     wet = np.ones(rate * seconds, np.float32)
     predicted = np.repeat(np.arange(seconds) < 2, rate).astype(np.float32)
@@ -120,7 +120,7 @@ def test_neighbours_are_pooled_where_there_are_too_many():
     assert track["esr"] == [0.5, *[1.0] * (seconds // 4)]
 
 
-def test_spans_stand_one_after_another():
+def test_spans_are_concatenated_in_time():
     found = GroupedErrors(RATE)
     for gain, name in ((0.5, "a"), (0.9, "b")):
         wet = music(RATE + 30)[:RATE]

@@ -30,7 +30,7 @@ def measured(wet, predicted, preemphasis=0.85, pieces=None, starts=(0,)):
     return errors.result()
 
 
-def test_by_hand():
+def test_metrics_match_hand_computed_values():
     wet = np.array([1.0, -1.0, 0.5, 0.0], np.float32)
     predicted = np.array([0.5, -1.0, 1.0, 0.25], np.float32)
     found = measured(wet, predicted, preemphasis=0.5)
@@ -64,7 +64,7 @@ def test_equal_signals_have_no_error():
 
 @given(gain=st.floats(0.1, 3.0))
 @settings(max_examples=12, deadline=None)
-def test_a_gain_has_the_error_of_a_gain(gain):
+def test_gain_error_matches_closed_form(gain):
     wet = music(4 * RATE, level=0.3)
     found = measured(wet, np.float32(gain) * wet)
     assert found["esr"] == pytest.approx((1 - gain) ** 2, rel=1e-4, abs=1e-12)
@@ -79,7 +79,7 @@ def test_a_gain_has_the_error_of_a_gain(gain):
 
 @given(points=st.lists(st.integers(0, 25000), max_size=6))
 @settings(max_examples=12, deadline=None)
-def test_any_blocks_give_the_same(points):
+def test_result_is_independent_of_block_size(points):
     dry = music(25000)
     wet, predicted = device(dry), (0.8 * dry).astype(np.float32)
     whole, parts = measured(wet, predicted), measured(wet, predicted, pieces=cuts(25000, points))
@@ -88,17 +88,17 @@ def test_any_blocks_give_the_same(points):
         assert parts[name] == near(value, 1e-6), name
 
 
-def test_errors_are_pooled_and_not_averaged():
+def test_errors_are_pooled_not_averaged():
     loud, quiet = music(RATE, 1, 0.5), music(RATE, 2, 0.001)
     wet = np.concatenate([loud, quiet])
-    # Right where it is loud, all wrong where it is quiet: pooled this is nearly right, a mean of ratios would say 0.5.
+    # Correct in the loud half, silent in the quiet half: a mean of ratios would be 0.5.
     predicted = np.concatenate([loud, np.zeros_like(quiet)])
     found = measured(wet, predicted, pieces=[(0, RATE), (RATE, 2 * RATE)])
     assert found["esr"] == pytest.approx(np.sum(quiet.astype(float) ** 2) / np.sum(wet.astype(float) ** 2), rel=1e-6)
     assert found["esr"] < 1e-4
 
 
-def test_a_new_stretch_does_not_see_the_one_before():
+def test_spans_are_independent():
     first, second = music(6000, 1), music(6000, 2)
     wet, predicted = np.concatenate([first, second]), np.concatenate([0.9 * first, 0.7 * second]).astype(np.float32)
     apart = measured(wet, predicted, pieces=[(0, 6000), (6000, 12000)], starts=(0, 6000))
@@ -138,20 +138,20 @@ def reference_mr_stft(pairs):
     return pytest.approx(np.mean(distances), rel=1e-4)
 
 
-def test_mr_stft_is_that_of_scipy():
+def test_mr_stft_equals_scipy():
     dry = music(9000)
     wet, predicted = device(dry), (0.9 * dry).astype(np.float32)
     assert measured(wet, predicted)["mr_stft"] == reference_mr_stft([(wet, predicted)])
 
 
-def test_silence_in_both_does_not_rule_mr_stft():
+def test_common_silence_does_not_dominate_mr_stft():
     wet = np.concatenate([music(8000), np.zeros(40000, np.float32)])
     predicted = wet + np.float32(1e-7)
     assert measured(wet, predicted)["mr_stft"] < 1e-2
 
 
 @given(length=st.sampled_from([8, 16]), points=st.lists(st.integers(0, 100), max_size=8), frames=st.integers(0, 100))
-def test_framer_tiles_any_blocks(length, points, frames):
+def test_framer_is_independent_of_block_size(length, points, frames):
     samples = np.arange(frames, dtype=np.float32)
     framer = Framer(length, length // 4)
     found = [framer.frames(samples[a:b]).copy() for a, b in cuts(frames, points)]
@@ -160,12 +160,12 @@ def test_framer_tiles_any_blocks(length, points, frames):
     assert all((np.diff(row) == 1).all() for rows in found for row in rows)
 
 
-def test_hann_overlaps_to_a_constant():
+def test_hann_window_overlaps_to_a_constant():
     window = hann_window(16)
     assert np.allclose(window[:8] + window[8:], 1.0)
 
 
-def test_silent_device_is_refused():
+def test_silent_device_raises():
     zeros = np.zeros(1000, np.float32)
     with pytest.raises(DatasetError, match="silent"):
         measured(zeros, music(1000))
@@ -173,7 +173,7 @@ def test_silent_device_is_refused():
         ErrorAccumulator(RATE).result()
 
 
-def test_other_shapes_are_refused():
+def test_different_shapes_raise():
     with pytest.raises(DatasetError, match="shape"):
         measured(music(100), music(99))
     with pytest.raises(DatasetError, match="shape"):
@@ -181,7 +181,7 @@ def test_other_shapes_are_refused():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_number_is_refused_with_its_place(bad):
+def test_nonfinite_signal_raises_with_its_position(bad):
     wet = music(2 * RATE)
     broken = wet.copy()
     broken[RATE] = bad
@@ -192,7 +192,7 @@ def test_what_is_no_number_is_refused_with_its_place(bad):
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
-def test_mel_bands_share_every_bin_between_two(rate):
+def test_mel_bands_overlap_to_one(rate):
     bands = mel_filter_bank(MEL_WINDOW, rate)
     assert bands.shape == (MEL_WINDOW // 2 + 1, MEL_BANDS)
     first, last = np.argmax(bands[:, 0]), np.argmax(bands[:, -1])
@@ -200,7 +200,7 @@ def test_mel_bands_share_every_bin_between_two(rate):
     assert (bands > 0).any(axis=0).all(), "a band without a bin would always agree"
 
 
-def test_log_mel_is_that_of_its_definition():
+def test_log_mel_matches_its_definition():
     dry = music(9000)
     wet, predicted = device(dry), (0.9 * dry).astype(np.float32)
     levels = []
@@ -213,13 +213,13 @@ def test_log_mel_is_that_of_its_definition():
     assert measured(wet, predicted)["log_mel_db"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_silent_twin_has_no_peak():
+def test_silent_twin_has_no_peak_metrics():
     wet = music(4 * RATE)
     found = measured(wet, 0 * wet)
     assert found["esr"] == 1.0
     assert found["true_peak_difference_db"] is found["crest_difference_db"] is None
 
 
-def test_nine_digits():
+def test_round_metric():
     assert round_metric(1 / 3) == 0.333333333
     assert round_metric(None) is None

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from twinlib.evaluation import Evaluation
 
 
-def test_the_defaults_stand():
+def test_defaults():
     settings = Evaluation()
     assert (settings.linear_taps, settings.preemphasis, settings.clip_seconds) == (None, 0.85, 10.0)
     assert not settings.judge_train
@@ -15,12 +15,12 @@ def test_the_defaults_stand():
     "wrong",
     [{"linear_taps": 0}, {"preemphasis": 1.0}, {"clip_seconds": 0.0}, {"clip_seconds": float("nan")}, {"taps": 9}],
 )
-def test_what_makes_no_sense_is_refused(wrong):
+def test_invalid_settings_raise(wrong):
     with pytest.raises(ValidationError):
         Evaluation(**wrong)
 
 
-def test_the_linear_filter_is_as_long_as_the_response_unless_asked_otherwise():
+def test_filter_length_follows_the_response_unless_set():
     assert Evaluation().taps == 512
     assert Evaluation(linear_taps=100).for_response(900).taps == 100
     for samples, taps in ((1, 128), (129, 192), (640, 640), (641, 704), (99999, 2048)):

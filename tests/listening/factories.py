@@ -1,4 +1,4 @@
-"""Short sounds for the tests of the listening page."""
+"""Short excerpts for the tests of the listening page."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -12,7 +12,7 @@ RATE = 22050
 def sounds(
     title: str = "the loudest seconds", seconds: float = 2.0, seed: int = 0, rate: int = RATE
 ) -> ListeningExcerpt:
-    """A saturating device, a twin that is near it, and a linear filter, at quite different levels."""
+    """A saturating device, a similar twin and a linear filter, at different levels."""
     dry = music(round(seconds * rate), seed, 0.1)
     device = np.tanh(8 * lfilter([0.6], [1, -0.4], dry)) / 2
     twin = np.tanh(7.8 * lfilter([0.6], [1, -0.38], dry)) / 1.8

@@ -15,7 +15,7 @@ def excerpt(dry, wet, twin, start, stop, shard=""):
     return ExcerptAudio(dry[start - GUARD : stop - GUARD], wet[start:stop], twin, twin, shard, start)
 
 
-def test_clips_are_in_step_and_at_their_true_levels(tmp_path):
+def test_clips_are_aligned_at_true_levels(tmp_path):
     dry = music(3000, 1, 0.5)
     wet = late(0.5 * dry, GUARD)
     twin = late(0.4 * dry, GUARD)[1000:2000]
@@ -33,7 +33,7 @@ def test_clips_are_in_step_and_at_their_true_levels(tmp_path):
     assert (info.format, info.subtype, info.samplerate, info.channels) == ("FLAC", "PCM_24", RATE, 1)
 
 
-def test_what_would_clip_lowers_all_clips_alike(tmp_path):
+def test_clipping_lowers_all_clips_equally(tmp_path):
     dry = music(3000, 1, 0.9)
     wet = late(2 * dry, GUARD)
     content = write_clips(tmp_path, [excerpt(dry, wet, wet[200:2900] * np.float32(0.5), 200, 2900)], RATE)
@@ -44,7 +44,7 @@ def test_what_would_clip_lowers_all_clips_alike(tmp_path):
     assert content["gain_db"] == pytest.approx(20 * np.log10(content["gain"]))
 
 
-def test_several_excerpts_are_joined_by_silence(tmp_path):
+def test_excerpts_are_joined_by_silence(tmp_path):
     dry = music(3000)
     wet = late(dry, GUARD)
     places = [(200, 300), (500, 700)]

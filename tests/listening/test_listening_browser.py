@@ -1,7 +1,7 @@
-"""The listening page in a real browser, clicked through from the file system.
+"""The listening page in a real browser, opened from the file system.
 
 What must come out is computed here anew: the generator, the series of A/B/X, the order of MUSHRA, the p-values, and the
-samples that are heard.
+samples that are played.
 """
 
 import csv
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
     if found is None:
         why = "no browser: chromium not found (Debian: apt-get install chromium)"
         if os.environ.get("CI"):
-            # A test that is skipped where it counts tests nothing.
+            # CI must not skip this test.
             pytest.fail(why)
         pytest.skip(why)
     with sync_playwright() as playwright:
@@ -65,7 +65,7 @@ def file(prepared, tmp_path_factory) -> Path:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait till a condition holds; Playwright's own way evaluates in the page, which its policy forbids."""
+    """Wait for a condition; the page's policy forbids Playwright's own `wait_for_function`."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -74,7 +74,7 @@ def until(page: Page, condition: str) -> None:
 
 
 class Watched:
-    """A page that is open, and what it said on the console or asked of the network."""
+    """An open page with its console messages and network requests."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -142,7 +142,7 @@ def stored(prepared, name):
     return soundfile.read(io.BytesIO(prepared.stimuli[name].flac))[0]
 
 
-def heard(prepared, name):
+def played(prepared, name):
     return prepared.stimuli[name].matched_gain * stored(prepared, name)
 
 
@@ -181,7 +181,7 @@ def saved(page: Page, root):
 # ----------------------------------------------------------------------------------------------------------- players
 
 
-def test_it_opens_from_a_file_and_asks_nothing_of_anybody(watched, file):
+def test_page_opens_from_a_file_without_network_requests(watched, file):
     page = watched.go(file)
     assert watched.asked[0] == file.as_uri()
     assert [url for url in watched.asked[1:] if not url.startswith("data:")] == []
@@ -190,7 +190,7 @@ def test_it_opens_from_a_file_and_asks_nothing_of_anybody(watched, file):
     assert state(page, NULL)["rates"] == [RATE] * 4
 
 
-def test_switching_while_playing_stays_in_place(page):
+def test_switching_keeps_the_position(page):
     page.keyboard.press(" ")
     page.wait_for_timeout(150)
     before = state(page, NULL)
@@ -202,35 +202,35 @@ def test_switching_while_playing_stays_in_place(page):
     assert before["playing"]
     assert after["playing"]
     assert after["selected"] == 2
-    # The sources run on by the clock of the sound card, none was started again; both are read some blocks apart.
+    # The sources continue on the audio clock without a restart; both readings are some blocks apart.
     assert after["position"] - before["position"] == pytest.approx(after["clock"] - before["clock"], abs=0.03)
     assert after["gains"] == pytest.approx(after["targets"], abs=1e-3)
     assert [gain > 0 for gain in after["targets"]] == [False, False, True, False]
 
 
-def test_a_switch_is_a_switch_to_the_same_sample(page, prepared):
+def test_switching_is_sample_accurate_and_without_click(page, prepared):
     start, switch, end = 0.5, 0.3, 0.8
     slide(part(page, "null-test").locator('[data-tw="seek"]'), start)
     found = render(page, NULL, end, [[switch, 2]])
     at, turn = round(start * RATE), round(switch * RATE)
-    expected = {name: heard(prepared[0], name)[at : at + len(found)] for name in ("device", "twin")}
+    expected = {name: played(prepared[0], name)[at : at + len(found)] for name in ("device", "twin")}
     np.testing.assert_allclose(found[SETTLED:turn], expected["device"][SETTLED:turn], atol=2e-5)
     np.testing.assert_allclose(found[turn + SETTLED :], expected["twin"][turn + SETTLED :], atol=2e-5)
-    # No click: between, it is a mixture of the two.
+    # No click: during the switch, the output is a mixture of both.
     low, high = np.minimum(*expected.values()), np.maximum(*expected.values())
     between = slice(turn, turn + SETTLED)
     assert np.all(found[between] >= low[between] - 1e-4)
     assert np.all(found[between] <= high[between] + 1e-4)
 
 
-def test_a_loop_is_exact(page, prepared):
+def test_loop_is_sample_accurate(page, prepared):
     root = part(page, "null-test")
     fill(root.locator('[data-tw="from"]'), 0.4)
     fill(root.locator('[data-tw="to"]'), 0.7)
     found = render(page, NULL, 0.9)
-    piece = heard(prepared[0], "device")[round(0.4 * RATE) : round(0.7 * RATE)]
+    piece = played(prepared[0], "device")[round(0.4 * RATE) : round(0.7 * RATE)]
     np.testing.assert_allclose(found[SETTLED:], np.tile(piece, 3)[SETTLED : len(found)], atol=2e-5)
-    # In a field a space is a space: the button.
+    # The space bar types into a focused field, so click the button.
     root.get_by_role("button", name="Play").click()
     until(page, "twListening.parts()[0].state().playing")
     page.wait_for_timeout(600)
@@ -240,26 +240,26 @@ def test_a_loop_is_exact(page, prepared):
     assert state(page, NULL)["position"] == pytest.approx(0.4)
 
 
-def test_the_gain_of_the_difference(page, prepared):
+def test_gain_of_the_difference(page, prepared):
     root, difference = part(page, "null-test"), prepared[0].stimuli["difference"]
-    slider, told = root.locator('[data-tw="boost"]'), root.locator('[data-tw="boosted"]')
+    slider, shown = root.locator('[data-tw="boost"]'), root.locator('[data-tw="boosted"]')
     page.keyboard.press("4")
     for decibels in (0, 12):
         slide(slider, decibels)
         expected = difference.true_gain * 10 ** (decibels / 20)
         assert state(page, NULL)["targets"] == pytest.approx([0, 0, 0, expected])
-        assert told.inner_text() == f"{decibels} dB"
+        assert shown.inner_text() == f"{decibels} dB"
     page.wait_for_timeout(100)
     assert state(page, NULL)["gains"][3] == pytest.approx(expected, rel=1e-3)
     slide(slider, 60)
-    assert "more would clip" in told.inner_text()
+    assert "more would clip" in shown.inner_text()
     assert 0.85 < np.max(np.abs(stored(prepared[0], "difference"))) * state(page, NULL)["targets"][3] < 0.9
     root.get_by_label("equal loudness").uncheck()
     page.keyboard.press("1")
     assert state(page, NULL)["targets"][0] == pytest.approx(prepared[0].stimuli["dry"].true_gain)
 
 
-def test_keys_and_clicks_move(page):
+def test_keys_and_clicks_seek(page):
     page.keyboard.press("ArrowRight")
     assert state(page, NULL)["position"] == pytest.approx(1.0)
     page.keyboard.press("ArrowLeft")
@@ -272,20 +272,20 @@ def test_keys_and_clicks_move(page):
     assert head_at == pytest.approx(box["x"] + 0.75 * box["width"], abs=2)
     page.keyboard.press(" ")
     assert state(page, NULL)["playing"]
-    # One part at a time.
+    # Only one part plays at a time.
     part(page, "abx").get_by_role("button", name="B", exact=True).click()
     assert [state(page, number)["playing"] for number in range(3)] == [False, True, False]
     page.keyboard.press(" ")
     assert not any(state(page, number)["playing"] for number in range(3))
 
 
-def test_another_excerpt(page, prepared):
+def test_another_excerpt_can_be_selected(page, prepared):
     root = part(page, "null-test")
     root.locator("select").select_option("another")
     assert root.locator('[data-tw-excerpt="0"]').is_hidden()
     assert root.locator('[data-tw-excerpt="1"]').is_visible()
     np.testing.assert_allclose(
-        render(page, NULL, 0.9)[SETTLED:], heard(prepared[1], "device")[SETTLED : round(0.9 * RATE)], atol=2e-5
+        render(page, NULL, 0.9)[SETTLED:], played(prepared[1], "device")[SETTLED : round(0.9 * RATE)], atol=2e-5
     )
 
 
@@ -296,7 +296,7 @@ def test_another_excerpt(page, prepared):
     ("other", "label", "trials", "wrong"),
     [("twin", "twin", 10, set()), ("linear", "linear filter", 7, {1, 4}), ("dry", "dry", 5, {0, 1, 2, 3, 4})],
 )
-def test_a_series_of_trials(page, other, label, trials, wrong):
+def test_abx_series(page, other, label, trials, wrong):
     root, seed = part(page, "abx"), 1234
     root.locator('[data-tw="pair"]').select_option(other)
     fill(root.locator('[data-tw="trials"]'), trials)
@@ -314,10 +314,10 @@ def test_a_series_of_trials(page, other, label, trials, wrong):
             root.get_by_role("button", name=f"X is {answer.upper()}").click()
     right = trials - len(wrong)
     p = chance(right, trials)
-    told = root.locator('[data-tw="progress"]').inner_text()
-    assert told.startswith(f"{right} of {trials} correct;")
-    assert float(told.split("p = ")[1].split(". ")[0]) == pytest.approx(p, rel=6e-3)
-    assert ("you hear a difference." in told) == (p < 0.05)
+    shown = root.locator('[data-tw="progress"]').inner_text()
+    assert shown.startswith(f"{right} of {trials} correct;")
+    assert float(shown.split("p = ")[1].split(". ")[0]) == pytest.approx(p, rel=6e-3)
+    assert ("you hear a difference." in shown) == (p < 0.05)
     assert root.locator("tbody tr").count() == trials
     name, rows = saved(page, root)
     assert name == f"abx-{other}-seed-{seed}.csv"
@@ -333,12 +333,12 @@ def test_a_series_of_trials(page, other, label, trials, wrong):
 
 
 @pytest.mark.parametrize("trials", [1, 16, 100])
-def test_p_values_are_those_of_scipy(page, trials):
+def test_p_values_equal_scipy(page, trials):
     found = page.evaluate(f"Array.from({{length: {trials + 1}}}, (_, k) => twListening.pValue(k, {trials}))")
     assert found == pytest.approx([chance(k, trials) for k in range(trials + 1)], rel=1e-9)
 
 
-def test_a_seed_is_a_series_and_an_order(page):
+def test_seed_determines_series_and_order(page):
     for seed in (0, 1, 2, 4294967295):
         assert page.evaluate(f"twListening.abxSeries({seed}, 50)") == series(seed, 50)
     assert series(1, 50) != series(2, 50)
@@ -347,18 +347,18 @@ def test_a_seed_is_a_series_and_an_order(page):
     assert 900 < heads < 1100
 
 
-def test_x_is_what_the_seed_says_and_plays_it(page, prepared):
+def test_x_plays_the_stimulus_of_the_seed(page, prepared):
     root = part(page, "abx")
     for seed in range(1, 5):
         fill(root.locator('[data-tw="seed"]'), seed)
         root.get_by_role("button", name="X", exact=True).click()
         page.evaluate("document.querySelectorAll('[data-tw=\"play\"]')[1].click()")
         slide(root.locator('[data-tw="seek"]'), 0)
-        expected = heard(prepared[0], "device" if series(seed, 1) == ["a"] else "twin")
+        expected = played(prepared[0], "device" if series(seed, 1) == ["a"] else "twin")
         np.testing.assert_allclose(render(page, ABX, 0.4)[SETTLED:], expected[SETTLED : round(0.4 * RATE)], atol=2e-5)
 
 
-def test_nothing_on_the_page_tells_what_x_is(page):
+def test_page_does_not_reveal_x(page):
     root = part(page, "abx")
     first = {series(seed, 1)[0]: seed for seed in range(1, 9)}
     seen = []
@@ -375,7 +375,7 @@ def test_nothing_on_the_page_tells_what_x_is(page):
 
 
 @pytest.mark.parametrize(("reference", "excerpt"), [(100, 0), (90, 1), (72, 0)])
-def test_ratings(page, reference, excerpt):
+def test_mushra_ratings(page, reference, excerpt):
     root, seed = part(page, "mushra"), 77
     if excerpt:
         root.locator("select").select_option("another")
@@ -405,7 +405,7 @@ def test_ratings(page, reference, excerpt):
     assert "0 of 6 rated" in root.inner_text()
 
 
-def test_rating_by_keys(page, prepared):
+def test_mushra_rating_by_keys(page, prepared):
     root, names = part(page, "mushra"), order(1)
     clips = {"hidden reference": "device", "3.5 kHz anchor": "low_anchor", "7 kHz anchor": "mid_anchor"}
     clips |= {"linear filter": "linear"}
@@ -428,7 +428,7 @@ def test_rating_by_keys(page, prepared):
 # ------------------------------------------------------------------------------------------------------ other pages
 
 
-def test_a_browser_that_cannot_decode_is_told(browser, file):
+def test_undecodable_audio_shows_a_message(browser, file):
     page = browser.new_page()
     page.add_init_script("delete window.OfflineAudioContext")
     page.goto(file.as_uri())
@@ -438,7 +438,7 @@ def test_a_browser_that_cannot_decode_is_told(browser, file):
     page.close()
 
 
-def test_parts_on_a_page_of_another_kind_leave_its_keys_alone(watched, prepared, tmp_path):
+def test_parts_on_another_page_leave_its_keys_alone(watched, prepared, tmp_path):
     one = prepared[:1]
     parts = [
         render_mushra(one),
@@ -463,7 +463,7 @@ def test_parts_on_a_page_of_another_kind_leave_its_keys_alone(watched, prepared,
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 500)])
-def test_nothing_overlaps_or_leaves_the_page(page, tmp_path, scheme, width):
+def test_controls_do_not_overlap_or_overflow(page, tmp_path, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
@@ -480,7 +480,7 @@ def test_nothing_overlaps_or_leaves_the_page(page, tmp_path, scheme, width):
             assert any(apart), (one, other)
 
 
-def test_a_report_plays_and_shows_its_figures(browser, tmp_path):
+def test_twin_page_plays_and_shows_figures(browser, tmp_path):
     figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
     file = tmp_path / "index.html"
     file.write_text(

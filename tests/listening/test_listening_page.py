@@ -57,7 +57,7 @@ def lufs(samples):
 
 
 class Reader(HTMLParser):
-    """All tags with their attributes; complains of a tag that is closed but not open."""
+    """All tags with their attributes; asserts that tags are balanced."""
 
     def __init__(self, text):
         super().__init__()
@@ -75,13 +75,13 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_equal_sounds_give_equal_text(given, prepared, page):
+def test_equal_excerpts_give_equal_text(given, prepared, page):
     assert render_listening_page("silk, small", [prepare_excerpt(sounds())]) == page
     assert render_head([prepare_excerpt(sounds(seed=1))]) != render_head([prepared])
     assert render_abx([prepared], 2) != render_abx([prepared])
 
 
-def test_the_page_is_whole_and_points_nowhere(page):
+def test_page_is_self_contained(page):
     tags = Reader(page).tags
     links = [value for _, found in tags for key, value in found.items() if key in {"src", "href"}]
     assert len(links) == 5
@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_points_nowhere(page):
     assert "{{" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
 
 
-def test_every_name_is_prefixed_and_no_id_comes_twice(page):
+def test_classes_are_prefixed_and_ids_unique(page):
     tags = Reader(page).tags
     classes = {name for _, found in tags for name in found.get("class", "").split()}
     assert classes
@@ -109,7 +109,7 @@ def test_titles_are_escaped():
     Reader(page)
 
 
-def test_what_is_embedded_decodes_to_the_sounds(given, prepared, page):
+def test_embedded_flac_decodes_to_the_signals(given, prepared, page):
     signals = {name: getattr(given, name) for name in ("dry", "device", "twin", "linear")}
     signals["difference"] = given.twin - given.device
     assert list(prepared.stimuli) == list(LABELS)
@@ -122,19 +122,19 @@ def test_what_is_embedded_decodes_to_the_sounds(given, prepared, page):
         assert (found["true"], found["matched"]) == (clip.true_gain, clip.matched_gain)
 
 
-def test_the_difference_uses_the_range(prepared):
+def test_stored_difference_uses_the_full_range(prepared):
     assert np.max(np.abs(decoded(prepared.stimuli["difference"]))) == pytest.approx(PEAK, abs=1e-4)
 
 
-def test_true_gains_keep_the_proportions(given, prepared):
-    # One gain for all, whatever the scale of each file.
+def test_true_gains_restore_relative_levels(given, prepared):
+    # One common gain, independent of the scale of each file.
     headroom = 10 ** (prepared.headroom_db / 20)
     for name in ("dry", "device", "twin", "linear"):
-        heard = decoded(prepared.stimuli[name]) * prepared.stimuli[name].true_gain
-        np.testing.assert_allclose(heard, headroom * getattr(given, name), rtol=0, atol=1e-4)
+        played = decoded(prepared.stimuli[name]) * prepared.stimuli[name].true_gain
+        np.testing.assert_allclose(played, headroom * getattr(given, name), rtol=0, atol=1e-4)
 
 
-def test_matched_sounds_are_as_loud_as_the_device(prepared):
+def test_matched_stimuli_are_as_loud_as_the_device(prepared):
     device = lufs(decoded(prepared.stimuli["device"]) * prepared.stimuli["device"].matched_gain)
     for name, clip in prepared.stimuli.items():
         if name != "difference":
@@ -142,13 +142,13 @@ def test_matched_sounds_are_as_loud_as_the_device(prepared):
     assert abs(prepared.stimuli["dry"].match_db) > 3
 
 
-def test_nothing_that_is_heard_clips(prepared):
+def test_playback_does_not_clip(prepared):
     for clip in prepared.stimuli.values():
         peak = np.max(np.abs(decoded(clip)))
         assert peak * max(clip.true_gain, clip.matched_gain) <= PEAK + 1e-3
 
 
-def test_the_difference_is_raised_up_to_full_scale_at_most(prepared, page):
+def test_boost_is_limited_to_full_scale(prepared, page):
     most = embedded(page)["excerpts"][0]["max_boost_db"]
     clip = prepared.stimuli["difference"]
     peak = np.max(np.abs(decoded(clip))) * clip.true_gain
@@ -166,7 +166,7 @@ def test_anchors_are_steep_low_passes(rate, edge):
     assert np.max(gain[frequencies >= edge + 500]) < -75
 
 
-def test_anchors_are_in_step_with_the_device(given, prepared):
+def test_anchors_are_aligned_with_the_device(given, prepared):
     for name, edge in ANCHORS.items():
         clip = prepared.stimuli[name]
         anchor = decoded(clip) * 10 ** (-clip.stored_db / 20)
@@ -179,11 +179,11 @@ def test_anchors_are_in_step_with_the_device(given, prepared):
         assert left < 1e-3
 
 
-def test_low_rates_go_without_anchors():
+def test_low_sample_rates_omit_anchors():
     assert set(prepare_excerpt(sounds(rate=14000)).stimuli) == set(LABELS) - {"mid_anchor"}
 
 
-def test_a_perfect_twin_and_silence_have_a_page(given):
+def test_page_of_a_perfect_twin_and_of_silence(given):
     perfect = dataclasses.replace(given, twin=given.device)
     assert "identical to that of the device" in render_null_test([prepare_excerpt(perfect)])
     nothing = np.zeros(2000, np.float32)
@@ -194,7 +194,7 @@ def test_a_perfect_twin_and_silence_have_a_page(given):
     Reader(render_null_test([silent]))
 
 
-def test_sounds_too_short_for_loudness_are_matched_by_rms(given):
+def test_short_excerpts_are_matched_by_rms(given):
     names = ("dry", "device", "twin", "linear")
     short = prepare_excerpt(dataclasses.replace(given, **{name: getattr(given, name)[:4000] for name in names}))
     power = {name: np.mean((decoded(clip) * clip.matched_gain) ** 2) for name, clip in short.stimuli.items()}
@@ -202,7 +202,7 @@ def test_sounds_too_short_for_loudness_are_matched_by_rms(given):
     assert power["dry"] == pytest.approx(power["device"], rel=1e-3)
 
 
-def test_the_level_of_the_difference_is_told(given, prepared):
+def test_level_of_the_difference_is_displayed(given, prepared):
     difference = given.twin - given.device
     rms = 10 * np.log10(np.mean(difference**2) / np.mean(given.device**2))
     loudness = lufs(difference) - lufs(given.device)
@@ -211,11 +211,11 @@ def test_the_level_of_the_difference_is_told(given, prepared):
     assert f"{loudness:+.1f} dB in loudness" in text
 
 
-def test_pictures_are_in_the_colours_of_the_figures():
+def test_spectrograms_have_the_colours_of_the_figures():
     assert (COLOURS["device"], COLOURS["twin"]) == (DEVICE, TWIN)
 
 
-def test_a_spectrogram_reads_a_sine_of_full_scale_as_nothing():
+def test_spectrogram_of_a_full_scale_sine_is_0_db():
     sine = np.sin(2 * np.pi * 64 * np.arange(RATE) / 2048).astype(np.float32)
     levels = compute_spectrogram(sine, RATE)
     middle = levels[:, levels.shape[1] // 2]
@@ -224,7 +224,7 @@ def test_a_spectrogram_reads_a_sine_of_full_scale_as_nothing():
     assert np.max(middle[:60]) < -90
 
 
-def test_parts_stand_alone_on_a_page_of_another_kind(prepared):
+def test_parts_render_separately(prepared):
     for part, kind in (
         (render_null_test([prepared]), "null-test"),
         (render_abx([prepared], 5), "abx"),
@@ -245,12 +245,12 @@ def test_parts_stand_alone_on_a_page_of_another_kind(prepared):
         ({"linear": np.full(2 * RATE, np.nan, np.float32)}, "NaN"),
     ],
 )
-def test_sounds_that_do_not_fit_are_refused(given, change, word):
+def test_invalid_excerpt_raises(given, change, word):
     with pytest.raises(DatasetError, match=word):
         dataclasses.replace(given, **change)
 
 
-def test_pages_of_nothing_or_of_two_rates_are_refused(prepared):
+def test_page_without_excerpts_or_with_two_rates_raises(prepared):
     with pytest.raises(DatasetError, match="there is none"):
         render_listening_page("x", [])
     with pytest.raises(DatasetError, match="16000 Hz and 22050 Hz"):

@@ -1,4 +1,4 @@
-"""Measurements against circuits whose answers are known in closed form, and through a take that has every fault."""
+"""Measurements of circuits with closed-form responses, and of a take with all faults."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def degrees_apart(one: float, other: float) -> float:
 
 
 @pytest.mark.parametrize("phase", [0.0, 1.0, -2.5])
-def test_a_polynomial_has_the_harmonics_of_its_powers(phase: float) -> None:
+def test_sine_response_of_a_polynomial(phase: float) -> None:
     x = sine(-6.0, phase)
     a = 10 ** (-6 / 20)
     found = measure_sine(0.8 * x + 0.3 * x**2 - 0.2 * x**3, CYCLES, RATE, -6.0)
@@ -50,7 +50,7 @@ def test_a_polynomial_has_the_harmonics_of_its_powers(phase: float) -> None:
 
 @pytest.mark.parametrize("drive", [0.5, 3.0])
 @pytest.mark.parametrize("shape", ["tanh", "clip"])
-def test_tanh_and_a_hard_clipper_have_their_fourier_series(shape: str, drive: float) -> None:
+def test_sine_response_of_tanh_and_hard_clipper_matches_fourier_series(shape: str, drive: float) -> None:
     def curve(x):
         return np.tanh(drive * x) if shape == "tanh" else np.clip(drive * x, -1, 1)
 
@@ -68,7 +68,7 @@ def test_tanh_and_a_hard_clipper_have_their_fourier_series(shape: str, drive: fl
     assert max(found.dbc[::2]) < -120, "no even harmonics of an odd curve"
 
 
-def test_noise_masks_and_counts() -> None:
+def test_noise_masks_harmonics_and_counts_in_thd_n() -> None:
     noise = 1e-3 * np.random.default_rng(1).standard_normal(N)
     found = measure_sine(sine(0.0) + noise, CYCLES, RATE, 0.0)
     assert sum(found.audible) <= 1
@@ -78,7 +78,7 @@ def test_noise_masks_and_counts() -> None:
     assert level == pytest.approx(20 * np.log10(1e-3 * 2 / np.sqrt(N)), abs=1.5)
 
 
-def test_a_filter_shows_its_response_and_the_length_of_its_memory() -> None:
+def test_sweep_response_and_response_length_of_a_filter() -> None:
     (section,) = [s for s in PLAN.of("sweep") if s.level_dbfs == -12]
     dry = synthesise(section, RATE)
     b, a = scipy_signal.iirpeak(1000, 8, fs=RATE)
@@ -101,7 +101,7 @@ def swept(section: Section, dry: np.ndarray, wet: np.ndarray, hz: np.ndarray):
     return measure_sweep(dry, wet, RATE, section.level_dbfs, section.constant, band, section.frames, hz)
 
 
-def test_a_sweep_and_sines_tell_the_same_harmonics() -> None:
+def test_sweep_and_sines_give_the_same_harmonics() -> None:
     (section,) = [s for s in PLAN.of("sweep") if s.level_dbfs == -6]
     dry = synthesise(section, RATE)
     up = soxr.resample(dry.astype(np.float64), 1, 4, quality="VHQ")
@@ -115,11 +115,11 @@ def test_a_sweep_and_sines_tell_the_same_harmonics() -> None:
             assert degrees_apart(phase, expected.relative_degrees[order - 2]) < 1.0
 
 
-def test_two_tones_and_many() -> None:
+def test_intermodulation_and_multitone_distortion() -> None:
     low, high = 41, 4999
     t = 2 * np.pi * np.arange(N) / N
     x = 0.8 * np.sin(low * t) + 0.2 * np.sin(high * t)
-    # x^2 makes sidebands of a1 a2 each side, half of it twice: 0.1 * 0.8 * 0.2.
+    # 0.1 x^2 has two sidebands of amplitude 0.1 * 0.8 * 0.2 each.
     smpte = measure_smpte(x + 0.1 * x**2, [low, high], (1.0, 2.0), 0.0)
     assert smpte.imd_db == pytest.approx(20 * np.log10(np.sqrt(2) * 0.1 * 0.8 * 0.2 / 0.2), abs=0.01)
     low, high = 5001, 5301
@@ -136,7 +136,7 @@ def test_two_tones_and_many() -> None:
     assert found.distortion_db == pytest.approx(20 * np.log10(0.01 / (0.05 * np.sqrt(3))), abs=1e-6)
 
 
-def test_compression_is_the_gain_of_the_curve_at_every_level() -> None:
+def test_compression_matches_the_static_curve() -> None:
     section = PLAN.of("ramp")[1]
     found = measure_ramp(np.tanh(3 * synthesise(section, RATE)), section.hz, RATE, (-60.0, -0.5))
     for level, gain in zip(found.level_dbfs, found.gain_db, strict=True):
@@ -145,7 +145,7 @@ def test_compression_is_the_gain_of_the_curve_at_every_level() -> None:
         assert gain == pytest.approx(20 * np.log10(first / size), abs=0.1)
 
 
-def test_a_gain_that_takes_its_time_is_seen_to() -> None:
+def test_burst_response_of_a_slow_gain() -> None:
     (section,) = PLAN.of("burst")
     x = synthesise(section, RATE)
     level = np.repeat([s[0] for s in section.steps], [round(s[1] * RATE) for s in section.steps])
@@ -156,13 +156,13 @@ def test_a_gain_that_takes_its_time_is_seen_to() -> None:
     long = found[2]
     assert (long.level_dbfs, long.seconds) == (-3.0, 1.0)
     assert long.last_gain_db == pytest.approx(20 * np.log10(0.5), abs=0.02)
-    # From 1 to 0.5: within 0.5 dB when the rest of 0.5 has fallen to 0.5 * (10 ** 0.025 - 1).
+    # From 1 to 0.5: settled when the remaining gain change has decayed to 0.5 * (10 ** 0.025 - 1).
     expected = 50 * np.log(0.5 / (0.5 * (10 ** (0.5 / 20) - 1)))
     assert long.settle_ms == pytest.approx(expected, abs=5)
     assert all(step.settle_ms is None for step in measure_burst(x, section.hz, RATE, section.steps))
 
 
-def test_noise_is_weighed_as_the_standard_says() -> None:
+def test_a_weighting_matches_the_standard() -> None:
     # Values of IEC 61672-1, table 3.
     assert 20 * np.log10(a_weighting(np.array([1000.0, 100.0, 10000.0]))) == pytest.approx([0, -19.1, -2.5], abs=0.1)
     noise = 0.01 * np.random.default_rng(3).standard_normal(2 * RATE) + 0.002
@@ -177,8 +177,8 @@ def polynomial(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Path) -> None:
-    """The circuit runs at four times the rate, the clock is off by 20 ppm, the cable is turned round."""
+def test_measurements_of_a_take_with_lag_drift_noise_and_inverted_polarity(tmp_path: Path) -> None:
+    """Oversampled circuit, clock drift of 20 ppm, inverted polarity."""
     reel = probe_samples(PLAN)
     audio.write(tmp_path / "reel.wav", reel, RATE, "PCM_24")
     up = polynomial(soxr.resample(reel.astype(np.float64), 1, 4, quality="VHQ"))
@@ -229,7 +229,7 @@ def test_a_take_with_lag_drift_noise_and_polarity_tells_the_device(tmp_path: Pat
 
 
 def one_phase(one: dict) -> float:
-    """The sine starts at phase 0 where its section does, and the window some whole samples later."""
+    """Phase of the dry sine at the start of its window; it is 0 at the start of its section."""
     for section in PLAN.of("sine"):
         if section.hz == pytest.approx(one["hz"]) and section.level_dbfs == one["level_dbfs"]:
             assert section.window is not None

@@ -28,7 +28,7 @@ FULL = {**METRICS, "device": "klon", "mr_stft": 0.25, "esr_floor": 0.0001, "harm
 
 
 class Page(HTMLParser):
-    """What a browser would see: rows of cells, and everything that an attribute fetches."""
+    """The rows of cells of a page, and all URLs that a browser would load."""
 
     def __init__(self, text):
         super().__init__()
@@ -57,7 +57,7 @@ def page():
     return render_comparison([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
 
 
-def test_the_page_says_what_matters(page):
+def test_table_shows_formatted_metrics(page):
     head, first, second = Page(page).rows
     names = [cell["text"] for cell in head]
     silk, klon = (dict(zip(names, row, strict=True)) for row in (first, second))
@@ -73,7 +73,7 @@ def test_the_page_says_what_matters(page):
     assert Page(page).buttons == len(head) - 1
 
 
-def test_the_page_needs_nothing_else_and_is_the_same_again(page):
+def test_comparison_is_self_contained_and_reproducible(page):
     assert all(place.startswith("#") for place in Page(page).loaded)
     assert not re.search(r"url\((?!#)|@import|fetch\(", page)
     assert page == render_comparison([METRICS, FULL], ["twins/silk/small/index.html", "twins/klon/small/index.html"])
@@ -81,18 +81,18 @@ def test_the_page_needs_nothing_else_and_is_the_same_again(page):
     assert "<?xml" not in page
 
 
-def test_names_are_no_markup():
+def test_names_are_escaped():
     hostile = {**METRICS, "device": '<script>alert("1")</script>', "model": 'a" onclick="b'}
     rows = Page(render_comparison([hostile], ['x" onclick="y'])).rows
     assert rows[1][0]["text"] == hostile["device"]
     assert set(rows[1][1]) == {"class", "data-value", "text"}
 
 
-def test_no_twins_make_a_page_too():
+def test_comparison_without_twins():
     assert len(Page(render_comparison([], [])).rows) == 1
 
 
-def test_every_twin_needs_its_link():
+def test_missing_link_raises():
     with pytest.raises(ValueError, match="shorter"):
         render_comparison([METRICS], [])
 
@@ -122,7 +122,7 @@ console.log(said.join("\\n"));
 """
 
 
-def test_a_heading_sorts_and_what_is_missing_stays_last():
+def test_heading_sorts_and_missing_values_stay_last():
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node to run the page's script with")

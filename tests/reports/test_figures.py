@@ -73,7 +73,7 @@ def test_equal_numbers_give_equal_bytes(folders):
 
 
 @pytest.mark.parametrize("name", CLIP_NAMES)
-def test_a_figure_is_plain_and_without_a_date(folders, name):
+def test_figures_are_valid_svg_without_a_date(folders, name):
     text = (folders[0] / name).read_text()
     assert ET.fromstring(text).tag.endswith("svg")
     assert "dc:date" not in text
@@ -82,19 +82,19 @@ def test_a_figure_is_plain_and_without_a_date(folders, name):
 
 
 @pytest.mark.parametrize("name", ["esr.svg", "spectrum.svg", "transfer.svg", "waveform.svg"])
-def test_device_and_twin_have_their_colours_everywhere(folders, name):
+def test_figures_use_the_colours_of_device_and_twin(folders, name):
     text = (folders[0] / name).read_text().lower()
     assert plotting.DEVICE.lower() in text
     assert plotting.TWIN.lower() in text
 
 
-def test_a_learning_curve_without_validation_can_be_drawn(tmp_path):
+def test_learning_curve_without_validation(tmp_path):
     curve = pd.DataFrame({"step": [0], "cpu_seconds": [0.0], "loss": [0.5], "valid_esr": [np.nan]})
     figures.draw_learning(tmp_path / "learning.svg", "silk, small", curve)
     assert (tmp_path / "learning.svg").stat().st_size > 0
 
 
-def test_silence_can_be_drawn(tmp_path):
+def test_figures_of_silence(tmp_path):
     silence = np.zeros(2048, np.float32)
     figures.draw_spectrum(tmp_path / "spectrum.svg", "nothing", *spectra(silence, silence, silence))
     quantiles = TransferHistogram(0.0, 0.0).quantiles()
@@ -112,7 +112,7 @@ def test_smoothing_keeps_a_flat_spectrum_flat():
     )
 
 
-def test_a_floor_is_drawn_where_it_is_known(tmp_path):
+def test_known_noise_floor_is_drawn(tmp_path):
     for draw in (figures.draw_baselines, figures.draw_over_time):
         for name, floor in (("with", 1e-4), ("without", None)):
             draw(tmp_path / name, "silk, small", METRICS, floor)
@@ -123,7 +123,7 @@ def test_a_floor_is_drawn_where_it_is_known(tmp_path):
     assert lines[1] > lines[0]
 
 
-def test_perfect_twins_can_be_drawn(tmp_path):
+def test_figures_of_a_perfect_twin(tmp_path):
     track = {"seconds": 1.0, "esr": [0.0], "esr_linear": [0.0]}
     perfect = {"esr": 0.0, "esr_dry": 0.0, "esr_gain": 0.0, "esr_linear": 0.0, "esr_over_time": track}
     figures.draw_baselines(tmp_path / "esr.svg", "wire", perfect, floor=0.0)
@@ -131,10 +131,10 @@ def test_perfect_twins_can_be_drawn(tmp_path):
     assert "<svg" in figures.draw_comparison([("wire", "small", 0.0, 10.0)], {"wire": 0.0})
 
 
-def test_every_device_has_a_marker_of_its_own():
+def test_devices_have_distinct_markers():
     twins = [(f"device {k}", "small", 0.001 * (k + 1), 10.0) for k in range(12)]
     text = figures.draw_comparison(twins)
     assert text == figures.draw_comparison(twins)
     assert len(text) < 300_000
-    # Markers go round last; with their colours a device is one of 77.
+    # Markers and colours combine to 77 styles.
     assert len({(figures._MARKERS[k % 11], plotting.PALETTE[k % 7]) for k in range(12)}) == 12

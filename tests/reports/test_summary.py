@@ -13,7 +13,7 @@ METRICS = {
 }
 
 
-def test_the_table_says_what_matters():
+def test_table_content_and_alignment():
     other = {**METRICS, "esr_floor": 2.6e-5, "device": "a much longer name", "esr": 2e-7, "gain_over_linear_db": -1.5}
     text = format_summary([METRICS, other], ["results/silk/small", "results/other"])
     head, rule, first, second, *_ = text.splitlines()
@@ -21,20 +21,20 @@ def test_the_table_says_what_matters():
         assert word in first
     assert "0.0000200 %" in second
     assert "-1.5 dB" in second
-    # The floor stands next to the error; where none was recorded there is a dash.
+    # The floor is next to the error; a dash without a probe reel.
     assert [line.split("dB")[1].split()[0] for line in (head, first, second)] == ["floor", "-", "0.00260"]
     assert head.index("floor") + len("floor") == second.index("0.00260 %") + len("0.00260 %")
     assert set(rule) == {"-"}
-    # Columns stand below each other.
+    # Columns are aligned.
     assert head.index("folder") == first.index("results/silk/small") == second.index("results/other")
     assert head.index("model") == first.index("small")
 
 
-def test_the_order_is_that_of_the_caller():
+def test_order_is_that_of_the_caller():
     rows = [{**METRICS, "device": name} for name in ("b", "a", "c")]
     assert [line[0] for line in format_summary(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
 
 
-def test_every_twin_needs_its_place():
+def test_missing_folder_raises():
     with pytest.raises(ValueError, match="shorter"):
         format_summary([METRICS, METRICS], ["here"])

@@ -1,5 +1,6 @@
 import xml.etree.ElementTree as ET
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,21 +49,26 @@ def prepared() -> list[PreparedExcerpt]:
     return [prepare_excerpt(ListeningExcerpt("half a second", RATE, dry, np.tanh(dry), np.tanh(1.01 * dry), 0.9 * dry))]
 
 
-def test_every_figure_is_drawn_alike_each_time(measured: tuple[dict, dict], tmp_path) -> None:
-    for folder in ("one", "two"):
-        draw_probe(tmp_path / folder, "amp, small", *measured)
+@pytest.fixture(scope="module")
+def drawn(measured: tuple[dict, dict], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probe")
+    draw_probe(folder, "amp, small", *measured)
+    return folder
+
+
+def test_probe_figures_are_reproducible(measured: tuple[dict, dict], drawn: Path, tmp_path: Path) -> None:
+    draw_probe(tmp_path, "amp, small", *measured)
     for name in PROBE_FIGURES:
-        svg = (tmp_path / "one" / f"{name}.svg").read_bytes()
-        assert svg == (tmp_path / "two" / f"{name}.svg").read_bytes()
+        svg = (drawn / f"{name}.svg").read_bytes()
+        assert svg == (tmp_path / f"{name}.svg").read_bytes()
         ET.fromstring(svg)
         assert b"#0072b2" in svg.lower(), name
         assert b"#d55e00" in svg.lower(), name
-    assert {path.stem for path in (tmp_path / "one").iterdir()} == set(PROBE_FIGURES)
+    assert {path.stem for path in drawn.iterdir()} == set(PROBE_FIGURES)
 
 
-def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[dict, dict], tmp_path) -> None:
-    draw_probe(tmp_path, "amp, small", *measured)
-    figures = {name: (tmp_path / f"{name}.svg").read_text() for name in PROBE_FIGURES}
+def test_twin_page_contains_all_sections_and_misses(measured: tuple[dict, dict], drawn: Path) -> None:
+    figures = {name: (drawn / f"{name}.svg").read_text() for name in PROBE_FIGURES}
     comparison = compare_harmonics(*measured)
     assert 0 < comparison["within"] < comparison["compared"]
     metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
@@ -92,7 +98,7 @@ def test_the_page_holds_all_parts_in_order_and_names_the_misses(measured: tuple[
     assert "@import" not in page
 
 
-def test_the_floor_stands_below_every_breakdown() -> None:
+def test_noise_floor_is_the_last_row_of_breakdowns() -> None:
     tracks = [{"name": f"artist {k}", "seconds": 2.0, "esr": 0.01, "esr_linear": None} for k in range(12)]
     level = {"seconds": 1.5, "esr": 0.02, "esr_linear": 0.3}
     levels = [
@@ -109,13 +115,13 @@ def test_the_floor_stands_below_every_breakdown() -> None:
     assert "noise floor" not in render_twin_page(metrics, {}, prepared())
 
 
-def test_without_a_probe_reel_the_page_says_how_to_get_one() -> None:
+def test_twin_page_without_a_probe_reel_explains_how_to_get_it() -> None:
     page = render_twin_page(METRICS, {}, prepared())
     assert page.count("probe_reel: true") == 3
     assert "limits every twin" not in page
 
 
-def test_harmonics_that_do_not_count_are_not_compared(measured: tuple[dict, dict]) -> None:
+def test_weak_and_noisy_harmonics_are_not_compared(measured: tuple[dict, dict]) -> None:
     device, twin = measured
     silent = [{**sine, "dbc": [-90.0] * len(sine["dbc"])} for sine in device["sines"]]
     none = compare_harmonics({**device, "sines": silent}, twin)

@@ -1,4 +1,4 @@
-"""The harmonics beside those of another library, measpy, whose authors measure loudspeakers with it."""
+"""Harmonics compared with those of measpy, an independent library for acoustic measurements."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ LEVEL = -6.0
 HERTZ = np.array([100.0, 200.0, 440.0, 1000.0, 2500.0])
 ORDERS = (2, 3, 4, 5)
 LEAST_DBC = -60.0
-"""Harmonics below this are not compared: measpy's sweep leaves some -85 dBc of its own ripple beside each response."""
+"""The lowest harmonic level to compare: measpy's sweep has a ripple of about -85 dBc."""
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -28,13 +28,13 @@ def polynomial(x: np.ndarray) -> np.ndarray:
 
 
 def amplifier(x: np.ndarray) -> np.ndarray:
-    """A lopsided tanh between two filters: H2 to H5, each at levels that depend on the frequency."""
+    """An asymmetric tanh between two filters, with frequency-dependent H2 to H5."""
     before = lfilter(*butter(1, 300, "high", fs=4 * RATE), x)
     return lfilter(*butter(1, 3000, fs=4 * RATE), np.tanh(5 * before + 0.5) - np.tanh(0.5))
 
 
-def heard(curve: Curve, section: Section) -> tuple[Signal, Signal]:
-    """A section of the probe reel, and what the curve, run at four times the rate, makes of it."""
+def played(curve: Curve, section: Section) -> tuple[Signal, Signal]:
+    """A section of the probe reel, and the output of the curve with fourfold oversampling."""
     dry = np.pad(synthesise(section, RATE), 4096)
     wet = soxr.resample(curve(soxr.resample(dry.astype(np.float64), 1, 4, "VHQ")), 4, 1, "VHQ")[: len(dry)]
     return dry[4096:-4096], wet[4096:-4096].astype(np.float32)
@@ -42,14 +42,14 @@ def heard(curve: Curve, section: Section) -> tuple[Signal, Signal]:
 
 def swept(curve: Curve, hz: np.ndarray) -> tuple[SweepResponse, Section, Signal]:
     (section,) = [one for one in PLAN.of("sweep") if one.level_dbfs == LEVEL]
-    dry, wet = heard(curve, section)
+    dry, wet = played(curve, section)
     band = (section.low_hz, section.high_hz)
     found = measure_sweep(dry, wet, RATE, LEVEL, section.constant, band, section.frames, hz)
     return found, section, wet
 
 
 @pytest.mark.parametrize(("curve", "orders"), [(polynomial, (2, 3)), (amplifier, ORDERS)])
-def test_measpy_tells_the_same_levels(curve: Curve, orders: tuple[int, ...]) -> None:
+def test_sweep_levels_agree_with_measpy(curve: Curve, orders: tuple[int, ...]) -> None:
     """To 0.05 dB, levels and fundamental. measpy divides by the stationary-phase spectrum of an unfaded sweep and cuts
     its responses with no window: below 100 Hz that ripples by 0.1 dB, where ours, of the sweep itself, does not.
     """
@@ -76,14 +76,14 @@ def test_measpy_tells_the_same_levels(curve: Curve, orders: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize("curve", [polynomial, amplifier])
-def test_steady_sines_tell_what_the_sweep_tells(curve: Curve) -> None:
+def test_steady_sines_agree_with_the_sweep(curve: Curve) -> None:
     """To 0.05 dB and half a degree, at the very frequencies of the probe reel's sines."""
     sines = [one for one in PLAN.of("sine") if one.level_dbfs == LEVEL and 90 < one.hz < 3000]
     swept_at, *_ = swept(curve, np.array([section.hz for section in sines]))
     compared = 0
     for place, section in enumerate(sines):
         first, last = section.window[0] - section.start, section.window[1] - section.start
-        steady = measure_sine(heard(curve, section)[1][first:last], section.tones[0].cycles, RATE, LEVEL)
+        steady = measure_sine(played(curve, section)[1][first:last], section.tones[0].cycles, RATE, LEVEL)
         assert swept_at.gain_db[place] == pytest.approx(steady.gain_db, abs=0.05)
         for order in ORDERS:
             if steady.dbc[order - 2] > LEAST_DBC:
