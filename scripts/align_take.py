@@ -1,12 +1,9 @@
-"""Find lag, drift and polarity of a capture; pairs that share their files are measured on all of both, so alike."""
+"""Measure lag, drift and polarity of a capture. Pairs that share their files are measured on the whole files."""
 
 from functools import partial
 from pathlib import Path
 
-from twinlib.alignment.pipeline import align
-from twinlib.alignment.plot import plot_alignment
-from twinlib.alignment.probe_take import align_probe_take
-from twinlib.alignment.result import Alignment
+from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
 from twinlib.excitation.layout import read_reel
@@ -15,7 +12,7 @@ from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make `alignment.json` and its picture."""
+    """Write `alignment.json` and its plot."""
     args = options(
         __doc__,
         name=str,
@@ -39,18 +36,18 @@ def main() -> None:
     inputs = [args.dry, args.wet, *args.excitation, *args.programme]
     with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
         clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
-        measuring = any(path.name == PROBE_FILE for path in args.excitation)
+        is_probe = any(path.name == PROBE_FILE for path in args.excitation)
         programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]
-        way = (
+        aligner = (
             partial(align_probe_take, markers=clicks, programme=programme)
-            if measuring
+            if is_probe
             else partial(align, clicks=clicks or None)
         )
-        found = way(
+        found = aligner(
             args.dry,
             args.wet,
             channel=args.channel - 1,
-            # Counted from 1; 0 says that there is none.
+            # Counted from 1; 0 means none.
             reference_channel=args.reference_channel - 1 if args.reference_channel else None,
             guard_samples=args.guard,
             repair=args.repair,

@@ -7,8 +7,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
-from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedReader, reference_alignment
+from twinlib.alignment import Alignment, WarpedReader, reference_alignment
 from twinlib.audio import Reader, Signal
 from twinlib.capture.pairs import used_range
 from twinlib.cli_runtime import options, run

@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedReader
+from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE

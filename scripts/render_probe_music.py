@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedReader
+from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
