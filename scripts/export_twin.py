@@ -1,4 +1,4 @@
-"""Write a twin in the formats of other programs, by the endings of its outputs."""
+"""Export a twin to other programs; the suffixes of the outputs select the formats."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from twinlib.provenance.record import recorded, started
 
 
 def main() -> None:
-    """Make `twin.nam` and `twin.onnx`."""
+    """Write `twin.nam` and `twin.onnx`."""
     args = options(__doc__, twin=Path, record=Path, outputs=[Path])
     torch.set_num_threads(1)
     with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:

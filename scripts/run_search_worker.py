@@ -1,4 +1,4 @@
-"""Run trials of a search until there are enough; a worker that was stopped goes on where it was."""
+"""Run trials of a search until all are done; a stopped worker resumes."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from twinlib.provenance.record import recorded
 from twinlib.tracking.runs import store_uri
 from twinlib.tracking.search import log_trial, start_study
 from twinlib.tracking.settings import Tracking
-from twinlib.training.data import ShardData
-from twinlib.training.search import Task, identity_of, open_study, study_folder, work
+from twinlib.training.data import ShardData, check_shards
+from twinlib.training.search import SearchTask, open_study, run_worker, study_folder, study_identity
 from twinlib.training.search_settings import Search
 from twinlib.training.settings import Training
-from twinlib.training.trials import Trial, summary
+from twinlib.training.trials import Trial, trials_digest
 
 
 def main() -> None:
-    """Make `worker-{worker}.json`, and with the other workers the study beside it."""
+    """Write `worker-{worker}.json` and, with the other workers, the study in the same folder."""
     args = options(
         __doc__,
         search=str,
@@ -44,19 +44,20 @@ def main() -> None:
     training = Training.model_validate_json(args.training)
     inputs = [args.segments, args.dataset, args.leaks, *args.shards]
     params = {"settings": args.settings, "network": args.network, "training": args.training}
-    with recorded(Path(__file__), inputs, [args.done], params):
+    with recorded(Path(__file__), inputs, [args.done], params) as record:
         require_no_leaks(args.leaks)
-        segments = read_table(args.segments, SEGMENTS, ShardData.columns)
         dataset = read_json(args.dataset, DATASET)
+        check_shards({path: record.sha256(path) for path in args.shards}, dataset)
+        segments = read_table(args.segments, SEGMENTS, ShardData.columns)
         code = digest(Path(__file__), Path(__file__).parents[1])
-        identity = identity_of(code, dataset["digest"], search, base, training)
+        identity = study_identity(code, dataset["digest"], search, base, training)
         folder = study_folder(args.done.parent, identity)
         tracking, uri = Tracking.model_validate_json(args.tracking), ""
         if tracking.enabled:
             uri = store_uri(tracking, args.store.parents[1])
             parent = start_study(uri, search.device, args.search, folder / "runs", identity, strict=False)
 
-        def data_for(network: Network, settings: Training) -> ShardData:
+        def make_data(network: Network, settings: Training) -> ShardData:
             return ShardData(segments, dataset, args.shards[0].parent, network.receptive_field, settings)
 
         def log(trial: Trial) -> None:
@@ -65,9 +66,9 @@ def main() -> None:
 
         with show_progress(f"search {args.search}, worker {args.worker}", search.trials, "trials") as done:
             study = open_study(folder, search, base, training)
-            work(study, Task(search, base, training, data_for, folder, code), log, done)
-        found = {"identity": identity, "finished": summary(study.trials(search.trials))}
-        write_json(args.done, WORKER, found)
+            run_worker(study, SearchTask(search, base, training, make_data, folder, code), log, done)
+        result = {"identity": identity, "finished": trials_digest(study.trials(search.trials))}
+        write_json(args.done, WORKER, result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Say what a search has found: the best network and recipe, and all trials."""
+"""Select the best network and recipe of a search, and list all trials."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from twinlib.training.best_config import write_best
 from twinlib.training.search import finished_trials, open_study, study_folder
 from twinlib.training.search_settings import RECIPE, Search
 from twinlib.training.settings import Training
-from twinlib.training.trials import as_text, best_trial, to_table
+from twinlib.training.trials import best_trial, format_trials, to_table
 
 
 def main() -> None:
-    """Make `best.yaml`, `trials.parquet` and `trials.txt`."""
+    """Write `best.yaml`, `trials.parquet` and `trials.txt`."""
     args = options(
         __doc__,
         search=str,
@@ -35,7 +35,7 @@ def main() -> None:
         identities = {read_json(path, WORKER)["identity"] for path in args.workers}
         if len(identities) != 1:
             raise TrainingError(
-                f"The workers of {args.search} did not search the same: delete {args.workers[0].parent}"
+                f"The workers of {args.search} ran different searches. Delete {args.workers[0].parent} and run again"
             )
         study = open_study(study_folder(args.best.parent, identities.pop()), search, base, training)
         trials = finished_trials(study, search)
@@ -43,7 +43,7 @@ def main() -> None:
         recipe = best.parameters.model_dump(include=set(RECIPE))
         write_best(args.best, args.search, best.number, best.rungs[-1].valid_esr, best.parameters.network(base), recipe)
         write_table(args.trials, TRIALS, to_table(trials, base))
-        text = as_text(trials, base, search.budget_words)
+        text = format_trials(trials, base, search.budget_labels)
         write_text(args.table, text)
     print(text)
 

@@ -349,7 +349,7 @@ def test_what_a_search_found_must_be_readable(door: Refused) -> None:
     door("train_twin", "best.yaml does not exist", network="null", best="best.yaml")
     for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
         Path("best.yaml").write_text(text)
-        door("train_twin", "best.yaml is not what a search has found", network="null", best="best.yaml")
+        door("train_twin", "best.yaml is not the result of a search", network="null", best="best.yaml")
 
 
 # --- the corpus and its reels
@@ -592,6 +592,12 @@ def test_a_broken_checkpoint_is_ignored(
     assert call("train_twin", finished[1]["train_twin"]) == 0
     assert "Traceback" not in capsys.readouterr().err
     assert sha256_file(twin) == before
+
+
+def test_training_refuses_a_shard_with_a_flipped_byte(door: Refused) -> None:
+    shutil.rmtree(f"{TWIN}/checkpoints")
+    flip(Path(SHARD), len(Path(SHARD).read_bytes()) // 2)
+    door("train_twin", "tiny-01.arrow is corrupted or was replaced", "delete it and run again")
 
 
 def test_a_shard_of_another_take(door: Refused) -> None:

@@ -81,7 +81,7 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
         (
             "search.tuned",
             {"device": "silk", "base": "small", "space": {"channels": [8]}},
-            ["search.tuned.space.channels", "16", "add it"],
+            ["search.tuned.space.channels", "16", "Add it"],
         ),
         ("dataset.guard_samples", 2, ["dataset.guard_samples", "8"]),
         ("devices", None, ["devices", "required"]),

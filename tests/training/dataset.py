@@ -1,4 +1,4 @@
-"""A dataset on disk of one synthetic pair, and the program that trains on it."""
+"""A dataset on disk of a synthetic pair, and the training program on it."""
 
 import json
 import os
@@ -11,13 +11,13 @@ import numpy as np
 from tests.dataset.factories import GUARD, RATE, SETTINGS, source, write
 from twinlib.dataset.segments import tile_pair
 from twinlib.dataset.settings import Dataset
-from twinlib.files import write_json, write_table
+from twinlib.files import sha256_file, write_json, write_table
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings: Dataset = SETTINGS) -> None:
-    """A device of `repeats` captures, each of `frames` samples that are cut into train, valid and test."""
+    """Write a device with `repeats` captures of `frames` samples, each cut into train, valid and test."""
     import pandas as pd
 
     (folder / "shards").mkdir(parents=True)
@@ -28,13 +28,15 @@ def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings
         origin = source(frames, f"p{number}", dry_range=None, lag=0.0)
         tables.append(write(folder / "shards", tile_pair(origin, "dry.wav", settings), origin, dry, wet))
     write_table(folder / "segments.parquet", "segments/1", pd.concat(tables, ignore_index=True))
+    shards = {path.stem: sha256_file(path) for path in (folder / "shards").glob("*.arrow")}
     content = {"sample_rate": RATE, "guard_samples": GUARD, "device": "box", "digest": "d1ge57"}
+    content["sums"] = {"shards": shards}
     write_json(folder / "dataset.json", "dataset/1", content)
     write_json(folder / "leaks.json", "leaks/1", {"leaks": []})
 
 
 def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings: object) -> subprocess.Popen:
-    """Start scripts/train_twin.py on that dataset."""
+    """Start scripts/train_twin.py on this dataset."""
     network = {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}
     words: dict[str, object] = {
         "device": "box",

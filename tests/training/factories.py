@@ -48,7 +48,7 @@ class MemoryData:
         dry = np.stack([self.dry[start - self.context : start + self.crop] for start in starts])
         return dry, np.stack([self.wet[start : start + self.crop] for start in starts])
 
-    def places(self, step: int) -> list[str]:
+    def crop_positions(self, step: int) -> list[str]:
         return [f"memory at sample {start}" for start in self.starts(step)]
 
     def excerpts(self, seconds: float) -> list[Pair]:

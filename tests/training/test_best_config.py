@@ -8,10 +8,10 @@ from twinlib.model.architecture import Architecture
 from twinlib.training.best_config import resolve_model, write_best
 from twinlib.training.search_settings import RECIPE, Parameters
 from twinlib.training.settings import Training
-from twinlib.training.trials import Rung, Trial, as_text, best_trial, from_table, to_table
+from twinlib.training.trials import Rung, Trial, best_trial, format_trials, from_table, to_table
 
 BASE, TRAINING = Architecture(), Training(steps=100, dc_weight=0.2)
-FIRST = Parameters.of(BASE, TRAINING)
+FIRST = Parameters.from_base(BASE, TRAINING)
 FOUND = FIRST.model_copy(update={"channels": 8, "dilations": (1, 2, 4), "muon_rate": 0.0123456789012345, "batch": 8})
 
 
@@ -35,13 +35,13 @@ def best(tmp_path):
     return path
 
 
-def test_a_training_reads_what_the_search_wrote(best):
+def test_resolve_model_reads_the_result_of_a_search(best):
     network, training = resolve_model("null", TRAINING.model_dump_json(), [best])
     assert network == FOUND.network(BASE)
     assert training == FOUND.recipe(TRAINING), "budget and the rest of the recipe are the configuration's"
 
 
-def test_without_a_search_the_description_is_the_configuration():
+def test_resolve_model_without_a_search_returns_the_configuration():
     for entry in (BASE, Architecture(preset="nam-lite")):
         assert resolve_model(entry.model_dump_json(), TRAINING.model_dump_json(), []) == (entry, TRAINING)
 
@@ -50,16 +50,16 @@ def test_without_a_search_the_description_is_the_configuration():
     "text",
     ["", "a: [", "contract: best/2", "contract: best/1", "!!python/object/apply:os.getcwd []", "- 1"],
 )
-def test_a_broken_file_is_named(best, text):
+def test_invalid_file_raises_with_its_name(best, text):
     best.write_text(text)
-    with pytest.raises(TrainingError, match=r"best\.yaml is not what a search has found"):
+    with pytest.raises(TrainingError, match=r"best\.yaml is not the result of a search"):
         resolve_model("null", TRAINING.model_dump_json(), [best])
     best.unlink()
     with pytest.raises(TrainingError, match=r"best\.yaml does not exist"):
         resolve_model("null", TRAINING.model_dump_json(), [best])
 
 
-def test_a_value_out_of_range_is_named(best):
+def test_value_out_of_range_raises_with_its_name(best):
     content = yaml.safe_load(best.read_text())
     content["training"]["batch"] = 0
     best.write_text(yaml.safe_dump(content))
@@ -67,19 +67,19 @@ def test_a_value_out_of_range_is_named(best):
         resolve_model("null", TRAINING.model_dump_json(), [best])
 
 
-def test_the_best_has_the_lowest_error_with_the_largest_budget_and_is_the_earliest_of_equals():
+def test_best_trial_has_the_lowest_error_with_the_largest_budget():
     assert best_trial(TRIALS).number == 2
     assert best_trial([TRIALS[1], TRIALS[0]]).number == 0
 
 
-def test_the_table_holds_all_of_the_trials(tmp_path):
+def test_table_of_trials_round_trips(tmp_path):
     write_table(tmp_path / "trials.parquet", contracts.TRIALS, to_table(TRIALS, BASE))
     assert from_table(read_table(tmp_path / "trials.parquet", contracts.TRIALS)) == TRIALS
 
 
-def test_the_text_shows_the_best_and_the_base():
+def test_text_shows_the_best_trials_and_the_base():
     many = [trial(0, [0.9], "pruned"), *(trial(number, [0.5, number / 100]) for number in range(1, 40))]
-    lines = as_text(many, BASE, ["20 CPU-s", "60 CPU-s"]).splitlines()
+    lines = format_trials(many, BASE, ["20 CPU-s", "60 CPU-s"]).splitlines()
     numbers = [int(line.split()[0]) for line in lines[2:-1]]
     assert numbers == [*range(1, 11), 0]
     assert "39 complete, 1 pruned, 0 diverged" in lines[-1]

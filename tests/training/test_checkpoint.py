@@ -33,7 +33,7 @@ def same(left, right) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_what_is_saved_is_what_is_loaded(tmp_path):
+def test_save_load_round_trip(tmp_path):
     save_checkpoint(tmp_path / "new", "me", checkpoint())
     found = load_checkpoint(tmp_path / "new", "me")
     assert found.state == STATE
@@ -43,26 +43,26 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     assert same(found.optimiser, checkpoint().optimiser)
 
 
-def test_equal_states_are_equal_bytes(tmp_path):
+def test_equal_states_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
         save_checkpoint(tmp_path / name, "me", checkpoint())
     assert (tmp_path / "a" / CHECKPOINT_FILE).read_bytes() == (tmp_path / "b" / CHECKPOINT_FILE).read_bytes()
 
 
-def test_nothing_and_the_checkpoint_of_another_are_ignored(tmp_path):
+def test_missing_and_foreign_checkpoints_are_ignored(tmp_path):
     assert load_checkpoint(tmp_path, "me") is None
     save_checkpoint(tmp_path, "me", checkpoint())
     assert load_checkpoint(tmp_path, "you") is None
 
 
 @pytest.mark.parametrize("keep", [0, 50, 500])
-def test_a_damaged_one_is_ignored(tmp_path, keep):
+def test_corrupted_checkpoint_is_ignored(tmp_path, keep):
     save_checkpoint(tmp_path, "me", checkpoint())
     (tmp_path / CHECKPOINT_FILE).write_bytes((tmp_path / CHECKPOINT_FILE).read_bytes()[:keep])
     assert load_checkpoint(tmp_path, "me") is None
 
 
-def test_one_that_is_not_finite_leaves_the_last_good_one(tmp_path):
+def test_non_finite_state_keeps_the_last_good_checkpoint(tmp_path):
     save_checkpoint(tmp_path, "me", checkpoint())
     bad = dataclasses.replace(checkpoint(), weights={"a.b": torch.tensor(float("nan"))})
     with pytest.raises(ModelError, match=r"a\.b"):

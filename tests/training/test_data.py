@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 from tests.dataset.factories import signals, written_pair
 from twinlib.dataset.loader import Stretch
 from twinlib.errors import DatasetError
-from twinlib.training.data import ShardData, spread
+from twinlib.training.data import ShardData, check_shards, select_excerpts
 from twinlib.training.settings import Training
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(10, 900), min_size=1, max_size=6), st.integers(1, 60), st.floats(0.1, 30))
-def test_excerpts_lie_in_their_stretches_and_within_the_seconds(lengths, field, seconds):
+def test_excerpts_are_inside_their_stretches_and_the_duration(lengths, field, seconds):
     rate = 100
     found = [Stretch(f"{k}.arrow", f"c{k}", 1000, 1000 + n, field - 1, 0) for k, n in enumerate(lengths)]
-    pieces = spread(found, field, seconds, rate)
+    pieces = select_excerpts(found, field, seconds, rate)
     assert pieces
     assert len(set(pieces)) == len(pieces)
     assert all(stretch.start <= start < stop <= stretch.stop for stretch, start, stop in pieces)
@@ -25,15 +25,15 @@ def test_excerpts_lie_in_their_stretches_and_within_the_seconds(lengths, field, 
     assert total <= max(1.0, seconds) * rate + rate * len(lengths)
 
 
-def test_excerpts_are_spread_evenly():
+def test_excerpts_are_evenly_spaced():
     stretch = Stretch("a.arrow", "a", 0, 100_000, 0, 0)
-    starts = [start for _, start, _ in spread([stretch], 1, 10, 1000)]
+    starts = [start for _, start, _ in select_excerpts([stretch], 1, 10, 1000)]
     assert np.diff(starts).tolist() == [10_000] * 9
 
 
-def test_a_stretch_without_context_begins_where_the_field_is_full():
+def test_stretch_without_context_starts_at_the_first_full_receptive_field():
     stretch = Stretch("a.arrow", "a", 0, 500, 0, 0)
-    assert spread([stretch], 101, 60, 1000) == [(stretch, 100, 500)]
+    assert select_excerpts([stretch], 101, 60, 1000) == [(stretch, 100, 500)]
 
 
 @pytest.fixture
@@ -53,19 +53,19 @@ def where(signal: np.ndarray, part: np.ndarray) -> int:
     return int(place)
 
 
-def test_shards_as_training_data(shard_data):
+def test_batches_are_crops_of_the_signals(shard_data):
     data, dry, wet = shard_data
     assert (data.sample_rate, data.guard_samples, data.device, data.digest) == (1000, 12, "box", "d1ge57")
     batch = data.batch(3)
     assert [part.shape for part in batch] == [(3, 49 + 32), (3, 32)]
     assert all(np.array_equal(first, second) for first, second in zip(batch, data.batch(3), strict=True))
-    for crop, target, place in zip(*batch, data.places(3), strict=True):
+    for crop, target, place in zip(*batch, data.crop_positions(3), strict=True):
         start = where(dry, crop) + 49
         assert np.array_equal(target, wet[start : start + 32])
         assert str(start) in place
 
 
-def test_excerpts_are_of_the_validation_split_with_their_true_context(shard_data):
+def test_excerpts_are_of_the_validation_split_with_true_context(shard_data):
     data, dry, wet = shard_data
     excerpts = data.excerpts(1e6)
     assert sum(len(part) for _, part in excerpts) > 3000
@@ -77,8 +77,17 @@ def test_excerpts_are_of_the_validation_split_with_their_true_context(shard_data
         assert start > max(trained) + 49 + 32
 
 
-def test_splits_too_short_for_the_network_are_refused(tmp_path):
+def test_splits_shorter_than_the_receptive_field_raise(tmp_path):
     segments = written_pair(tmp_path)
     dataset = {"sample_rate": 1000, "guard_samples": 12, "device": "box", "digest": "d1ge57"}
     with pytest.raises(DatasetError, match="receptive field"):
         ShardData(segments, dataset, tmp_path, 39_000, Training(steps=1))
+
+
+def test_shard_that_differs_from_the_manifest_raises(tmp_path):
+    good, bad, unknown = tmp_path / "a.1.arrow", tmp_path / "b.arrow", tmp_path / "c.arrow"
+    dataset = {"sums": {"shards": {"a.1": "aaaa", "b": "bbbb"}}}
+    check_shards({good: "aaaa"}, dataset)
+    for path in (bad, unknown):
+        with pytest.raises(DatasetError, match=rf"{path.name} is corrupted .*delete it"):
+            check_shards({good: "aaaa", path: "cccc"}, dataset)

@@ -11,13 +11,13 @@ import torch
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_file
 from twinlib.model.twin import load_twin
-from twinlib.training.distributed import group, of_first, part, total
+from twinlib.training.distributed import all_reduce_sum, broadcast, process_group, rank_share
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def started(processes: int, batch: int, steps: int, folder: Path) -> subprocess.Popen:
-    words = [sys.executable, "-m", "tests.training.along", *map(str, (processes, batch, steps, folder))]
+    words = [sys.executable, "-m", "tests.training.worker_program", *map(str, (processes, batch, steps, folder))]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(words, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -27,23 +27,23 @@ def ended(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, err
 
 
-def test_alone_a_process_is_the_whole_group(monkeypatch):
+def test_single_process_is_the_whole_group(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     batch = torch.arange(6).reshape(3, 2)
-    with group(1, "cpu"):
-        assert torch.equal(part(batch), batch)
-        assert total([1.5, 2.0]) == [1.5, 2.0]
-        assert of_first(0.25) == 0.25
+    with process_group(1, "cpu"):
+        assert torch.equal(rank_share(batch), batch)
+        assert all_reduce_sum([1.5, 2.0]) == [1.5, 2.0]
+        assert broadcast(0.25) == 0.25
 
 
-def test_another_number_of_processes_is_refused(monkeypatch):
+def test_wrong_number_of_processes_raises(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(TrainingError, match=r"torchrun started 3 .*training.processes is 2"), group(2, "cpu"):
+    with pytest.raises(TrainingError, match=r"torchrun started 3 .*training.processes is 2"), process_group(2, "cpu"):
         pass
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
     for processes, batch in ((1, 4), (2, 2)):
         code, err = ended(started(processes, batch, 30, tmp_path / f"{processes}"))
         assert code == 0, err
@@ -55,7 +55,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_that_were_stopped_end_with_the_same_bytes(tmp_path):
+def test_two_processes_resume_to_the_same_bytes(tmp_path):
     """Asked to stop, and killed after they had gone on: it is one training all the same."""
     steps, cut = 200, tmp_path / "cut"
     code, err = ended(started(2, 2, steps, tmp_path / "whole"))

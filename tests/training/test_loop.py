@@ -45,7 +45,7 @@ def whole(tmp_path_factory) -> Trained:
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=4), st.sampled_from([0.0, 0.05, 1e9]))
-def test_killed_at_any_steps_and_resumed_it_ends_the_same(tmp_path_factory, whole, kills, seconds):
+def test_killed_training_resumes_exactly(tmp_path_factory, whole, kills, seconds):
     folder = tmp_path_factory.mktemp("killed")
     setup = SETTINGS.model_copy(update={"checkpoint_seconds": seconds})
     for kill in kills:
@@ -57,14 +57,14 @@ def test_killed_at_any_steps_and_resumed_it_ends_the_same(tmp_path_factory, whol
     assert timeless(resumed).equals(timeless(whole))
 
 
-def test_two_trainings_are_the_same_bytes(tmp_path, whole):
+def test_equal_trainings_give_equal_bytes(tmp_path, whole):
     torch.manual_seed(123)  # nothing may depend on global state
     run(tmp_path / "b").twin.save(tmp_path / "b.safetensors")
     whole.twin.save(tmp_path / "a.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_a_finished_training_returns_at_once(tmp_path):
+def test_finished_training_returns_at_once(tmp_path):
     first = run(tmp_path)
     data = MemoryData(NETWORK.receptive_field)
     data.batch = None
@@ -82,7 +82,7 @@ def test_a_finished_training_returns_at_once(tmp_path):
         {"network": Architecture(channels=3, kernel_size=3, dilations=(1, 3), activation="relu").network},
     ],
 )
-def test_the_checkpoint_of_another_training_is_ignored(tmp_path, whole, change):
+def test_checkpoint_of_another_training_is_ignored(tmp_path, whole, change):
     run(tmp_path)
     done: list[float] = []
     run(tmp_path, progress=lambda n, note="": done.append(n), **change)
@@ -90,7 +90,7 @@ def test_the_checkpoint_of_another_training_is_ignored(tmp_path, whole, change):
     assert sum(done) == 40
 
 
-def test_the_curve(tmp_path, whole):
+def test_learning_curve(tmp_path, whole):
     curve = whole.curve
     assert curve["step"].tolist() == [7, 14, 21, 28, 35, 40]
     assert curve["best_esr"].tolist() == np.minimum.accumulate(curve["valid_esr"]).tolist()
@@ -114,7 +114,7 @@ def test_rows_and_progress_are_reported_once(tmp_path):
     assert "validation ESR" in notes[-1]
 
 
-def test_the_twin_carries_what_it_takes_to_play(tmp_path):
+def test_twin_file_reproduces_the_validation_error(tmp_path):
     data = MemoryData(NETWORK.receptive_field)
     trained = run(tmp_path, data, model_name="small")
     trained.twin.save(tmp_path / "twin.safetensors")
@@ -129,7 +129,7 @@ def test_the_twin_carries_what_it_takes_to_play(tmp_path):
     assert error / energy == pytest.approx(trained.valid_esr, rel=1e-4)
 
 
-def test_a_small_training_beats_the_best_gain(tmp_path):
+def test_short_training_beats_the_best_gain(tmp_path):
     network = Architecture(channels=6, kernel_size=4, dilations=(1, 3)).network
     data = MemoryData(network.receptive_field, batch=4, crop=256)
     setup = Training(steps=300, batch=4, crop_samples=256, validate_every=1000)
@@ -141,7 +141,7 @@ def test_a_small_training_beats_the_best_gain(tmp_path):
     assert trained.valid_esr < 0.1 * by_gain
 
 
-def test_a_budget_in_cpu_seconds_counts_over_resumptions(tmp_path):
+def test_cpu_budget_spans_resumptions(tmp_path):
     setup = Training(cpu_seconds=0.6, batch=2, crop_samples=64, checkpoint_seconds=0)
     with pytest.raises(InterruptedError):
         run(tmp_path, setup=setup, progress=kill_at(0.4))
@@ -152,7 +152,7 @@ def test_a_budget_in_cpu_seconds_counts_over_resumptions(tmp_path):
     assert 0.6 <= trained.cpu_seconds < 3
 
 
-def test_the_best_weights_are_kept_not_the_last(tmp_path):
+def test_best_weights_are_kept_instead_of_the_last(tmp_path):
     setup = Training(steps=30, batch=2, crop_samples=64, validate_every=1, decay_fraction=0, muon_rate=2.0)
     trained = run(tmp_path, setup=setup)
     best = trained.curve["valid_esr"].idxmin()
@@ -161,7 +161,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path):
     assert trained.twin.metadata["step"] == trained.curve["step"][best]
 
 
-def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_path):
+def test_non_finite_crop_raises_and_the_last_checkpoint_stays(tmp_path):
     data = MemoryData(NETWORK.receptive_field)
     honest = data.batch
 
@@ -176,20 +176,20 @@ def test_crops_that_are_not_finite_are_named_and_the_last_checkpoint_stays(tmp_p
     def arm(rows) -> None:
         data.armed = True
 
-    with pytest.raises(TrainingError, match=r"step 12 .*\(memory at sample \d+\): repair"):
+    with pytest.raises(TrainingError, match=r"step 12 .*\(memory at sample \d+\)\. Repair"):
         run(tmp_path, data, on_rows=arm)
     assert (tmp_path / CHECKPOINT_FILE).exists()
     assert equal(run(tmp_path), run(tmp_path / "clean"))
 
 
-def test_divergence_is_named(tmp_path):
+def test_divergence_raises_with_step_and_crops(tmp_path):
     setup = SETTINGS.model_copy(update={"adamw_rate": 1e30, "warmup_steps": 0})
     with pytest.raises(TrainingError, match=r"diverged at step \d+, on the crops: memory .*Lower"):
         run(tmp_path, setup=setup)
 
 
 @pytest.mark.parametrize(("value", "problem"), [(0, "silent"), (np.nan, "not finite")])
-def test_a_useless_validation_split_is_refused(tmp_path, value, problem):
+def test_unusable_validation_split_raises(tmp_path, value, problem):
     data = MemoryData(NETWORK.receptive_field)
     data.excerpts = lambda seconds: [(np.zeros(50, np.float32), np.full(42, value, np.float32))]
     with pytest.raises(TrainingError, match=f"validation split is {problem}"):
@@ -197,13 +197,13 @@ def test_a_useless_validation_split_is_refused(tmp_path, value, problem):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(tmp_path):
+def test_missing_gpu_raises(tmp_path):
     with pytest.raises(TrainingError, match="no GPU"):
         run(tmp_path, setup=SETTINGS.model_copy(update={"device": "cuda"}))
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-def test_a_signal_saves_first(tmp_path, whole, number, raised):
+def test_signal_saves_a_checkpoint_first(tmp_path, whole, number, raised):
     setup = SETTINGS.model_copy(update={"checkpoint_seconds": 1e9})
     data, before = MemoryData(NETWORK.receptive_field), signal.getsignal(number)
     honest, calls = data.batch, []
@@ -223,7 +223,7 @@ def test_a_signal_saves_first(tmp_path, whole, number, raised):
     assert equal(resumed, whole)
 
 
-def test_it_trains_outside_the_main_thread(tmp_path, whole):
+def test_training_works_outside_the_main_thread(tmp_path, whole):
     found: list[Trained] = []
     thread = threading.Thread(target=lambda: found.append(run(tmp_path)))
     thread.start()
@@ -231,7 +231,7 @@ def test_it_trains_outside_the_main_thread(tmp_path, whole):
     assert equal(found[0], whole)
 
 
-def test_no_checkpoint_of_a_foreign_identity_is_read(tmp_path):
+def test_checkpoint_identity_covers_more_than_the_code(tmp_path):
     run(tmp_path)
     assert load_checkpoint(tmp_path, "code") is None  # the identity holds dataset, network and settings too
 
@@ -240,7 +240,7 @@ AVERAGED = SETTINGS.model_copy(update={"average": 0.95, "stft_weight": 0.0})
 
 
 @pytest.mark.parametrize("kill", [3, 20, 38])
-def test_averages_are_resumed_exactly(tmp_path, kill):
+def test_averaged_training_resumes_exactly(tmp_path, kill):
     whole = run(tmp_path / "whole", setup=AVERAGED)
     with pytest.raises(InterruptedError):
         run(tmp_path / "cut", setup=AVERAGED, progress=kill_at(kill))
@@ -249,7 +249,7 @@ def test_averages_are_resumed_exactly(tmp_path, kill):
     assert timeless(resumed).equals(timeless(whole))
 
 
-def test_the_average_is_what_is_validated_and_kept(tmp_path, whole):
+def test_average_is_validated_and_kept(tmp_path, whole):
     averaged = run(tmp_path, setup=AVERAGED)
     assert not equal(averaged, whole)
     assert averaged.curve["loss"].tolist() == whole.curve["loss"].tolist(), "it does not change what is trained"
@@ -262,7 +262,7 @@ IMPATIENT = Training(
 )  # fmt: skip
 
 
-def test_a_training_without_progress_decays_at_once_and_ends(tmp_path):
+def test_plateau_starts_the_decay_and_ends_the_training(tmp_path):
     done: list[float] = []
     trained = run(tmp_path, setup=IMPATIENT, progress=lambda n, note="": done.append(n))
     curve = trained.curve
@@ -276,7 +276,7 @@ def test_a_training_without_progress_decays_at_once_and_ends(tmp_path):
     assert sum(done) == 4000
 
 
-def test_a_training_that_lost_patience_is_resumed_exactly(tmp_path):
+def test_training_after_a_plateau_resumes_exactly(tmp_path):
     whole = run(tmp_path / "whole", setup=IMPATIENT)
     lost = int(whole.curve["step"][whole.curve["learning_rate"] == IMPATIENT.muon_rate].max())
     for kill in (lost - 2, lost + 1):
@@ -288,7 +288,7 @@ def test_a_training_that_lost_patience_is_resumed_exactly(tmp_path):
         assert timeless(resumed).equals(timeless(whole))
 
 
-def test_without_a_decay_patience_ends_the_training(tmp_path):
+def test_plateau_without_decay_ends_the_training(tmp_path):
     trained = run(tmp_path, setup=IMPATIENT.model_copy(update={"decay_fraction": 0}))
     assert trained.steps < 1000
     assert trained.steps - trained.twin.metadata["step"] == 2 * IMPATIENT.validate_every
@@ -311,7 +311,7 @@ def stopped(folder, step: int, setup=SETTINGS, best=None) -> None:
 
 
 @pytest.mark.parametrize("step", [3, 17])
-def test_a_stop_leaves_a_twin_even_before_the_first_validation(tmp_path, whole, step):
+def test_stop_publishes_a_twin_even_before_the_first_validation(tmp_path, whole, step):
     left = []
     stopped(tmp_path, step, SETTINGS.model_copy(update={"checkpoint_seconds": 1e9}), left.append)
     assert left[-1].metadata["step"] == (4 if step == 3 else 14)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import stft
 
-from twinlib.training.losses import FLOOR, WINDOWS, combined, dc, emphasise, esr, spectral
+from twinlib.training.losses import ENERGY_FLOOR, WINDOWS, dc_error, esr, mr_stft_loss, pre_emphasise, training_loss
 
 PREDICTION = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 4.0]], dtype=torch.float64)
@@ -16,22 +16,22 @@ def test_esr_by_hand():
 
 
 def test_emphasis_by_hand():
-    assert emphasise(PREDICTION, 0.5).tolist() == [[1.5, 2.0], [0.0, 0.0]]
+    assert pre_emphasise(PREDICTION, 0.5).tolist() == [[1.5, 2.0], [0.0, 0.0]]
 
 
 def test_dc_by_hand():
     means = (3 / 3) ** 2, (-4 / 3) ** 2
-    assert dc(PREDICTION, TARGET).item() == pytest.approx(sum(means) / 2 / (19 / 6))
+    assert dc_error(PREDICTION, TARGET).item() == pytest.approx(sum(means) / 2 / (19 / 6))
 
 
-def test_combined_by_hand():
-    filtered = esr(emphasise(PREDICTION, 0.85), emphasise(TARGET, 0.85))
-    wanted = esr(PREDICTION, TARGET) + 0.5 * filtered + 0.05 * dc(PREDICTION, TARGET)
-    assert combined(PREDICTION, TARGET, 0.85, 0.5, 0.05).item() == pytest.approx(wanted.item())
-    assert combined(PREDICTION, TARGET, 0.85, 0, 0) == esr(PREDICTION, TARGET)
+def test_training_loss_by_hand():
+    filtered = esr(pre_emphasise(PREDICTION, 0.85), pre_emphasise(TARGET, 0.85))
+    wanted = esr(PREDICTION, TARGET) + 0.5 * filtered + 0.05 * dc_error(PREDICTION, TARGET)
+    assert training_loss(PREDICTION, TARGET, 0.85, 0.5, 0.05).item() == pytest.approx(wanted.item())
+    assert training_loss(PREDICTION, TARGET, 0.85, 0, 0) == esr(PREDICTION, TARGET)
 
 
-def test_pooling_is_not_a_mean_of_ratios():
+def test_esr_is_pooled_instead_of_a_mean_of_ratios():
     quiet, loud = torch.full((1, 8), 0.01), torch.full((1, 8), 1.0)
     both = esr(torch.cat([2 * quiet, loud]), torch.cat([quiet, loud]))
     assert both.item() == pytest.approx(0.01**2 / (1 + 0.01**2), rel=1e-4)
@@ -39,21 +39,21 @@ def test_pooling_is_not_a_mean_of_ratios():
 
 @settings(deadline=None)
 @given(st.floats(0.01, 100), st.integers(0, 99))
-def test_the_level_of_both_does_not_matter(level, seed):
+def test_losses_do_not_depend_on_the_level(level, seed):
     generator = torch.Generator().manual_seed(seed)
     prediction, target = torch.randn(2, 3, 20, generator=generator, dtype=torch.float64)
-    wanted = combined(prediction, target, 0.85, 0.5, 0.05)
-    torch.testing.assert_close(combined(level * prediction, level * target, 0.85, 0.5, 0.05), wanted)
+    wanted = training_loss(prediction, target, 0.85, 0.5, 0.05)
+    torch.testing.assert_close(training_loss(level * prediction, level * target, 0.85, 0.5, 0.05), wanted)
 
 
-def test_silence_is_not_divided_by():
-    found = combined(torch.full((2, 9), 0.1), torch.zeros(2, 9), 0.85, 0.5, 0.05)
+def test_silent_target_gives_a_finite_loss():
+    found = training_loss(torch.full((2, 9), 0.1), torch.zeros(2, 9), 0.85, 0.5, 0.05)
     assert torch.isfinite(found)
-    assert esr(torch.full((2, 9), 0.1), torch.zeros(2, 9)).item() == pytest.approx(0.01 / FLOOR)
+    assert esr(torch.full((2, 9), 0.1), torch.zeros(2, 9)).item() == pytest.approx(0.01 / ENERGY_FLOOR)
 
 
-def test_a_perfect_prediction_has_no_loss():
-    assert combined(TARGET, TARGET, 0.85, 0.5, 0.05) == 0
+def test_perfect_prediction_has_zero_loss():
+    assert training_loss(TARGET, TARGET, 0.85, 0.5, 0.05) == 0
 
 
 def noise(seed: int, batch: int = 3, frames: int = 1024) -> torch.Tensor:
@@ -62,31 +62,33 @@ def noise(seed: int, batch: int = 3, frames: int = 1024) -> torch.Tensor:
     return level * torch.randn(batch, frames, generator=generator, dtype=torch.float64)
 
 
-def test_spectral_as_scipy_has_it():
+def test_mr_stft_loss_matches_scipy():
     prediction, target = noise(1).numpy(), noise(2).numpy()
     losses = []
     for size in WINDOWS:
         window = np.hanning(size + 1)[:-1]
         options = {"window": window, "nperseg": size, "noverlap": size - size // 4, "boundary": None, "padded": False}
-        floor = np.sqrt(FLOOR * np.sum(window**2))
+        floor = np.sqrt(ENERGY_FLOOR * np.sum(window**2))
         found, wanted = (np.maximum(np.abs(stft(x, **options)[2]) * window.sum(), floor) for x in (prediction, target))
         distances = np.sqrt(np.sum((found - wanted) ** 2, axis=(1, 2)))
         convergence = distances.mean() / np.sqrt(np.sum(wanted**2, axis=(1, 2)).mean())
         losses.append(convergence + np.abs(np.log(found) - np.log(wanted)).mean())
-    assert spectral(torch.tensor(prediction), torch.tensor(target)).item() == pytest.approx(np.mean(losses), rel=1e-6)
+    assert mr_stft_loss(torch.tensor(prediction), torch.tensor(target)).item() == pytest.approx(
+        np.mean(losses), rel=1e-6
+    )
 
 
-def test_spectral_of_the_same_is_nothing_and_has_a_gradient():
+def test_mr_stft_loss_of_equal_signals_is_zero_with_finite_gradient():
     target = noise(3)
     prediction = target.clone().requires_grad_()
-    loss = spectral(prediction, target)
+    loss = mr_stft_loss(prediction, target)
     loss.backward()
     assert loss.item() < 1e-5
     assert torch.isfinite(prediction.grad).all()
 
 
-@pytest.mark.parametrize("loss", [spectral, lambda *three: combined(*three[:2], 0.85, 0.5, 0.05, three[2])])
-def test_the_mean_over_processes_is_the_loss_of_the_whole_batch(loss):
+@pytest.mark.parametrize("loss", [mr_stft_loss, lambda *three: training_loss(*three[:2], 0.85, 0.5, 0.05, three[2])])
+def test_mean_over_processes_is_the_loss_of_the_whole_batch(loss):
     prediction, target = noise(4, 2), noise(5, 2)
     parts = [loss(prediction[[k]], target[[k]], target) for k in range(2)]
     torch.testing.assert_close(sum(parts) / 2, loss(prediction, target, target))

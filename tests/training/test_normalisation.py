@@ -4,7 +4,7 @@ import pytest
 from tests.training.factories import MemoryData
 from twinlib.errors import TrainingError
 from twinlib.model.architecture import PRESETS, Architecture
-from twinlib.training.normalisation import INPUT_LEVEL, gains, output_level
+from twinlib.training.normalisation import INPUT_RMS, measure_gains, target_rms
 
 NETWORK = Architecture(channels=2, kernel_size=2, dilations=(1,)).network
 
@@ -13,30 +13,30 @@ def rms(signal: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(signal))))
 
 
-def test_gains_bring_the_crops_to_their_levels():
+def test_gains_bring_crops_to_the_target_levels():
     data = MemoryData(NETWORK.receptive_field)
-    input_gain, output_gain = gains(data, NETWORK)
+    input_gain, output_gain = measure_gains(data, NETWORK)
     batches = [data.batch(step) for step in range(64)]
     dry, wet = (np.concatenate([batch[part] for batch in batches]) for part in (0, 1))
-    assert rms(input_gain * dry) == pytest.approx(INPUT_LEVEL, rel=1e-5)
-    assert rms(wet / output_gain) == pytest.approx(output_level(NETWORK), rel=1e-5)
+    assert rms(input_gain * dry) == pytest.approx(INPUT_RMS, rel=1e-5)
+    assert rms(wet / output_gain) == pytest.approx(target_rms(NETWORK), rel=1e-5)
 
 
-def test_a_dry_path_keeps_its_unity_gain():
-    input_gain, output_gain = gains(MemoryData(2048), PRESETS["original"])
+def test_dry_path_keeps_unity_gain():
+    input_gain, output_gain = measure_gains(MemoryData(2048), PRESETS["original"])
     assert input_gain * output_gain == pytest.approx(1)
 
 
 @pytest.mark.parametrize("part", ["dry", "wet"])
-def test_silence_is_refused(part):
+def test_silent_split_raises(part):
     data = MemoryData(NETWORK.receptive_field)
     getattr(data, part)[:] = 0
     with pytest.raises(TrainingError, match=f"{part} signal of the training split is silent"):
-        gains(data, NETWORK)
+        measure_gains(data, NETWORK)
 
 
-def test_samples_that_are_no_numbers_are_named():
+def test_non_finite_samples_raise_with_their_crop():
     data = MemoryData(NETWORK.receptive_field)
     data.wet[:] = np.nan
     with pytest.raises(TrainingError, match="memory at sample"):
-        gains(data, NETWORK)
+        measure_gains(data, NETWORK)

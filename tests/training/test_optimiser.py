@@ -8,7 +8,7 @@ from torch import nn
 from twinlib.errors import TrainingError
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.wavenet import WaveNet
-from twinlib.training.optimiser import Optimiser, is_hidden, orthogonalised
+from twinlib.training.optimiser import Optimiser, is_hidden_matrix, orthogonalise
 
 NETWORK = Architecture(channels=4, kernel_size=3, dilations=(1, 4)).network
 
@@ -25,33 +25,33 @@ def weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", ["nam-nano", "damskagg-2019", "original"])
-def test_only_matrices_between_hidden_channels_are_hidden(name):
+def test_hidden_matrices_are_those_between_hidden_channels(name):
     named = dict(WaveNet(PRESETS[name]).named_parameters())
-    hidden = {key for key in named if is_hidden(key)}
+    hidden = {key for key in named if is_hidden_matrix(key)}
     assert {key.rsplit(".", 1)[1] for key in hidden} == {"kernel", "residual"}
     assert all(named[key].ndim >= 2 and min(named[key].shape[:2]) > 1 for key in hidden)
 
 
-def test_muon_moves_only_hidden_kernels():
+def test_muon_updates_hidden_matrices_only():
     model = model_with_gradients()
     before = weights(model)
     Optimiser(model, True, muon_rate=0.1, adamw_rate=1e-30).step(1.0)
     for name, weight in model.named_parameters():
         moved = not torch.equal(weight, before[name])
         # The residual path of the last layer leads nowhere and has no gradient.
-        assert moved == (is_hidden(name) and name != "stacks.0.layers.1.residual"), name
+        assert moved == (is_hidden_matrix(name) and name != "stacks.0.layers.1.residual"), name
 
 
-def test_adamw_moves_the_rest():
+def test_adamw_updates_all_other_weights():
     model = model_with_gradients()
     before = weights(model)
     Optimiser(model, True, muon_rate=1e-30, adamw_rate=0.1).step(1.0)
     for name, weight in model.named_parameters():
         if not name.startswith("stacks.0.layers.1.residual"):
-            assert torch.equal(weight, before[name]) == is_hidden(name), name
+            assert torch.equal(weight, before[name]) == is_hidden_matrix(name), name
 
 
-def test_a_factor_of_zero_moves_nothing():
+def test_zero_factor_updates_nothing():
     model = model_with_gradients()
     before = weights(model)
     Optimiser(model, True, 0.1, 0.1).step(0.0)
@@ -60,20 +60,20 @@ def test_a_factor_of_zero_moves_nothing():
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 4, 24), (2, 24, 4)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape):
-    values = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(1))))
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(1))))
     assert values.min() > 0.6
     assert values.max() < 1.3
 
 
-def test_orthogonalising_forgets_the_level_and_survives_zeros():
+def test_orthogonalisation_is_scale_invariant_and_handles_zeros():
     matrices = torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(orthogonalised(1e3 * matrices), orthogonalised(matrices))
-    assert not orthogonalised(torch.zeros(1, 4, 4)).any()
+    torch.testing.assert_close(orthogonalise(1e3 * matrices), orthogonalise(matrices))
+    assert not orthogonalise(torch.zeros(1, 4, 4)).any()
 
 
-def test_it_moves_as_torch_does():
+def test_muon_matches_torch():
     model, generator = WaveNet(NETWORK), torch.Generator().manual_seed(0)
-    mine = {name: weight for name, weight in model.named_parameters() if is_hidden(name)}
+    mine = {name: weight for name, weight in model.named_parameters() if is_hidden_matrix(name)}
     theirs = {name: nn.Parameter(weight.detach().flatten(1).clone()) for name, weight in mine.items()}
     optimiser = Optimiser(model, True, 0.02, 0.004)
     oracle = torch.optim.Muon(list(theirs.values()), 0.02, weight_decay=0, momentum=0.95)
@@ -90,7 +90,7 @@ def test_it_moves_as_torch_does():
         assert (moved - wanted).norm() < 0.02 * wanted.norm()  # torch iterates in bfloat16
 
 
-def test_the_rest_moves_as_torch_does_to_the_bit():
+def test_adamw_matches_torch_bit_for_bit():
     model, other = model_with_gradients(), model_with_gradients()
     optimiser = Optimiser(model, False, 0.02, 0.004)
     oracle = torch.optim.AdamW(other.parameters(), 0.004, betas=(0.9, 0.99), weight_decay=0, fused=True)
@@ -106,7 +106,7 @@ def test_the_rest_moves_as_torch_does_to_the_bit():
     assert sum(name.endswith("/step") for name in optimiser.state()) == len(oracle.state)
 
 
-def test_a_training_loads_no_compiler():
+def test_optimiser_does_not_import_the_compiler():
     words = (
         "import sys, torch; from twinlib.training.optimiser import Optimiser; "
         "layer = torch.nn.Linear(2, 2); layer(torch.ones(2)).sum().backward(); "
@@ -116,7 +116,7 @@ def test_a_training_loads_no_compiler():
 
 
 @pytest.mark.parametrize("muon", [True, False])
-def test_a_restored_state_goes_on_the_same(muon):
+def test_restored_state_continues_exactly(muon):
     model, other = model_with_gradients(), model_with_gradients()
     first = Optimiser(model, muon, 0.02, 0.004)
     first.step(1.0)
@@ -132,7 +132,7 @@ def test_a_restored_state_goes_on_the_same(muon):
 @pytest.mark.parametrize(
     "name", ["muon/stacks.0.layers.7.kernel/mean", "adamw/nothing/step", "adamw/head/steps", "sgd/a/b", "x"]
 )
-def test_the_state_of_another_network_is_refused(name):
+def test_state_of_another_network_raises(name):
     optimiser = Optimiser(model_with_gradients(), True, 0.02, 0.004)
-    with pytest.raises(TrainingError, match="delete"):
+    with pytest.raises(TrainingError, match="Delete"):
         optimiser.load({name: torch.zeros(1)})

@@ -34,7 +34,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-def test_killed_three_times_at_random_it_ends_with_the_same_bytes(tmp_path):
+def test_killed_program_resumes_to_the_same_bytes(tmp_path):
     write_dataset(tmp_path / "data")
     whole, cut = tmp_path / "whole" / "twin.safetensors", tmp_path / "cut" / "twin.safetensors"
     finished(training(tmp_path / "data", whole, **SETTINGS))
@@ -54,7 +54,7 @@ def test_killed_three_times_at_random_it_ends_with_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_training_can_be_played(tmp_path, number, code):
+def test_stopped_training_leaves_a_playable_twin(tmp_path, number, code):
     write_dataset(tmp_path / "data")
     twin = tmp_path / "twin" / "twin.safetensors"
     settings = {**SETTINGS, "steps": 10**6, "validate_every": 10**6, "checkpoint_seconds": 0.5}
@@ -77,7 +77,7 @@ def test_a_stopped_training_can_be_played(tmp_path, number, code):
     assert len(audio.read(tmp_path / "out.wav")) == 5000
 
 
-def test_two_processes_are_started_by_the_program(tmp_path):
+def test_program_starts_two_processes(tmp_path):
     write_dataset(tmp_path / "data")
     twin = tmp_path / "twin" / "twin.safetensors"
     settings = {"steps": 60, "validate_every": 30, "processes": 2, "seeds": 2}
@@ -88,7 +88,7 @@ def test_two_processes_are_started_by_the_program(tmp_path):
     assert load_twin(twin).metadata["valid_esr"] == curve["valid_esr"].min()
 
 
-def test_what_is_wrong_is_said_without_a_traceback_by_several_processes_too(tmp_path):
+def test_errors_of_several_processes_have_no_traceback(tmp_path):
     write_dataset(tmp_path / "data")
     twin = tmp_path / "twin" / "twin.safetensors"
     settings = {"steps": 60, "processes": 2, "warm_start": "nowhere"}

@@ -8,14 +8,14 @@ from twinlib.training.settings import Training
 RECIPE = Training(steps=100)
 
 
-def test_the_defaults_of_all_sections_agree():
+def test_defaults_of_all_sections_are_compatible():
     search = Search(device="box", base="small")
     assert search.objection(Architecture(), RECIPE) is None
     assert [budget["cpu_seconds"] for budget in search.budgets] == [20, 60, 180]
-    assert search.budget_words == ["20 CPU-s", "60 CPU-s", "180 CPU-s"]
+    assert search.budget_labels == ["20 CPU-s", "60 CPU-s", "180 CPU-s"]
 
 
-def test_settings_survive_being_written():
+def test_settings_have_a_json_round_trip():
     search = Search(device="box", base="small", steps=(1, 2), space=Space(channels=(16,)))
     assert Search.model_validate_json(search.model_dump_json()) == search
 
@@ -27,14 +27,14 @@ def test_settings_survive_being_written():
         ({"steps": [10], "cpu_seconds": [10]}, "only one of"),
         ({"cpu_seconds": []}, "at least 1"),
         ({"trials": 0}, "greater than or equal to 1"),
-        ({"space": {"muon_rate": [0.1, 0.01]}}, "from the lower to the higher"),
+        ({"space": {"muon_rate": [0.1, 0.01]}}, "a range is"),
         ({"space": {"muon_rate": [0, 0.01]}}, "greater than 0"),
         ({"space": {"channels": []}}, "at least 1"),
         ({"space": {"activation": ["sine"]}}, "tanh"),
         ({"space": {"layers": [3]}}, "unknown key 'layers'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(content, word):
+def test_invalid_settings_raise(content, word):
     with pytest.raises(ValidationError, match=word):
         Search(device="box", base="small", **content)
 
@@ -42,7 +42,7 @@ def test_what_makes_no_sense_is_refused(content, word):
 @pytest.mark.parametrize(
     ("search", "base", "training", "words"),
     [
-        ({}, Architecture(channels=5), RECIPE, ["space.channels", "'small' has 5", "add it"]),
+        ({}, Architecture(channels=5), RECIPE, ["space.channels", "'small' has 5", "Add it"]),
         ({}, Architecture(dilations=(1, 2)), RECIPE, ["space.dilations", "[1, 2]"]),
         ({}, Architecture(), Training(steps=1, batch=6), ["space.batch", "training has 6"]),
         ({}, Architecture(), Training(steps=1, muon_rate=0.5), ["space.muon_rate", "0.5"]),
@@ -57,16 +57,16 @@ def test_what_makes_no_sense_is_refused(content, word):
         ({"receptive_field": 4086}, Architecture(), RECIPE, ["receptive_field", "4087"]),
     ],
 )
-def test_a_base_that_cannot_be_the_first_trial_is_named(search, base, training, words):
+def test_incompatible_base_is_reported(search, base, training, words):
     objection = Search(device="box", base="small", **search).objection(base, training)
     assert objection.startswith(words[0])
     for word in words:
         assert word in objection
 
 
-def test_parameters_change_what_is_searched_and_nothing_else():
+def test_parameters_change_searched_settings_only():
     base, training = Architecture(head_kernel_size=4), Training(steps=9, dc_weight=0.3, seed=5)
-    first = Parameters.of(base, training)
+    first = Parameters.from_base(base, training)
     assert first.network(base) == base
     assert first.recipe(training) == training
     other = first.model_copy(update={"channels": 8, "dilations": (1, 2), "batch": 2})
@@ -76,14 +76,14 @@ def test_parameters_change_what_is_searched_and_nothing_else():
     assert (changed.batch, changed.dc_weight, changed.seed, changed.cpu_seconds) == (2, 0.3, 5, 20.0)
 
 
-def test_a_trial_is_one_training_from_drawn_weights():
+def test_trial_is_a_single_training_from_random_weights():
     training = Training(steps=9, seeds=3, processes=2, warm_start="twins/box")
-    found = Parameters.of(Architecture(), training).trial(training, steps=5)
+    found = Parameters.from_base(Architecture(), training).trial_settings(training, steps=5)
     assert found == Training(steps=5, batch=8), "the crops of both processes make its step, as in the final training"
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_multiply_adds_are_those_of_the_convolutions(name):
+def test_multiply_adds_equal_the_weights_of_the_convolutions(name):
     torch = pytest.importorskip("torch")
     from twinlib.model.wavenet import WaveNet
 

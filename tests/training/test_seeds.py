@@ -5,7 +5,7 @@ from tests.training.factories import MemoryData, kill_at
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import load_twin
 from twinlib.training.loop import train
-from twinlib.training.seeds import of_seed, stopped_sentence, train_seeds
+from twinlib.training.seeds import seed_settings, stop_message, train_seeds
 from twinlib.training.settings import Training
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
@@ -20,12 +20,12 @@ def run(folder, settings=SETTINGS, **rest):
     return train_seeds(data_of, NETWORK, settings, folder, "code", **rest)
 
 
-def test_the_best_seed_becomes_the_twin_and_all_curves_stay(tmp_path):
+def test_best_seed_becomes_the_twin_and_all_curves_are_kept(tmp_path):
     done: list[float] = []
     trained = run(tmp_path / "all", progress=lambda n, note="": done.append(n))
     single = [
         train(data_of(one), NETWORK, one, tmp_path / f"{one.seed}", "code")
-        for one in (of_seed(SETTINGS, k) for k in range(3))
+        for one in (seed_settings(SETTINGS, k) for k in range(3))
     ]
     best = min(single, key=lambda each: each.valid_esr)
     assert trained.valid_esr == best.valid_esr
@@ -39,7 +39,7 @@ def test_the_best_seed_becomes_the_twin_and_all_curves_stay(tmp_path):
 
 
 @pytest.mark.parametrize("kill", [5, 29, 30, 42, 77])
-def test_killed_in_any_of_them_it_ends_the_same(tmp_path, kill):
+def test_killed_in_any_seed_it_resumes_exactly(tmp_path, kill):
     whole = run(tmp_path / "whole")
     with pytest.raises(InterruptedError):
         run(tmp_path / "cut", progress=kill_at(kill))
@@ -51,23 +51,23 @@ def test_killed_in_any_of_them_it_ends_the_same(tmp_path, kill):
     assert done[0] >= kill - 2, "what was done before comes at once"
 
 
-def test_more_seeds_keep_those_that_were_trained(tmp_path):
+def test_more_seeds_keep_finished_trainings(tmp_path):
     run(tmp_path, SETTINGS.model_copy(update={"seeds": 1}))
     before = (tmp_path / "seed-4" / "checkpoint.safetensors").stat().st_mtime_ns
     run(tmp_path)
     assert (tmp_path / "seed-4" / "checkpoint.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_stopped_training_says_what_it_leaves(tmp_path):
-    assert "no twin yet" in stopped_sentence(tmp_path)
+def test_stop_message_names_the_best_twin(tmp_path):
+    assert "no twin yet" in stop_message(tmp_path)
     with pytest.raises(InterruptedError):
         run(tmp_path, progress=kill_at(45))
-    sentence = stopped_sentence(tmp_path)
+    sentence = stop_message(tmp_path)
     assert f"twin render {tmp_path}" in sentence
     assert f"{load_twin(tmp_path).metadata['valid_esr']:.3%}" in sentence
 
 
-def test_the_twin_of_another_training_does_not_stay(tmp_path):
+def test_twin_of_another_training_is_deleted(tmp_path):
     run(tmp_path)
     with pytest.raises(InterruptedError):
         run(tmp_path, SETTINGS.model_copy(update={"crop_samples": 32, "seed": 40}), progress=kill_at(3))

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from twinlib.training import Training
 
 
-def test_one_budget_is_enough():
+def test_one_budget_suffices():
     assert Training(steps=10).cpu_seconds is None
     assert Training(cpu_seconds=1.5).steps is None
 
@@ -36,11 +36,11 @@ def test_one_budget_is_enough():
         {"steps": 1, "stft_weight": 0.1, "crop_samples": 511},
     ],
 )
-def test_wrong_sections_are_refused(section):
+def test_invalid_sections_raise(section):
     with pytest.raises(ValidationError):
         Training.model_validate(section)
 
 
 @pytest.mark.parametrize("named", ["a/b", "a/b/", "./a/c/../b/twin.safetensors"])
-def test_a_twin_is_named_by_its_file_or_its_folder(named):
+def test_twin_path_is_a_file_or_a_folder(named):
     assert Training(steps=1, warm_start=named).twin_to_start_from == Path("a/b/twin.safetensors")

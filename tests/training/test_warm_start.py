@@ -10,7 +10,7 @@ from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 from twinlib.training.loop import train
 from twinlib.training.settings import Training
-from twinlib.training.warm_start import Start, check_start, folded, read_start
+from twinlib.training.warm_start import WarmStart, check_warm_start, read_warm_start, rescale_weights
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
 SETTINGS = Training(steps=12, batch=2, crop_samples=64, validate_every=4, checkpoint_seconds=0)
@@ -32,38 +32,38 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_folded_weights_play_the_same_function(name):
+def test_rescaled_weights_give_the_same_output(name):
     before = twin(NETWORKS[name])
-    after = Twin(before.network, folded(before, 0.7, 1.9), 44100, GUARD, 0.7, 1.9)
+    after = Twin(before.network, rescale_weights(before, 0.7, 1.9), 44100, GUARD, 0.7, 1.9)
     np.testing.assert_allclose(played(after), played(before), rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize(
     "network", [Architecture(channels=3, kernel_size=3, dilations=(1, 3), dry_path=True).network, PRESETS["original"]]
 )
-def test_a_dry_path_keeps_its_gain_of_one(network):
+def test_dry_path_keeps_unity_gain(network):
     before = twin(network, 4.0, 0.25)
-    after = Twin(network, folded(before, 0.5, 2.0), 44100, GUARD, 0.5, 2.0)
+    after = Twin(network, rescale_weights(before, 0.5, 2.0), 44100, GUARD, 0.5, 2.0)
     np.testing.assert_allclose(played(after), played(before), rtol=2e-4, atol=2e-6)
 
 
-def test_a_training_begins_where_the_other_ended(tmp_path):
+def test_warm_start_begins_at_the_error_of_the_other_twin(tmp_path):
     data = MemoryData(NETWORK.receptive_field)
     first = train(data, NETWORK, SETTINGS.model_copy(update={"steps": 200}), tmp_path / "a", "code")
     first.twin.save(tmp_path / "twin.safetensors")
-    start = read_start(tmp_path)
+    start = read_warm_start(tmp_path)
     slow = SETTINGS.model_copy(update={"muon_rate": 1e-9, "adamw_rate": 1e-9, "seed": 3})
-    second = train(data, NETWORK, slow, tmp_path / "b", "code", start=start)
+    second = train(data, NETWORK, slow, tmp_path / "b", "code", warm_start=start)
     assert second.valid_esr == pytest.approx(first.valid_esr, rel=1e-3)
     assert second.twin.metadata["warm_start"] == start.sha256
 
 
-def test_another_start_is_another_training(tmp_path):
+def test_another_warm_start_is_another_training(tmp_path):
     data = MemoryData(NETWORK.receptive_field)
     twin().save(tmp_path / "twin.safetensors")
-    start = read_start(tmp_path / "twin.safetensors")
+    start = read_warm_start(tmp_path / "twin.safetensors")
     cold = train(data, NETWORK, SETTINGS, tmp_path / "c", "code")
-    warm = train(data, NETWORK, SETTINGS, tmp_path / "c", "code", start=start)
+    warm = train(data, NETWORK, SETTINGS, tmp_path / "c", "code", warm_start=start)
     assert not torch.equal(cold.twin.weights["stacks.0.layers.0.kernel"], warm.twin.weights["stacks.0.layers.0.kernel"])
 
 
@@ -75,11 +75,11 @@ def test_another_start_is_another_training(tmp_path):
         (NETWORK, 44100, 12, r"guard \(4, not 12\)"),
     ],
 )
-def test_a_twin_that_does_not_fit_is_refused(tmp_path, found, rate, guard, part):
+def test_incompatible_twin_raises(tmp_path, found, rate, guard, part):
     with pytest.raises(TrainingError, match=part):
-        check_start(Start(tmp_path / "twin.safetensors", "", twin(found)), NETWORK, rate, guard)
+        check_warm_start(WarmStart(tmp_path / "twin.safetensors", "", twin(found)), NETWORK, rate, guard)
 
 
-def test_a_twin_that_is_not_there_is_refused(tmp_path):
+def test_missing_twin_raises(tmp_path):
     with pytest.raises(TrainingError, match=r"warm_start: .*does not exist"):
-        read_start(tmp_path / "twin.safetensors")
+        read_warm_start(tmp_path / "twin.safetensors")

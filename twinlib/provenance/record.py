@@ -44,6 +44,10 @@ class Record:
         """Note an input whose sum the stage has taken or verified itself."""
         self.inputs[path] = sha256
 
+    def sha256(self, path: Path) -> str:
+        """Return the checksum of an input, taken before the stage runs."""
+        return self.inputs[_name(path)]
+
     @property
     def link(self) -> str:
         """The link of this stage, 64 hexadecimal digits, for outputs that carry it; as `link_of`."""

@@ -1,11 +1,12 @@
-"""Training: from a dataset and a network's description to a twin.
+"""Training of twins, and the search for networks and recipes.
 
-`settings` is the section of the configuration, `losses`, `schedule` and `optimiser` are the recipe, `checkpoint` makes
-it resumable, `data` is what it learns from, `loop` runs it and `seeds` runs several. `averaging`, `warm` and
-`distributed` are for averaged weights, warm starts and several processes.
+`settings` is the section `training:` of the configuration. `run` trains on the files of a dataset, `seeds` repeats
+`loop` for several seeds. `losses`, `schedule`, `optimiser`, `ema` and `normalisation` are the recipe; `checkpoint`
+makes it resumable; `data` and `validation` supply the signals; `warm_start`, `signals` and `distributed` handle initial
+weights, stops and several processes.
 
-A search for a better network and recipe is `search`: its section is `search_settings`, its memory `study`, what it did
-`trials`, and what it found `best`.
+`search` runs trials: `search_settings` is the section `search:`, `optuna_study` the shared study, `trials` the results,
+`best_config` the file of the best one.
 """
 
 import lazy_loader

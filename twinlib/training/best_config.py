@@ -1,4 +1,4 @@
-"""What a search found, as a file that a training reads: `best.yaml`."""
+"""The result of a search as a file for trainings: `best.yaml`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from twinlib.training.settings import Training
 def write_best(
     path: Path, search: str, trial: int, valid_esr: float, network: Architecture, recipe: Mapping[str, float]
 ) -> None:
-    """Write the network as an entry of `models`, and the recipe as keys of `training`; equal content, equal bytes."""
+    """Write the network as an entry of `models` and the recipe as keys of `training`; equal content, equal bytes."""
     content = {
         "contract": BEST,
         "search": search,
@@ -28,9 +28,9 @@ def write_best(
 
 
 def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Architecture, Training]:
-    """A model's network and recipe, from JSON; with a file of a search, the network and parts of the recipe are its.
+    """Return the network and recipe of a model from JSON; the file of a search, if given, overrides the JSON.
 
-    Raises `TrainingError` if the file is none of `write_best`.
+    Raises `TrainingError` if the file was not written by `write_best`.
     """
     training = Training.model_validate_json(settings)
     if not best:
@@ -39,10 +39,10 @@ def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Ar
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if content["contract"] != BEST:
-            raise ValueError(f"it holds {content['contract']}, not {BEST}")
+            raise ValueError(f"its contract is {content['contract']}, not {BEST}")
         recipe = Training.model_validate({**training.model_dump(), **content["training"]})
         return Architecture.model_validate(content["network"]), recipe
     except FileNotFoundError:
-        raise TrainingError(f"{path} does not exist: run the search that makes it") from None
+        raise TrainingError(f"{path} does not exist. Run the search that creates it") from None
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
-        raise TrainingError(f"{path} is not what a search has found ({error}): delete it and run again") from None
+        raise TrainingError(f"{path} is not the result of a search ({error}). Delete it and run again") from None

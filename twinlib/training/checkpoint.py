@@ -1,4 +1,4 @@
-"""The state of a training on disk: what it takes to go on as if it had never stopped."""
+"""Checkpoints: the complete state of a training on disk, for exact resumption."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ _PARTS = ("weights", "best", "average", "optimiser")
 
 @dataclass
 class State:
-    """Everything that a training carries from step to step; nothing else does, random numbers included."""
+    """Everything a training carries from step to step besides tensors; there is no random state."""
 
     step: int = 0
     """Steps done."""
     cpu_seconds: float = 0.0
-    """Processor time spent."""
+    """CPU time used."""
     input_gain: float = 1.0
     """Factor before the network."""
     output_gain: float = 1.0
@@ -34,15 +34,15 @@ class State:
     loss_sum: float = 0.0
     """Sum of the losses since the last row of the curve."""
     loss_count: int = 0
-    """Number of these losses."""
+    """Count of these losses."""
     best_esr: float | None = None
     """Lowest validation ESR."""
     best_step: int = 0
-    """Steps done when it was reached."""
+    """Step of the lowest validation ESR."""
     end: float | None = None
-    """Where the training ends, in the unit of its budget, if patience was lost before."""
+    """End of the training in units of its budget, if patience ran out before the decay."""
     finished: bool = False
-    """Whether the budget is spent."""
+    """Whether the budget is used up."""
     rows: list[Row] = field(default_factory=list)
     """The learning curve."""
 
@@ -64,7 +64,7 @@ class _Header(Section):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state with its tensors: latest weights, best weights, averaged weights (if any), and the optimiser's."""
+    """A state with its tensors: latest, best and averaged weights (if any), and those of the optimiser."""
 
     state: State
     weights: Mapping[str, Tensor]
@@ -74,7 +74,10 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint in a folder, whole or not at all; raises `ModelError` if it is not finite."""
+    """Replace the checkpoint in a folder atomically; raise `ModelError` if a tensor holds NaN or Inf.
+
+    Latest state and best weights share one file, so that a kill cannot separate them.
+    """
     parts = {name: getattr(checkpoint, name) for name in _PARTS}
     tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
     header = _Header(identity=identity, **vars(checkpoint.state)).model_dump(mode="json")
@@ -82,7 +85,7 @@ def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint of this training; None if there is none, or a damaged one, or that of another training."""
+    """Return the checkpoint of this training; None if it is missing, corrupted, or of another training."""
     try:
         content, tensors = load_tensors(folder / CHECKPOINT_FILE, CHECKPOINT)
         header = _Header.model_validate(content)
@@ -92,7 +95,7 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
         return None
     parts: dict[str, dict[str, Tensor]] = {name: {} for name in _PARTS}
     for name, tensor in tensors.items():
-        part, _, rest = name.partition(":")
-        parts[part][rest] = tensor
+        part, _, key = name.partition(":")
+        parts[part][key] = tensor
     values = {name: getattr(header, name) for name in _Header.model_fields if name != "identity"}
     return Checkpoint(State(**values), **parts)

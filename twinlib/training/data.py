@@ -1,52 +1,52 @@
-"""What a training learns from: crops of the training split, excerpts of the validation split."""
+"""Training data: crops of the training split, excerpts of the validation split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
 from twinlib.audio import Signal
 from twinlib.dataset.loader import Crops, Shards, Stretch, find_stretches
+from twinlib.errors import DatasetError
 from twinlib.training.settings import Training
 
 Pair = tuple[Signal, Signal]
-"""Dry and wet, float32; the dry has `receptive_field - 1` more samples in front, its true left context."""
+"""Dry and wet, float32; dry starts with `receptive_field - 1` samples of left context."""
 
 
 class TrainingData(Protocol):
-    """What `train` asks for. Everything is a pure function of its arguments, so that a training can be resumed."""
+    """Input of `train`. All methods are pure functions of their arguments, so that a training can resume exactly."""
 
     sample_rate: int
     """Hz."""
     guard_samples: int
-    """Samples by which the wet signals are late on purpose."""
+    """Delay of the wet signals in samples."""
     device: str
     """Name of the device."""
     digest: str
-    """Identity of the dataset."""
+    """Digest of the dataset."""
 
     def batch(self, step: int) -> Pair:
-        """Dry `(B, receptive_field - 1 + n)` and wet `(B, n)` of one step of the training split."""
+        """Return dry `(B, receptive_field - 1 + n)` and wet `(B, n)` crops of the training split."""
 
-    def places(self, step: int) -> list[str]:
-        """Where the crops of a step come from, for people."""
+    def crop_positions(self, step: int) -> list[str]:
+        """Return the positions of a step's crops, for messages."""
 
     def excerpts(self, seconds: float) -> list[Pair]:
-        """Dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts of the validation split, `seconds` in all."""
+        """Return dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts of the validation split, `seconds` in all."""
 
 
 class ShardData:
     """A dataset as `TrainingData`.
 
-    `segments` is the table segments/1 (its `columns` are enough), `dataset` the content of dataset.json. Batches hold
-    the crops of all processes. Raises `DatasetError` if the stretches of the training or the validation split are too
-    short for the receptive field.
+    `segments` is the table segments/1 (its `columns` suffice), `dataset` the content of dataset.json. Batches hold the
+    crops of all processes. Raises `DatasetError` if the training or the validation split is too short for the receptive
+    field.
     """
 
     columns = ("shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256")
-    """The columns of segments/1 that it reads: the others would only take memory."""
+    """Required columns of segments/1; the others would only take memory."""
 
     def __init__(
         self,
@@ -76,32 +76,45 @@ class ShardData:
         """See `Crops.batch`."""
         return self._crops.batch(step)
 
-    def places(self, step: int) -> list[str]:
+    def crop_positions(self, step: int) -> list[str]:
         """See `Crops.places`."""
         return self._crops.places(step)
 
     def excerpts(self, seconds: float) -> list[Pair]:
-        """Evenly spread excerpts of a second or less, copied into memory."""
-        wanted = spread(self._stretches, self._receptive_field, seconds, self.sample_rate)
-        return [self._excerpt(stretch, start, stop) for stretch, start, stop in wanted]
+        """Return evenly spaced excerpts of at most one second, copied into memory."""
+        selected = select_excerpts(self._stretches, self._receptive_field, seconds, self.sample_rate)
+        return [self._read(stretch, start, stop) for stretch, start, stop in selected]
 
-    def _excerpt(self, stretch: Stretch, start: int, stop: int) -> Pair:
+    def _read(self, stretch: Stretch, start: int, stop: int) -> Pair:
         shard = self._shards[stretch.shard]
         return shard.dry[start - self._receptive_field + 1 : stop].copy(), shard.wet[start:stop].copy()
 
 
-def spread(
+def select_excerpts(
     found: Sequence[Stretch], receptive_field: int, seconds: float, sample_rate: int
 ) -> list[tuple[Stretch, int, int]]:
-    """Ranges [start, stop) of outputs of a second or less, evenly spread over stretches, at most `seconds` in all."""
+    """Return evenly spaced output ranges [start, stop) of at most one second each and at most `seconds` in all."""
     pieces = [
         (stretch, start, min(start + sample_rate, stretch.stop))
         for stretch in found
         for start in range(stretch.first_output(receptive_field), stretch.stop, sample_rate)
     ]
-    lengths = np.array([stop - start for _, start, stop in pieces], dtype=np.int64)
-    total, wanted = int(lengths.sum()), round(seconds * sample_rate)
-    if total <= wanted:
+    total, limit = sum(stop - start for _, start, stop in pieces), round(seconds * sample_rate)
+    if total <= limit:
         return pieces
-    count = max(1, len(pieces) * wanted // total)
+    count = max(1, len(pieces) * limit // total)
     return [pieces[(2 * index + 1) * len(pieces) // (2 * count)] for index in range(count)]
+
+
+def check_shards(checksums: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
+    """Raise `DatasetError` if a shard differs from the one in the manifest.
+
+    `checksums` holds the sha256 of the shards by file, `dataset` is the content of dataset.json.
+    """
+    recorded = dataset["sums"]["shards"]
+    for path, sha256 in checksums.items():
+        if sha256 != recorded.get(path.stem):
+            raise DatasetError(
+                f"{path} is corrupted or was replaced: its checksum differs from that in dataset.json; delete it and "
+                "run again"
+            )

@@ -1,7 +1,7 @@
-"""Several processes that train one network, started by torchrun; a process alone is a group of one.
+"""Data-parallel training with torchrun; a single process is a group of one.
 
-Every process draws the crops of the whole step and takes its part of them. DistributedDataParallel averages the
-gradients, and what must be decided together is decided by the first process, rank 0, which alone writes files.
+Every process draws the crops of the whole step and trains on its share. DistributedDataParallel averages the gradients.
+Rank 0 takes all decisions and is the only process that writes files.
 """
 
 import os
@@ -18,66 +18,69 @@ from twinlib.errors import TrainingError
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the rank of this process, counted from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def world() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """Return the number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def place(device: str) -> torch.device:
-    """Where this process computes: with `cuda` and `auto` on the GPU of its local rank; raises `TrainingError`."""
+def select_device(device: str) -> torch.device:
+    """Return the device of this process: with `cuda` and `auto` the GPU of its local rank.
+
+    Raises `TrainingError` if there are too few GPUs.
+    """
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    local, found = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
-    if not found:
-        raise TrainingError("training.device is cuda, but torch finds no GPU here: set it to auto or cpu")
-    if local >= found:
+    local_rank, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if not count:
+        raise TrainingError("training.device is cuda, but torch finds no GPU. Set it to auto or cpu")
+    if local_rank >= count:
         raise TrainingError(
-            f"training.processes asks for more GPUs than the {found} of this machine: every process takes one. Set it "
-            f"to {found}, or training.device to cpu"
+            f"training.processes needs one GPU per process, but this machine has {count}. Set training.processes to "
+            f"{count}, or training.device to cpu"
         )
-    return torch.device("cuda", local)
+    return torch.device("cuda", local_rank)
 
 
 @contextmanager
-def group(processes: int, device: str) -> Iterator[None]:
-    """Join the processes that torchrun has started; a process that it has not started stays alone.
+def process_group(processes: int, device: str) -> Iterator[None]:
+    """Join the processes that torchrun started; without torchrun, do nothing.
 
-    Raises `TrainingError` if there are not as many as `training.processes` says, for the batch depends on it.
+    Raises `TrainingError` if their number differs from `training.processes`, which determines the batch.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != processes:
         raise TrainingError(
-            f"torchrun started {started} processes, but training.processes is {processes}: make both the same"
+            f"torchrun started {started} processes, but training.processes is {processes}. Make both equal"
         )
     if "RANK" not in os.environ:
         yield
         return
-    where = place(device)
-    if where.type == "cuda":
-        torch.cuda.set_device(where)
-    # The small sums of `total` lie on the CPU in any case.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+    own_device = select_device(device)
+    if own_device.type == "cuda":
+        torch.cuda.set_device(own_device)
+    # `all_reduce_sum` works on CPU tensors in either case.
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
     try:
         yield
     finally:
         distributed.destroy_process_group()
 
 
-def launched_as_one(processes: int) -> bool:
-    """Whether this process is to train, alone or among those that torchrun has started; else it is to call `launch`."""
-    return processes == 1 or "RANK" in os.environ
+def needs_launch(processes: int) -> bool:
+    """Whether torchrun must start the worker processes; False in a worker and for a single process."""
+    return processes > 1 and "RANK" not in os.environ
 
 
 def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
-    """Run a program as `processes` processes of torchrun on this machine and return its exit code.
+    """Run a program as `processes` torchrun workers on this machine; return its exit code.
 
-    What the processes say comes through; torchrun's own account of how they ended, a traceback, does not.
+    The output of the workers passes through; torchrun's traceback of a failure does not.
     """
-    # Here and not above: a second that trainings of one process need not pay.
+    # Local: saves single-process trainings a second.
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
@@ -88,7 +91,7 @@ def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
         number, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
-            print(f"error: process {number} of the training was ended by {name}", file=sys.stderr)
+            print(f"error: {name} killed training process {number}", file=sys.stderr)
             return 1
         return int(failure.exitcode)
     except SignalException as stopped:
@@ -96,29 +99,34 @@ def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def parallel(model: nn.Module) -> nn.Module:
-    """The model as it is called in training: its gradients are averaged over all processes."""
-    if world() == 1:
+def data_parallel(model: nn.Module) -> nn.Module:
+    """Return the model to call in training: its gradients are averaged over all processes."""
+    if world_size() == 1:
         return model
-    # The residual path of the last layer leads nowhere and never has a gradient.
+    # The residual path of the last layer has no consumer and never receives a gradient.
     return DistributedDataParallel(model, find_unused_parameters=True)
 
 
-def part(batch: torch.Tensor) -> torch.Tensor:
-    """The rows of a whole step's batch that belong to this process."""
-    size = len(batch) // world()
+def rank_share(batch: torch.Tensor) -> torch.Tensor:
+    """Return the rows of a whole step's batch that belong to this process."""
+    size = len(batch) // world_size()
     return batch[rank() * size : (rank() + 1) * size]
 
 
-def total(values: Sequence[float]) -> list[float]:
-    """The sums of numbers over all processes; all must call it."""
-    if world() == 1:
+def all_reduce_sum(values: Sequence[float]) -> list[float]:
+    """Return element-wise sums over all processes. Collective: all processes must call it."""
+    if world_size() == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64)
     distributed.all_reduce(sums)
     return [float(value) for value in sums]
 
 
-def of_first(value: float) -> float:
-    """The number that rank 0 has, for all; all must call it."""
-    return total([value if rank() == 0 else 0.0])[0]
+def broadcast(value: float) -> float:
+    """Return the value of rank 0. Collective: all processes must call it."""
+    return all_reduce_sum([value if rank() == 0 else 0.0])[0]
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    all_reduce_sum([])

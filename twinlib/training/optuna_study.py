@@ -1,9 +1,9 @@
-"""The memory of a search: an Optuna study in a journal that many processes share and any of them may leave, or die.
+"""The study of a search: an Optuna journal shared by several worker processes, any of which may be killed.
 
-A trial is proposed from the history and written into the journal in one line; whoever runs it holds a lock on it, which
-the system frees when the process dies. So a trial whose lock is free while it runs is an orphan, and the next process
-goes on with it: no trial is lost or run twice, and none has to be declared dead after a time. Workers on several
-machines need a file system that knows locks, as NFS 4 does.
+The worker of a trial holds a file lock, which the system releases when the process dies. A running trial with a free
+lock is an orphan, and the next worker continues it: no trial is lost, repeated or declared dead by timeout. Optuna's
+heartbeat cannot do this: it needs an SQL storage, waits for a grace period, and replaces the trial by a new one.
+Workers on several machines need a file system with locks, such as NFS 4.
 """
 
 import warnings
@@ -25,11 +25,11 @@ from twinlib.files import file_lock
 from twinlib.training.search_settings import NETWORK, Parameters, Space
 from twinlib.training.trials import Outcome, Rung, Trial
 
-STARTUP = 10
-"""Trials that are drawn at random before the sampler learns from them."""
+STARTUP_TRIALS = 10
+"""Random trials before the TPE sampler takes over."""
 
-DRAWS = 200
-"""Networks that are drawn at most until one is small enough."""
+MAX_DRAWS = 200
+"""Maximum number of proposals until a network fits the limits."""
 
 _OUTCOME = "outcome"
 _RUNG = "rung {}"
@@ -41,20 +41,20 @@ _STATES: dict[Outcome, TrialState] = {
 
 
 class Claim:
-    """A trial that this process runs; made by `Study.claim`."""
+    """A trial that this process runs; returned by `Study.claim`."""
 
     def __init__(self, trial: optuna.Trial, view: Trial) -> None:
         self._trial, self.trial = trial, view
 
-    def add(self, rung: Rung) -> None:
-        """Write down how the trial did with the next budget."""
+    def add_rung(self, rung: Rung) -> None:
+        """Record the result with the next budget."""
         index = len(self.trial.rungs)
         self._trial.set_user_attr(_RUNG.format(index), vars(rung))
         self._trial.report(rung.score, index)
         self.trial = replace(self.trial, rungs=(*self.trial.rungs, rung))
 
-    def end(self, outcome: Outcome) -> None:
-        """Write down how the trial ended."""
+    def finish(self, outcome: Outcome) -> None:
+        """Record the outcome."""
         self._trial.set_user_attr(_OUTCOME, outcome)
         value = self.trial.rungs[-1].score if outcome == "complete" else None
         self._trial.study.tell(self._trial, value, _STATES[outcome])
@@ -62,10 +62,10 @@ class Claim:
 
 
 class Study:
-    """The study of a folder; made if there is none.
+    """The study of a folder, created if missing.
 
-    `space` is what is tried, `first` the first trial, `fits` says of parameters whether their network is small enough;
-    the three must be the same whenever a folder is opened.
+    `first` holds the parameters of the first trial; `fits` returns whether a network is within the limits. `space`,
+    `first` and `fits` must be the same whenever a folder is opened.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Study:
         self._folder, self._space, self._first, self._fits, self._seed = folder, space, first, fits, seed
         journal = folder / "study.journal"
         with file_lock(self._lock):
-            # Optuna's class for locks is not public; it asks no more of one than ours can.
-            backend = JournalFileBackend(str(journal), lock_obj=cast(Any, _Lock(journal)))
+            # Optuna's base class of locks is not public; `acquire` and `release` are its whole interface.
+            backend = JournalFileBackend(str(journal), lock_obj=cast(Any, _JournalLock(journal)))
             self._study = optuna.create_study(
                 storage=JournalStorage(backend), study_name="search", direction="minimize", load_if_exists=True
             )
@@ -87,92 +87,95 @@ class Study:
         return self._folder / "study.lock"
 
     def trials(self, limit: int) -> list[Trial]:
-        """The first `limit` trials that have been begun, by number."""
-        begun = [frozen for frozen in self._history()[:limit] if frozen.state != TrialState.WAITING]
-        return [_view(frozen) for frozen in begun if len(frozen.params) == len(Parameters.model_fields)]
+        """Return the started trials among the first `limit`, by number."""
+        started = [frozen for frozen in self._history()[:limit] if frozen.state != TrialState.WAITING]
+        return [_to_trial(frozen) for frozen in started if len(frozen.params) == len(Parameters.model_fields)]
 
-    def rivals(self, trial: Trial, index: int) -> list[float]:
-        """The scores of the other trials at a budget, by its number."""
+    def rival_scores(self, trial: Trial, index: int) -> list[float]:
+        """Return the scores of all other trials with the budget of this index."""
         others = [frozen for frozen in self._history() if frozen.number != trial.number]
         return [frozen.intermediate_values[index] for frozen in others if index in frozen.intermediate_values]
 
     @contextmanager
     def claim(self, limit: int) -> Iterator[Claim | None]:
-        """A trial to run while the context lasts, one of the first `limit`; None if there is none that nobody runs.
+        """Claim one of the first `limit` trials for the duration of the context; None if all are taken.
 
-        An orphan, of which some budgets may be done, goes before a new one.
+        Orphans, possibly with some budgets done, come before new trials.
         """
-        with ExitStack() as held:
+        with ExitStack() as locks:
             with file_lock(self._lock):
-                trial = self._orphan(limit, held) or self._new(limit, held)
-                claim = None if trial is None else Claim(trial, self._begun(trial))
+                trial = self._claim_orphan(limit, locks) or self._claim_new(limit, locks)
+                claim = None if trial is None else Claim(trial, self._with_parameters(trial))
             yield claim
 
     def _history(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _orphan(self, limit: int, held: ExitStack) -> optuna.Trial | None:
+    def _claim_orphan(self, limit: int, locks: ExitStack) -> optuna.Trial | None:
         for frozen in self._history()[:limit]:
-            if frozen.state == TrialState.RUNNING and held.enter_context(
-                file_lock(self._of(frozen.number), wait=False)
-            ):
+            lock = file_lock(self._lock_path(frozen.number), wait=False)
+            if frozen.state == TrialState.RUNNING and locks.enter_context(lock):
                 return optuna.Trial(self._study, frozen._trial_id)
         return None
 
-    def _new(self, limit: int, held: ExitStack) -> optuna.Trial | None:
+    def _claim_new(self, limit: int, locks: ExitStack) -> optuna.Trial | None:
         history = self._history()
         if not any(frozen.state == TrialState.WAITING for frozen in history):
             if len(history) >= limit:
                 return None
-            found = propose(history, self._space, self._fits, self._seed) if history else None
-            self._study.enqueue_trial(_encoded(self._first) | (found or {}))
+            proposed = propose(history, self._space, self._fits, self._seed) if history else {}
+            self._study.enqueue_trial(_encode(self._first) | proposed)
         trial = self._study.ask()
-        held.enter_context(file_lock(self._of(trial.number)))
+        locks.enter_context(file_lock(self._lock_path(trial.number)))
         return trial
 
-    def _begun(self, trial: optuna.Trial) -> Trial:
-        # The values are those of the queue; asking for them writes them down.
+    def _with_parameters(self, trial: optuna.Trial) -> Trial:
+        # Suggesting returns the enqueued values and records them in the journal.
         for name, distribution in distributions(self._space).items():
             _suggest(trial, name, distribution)
-        return _view(next(frozen for frozen in self._history() if frozen.number == trial.number))
+        return _to_trial(next(frozen for frozen in self._history() if frozen.number == trial.number))
 
-    def _of(self, number: int) -> Path:
+    def _lock_path(self, number: int) -> Path:
         return self._folder / "trials" / f"{number}.lock"
 
 
 def propose(
     history: Sequence[FrozenTrial], space: Space, fits: Callable[[Parameters], bool], seed: int
 ) -> dict[str, Any]:
-    """What to try next: a function of the trials so far, running ones included, and the seed.
+    """Propose the parameters of the next trial: a pure function of the history, running trials included, and the seed.
 
-    The tree-structured Parzen estimator (Bergstra et al. 2011) over all parameters at once; what others are running
-    counts as bad, so that two workers try different things. A network that is too large counts as bad and another is
-    drawn. If after `DRAWS` none fits, only the recipe is returned.
+    Multivariate tree-structured Parzen estimator (Bergstra et al. 2011). Running trials count as bad, so that workers
+    explore different points. Networks over the limits also count as bad and are redrawn; if none fits in `MAX_DRAWS`,
+    only recipe parameters are returned.
     """
     scratch = optuna.create_study(direction="minimize")
     scratch.add_trials(history)
-    found: dict[str, Any] = {}
-    for draw in range(DRAWS):
+    proposed: dict[str, Any] = {}
+    for draw in range(MAX_DRAWS):
         state = np.random.SeedSequence([seed, len(history), draw]).generate_state(1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             scratch.sampler = TPESampler(
-                n_startup_trials=STARTUP + draw, seed=int(state[0]), multivariate=True, group=True, constant_liar=True
+                n_startup_trials=STARTUP_TRIALS + draw,
+                seed=int(state[0]),
+                multivariate=True,
+                group=True,
+                constant_liar=True,
             )
         trial = scratch.ask()
-        found = {name: _suggest(trial, name, range_) for name, range_ in distributions(space).items()}
-        if fits(_decoded(found)):
-            return found
+        proposed = {name: _suggest(trial, name, range_) for name, range_ in distributions(space).items()}
+        if fits(_decode(proposed)):
+            return proposed
         scratch.tell(trial, state=TrialState.PRUNED)
-    return {name: value for name, value in found.items() if name not in NETWORK}
+    return {name: value for name, value in proposed.items() if name not in NETWORK}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What each parameter is drawn from; dilations as words, for a choice may not be a list."""
+    """Return the distribution of each parameter; dilations are text, because a choice cannot be a list."""
     return {
         "channels": CategoricalDistribution(space.channels),
         "kernel_size": CategoricalDistribution(space.kernel_size),
-        "dilations": CategoricalDistribution([_words(dilations) for dilations in space.dilations]),
+        "dilations": CategoricalDistribution([_join(dilations) for dilations in space.dilations]),
         "activation": CategoricalDistribution(space.activation),
         "muon_rate": FloatDistribution(*space.muon_rate, log=True),
         "adamw_rate": FloatDistribution(*space.adamw_rate, log=True),
@@ -189,30 +192,30 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
     return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
 
 
-def _words(dilations: Sequence[int]) -> str:
+def _join(dilations: Sequence[int]) -> str:
     return " ".join(map(str, dilations))
 
 
-def _encoded(parameters: Parameters) -> dict[str, Any]:
-    return parameters.model_dump() | {"dilations": _words(parameters.dilations)}
+def _encode(parameters: Parameters) -> dict[str, Any]:
+    return parameters.model_dump() | {"dilations": _join(parameters.dilations)}
 
 
-def _decoded(content: dict[str, Any]) -> Parameters:
+def _decode(content: dict[str, Any]) -> Parameters:
     dilations = tuple(int(word) for word in content["dilations"].split())
     return Parameters.model_validate({**content, "dilations": dilations})
 
 
-def _view(frozen: FrozenTrial) -> Trial:
+def _to_trial(frozen: FrozenTrial) -> Trial:
     count = len(frozen.intermediate_values)
     rungs = tuple(Rung(**frozen.user_attrs[_RUNG.format(index)]) for index in range(count))
     outcome = frozen.user_attrs[_OUTCOME] if frozen.state.is_finished() else "running"
-    return Trial(frozen.number, _decoded(frozen.params), rungs, cast(Outcome, outcome))
+    return Trial(frozen.number, _decode(frozen.params), rungs, cast(Outcome, outcome))
 
 
-class _Lock:
-    """A lock that the system frees when its holder dies, in place of Optuna's, for which others wait half a minute.
+class _JournalLock:
+    """A file lock that the system releases when its holder dies; Optuna's own lock blocks others for 30 s.
 
-    A line that a kill, or a full disk, has torn is cut off before the next one is written.
+    On acquisition a torn line, left by a kill or a full disk, is removed.
     """
 
     def __init__(self, journal: Path) -> None:

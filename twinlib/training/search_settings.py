@@ -1,4 +1,4 @@
-"""The `search:` section of the configuration, and what one trial of a search is."""
+"""The `search:` section of the configuration, and the parameters of a trial."""
 
 from itertools import pairwise
 from typing import Annotated, Any, Self
@@ -10,15 +10,15 @@ from twinlib.section import Section
 from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 
 NETWORK = ("channels", "kernel_size", "dilations", "activation")
-"""What a search tries of a network; the rest is its base's."""
+"""Network parameters that a search varies; the others are those of its base."""
 
 RECIPE = ("muon_rate", "adamw_rate", "batch", "crop_samples", "preemphasis_weight")
-"""What a search tries of the training; the rest is the section `training`."""
+"""Training parameters that a search varies; the others are those of the section `training`."""
 
 
 def _range(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
-        raise ValueError(f"a range goes from the lower to the higher number, not from {value[0]} to {value[1]}")
+        raise ValueError(f"a range is [lowest, highest], not {list(value)}")
     return value
 
 
@@ -37,15 +37,15 @@ Crop = Annotated[int, Field(ge=2)]
 
 
 class Space(Section):
-    """What a search tries: lists of choices, and ranges [lowest, highest].
+    """Search space: lists of choices, and ranges [lowest, highest].
 
-    A list of one, or a range without width, fixes a value.
+    A list with one entry, or a range of zero width, fixes a value.
     """
 
     channels: Choices = (4, 8, 12, 16, 24)
     """Channels of the signal between layers."""
     kernel_size: Choices = (3, 6, 9)
-    """Taps of every dilated convolution."""
+    """Taps of each dilated convolution."""
     dilations: Annotated[tuple[Counts, ...], Field(min_length=1)] = (
         (1, 5, 29, 97, 227),
         (1, 4, 16, 64, 256),
@@ -56,24 +56,24 @@ class Space(Section):
         STRETCHED,
         (512, 256, 128, 64, 32, 16, 8, 4, 2, 1),
     )
-    """Samples between taps, a list a network: how many layers there are, how far they look, and in which order. From
-    long to short a step costs half as much, but what a device makes of its own distortion later is learnt worse."""
+    """Samples between taps, one list per network: number of layers, receptive field and order. In descending order a
+    step costs half as much, but the network models the filtering of distortion products less accurately."""
     activation: Annotated[tuple[ActivationName, ...], Field(min_length=1)] = ("tanh", "leaky_relu", "gated")
-    """The nonlinearity of every layer."""
+    """Nonlinearity of all layers."""
     muon_rate: RateRange = (0.001, 0.04)
-    """Learning rate of Muon, drawn on a logarithmic scale; with the optimiser `adamw` it stays the recipe's."""
+    """Learning rate of Muon, sampled on a logarithmic scale; constant with the optimiser `adamw`."""
     adamw_rate: RateRange = (0.001, 0.02)
-    """Learning rate of AdamW, drawn on a logarithmic scale."""
+    """Learning rate of AdamW, sampled on a logarithmic scale."""
     batch: Annotated[tuple[Batch, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    """Crops in a step, for each of the recipe's processes; a trial takes those of all."""
+    """Crops per step and process of the final training; a trial takes those of all processes."""
     crop_samples: Annotated[tuple[Crop, ...], Field(min_length=1)] = (512, 1024, 2048)
-    """Samples of a crop that are compared."""
+    """Compared samples per crop."""
     preemphasis_weight: WeightRange = (0.0, 1.0)
-    """Weight of the error of the filtered signals beside that of the plain ones."""
+    """Weight of the ESR of the pre-emphasised signals, relative to the plain ESR."""
 
 
 class Parameters(Section):
-    """One point of a space: what a trial tries."""
+    """Parameters of a trial: a point of the search space."""
 
     channels: int
     kernel_size: int
@@ -86,77 +86,75 @@ class Parameters(Section):
     preemphasis_weight: float
 
     @classmethod
-    def of(cls, base: Architecture, training: Training) -> "Parameters":
-        """What a model and a recipe already are: the first trial."""
+    def from_base(cls, base: Architecture, training: Training) -> "Parameters":
+        """Return the parameters of a model and recipe, those of the first trial."""
         network = {name: getattr(base, name) for name in NETWORK}
         return cls.model_validate(network | {name: getattr(training, name) for name in RECIPE})
 
     def network(self, base: Architecture) -> Architecture:
-        """The base with this trial's layers."""
+        """Return the base with this trial's layers."""
         return Architecture.model_validate(base.model_dump() | {name: getattr(self, name) for name in NETWORK})
 
     def recipe(self, training: Training, **others: Any) -> Training:
-        """The recipe with this trial's rates and batches, and with other settings, such as the budget."""
+        """Return the recipe with this trial's parameters and with `others`, such as the budget."""
         changed = {name: getattr(self, name) for name in RECIPE}
         return Training.model_validate({**training.model_dump(), **changed, **others})
 
-    def trial(self, training: Training, **budget: Any) -> Training:
-        """The recipe as a trial trains by it: one seed from drawn weights, as networks differ, in one process.
+    def trial_settings(self, training: Training, **budget: Any) -> Training:
+        """Return the recipe of a trial: one seed, random initial weights, one process.
 
-        That takes the crops of all processes that the recipe has, so that its steps are those of the final training.
+        The process trains on the crops of all processes of the recipe, so that steps equal those of the final training.
         """
         whole = {"processes": 1, "batch": self.batch * training.processes}
         return self.recipe(training, seeds=1, warm_start=None, **whole, **budget)
 
 
 class Search(Section):
-    """A search for the best network and recipe on one device; its name may be used as a model's.
+    """A search for the best network and recipe on one device; its name can be used as the name of a model.
 
-    It trains many trials for a short time and goes on with the best third for a longer one (asynchronous successive
-    halving, Li et al. 2020); what to try next it learns from what it has seen (TPE, Bergstra et al. 2011). All is
-    decided on the validation split. With the default budgets a trial takes a minute of processor time on average.
+    All trials train with a small budget, the best third with a larger one (asynchronous successive halving, Li et al.
+    2020). The TPE sampler proposes new trials from the history (Bergstra et al. 2011). The criterion is the error on
+    the validation split. With the default budgets a trial takes one minute of CPU time on average.
     """
 
     device: str
-    """A key of `devices`: what the trials are trained on."""
+    """A key of `devices`: the device of the trials."""
     base: str
-    """A key of `models`, no preset: the network that is tried first, with the recipe of `training`, and varied then."""
+    """A key of `models`, not a preset: the network of the first trial, with the recipe of `training`."""
     trials: Annotated[int, Field(ge=1, le=100000)] = 40
-    """How many trials there are; more may be asked for later, and the search goes on."""
+    """Number of trials; a larger number later continues the search."""
     workers: Annotated[int, Field(ge=1, le=1000)] = 1
-    """How many jobs search side by side. With one the same seed gives the same trials; with more it depends on which
-    ends first."""
+    """Number of parallel jobs. With one job the trials are reproducible; with several they depend on timing."""
     cpu_seconds: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=8), AfterValidator(_rising)] | None = None
-    """The budgets in seconds of processor time, from that of every trial to that of the best; 20, 60 and 180 if neither
-    these nor `steps` are given."""
+    """Budgets in seconds of CPU time, in rising order, from that of all trials to that of the best; 20, 60 and 180 if
+    `steps` is not set either."""
     steps: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8), AfterValidator(_rising)] | None = None
-    """The budgets in steps, in place of `cpu_seconds`: repeatable, but blind to what a large network costs."""
+    """Budgets in steps instead of `cpu_seconds`: reproducible, but they ignore the cost of large networks."""
     multiply_adds: Count | None = None
-    """The most multiplications for a sample of sound that a network may do (`small` does 10,432); null for any."""
+    """Maximum multiply-adds per sample (`small` has 10,432); null for no limit."""
     receptive_field: Count = 8192
-    """The most samples that a network may look back, the present one included: segments joined together and clips must
-    be longer."""
+    """Maximum receptive field in samples; contiguous segments and clips must be longer."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of what is drawn."""
+    """Seed of the sampler."""
     space: Space = Space()
-    """What is tried."""
+    """Search space."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if self.cpu_seconds is not None and self.steps is not None:
-            raise ValueError("only one of steps and cpu_seconds may be given: they are the budgets of the trials")
+            raise ValueError("set only one of steps and cpu_seconds: they are the budgets of the trials")
         return self
 
     @property
     def budgets(self) -> list[dict[str, float | None]]:
-        """The rungs of the ladder: `steps` and `cpu_seconds` of a training, one of them null."""
+        """Budget per rung: `steps` and `cpu_seconds` of a training, one of them None."""
         if self.steps is not None:
             return [{"steps": steps, "cpu_seconds": None} for steps in self.steps]
         return [{"steps": None, "cpu_seconds": seconds} for seconds in self._seconds]
 
     @property
-    def budget_words(self) -> list[str]:
-        """The budgets for people, such as `20 CPU-s`."""
+    def budget_labels(self) -> list[str]:
+        """Budgets as text, such as `20 CPU-s`."""
         return [f"{value:g} {'steps' if self.steps else 'CPU-s'}" for value in self.steps or self._seconds]
 
     @property
@@ -164,34 +162,34 @@ class Search(Section):
         return self.cpu_seconds or (20.0, 60.0, 180.0)
 
     def fits(self, network: Architecture) -> bool:
-        """Whether a network is small enough and looks back no further than it may."""
+        """Whether a network is within the limits of multiply-adds and receptive field."""
         cheap = self.multiply_adds is None or network.network.multiply_adds <= self.multiply_adds
-        return cheap and self.reaches(network)
+        return cheap and self.fits_receptive_field(network)
 
-    def reaches(self, network: Architecture) -> bool:
-        """Whether a network looks back no further than it may."""
+    def fits_receptive_field(self, network: Architecture) -> bool:
+        """Whether a network is within the limit of the receptive field."""
         return network.network.receptive_field <= self.receptive_field
 
     def objection(self, base: Architecture, training: Training) -> str | None:
-        """Why the base cannot be the first trial, beginning with the key that is in the way; else nothing."""
+        """Return why the base cannot be the first trial, starting with the conflicting key, or None."""
         if base.preset is not None:
-            return f"base: '{self.base}' is a preset, whose layers cannot be varied: name a model that has its own"
-        for name, value in Parameters.of(base, training):
+            return f"base: '{self.base}' is a preset, whose layers are fixed. Use a model with its own layers"
+        for name, value in Parameters.from_base(base, training):
             allowed = getattr(self.space, name)
             ranged = name in ("muon_rate", "adamw_rate", "preemphasis_weight")
             if not (allowed[0] <= value <= allowed[1] if ranged else value in allowed):
-                of = f"the base '{self.base}'" if name in NETWORK else "the section training"
+                origin = f"the base '{self.base}'" if name in NETWORK else "the section training"
                 found = list(value) if isinstance(value, tuple) else value
-                return f"space.{name}: {of} has {found}, which is tried first, so it must be in the space: add it"
+                return f"space.{name}: the space must contain the first trial, but {origin} has {found}. Add it"
         if training.stft_weight and min(self.space.crop_samples) < LONGEST_WINDOW:
             return (
-                f"space.crop_samples: training.stft_weight needs crops of {LONGEST_WINDOW} samples or more, and "
-                f"{min(self.space.crop_samples)} is allowed: leave it out"
+                f"space.crop_samples: training.stft_weight needs crops of at least {LONGEST_WINDOW} samples. Remove "
+                f"{min(self.space.crop_samples)}"
             )
-        if not self.reaches(base):
-            needs = base.network.receptive_field
-            return f"receptive_field: the base '{self.base}', which is tried first, needs {needs}: allow as many"
+        if not self.fits_receptive_field(base):
+            needed = base.network.receptive_field
+            return f"receptive_field: the first trial, the base '{self.base}', needs {needed}. Raise the limit"
         if not self.fits(base):
-            needs = base.network.multiply_adds
-            return f"multiply_adds: the base '{self.base}', which is tried first, needs {needs}: allow as many"
+            needed = base.network.multiply_adds
+            return f"multiply_adds: the first trial, the base '{self.base}', needs {needed}. Raise the limit"
         return None

@@ -1,4 +1,4 @@
-"""Stopping in good order: Ctrl-C and SIGTERM wait for the end of a step."""
+"""Graceful stop: SIGINT and SIGTERM take effect at the end of a step."""
 
 import signal
 import threading
@@ -9,29 +9,25 @@ from types import FrameType
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], BaseException | None]]:
-    """While the context lasts, SIGINT and SIGTERM only leave a note; the value of the context, called, returns it.
+    """Defer SIGINT and SIGTERM; the value of the context returns the exception to raise, or None.
 
-    The note is the exception to raise when all is saved. The same signal again takes its usual effect at once; but the
-    other does not, for who starts programs passes a Ctrl-C on as a SIGTERM. Outside the main thread, where Python
-    delivers no signals, nothing is changed.
+    The same signal again has its default effect at once. The other signal does not: process managers forward Ctrl-C as
+    SIGTERM. Outside the main thread, where Python delivers no signals, the context has no effect.
     """
-    asked: list[BaseException] = []
+    requests: list[BaseException] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def defer(number: int, frame: FrameType | None) -> None:
+        requests.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
+        signal.signal(number, handlers[signal.Signals(number)])
 
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, note)
+    for number in handlers:
+        signal.signal(number, defer)
     try:
-        yield lambda: asked[0] if asked else None
+        yield lambda: requests[0] if requests else None
     finally:
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

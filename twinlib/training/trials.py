@@ -1,4 +1,4 @@
-"""What the trials of a search did, as values, as a table, and as text for people."""
+"""Trials of a search: values, table and text."""
 
 import json
 import math
@@ -14,32 +14,32 @@ from twinlib.model.architecture import Architecture
 from twinlib.training.search_settings import Parameters
 
 Outcome = Literal["running", "complete", "pruned", "diverged"]
-"""`complete` reached the largest budget, `pruned` was not among the best with a smaller one; `diverged` says it all."""
+"""`complete` reached the largest budget; `pruned` was not among the best third with a smaller one."""
 
-LEAST_ESR = 1e-12
-"""Least error that a logarithm is taken of."""
+MIN_ESR = 1e-12
+"""Lower limit of the error in logarithms."""
 
-SHOWN = 10
-"""Trials that the text shows."""
+SHOWN_TRIALS = 10
+"""Number of trials in the text."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """How a trial did with one budget."""
+    """Result of a trial with one budget."""
 
     valid_esr: float
-    """Lowest validation error, a ratio of energies; 1, that of silence, if the training diverged."""
+    """Lowest validation ESR; 1, that of silence, if the training diverged."""
     steps: int = 0
     """Steps done; 0 if it diverged."""
     cpu_seconds: float = 0.0
-    """Processor time spent; 0 if it diverged."""
+    """CPU time used; 0 if it diverged."""
     diverged: bool = False
     """Whether the training diverged."""
 
     @property
     def score(self) -> float:
-        """What is made small: the common logarithm of the error."""
-        return math.log10(max(self.valid_esr, LEAST_ESR))
+        """Objective to minimise: log10 of the error."""
+        return math.log10(max(self.valid_esr, MIN_ESR))
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,31 @@ class Trial:
     """One trial, finished or not."""
 
     number: int
-    """Counted from 0, in the order in which they were begun; trial 0 is the base."""
+    """Number in starting order; trial 0 is the base."""
     parameters: Parameters
-    """What it tried."""
+    """Parameters."""
     rungs: tuple[Rung, ...]
-    """How it did, from the smallest budget on."""
+    """Results, from the smallest budget on."""
     outcome: Outcome
-    """How it ended."""
+    """Outcome."""
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The complete trial with the lowest validation error, of equals the earliest; `TrainingError` if there is none."""
+    """Return the complete trial with the lowest validation error, the earliest of equals.
+
+    Raises `TrainingError` if no trial is complete.
+    """
     complete = [trial for trial in trials if trial.outcome == "complete"]
     if not complete:
         raise TrainingError(
-            "No trial of the search reached the largest budget, for all trainings diverged: lower muon_rate and "
-            "adamw_rate in its space and in `training`"
+            "No trial of the search reached the largest budget: all trainings diverged. Lower muon_rate and adamw_rate "
+            "in its space and in `training`"
         )
     return min(complete, key=lambda trial: (trial.rungs[-1].valid_esr, trial.number))
 
 
-def summary(trials: Sequence[Trial]) -> str:
-    """A sha256 over what the finished trials tried and reached, times aside."""
+def trials_digest(trials: Sequence[Trial]) -> str:
+    """Return a sha256 over parameters and errors of the finished trials; times do not count."""
     content = [
         [trial.number, trial.parameters.model_dump_json(), [rung.valid_esr for rung in trial.rungs]]
         for trial in trials
@@ -78,7 +81,7 @@ def summary(trials: Sequence[Trial]) -> str:
 
 
 def to_table(trials: Sequence[Trial], base: Architecture) -> pd.DataFrame:
-    """A row a trial: number, outcome, what it tried, multiply-adds a sample, and lists with an entry a budget."""
+    """Return one row per trial: number, outcome, parameters, multiply-adds, and lists with one entry per budget."""
     rows = [
         {
             "number": trial.number,
@@ -97,7 +100,7 @@ def to_table(trials: Sequence[Trial], base: Architecture) -> pd.DataFrame:
 
 
 def from_table(table: pd.DataFrame) -> list[Trial]:
-    """The trials of a table made by `to_table`."""
+    """Return the trials of a table of `to_table`."""
     return [_trial(row) for row in table.to_dict("records")]
 
 
@@ -113,30 +116,30 @@ def _trial(row: Mapping[Hashable, Any]) -> Trial:
     )
 
 
-def as_text(trials: Sequence[Trial], base: Architecture, budgets: Sequence[str]) -> str:
-    """A table for people: the best trials by their validation error, those with the larger budget first; and the base.
+def format_trials(trials: Sequence[Trial], base: Architecture, budgets: Sequence[str]) -> str:
+    """Return a text table of the best trials, by budget and validation error, and of the base.
 
-    `budgets` says each budget in words.
+    `budgets` holds the label of each budget.
     """
     ranked = sorted(
         (trial for trial in trials if trial.rungs), key=lambda trial: (-len(trial.rungs), trial.rungs[-1].valid_esr)
     )
-    shown = ranked[:SHOWN] + [trial for trial in ranked[SHOWN:] if trial.number == 0]
+    shown = ranked[:SHOWN_TRIALS] + [trial for trial in ranked[SHOWN_TRIALS:] if trial.number == 0]
     head = (
         f"{'trial':>5}  {'valid ESR':>9}  {'after':>12}  {'mul-adds':>8}  {'channels':>8}  {'kernel':>6}  "
         f"{'activation':<10}  {'muon':>7}  {'adamw':>7}  {'batch':>5}  {'crop':>5}  {'emph.':>5}  dilations"
     )
-    lines = [head, "-" * len(head), *(_line(trial, base, budgets[len(trial.rungs) - 1]) for trial in shown)]
+    lines = [head, "-" * len(head), *(_format_trial(trial, base, budgets[len(trial.rungs) - 1]) for trial in shown)]
     counts = [f"{sum(trial.outcome == name for trial in trials)} {name}" for name in ("complete", "pruned", "diverged")]
     lines.append(f"{len(trials)} trials: {', '.join(counts)}; trial 0 is the base")
     return "\n".join(lines) + "\n"
 
 
-def _line(trial: Trial, base: Architecture, budget: str) -> str:
-    found = trial.parameters
+def _format_trial(trial: Trial, base: Architecture, budget: str) -> str:
+    tried = trial.parameters
     return (
         f"{trial.number:>5}  {100 * trial.rungs[-1].valid_esr:>7.3g} %  {budget:>12}  "
-        f"{found.network(base).network.multiply_adds:>8}  {found.channels:>8}  {found.kernel_size:>6}  "
-        f"{found.activation:<10}  {found.muon_rate:>7.2g}  {found.adamw_rate:>7.2g}  {found.batch:>5}  "
-        f"{found.crop_samples:>5}  {found.preemphasis_weight:>5.2f}  {' '.join(map(str, found.dilations))}"
+        f"{tried.network(base).network.multiply_adds:>8}  {tried.channels:>8}  {tried.kernel_size:>6}  "
+        f"{tried.activation:<10}  {tried.muon_rate:>7.2g}  {tried.adamw_rate:>7.2g}  {tried.batch:>5}  "
+        f"{tried.crop_samples:>5}  {tried.preemphasis_weight:>5.2f}  {' '.join(map(str, tried.dilations))}"
     )

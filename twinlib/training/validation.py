@@ -1,4 +1,4 @@
-"""The validation split in memory, and how near a network is to it."""
+"""The validation split in memory, and the error of a network on it."""
 
 import math
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from twinlib.errors import TrainingError
 from twinlib.model.wavenet import WaveNet
 
 
-class Validation:
+class ValidationSet:
     """Dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts at the levels of the network.
 
-    Raises `TrainingError`, which names the device, if the wet ones are silent or not finite.
+    Raises `TrainingError`, with the name of the device, if the wet excerpts are silent or hold NaN or Inf.
     """
 
     def __init__(self, excerpts: Sequence[tuple[Tensor, Tensor]], device: str) -> None:
@@ -22,12 +22,12 @@ class Validation:
         if not math.isfinite(self._energy) or not self._energy > 0:
             problem = "silent" if self._energy == 0 else "not finite"
             raise TrainingError(
-                f"The wet signal of the validation split is {problem}: check the recordings of {device}"
+                f"The wet signal of the validation split is {problem}. Check the recordings of {device}"
             )
 
     @torch.no_grad()
     def esr(self, model: WaveNet) -> float:
-        """The error-to-signal ratio, pooled over all excerpts."""
+        """Return the error-to-signal ratio, pooled over all excerpts."""
         error = 0.0
         for dry, wet in self._excerpts:
             error += (model(dry[None])[0] - wet).double().square().sum().item()

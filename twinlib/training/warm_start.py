@@ -1,4 +1,4 @@
-"""A warm start: a training that begins with the weights of another twin of the same network."""
+"""Warm start: training from the weights of another twin of the same network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,53 +12,53 @@ from twinlib.model.twin import Twin, load_twin
 
 
 @dataclass(frozen=True)
-class Start:
-    """The twin that a training starts from."""
+class WarmStart:
+    """The twin that supplies the initial weights."""
 
     path: Path
-    """Its file."""
+    """File of the twin."""
     sha256: str
-    """The sum of the file: part of the identity of the training."""
+    """Checksum of the file, part of the identity of the training."""
     twin: Twin
-    """What it holds."""
+    """Content of the file."""
 
 
-def read_start(path: Path) -> Start:
-    """Read the twin that `training.warm_start` names; raises `TrainingError` if there is none."""
+def read_warm_start(path: Path) -> WarmStart:
+    """Read the twin that `training.warm_start` names; raise `TrainingError` if it cannot be read."""
     try:
-        return Start(path, sha256_file(path) if path.is_file() else "", load_twin(path))
+        return WarmStart(path, sha256_file(path) if path.is_file() else "", load_twin(path))
     except ModelError as error:
         raise TrainingError(f"training.warm_start: {error}") from None
 
 
-def check_start(start: Start, network: Network, sample_rate: int, guard_samples: int) -> None:
-    """Raise `TrainingError` if the twin is of another network, or was trained at another rate or guard."""
-    for what, found, wanted in (
+def check_warm_start(start: WarmStart, network: Network, sample_rate: int, guard_samples: int) -> None:
+    """Raise `TrainingError` if the network, sample rate (Hz) or guard of the twin differ."""
+    for what, found, expected in (
         ("network", start.twin.network, network),
         ("sample rate", start.twin.sample_rate, sample_rate),
         ("guard", start.twin.guard_samples, guard_samples),
     ):
-        if found != wanted:
-            numbers = "" if what == "network" else f" ({found}, not {wanted})"
+        if found != expected:
+            values = "" if what == "network" else f" ({found}, not {expected})"
             raise TrainingError(
-                f"training.warm_start: {start.path} is a twin with another {what}{numbers}: name a twin that was "
-                "trained with the same network, rate and guard, or leave warm_start out"
+                f"training.warm_start: {start.path} has another {what}{values}. Choose a twin with the same network, "
+                "sample rate and guard, or remove warm_start"
             )
 
 
-def folded(twin: Twin, input_gain: float, output_gain: float) -> dict[str, Tensor]:
-    """The twin's weights for other gains, so that the whole plays the same function.
+def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[str, Tensor]:
+    """Return the weights of a twin for other gains, such that the output stays the same.
 
-    Trainings measure the gains of their own data anew, for the learning rates belong to the levels inside the network;
-    so the old gains over the new go into the weights that touch the input, and into those of the head. A dry path has
-    a gain of one whatever the levels.
+    Each training measures the gains of its own data, because learning rates depend on the levels inside the network.
+    The ratios of old to new gains fold into the weights on the input and into those of the head. A dry path has unity
+    gain at any level.
     """
-    dry, wet = twin.input_gain / input_gain, twin.output_gain / output_gain
+    input_ratio, output_ratio = twin.input_gain / input_gain, twin.output_gain / output_gain
     last = f"stacks.{len(twin.network.stacks) - 1}."
     head = (f"{last}head", f"{last}head_bias")
     weights: dict[str, Tensor] = {}
     for name, weight in twin.weights.items():
-        touches_input = name == "stacks.0.rechannel" or name.endswith(".mix")
-        of_head = name in head or name.endswith(".skip")
-        weights[name] = weight * (dry if touches_input else wet if of_head else 1.0)
+        on_input = name == "stacks.0.rechannel" or name.endswith(".mix")
+        on_output = name in head or name.endswith(".skip")
+        weights[name] = weight * (input_ratio if on_input else output_ratio if on_output else 1.0)
     return weights

@@ -8,7 +8,7 @@ import torch
 from tests.training.factories import MemoryData
 from twinlib.errors import DivergedError
 from twinlib.model.architecture import Architecture, Network
-from twinlib.training.search import Task, open_study, work
+from twinlib.training.search import SearchTask, open_study, run_worker
 from twinlib.training.search_settings import Parameters, Search, Space
 from twinlib.training.settings import Training
 from twinlib.training.trials import Trial
@@ -24,10 +24,10 @@ SPACE = Space(
     crop_samples=(32, 64),
 )
 SEARCH = Search(device="box", base="tiny", trials=14, steps=(3, 9, 27), space=SPACE)
-FIRST = Parameters.of(BASE, RECIPE)
+FIRST = Parameters.from_base(BASE, RECIPE)
 
 
-def data_for(network: Network, settings: Training) -> MemoryData:
+def make_data(network: Network, settings: Training) -> MemoryData:
     return MemoryData(network.receptive_field, settings.batch, settings.crop_samples)
 
 
@@ -42,13 +42,13 @@ class Diverging(MemoryData):
         return super().batch(step)
 
 
-def task(folder: Path, search: Search, data) -> Task:
-    return Task(search, BASE, RECIPE, data, folder, "code")
+def task(folder: Path, search: Search, data) -> SearchTask:
+    return SearchTask(search, BASE, RECIPE, data, folder, "code")
 
 
-def searched(folder: Path, search: Search = SEARCH, data=data_for, on_trial=lambda trial: None) -> list[Trial]:
+def run_search(folder: Path, search: Search = SEARCH, data=make_data, on_trial=lambda trial: None) -> list[Trial]:
     study = open_study(folder, search, BASE, RECIPE)
-    work(study, task(folder, search, data), on_trial)
+    run_worker(study, task(folder, search, data), on_trial)
     return study.trials(search.trials)
 
 
@@ -61,4 +61,4 @@ def timeless(trials: list[Trial]) -> list[object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    searched(Path(sys.argv[1]), SEARCH.model_copy(update={"trials": int(sys.argv[2])}))
+    run_search(Path(sys.argv[1]), SEARCH.model_copy(update={"trials": int(sys.argv[2])}))

@@ -8,7 +8,7 @@ import torch
 from tests.training.factories import MemoryData
 from twinlib.cli_runtime import run
 from twinlib.model.architecture import Architecture
-from twinlib.training.distributed import group, launch, launched_as_one, rank
+from twinlib.training.distributed import launch, needs_launch, process_group, rank
 from twinlib.training.loop import train
 from twinlib.training.settings import Training
 
@@ -18,7 +18,7 @@ NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
 def main() -> None:
     processes, batch, steps = (int(word) for word in sys.argv[1:4])
     folder = Path(sys.argv[4])
-    if not launched_as_one(processes):
+    if needs_launch(processes):
         sys.exit(launch(processes, __file__, sys.argv[1:]))
     torch.set_num_threads(1)
     setup = Training(
@@ -34,7 +34,7 @@ def main() -> None:
         clip_norm=0.3,
     )
     data = MemoryData(NETWORK.receptive_field, batch * processes, 600)
-    with group(processes, "cpu"):
+    with process_group(processes, "cpu"):
         trained = train(data, NETWORK, setup, folder, "code")
         if rank() == 0:
             trained.twin.save(folder / "twin.safetensors")
