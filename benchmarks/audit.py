@@ -1,8 +1,7 @@
-"""How fast an auditor has an answer: 200 tracks, 100,000 slices, 3 devices; `verify` beside `sha256sum`.
+"""Time of `twin audit` commands on 200 tracks, 100,000 slices and 3 devices; `verify` against `sha256sum`.
 
-Every command runs as a person runs it: a process of its own, start-up included, one thread but for `verify`, which may
-use all cores as it does for a person; `sha256sum` reads the same files, by as many processes at once. Both in turns,
-medians of the rounds.
+Each command runs in its own process, start-up included, with one thread. `verify` uses all cores, and `sha256sum` reads
+the same files with as many processes. Both alternate; the results are medians of the rounds.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slices", type=int, default=100_000)
-    parser.add_argument("--results", type=Path, help="a folder made before, instead of a new one")
+    parser.add_argument("--results", type=Path, help="folder of an earlier run, instead of a new one")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = args.results or Path(folder)
@@ -79,7 +78,7 @@ def check(folder: Path, results: Results, rounds: int) -> None:
 
 
 def run(folder: Path, command: Sequence[str], threads: int | None) -> tuple[float, float]:
-    """Wall and CPU seconds of a process."""
+    """Return wall and CPU seconds of a process."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads)}

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,6 +24,17 @@ LONGEST = (
     "tests/workflow/test_reruns.py",
 )
 """The files that take the longest, the longest first: begun first, they leave no worker waiting for another's end."""
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without experiments, to be copied: creating its schema takes seconds."""
+    from twinlib.tracking import runs
+
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    runs._make_database(database)
+    assert [path.name for path in database.parent.iterdir()] == ["mlflow.db"]
+    return database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""One finished run for all tests that only read, and copies of it for those that change something."""
+"""One finished run for all tests that only read, and copies of it for tests that write."""
 
 import shutil
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests.audit.factories import Made, make_results
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Two devices, one of them recorded, and one of pairs; a track is withdrawn. Nothing may be written into it."""
+    """A recorded device, a simulated one and one of pairs; one track is withdrawn. Read-only."""
     folder = tmp_path_factory.mktemp("made")
     return make_results(folder, pairs=True, excluded=("Artist 001/Song 002",))
 
 
 @pytest.fixture
 def copied(made: Made, tmp_path: Path) -> Path:
-    """The results folder alone, somewhere else and under another name."""
+    """A copy of the results folder alone, at another place and under another name."""
     return Path(shutil.copytree(made.results, tmp_path / "copied"))

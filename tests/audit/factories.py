@@ -1,12 +1,11 @@
-"""A finished run on disk, small and without a pipeline: every file by the library's own writers, records and all.
+"""A small finished run on disk, written by the library's own functions without running the workflow.
 
-`make_results(folder)` leaves what the stages leave: `folder/results` with a corpus, an excitation, devices, twins and
-a stage record beside each first output, and the files outside of it that they were made of (`folder/corpus`,
-`folder/recordings`, `folder/pairs`). The music is noise, the devices are a tanh, the twins have random weights; the
-plan, the reels, the verdicts of takes, the segments, the shards, the manifests and the search for leaks are real.
-The first device is recorded (its takes lie outside of the results, and the last is clipped in one place), the others
-are simulated; a device of pairs can be had too. Records are written with `folder` as the working directory, so that
-names in them begin with `results/`.
+`make_results(folder)` writes `folder/results` with a corpus, an excitation, devices, twins and all stage records, and
+the external inputs `folder/corpus`, `folder/recordings` and `folder/pairs`. The music is noise, the devices are a tanh,
+the twins have random weights; the cue sheet, reels, take verdicts, segments, shards, manifests and leak reports are
+real. The first device is recorded (its takes are outside the results folder, and the last is clipped at one place), the
+others are simulated; a device of pairs is optional. `folder` is the working directory of the records, so their file
+names start with `results/`.
 
     small = make_results(tmp_path)                                                      # two seconds
     large = make_results(tmp_path, tracks=200, slices=100_000, devices=3, **MANY)       # two minutes
@@ -49,10 +48,10 @@ REPOSITORY = Path(__file__).parents[2]
 RATE, GUARD, LAG = 8000, 12, 500
 
 MANY: dict[str, Any] = {"slice_samples": 64, "crossfade_samples": 0, "segment_samples": 64}
-"""As many segments as slices, with as little audio as there can be."""
+"""As many segments as slices, with a minimum of audio."""
 
 LICENCES = ("CC0-1.0", "CC BY 4.0", "CC BY-NC-SA 4.0")
-"""The licences of the tracks, in turns, unless others are asked for."""
+"""The default licences, assigned to the tracks in turn."""
 
 NAMES = ("box", "fuzz", "tape")
 GENRES = ("Jazz", "Rock", "Electronic/Fusion", "")
@@ -60,7 +59,7 @@ GENRES = ("Jazz", "Rock", "Electronic/Fusion", "")
 
 @dataclass(frozen=True)
 class Made:
-    """What was made: `folder` was the working directory; `captures` are those of every device but the one of pairs."""
+    """The run: its working directory `folder`, and the captures of every device except that of pairs."""
 
     folder: Path
     results: Path
@@ -73,7 +72,7 @@ class Made:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the stages are told; paths are relative to the working directory."""
+    """Settings and paths of the stages, relative to the working directory."""
 
     excitation: Excitation
     dataset: Dataset
@@ -114,11 +113,11 @@ def make_results(
     crossfade_samples: int = 64,
     segment_samples: int = 256,
 ) -> Made:
-    """Make a run of `tracks` tracks, two an artist, `slices` slices on `reels` reels, `devices` devices and `models`.
+    """Make a run of `tracks` tracks (two per artist), `slices` slices, `reels` reels, `devices` devices and `models`.
 
-    A device has about `slices * (slice_samples - crossfade_samples) / segment_samples` usable segments, and 500 000 /
-    (8 * `segment_samples`) silent ones a reel. `excluded` are withdrawn after the recording: their segments are left
-    out. With `pairs` there is a device `pedal` whose dry files are nobody's tracks.
+    A device has about `slices * (slice_samples - crossfade_samples) / segment_samples` usable segments, and per reel
+    about 500 000 / (8 * `segment_samples`) silent ones. Tracks in `excluded` are withdrawn after the recording: their
+    segments are excluded. `pairs` adds a device `pedal` whose dry files belong to no track.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(
@@ -153,12 +152,12 @@ def _program(name: str) -> Path:
 
 
 def _name(number: int) -> tuple[str, str]:
-    """The artist and the title of a track."""
+    """Return the artist and the title of a track."""
     return f"Artist {number // 2 + 1:03d}", f"Song {number + 1:03d}"
 
 
 def _split(tracks: int) -> Split:
-    """Shares with a salt that leaves no split without an artist."""
+    """Return a split in which every part has an artist."""
     artists = {"/".join(_name(number)): _name(number)[0] for number in range(tracks)}
     for number in range(100):
         split = Split(train=0.6, valid=0.2, test=0.2, salt=f"audit-{number}")
@@ -169,7 +168,7 @@ def _split(tracks: int) -> Split:
 
 
 def _excitation(tracks: int, slices: int, reels: int, slice_samples: int, crossfade_samples: int) -> Excitation:
-    """The settings that spread the slices over so many reels, or fewer."""
+    """Return settings that spread the slices over at most `reels` reels."""
     minutes = 0.1 + slices / reels * (slice_samples - crossfade_samples) / RATE / 60
     while True:
         settings = Excitation.model_validate(
@@ -196,7 +195,7 @@ def _noise(frames: int, seed: int) -> audio.Signal:
 
 
 def _corpus(run: _Run, count: int) -> None:
-    """A source a track, two tracks an artist; licences and genres in turns."""
+    """Write one source per track, two tracks per artist; licences and genres in turn."""
     rows, files = [], []
     for number in range(count):
         artist, title = _name(number)
@@ -251,13 +250,13 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
 
 
 def _wet(dry: audio.Signal, seed: int) -> audio.Signal:
-    """What a device makes of a dry signal `(frames,)`: late by `LAG`, bent, with noise, and a little longer."""
+    """Return the wet signal for a dry one `(frames,)`: delayed by `LAG`, distorted, noisy, and a little longer."""
     bent = np.concatenate([np.zeros(LAG), 0.6 * np.tanh(3 * dry.astype(np.float64)), np.zeros(LAG)])
     return (bent + 1e-4 * np.random.default_rng(seed).standard_normal(len(bent))).astype(np.float32)
 
 
 def _take(run: _Run, device: str, capture: str, *, recorded_take: bool, clipped: bool) -> None:
-    """A take and its verdict, recorded outside of the results or simulated within, and its alignment."""
+    """Write a take, recorded or simulated, with its verdict and its alignment."""
     reel = run.excitations / "reels" / f"{capture}.wav"
     wet = _wet(audio.read(reel)[:, 0], seed=len(device) + len(capture))
     if clipped:
@@ -277,7 +276,7 @@ def _take(run: _Run, device: str, capture: str, *, recorded_take: bool, clipped:
 
 
 def _judge(run: _Run, device: str, capture: str, dry: Path, wet: Path, kind: str) -> None:
-    """`take.json` and `alignment.json` of a capture."""
+    """Write `take.json` and `alignment.json` of a capture."""
     folder = run.capture(device, capture)
     take, alignment = folder / "take.json", folder / "alignment.json"
     knobs = {"drive": len(device) / 10, "channel": "left"}
@@ -292,7 +291,7 @@ def _judge(run: _Run, device: str, capture: str, dry: Path, wet: Path, kind: str
 
 
 def _alignment(frames: int, wet_frames: int, seed: int) -> Alignment:
-    """The truth, with windows that scatter about it as measured ones do."""
+    """Return the true alignment, with windows that scatter around it as measured ones do."""
     residuals = 0.02 * np.random.default_rng(seed).standard_normal(16)
     places = np.linspace(0, frames, len(residuals))
     return Alignment(
@@ -331,7 +330,7 @@ def _alignment(frames: int, wet_frames: int, seed: int) -> Alignment:
 
 
 def _cut(run: _Run, device: str, capture: str, pair: dict[str, Path] | None = None) -> None:
-    """The shard of a capture and its table of segments."""
+    """Write the shard of a capture and its segment table."""
     folder, shard = run.capture(device, capture), run.shard(device, capture)
     take = read_json(folder / "take.json", TAKE)
     dry, wet = (pair["dry"], pair["wet"]) if pair else (run.excitations / "reels" / f"{capture}.wav", take["path"])
@@ -351,14 +350,16 @@ def _cut(run: _Run, device: str, capture: str, pair: dict[str, Path] | None = No
             cues = cues[cues.reel == capture]
             segments = tile_reel(source, cues, read_reel(tables[1], capture), run.dataset, run.excluded)
             silenced = excluded_ranges(cues, run.excluded, GUARD)
-        played, heard = audio.read(dry)[:, 0], audio.read(Path(wet))[LAG - GUARD :, 0]
+        played, wet_signal = audio.read(dry)[:, 0], audio.read(Path(wet))[LAG - GUARD :, 0]
         metadata = shard_metadata(source, run.dataset.segment_samples)
-        written = write_shard(shard, segments, lambda a, b: played[a:b], lambda a, b: heard[a:b], metadata, silenced)
+        written = write_shard(
+            shard, segments, lambda a, b: played[a:b], lambda a, b: wet_signal[a:b], metadata, silenced
+        )
         write_table(outputs[1], SEGMENTS, written)
 
 
 def _pair(run: _Run, device: str, capture: str) -> None:
-    """A dry and a wet file that came from elsewhere."""
+    """Write a pair of dry and wet files."""
     dry, wet = Path("pairs/dry.wav"), Path("pairs/wet.wav")
     audio.write(dry, _noise(5 * RATE, 99), RATE, "PCM_16")
     audio.write(wet, _wet(audio.read(dry)[:, 0], 98), RATE, "PCM_16")
@@ -367,7 +368,7 @@ def _pair(run: _Run, device: str, capture: str) -> None:
 
 
 def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
-    """`segments.parquet`, `dataset.json` and `leaks.json` of a device."""
+    """Write `segments.parquet`, `dataset.json` and `leaks.json` of a device."""
     parts = [
         CaptureFiles(
             run.shard(device, capture).with_suffix(".parquet"),
@@ -395,8 +396,8 @@ def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
 
 
 def _twin(run: _Run, device: str, model: str, seed: int) -> None:
-    """A twin of random weights, its learning curve and its metrics, which say what a good twin's would."""
-    # Here and not above: torch takes seconds to import, and tests that need no twin need none of it.
+    """Write a twin with random weights, a learning curve, and the metrics of a good twin."""
+    # Importing torch takes seconds, and a run without twins does not need it.
     from twinlib.model.architecture import Architecture
     from twinlib.model.twin import Twin
     from twinlib.model.wavenet import WaveNet

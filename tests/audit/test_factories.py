@@ -1,4 +1,4 @@
-"""The run that other tests ask is one that stages could have left."""
+"""The run of the test factories is consistent."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance.record import SUFFIX, read_record
 
 
-def test_its_chain_of_records_is_whole(made: Made) -> None:
+def test_its_chain_of_records_is_complete(made: Made) -> None:
     records = [read_record(path) for path in sorted(made.results.rglob(f"*{SUFFIX}"))]
     outputs = {name: sha for record in records for name, sha in record["outputs"].items()}
     assert sum(len(record["outputs"]) for record in records) == len(outputs)
@@ -22,7 +22,7 @@ def test_its_chain_of_records_is_whole(made: Made) -> None:
     assert {name for name in left if not name.endswith(SUFFIX)} == set(outputs)
 
 
-def test_every_device_has_all_splits_and_the_excluded_track_is_out(made: Made) -> None:
+def test_every_device_has_all_splits_without_the_excluded_track(made: Made) -> None:
     for device in made.devices:
         folder = made.results / "devices" / device
         segments = read_table(folder / "segments.parquet", SEGMENTS)
@@ -37,7 +37,7 @@ def test_every_device_has_all_splits_and_the_excluded_track_is_out(made: Made) -
         assert ("clipped" in excluded) == (device == made.devices[0])
 
 
-def test_the_first_device_is_recorded_outside_the_results(made: Made) -> None:
+def test_the_takes_of_the_first_device_are_outside_the_results(made: Made) -> None:
     takes = [read_json(p, "take/1")["path"] for p in sorted((made.results / "devices" / "box").rglob("take.json"))]
     assert takes
     assert all(Path(take).parts[0] == "recordings" for take in takes)

@@ -39,11 +39,12 @@ NASTY = '../Ärger & Söhne/`it\'s` "so"%//Take: 2'
 
 
 @pytest.fixture(scope="module")
-def filled(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RebuiltRun]]:
+def filled(made: Made, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[RebuiltRun]]:
     """A copy of the results with a rebuilt store. Read-only."""
     results = Path(shutil.copytree(made.results, tmp_path_factory.mktemp("filled") / "results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
         return results, rebuild_runs(results)
 
 

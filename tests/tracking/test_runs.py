@@ -23,11 +23,14 @@ pytestmark = pytest.mark.slow
 IDENTITY = "i" * 64
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, empty_store):
     results = tmp_path_factory.mktemp("results")
-    uri = store_uri(Tracking(), results)
-    return results, uri, make_store(results, uri, ["silk", "klon"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
+        uri = store_uri(Tracking(), results)
+        return results, uri, make_store(results, uri, ["silk", "klon"])
 
 
 @pytest.fixture
@@ -220,9 +223,8 @@ def test_start_run_creates_a_missing_experiment(made, store, side):
     assert found.artifact_location == (made[0] / "mlflow" / "artifacts" / "new").as_uri()
 
 
-def test_start_run_creates_a_missing_store(made, monkeypatch, tmp_path, side):
-    empty = made[0] / "mlflow" / "mlflow.db"
-    monkeypatch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty, database))
+def test_start_run_creates_a_missing_store(empty_store, monkeypatch, tmp_path, side):
+    monkeypatch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     run = begin(uri, side, experiment="tape")
     experiment = client(uri).get_experiment(client(uri).get_run(run.run_id).info.experiment_id)
