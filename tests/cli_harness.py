@@ -1,4 +1,4 @@
-"""What calls the programs of the workflow in this process, and sees that they refuse bad input as they should."""
+"""Run programs of the workflow in this process and check their errors on bad input."""
 
 import importlib.util
 import signal
@@ -21,7 +21,7 @@ TWIN = "results/twins/amp/tiny"
 
 Options = dict[str, dict[str, Any]]
 
-Refused = Callable[..., str]
+Fails = Callable[..., str]
 
 
 def program(stage: str) -> ModuleType:
@@ -35,7 +35,7 @@ def program(stage: str) -> ModuleType:
 
 
 def call(stage: str, options: dict[str, Any]) -> int:
-    """Run a program of the workflow in this process and return its exit code, as `python scripts/STAGE.py` would."""
+    """Run a program of the workflow in this process and return its exit code."""
     words = [stage]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
@@ -51,48 +51,49 @@ def call(stage: str, options: dict[str, Any]) -> int:
     return int(ended.value.code or 0)
 
 
-def refusing(options: Options, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """What calls a program that must refuse and leave all files as they are: its sentence comes back."""
+def failing_program(options: Options, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Return a function that runs a program, checks that it fails and changes no file, and returns its message."""
 
     def refused(stage: str, *parts: str, **changes: Any) -> str:
         before = snapshot(Path())
         capsys.readouterr()
         code = call(stage, {**options[stage], **changes})
         err = capsys.readouterr().err
-        sentence = refusal(code, err, *parts)
+        message = check_error(code, err, *parts)
         assert snapshot(Path()) == before
-        return sentence
+        return message
 
     return refused
 
 
-def refusal(code: int, err: str, *parts: str) -> str:
-    """The one sentence, with these parts in it, by which a program that ended so has refused."""
+def check_error(code: int, err: str, *parts: str) -> str:
+    """Check for exit code 1 and one error message with these parts; return it."""
     assert code == 1, err
-    sentences = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert len(sentences) == 1, err
+    messages = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(messages) == 1, err
     assert "Traceback" not in err
     for part in parts:
-        assert part in sentences[0]
-    return sentences[0]
+        assert part in messages[0]
+    return messages[0]
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file below a folder, hidden ones and the halves that a crash would leave included, with its sum."""
-    return {path.as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return the digests of all files below a folder, hidden ones included, except those of MLflow (failed runs)."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and "mlflow" not in path.parts)
+    return {path.as_posix(): sha256_file(path) for path in paths}
 
 
-def break_in_every_way(door: Refused, stage: str, path: Path, **changes: Any) -> None:
+def fails_on_damage(fails: Fails, stage: str, path: Path, **changes: Any) -> None:
     content = path.read_bytes() if path.is_file() else b"{}"
-    # Half a WAV file is a shorter one: that is for its verdict to say.
+    # Half a WAV file is a valid shorter one.
     half = [] if path.suffix == ".wav" else [content[: len(content) // 2]]
-    for broken in (b"", b"this is none of our files\n" * 40, *half):
+    for broken in (b"", b"this is not such a file\n" * 40, *half):
         path.write_bytes(broken)
-        door(stage, path.name, **changes)
+        fails(stage, path.name, **changes)
     path.unlink()
-    door(stage, path.name, "does not exist", **changes)
+    fails(stage, path.name, "does not exist", **changes)
     path.mkdir()
-    door(stage, path.name, **changes)
+    fails(stage, path.name, **changes)
 
 
 def error_to_signal(found: np.ndarray, truth: np.ndarray) -> float:

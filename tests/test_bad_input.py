@@ -1,4 +1,4 @@
-"""Bad input at every program of the workflow: a sentence, exit code 1, nothing half written."""
+"""Bad input to every program of the workflow: one error message, exit code 1, no partial output."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from scipy.interpolate import CubicSpline
 from tests.cli_harness import (
     EXCITATION,
     TWIN,
+    Fails,
     Options,
-    Refused,
-    break_in_every_way,
     call,
     error_to_signal,
+    failing_program,
+    fails_on_damage,
     program,
-    refusing,
     snapshot,
 )
 from tests.workflow.project import RATE, make_project
@@ -58,7 +58,7 @@ STAGES = (
 
 
 def options_of(config: Config) -> dict[str, dict[str, Any]]:
-    """The options of each program, as the workflow gives them."""
+    """Return the options of each program as in the workflow."""
     assert config.corpus is not None
     device = config.devices["amp"]
     assert device.simulate is not None
@@ -212,8 +212,8 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Options]]:
-    """A project whose stages have all been run on good input."""
-    folder = tmp_path_factory.mktemp("doors") / "project"
+    """A project after all stages have run on valid input."""
+    folder = tmp_path_factory.mktemp("bad-input") / "project"
     project = make_project(folder)
     here = Path.cwd()
     os.chdir(project.folder)
@@ -231,16 +231,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
 
 
 @pytest.fixture
-def door(
+def fails(
     finished: tuple[Path, Options],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Refused:
-    """A copy of the project, and what calls a program in it that must refuse: its sentence comes back."""
+) -> Fails:
+    """Change to a copy of the project; return a function that runs a program and checks that it fails."""
     shutil.copytree(finished[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    return refusing(finished[1], capsys)
+    return failing_program(finished[1], capsys)
 
 
 def flip(path: Path, place: int) -> None:
@@ -276,29 +276,29 @@ INPUTS = [
 
 
 @pytest.mark.parametrize(("stage", "name"), INPUTS)
-def test_an_input_that_is_missing_or_broken_is_named(
-    door: Refused, finished: tuple[Path, Options], stage: str, name: str
+def test_a_missing_or_damaged_input_is_named(
+    fails: Fails, finished: tuple[Path, Options], stage: str, name: str
 ) -> None:
     path = Path("results/broken.json" if stage in TABLES else finished[1][stage][name])
     if stage == "train_twin":
-        shutil.rmtree(f"{TWIN}/checkpoints")  # or it would be done before it reads anything
-    break_in_every_way(door, stage, path, **({"metrics": str(path)} if stage in TABLES else {}))
+        shutil.rmtree(f"{TWIN}/checkpoints")  # otherwise training is already complete
+    fails_on_damage(fails, stage, path, **({"metrics": str(path)} if stage in TABLES else {}))
 
 
-def test_a_flipped_byte_of_a_twin_is_named(door: Refused) -> None:
+def test_a_flipped_byte_of_a_twin_is_named(fails: Fails) -> None:
     path = Path(f"{TWIN}/twin.safetensors")
     good = path.read_bytes()
     for place in (9, len(good) // 2, len(good) - 2):
         path.write_bytes(good)
         flip(path, place)
-        door("evaluate_twin", path.name)
+        fails("evaluate_twin", path.name)
 
 
-def test_a_table_of_another_contract_is_named(door: Refused) -> None:
+def test_a_table_of_another_contract_is_named(fails: Fails) -> None:
     shutil.copy(f"{EXCITATION}/cues.parquet", f"{DEVICE}/segments.parquet")
-    door("check_leaks", "segments.parquet has the contract cues/1, not segments/1")
+    fails("check_leaks", "segments.parquet has the contract cues/1, not segments/1")
     shutil.copy(f"{CAPTURE}/take.json", f"{CAPTURE}/alignment.json")
-    door("cut_shard", "alignment.json has the contract take/1, not alignment/2")
+    fails("cut_shard", "alignment.json has the contract take/1, not alignment/2")
 
 
 SETTINGS = [
@@ -315,11 +315,11 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("stage", "name"), SETTINGS)
 @pytest.mark.parametrize("text", ["{", "[]", '{"colour": "blue"}'])
-def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: str, text: str) -> None:
-    sentence = door(stage, **{name: text})
-    assert "pydantic" not in sentence
+def test_invalid_settings_are_reported(fails: Fails, stage: str, name: str, text: str) -> None:
+    message = fails(stage, **{name: text})
+    assert "pydantic" not in message
     if text.startswith('{"'):
-        assert "colour" in sentence or "circuit" in sentence
+        assert "colour" in message or "circuit" in message
 
 
 @pytest.mark.parametrize(
@@ -334,67 +334,67 @@ def test_settings_that_are_none_are_a_sentence(door: Refused, stage: str, name: 
         ("build_manifest", "tolerant"),
     ],
 )
-def test_an_option_that_is_no_json_is_a_sentence(door: Refused, stage: str, name: str) -> None:
-    door(stage, "not readable JSON", "{drive", **{name: "{drive"})
+def test_an_option_with_invalid_json_is_reported(fails: Fails, stage: str, name: str) -> None:
+    fails(stage, "not readable JSON", "{drive", **{name: "{drive"})
 
 
-def test_a_wrong_setting_is_named_with_what_is_allowed(door: Refused) -> None:
-    door("cut_shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
-    door("align_take", "guard_samples is -1", guard=-1)
-    door("train_twin", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
+def test_an_invalid_setting_is_named_with_the_allowed_values(fails: Fails) -> None:
+    fails("cut_shard", "Dataset", "guard_samples", "greater than or equal to", settings='{"guard_samples": -1}')
+    fails("align_take", "guard_samples is -1", guard=-1)
+    fails("train_twin", "Training", "unknown key 'step'", "did you mean 'steps'", settings='{"step": 10}')
 
 
-def test_what_a_search_found_must_be_readable(door: Refused) -> None:
+def test_an_unreadable_search_result_is_named(fails: Fails) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
-    door("train_twin", "best.yaml does not exist", network="null", best="best.yaml")
+    fails("train_twin", "best.yaml does not exist", network="null", best="best.yaml")
     for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
         Path("best.yaml").write_text(text)
-        door("train_twin", "best.yaml is not the result of a search", network="null", best="best.yaml")
+        fails("train_twin", "best.yaml is not the result of a search", network="null", best="best.yaml")
 
 
 # --- the corpus and its reels
 
 
-def test_a_corpus_that_is_none(door: Refused, finished: tuple[Path, Options]) -> None:
+def test_invalid_corpora_are_named(fails: Fails, finished: tuple[Path, Options]) -> None:
     settings = json.loads(finished[1]["index_corpus"]["settings"])
-    door("index_corpus", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
+    fails("index_corpus", "nowhere", settings=json.dumps({**settings, "root": "nowhere"}))
     Path("excluded.tsv").write_text("track_id\treason\nartist0/song\tnone\n")
-    door("index_corpus", "excluded.tsv", "columns")
-    door("plan_excitation", "excluded.tsv", "columns")
+    fails("index_corpus", "excluded.tsv", "header")
+    fails("plan_excitation", "excluded.tsv", "header")
     Path("excluded.tsv").unlink()
-    door("plan_excitation", "excluded.tsv does not exist")
+    fails("plan_excitation", "excluded.tsv does not exist")
     for path in Path("corpus").rglob("*.wav"):
         path.write_bytes(b"RIFF")
     Path("excluded.tsv").write_text("track_id\treason\tdate\n")
-    door("index_corpus", "no usable sound file", "song.wav")
+    fails("index_corpus", "no usable sound file", "song.wav")
 
 
-def test_a_source_that_has_gone_or_changed(door: Refused) -> None:
+def test_missing_and_changed_sources_are_named(fails: Fails) -> None:
     source = Path("corpus/artist0/song.wav")
     good = source.read_bytes()
     flip(source, len(good) // 2)
-    door("render_reel", "artist0/song.wav")
+    fails("render_reel", "artist0/song.wav")
     for stage in ("plan_excitation", "render_reel"):
         source.write_bytes(good[:3000])
-        door(stage, "artist0/song.wav")
+        fails(stage, "artist0/song.wav")
         source.unlink()
-        door(stage, "artist0/song.wav does not exist")
+        fails(stage, "artist0/song.wav does not exist")
 
 
-def test_a_reel_that_was_recorded_is_never_made_otherwise(door: Refused) -> None:
+def test_a_recorded_reel_is_never_made_with_other_bytes(fails: Fails) -> None:
     take = read_json(Path(f"{CAPTURE}/take.json"), "take/1")
     write_json(Path(f"{CAPTURE}/take.json"), "take/1", {**take, "kind": "take", "dry_sha256": "0" * 64})
     Path(REEL).unlink()
-    door("render_reel", "tiny-01 was recorded", "put it back")
+    fails("render_reel", "tiny-01 was recorded", "put it back")
     assert not Path(REEL).exists()
 
 
 @pytest.mark.parametrize("stage", ["align_take", "cut_shard", "render_reel"])
-def test_a_reel_that_the_excitation_does_not_know(door: Refused, stage: str) -> None:
+def test_a_reel_missing_from_the_excitation_is_named(fails: Fails, stage: str) -> None:
     path = Path(f"{EXCITATION}/excitation.json")
     content = read_json(path, "excitation/1")
     write_json(path, "excitation/1", {**content, "reels": {"tiny-02": content["reels"]["tiny-01"]}})
-    door(stage, "tiny-01", "tiny-02")
+    fails(stage, "tiny-01", "tiny-02")
 
 
 # --- takes
@@ -407,9 +407,7 @@ def _spoil(name: str, start: int, value: float) -> None:
     soundfile.write(path, samples, RATE, "FLOAT")
 
 
-def test_a_take_that_is_no_number_is_refused_by_its_verdict_and_cut_by_nobody(
-    door: Refused, finished: tuple[Path, Options]
-) -> None:
+def test_a_take_with_nan_is_refused_and_never_cut(fails: Fails, finished: tuple[Path, Options]) -> None:
     options = finished[1]
     _spoil(f"{CAPTURE}/take.wav", 200_000, np.nan)
     assert call("ingest_take", options["ingest_take"]) == 0
@@ -418,37 +416,37 @@ def test_a_take_that_is_no_number_is_refused_by_its_verdict_and_cut_by_nobody(
     assert "200000" in take["reasons"][0]
     assert call("align_take", options["align_take"]) == 0
     assert call("cut_shard", options["cut_shard"]) == 0
-    sentence = door("build_manifest", "200000", "NaN or infinite", "record the take again")
-    assert "tiny-01" in sentence
+    message = fails("build_manifest", "200000", "NaN or infinite", "record the take again")
+    assert "tiny-01" in message
 
 
-def test_a_take_that_was_spoilt_after_it_was_judged(door: Refused) -> None:
+def test_nan_added_to_a_take_after_ingest_is_detected(fails: Fails) -> None:
     _spoil(f"{CAPTURE}/take.wav", 200_000, np.inf)
-    door("cut_shard", "wet signal is not a number at sample")
+    fails("cut_shard", "wet signal is not a number at sample")
     _spoil(f"{CAPTURE}/take.wav", 200_000, 0.0)
     _spoil(REEL, 200_000, np.nan)
-    door("cut_shard", "dry signal is not a number at sample 200000")
+    fails("cut_shard", "dry signal is not a number at sample 200000")
 
 
 @pytest.mark.parametrize("frames", [400, 300_000])
-def test_a_take_of_another_length_is_aligned_again_first(door: Refused, frames: int) -> None:
+def test_a_take_of_another_length_must_be_aligned_again(fails: Fails, frames: int) -> None:
     audio.write(Path(f"{CAPTURE}/take.wav"), audio.read(Path(f"{CAPTURE}/take.wav"))[:frames], RATE, "PCM_24")
-    door("cut_shard", "take.wav", "align it again")
+    fails("cut_shard", "take.wav", "align it again")
 
 
-def test_a_channel_that_the_take_has_not(door: Refused) -> None:
-    door("align_take", "take.wav", "no channel 2", channel=2)
-    door("align_take", "take.wav", "no channel 2", reference_channel=2)
-    door("cut_shard", "take.wav", "no channel 2", channel=2)
-    door("ingest_take", "counted from 1", channel=0)
-    door("align_take", "no channel", channel=0)
+def test_a_missing_channel_is_named(fails: Fails) -> None:
+    fails("align_take", "take.wav", "no channel 2", channel=2)
+    fails("align_take", "take.wav", "no channel 2", reference_channel=2)
+    fails("cut_shard", "take.wav", "no channel 2", channel=2)
+    fails("ingest_take", "counted from 1", channel=0)
+    fails("align_take", "no channel", channel=0)
 
 
 Judged = tuple[dict[str, Any], dict[str, Any], Any, Shard]
 
 
 def recorded_anew(options: Options, samples: np.ndarray, rate: int = RATE, **changes: Any) -> Judged:
-    """Another take in place of the project's, as far as its shard: take, alignment, segments, and shard."""
+    """Replace the take, run the stages up to its shard, and return take, alignment, segments and shard."""
     soundfile.write(f"{CAPTURE}/take.wav", samples, rate, "FLOAT")
     for stage in ("ingest_take", "align_take", "cut_shard"):
         assert call(stage, {**options[stage], **(changes if stage == "align_take" else {})}) == 0, stage
@@ -457,7 +455,7 @@ def recorded_anew(options: Options, samples: np.ndarray, rate: int = RATE, **cha
 
 
 def without_highs(samples: np.ndarray) -> np.ndarray:
-    """What lies below 18 kHz: what lies above, no change of rate can keep."""
+    """Return the signal below 18 kHz, which resampling preserves."""
     return soxr.resample(soxr.resample(samples, RATE, 36000, "VHQ"), 36000, RATE, "VHQ")[: len(samples)]
 
 
@@ -467,7 +465,7 @@ def flags_of(segments: Any) -> list[list[str]]:
 
 @pytest.mark.parametrize("rate", [48000, 96000])
 def test_a_take_of_another_rate_gives_the_same_segments(
-    door: Refused, finished: tuple[Path, Options], rate: int
+    fails: Fails, finished: tuple[Path, Options], rate: int
 ) -> None:
     played = without_highs(audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0])
     _, _, segments, shard = recorded_anew(finished[1], played)
@@ -481,12 +479,12 @@ def test_a_take_of_another_rate_gives_the_same_segments(
     assert error_to_signal(other.wet, shard.wet) < 1e-9
 
 
-def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(door: Refused, finished: tuple[Path, Options]) -> None:
+def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(fails: Fails, finished: tuple[Path, Options]) -> None:
     segments, shard = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD))
     before = shard.dry.copy(), shard.wet.copy()
     truth = read_json(Path(f"{CAPTURE}/truth.json"), "simulated-take/1")
     take, reel = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0], audio.read(Path(REEL))[:, 0]
-    # The reel on the recorder's clock, upside down, 6 dB down, and with the noise of its own input.
+    # The reel on the clock of the recorder, inverted, 6 dB softer, with noise.
     dense = soxr.resample(np.pad(reel.astype(float), 8192), 1, 8, "VHQ")
     at = (np.arange(len(take)) - truth["lag_samples"]) / (1 + truth["drift_ppm"] * 1e-6)
     looped = -0.5 * CubicSpline(np.arange(len(dense)) / 8 - 8192, dense)(np.clip(at, -8000, len(reel) + 8000))
@@ -503,7 +501,7 @@ def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(door: Refused, 
     assert not np.array_equal(other.dry, before[0])
 
 
-def test_what_is_repaired_is_what_was_asked_for(door: Refused, finished: tuple[Path, Options]) -> None:
+def test_only_the_requested_repairs_are_applied(fails: Fails, finished: tuple[Path, Options]) -> None:
     before = Shard.open(Path(SHARD)).wet.copy()
     gain_db = read_json(Path(ALIGNMENT), "alignment/2")["gain_db"]
     played = -audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
@@ -514,7 +512,7 @@ def test_what_is_repaired_is_what_was_asked_for(door: Refused, finished: tuple[P
 
 
 LOST = 250_000
-"""A sample of the take with music around it."""
+"""A sample of the take inside the music."""
 
 
 @pytest.mark.parametrize(
@@ -526,8 +524,8 @@ LOST = 250_000
         ([slice(150_000, None)], "outside-take", 36),
     ],
 )
-def test_a_take_that_lacks_something_loses_just_that(
-    door: Refused, finished: tuple[Path, Options], keep: list[slice], flag: str, most: int
+def test_only_the_damaged_part_of_a_take_is_excluded(
+    fails: Fails, finished: tuple[Path, Options], keep: list[slice], flag: str, most: int
 ) -> None:
     segments, before = read_table(Path(SHARD).with_suffix(".parquet"), "segments/1"), Shard.open(Path(SHARD)).wet.copy()
     played = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0]
@@ -542,43 +540,43 @@ def test_a_take_that_lacks_something_loses_just_that(
             assert error_to_signal(shard.wet[here], before[here]) < 0.05, row.start
 
 
-def test_a_pair_outside_its_files(door: Refused) -> None:
+def test_a_pair_range_outside_its_files_is_refused(fails: Fails) -> None:
     pair = json.dumps({"split": None, "start": 10**9, "stop": 10**9 + 5, "clip_samples": None})
-    door("cut_shard", "correct start and stop", pair=pair)
+    fails("cut_shard", "correct start and stop", pair=pair)
 
 
 # --- training and evaluation
 
 
-def test_nothing_is_trained_on_a_leak(door: Refused) -> None:
+def test_training_stops_on_a_leak(fails: Fails) -> None:
     path = Path(f"{DEVICE}/leaks.json")
     leak = {"kind": "artist", "what": "artist0", "splits": ["train", "test"], "segments": ["a", "b"]}
     write_json(path, "leaks/1", {**read_json(path, "leaks/1"), "leaks": [leak]})
     Path(f"{TWIN}/twin.safetensors").unlink()
-    door("train_twin", "leaks.json names leaks", "nothing is trained")
+    fails("train_twin", "leaks.json names leaks", "nothing is trained")
 
 
-def test_a_leak_is_found_and_not_written(door: Refused) -> None:
+def test_a_leak_is_reported_without_output(fails: Fails) -> None:
     path = Path(f"{EXCITATION}/cues.parquet")
     cues = read_table(path, "cues/1")
     write_table(path, "cues/1", cues.assign(split=np.where(cues.split == "train", "test", "train")))
     Path(f"{DEVICE}/leaks.json").unlink()
-    door("check_leaks", "The splits leak")
+    fails("check_leaks", "The splits leak")
 
 
-def test_fingerprints_of_another_reel_are_named(door: Refused) -> None:
+def test_fingerprints_of_another_reel_are_named(fails: Fails) -> None:
     path = Path(f"{EXCITATION}/fingerprints.parquet")
     table = read_table(path, "fingerprints/1")
     assert len(table) > 0
     write_table(path, "fingerprints/1", table.assign(at=table["at"] + 10**7))
-    door("check_leaks", "not of one excitation", "delete fingerprints.parquet")
+    fails("check_leaks", "not of one excitation", "delete fingerprints.parquet")
     audio.write(Path(REEL), np.zeros(RATE, np.float32), RATE, "PCM_24")
-    door("fingerprint_reels", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
+    fails("fingerprint_reels", "tiny-01.wav has 44100 samples", "the cue sheet goes to")
 
 
 @pytest.mark.parametrize("harm", ["empty", "text", "half", "head", "weights", "gone"])
-def test_a_broken_checkpoint_is_ignored(
-    door: Refused, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
+def test_a_damaged_checkpoint_is_ignored(
+    fails: Fails, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
 ) -> None:
     path, twin = Path(f"{TWIN}/checkpoints/seed-0/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
     good, before = path.read_bytes(), sha256_file(twin)
@@ -594,23 +592,23 @@ def test_a_broken_checkpoint_is_ignored(
     assert sha256_file(twin) == before
 
 
-def test_training_refuses_a_shard_with_a_flipped_byte(door: Refused) -> None:
+def test_training_refuses_a_shard_with_a_flipped_byte(fails: Fails) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
     flip(Path(SHARD), len(Path(SHARD).read_bytes()) // 2)
-    door("train_twin", "tiny-01.arrow is corrupted or was replaced", "delete it and run again")
+    fails("train_twin", "tiny-01.arrow is corrupted or was replaced", "delete it and run again")
 
 
-def test_a_shard_of_another_take(door: Refused) -> None:
+def test_a_file_that_is_not_a_shard_is_named(fails: Fails) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
     Path(SHARD).write_bytes(Path(f"{EXCITATION}/cues.parquet").read_bytes())
     for stage in ("build_manifest", "train_twin", "evaluate_twin"):
-        door(stage, "tiny-01.arrow", "delete it and run again")
+        fails(stage, "tiny-01.arrow", "delete it and run again")
 
 
-def test_a_twin_of_another_dataset(door: Refused) -> None:
+def test_a_twin_of_another_dataset_is_refused(fails: Fails) -> None:
     path = Path(f"{DEVICE}/dataset.json")
     write_json(path, "dataset/1", {**read_json(path, "dataset/1"), "digest": "other"})
-    door("evaluate_twin", "twin.safetensors", "train the twin again")
+    fails("evaluate_twin", "twin.safetensors", "train the twin again")
 
 
 # --- outputs
@@ -635,19 +633,19 @@ def test_a_twin_of_another_dataset(door: Refused) -> None:
         ("build_comparison", "comparison"),
     ],
 )
-def test_an_output_that_cannot_be_written(door: Refused, stage: str, name: str) -> None:
+def test_an_unwritable_output_is_named(fails: Fails, stage: str, name: str) -> None:
     ending = "nam" if stage == "export_twin" else "wav"
-    door(stage, "config.yaml", **{name: f"config.yaml/below/a/file.{ending}"})
+    fails(stage, "config.yaml", **{name: f"config.yaml/below/a/file.{ending}"})
 
 
 @pytest.mark.slow
-def test_a_store_that_is_none(door: Refused) -> None:
-    Path("results/mlflow").mkdir()
+def test_a_damaged_mlflow_database_is_named(fails: Fails) -> None:
+    Path("results/mlflow").mkdir(exist_ok=True)
     Path("results/mlflow/mlflow.db").write_bytes(b"no database" * 500)
-    door("create_store", "mlflow.db", "tracking")
+    fails("create_store", "mlflow.db", "tracking")
 
 
-def test_clips_that_are_none(door: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_clips_are_named(fails: Fails, capsys: pytest.CaptureFixture[str]) -> None:
     Path("clips").mkdir()
 
     def join(*words: str) -> str:

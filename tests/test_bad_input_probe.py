@@ -1,4 +1,4 @@
-"""Bad input at the programs that judge by a probe reel, and at the page: as in `test_doors`."""
+"""Bad input to the programs that use a probe reel and to the page of a twin; see `test_bad_input`."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli_harness import EXCITATION, TWIN, Options, Refused, break_in_every_way, call, error_to_signal, refusing
+from tests.cli_harness import EXCITATION, TWIN, Fails, Options, call, error_to_signal, failing_program, fails_on_damage
 from tests.excitation.probing import probe_samples
 from twinlib import audio
 from twinlib.evaluation.settings import PROBE_FIGURES
@@ -19,7 +19,7 @@ from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
 
 PLAN = probe_layout(8000)
-"""A low rate: the sums of all files are taken before and after every call."""
+"""A low rate, because all files are hashed before and after every call."""
 
 SECTION = PLAN.of("music")[0]
 PROBE_CAPTURE = "results/devices/amp/tiny-probe"
@@ -28,7 +28,7 @@ SOUNDS = ("dry", "wet", "twin", "linear", "difference")
 
 
 def probe_options() -> Options:
-    """The options of the programs that judge by a probe reel, and of the page."""
+    """Return the options of the programs that use a probe reel and of the page."""
     reel, probe = f"{EXCITATION}/reels/tiny-probe.wav", f"{EXCITATION}/probe.json"
     take, alignment, twin = f"{PROBE_CAPTURE}/take.wav", f"{PROBE_CAPTURE}/alignment.json", f"{TWIN}/twin.safetensors"
     who, measured = {"device": "amp", "model": "tiny"}, f"{EVALUATION}/measurements.json"
@@ -63,7 +63,7 @@ def probe_options() -> Options:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Options]]:
-    """A device and a twin of random weights that have been measured by a probe reel, and the page of the twin."""
+    """A device and a twin with random weights, measured by a probe reel, and the page of the twin."""
     folder, here = tmp_path_factory.mktemp("measured") / "project", Path.cwd()
     folder.mkdir()
     os.chdir(folder)
@@ -95,8 +95,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
         beside = read_json(Path(f"{EVALUATION}/measurements.json"), "measurements/1")
         numbers = dict.fromkeys(("esr", "esr_dry", "esr_gain", "esr_linear", "esr_preemphasis"), 0.1)
         about = {"device": "amp", "model": "tiny", "esr_db": -10.0, "gain_over_linear_db": 0.0, "realtime_factor": 9.0}
-        told = {"parameters": 10, "receptive_field": 20, "esr_floor": beside["device"]["esr_floor"]}
-        metrics = {**about, **numbers, **told, "harmonics": beside["comparison"]}
+        network = {"parameters": 10, "receptive_field": 20, "esr_floor": beside["device"]["esr_floor"]}
+        metrics = {**about, **numbers, **network, "harmonics": beside["comparison"]}
         write_json(Path(options["build_twin_page"]["metrics"]), "metrics/1", metrics)
         for name, path in zip(SOUNDS, options["build_twin_page"]["clips"], strict=True):
             audio.write(Path(path), 0.1 * reel[20000 + len(name) :][:4000], 8000, "PCM_24")
@@ -107,37 +107,37 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
 
 
 @pytest.fixture
-def probe_door(
+def probe_fails(
     measured: tuple[Path, Options],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Refused:
-    """As `door`, where a probe reel was recorded."""
+) -> Fails:
+    """Like `fails`, in a project with a recorded probe reel."""
     shutil.copytree(measured[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    return refusing(measured[1], capsys)
+    return failing_program(measured[1], capsys)
 
 
 def clips_of_music() -> dict[str, np.ndarray]:
     return {name: audio.read(Path(f"{EVALUATION}/listening/music-{name}.flac"))[:, 0] for name in SOUNDS}
 
 
-def test_the_music_of_the_probe_reel_is_in_step(probe_door: Refused) -> None:
-    told, clips = read_json(Path(f"{EVALUATION}/listening/music.json"), "music/1"), clips_of_music()
-    reel = audio.read(Path(f"{EXCITATION}/reels/tiny-probe.wav"), told["reel_start"], told["reel_stop"])[:, 0]
-    assert (told["reel_start"], told["reel_stop"], told["withdrawn"]) == (SECTION.start, SECTION.stop, [])
-    assert clips["dry"] == pytest.approx(told["gain"] * reel, abs=1e-6)
+def test_the_music_of_the_probe_reel_is_aligned(probe_fails: Fails) -> None:
+    music, clips = read_json(Path(f"{EVALUATION}/listening/music.json"), "music/1"), clips_of_music()
+    reel = audio.read(Path(f"{EXCITATION}/reels/tiny-probe.wav"), music["reel_start"], music["reel_stop"])[:, 0]
+    assert (music["reel_start"], music["reel_stop"], music["withdrawn"]) == (SECTION.start, SECTION.stop, [])
+    assert clips["dry"] == pytest.approx(music["gain"] * reel, abs=1e-6)
     assert clips["linear"] == pytest.approx(0.5 * clips["dry"], abs=1e-6), "the guard is taken off"
-    wanted = told["gain"] * 0.8 * np.tanh(2 * reel + 0.2)
+    wanted = music["gain"] * 0.8 * np.tanh(2 * reel + 0.2)
     assert error_to_signal(clips["wet"], wanted) < 1e-4, "on the clock of the reel, and the right way up"
     assert clips["difference"] == pytest.approx(clips["twin"] - clips["wet"], abs=1e-6)
     for name in ("index.html", "listening.html"):
         assert Path(f"{EVALUATION}/{name}").read_text().count("data-tw-excerpt=") == 2
 
 
-def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
-    probe_door: Refused,
+def test_withdrawn_music_is_neither_played_nor_measured(
+    probe_fails: Fails,
     measured: tuple[Path, Options],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -158,10 +158,10 @@ def test_music_that_was_withdrawn_is_neither_heard_nor_measured(
     index = Path(f"{EVALUATION}/index.html").read_text()
     assert index.count("data-tw-excerpt=") == 1
     assert "have been withdrawn: artist1/song" in index
-    told = capsys.readouterr()
-    assert told.out.count("artist1/song was withdrawn") == 2
-    assert "measure amp: " in told.err
-    assert "page amp/tiny: 3/3 parts" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.count("artist1/song was withdrawn") == 2
+    assert "measure amp: " in printed.err
+    assert "page amp/tiny: 3/3 parts" in printed.err
 
 
 PROBE_INPUTS = [
@@ -177,36 +177,36 @@ PROBE_INPUTS = [
 
 
 @pytest.mark.parametrize(("stage", "name"), PROBE_INPUTS)
-def test_an_input_of_a_measurement_that_is_missing_or_broken_is_named(
-    probe_door: Refused, measured: tuple[Path, Options], stage: str, name: str
+def test_a_missing_or_damaged_measurement_input_is_named(
+    probe_fails: Fails, measured: tuple[Path, Options], stage: str, name: str
 ) -> None:
     given = measured[1][stage][name]
-    break_in_every_way(probe_door, stage, Path(given[1] if isinstance(given, list) else given))
+    fails_on_damage(probe_fails, stage, Path(given[1] if isinstance(given, list) else given))
 
 
-def test_a_reel_a_take_or_a_twin_of_something_else(probe_door: Refused) -> None:
+def test_a_reel_take_or_twin_of_another_excitation_is_refused(probe_fails: Fails) -> None:
     for stage, name in (("measure_device", "dry"), ("measure_twin", "reel"), ("render_probe_music", "reel")):
         audio.write(Path("short.wav"), np.zeros(60000, np.float32), 8000, "PCM_16")
-        probe_door(stage, "short.wav", **{name: "short.wav"})
+        probe_fails(stage, "short.wav", **{name: "short.wav"})
     for stage, name in (("measure_device", "wet"), ("render_probe_music", "take")):
-        probe_door(stage, "short.wav", "align it again", **{name: "short.wav"})
-        probe_door(stage, "take.wav", "no channel 2", channel=2)
-        probe_door(stage, "not readable JSON", withdrawn="{artist")
+        probe_fails(stage, "short.wav", "align it again", **{name: "short.wav"})
+        probe_fails(stage, "take.wav", "no channel 2", channel=2)
+        probe_fails(stage, "not readable JSON", withdrawn="{artist")
     network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
     twin = Twin(network, WaveNet(network, 0).state_dict(), 44100, 12, 1.0, 1.0, "amp", "tiny", "digest")
     twin.save(Path("other/twin.safetensors"))
     for stage in ("measure_twin", "render_probe_music"):
-        probe_door(stage, "44100 Hz", "8000 Hz", twin="other/twin.safetensors")
+        probe_fails(stage, "44100 Hz", "8000 Hz", twin="other/twin.safetensors")
     path = Path(f"{PROBE_CAPTURE}/alignment.json")
     refused = {**read_json(path, "alignment/2"), "verdict": "refused", "reasons": ["3 samples were lost"]}
     write_json(path, "alignment/2", refused)
     for stage in ("measure_device", "render_probe_music"):
-        probe_door(stage, "take.wav", "3 samples were lost")
+        probe_fails(stage, "take.wav", "3 samples were lost")
 
 
 @pytest.mark.parametrize(
     ("stage", "name"),
     [("measure_device", "measurements"), ("measure_twin", "outputs"), ("render_probe_music", "outputs")],
 )
-def test_a_measurement_that_cannot_be_written(probe_door: Refused, stage: str, name: str) -> None:
-    probe_door(stage, "metrics.json", **{name: f"{EVALUATION}/metrics.json/below/a/file.json"})
+def test_an_unwritable_measurement_is_named(probe_fails: Fails, stage: str, name: str) -> None:
+    probe_fails(stage, "metrics.json", **{name: f"{EVALUATION}/metrics.json/below/a/file.json"})

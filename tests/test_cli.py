@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.cli_harness import refusal
+from tests.cli_harness import check_error
 from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
@@ -63,7 +63,7 @@ def twin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def refused(ended: Ended, *parts: str) -> None:
     """Check for exit code 1 and one error message with these parts."""
     code, _, err = ended
-    refusal(code, err, *parts)
+    check_error(code, err, *parts)
 
 
 def strict_json(text: str) -> dict[str, Any]:

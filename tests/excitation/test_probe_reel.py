@@ -79,16 +79,16 @@ def test_the_rendered_probe_reel_matches_its_layout(corpus: Path, tmp_path: Path
     assert samples.shape == (plan.frames, channels)
     assert read_info(out).bit_depth == depth
     step = 2.0 ** (1 - depth)
-    heard = np.zeros(plan.frames, bool)
+    audible = np.zeros(plan.frames, bool)
     for section in plan.sections:
-        heard[section.start : section.stop] = section.kind != "silence"
+        audible[section.start : section.stop] = section.kind != "silence"
         if section.kind != "music":
             expected = synthesise(section, plan.sample_rate)
             np.testing.assert_allclose(samples[section.start : section.stop, -1], expected, atol=step)
     for place in plan.clicks:
         np.testing.assert_allclose(samples[place : place + plan.click_frames, 0], make_click(44100), atol=step)
-        heard[place : place + plan.click_frames] = True
-    assert not samples[~heard].any()
+        audible[place : place + plan.click_frames] = True
+    assert not samples[~audible].any()
     first, second = (samples[section.start : section.stop] for section in plan.of("music"))
     np.testing.assert_array_equal(first, second)
     assert 20 * np.log10(np.abs(first).max()) == pytest.approx(EXCERPT_DBFS, abs=0.01)
