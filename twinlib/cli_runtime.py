@@ -1,4 +1,4 @@
-"""How a program ends: 0 done, 1 refused with the reason, 2 wrong use; never with a traceback for bad input."""
+"""Exit codes and errors of programs: 0 success, 1 refused with a reason, 2 usage error; no traceback on bad input."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from twinlib.errors import TwinError
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a program's `main` and exit; SIGTERM is treated as Ctrl-C so that long work can put its state away."""
+    """Run the `main` of a program and exit; SIGTERM acts like Ctrl-C, so that long jobs can save their state."""
     signal.signal(signal.SIGTERM, _interrupt)
     code = 1
     try:
@@ -32,13 +32,13 @@ def run(main: Callable[[], None]) -> NoReturn:
     except OSError as error:
         _refuse(_of_system(error))
     except KeyboardInterrupt:
-        print("stopped: run again to go on", file=sys.stderr)
+        print("stopped: run again to continue", file=sys.stderr)
         code = 130
     sys.exit(code if _flushed() else 1)
 
 
 def options(description: str, /, **types: type | list[type]) -> argparse.Namespace:
-    """Parse a stage's options, all of them required: `dry=Path` takes one value, `shards=[Path]` any number."""
+    """Parse the options of a stage, all required: `dry=Path` takes one value, `shards=[Path]` any number."""
     parser = argparse.ArgumentParser(description=description)
     for name, kind in types.items():
         flag = f"--{name.replace('_', '-')}"
@@ -54,22 +54,22 @@ def _refuse(reason: str) -> None:
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    """A sentence for each setting that is wrong; the kind of settings stands in front."""
+    """Return one message for each invalid setting, prefixed by its section."""
     problems = [(item["loc"], item["msg"].removeprefix("Value error, ")) for item in error.errors(include_url=False)]
     return [f"{'.'.join((error.title, *map(str, place)))}: {message}" for place, message in problems]
 
 
 def _of_system(error: OSError) -> str:
-    """What the operating system refused: no permission, no space, a folder where a file should be."""
+    """Return the message of a system error, such as missing permissions or a full disk."""
     file = error.filename2 or error.filename or "a file"
     return (
         f"{file} cannot be read or written ({error.strerror or error}): check the path, its permissions and the "
-        "space on the disk, and run again"
+        "free disk space, and run again"
     )
 
 
 def _flushed() -> bool:
-    """Write out what was printed; False if who read it has gone, and then the rest is dropped without a traceback."""
+    """Flush standard output; return False if the reader has closed the pipe, and drop the rest."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
