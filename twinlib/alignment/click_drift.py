@@ -1,8 +1,7 @@
-"""The line through the two clicks of a reel, and when it is to be trusted more than the programme's.
+"""Drift from the two clicks of a reel, weighted against that of the programme.
 
-A device answers equal signals equally: what it does to one click it does to the other, so that the difference of their
-lags is the drift alone, and the constant carries the same bias in every reel of a device. The programme is heard
-through a phase that changes with it.
+A device delays both clicks equally. The difference of their lags is thus the drift alone, and the constant has the same
+bias in every reel of a device. The lag of the programme depends on the device's phase, which changes with it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,32 +18,31 @@ from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
 from twinlib.alignment.time_map import TimeMap
 
 CLICK_REACH = 64
-"""Samples from the line within which a click is looked for."""
+"""Samples from the expected lag within which a click is searched."""
 
 CLICK_FLOOR = 1e-4
-"""Samples rms that no difference of two clicks is better than: jitter, and what the programme leaves in the device."""
+"""Samples rms: the limit of the difference of two clicks, due to jitter and the device's memory of the programme."""
 
 MAX_CLICK_ERROR = 0.02
-"""Samples rms of that difference above which clicks are worth less than the programme, unless it is worse."""
+"""Samples rms of that difference above which the clicks are ignored, unless the programme is less precise."""
 
 MAX_CLICK_OFFSET = 0.5
-"""Samples by which two clicks may lie otherwise than the programme between them: a whole one was lost beyond that."""
+"""Samples by which the clicks may contradict the programme between them; beyond that, a sample was lost."""
 
 MAX_CURVE_ERROR = 0.1
-"""Standard error in samples of a curve at a click, above which it cannot contradict it."""
+"""Standard error in samples of a curve at a click above which it is not compared."""
 
 MAX_DRIFT_SIGMAS = 5.0
-"""Standard errors by which the two drifts may differ before one of them must be wrong."""
+"""Standard errors by which the two drifts may differ."""
 
 _PASSES = 2
 
 
 @dataclass(frozen=True)
 class ClickLine:
-    """The line through both clicks, where they stand on the dry clock, and the standard error of its drift.
+    """The line through both clicks, valid in the first piece, and their dry samples.
 
-    It is that of the first piece, what was lost between the clicks being known. `error` is that of the difference of
-    their lags, in samples.
+    `error` is the standard error of the difference of their lags in samples.
     """
 
     line: Line
@@ -58,14 +56,14 @@ class ClickLine:
 
     @property
     def drift_error_ppm(self) -> float:
-        """The standard error of the drift."""
+        """The standard error of the drift in ppm."""
         return self.error / self.span * 1e6
 
 
 @dataclass(frozen=True)
 class ClickFit:
-    """A click of the wet file beside that of the dry one: their cross-spectrum `(bins,)` at `omega` (radians a sample),
-    the delay in samples beyond the lag that was assumed, and the gain.
+    """A click on both files: cross-spectrum `(bins,)` at `omega` (radians a sample), delay in samples relative to the
+    assumed lag, and gain.
     """
 
     cross: Complex
@@ -98,29 +96,29 @@ def detect_click(
 def fit_click_line(
     dry: Channel, wet: Channel, clicks: tuple[int, int], clock: ClockModel, polarity: int
 ) -> ClickLine | None:
-    """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is not there.
+    """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is missing.
 
-    Each lag is the peak of the band-limited correlation of the dry click with the wet one. Its error is that which
-    the difference of the two wet clicks, noise or damage, causes where their phase is by chance.
+    Each lag is the peak of the band-limited correlation of the dry and the wet click. The error follows from the
+    difference of the two wet clicks (noise or damage), with random phase.
     """
     lags = clock.lags(np.array(clicks, float))
     span = float(clicks[1] - clicks[0])
-    # A loss between them changes the lag from click to click; within a click there is only drift.
+    # Dropouts change the lag between the clicks; within a click there is only drift.
     drift = clock.fit.drift_ppm if clock.steps else float(lags[1] - lags[0]) / span * 1e6
     error = np.inf
     for _ in range(_PASSES):
-        answers: list[Complex] = []
+        aligned: list[Complex] = []
         for number, click in enumerate(clicks):
-            heard = detect_click(dry, wet, click, float(lags[number]), drift, polarity)
-            if heard is None:
+            click_fit = detect_click(dry, wet, click, float(lags[number]), drift, polarity)
+            if click_fit is None:
                 return None
-            omega = heard.omega
-            answers.append(np.asarray(heard.cross * np.exp(1j * omega * heard.delay)))
-            lags[number] += heard.delay
-        curve = float((omega**2 * (answers[0] + answers[1]).real).sum()) / 2.0
+            omega = click_fit.omega
+            aligned.append(np.asarray(click_fit.cross * np.exp(1j * omega * click_fit.delay)))
+            lags[number] += click_fit.delay
+        curve = float((omega**2 * (aligned[0] + aligned[1]).real).sum()) / 2.0
         if curve <= 0.0:
             return None
-        error = float(np.sqrt((np.abs(omega * (answers[1] - answers[0])) ** 2).sum() / 2.0)) / curve
+        error = float(np.sqrt((np.abs(omega * (aligned[1] - aligned[0])) ** 2).sum() / 2.0)) / curve
         drift = drift if clock.steps else float(lags[1] - lags[0]) / span * 1e6
     drift = (float(lags[1] - lags[0]) - clock.total_step) / span
     line = Line(float(lags[0]) - drift * clicks[0], drift * 1e6)
@@ -128,30 +126,29 @@ def fit_click_line(
 
 
 def clicks_contradict(clicks: ClickLine, clock: ClockModel) -> bool:
-    """Whether one click lies half a sample or more from where the clock has it, as the other click lies."""
+    """Return whether the lags of the clicks relative to the clock differ by over `MAX_CLICK_OFFSET` samples."""
     places = np.array(clicks.clicks, float)
     if clock.curve is not None and clock.curve_errors is not None:
-        # Beyond its knots a curve goes on straight.
+        # Beyond its knots a curve is only extrapolated.
         knots = clock.curve[0]
         beyond = max(knots[0] - places[0], places[1] - knots[-1])
         if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MAX_CURVE_ERROR:
             return False
-    apart = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.total_step]
-    return clicks.error < MAX_CLICK_OFFSET / 2.0 and abs(float(apart[1] - apart[0])) > MAX_CLICK_OFFSET
+    offset = np.array([clicks.line.at(place) for place in clicks.clicks]) - clock.lags(places) + [0.0, clock.total_step]
+    return clicks.error < MAX_CLICK_OFFSET / 2.0 and abs(float(offset[1] - offset[0])) > MAX_CLICK_OFFSET
 
 
 def clicks_in_range(wet: Channel, clock: ClockModel, clicks: tuple[int, int], length: int) -> bool:
-    """Whether the wet file goes on over both clicks of so many samples, so that they should be on it."""
+    """Return whether the wet file covers both clicks of `length` samples."""
     first, last = (click + float(clock.lags(np.array([float(click)]))[0]) for click in clicks)
     return first >= wet.start and last + length <= wet.stop
 
 
 def anchor_to_clicks(fit: LineFit, measured: LagTrack, clicks: ClickLine) -> tuple[LineFit, LagTrack] | None:
-    """The line of the clicks, its drift the mean of theirs and the programme's weighted by precision, and the windows.
+    """Return the line of the clicks with the precision-weighted mean of both drifts, and the lag track about it.
 
-    The residuals are about that line, less one constant: the device's phase on the programme against that on the
-    click. None if the clicks are too uncertain, or the programme, as a witness, says another line than the clicks by
-    more than both errors and the scatter of its windows allow.
+    The residuals lose one constant, the difference between the device's delay of the programme and of the click. None
+    if the clicks are too imprecise, or if the programme's line differs by more than both errors and its scatter allow.
     """
     fits = inliers(measured)
     errors = np.array([fit.drift_error_ppm, clicks.drift_error_ppm])
@@ -164,10 +161,10 @@ def anchor_to_clicks(fit: LineFit, measured: LagTrack, clicks: ClickLine) -> tup
     scatter = 1.4826 * float(np.median(np.abs(inside - np.median(inside))))
     allowed = MAX_DRIFT_SIGMAS * float(np.hypot(*errors)) + max(scatter, PROGRAMME_FLOOR) / clicks.span * 1e6
     centre = sum(clicks.clicks) / 2.0
-    apart = abs(click.at(centre) - programme.at(centre))
-    if abs(click.drift_ppm - programme.drift_ppm) > allowed or apart > MAX_FIRST_RESIDUAL:
+    offset = abs(click.at(centre) - programme.at(centre))
+    if abs(click.drift_ppm - programme.drift_ppm) > allowed or offset > MAX_FIRST_RESIDUAL:
         return None
-    # A programme without any scatter has no error, and then the clicks count nothing.
+    # A programme without scatter has error 0.
     precision = 1.0 / np.maximum(errors, 1e-12) ** 2
     drift = float(np.average([programme.drift_ppm, click.drift_ppm], weights=precision))
     line = Line(click.at(centre) - drift * 1e-6 * centre, drift)

@@ -1,112 +1,117 @@
-"""The curve that wandering clocks follow: a smoothing spline through what windows tell, and how well it is known."""
+"""The drift curve of a clock that varies: a smoothing spline through the lags of windows, with standard errors.
+
+`scipy.interpolate.make_smoothing_spline` has neither a constant for each piece, nor a harmonic penalty, without which a
+curve does not continue across pauses, nor standard errors.
+"""
 
 import math
 from dataclasses import dataclass
 
 import numba
 import numpy as np
+from scipy.interpolate import BSpline
+from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 
 from twinlib.alignment.delay import Real
 from twinlib.alignment.time_map import Labels
 
 WINDOWS_PER_HALF_PERIOD = 4
-"""Windows to each half period of the fastest swing that is tried."""
+"""Windows for each half period of the fastest variation that is tried."""
 
 INTERVALS_PER_HALF_PERIOD = 2
-"""Of the spline, to each half period of the fastest swing that it still follows by half."""
+"""Spline intervals for each half period of the fastest variation, which is attenuated by half."""
 
 TWICING_PASSES = 3
-"""Times that a curve is smoothed, each time what the ones before left."""
+"""Smoothing passes, each applied to the residual of the previous ones."""
 
 EXTENSION_WINDOWS = 16
-"""Windows for which a curve goes on beyond the first and the last."""
+"""Windows by which a curve extends beyond the first and the last."""
 
 MAX_INTERVALS_PER_HALF_PERIOD = 128
-"""Intervals to each half period of that fastest swing: beyond it, rounding tells."""
+"""Limit of the intervals for each half period: beyond it, rounding errors dominate."""
 
 WINDOWS_PER_SAMPLE = 4.0
-"""Windows overlap by half and hold programme alike: of so many, one is another witness."""
+"""Windows overlap by half and share programme: so many count as one independent sample."""
 
 
 @dataclass(frozen=True)
 class DriftCurve:
-    """A slow curve about a line as knots (positions, samples), and what each piece that has windows lies off it by.
+    """A slow curve about a line as knots (positions, samples), and the constant of each piece with windows, in samples.
 
-    `errors` are the standard errors of the knots and `constants` what the pieces lie off, in samples, in their order;
-    the curve's weighted mean is none. `cost` is that of what the curve leaves.
+    `errors` are the standard errors of the knots in samples. The weighted mean of the curve is 0.
     """
 
     knots: tuple[Real, Real]
     errors: Real
     constants: Real
-    cost: float
 
 
 def fit_drift_curve(position: Real, residual: Real, weights: Real, labels: Labels) -> DriftCurve | None:
-    """The slow curve about a line: a smoothing spline that bends as fast as pays; None where none pays.
+    """Fit a smoothing spline as flexible as lowers the information criterion; None if no curve lowers it.
 
-    `residual` is that of the windows heard, in order, `weights` their inverse variances; `labels` number the pieces
-    they lie on, each with a constant of its own. Where windows tell little, or there are none, the curve goes on as it
-    does beside them: along a parabola or, for what turns makes a tape's speed swing, along the strongest swing there is
-    (Ramsay & Silverman 2005, harmonic acceleration). What bends twice as fast must pay by Schwarz's criterion, counted
-    double, for neighbouring windows overlap.
+    `residual` in samples is that of the detected windows, in order, `weights` are their inverse variances, `labels` the
+    numbers of their pieces, each with its own constant. Where windows are missing or imprecise, the curve continues as
+    a parabola or, because rotating parts cause wow and flutter, as the dominant oscillation (harmonic acceleration,
+    Ramsay & Silverman 2005). The criterion is Schwarz's with parameters counted twice, because windows overlap.
     """
     if len(position) < 4 * WINDOWS_PER_HALF_PERIOD:
         return None
     _, pieces = np.unique(labels, return_inverse=True)
     start = _robust_weights(_neighbour_residuals(residual), weights)
-    best, cheapest = None, bic(_without_medians(residual, pieces), weights, 0)
+    best, lowest = None, _bic(_without_medians(residual, pieces), weights, 0)
     seconds = float(position[-1] - position[0])
-    for swing in (0.0, _dominant_frequency(position, residual, start)):
-        # Eight intervals follow a swing to a thousandth.
-        least = math.ceil(8.0 * swing * seconds / (2.0 * np.pi))
-        bends = 1
-        while WINDOWS_PER_HALF_PERIOD * bends <= len(position):
-            intervals = max(INTERVALS_PER_HALF_PERIOD * bends, least)
-            if intervals <= MAX_INTERVALS_PER_HALF_PERIOD * bends:
-                basis, places = _make_basis(position, intervals, swing)
-                stiffness = len(position) / intervals * (intervals / bends / np.pi) ** 6
-                found = _fit_spline(basis, _harmonic_penalty(basis, swing, stiffness), residual, weights, start, pieces)
-                price = bic(found.off, weights, bends + 3 + 2 * (swing > 0.0))
-                if price < cheapest:
+    for omega in (0.0, _dominant_frequency(position, residual, start)):
+        # Eight intervals a period resolve an oscillation to a thousandth.
+        min_intervals = math.ceil(8.0 * omega * seconds / (2.0 * np.pi))
+        half_periods = 1
+        while WINDOWS_PER_HALF_PERIOD * half_periods <= len(position):
+            intervals = max(INTERVALS_PER_HALF_PERIOD * half_periods, min_intervals)
+            if intervals <= MAX_INTERVALS_PER_HALF_PERIOD * half_periods:
+                basis, places = _make_basis(position, intervals, omega)
+                stiffness = len(position) / intervals * (intervals / half_periods / np.pi) ** 6
+                found = _fit_spline(basis, _harmonic_penalty(basis, omega, stiffness), residual, weights, start, pieces)
+                criterion = _bic(found.deviation, weights, half_periods + 3 + 2 * (omega > 0.0))
+                if criterion < lowest:
                     knots = places, basis.at(places, found.coefficients)
-                    errors = _standard_errors(basis, found.worth, found.penalty, places)
-                    best, cheapest = DriftCurve(knots, errors, found.constants, price), price
-            bends *= 2
+                    errors = _standard_errors(basis, found.precision, found.penalty, places)
+                    best, lowest = DriftCurve(knots, errors, found.constants), criterion
+            half_periods *= 2
     return best
 
 
 @dataclass(frozen=True)
 class _SplineFit:
-    """A spline, the constants of the pieces, what both leave of the windows, and what these and the bending count."""
+    """Spline coefficients, piece constants, the residual of the windows, their weights, and the roughness penalty."""
 
     coefficients: Real
     constants: Real
-    off: Real
-    worth: Real
+    deviation: Real
+    precision: Real
     penalty: Real
 
 
-def _fit_spline(basis: "_Basis", unit: Real, residual: Real, weights: Real, worth: Real, pieces: Labels) -> _SplineFit:
-    """The spline that agrees with most windows; first they count by `worth`. `unit`: the penalty if all count 1."""
+def _fit_spline(
+    basis: "_Basis", unit: Real, residual: Real, weights: Real, precision: Real, pieces: Labels
+) -> _SplineFit:
+    """Fit a spline robustly, starting with the weights `precision`; `unit` is the penalty for weights of 1."""
     for _ in range(6):
-        # Sixth roots, for so fast a curve can bend with the weight of its windows.
-        penalty = float(np.mean(worth ** (1 / 6))) ** 6 * unit
-        coefficients, constants, off = np.zeros(basis.count), np.zeros(pieces.max() + 1), residual
-        # Twicing (Tukey 1977): a single time falls short at the ends and beside pauses.
+        # The bandwidth of the spline grows with the sixth root of the weights.
+        penalty = float(np.mean(precision ** (1 / 6))) ** 6 * unit
+        coefficients, constants, deviation = np.zeros(basis.count), np.zeros(pieces.max() + 1), residual
+        # Twicing (Tukey 1977): a single pass underestimates the curve at the ends and next to pauses.
         for _ in range(TWICING_PASSES):
-            more = _solve(basis, off, worth, pieces, penalty)
+            more = _solve(basis, deviation, precision, pieces, penalty)
             coefficients, constants = coefficients + more[0], constants + more[1]
-            off = residual - basis.values(coefficients) - constants[pieces]
-        worth = _robust_weights(off, weights)
-    return _SplineFit(coefficients, constants, off, worth, penalty)
+            deviation = residual - basis.values(coefficients) - constants[pieces]
+        precision = _robust_weights(deviation, weights)
+    return _SplineFit(coefficients, constants, deviation, precision, penalty)
 
 
 def _neighbour_residuals(residual: Real) -> Real:
-    """How far windows lie off their neighbours, or, at the ends, off the line through the next two.
+    """Return the difference of each window from its neighbours, or, at the ends, from the line through the next two.
 
-    A spline goes through a mistaken window at its end and then finds it right.
+    A spline would fit an outlier at its end.
     """
     beside = residual - median_filter(residual, 5, mode="reflect")
     beside[0] = residual[0] - 2.0 * residual[1] + residual[2]
@@ -114,56 +119,56 @@ def _neighbour_residuals(residual: Real) -> Real:
     return np.asarray(beside)
 
 
-def _dominant_frequency(position: Real, residual: Real, worth: Real) -> float:
-    """The strongest swing of a track, in radians a sample: where its spectrum is highest."""
+def _dominant_frequency(position: Real, residual: Real, precision: Real) -> float:
+    """Return the frequency of the strongest oscillation of a track, in radians a sample."""
     cell = 0.5 * float(np.median(np.diff(position)))
     places = np.round((position - position[0]) / cell).astype(np.int64)
-    values = np.bincount(places, worth * (residual - np.average(residual, weights=worth)))
+    values = np.bincount(places, precision * (residual - np.average(residual, weights=precision)))
     size = 1 << int(np.ceil(np.log2(8 * len(values))))
-    # Two swings a take are the least, and the highest has four windows each.
+    # From two periods in the take to four windows a period.
     first, last = 2 * size // len(values), size // 8
     power = np.abs(np.fft.rfft(values, size))[first:last]
     return float(2.0 * np.pi * (first + int(power.argmax())) / size / cell) if len(power) else 0.0
 
 
-def _robust_weights(off: Real, weights: Real) -> Real:
-    """The inverse variances of windows, with what all of them scatter; those that are off by far more are mistaken.
+def _robust_weights(deviation: Real, weights: Real) -> Real:
+    """Return robust inverse variances: the windows' own variances plus the common scatter, with outliers down-weighted.
 
-    The errors that windows have of their own count twice what is seen of them at most.
+    The windows' own variances count at most twice their observed size.
     """
-    own = min(1.0, 2.0 * _mad_limit(off * np.sqrt(weights)) / 6.0) ** 2
-    variance = own / weights + (_mad_limit(off) / 6.0) ** 2
-    return np.asarray(np.clip(1.0 - off**2 / (36.0 * variance), 1e-3, None) ** 2 / variance)
+    own = min(1.0, 2.0 * _mad_limit(deviation * np.sqrt(weights)) / 6.0) ** 2
+    variance = own / weights + (_mad_limit(deviation) / 6.0) ** 2
+    return np.asarray(np.clip(1.0 - deviation**2 / (36.0 * variance), 1e-3, None) ** 2 / variance)
 
 
-def biweight(off: Real) -> Real:
-    """What a window counts by: what stands out by far is mistaken (Tukey's biweight)."""
-    return np.asarray(np.clip(1.0 - (off / _mad_limit(off)) ** 2, 1e-3, None) ** 2)
+def biweight(deviation: Real) -> Real:
+    """Return Tukey's biweight of each deviation, at least 0.001."""
+    return np.asarray(np.clip(1.0 - (deviation / _mad_limit(deviation)) ** 2, 1e-3, None) ** 2)
 
 
-def _mad_limit(off: Real) -> float:
-    """What no window is off by that is not mistaken: six standard deviations, told by the median."""
-    return 6.0 * max(1.4826 * float(np.median(np.abs(off))), 1e-4)
+def _mad_limit(deviation: Real) -> float:
+    """Return six standard deviations, estimated by the median absolute deviation."""
+    return 6.0 * max(1.4826 * float(np.median(np.abs(deviation))), 1e-4)
 
 
 def _without_medians(values: Real, labels: Labels) -> Real:
-    """The values without the median of each piece."""
+    """Return the values without the median of each piece."""
     medians = np.zeros(int(labels.max()) + 1)
     for label in np.unique(labels).tolist():
         medians[label] = np.median(values[labels == label])
     return np.asarray(values - medians[labels])
 
 
-def bic(off: Real, weights: Real, parameters: int) -> float:
-    """Schwarz's criterion of what a fit leaves, its parameters counted double, for neighbouring windows overlap."""
-    most = _mad_limit(off)
-    mean = float(np.average(np.clip(off, -most, most) ** 2, weights=weights))
-    return len(off) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(off))
+def _bic(deviation: Real, weights: Real, parameters: int) -> float:
+    """Return Schwarz's criterion of a fit's deviations; parameters count twice, because windows overlap."""
+    limit = _mad_limit(deviation)
+    mean = float(np.average(np.clip(deviation, -limit, limit) ** 2, weights=weights))
+    return len(deviation) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(deviation))
 
 
 @dataclass(frozen=True)
 class _Basis:
-    """Cubic B-splines at the windows: the four that are not zero there, `(windows, 4)`, and the number of the first."""
+    """Cubic B-splines at the windows: the four nonzero ones `(windows, 4)` and the number of the first."""
 
     knots: Real
     first: Labels
@@ -174,47 +179,42 @@ class _Basis:
         return len(self.knots) - 4
 
     def values(self, coefficients: Real) -> Real:
-        """A spline at the windows."""
+        """Evaluate a spline at the windows."""
         return np.asarray((self.four * coefficients[self.first[:, None] + np.arange(4)]).sum(axis=1))
 
     def at(self, places: Real, coefficients: Real) -> Real:
-        """A spline anywhere."""
-        from scipy.interpolate import BSpline
-
+        """Evaluate a spline anywhere."""
         return np.asarray(BSpline(self.knots, coefficients, 3)(places))
 
 
 def _design(knots: Real, places: Real) -> tuple[Labels, Real]:
-    """Of the splines that are not zero at some places the number of the first, and all four, `(places, 4)`."""
-    # Most clocks are lines, and these imports take longer than to align a minute.
-    from scipy.interpolate import BSpline
-
-    # The last window lies within the last interval but for rounding.
+    """Return the number of the first nonzero B-spline at each place, and the four nonzero ones `(places, 4)`."""
+    # Rounding may place the last window beyond the last interval.
     matrix = BSpline.design_matrix(np.clip(places, knots[3], knots[-4]), knots, 3)
     return matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
 
 
-def _make_basis(position: Real, intervals: int, swing: float) -> tuple[_Basis, Real]:
-    """Splines whose intervals last as long each; where one may be sampled to be known again.
+def _make_basis(position: Real, intervals: int, omega: float) -> tuple[_Basis, Real]:
+    """Return B-splines with uniform intervals, and places whose values determine the curve.
 
-    They go on beyond the first window and the last one for some more of them, and for a turn of the `swing`.
+    They extend beyond the first and last window by some windows, or by a period of the oscillation `omega`.
     """
     length = float(position[-1] - position[0]) / intervals
     reach = EXTENSION_WINDOWS * float(np.median(np.diff(position)))
-    reach = max(reach, 2.0 * np.pi / swing) if swing > 0.0 else reach
+    reach = max(reach, 2.0 * np.pi / omega) if omega > 0.0 else reach
     more = math.ceil(reach / length)
     first, count = float(position[0]) - more * length, intervals + 2 * more
     knots = np.asarray(first + length * np.arange(-3, count + 4), np.float64)
     basis = _Basis(knots, *_design(knots, position))
-    # Four places an interval: the natural spline through them bends otherwise only at its very ends.
+    # Four places an interval: a natural spline through them differs only at its very ends.
     places = first + length * np.arange(4 * count + 1) / 4.0
     return basis, places[(places > position[0] - reach) & (places < position[-1] + reach)]
 
 
-def _harmonic_penalty(basis: _Basis, swing: float, stiffness: float) -> Real:
-    """What a curve costs that is neither a parabola nor a `swing`: the diagonals of a banded matrix, `(4, splines)`."""
-    turn = 1.0 + 2.0 * math.cos(swing * float(basis.knots[1] - basis.knots[0]))
-    third, count = np.array([-1.0, turn, -turn, 1.0]), basis.count
+def _harmonic_penalty(basis: _Basis, omega: float, stiffness: float) -> Real:
+    """Return the banded penalty `(4, splines)` of curves other than a parabola or an oscillation `omega`."""
+    factor = 1.0 + 2.0 * math.cos(omega * float(basis.knots[1] - basis.knots[0]))
+    third, count = np.array([-1.0, factor, -factor, 1.0]), basis.count
     banded = np.zeros((4, count))
     for low in range(4):
         for high in range(low, 4):
@@ -223,22 +223,20 @@ def _harmonic_penalty(basis: _Basis, swing: float, stiffness: float) -> Real:
 
 
 def _normal_equations(basis: _Basis, weights: Real, penalty: Real) -> Real:
-    """The diagonals of the normal equations of a spline, `(4, splines)`."""
+    """Return the banded normal equations of a spline, `(4, splines)`."""
     banded = penalty.copy()
     weighted = weights[:, None] * basis.four
     for low in range(4):
         for high in range(low, 4):
             products = weighted[:, low] * basis.four[:, high]
             banded[high - low] += np.bincount(basis.first + low, products, basis.count)
-    # So little that nothing moves, and enough where an interval has only windows that hardly count.
+    # Regularises intervals whose windows are nearly rejected.
     banded[0] *= 1.0 + 1e-10
     return banded
 
 
 def _standard_errors(basis: _Basis, weights: Real, penalty: Real, places: Real) -> Real:
-    """The standard errors of a spline at some places."""
-    from scipy.linalg import cholesky_banded
-
+    """Return the standard errors of a spline at some places."""
     inverse = np.zeros((4, basis.count + 3))
     _invert(cholesky_banded(_normal_equations(basis, weights, penalty), lower=True), inverse)
     first, four = _design(basis.knots, places)
@@ -251,7 +249,7 @@ def _standard_errors(basis: _Basis, weights: Real, penalty: Real, places: Real) 
 
 @numba.njit(cache=True)
 def _invert(factor: Real, inverse: Real) -> None:
-    # What lies on the diagonals of the inverse follows from the last on (Takahashi et al. 1973).
+    # The diagonals of the inverse follow from the last column backwards (Takahashi et al. 1973).
     count = factor.shape[1]
     for j in range(count - 1, -1, -1):
         for d in range(3, -1, -1):
@@ -265,13 +263,10 @@ def _invert(factor: Real, inverse: Real) -> None:
 
 
 def _solve(basis: _Basis, values: Real, weights: Real, pieces: Labels, penalty: Real) -> tuple[Real, Real]:
-    """The spline and the constants of the pieces that together lie nearest to the values: coefficients, constants.
+    """Solve the joint least-squares problem of the spline and the piece constants; return coefficients, constants.
 
-    One least-squares problem: where a piece ends within a swing, what is its constant and what the curve is told only
-    by both. Of its normal equations, those of the spline are banded and are eliminated.
+    The banded spline part of the normal equations is eliminated (Schur complement).
     """
-    from scipy.linalg import solveh_banded
-
     count, own = basis.count, int(pieces.max()) + 1
     weighted = weights[:, None] * basis.four
     shared, right = np.zeros((count, own)), np.zeros(count)
@@ -284,7 +279,7 @@ def _solve(basis: _Basis, values: Real, weights: Real, pieces: Labels, penalty: 
     total = np.bincount(pieces, weights, own)
     left = np.diag(total) - np.einsum("ij,ik->jk", shared, through)
     rest = np.bincount(pieces, weights * values, own) - (shared * alone[:, None]).sum(axis=0)
-    # A constant may be the curve's or that of all pieces: of these solutions the smallest, then a curve without one.
+    # A common constant is ambiguous: take the smallest solution, then a curve with mean 0.
     unit = np.sqrt(total)
     constants = np.linalg.lstsq(left / np.outer(unit, unit), rest / unit, rcond=1e-8)[0] / unit
     coefficients = alone - (through * constants).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Where each dry sample lies on the wet file: a lag for every dry position, in pieces between losses of samples."""
+"""The time map: the lag of every dry sample on the wet file, in pieces between dropouts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import CubicSpline
 
 Labels = npt.NDArray[np.int64]
-
-
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The lag in samples over dry samples [start, stop): knots of a natural cubic spline, two of them being a line.
+    """The lag in samples over dry samples [start, stop): knots of a natural cubic spline, or two of a line.
 
-    wet index = dry index + lag, both in samples at the dry rate. Beyond its knots the curve goes on straight.
+    wet index = dry index + lag, both in samples at the dry rate. Beyond its knots the curve is straight.
     """
 
     start: int
@@ -27,9 +26,9 @@ class Piece:
 
 
 class TimeMap:
-    """The lags of all pieces, in order; what lies between two pieces is heard by the one before it.
+    """The lags of all pieces, in order. Positions between two pieces belong to the earlier one.
 
-    Before the first and after the last piece its neighbour goes on.
+    The first and last piece extend to both sides.
     """
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
@@ -39,16 +38,16 @@ class TimeMap:
 
     @classmethod
     def straight(cls, lag: float, drift_ppm: float, start: int, stop: int) -> "TimeMap":
-        """One piece over dry samples [start, stop) along `lag + drift_ppm * 1e-6 * position`."""
+        """Return one piece over dry samples [start, stop) with `lag + drift_ppm * 1e-6 * position`."""
         knots = (float(start), float(max(stop, start + 1)))
         return cls([Piece(start, stop, knots, tuple(lag + drift_ppm * 1e-6 * knot for knot in knots))])
 
     def piece(self, position: float) -> int:
-        """The number of the piece that a dry position belongs to."""
+        """Return the number of the piece at a dry position."""
         return int(np.searchsorted(self._starts, position, side="right"))
 
     def lags(self, positions: Array) -> Array:
-        """The lag in samples at each dry position, float64."""
+        """Return the lag in samples at each dry position, float64."""
         if len(self._curves) == 1:
             return self._curves[0](positions)
         numbers = np.searchsorted(self._starts, positions, side="right")
@@ -59,16 +58,16 @@ class TimeMap:
         return out
 
     def curve(self, number: int, positions: Array) -> Array:
-        """The lags that piece `number` alone would give, also outside of it."""
+        """Return the lags of piece `number`, also outside of it."""
         return self._curves[number](positions)
 
     def wet(self, position: float, number: int | None = None) -> float:
-        """The wet index of a dry position, by the piece it belongs to or the one named."""
+        """Return the wet index of a dry position by its piece, or by piece `number`."""
         number = self.piece(position) if number is None else number
         return position + float(self._curves[number](np.array([position]))[0])
 
     def dry(self, wet: float) -> float:
-        """The dry position of a wet index; within a loss, where the piece before it ends."""
+        """Return the dry position of a wet index; within a dropout, the end of the piece before it."""
         number = 0
         for piece, after in pairwise(self.pieces):
             if wet < self.wet(piece.stop, number):
@@ -84,25 +83,22 @@ class TimeMap:
         return max(position, float(self.pieces[number].start)) if number else position
 
     def shifted(self, samples: float) -> "TimeMap":
-        """The map with a constant added to every lag."""
+        """Return the map with a constant added to every lag."""
         return TimeMap(
             [Piece(p.start, p.stop, p.positions, tuple(lag + samples for lag in p.lags)) for p in self.pieces]
         )
 
 
 class Curve:
-    """Values at any position from knots: a constant, a line, or a natural cubic spline with straight ends."""
+    """Interpolation of knots: a constant, a line, or a natural cubic spline with straight ends."""
 
     def __init__(self, positions: Array, values: Array) -> None:
         self._x, self._y, self._spline = positions, values, None
         if len(positions) > 2:
-            # Most clocks are lines, and the import takes longer than to align a minute.
-            from scipy.interpolate import CubicSpline
-
             self._spline = CubicSpline(positions, values, bc_type="natural")
 
     def __call__(self, positions: Array) -> Array:
-        """The value at each position."""
+        """Return the value at each position."""
         x, y = self._x, self._y
         if len(x) == 1:
             return np.full(len(positions), y[0])
