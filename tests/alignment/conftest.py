@@ -1,4 +1,4 @@
-"""Captures with a known lag and drift; the kernel that makes them is not the aligner's."""
+"""Captures with known lag and drift, made by another kernel than the aligner's."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 def programme(seconds: float, seed: int = 0) -> Array:
-    """Something like music: decaying notes with harmonics and plucks, periodic enough to fool a plain correlation."""
+    """Synthetic music: decaying notes with harmonics and plucks, too periodic for a plain correlation."""
     rng = np.random.default_rng(seed)
     frames = int(seconds * RATE)
     out = np.zeros(frames + RATE)
@@ -48,7 +48,7 @@ def programme(seconds: float, seed: int = 0) -> Array:
 
 
 def rush(seconds: float, seed: int = 0, depth_db: float = 12.0) -> Array:
-    """Something like speech without pitch: noise that swells and sinks, and never repeats."""
+    """Noise with a varying level, like unvoiced speech."""
     rng = np.random.default_rng(seed)
     frames = int(seconds * RATE)
     spectrum = rfft(rng.standard_normal(frames))
@@ -65,7 +65,7 @@ def click() -> Array:
 
 
 def reel(seconds: float, seed: int = 0) -> tuple[Array, list[int]]:
-    """Silence, click, programme, click, silence, and where the clicks start."""
+    """Silence, click, programme, click, silence; and the starts of the clicks."""
     music = programme(seconds, seed)
     gap = int(1.2 * RATE)
     short = int(0.3 * RATE)
@@ -130,15 +130,15 @@ class Memory:
 
 
 def channel(samples: npt.NDArray[np.floating], rate: int = RATE, at: int = RATE) -> Channel:
-    """The first channel of a signal that is recorded at `rate` and heard at the rate `at`."""
+    """The first channel of a signal recorded at `rate` and resampled to `at`."""
     return Channel(cast(audio.Reader, Memory(samples, rate)), 0, at, 0, len(samples) * at // rate)
 
 
 @st.composite
 def pieces(draw: st.DrawFn, frames: int = 9000, most_ppm: float = 300.0) -> tuple[Piece, ...]:
-    """One to four pieces over dry samples [0, frames): constants, lines and curves, between losses of samples.
+    """One to four pieces over dry samples [0, frames): constants, lines and curves, between dropouts.
 
-    The clock of the wet file never runs backwards: what was lost lies between two pieces.
+    The clock of the wet file never runs backwards.
     """
     count = draw(st.integers(1, 4))
     length = frames // count
@@ -158,7 +158,7 @@ def pieces(draw: st.DrawFn, frames: int = 9000, most_ppm: float = 300.0) -> tupl
 
 
 def alignment(frames: int, lag: float, drift_ppm: float = 0.0, **changes: object) -> Alignment:
-    """An alignment that says what is given, along one line, or a whole lag for `warp="shift"`."""
+    """An alignment along one line, or with an integer lag for `warp="shift"`."""
     knots = (0.0, float(frames)) if changes.get("warp") != "shift" else (0.0,)
     line = Piece(0, frames, knots, tuple(lag + drift_ppm * 1e-6 * knot for knot in knots))
     base = Alignment(
@@ -195,22 +195,22 @@ def alignment(frames: int, lag: float, drift_ppm: float = 0.0, **changes: object
 
 
 def decibels(truth: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:
-    """How far the error lies below the truth."""
+    """Ratio of truth to error in dB."""
     return float(10 * np.log10(np.sum(np.square(truth)) / np.sum(np.square(found - truth, dtype=np.float64))))
 
 
 def device(x: Array, drive: float = 1.5) -> Array:
-    """A mild memoryless saturation, which has no phase of its own."""
+    """A mild memoryless saturation, without phase shift."""
     return np.tanh(drive * x) / drive
 
 
 def filtered(x: Array) -> Array:
-    """A device with a phase of its own: a saturation between coupling capacitors and a treble cut."""
+    """A device with a phase response: a saturation between coupling capacitors and a treble cut."""
     return np.asarray(sosfilt(butter(1, [80, 6000], "band", fs=RATE, output="sos"), np.tanh(3 * x) / 3))
 
 
 def circuit(settings: Circuit, x: Array) -> Array:
-    """A simulated device, whose phase changes with the programme."""
+    """A simulated device whose phase depends on the programme."""
     return np.concatenate(list(process_stream(settings, RATE, [x.astype(np.float32)]))).astype(float)
 
 

@@ -24,12 +24,12 @@ SPAN = 5_000_000
 
 
 def clock(line: Line) -> ClockModel:
-    """A clock that keeps to a line."""
+    """A clock without steps and curve."""
     return ClockModel(PieceFit(np.array([line.lag]), line.drift_ppm, np.zeros(1), 0.0), None, ())
 
 
 def track(rng: np.random.Generator, line: Line, scatter: float, count: int = 120) -> tuple[LineFit, LagTrack]:
-    """A programme's fitted line and its windows about it, scattered about `line`."""
+    """The fitted line of a programme with lags scattered about `line`, and its track."""
     position = np.linspace(0.02, 0.98, count) * SPAN
     lag = np.array([line.at(p) for p in position]) + scatter * rng.standard_normal(count)
     fit = fit_line(position, lag, np.ones(count))
@@ -37,7 +37,7 @@ def track(rng: np.random.Generator, line: Line, scatter: float, count: int = 120
     return fit, LagTrack(position, residual, np.ones(count), np.ones(count), np.zeros(count))
 
 
-def test_reels_of_one_device_get_the_drift_and_one_constant(write: Write) -> None:
+def test_reels_of_one_device_have_exact_drift_and_the_same_bias(write: Write) -> None:
     biases = []
     for seed, lag in ((0, 5000.3), (1, 9000.8)):
         dry, clicks = reel(10.0, seed)
@@ -57,8 +57,8 @@ def test_reels_of_one_device_get_the_drift_and_one_constant(write: Write) -> Non
 
 
 @pytest.mark.parametrize("lost", [1, -512])
-def test_a_take_that_lost_samples_gets_the_drift_of_its_clicks_all_the_same(write: Write, lost: int) -> None:
-    """Whole ones were lost: through a device that scatters, each side by itself would tell a worse line."""
+def test_a_take_with_dropouts_has_the_drift_of_its_clicks(write: Write, lost: int) -> None:
+    """Through a device with scatter, separate lines for both sides would be less precise."""
     dry, clicks = reel(14.0, 3)
     wet = -warped(circuit(DiodeClipper(), dry), 4000.3, 12.0)
     at = sum(clicks) // 2 + 9000
@@ -80,7 +80,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Array, list[in
 
 
 class TestOneClickChanged:
-    """The programme is a witness against clicks that do not tell the clock."""
+    """The programme outvotes a damaged click."""
 
     def aligned(self, both: tuple[Path, Array, list[int]], write: Write, wet: Array) -> Alignment:
         return align(both[0], write("wet.wav", wet + noise(len(wet), -75)), clicks=both[2])
@@ -92,7 +92,7 @@ class TestOneClickChanged:
         wet[around] = np.roll(wet[around], late)
         assert self.aligned(both, write, wet).drift_ppm == pytest.approx(7.0, abs=0.02)
 
-    def test_half_of_it_muted_or_loudly_disturbed(self, both, write: Write) -> None:
+    def test_half_muted_or_disturbed(self, both, write: Write) -> None:
         start = 3000 + both[2][1]
         for part in (np.zeros(CLICK // 2), noise(CLICK // 2, -6)):
             wet = both[1].copy()
@@ -101,7 +101,7 @@ class TestOneClickChanged:
             assert found.drift_ppm == pytest.approx(7.0, abs=0.02)
 
 
-def test_the_claimed_error_is_that_of_the_noise() -> None:
+def test_the_standard_error_matches_the_noise() -> None:
     gap = 20 * CLICK
     dry = np.zeros(gap + 3 * gap)
     places = (gap, 3 * gap)
@@ -125,7 +125,7 @@ def test_the_claimed_error_is_that_of_the_noise() -> None:
     polarity=st.sampled_from([1, -1]),
 )
 def test_the_line_of_two_clean_clicks_is_exact(lag: float, drift: float, off: float, polarity: int) -> None:
-    """However the clock was some samples wrong, the sign included that it was told."""
+    """With a clock that is some samples off; the polarity must be right."""
     dry = np.zeros(100 * CLICK)
     places = (10 * CLICK, 80 * CLICK)
     for place in places:
@@ -139,7 +139,7 @@ def test_the_line_of_two_clean_clicks_is_exact(lag: float, drift: float, off: fl
     assert fit_click_line(channel(dry), wet, places, about, -polarity) is None
 
 
-def test_a_click_that_is_not_there_gives_no_line() -> None:
+def test_a_missing_click_gives_no_line() -> None:
     dry = np.zeros(40 * CLICK)
     dry[10 * CLICK : 11 * CLICK] = click()
     one = channel(dry)
@@ -157,7 +157,7 @@ def test_a_click_that_is_not_there_gives_no_line() -> None:
 def test_clicks_contradict_a_clock_that_lost_a_sample_between_them(
     lag: float, drift: float, bias: float, step: float, error: float
 ) -> None:
-    """A delay that both clicks share says nothing, and neither do clicks that are themselves unsure."""
+    """A common delay is no contradiction, and imprecise clicks contradict nothing."""
     line = Line(lag + bias, drift + step / SPAN * 1e6)
     clicks = ClickLine(line, (0, SPAN), error)
     certain = abs(abs(step) - MAX_CLICK_OFFSET) > 1e-6
@@ -173,7 +173,7 @@ def test_clicks_contradict_a_clock_that_lost_a_sample_between_them(
     error=st.floats(1e-5, 0.015),
     seed=st.integers(0, 1000),
 )
-def test_the_surer_of_the_two_drifts_decides(
+def test_the_more_precise_drift_dominates(
     lag: float, drift: float, bias: float, scatter: float, error: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -189,7 +189,7 @@ def test_the_surer_of_the_two_drifts_decides(
     assert low - 1e-9 <= found.line.drift_ppm <= high + 1e-9
     surer = fit.line if errors[0] == fit.drift_error_ppm else click
     assert abs(found.line.drift_ppm - surer.drift_ppm) <= (high - low) / 2 + 1e-9
-    # The constant is the clicks' and the windows lose theirs.
+    # The constant is that of the clicks; the windows lose theirs.
     assert found.line.at(SPAN / 2) == pytest.approx(click.at(SPAN / 2), abs=1e-6)
     assert np.median(about_it.residual[inliers(measured)]) == pytest.approx(0.0, abs=1e-9)
     before = np.array([fit.line.at(p) for p in measured.position]) + measured.residual
@@ -198,7 +198,7 @@ def test_the_surer_of_the_two_drifts_decides(
 
 
 @given(scatter=st.floats(0, 0.15), seed=st.integers(0, 1000), sign=st.sampled_from([1, -1]))
-def test_what_the_programme_denies_is_not_believed(scatter: float, seed: int, sign: int) -> None:
+def test_ignores_clicks_that_the_programme_contradicts(scatter: float, seed: int, sign: int) -> None:
     fit, measured = track(np.random.default_rng(seed), Line(100.0, 5.0), scatter)
     allowed = 6.0 * (fit.drift_error_ppm + (scatter + 0.003) / SPAN * 1e6)
     wrong = ClickLine(Line(100.0, 5.0 + sign * (allowed + 1e-3) * 1.5), (0, SPAN), 1e-4)

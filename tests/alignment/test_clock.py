@@ -12,7 +12,7 @@ from twinlib.alignment.clock import fit_line, fit_pieces, theil_sen, with_intege
     count=st.integers(5, 700),
     seed=st.integers(0, 100),
 )
-def test_a_fifth_of_outliers_does_not_bend_the_line(lag: float, drift: float, count: int, seed: int) -> None:
+def test_a_fifth_of_outliers_does_not_bias_the_line(lag: float, drift: float, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(0, 1e7, count))
     y = lag + drift * 1e-6 * x + 1e-3 * rng.standard_normal(count)
@@ -23,7 +23,7 @@ def test_a_fifth_of_outliers_does_not_bend_the_line(lag: float, drift: float, co
     assert max(ends) < 0.05
 
 
-def test_the_error_of_the_drift_is_that_of_the_scatter() -> None:
+def test_the_standard_error_of_the_drift_matches_the_scatter() -> None:
     rng = np.random.default_rng(0)
     x = np.arange(500) * 1e5
     found = [fit_line(x, 0.01 * rng.standard_normal(500), np.ones(500)) for _ in range(50)]
@@ -31,7 +31,7 @@ def test_the_error_of_the_drift_is_that_of_the_scatter() -> None:
     assert 0.6 < np.mean([fit.drift_error_ppm for fit in found]) / spread < 1.6
 
 
-def test_one_place_has_no_slope() -> None:
+def test_a_single_position_has_no_slope() -> None:
     assert theil_sen(np.array([5.0, 5.0]), np.array([1.0, 3.0])).drift_ppm == 0.0
 
 
@@ -42,10 +42,10 @@ def test_one_place_has_no_slope() -> None:
     scatter=st.floats(1e-4, 0.05),
     seed=st.integers(0, 1000),
 )
-def test_pieces_share_their_drift_and_have_constants_of_their_own(
+def test_pieces_share_their_drift_and_have_separate_constants(
     drift: float, lost: list[int], scatter: float, seed: int
 ) -> None:
-    """Within five standard errors, and in spite of a tenth of windows that were mistaken."""
+    """Within five standard errors, with a tenth of outliers."""
     rng = np.random.default_rng(seed)
     count = len(lost) + 1
     x = np.sort(rng.uniform(0, 1e7, 100 * count))
@@ -64,9 +64,7 @@ def test_pieces_share_their_drift_and_have_constants_of_their_own(
     ("steps", "lags"),
     [(None, [7.0, 7.0, -193.0, -193.0, -193.0]), ([3.0, -30.0, 5.0, 2.0], [4.0, 7.0, -193.0, -188.0, -186.0])],
 )
-def test_a_piece_without_windows_goes_on_from_its_neighbour_and_knows_nothing(
-    steps: list[float] | None, lags: list[float]
-) -> None:
+def test_a_piece_without_windows_continues_its_neighbour(steps: list[float] | None, lags: list[float]) -> None:
     x = np.arange(100) * 1e5
     labels = np.where(x < 5e6, 1, 2)
     fit = fit_pieces(x, np.where(x < 5e6, 7.0, -193.0) + 2e-6 * x, np.ones(100), labels, 5, steps)
@@ -82,8 +80,8 @@ def test_a_piece_without_windows_goes_on_from_its_neighbour_and_knows_nothing(
     unit=st.sampled_from([1.0, 44100 / 48000]),
     seed=st.integers(0, 1000),
 )
-def test_whole_samples_leave_one_line_that_is_surer(lost: list[int], scatter: float, unit: float, seed: int) -> None:
-    """Exactly whole ones of the wet file's, and a drift that hardly suffers from the losses."""
+def test_integer_steps_give_a_more_precise_drift(lost: list[int], scatter: float, unit: float, seed: int) -> None:
+    """Steps of exactly whole wet samples."""
     rng = np.random.default_rng(seed)
     count = len(lost) + 1
     x = np.sort(rng.uniform(0, 1e7, 60 * count))
@@ -99,8 +97,8 @@ def test_whole_samples_leave_one_line_that_is_surer(lost: list[int], scatter: fl
 
 
 @pytest.mark.parametrize("part", [0.3, -0.5, 0.1])
-def test_a_loss_of_parts_of_samples_is_not_taken_for_whole_ones(part: float) -> None:
-    """A player that resamples loses such; windows that scatter little deny whole ones."""
+def test_fractional_steps_are_not_rounded(part: float) -> None:
+    """A player that resamples causes such; precise windows contradict whole samples."""
     rng = np.random.default_rng(0)
     x = np.arange(120) * 2e4
     labels = np.arange(120) // 60

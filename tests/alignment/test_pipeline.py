@@ -41,7 +41,7 @@ def short_reel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarr
     gain=st.floats(-12, 0),
     clicked=st.booleans(),
 )
-def test_any_lag_drift_and_polarity_is_found(dry_reel, tmp_path, lag, drift, polarity, gain, clicked) -> None:
+def test_estimates_lag_drift_and_polarity(dry_reel, tmp_path, lag, drift, polarity, gain, clicked) -> None:
     path, dry, clicks = dry_reel
     wet = polarity * 10 ** (gain / 20) * warped(device(dry), lag, drift)
     wet += noise(len(wet), -75)
@@ -59,7 +59,7 @@ def test_any_lag_drift_and_polarity_is_found(dry_reel, tmp_path, lag, drift, pol
     assert found.lag_samples + (1 + found.drift_ppm * 1e-6) * len(dry) == pytest.approx(end, abs=0.02)
 
 
-def test_the_warped_wet_signal_lies_on_the_dry_one(dry_reel, write: Write) -> None:
+def test_the_warped_wet_signal_is_in_step_with_the_dry_signal(dry_reel, write: Write) -> None:
     path, dry, clicks = dry_reel
     wet = write("wet.wav", -0.5 * warped(dry, 20000.4, 40.0))
     found = align(path, wet, clicks=clicks, guard_samples=12)
@@ -74,7 +74,7 @@ def test_the_warped_wet_signal_lies_on_the_dry_one(dry_reel, write: Write) -> No
     assert 10 * np.log10((expected[music] ** 2).sum() / (error**2).sum()) > 60
 
 
-def test_filters_do_not_fool_it(dry_reel, write: Write) -> None:
+def test_filters_do_not_bias_drift_and_polarity(dry_reel, write: Write) -> None:
     path, dry, clicks = dry_reel
     y = sosfilt(butter(1, 150, "high", fs=RATE, output="sos"), device(dry, 6.0))
     y = sosfilt(butter(2, 6000, fs=RATE, output="sos"), y)
@@ -86,7 +86,7 @@ def test_filters_do_not_fool_it(dry_reel, write: Write) -> None:
     assert found.drift_ppm == pytest.approx(-15.0, abs=0.1)
 
 
-def test_a_digital_pair_is_shifted_not_interpolated(write: Write) -> None:
+def test_a_digital_pair_is_shifted_without_interpolation(write: Write) -> None:
     dry = programme(8.0, seed=3)
     path = write("dry.wav", dry)
     wet = write("wet.wav", np.concatenate((np.zeros(1234), -device(dry, 4.0))))
@@ -96,7 +96,7 @@ def test_a_digital_pair_is_shifted_not_interpolated(write: Write) -> None:
     assert found.lag_samples == pytest.approx(1234.0, abs=0.01)
 
 
-def test_ranges_bound_what_is_used(write: Write) -> None:
+def test_ranges_limit_both_signals(write: Write) -> None:
     dry = programme(8.0, seed=4)
     silent = np.zeros(RATE)
     path = write("dry.wav", np.concatenate((noise(RATE, -10, 5), dry, noise(RATE, -10, 6))))
@@ -109,7 +109,7 @@ def test_ranges_bound_what_is_used(write: Write) -> None:
         assert reader.valid_range() == (RATE + 12, RATE + len(dry))
 
 
-def test_a_wet_channel_is_chosen(write: Write) -> None:
+def test_selects_the_wet_channel(write: Write) -> None:
     dry = programme(6.0, seed=5)
     path = write("dry.wav", dry)
     wet = write("wet.wav", np.stack((noise(len(dry) + 500, -20), np.concatenate((np.zeros(500), dry))), axis=1))
@@ -120,10 +120,8 @@ def test_a_wet_channel_is_chosen(write: Write) -> None:
 @pytest.mark.parametrize(
     ("lag", "drift"), [(-0.5 * RATE - 0.3, 12.0), (60.0 * RATE + 0.7, -7.0), (900.2, 300.0), (900.2, -300.0)]
 )
-def test_late_and_early_starts_and_fast_and_slow_clocks_are_exact(
-    short_reel, write: Write, lag: float, drift: float
-) -> None:
-    """The recorder was started half a second after the player, or a minute before it."""
+def test_late_and_early_starts_and_large_drifts_are_exact(short_reel, write: Write, lag: float, drift: float) -> None:
+    """The recorder starts half a second after the player, or a minute before it."""
     path, dry, clicks = short_reel
     wet = warped(device(dry), lag, drift)
     wet += noise(len(wet), -75)
@@ -136,8 +134,8 @@ def test_late_and_early_starts_and_fast_and_slow_clocks_are_exact(
 
 
 @pytest.mark.parametrize("rate", [48_000, 88_200])
-def test_a_take_at_another_sample_rate_is_read_at_that_of_the_reel(short_reel, tmp_path: Path, rate: int) -> None:
-    """Lag and drift are in samples of the reel, and the aligned signal is what the device played."""
+def test_a_take_at_another_sample_rate_is_resampled(short_reel, tmp_path: Path, rate: int) -> None:
+    """Lag and drift are in samples of the reel, and the warped signal equals the device's output."""
     path, dry, clicks = short_reel
     played = 0.8 * dry
     lag, drift = 3210.6, 25.0
@@ -157,8 +155,8 @@ def test_a_take_at_another_sample_rate_is_read_at_that_of_the_reel(short_reel, t
 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 32_000])
 @pytest.mark.parametrize("clicked", [True, False])
-def test_a_take_at_a_low_rate_is_aligned_all_the_same(short_reel, tmp_path: Path, rate: int, clicked: bool) -> None:
-    """To a fiftieth of a sample of the reel; but it is dull, and that is said."""
+def test_a_take_at_a_low_rate_is_aligned_and_reported(short_reel, tmp_path: Path, rate: int, clicked: bool) -> None:
+    """To 0.02 samples of the reel."""
     path, dry, clicks = short_reel
     lag, drift = 3210.6, 25.0
     limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), device(dry)[::-1])[::-1]
@@ -175,8 +173,8 @@ def test_a_take_at_a_low_rate_is_aligned_all_the_same(short_reel, tmp_path: Path
     assert found.lags(places) == pytest.approx(lag + drift * 1e-6 * places, abs=0.02)
 
 
-def test_repair_undoes_what_it_is_asked_to_and_nothing_else(short_reel, write: Write) -> None:
-    """Polarity is measured whether or not it is undone; a gain and an offset are undone on request."""
+def test_repair_corrects_only_the_requested_properties(short_reel, write: Write) -> None:
+    """Polarity is always measured; gain and offset are corrected on request."""
     path, dry, clicks = short_reel
     offset = 0.02
     wet = write("wet.wav", np.concatenate((np.full(500, offset), -0.5 * dry + offset)))
@@ -195,7 +193,7 @@ def test_repair_undoes_what_it_is_asked_to_and_nothing_else(short_reel, write: W
         assert np.abs(placed - (factor * dry[music] + dc)).max() < 2e-3
 
 
-def test_a_whole_buffer_that_was_lost_leaves_both_sides_exact(short_reel, write: Write) -> None:
+def test_a_lost_buffer_leaves_both_sides_exact(short_reel, write: Write) -> None:
     path, dry, clicks = short_reel
     wet = warped(device(dry), 2000.25, 20.0)
     at = 5 * RATE
@@ -242,7 +240,7 @@ class TestBadTakes:
             assert ("silent" if name == "zero.wav" else "nothing of the dry signal") in found.reasons[0]
 
     def test_cut_short(self, dry_reel, write: Write) -> None:
-        """What is there is used; what is missing is said."""
+        """The recorded part is aligned, the missing part reported."""
         path, dry, clicks = dry_reel
         found = align(path, write("wet.wav", warped(dry, 5000.3, 5.0)[: 8 * RATE]), clicks=clicks)
         assert found.verdict == "suspect"
@@ -264,7 +262,7 @@ class TestBadTakes:
         assert "48000" in found.reasons[0]
 
     @pytest.mark.parametrize("lost", [137, -64])
-    def test_lost_and_repeated_samples_are_found_and_left_out(self, dry_reel, write: Write, lost: int) -> None:
+    def test_lost_and_repeated_samples_are_found_and_excluded(self, dry_reel, write: Write, lost: int) -> None:
         path, dry, clicks = dry_reel
         wet = np.concatenate((np.zeros(3000), device(dry)))
         at = 9 * RATE
@@ -279,7 +277,7 @@ class TestBadTakes:
         before, after = found.lags(np.array([clicks[0], clicks[1]], float))
         assert (before, after) == (3000.0, 3000.0 - lost)
 
-    def test_a_muted_stretch_is_suspect(self, dry_reel, write: Write) -> None:
+    def test_a_muted_span_is_suspect(self, dry_reel, write: Write) -> None:
         path, dry, clicks = dry_reel
         wet = warped(dry, 100.5, 3.0)
         wet[8 * RATE : 11 * RATE] = 0.0
@@ -289,14 +287,14 @@ class TestBadTakes:
 
 
 class TestBadInput:
-    def test_a_file_that_is_no_audio(self, dry_reel, tmp_path: Path) -> None:
+    def test_rejects_a_file_without_audio(self, dry_reel, tmp_path: Path) -> None:
         bad = tmp_path / "bad.wav"
         bad.write_bytes(b"no audio")
         for path in (bad, tmp_path / "missing.wav"):
             with pytest.raises(AudioError):
                 align(dry_reel[0], path)
 
-    def test_a_channel_or_range_that_is_not_there(self, dry_reel) -> None:
+    def test_rejects_a_missing_channel_or_range(self, dry_reel) -> None:
         path, dry, _ = dry_reel
         with pytest.raises(AlignmentError, match="channel"):
             align(path, path, channel=1)
@@ -306,7 +304,7 @@ class TestBadInput:
         with pytest.raises(AlignmentError, match="guard"):
             align(path, path, guard_samples=-1)
 
-    def test_a_reel_without_its_click(self, dry_reel) -> None:
+    def test_rejects_a_reel_without_its_click(self, dry_reel) -> None:
         with pytest.raises(AlignmentError, match="click"):
             align(dry_reel[0], dry_reel[0], clicks=[0])
 
@@ -316,7 +314,7 @@ class TestBadInput:
         assert align(path, path).verdict == "refused"
 
 
-def test_json_holds_all_of_it(dry_reel) -> None:
+def test_json_round_trip(dry_reel) -> None:
     path, _, clicks = dry_reel
     found = align(path, path, clicks=clicks)
     assert found.applied_lag_samples == 0.0
@@ -327,7 +325,7 @@ def test_json_holds_all_of_it(dry_reel) -> None:
             Alignment.from_dict(broken)
 
 
-def test_the_same_in_the_same_out(dry_reel, write: Write) -> None:
+def test_is_deterministic(dry_reel, write: Write) -> None:
     path, dry, clicks = dry_reel
     wet = write("wet.wav", warped(device(dry), 2222.2, 9.0))
     assert align(path, wet, clicks=clicks) == align(path, wet, clicks=clicks)

@@ -1,4 +1,4 @@
-"""From a walk to the clock that explains it."""
+"""Fit of the clock to a coarse track."""
 
 from collections.abc import Callable
 
@@ -41,8 +41,8 @@ def course(dry: Array, wet: Array, lag: float) -> LagFit:
         (-300, 300, 4.0),
     ],
 )
-def test_two_losses_close_to_each_other_are_split(first: int, second: int, apart: float) -> None:
-    """Each with its number of samples, its place, and a piece of its own between them."""
+def test_resolves_two_dropouts_close_to_each_other(first: int, second: int, apart: float) -> None:
+    """With their samples, their ranges, and a piece between them."""
     dry = rush(12.0, 1)
     wet, again = device(dry), AT + round(apart * RATE)
     wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
@@ -57,7 +57,7 @@ def test_two_losses_close_to_each_other_are_split(first: int, second: int, apart
 @pytest.mark.parametrize(
     ("lost", "played"), [(1, device), (-1, filtered), (2, filtered), (4096, filtered), (-4096, device)]
 )
-def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array], Array]) -> None:
+def test_a_dropout_of_any_size_adds_one_piece(lost: int, played: Callable[[Array], Array]) -> None:
     dry = rush(10.0, 2)
     wet = -warped(played(dry), 700.25, -40.0)
     torn = round(AT * (1 - 40e-6) + 700.25)
@@ -73,15 +73,13 @@ def test_a_loss_of_any_size_is_one_piece_more(lost: int, played: Callable[[Array
 
 
 def hard(x: Array) -> Array:
-    """A clipper that cuts nearly all of it: what is wrong there outweighs what a sample more or less makes wrong."""
+    """A clipper whose distortion exceeds the effect of a lag of one sample."""
     return np.clip(20.0 * x, -0.5, 0.5)
 
 
 @pytest.mark.parametrize(("lost", "played"), [(1, hard), (64, lambda x: circuit(DiodeClipper(drive=0.8), x))])
-def test_a_loss_near_the_end_is_kept_through_a_device_that_distorts_much(
-    lost: int, played: Callable[[Array], Array]
-) -> None:
-    """Where the rest of the programme lasts seconds, and seems to have left its course for some."""
+def test_keeps_a_dropout_near_the_end_through_heavy_distortion(lost: int, played: Callable[[Array], Array]) -> None:
+    """The short piece after it looks like an excursion of the lag."""
     dry, at = rush(16.0, 4), 11 * RATE
     wet = played(dry)
     wet = np.concatenate((noise(700, -80), wet[:at], wet[at + lost :]))
@@ -93,8 +91,8 @@ def test_a_loss_near_the_end_is_kept_through_a_device_that_distorts_much(
 
 
 @pytest.mark.slow
-def test_a_sample_that_hides_in_what_a_device_makes_of_the_programme_is_no_wander() -> None:
-    """The windows beside it do not show it; all of them do, and short frames say where."""
+def test_a_sample_lost_amid_scatter_is_no_wander() -> None:
+    """The scatter of neighbouring windows hides it."""
     rng = np.random.default_rng(0)
     dry, at = programme(40.0), round(rng.uniform(12.0, 28.0) * RATE)
     level = np.repeat(10.0 ** (rng.uniform(-20.0, 0.0, 80) / 20.0), RATE // 2)
@@ -110,7 +108,7 @@ def test_a_sample_that_hides_in_what_a_device_makes_of_the_programme_is_no_wande
 
 
 @pytest.mark.parametrize(("seed", "played"), [(0, device), (1, filtered)])
-def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
+def test_an_undamaged_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
     dry = programme(10.0, seed)
     wet = warped(played(dry), 700.25, 35.0)
     found = course(dry, wet + noise(len(wet), -60), 700.0)
@@ -122,10 +120,10 @@ def test_a_whole_take_is_one_piece(seed: int, played: Callable[[Array], Array]) 
 @pytest.mark.parametrize("played", [device, filtered, lambda x: circuit(DiodeClipper(), x)])
 @pytest.mark.parametrize("moved", [True, False])
 @pytest.mark.parametrize(("first", "last"), [(5.0, 7.0), (0.0, 2.0), (10.5, 12.0)])
-def test_what_leaves_its_course_for_some_seconds_must_be_answered_better_for_it(
+def test_a_short_excursion_must_improve_the_prediction(
     played: Callable[[Array], Array], moved: bool, first: float, last: float
 ) -> None:
-    """Two losses that make up for each other, or one near an end, are believed where something moved, and no others."""
+    """Two cancelling steps, or one near an end, are spurious unless samples moved."""
     dry = rush(12.0, 3)
     wet = np.concatenate((played(dry), np.zeros(100)))
     start, stop, later = round(first * RATE), round(last * RATE), 10

@@ -1,4 +1,4 @@
-"""The map from the dry clock to the wet file and back."""
+"""The map between dry clock and wet file."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ HOUR = 3600 * RATE
 
 
 @given(pieces(), st.floats(0, 1))
-def test_wet_and_dry_are_inverse_to_each_other_within_every_piece(parts: tuple[Piece, ...], share: float) -> None:
+def test_wet_and_dry_are_inverse_within_each_piece(parts: tuple[Piece, ...], share: float) -> None:
     timemap = TimeMap(parts)
     for number, piece in enumerate(parts):
         position = piece.start + share * (piece.stop - 1 - piece.start)
@@ -27,8 +27,8 @@ def test_wet_and_dry_are_inverse_to_each_other_within_every_piece(parts: tuple[P
 
 
 @given(pieces(), st.lists(st.floats(-2000, 12000), min_size=2, max_size=30))
-def test_the_dry_position_never_goes_back_as_the_wet_index_goes_on(parts: tuple[Piece, ...], wet: list[float]) -> None:
-    """Over losses, before the first and after the last piece too; and no wet index belongs to a gap's inside."""
+def test_the_dry_position_is_monotonic(parts: tuple[Piece, ...], wet: list[float]) -> None:
+    """Across dropouts and beyond the outer pieces; no wet index maps into a dropout."""
     timemap = TimeMap(parts)
     dry = np.array([timemap.dry(index) for index in sorted(wet)])
     assert np.diff(dry).min() >= -1e-5
@@ -37,10 +37,10 @@ def test_the_dry_position_never_goes_back_as_the_wet_index_goes_on(parts: tuple[
 
 
 @given(pieces(), st.floats(0, 1, exclude_max=True))
-def test_a_wet_index_within_a_loss_belongs_to_the_end_of_the_piece_before_it(
+def test_a_wet_index_within_a_dropout_maps_to_the_end_of_the_piece_before_it(
     parts: tuple[Piece, ...], share: float
 ) -> None:
-    """And the first one after it to the start of the next piece: a range of wet samples begins or ends there."""
+    """And the first one after it to the start of the next piece."""
     timemap = TimeMap(parts)
     for number, (one, other) in enumerate(pairwise(parts)):
         low, high = timemap.wet(one.stop, number), timemap.wet(other.start, number + 1)
@@ -58,7 +58,7 @@ def test_a_wet_index_within_a_loss_belongs_to_the_end_of_the_piece_before_it(
     share=st.floats(-1, 2),
 )
 def test_a_line_is_exact_everywhere(lag: float, drift: float, start: int, frames: int, share: float) -> None:
-    """To a hundred-thousandth of a sample in an hour, also beyond the piece."""
+    """To 1e-5 samples in an hour, also beyond the piece."""
     timemap = TimeMap.straight(lag, drift, start, start + frames)
     position = start + share * frames
     expected = lag + drift * 1e-6 * position
@@ -69,7 +69,7 @@ def test_a_line_is_exact_everywhere(lag: float, drift: float, start: int, frames
 
 @given(steps=st.lists(st.floats(1000, 1e6), min_size=2, max_size=12), seed=st.integers(0, 1000))
 def test_a_curve_is_a_natural_spline_through_its_knots(steps: list[float], seed: int) -> None:
-    """It meets its knots, bends as much on either side of each and not at all at its ends, and is straight beyond."""
+    """It has continuous curvature, none at its ends, and straight extensions."""
     x = np.cumsum([0.0, *steps])
     y = np.random.default_rng(seed).normal(0.0, 1.0, len(x))
     curve = Curve(x, y)
@@ -79,7 +79,7 @@ def test_a_curve_is_a_natural_spline_through_its_knots(steps: list[float], seed:
         h = (stop - start) / 200
         bends.append(np.diff(curve(np.linspace(start, stop, 201)), 2) / h**2)
     most = max(float(np.abs(bend).max()) for bend in bends)
-    # In a cubic the bend changes evenly, so that its value at a knot is told by its two neighbours.
+    # The curvature of a cubic is linear: extrapolate it to the knots.
     at_start = [2 * bend[0] - bend[1] for bend in bends]
     at_stop = [2 * bend[-1] - bend[-2] for bend in bends]
     assert np.allclose([at_start[0], at_stop[-1]], 0.0, atol=1e-3 * most)
@@ -92,15 +92,15 @@ def test_a_curve_is_a_natural_spline_through_its_knots(steps: list[float], seed:
 
 
 @given(pieces(), st.floats(-50, 50))
-def test_shifting_adds_a_constant_to_every_lag(parts: tuple[Piece, ...], samples: float) -> None:
+def test_an_offset_adds_a_constant_to_every_lag(parts: tuple[Piece, ...], samples: float) -> None:
     timemap = TimeMap(parts)
     positions = np.linspace(-500.0, 9500.0, 301)
     assert np.allclose(timemap.shifted(samples).lags(positions), timemap.lags(positions) + samples, atol=1e-9)
 
 
 @given(pieces())
-def test_every_position_has_the_lag_of_its_piece(parts: tuple[Piece, ...]) -> None:
-    """What lies between two pieces belongs to the one before it, and the ends go on as their neighbours do."""
+def test_each_position_has_the_lag_of_its_piece(parts: tuple[Piece, ...]) -> None:
+    """Positions between two pieces belong to the earlier one, and the outer pieces extend."""
     timemap = TimeMap(parts)
     positions = np.arange(-300.0, 9300.0, 7.0)
     lags = timemap.lags(positions)
@@ -119,8 +119,8 @@ def test_every_position_has_the_lag_of_its_piece(parts: tuple[Piece, ...]) -> No
     bends=st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8),
     curved=st.booleans(),
 )
-def test_a_clock_and_its_map_tell_the_same(drift: float, steps: list[int], bends: list[float], curved: bool) -> None:
-    """Outside of the losses, where neither knows."""
+def test_a_clock_and_its_time_map_agree(drift: float, steps: list[int], bends: list[float], curved: bool) -> None:
+    """Outside the dropouts."""
     frames = 3_000_000
     places = (np.arange(1, len(steps) + 1) * frames // (len(steps) + 1)).tolist()
     lags = np.cumsum([250.25, *steps])

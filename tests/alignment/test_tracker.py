@@ -1,4 +1,4 @@
-"""Following the lag window by window, over losses of any length."""
+"""The lag tracker across dropouts of any length."""
 
 from collections.abc import Callable
 from functools import cache
@@ -23,7 +23,7 @@ def made(make: Callable[[float, int], Array]) -> Array:
 
 
 def torn(dry: Array, jump: int) -> Array:
-    """The wet signal whose lag jumps by so many samples at `AT`: noise put in, or samples taken out."""
+    """The wet signal with a step of the lag at `AT`: noise inserted, or samples removed."""
     wet = device(dry)
     wet = np.concatenate((noise(LAG, -70), wet[:AT], noise(max(0, jump), -70, 2), wet[AT + max(0, -jump) :]))
     return wet + noise(len(wet), -70, 3)
@@ -47,8 +47,8 @@ def walked(dry: Array, wet: Array, anchor: int, lag: float) -> CoarseTrack:
         (programme, -5.0, False),
     ],
 )
-def test_a_jump_is_followed(make: Callable[[float, int], Array], seconds: float, backwards: bool) -> None:
-    """Most windows on both sides of it are found where they lie, and next to none elsewhere."""
+def test_tracks_across_a_step(make: Callable[[float, int], Array], seconds: float, backwards: bool) -> None:
+    """Most windows on both sides have the right lag, and hardly any a wrong one."""
     dry, jump = made(make), round(seconds * RATE)
     wet = torn(dry, jump)
     anchor, lag = (int((SECONDS - 2) * RATE), LAG + jump) if backwards else (2 * RATE, LAG)
@@ -57,13 +57,13 @@ def test_a_jump_is_followed(make: Callable[[float, int], Array], seconds: float,
     for side, true in zip(sides, (LAG, LAG + jump), strict=True):
         right = np.abs(found.lag[side] - true) < 2
         assert side.sum() > 15
-        # Some windows pass before a loss is sure.
+        # Some windows pass before the search.
         assert (right & found.detected[side]).mean() > 0.85
         assert (~right & found.detected[side]).mean() < 0.05
 
 
-def test_a_muted_stretch_is_no_jump() -> None:
-    """Ten seconds without a sound: what comes after lies where it should, and nothing is found in between."""
+def test_a_muted_span_is_no_step() -> None:
+    """No window is found within ten seconds of silence."""
     dry = made(programme)
     wet = torn(dry, 0)
     wet[15 * RATE : 25 * RATE] = noise(10 * RATE, -70, 4)
@@ -75,8 +75,8 @@ def test_a_muted_stretch_is_no_jump() -> None:
 
 
 @pytest.mark.parametrize("make", [rush, programme])
-def test_a_stranger_in_between_is_not_followed(make: Callable[[float, int], Array]) -> None:
-    """Ten seconds of something else, of the same kind: chance leads nowhere, and the walk goes on behind them."""
+def test_ignores_other_audio_in_between(make: Callable[[float, int], Array]) -> None:
+    """Tracking continues after ten seconds of other audio of the same kind."""
     dry = made(make)
     wet = torn(dry, 0)
     wet[15 * RATE : 25 * RATE] = device(make(10.0, 6))
@@ -88,19 +88,19 @@ def test_a_stranger_in_between_is_not_followed(make: Callable[[float, int], Arra
 
 
 @pytest.mark.parametrize(("drift", "polarity"), [(300.0, 1), (-300.0, -1), (1000.0, 1)])
-def test_a_drift_is_followed_that_was_not_known(drift: float, polarity: int) -> None:
+def test_tracks_an_unknown_drift(drift: float, polarity: int) -> None:
     dry = made(rush)
     wet = channel(polarity * warped(device(dry), 100.5, drift))
     windows = plan_windows(0, len(dry), RATE)
     found = track_lags(channel(dry), wet, windows, 0, Line(100.0, 0.0))
     assert found.detected.all()
     assert (found.sign == polarity).all()
-    # A window lasts so long that the lag changes by ten samples at 300 ppm; it is told within a sixth of that.
+    # At 300 ppm, the lag changes by ten samples within a window; the error is below a sixth of that.
     blur = abs(drift) * 1e-6 * windows.size
     assert np.abs(found.lag - 100.5 - drift * 1e-6 * found.position).max() < blur / 6
 
 
-def test_a_guess_is_borne_out_only_where_it_is_right() -> None:
+def test_only_a_correct_guess_is_consistent() -> None:
     dry = rush(12.0)
     wet = channel(torn(dry, 0))
     windows = plan_windows(0, len(dry), RATE)

@@ -14,7 +14,7 @@ from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
 
 def windows(lag: Array, seconds: float) -> LagTrack:
-    """Windows evenly over a recording, about the line that fits their lags."""
+    """Evenly spaced windows, about the line fitted to their lags."""
     position = np.linspace(0.0, seconds * RATE, len(lag))
     line = fit_line(position, lag, np.ones(len(lag))).line
     residual = lag - line.lag - line.drift_ppm * 1e-6 * position
@@ -24,7 +24,7 @@ def windows(lag: Array, seconds: float) -> LagTrack:
 @pytest.mark.parametrize("count", [16, 32, 120, 700])
 @pytest.mark.parametrize("shared", [0.0, 0.5])
 def test_scatter_is_no_wander(count: int, shared: float) -> None:
-    """Even where a window shares programme, and so the device's phase, with the next one."""
+    """Even if neighbouring windows share programme and thus the device's phase."""
     white = np.random.default_rng(count).standard_normal((200, count + 1))
     scattered = 0.1 * (white[:, 1:] + shared * white[:, :-1])
     alarms = sum(wander_rms(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
@@ -38,7 +38,7 @@ def test_scatter_is_no_wander(count: int, shared: float) -> None:
     phase=st.floats(0, 6.28),
     seed=st.integers(0, 1000),
 )
-def test_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
+def test_measures_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
     seconds: float, scatter: float, phase: float, seed: int
 ) -> None:
     time = np.arange(0.0, seconds, 0.97)
@@ -54,7 +54,7 @@ def test_the_constant_and_the_drift_are_no_wander() -> None:
     assert wander_rms(windows(drifting, 120.0), RATE) == pytest.approx(wander_rms(windows(lag, 120.0), RATE), abs=1e-6)
 
 
-def test_few_windows_are_judged_by_what_is_left() -> None:
+def test_few_windows_give_the_plain_residual() -> None:
     residual = np.array([0.1, -0.1, 0.1, -0.1])
     few = LagTrack(np.arange(4.0), residual, np.ones(4), np.ones(4), np.zeros(4))
     assert wander_rms(few, RATE) == pytest.approx(0.1)
@@ -62,9 +62,7 @@ def test_few_windows_are_judged_by_what_is_left() -> None:
 
 
 @given(constant=st.floats(-0.3, 0.3), scatter=st.floats(0.001, 0.05), seed=st.integers(0, 1000))
-def test_the_residual_is_that_of_the_windows_that_agree_without_their_constant(
-    constant: float, scatter: float, seed: int
-) -> None:
+def test_the_residual_is_that_of_the_inliers_without_their_constant(constant: float, scatter: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     residual = constant + scatter * rng.standard_normal(200)
     weight = rng.uniform(0.5, 2.0, 200)
@@ -80,7 +78,7 @@ def test_the_residual_is_that_of_the_windows_that_agree_without_their_constant(
 
 
 def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: float) -> tuple[Array, Array]:
-    """Windows half over the next, and a lag that swings."""
+    """Windows that overlap by half, and an oscillating lag."""
     position = np.arange(0.0, seconds, 0.37) * RATE
     return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
 
@@ -94,7 +92,7 @@ def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: f
     seed=st.integers(0, 1000),
 )
 def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: float, scatter: float, seed: int) -> None:
-    """Through a tenth of windows that were mistaken."""
+    """With a tenth of outliers."""
     rng = np.random.default_rng(seed)
     position, true = slow_clock(rng, seconds, period, swing)
     lag = true + scatter * rng.standard_normal(len(position))
@@ -106,8 +104,8 @@ def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: floa
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(2, 60.0), (2, 200.0), (3, 60.0), (8, 300.0)])
-def test_a_curve_goes_on_over_losses(count: int, seconds: float) -> None:
-    """The pieces have a constant each and the clock is one."""
+def test_a_curve_continues_across_dropouts(count: int, seconds: float) -> None:
+    """Each piece has its constant, and all share one curve."""
     rng = np.random.default_rng(0)
     position, true = slow_clock(rng, seconds, 60.0, 0.5)
     places = [round(float(position[-1]) * number / count) for number in range(1, count)]
@@ -119,8 +117,8 @@ def test_a_curve_goes_on_over_losses(count: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("count", [4, 16, 60, 240])
-def test_no_curve_pays_in_scatter(count: int) -> None:
-    """Of fifty tracks at most one, however the windows lie on pieces."""
+def test_scatter_gets_no_curve(count: int) -> None:
+    """At most one of fifty tracks, for any pieces."""
     rng = np.random.default_rng(count)
     position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
     curves = 0
@@ -130,8 +128,8 @@ def test_no_curve_pays_in_scatter(count: int) -> None:
     assert curves <= 1
 
 
-def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> None:
-    """To a fiftieth of a sample, by a curve: the music is as good as on one clock."""
+def test_follows_a_slowly_wandering_clock(write: Write) -> None:
+    """To 0.02 samples."""
     dry, clicks = reel(20.0, seed=6)
     n = np.arange(0.0, len(dry))
 
@@ -147,8 +145,8 @@ def test_a_recording_of_a_slowly_wandering_clock_is_followed(write: Write) -> No
     assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02
 
 
-def test_a_pause_over_which_the_clock_goes_on_is_no_loss(write: Write) -> None:
-    """The lag changes by more than half a sample while nothing sounds, and yet nothing was lost."""
+def test_a_pause_is_no_dropout(write: Write) -> None:
+    """The lag changes by more than half a sample during silence, without lost samples."""
     dry, clicks = reel(30.0, seed=6)
     middle = (clicks[0] + clicks[1]) // 2
     dry[middle : middle + round(2.5 * RATE)] = 0.0
@@ -164,8 +162,8 @@ def test_a_pause_over_which_the_clock_goes_on_is_no_loss(write: Write) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("minutes", [1, 10])
-def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> None:
-    """A clock takes both along; a device delays them by as much as each is distorted, and by another constant."""
+def test_subbands_distinguish_a_clock_from_a_device(seed: int, minutes: int) -> None:
+    """A clock shifts both; a device delays each by an amount and a constant of its own."""
     rng = np.random.default_rng(seed)
     time = np.arange(0.0, 60.0 * minutes, 0.37)
     scatter = 0.05 * rng.standard_normal((2, len(time)))
@@ -185,21 +183,21 @@ def test_lows_and_highs_tell_a_clock_from_a_device(seed: int, minutes: int) -> N
     assert not told(device + scatter)
 
 
-def test_halves_that_hardly_tell_anything_are_no_evidence() -> None:
+def test_few_windows_are_no_evidence_against_a_clock() -> None:
     few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert subbands_covary(few, few, RATE)
 
 
 def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, Array]:
-    """A minute of windows through a device that delays what is soft: positions, lags, levels that drift slowly too."""
+    """A minute through a device with level-dependent delay: positions, lags, and levels with a slow change."""
     time = np.arange(0.0, 60.0, 0.37)
     level = -30.0 + 6.0 * np.sin(2 * np.pi * time / 50.0 + rng.uniform(0, 6.28)) + rng.uniform(-9, 9, len(time))
     return time * RATE, -0.4 * 10 ** (level / 20) + scatter * rng.standard_normal(len(time)), level
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_delay_that_follows_the_level_is_no_wander_and_a_clock_is(seed: int) -> None:
-    """However slowly the level changes; what neighbours tell of it takes nothing of a clock away."""
+def test_a_level_dependent_delay_is_no_wander(seed: int) -> None:
+    """Even for slow level changes; the regression keeps the clock's part."""
     rng = np.random.default_rng(seed)
     position, lag, level = breathing(rng, 2e-4)
     ones = np.ones(len(lag))
@@ -211,8 +209,8 @@ def test_a_delay_that_follows_the_level_is_no_wander_and_a_clock_is(seed: int) -
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("share", [1.0, 0.65, 0.0])
-def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share: float) -> None:
-    """An all-pass that breathes delays highs two thirds as much as lows, and a clipper hardly; a clock all alike."""
+def test_a_curve_that_the_highs_follow_less_is_not_broadband(seed: int, share: float) -> None:
+    """A breathing all-pass delays highs two thirds as much as lows, a clipper hardly; a clock delays all alike."""
     rng = np.random.default_rng(seed)
     position, swing = slow_clock(rng, 60.0, 15.0, 0.04)
     ones = np.ones(len(swing))
@@ -223,7 +221,7 @@ def test_a_curve_that_highs_follow_less_than_lows_is_no_clock_s(seed: int, share
     assert is_broadband(low, high, swing) == (share == 1.0)
 
 
-def test_halves_that_hardly_tell_anything_deny_no_curve() -> None:
+def test_few_windows_reject_no_curve() -> None:
     few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert is_broadband(few, few, np.ones(4))
 
@@ -234,10 +232,10 @@ def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("hertz", [0.1, 0.3, 1.0, 2.5])
-def test_a_curve_goes_on_where_windows_tell_little_or_are_not_there(seed: int, hertz: float) -> None:
-    """Through a minute of sharp windows between which there are a pause and stretches that tell a hundred times less.
+def test_a_curve_continues_across_imprecise_and_missing_windows(seed: int, hertz: float) -> None:
+    """A minute of precise windows with a pause and spans with a hundred times the error.
 
-    To a fiftieth of a sample all over, which is also what its standard errors say.
+    To 0.02 samples everywhere, in line with its standard errors.
     """
     rng = np.random.default_rng(seed)
     position = np.arange(0.0, 60.0, 0.047) * RATE
@@ -256,7 +254,7 @@ def test_a_curve_goes_on_where_windows_tell_little_or_are_not_there(seed: int, h
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_curve_that_keeps_to_no_swing_is_followed_and_says_where_it_is_not_known(seed: int) -> None:
+def test_an_irregular_curve_is_followed_and_its_gap_has_large_errors(seed: int) -> None:
     rng = np.random.default_rng(seed)
     position = np.arange(0.0, 60.0, 0.093) * RATE
     true = sum(swings(rng, position, hertz, 0.2) for hertz in rng.uniform(0.02, 0.3, 25))
@@ -273,8 +271,8 @@ def test_a_curve_that_keeps_to_no_swing_is_followed_and_says_where_it_is_not_kno
 
 
 @pytest.mark.parametrize(("hertz", "swing"), [(0.3, 2.0), (0.3, 0.2), (5.0, 0.2)])
-def test_a_recording_whose_speed_swings_is_followed(write: Write, hertz: float, swing: float) -> None:
-    """Wow of two samples and of a fifth of one, and flutter within the usual windows, which take the mean of it."""
+def test_follows_wow_and_flutter(write: Write, hertz: float, swing: float) -> None:
+    """Wow of 2 and 0.2 samples, and flutter that the default windows average out."""
     dry, clicks = reel(20.0, seed=6)
     n = np.arange(0.0, len(dry))
 
@@ -291,7 +289,7 @@ def test_a_recording_whose_speed_swings_is_followed(write: Write, hertz: float, 
 
 
 @pytest.mark.parametrize("hertz", [20.0, 30.0])
-def test_flutter_that_no_window_follows_is_told(write: Write, hertz: float) -> None:
+def test_reports_flutter_too_fast_to_follow(write: Write, hertz: float) -> None:
     dry, clicks = reel(12.0, seed=6)
 
     def lags(m: Array) -> Array:
@@ -304,7 +302,7 @@ def test_flutter_that_no_window_follows_is_told(write: Write, hertz: float) -> N
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_lows_and_highs_share_is_the_clock_s(seed: int) -> None:
+def test_common_subband_variation_is_the_clock(seed: int) -> None:
     rng = np.random.default_rng(seed)
     position, lag, level = breathing(rng, 2e-4)
     clock = swings(rng, position, 0.7, 0.1)
