@@ -1,25 +1,22 @@
-"""The aligner against truth: takes made of music whose lag, drift and faults are known, and its errors case by case.
+"""Accuracy of the alignment against ground truth: takes of real music with known lag, drift and faults.
 
-Every line of the table is a case: takes of one kind, each made from its own seed (`alignment_truth.py` says how),
-aligned, and held against what was done to it. Times are in samples at the dry rate, 44.1 kHz. The columns:
+Each row of the table is a case: takes of one kind, each made from its own seed (see `alignment_truth.py`), aligned and
+compared with the truth. Times are in samples at the dry rate, 44.1 kHz. The columns:
 
-    lag        |error| of `lag_samples`, median and worst; of a device with a phase of its own after the median over
-               the takes of the case is taken out, for its delay is no error; of a clock that wanders the mean error
-               of the applied lags
+    lag        |error| of `lag_samples`, median and worst; for devices with a phase response relative to the median of
+               the case; for clocks that wander the mean error of the applied lags
     drift      |error| of `drift_ppm`, median and worst
-    residual   rms of the applied lags against truth over the programme, less one constant and what is excluded
-    excl.      the largest share of a programme that is excluded, in percent
-    pol.       takes whose polarity is wrong
-    lost       takes whose lost or repeated samples are reported, the number exact, the middle of the span in which
-               they are said to lie within 50 ms of the place
-    false      takes with a report of samples that were not lost, or another verdict than `ok` where nothing is amiss
+    residual   rms error of the applied lags over the programme, without a constant and without excluded ranges
+    excl.      the largest excluded share of a programme, in percent
+    pol.       takes with wrong polarity
+    lost       takes whose dropout is reported with the exact number of samples and its middle within 50 ms
+    false      takes with a dropout that does not exist, or with another verdict than `ok` without a fault
     verdicts   ok, suspect, refused, and exceptions
-    noise      the error of the warped wet signal against what the device played, in dB above the injected noise (that
-               is also the ratio of their error-to-signal ratios), the worst
+    noise      error of the warped wet signal against the device's output, in dB above the injected noise, the worst
 
-A refused take has no lag, drift or residual. Without arguments all cases run with 100 takes each, which takes hours:
---quick makes five, --cases 'lost*' some, --jobs N uses N processes. Then come the targets. Any take is made again by
-its case and seed: --cases lag --first 17 --takes 1 --list --keep FOLDER. Run it with OMP_NUM_THREADS=1.
+A refused take has no lag, drift or residual. Without arguments, all cases run with 100 takes each, which takes hours:
+--quick runs five, --cases 'lost*' selects cases, --jobs N uses N processes. The targets follow the table. A case and a
+seed reproduce a take: --cases lag --first 17 --takes 1 --list --keep FOLDER. Run it with OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -48,10 +45,10 @@ from alignment_truth import (
     Reel,
     Truth,
     Wander,
+    audible_place,
     loudness,
     record,
     reel,
-    sounding_place,
     steady,
     temperature,
     wow,
@@ -67,7 +64,7 @@ GRID = RATE // 100
 """Applied lags are compared every 10 ms."""
 
 NEAR_SECONDS = 0.05
-"""How far from its place the middle of the span may lie in which a loss is reported."""
+"""Tolerance of the middle of the span of a reported dropout."""
 
 
 # The cases
@@ -75,11 +72,11 @@ NEAR_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of take. None is drawn anew for every take: any device, -30 to 30 ppm, either polarity.
+    """One kind of take. None means random for each take: any device, -30 to 30 ppm, either polarity.
 
-    `lag` bounds the lag in seconds, `drift_ppm` has either sign, `lost` < 0 is a repeated buffer. `expect` is the
-    verdict that is right, None where any is. `share` of the takes asked for are made. A `digital` take has a whole lag,
-    one clock and no noise.
+    `lag` is the range of the lag in seconds, `drift_ppm` has a random sign, `lost` < 0 repeats a buffer. `expect` is
+    the right verdict, None for any. `share` scales the number of takes. A `digital` take has an integer lag, one clock
+    and no noise.
     """
 
     name: str
@@ -145,13 +142,13 @@ CASES = [
     Case("hum-pair", wrong="hum", pair=True, expect="refused"),
     Case("half-speed", wrong="half speed", expect="refused"),
     Case("half-speed-pair", wrong="half speed", pair=True, expect="refused"),
-    Case("clipped", wrong="clipped", expect="suspect"),  # by the interface: `ingest` is to see it
+    Case("clipped", wrong="clipped", expect="suspect"),  # by the interface: `ingest` reports it
 ]
 
 
 @dataclass(frozen=True)
 class Take:
-    """A take as it was made: its reel, what the device played, the truth, and the wet samples at the case's rate.
+    """A take: its reel, the device's output, the truth, and the wet samples at the rate of the case.
 
     Gain and noise are those of the wet samples.
     """
@@ -167,12 +164,12 @@ class Take:
 
 
 def make(case: Case, seed: int) -> Take:
-    """The take of a case and seed, the same every time."""
+    """Make the take of a case and seed, deterministically."""
     random = np.random.default_rng([zlib.crc32(case.name.encode()), seed])
     dry = reel(random, case.seconds, clicked=not case.pair)
     device = case.device or str(random.choice(list(DEVICES)))
-    heard = reel(random, case.seconds, clicked=not case.pair) if case.wrong == "another reel" else dry
-    played = DEVICES[device].play(heard.samples)
+    source = reel(random, case.seconds, clicked=not case.pair) if case.wrong == "another reel" else dry
+    played = DEVICES[device].play(source.samples)
     polarity = case.polarity or int(random.choice((-1, 1)))
     drift = random.uniform(-30.0, 30.0) if case.drift_ppm is None else float(random.choice((-1, 1))) * case.drift_ppm
     lag = random.uniform(*case.lag) * RATE
@@ -190,8 +187,8 @@ def make(case: Case, seed: int) -> Take:
         played = hum(len(played), random)
         gain = 1.0
     if case.lost:
-        place = sounding_place(played, dry.programme, random)
-        truth = replace(truth, fault=Fault(int(truth.heard(np.array([float(place)]))[0]), case.lost))
+        place = audible_place(played, dry.programme, random)
+        truth = replace(truth, fault=Fault(int(truth.recorded(np.array([float(place)]))[0]), case.lost))
     wet = record(played, truth, random, gain=polarity * gain, noise_rms=noise, rate=case.rate)
     return Take(dry, device, played, truth, polarity, gain, noise, wet)
 
@@ -208,7 +205,7 @@ def hum(frames: int, random: np.random.Generator) -> Array:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one take; NaN where there is nothing to be known. Seconds are of CPU time."""
+    """The errors of one take; NaN if undefined. Seconds of CPU time."""
 
     seed: int
     verdict: str
@@ -226,7 +223,7 @@ class Measured:
 
 
 def measure(name: str, seed: int, keep: Path | None = None) -> Measured:
-    """Make one take, align it, hold it against the truth; its files are gone afterwards unless they are to be kept."""
+    """Make one take, align it and compare it with the truth; removes its files unless `keep` is given."""
     case = next(case for case in CASES if case.name == name)
     begun = time.process_time()
     take = make(case, seed)
@@ -241,7 +238,7 @@ def measure(name: str, seed: int, keep: Path | None = None) -> Measured:
             said |= {"device": take.device, "polarity": take.polarity, "gain": take.gain, "clicks": take.reel.clicks}
             (home / "truth.json").write_text(json.dumps(said, indent=2))
         making, begun = time.process_time() - begun, time.process_time()
-        # An exception is a verdict, too: hours of other takes are not to be lost by it.
+        # An exception is a verdict too, so that the other takes go on.
         try:
             if case.wrong == "clipped":
                 judged = ingest_take(wet, reel=dry)
@@ -255,7 +252,7 @@ def measure(name: str, seed: int, keep: Path | None = None) -> Measured:
 
 
 def compare(case: Case, take: Take, found: Alignment, wet: Path, blank: Measured) -> Measured:
-    """The errors of an alignment against the truth."""
+    """Return the errors of an alignment against the truth."""
     truth, fault = take.truth, take.truth.fault
     hits = [
         fault is not None
@@ -279,7 +276,7 @@ def compare(case: Case, take: Take, found: Alignment, wet: Path, blank: Measured
     constant = found.lag_samples - truth.lag if straight else float(error.mean())
     return replace(
         seen,
-        # Any device has any delay, which no other take tells.
+        # A random device has an unknown delay.
         lag_error=np.nan if case.device is None and DEVICES[take.device].own_phase else constant,
         drift_error=found.drift_ppm - truth.drift_ppm if straight else np.nan,
         residual=float(error.std()),
@@ -290,7 +287,7 @@ def compare(case: Case, take: Take, found: Alignment, wet: Path, blank: Measured
 
 
 def inside(found: Alignment, positions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which positions of the dry clock are excluded."""
+    """Return the mask of the excluded dry positions."""
     out = np.zeros(len(positions), bool)
     for part in found.excluded:
         out |= (positions >= part.start) & (positions < part.stop)
@@ -298,7 +295,7 @@ def inside(found: Alignment, positions: npt.NDArray[Any]) -> npt.NDArray[np.bool
 
 
 def above_noise(take: Take, found: Alignment, wet: Path) -> float:
-    """The error of the warped wet signal against what the device played, over the programme, in dB above the noise."""
+    """Return the error of the warped wet signal against the device's output, in dB above the noise."""
     start, stop = take.reel.programme
     gain = take.polarity * take.gain * found.applied_polarity * found.applied_gain
     with WarpedReader(wet, replace(found, guard_samples=0)) as warped:
@@ -318,12 +315,12 @@ HEADERS = (
 
 
 def line(columns: Iterable[str]) -> str:
-    """The columns side by side, the first one to the left."""
+    """Format the columns; the first is left-aligned."""
     return " ".join(f"{text:{'<' if w < 0 else '>'}{abs(w)}}" for text, w in zip(columns, WIDTHS, strict=True))
 
 
 def row(case: Case, takes: Sequence[Measured]) -> str:
-    """The line of a case."""
+    """Format the row of a case."""
     return line(
         (
             case.name,
@@ -342,7 +339,7 @@ def row(case: Case, takes: Sequence[Measured]) -> str:
 
 
 def listed(take: Measured) -> str:
-    """A line on one take."""
+    """Format a line for one take."""
     flags = {"WRONG POLARITY": take.wrong_polarity, "found": take.found, "FALSE ALARM": take.false_alarm}
     errors = f"lag {short(take.lag_error)}, drift {short(take.drift_error)}, residual {short(take.residual)}"
     said = [take.verdict, *(flag for flag, true in flags.items() if true), *take.reasons]
@@ -350,23 +347,23 @@ def listed(take: Measured) -> str:
 
 
 def known(values: Iterable[float]) -> list[float]:
-    """Those that are numbers."""
+    """Return the finite values."""
     return [value for value in values if np.isfinite(value)]
 
 
 def pair(errors: Iterable[float]) -> tuple[str, str]:
-    """Median and worst of the sizes of those errors that are known."""
+    """Return median and maximum of the magnitudes of the finite errors."""
     sizes = np.abs(known(errors))
     return (short(float(np.median(sizes))), short(float(sizes.max()))) if len(sizes) else ("-", "-")
 
 
 def short(value: float) -> str:
-    """Two digits that count."""
+    """Format with two significant digits."""
     return "-" if not np.isfinite(value) else f"{value:.2g}"
 
 
 def centred(case: Case, takes: list[Measured]) -> list[Measured]:
-    """The takes less the delay of their device, if it has a phase of its own."""
+    """Subtract the median delay if the device has a phase response."""
     errors = known(t.lag_error for t in takes)
     if case.device is None or not DEVICES[case.device].own_phase or not errors:
         return takes
@@ -378,7 +375,7 @@ Results = dict[str, list[Measured]]
 
 
 def targets(results: Results) -> list[str]:
-    """A line for every target: PASS or FAIL, and which take is the worst."""
+    """Return a line for each target: PASS or FAIL, and the worst take."""
     cases = {case.name: case for case in CASES}
     right = {name: takes for name, takes in results.items() if cases[name].wrong is None}
     longs = {name: takes for name, takes in right.items() if cases[name].seconds >= 600.0}
@@ -397,7 +394,7 @@ def targets(results: Results) -> list[str]:
 
 
 def limited(what: str, results: Results, limit: float, value: Callable[[Measured], float]) -> str:
-    """The line of a target that sets a limit."""
+    """Return the line of a target with a limit."""
     judged = [(value(t), name, t.seed) for name, takes in results.items() for t in takes if np.isfinite(value(t))]
     if not judged:
         return f"  --  {what}: no take"
@@ -408,7 +405,7 @@ def limited(what: str, results: Results, limit: float, value: Callable[[Measured
 
 
 def never(what: str, results: Results, failed: Callable[[Measured], bool]) -> str:
-    """The line of a target that allows of no exception."""
+    """Return the line of a target without exceptions."""
     failures = [f"{name} {t.seed}" for name, takes in results.items() for t in takes if failed(t)]
     count = sum(len(takes) for takes in results.values())
     if not count:
@@ -424,7 +421,7 @@ def accuracy(arguments: argparse.Namespace) -> None:
         sys.exit(f"no such case; there are {', '.join(case.name for case in CASES)}")
     results: Results = {}
     print("\n".join(line(columns) for columns in HEADERS), flush=True)
-    # Processes start afresh: forked ones would inherit threads of numba and torch in any state.
+    # Spawn: forked processes would inherit the threads of numba and torch in any state.
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for case in chosen:
             count = max(1, round(case.share * arguments.takes))
@@ -445,13 +442,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--takes", type=int, default=100, help="takes of a case")
     parser.add_argument("--quick", dest="takes", action="store_const", const=5, help="five takes of a case")
-    parser.add_argument("--cases", nargs="+", default=["*"], metavar="NAME", help="only these cases; 'lost*' is a name")
+    parser.add_argument(
+        "--cases", nargs="+", default=["*"], metavar="NAME", help="only these cases; patterns such as 'lost*' work"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the seed of the first take")
     parser.add_argument("--list", action="store_true", help="print every take")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the files of the takes there")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the files of the takes there")
     arguments = parser.parse_args()
-    # So that `timeout` and `kill` leave no temporary files.
+    # Removes temporary files after `timeout` and `kill`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     accuracy(arguments)
 

@@ -1,9 +1,9 @@
-"""An hour of music and its take, aligned and written on the dry clock: processor time and memory beside peers.
+"""Align and warp an hour of music: CPU time and memory compared with other packages.
 
-Each round in a fresh process, in turns with `scipy.signal.correlate` on the same hour, and the lag that two packages
-find in its first minute. Time and peak memory are those of the whole process, imports included: each part imports what
-it needs, and no more. The take's lag and drift are known. --hours 6 shows that the memory stays (ours only; 8 GB of
-disk). Run it with OMP_NUM_THREADS=1.
+Each round runs in a fresh process, alternating with `scipy.signal.correlate` on the same hour. Two packages also
+estimate the lag of the first minute. Time and peak memory are those of the whole process, imports included. Lag and
+drift of the take are known. --hours 6 shows that memory stays constant (ours only; 8 GB of disk). Run it with
+OMP_NUM_THREADS=1.
 """
 
 import argparse
@@ -41,15 +41,14 @@ dry, wet = (found[path.split("/")[-1]] for path in sys.argv[1:3])
 print((dry - wet) * 44100)
 """,
 }
-"""What each prints last is the lag in samples. Both work at 8 kHz, as they do by default."""
+"""Each prints the lag in samples last. Both work at 8 kHz by default."""
 
 STATUS = Path("/proc/self/status")
-"""What every process prints at its end. Its `ru_maxrss` would be its parent's where that is larger: Linux hands it down
-to the programs that a process starts."""
+"""Printed by each process at its end. `ru_maxrss` is useless here: on Linux it includes that of the parent process."""
 
 
 def make_hours(folder: Path, hours: float) -> dict[str, Any]:
-    """The dry file, the wet file and an excerpt of each."""
+    """Write the dry file, the wet file and the first minute of each."""
     from alignment_truth import write_long
 
     truth, clicks = write_long(folder / "dry.wav", folder / "wet.wav", hours)
@@ -59,7 +58,7 @@ def make_hours(folder: Path, hours: float) -> dict[str, Any]:
 
 
 def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
-    """Align, and write the wet file on the dry clock as `twin align --out` does."""
+    """Align, and write the warped wet file like `twin align --out`."""
     from twinlib.alignment.pipeline import align
     from twinlib.alignment.warp import WarpedReader
 
@@ -76,17 +75,17 @@ def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
 
 
 def plain(folder: Path) -> dict[str, Any]:
-    """Correlate both files, and take the highest peak."""
+    """Return the highest peak of the plain cross-correlation."""
     from scipy.signal import correlate
 
     dry, wet = (audio.read(folder / f"{name}.wav")[:, 0] for name in ("dry", "wet"))
-    course = correlate(wet, dry, mode="full", method="fft")
-    return {"lag": float(np.argmax(np.abs(course))) - (len(dry) - 1)}
+    correlation = correlate(wet, dry, mode="full", method="fft")
+    return {"lag": float(np.argmax(np.abs(correlation))) - (len(dry) - 1)}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a process answered (nothing where it failed), its CPU seconds and its peak memory in MiB."""
+    """The last line that a process printed (empty if it failed), its CPU seconds and its peak memory in MiB."""
 
     answer: str
     seconds: float
@@ -94,7 +93,7 @@ class Run:
 
 
 def child(*command: str, errors: int | None = None) -> Run:
-    """Run a process that prints its answer and `STATUS`; what it complains of goes to `errors`, else on the screen."""
+    """Run a process that prints its answer and `STATUS`; `errors` redirects its standard error."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout is not None
     said, _, status = process.stdout.read().rpartition("Name:")
@@ -107,7 +106,7 @@ def child(*command: str, errors: int | None = None) -> Run:
 
 
 def speed(arguments: argparse.Namespace) -> None:
-    """Measure an hour, or more, in fresh processes, ours and the peer in turn."""
+    """Measure in fresh processes, alternating ours and the peer."""
     with tempfile.TemporaryDirectory(prefix="alignment-") as folder:
         me = (sys.executable, __file__, "--part")
         minutes = (f"{folder}/dry-minute.wav", f"{folder}/wet-minute.wav")
@@ -140,7 +139,7 @@ def speed(arguments: argparse.Namespace) -> None:
 
 
 def part(name: str, folder: Path, argument: str) -> None:
-    """What one of the processes of `speed` does; prints its answer as JSON."""
+    """Run one process of `speed`; prints its answer as JSON."""
     if name == "make":
         print(json.dumps(make_hours(folder, float(argument))))
     else:
@@ -155,7 +154,7 @@ def main() -> None:
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="interpreter that has the packages")
     parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    # So that `timeout` and `kill` leave no temporary files.
+    # Removes temporary files after `timeout` and `kill`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if arguments.part:
         part(arguments.part[0], Path(arguments.part[1]), arguments.part[2])

@@ -1,12 +1,11 @@
-"""Takes whose truth is known, made of music: the reels, devices, recorders and faults of `alignment.py`.
+"""Simulated takes with ground truth: the reels, devices, recorders and faults of `alignment.py`.
 
-A take goes the way of a real one. A reel is made of slices of the demo corpus, a device plays it, a recorder with a
-clock of its own samples what it plays, and then samples may be lost. Devices and recorder keep to what an analog
-chain does: nonlinear devices run at four times the rate, and a converter leaves nothing above 20 kHz. The recorder
-evaluates a sinc under Nuttall's window at every place by itself: no table, nothing shared with the aligner.
+A reel consists of slices of the demo corpus. A device processes it, a recorder with its own clock samples the output,
+and samples may be lost. Nonlinear devices run at four times the rate, and a converter removes everything above 20 kHz.
+The recorder evaluates a Nuttall-windowed sinc directly at each place and shares no code with the aligner.
 
-Truth is in samples at the dry rate: wet index = lag + (1 + drift_ppm * 1e-6) * dry index + wander(dry index), less
-what was lost before it.
+The truth is in samples at the dry rate: wet index = lag + (1 + drift_ppm * 1e-6) * dry index + wander(dry index), minus
+the samples lost before it.
 """
 
 import math
@@ -43,7 +42,7 @@ AUDIBLE = 10.0 ** (-50 / 20)
 
 @dataclass(frozen=True)
 class Reel:
-    """What is played: samples on the grid of 16 bits, its clicks (None: a pair) and its programme [start, stop)."""
+    """A reel: samples quantised to 16 bits, its clicks (None: a pair) and its programme [start, stop)."""
 
     samples: Array
     clicks: list[int] | None
@@ -57,7 +56,7 @@ def sources() -> list[Array]:
 
 
 def programme(random: np.random.Generator, frames: int) -> Array:
-    """Random slices of 0.3 to 2 s at levels from -24 to 0 dB, one faded into the next with equal power."""
+    """Concatenate random slices of 0.3 to 2 s at -24 to 0 dB with equal-power crossfades."""
     out = np.zeros(frames)
     ramp = np.sin(0.5 * np.pi * (np.arange(FADE) + 0.5) / FADE)
     position = 0
@@ -76,12 +75,12 @@ def programme(random: np.random.Generator, frames: int) -> Array:
 
 
 def loudness(samples: Array) -> float:
-    """The rms."""
+    """Return the rms."""
     return float(np.sqrt(np.mean(samples**2)))
 
 
 def reel(random: np.random.Generator, seconds: float, clicked: bool = True) -> Reel:
-    """A reel as the project lays it out, `seconds` in all; or programme from end to end, as pairs are."""
+    """Make a reel of `seconds` with the layout of the project, or a pair without clicks."""
     frames = round(seconds * RATE)
     if not clicked:
         return Reel(sixteen_bits(programme(random, frames)), None, (0, frames))
@@ -93,25 +92,25 @@ def reel(random: np.random.Generator, seconds: float, clicked: bool = True) -> R
 
 
 def edge(last: bool = False) -> Array:
-    """Silence, click, short silence; the other way round at the end of a reel."""
+    """Return silence, click, short silence; reversed at the end of a reel."""
     parts = (np.zeros(OUTER), make_click(RATE).astype(np.float64), np.zeros(INNER))
     return np.concatenate(parts[::-1] if last else parts)
 
 
 def sixteen_bits(samples: Array) -> Array:
-    """The nearest whole steps of 16 bits, which is what a reel holds."""
+    """Quantise to 16 bits."""
     return np.round(samples * 32768.0) / 32768.0
 
 
 # Devices
 
 _BLOCK, _MARGIN, _FACTOR = 1 << 18, 1 << 12, 4
-# The edge of an error function rings for a few milliseconds only, far less than the margin of a block.
+# The ringing of an error-function edge is far shorter than the margin of a block.
 _CONVERTER = 0.5 * erfc((np.fft.rfftfreq(_BLOCK, 1.0 / RATE) - 20000.0) / 200.0)
 
 
 def converted(samples: Array, curve: Callable[[Array], Array] | None = None) -> Array:
-    """The samples through a curve at four times the rate, both ways by the converter's low-pass of no delay."""
+    """Apply a curve at four times the rate, with the zero-phase low-pass of a converter on both sides."""
     out = np.empty(len(samples))
     padded = np.concatenate((np.zeros(_MARGIN), samples, np.zeros(_BLOCK)))
     for start in range(0, len(samples), _BLOCK - 2 * _MARGIN):
@@ -125,17 +124,17 @@ def converted(samples: Array, curve: Callable[[Array], Array] | None = None) -> 
 
 
 def soft(samples: Array) -> Array:
-    """A mild saturation without memory."""
+    """Mild memoryless saturation."""
     return np.tanh(1.5 * samples) / 1.5
 
 
 def hard(samples: Array) -> Array:
-    """A clipper that cuts whatever is louder than -20 dB."""
+    """Hard clipper at -20 dB."""
     return np.clip(5.0 * samples, -0.5, 0.5)
 
 
 def circuit(settings: Circuit) -> Callable[[Array], Array]:
-    """A circuit of the library, and the converter behind it."""
+    """A simulated circuit followed by the converter."""
 
     def play(samples: Array) -> Array:
         blocks = (samples[start : start + audio.BLOCK] for start in range(0, len(samples), audio.BLOCK))
@@ -146,12 +145,12 @@ def circuit(settings: Circuit) -> Callable[[Array], Array]:
 
 
 def tape(samples: Array) -> Array:
-    """Soft saturation, and a low-pass of fourth order at 12 kHz."""
+    """Soft saturation and a fourth-order low-pass at 12 kHz."""
     return np.asarray(sosfilt(butter(4, 12000.0, fs=RATE, output="sos"), converted(samples, soft)))
 
 
 def breathing(samples: Array) -> Array:
-    """An all-pass whose delay follows the loudness: one sample in silence, two thirds of one at full scale."""
+    """All-pass with a level-dependent delay: one sample in silence, two thirds of a sample at full scale."""
     out = np.empty(len(samples))
     _breathing(samples, out)
     return converted(out)
@@ -173,7 +172,7 @@ def _breathing(samples: Any, out: Any) -> None:
 
 @dataclass(frozen=True)
 class Device:
-    """What a signal becomes. One with a phase of its own delays it, so that its lag has no truth but a constant."""
+    """A device. With a phase response, its true lag is known up to a constant only."""
 
     play: Callable[[Array], Array]
     own_phase: bool = False
@@ -196,26 +195,26 @@ Wander = Callable[[Array], Array]
 
 
 def steady(random: np.random.Generator) -> Wander:
-    """A clock that does not wander."""
+    """A steady clock."""
     return np.zeros_like
 
 
 def temperature(random: np.random.Generator) -> Wander:
-    """A clock that warms up: 1 to 4 ppm, of either sign, that settle within one to four minutes."""
+    """A clock that warms up: 1 to 4 ppm of either sign, with a time constant of one to four minutes."""
     start_ppm = random.choice((-1.0, 1.0)) * random.uniform(1.0, 4.0)
     settling = random.uniform(60.0, 240.0) * RATE
     return lambda dry: start_ppm * 1e-6 * settling * -np.expm1(-dry / settling)
 
 
 def wow(random: np.random.Generator) -> Wander:
-    """A tape machine: two samples to and fro, three times in ten seconds."""
+    """Wow of a tape machine: two samples at 0.3 Hz."""
     phase = random.uniform(0.0, 2.0 * np.pi)
     return lambda dry: 2.0 * np.sin(2.0 * np.pi * 0.3 / RATE * dry + phase)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Samples (< 0: repeated) lost from index `place` of what the recorder heard."""
+    """Samples (< 0: repeated) lost from index `place` of the recording."""
 
     place: int
     lost: int
@@ -223,29 +222,29 @@ class Fault:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where dry samples lie on the wet file, in samples at the dry rate."""
+    """The positions of dry samples on the wet file, in samples at the dry rate."""
 
     lag: float
     drift_ppm: float
     wander: Wander
     fault: Fault | None = None
 
-    def heard(self, dry: Array) -> Array:
-        """The wet index of dry positions as the recorder heard them, before samples were lost."""
+    def recorded(self, dry: Array) -> Array:
+        """Return the wet index of dry positions before samples were lost."""
         return self.lag + (1.0 + self.drift_ppm * 1e-6) * dry + self.wander(dry)
 
     def played(self, wet: Array) -> Array:
-        """The dry positions that the recorder heard at wet indices: `heard` the other way."""
+        """Return the dry positions of wet indices: the inverse of `recorded`."""
         rate = 1.0 + self.drift_ppm * 1e-6
         dry = (wet - self.lag) / rate
-        # Wander is slow: each step is ten thousand times nearer than the one before.
+        # Wander is slow: each iteration gains four digits.
         for _ in range(5):
             dry = (wet - self.lag - self.wander(dry)) / rate
         return dry
 
     def wet(self, dry: Array) -> Array:
-        """The wet index of dry positions in the file; what was lost lies where it is missing."""
-        index = self.heard(dry)
+        """Return the wet index of dry positions in the file; lost samples map to the place of the dropout."""
+        index = self.recorded(dry)
         if self.fault is None:
             return index
         place, lost = self.fault.place, self.fault.lost
@@ -254,10 +253,10 @@ class Truth:
         return np.where(index >= place + lost, index - lost, np.minimum(index, place))
 
     def certain(self, dry: Array) -> npt.NDArray[np.bool_]:
-        """The dry positions that lie in one place: a repeated buffer lies in two."""
+        """Return the mask of the dry positions with one wet index: a repeated buffer has two."""
         if self.fault is None or self.fault.lost > 0:
             return np.ones(len(dry), bool)
-        index = self.heard(dry)
+        index = self.recorded(dry)
         return (index < self.fault.place + self.fault.lost) | (index >= self.fault.place)
 
 
@@ -273,7 +272,7 @@ _SIN = np.sin(np.pi / REACH * np.outer((1, 2, 3), _TAPS))
 
 @numba.njit(cache=True, fastmath=True)
 def _interpolate(samples: Any, origin: int, places: Any, out: Any, signs: Any, cos: Any, sin: Any) -> None:
-    # The window at (fraction - tap) by the sums of angles: vector code, and no rounding that a table would have.
+    # The window at (fraction - tap) by angle sums: vectorisable, without the rounding of a table.
     for k in range(len(places)):
         whole = math.floor(places[k])
         fraction = places[k] - whole
@@ -297,7 +296,7 @@ def _interpolate(samples: Any, origin: int, places: Any, out: Any, signs: Any, c
 
 
 def interpolate(samples: Array, places: Array, origin: int = 0) -> Array:
-    """The values of a signal at `places`; its first sample has index `origin`, and silence lies around it."""
+    """Interpolate a signal at `places`; its first sample has index `origin`, and zeros surround it."""
     out = np.empty(len(places))
     _interpolate(samples, origin, places, out, _SIGNS, _COS, _SIN)
     return out
@@ -306,11 +305,11 @@ def interpolate(samples: Array, places: Array, origin: int = 0) -> Array:
 def record(
     played: Array, truth: Truth, random: np.random.Generator, *, gain: float, noise_rms: float, rate: int = RATE
 ) -> Array:
-    """What the recorder puts down at its own rate: the played signal on its clock, white noise, and the fault.
+    """Record the played signal on the recorder's clock and at its rate, with white noise and the fault.
 
-    Recording goes on for half a second after the reel's end.
+    The recording ends half a second after the reel.
     """
-    frames = math.ceil((truth.heard(np.array([float(len(played))]))[0] + TAIL_SECONDS * RATE) * rate / RATE)
+    frames = math.ceil((truth.recorded(np.array([float(len(played))]))[0] + TAIL_SECONDS * RATE) * rate / RATE)
     wet = np.empty(frames)
     for start in range(0, frames, _BLOCK):
         index = np.arange(start, min(start + _BLOCK, frames)) * (RATE / rate)
@@ -323,8 +322,8 @@ def record(
     return np.concatenate((wet[:place], wet[place + lost :]))
 
 
-def sounding_place(played: Array, span: tuple[int, int], random: np.random.Generator) -> int:
-    """A sample at least a second inside the span with sound in the 20 ms before it and in those after it."""
+def audible_place(played: Array, span: tuple[int, int], random: np.random.Generator) -> int:
+    """Draw a sample at least a second inside the span with audible programme in the 20 ms on both sides."""
     near = RATE // 50
     while True:
         place = int(random.integers(span[0] + RATE, span[1] - RATE))
@@ -338,7 +337,7 @@ def sounding_place(played: Array, span: tuple[int, int], random: np.random.Gener
 def write_long(dry: Path, wet: Path, hours: float) -> tuple[Truth, list[int]]:
     """Write a reel of some hours and its take, in constant memory: `tanh`, 12345.37 samples late, 20 ppm, noise.
 
-    Returns the truth and the clicks. The noise lies at -80 dBFS, about 60 dB below the programme.
+    Returns the truth and the clicks. The noise is at -80 dBFS, about 60 dB below the programme.
     """
     random = np.random.default_rng(0)
     truth = Truth(12345.37, 20.0, steady(random))
@@ -348,8 +347,8 @@ def write_long(dry: Path, wet: Path, hours: float) -> tuple[Truth, list[int]]:
     with audio.Writer(dry, RATE, 1, "PCM_24", frames) as dry_file, audio.Writer(wet, RATE, 1, "PCM_24", frames) as file:
         for chunk in _chunks(random, frames, head, foot):
             dry_file.write(chunk.astype(np.float32))
-            held = np.concatenate((held, converted(chunk, soft)))  # Silence stands at both ends of a chunk.
-            known = math.floor(truth.heard(np.array([float(origin + len(held) - REACH)]))[0])
+            held = np.concatenate((held, converted(chunk, soft)))  # A chunk begins and ends with silence.
+            known = math.floor(truth.recorded(np.array([float(origin + len(held) - REACH)]))[0])
             known = known if origin + len(held) < frames else known + REACH + round(TAIL_SECONDS * RATE)
             places = truth.played(np.arange(written, known, dtype=np.float64))
             noise = 1e-4 * random.standard_normal(len(places))

@@ -19,10 +19,10 @@ from .conftest import RATE, Array, channel, circuit, device, filtered, noise, pr
 AT = 5 * RATE + 1234
 
 
-def course(dry: Array, wet: Array, lag: float) -> LagFit:
+def fitted(dry: Array, wet: Array, lag: float) -> LagFit:
     windows = plan_windows(0, len(dry), RATE)
-    heard = channel(wet)
-    found = fit_track(channel(dry), heard, windows, track_lags(channel(dry), heard, windows, RATE, Line(lag, 0.0)))
+    recorded = channel(wet)
+    found = fit_track(channel(dry), recorded, windows, track_lags(channel(dry), recorded, windows, RATE, Line(lag, 0.0)))
     assert found is not None
     return found
 
@@ -46,7 +46,7 @@ def test_resolves_two_dropouts_close_to_each_other(first: int, second: int, apar
     dry = rush(12.0, 1)
     wet, again = device(dry), AT + round(apart * RATE)
     wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
-    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    found = fitted(dry, wet + noise(len(wet), -80), 700.0).clock
     assert np.diff(found.fit.lags) == pytest.approx([-first, -second], abs=0.1)
     for one, place, lost in zip(found.steps, (AT, again), (first, second), strict=True):
         assert one.first - 64 <= place + min(0, lost)
@@ -62,7 +62,7 @@ def test_a_dropout_of_any_size_adds_one_piece(lost: int, played: Callable[[Array
     wet = -warped(played(dry), 700.25, -40.0)
     torn = round(AT * (1 - 40e-6) + 700.25)
     wet = np.concatenate((wet[:torn], wet[torn + lost :]))
-    found = course(dry, wet + noise(len(wet), -80), 700.0)
+    found = fitted(dry, wet + noise(len(wet), -80), 700.0)
     assert found.polarity == -1
     assert np.diff(found.clock.fit.lags) == pytest.approx([-lost], abs=0.05)
     assert found.clock.fit.drift_ppm == pytest.approx(-40.0, abs=0.5)
@@ -83,7 +83,7 @@ def test_keeps_a_dropout_near_the_end_through_heavy_distortion(lost: int, played
     dry, at = rush(16.0, 4), 11 * RATE
     wet = played(dry)
     wet = np.concatenate((noise(700, -80), wet[:at], wet[at + lost :]))
-    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    found = fitted(dry, wet + noise(len(wet), -80), 700.0).clock
     assert np.diff(found.fit.lags) == pytest.approx([-lost], abs=1e-6)
     (one,) = found.steps
     assert one.first <= at <= one.last
@@ -99,7 +99,7 @@ def test_a_sample_lost_amid_scatter_is_no_wander() -> None:
     dry = dry * level[: len(dry)]
     wet = circuit(DiodeClipper(drive=0.8), dry)
     wet = np.concatenate((noise(700, -80), wet[:at], wet[at + 1 :]))
-    found = course(dry, wet + noise(len(wet), -80), 700.0).clock
+    found = fitted(dry, wet + noise(len(wet), -80), 700.0).clock
     assert found.curve is None
     assert np.diff(found.fit.lags) == pytest.approx([-1.0], abs=1e-6)
     (one,) = found.steps
@@ -111,7 +111,7 @@ def test_a_sample_lost_amid_scatter_is_no_wander() -> None:
 def test_an_undamaged_take_is_one_piece(seed: int, played: Callable[[Array], Array]) -> None:
     dry = programme(10.0, seed)
     wet = warped(played(dry), 700.25, 35.0)
-    found = course(dry, wet + noise(len(wet), -60), 700.0)
+    found = fitted(dry, wet + noise(len(wet), -60), 700.0)
     assert found.clock.steps == ()
     assert found.clock.curve is None
     assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)

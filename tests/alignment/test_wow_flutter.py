@@ -83,9 +83,9 @@ def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: f
     return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
-    seconds=st.floats(60, 600),
+    seconds=st.floats(60, 400),
     period=st.floats(20, 120),
     swing=st.floats(0.1, 2.0),
     scatter=st.floats(0.001, 0.02),
@@ -118,11 +118,11 @@ def test_a_curve_continues_across_dropouts(count: int, seconds: float) -> None:
 
 @pytest.mark.parametrize("count", [4, 16, 60, 240])
 def test_scatter_gets_no_curve(count: int) -> None:
-    """At most one of fifty tracks, for any pieces."""
+    """At most one of thirty tracks, for any pieces."""
     rng = np.random.default_rng(count)
     position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
     curves = 0
-    for number in range(50):
+    for number in range(30):
         labels = np.arange(count) * (1 + number % 3) // count
         curves += fit_drift_curve(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
     assert curves <= 1
@@ -172,15 +172,15 @@ def test_subbands_distinguish_a_clock_from_a_device(seed: int, minutes: int) -> 
     loudness = np.interp(time, np.arange(0.0, 700.0, 5.0), rng.uniform(0.0, 1.0, 140))
     device = np.array([0.3 * loudness - 4.0, 0.05 * loudness])
 
-    def told(lags: Array) -> bool:
+    def covary(lags: Array) -> bool:
         return subbands_covary(
             *(LagTrack(time * RATE, lag, *np.ones((2, len(time))), np.zeros(len(time))) for lag in lags), RATE
         )
 
-    assert told(clock + scatter)
-    assert told(fast + scatter)
-    assert told(clock + np.array([[-4.0], [0.0]]) + scatter)
-    assert not told(device + scatter)
+    assert covary(clock + scatter)
+    assert covary(fast + scatter)
+    assert covary(clock + np.array([[-4.0], [0.0]]) + scatter)
+    assert not covary(device + scatter)
 
 
 def test_few_windows_are_no_evidence_against_a_clock() -> None:
@@ -230,7 +230,7 @@ def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float
     return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("hertz", [0.1, 0.3, 1.0, 2.5])
 def test_a_curve_continues_across_imprecise_and_missing_windows(seed: int, hertz: float) -> None:
     """A minute of precise windows with a pause and spans with a hundred times the error.
@@ -253,7 +253,7 @@ def test_a_curve_continues_across_imprecise_and_missing_windows(seed: int, hertz
     assert np.std(off) < 3.0 * np.sqrt(np.mean(np.interp(position, found.knots[0], found.errors) ** 2))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_an_irregular_curve_is_followed_and_its_gap_has_large_errors(seed: int) -> None:
     rng = np.random.default_rng(seed)
     position = np.arange(0.0, 60.0, 0.093) * RATE

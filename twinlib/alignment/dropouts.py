@@ -38,7 +38,7 @@ END_SECONDS = 2.0
 MAX_UNCONFIRMED_STEP = 2.0
 """Samples up to which a step is dropped if the residual does not confirm it."""
 
-CONTEXT_SECONDS = 1.0
+CONTEXT_SECONDS = 4.0
 """Programme on either side of a step's range that is compare_frames under both lags."""
 
 MAX_DISPLACED_SHARE = 0.1
@@ -60,7 +60,7 @@ CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.0
 """t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
 that the windows measured as whole samples."""
 
-WHOLE_TOLERANCE = 0.1
+WHOLE_TOLERANCE = 0.2
 """Samples from a whole number within which a measured step is whole."""
 
 LOG_LIKELIHOOD = 10.0

@@ -1,24 +1,21 @@
-"""Takes that were mutilated at random, what became of every dry sample in them, and whether `align` sees through it.
+"""Fuzz test of `align`: randomly damaged takes with known truth for every dry sample.
 
-A seed names a mutilation: a take or pair of real music, one to three things done to it, and the kind of file it is
-written as. With its samples every mutilated recording carries the dry position of each, through all that is cut and
-pasted, and what the sample would be if nothing but that had been done. Of this the truth is made:
+A seed determines a take or pair of real music, one to three faults, and a file format. Each sample of a damaged
+recording carries its dry position through all cuts and pastes, and its value without damage. The oracle follows:
 
-* A dry sample is **answered** by a place of the file that was recorded of it, in a run of such places that holds 20 ms
-  or more of the programme; several places may answer to it (a repeated buffer). What is shorter than that cannot be
-  told from a crackle, so it counts as damage and not as a shift.
-* A place is **damaged**, and answers to nothing, where it was zeroed, overwritten or is no number, and where over 5 ms
-  what was added (noise, flipped bits, clipping) has at least the power of what was there: the device is then not the
-  better half of what is heard. What is softer, another gain, and DC leave the answer in its place.
-* A place of the other polarity than the one that is found answers to nothing.
+* A dry sample is **answered** by the places of the file that recorded it, in runs of at least 20 ms of the programme;
+  several places may answer it (a repeated buffer). A shorter run is damage, indistinguishable from a crackle.
+* A place is **damaged** and answers nothing if it was zeroed, overwritten or is not finite, or if over 5 ms the added
+  signal (noise, flipped bits, clipping) has at least the power of the original. Softer additions, other gains and DC
+  are no damage.
+* A place with another polarity than the estimated one answers nothing.
 
-`verdict` "ok" is wrong where an answered dry sample of the sounding programme (above -50 dBFS rms over 20 ms), looked
-at every 5 ms, lies 0.05 samples or more from where it is said to be, and where more than 20 ms in a row have no answer,
-both outside of `excluded`. Damage that is shorter than 20 ms (a few zeros, a flipped bit, one buffer of 512 samples)
-may go unnoticed: a segment of music is not spoilt by it. A pair may lack half a second at its ends, as `judge` says of
-latency; a take may not.
+The verdict `ok` is wrong if an answered dry sample of the audible programme (above -50 dBFS rms over 20 ms), checked
+every 5 ms, is 0.05 samples or more from its estimated position, or if more than 20 ms in a row have no answer, both
+outside `excluded`. Damage shorter than 20 ms (some zeros, a flipped bit, one buffer of 512 samples) may pass: it does
+not spoil a segment of music. A pair may lack half a second at its ends (latency), a take may not.
 
-    python -m tests.alignment.fuzz --count 1000 --out /tmp/mutilations.jsonl
+    python -m tests.alignment.fuzz --count 1000 --out /tmp/fuzz.jsonl
 """
 
 from .faults import KINDS, Mutilation, mutilate, reel_of

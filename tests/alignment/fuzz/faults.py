@@ -1,4 +1,4 @@
-"""What is done to a recording and to its file, and the mutilation that a seed names."""
+"""Faults of recordings and files, and the damaged take of each seed."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Random = np.random.Generator
 
 @dataclass
 class Victim:
-    """The recording while it is being mutilated, and the file it will be."""
+    """A recording while it is being damaged, and the format of its file."""
 
     base: Base
     random: Random
@@ -37,7 +37,7 @@ class Victim:
     notes: list[str] = field(default_factory=list)
 
     def place(self) -> int:
-        """A place of the recording, mostly in the programme."""
+        """Draw a place of the recording, mostly in the programme."""
         inside = np.flatnonzero(
             (self.recording.dry >= self.base.programme[0]) & (self.recording.dry < self.base.programme[1])
         )
@@ -46,22 +46,22 @@ class Victim:
         return int(self.random.integers(max(1, len(self.recording))))
 
     def size(self, least: float, most: float) -> int:
-        """A number of samples; every order of magnitude is as likely."""
+        """Draw a number of samples, log-uniformly."""
         return round(math.exp(self.random.uniform(math.log(least), math.log(most))))
 
     def stretch(self, least: float, most: float) -> tuple[int, int]:
-        """A stretch of the recording."""
+        """Draw a span of the recording."""
         start = self.place()
         return start, min(len(self.recording), start + self.size(least, most))
 
     def cut(self, start: int, stop: int) -> None:
-        """Take samples away."""
+        """Remove samples."""
         here = self.recording
         self.recording = Recording.joined([here.part(0, start), here.part(stop, len(here))])
         self.note(f"cut {start} to {stop}")
 
     def paste(self, start: int, what: Recording, over: bool) -> None:
-        """Put samples in, or over those that were there."""
+        """Insert samples, or overwrite."""
         here = self.recording
         stop = min(len(here), start + len(what)) if over else start
         what = what.part(0, stop - start) if over else what
@@ -69,7 +69,7 @@ class Victim:
         self.note(f"{len(what)} samples {'over' if over else 'in'} at {start}")
 
     def note(self, what: str) -> None:
-        """For whoever looks at a failure."""
+        """Record a note for the description of a failure."""
         self.notes.append(what)
 
 
@@ -103,7 +103,7 @@ def repeat_some(victim: Victim) -> None:
 
 
 def repeat_in_place(victim: Victim) -> None:
-    """One buffer, or several in a row, is heard again in place of the next."""
+    """Repeat a buffer in place of the next one or several."""
     size = int(victim.random.choice((64, 128, 256, 512, 1024, 2048, 4096)))
     for _ in range(int(victim.random.integers(1, 5))):
         start = victim.place()
@@ -112,7 +112,7 @@ def repeat_in_place(victim: Victim) -> None:
 
 
 def move(victim: Victim) -> None:
-    """A stretch is shifted, and what follows is not."""
+    """Displace a span but not the audio after it."""
     start, stop = victim.stretch(0.005 * RATE, 3 * RATE)
     shift = int(victim.random.choice((-1, 1))) * victim.size(1, 2000)
     victim.paste(start, victim.recording.part(max(0, start + shift), max(0, stop + shift)), over=True)
@@ -223,7 +223,7 @@ def more_channels(victim: Victim) -> None:
 
 
 def wrong_channel(victim: Victim) -> None:
-    """The channel that is asked for is not there, or holds something else."""
+    """Request a channel that is missing or has other content."""
     more_channels(victim)
     victim.channels = int(victim.random.choice((1, 2)))
     victim.channel = 1 if victim.channels == 1 else -1
@@ -231,7 +231,7 @@ def wrong_channel(victim: Victim) -> None:
 
 
 def truncate(victim: Victim) -> None:
-    """Bytes are missing at the end; the header says nothing of it."""
+    """Cut bytes off the end; the header does not change."""
     part, few = float(victim.random.random()), int(victim.random.integers(1, 2000))
     which = int(victim.random.integers(3))
 
@@ -250,7 +250,7 @@ def truncate_header(victim: Victim) -> None:
 
 
 def flip_bits(victim: Victim) -> None:
-    """Single bits, few or many, or those of a whole stretch."""
+    """Flip single bits anywhere, or many in one span."""
     seed = int(victim.random.integers(1 << 31))
     count = int(victim.random.choice((1, 3, 30, 1000, 30000)))
     local = bool(victim.random.random() < 0.4)
@@ -272,7 +272,7 @@ def flip_bits(victim: Victim) -> None:
 
 
 def lose_sector(victim: Victim) -> None:
-    """Blocks of the disk hold zeros, ones or what another file left there."""
+    """Overwrite disk blocks with zeros, ones or random bytes."""
     seed = int(victim.random.integers(1 << 31))
     kind = int(victim.random.integers(3))
 
@@ -336,15 +336,15 @@ KINDS: dict[str, Callable[[Victim], None]] = {
 }
 
 OF_THE_FILE = ("truncated file", "truncated header", "bits flipped", "sectors overwritten", "header flipped")
-"""Kinds that come last of a mixture."""
+"""File faults, applied last in a mixture."""
 
 HOPELESS = ("wrong channel", "truncated header")
-"""Kinds that are in no mixture: nothing else would be seen of it."""
+"""Kinds without mixtures, because they hide all others."""
 
 
 @dataclass(frozen=True)
 class Mutilation:
-    """A mutilated recording as a file, what was done to it, and what was known of its samples before the file was."""
+    """A damaged recording as a file, its faults, and the truth about its samples."""
 
     seed: int
     kinds: tuple[str, ...]
@@ -362,7 +362,7 @@ class Mutilation:
 
 
 def mutilate(seed: int, folder: Path) -> Mutilation:
-    """Write the reel and the mutilated take of a seed under a folder, where the pipeline would have put them."""
+    """Write the reel and the damaged take of a seed to a folder with the layout of the pipeline."""
     random = np.random.default_rng([seed])
     names = list(KINDS)
     if random.random() < 0.35:
@@ -395,7 +395,7 @@ def mutilate(seed: int, folder: Path) -> Mutilation:
 
 
 def reel_of(chosen: Base, folder: Path) -> Path:
-    """The dry file of a recording, with the `excitation.json` that knows its clicks."""
+    """Write the dry file of a recording, with the `excitation.json` that lists its clicks."""
     path = folder / f"base{chosen.number}" / "reels" / f"reel{chosen.number}.wav"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -407,7 +407,7 @@ def reel_of(chosen: Base, folder: Path) -> Path:
 
 
 def _write(victim: Victim, path: Path) -> int:
-    """Write the file; returns the channel that is to be aligned."""
+    """Write the file; return the channel to align."""
     samples = victim.recording.samples
     if victim.subtype != "FLOAT":
         samples = np.clip(samples, -1.0, 1.0 - 2.0**-23)

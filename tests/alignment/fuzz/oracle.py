@@ -1,4 +1,4 @@
-"""What an alignment of a mutilated recording may say, and where it is wrong."""
+"""The oracle: where an alignment of a damaged recording is wrong."""
 
 import math
 
@@ -18,23 +18,23 @@ Random = np.random.Generator
 
 
 MOST_OFF = 0.05
-"""Samples by which a lag may be wrong."""
+"""Tolerance of the lag in samples."""
 
 MOST_UNANSWERED = RATE // 50
-"""Samples in a row without an answer: 20 ms."""
+"""Tolerated samples in a row without an answer: 20 ms."""
 
 GRID = RATE // 200
-"""Samples between two places that are looked at: 5 ms."""
+"""Samples between two checks: 5 ms."""
 
 MISSING_SECONDS = 0.5
-"""What a pair may lack at either end."""
+"""Tolerated missing part of a pair at either end."""
 
 IN_STEP = (-4, 16)
 """Lags of a pair on one clock that are left to the twin, by `judge`."""
 
 
 def read_back(mutilation: Mutilation) -> tuple[Array, int] | None:
-    """The channel that is aligned as the file gives it, and its rate; None if it gives nothing."""
+    """Return the aligned channel as decoded from the file, and its rate; None if it cannot be read."""
     try:
         samples, rate = soundfile.read(str(mutilation.take), dtype="float64", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError):
@@ -45,11 +45,11 @@ def read_back(mutilation: Mutilation) -> tuple[Array, int] | None:
 
 
 def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
-    """Where an alignment is not true, sentence by sentence; none if it can be trusted outside of `excluded`."""
-    heard = read_back(mutilation)
-    if heard is None:
+    """Describe the errors of an alignment outside `excluded`; none if it is right."""
+    decoded = read_back(mutilation)
+    if decoded is None:
         return ["an alignment of a file that cannot be read"]
-    samples, rate = heard
+    samples, rate = decoded
     here, programme = mutilation.base, mutilation.base.sounding
     frames = min(len(samples), len(mutilation.recording))
     recording = mutilation.recording.part(0, frames)
@@ -58,7 +58,7 @@ def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
     positions = np.arange(len(here.dry), dtype=np.float64)
     said = positions + found.lags(positions)
     if not np.isfinite(said).all():
-        return ["a lag that is no number"]
+        return ["a lag that is not finite"]
     off = np.full(len(positions), np.inf)
     scale = RATE / rate
     for first, last in _pieces(recording.dry):
@@ -78,7 +78,7 @@ def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
         judged[max(0, one.start) : max(0, one.stop)] = False
     missing = (said < 0.0) | (said >= len(samples) * scale - 1.0)
     if found.verdict == "ok":
-        # Nobody was told that the file begins late or ends early.
+        # No finding reported a late start or an early end.
         room = round(MISSING_SECONDS * RATE) if here.clicks is None else 0
         missing[room : len(missing) - room] = False
     judged &= ~missing
@@ -106,7 +106,7 @@ def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
 
 
 def _level(here: Base, places: npt.NDArray[np.int64]) -> str:
-    """How loud the dry signal is there, and the loudest 6 ms within 1.5 s of it."""
+    """Describe the dry level there, relative to the loudest 6 ms within 1.5 s."""
     power = uniform_filter1d(here.dry**2, 256)
     low, high = max(0, int(places[0]) - 3 * RATE // 2), int(places[-1]) + 3 * RATE // 2
     mean = float(power[places].mean()) + 1e-12
@@ -115,17 +115,17 @@ def _level(here: Base, places: npt.NDArray[np.int64]) -> str:
 
 
 def _sounds(samples: Array, recording: Recording) -> Mask:
-    """Where what was added has less power than what was there."""
+    """Return where the added signal has less power than the original."""
     with np.errstate(all="ignore"):
         error = samples - recording.dc - recording.clean
         error = np.where(np.isfinite(error), np.clip(error, -1e3, 1e3), 1e3)
     window = RATE // 200
-    # A sample that is gone has an error of its own power, but for rounding.
+    # A missing sample has an error of its own power, up to rounding.
     return np.asarray(uniform_filter1d(error**2, window) < 0.98 * uniform_filter1d(recording.clean**2, window))
 
 
 def _pieces(dry: Array) -> list[tuple[int, int]]:
-    """Stretches [first, last) in which the dry position goes on from sample to sample."""
+    """Return the spans [first, last) with consecutive dry positions."""
     goes_on = np.abs(np.diff(dry) - 1.0) < 0.01
     edges = np.flatnonzero(np.diff(np.concatenate(([False], goes_on, [False])).astype(np.int8)))
     return [(int(first), int(last) + 1) for first, last in zip(edges[::2], edges[1::2], strict=True)]

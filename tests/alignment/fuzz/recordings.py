@@ -1,4 +1,4 @@
-"""What is mutilated: recordings of real music, every sample with the dry position that it answers to."""
+"""Recordings of real music to be damaged; each sample carries its dry position."""
 
 import math
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ Random = np.random.Generator
 CORPUS = Path(__file__).resolve().parents[3] / "config" / "demo_corpus"
 
 POOL = 8
-"""Recordings that mutilations are made of."""
+"""Number of recordings to be damaged."""
 
 SOUNDING_DBFS = -50.0
-"""The rms over 20 ms from which on the programme sounds."""
+"""Rms over 20 ms from which the programme is audible."""
 
 
 @dataclass(frozen=True)
 class Base:
-    """A reel or the dry file of a pair (`clicks` None), and what was recorded of it, sound."""
+    """A reel or the dry file of a pair (`clicks` None), and its undamaged recording."""
 
     number: int
     dry: Array
@@ -42,7 +42,7 @@ class Base:
 
     @property
     def sounding(self) -> Mask:
-        """The dry samples at which the programme sounds."""
+        """Mask of the dry samples at which the programme is audible."""
         power = uniform_filter1d(self.dry**2, RATE // 50)
         inside = np.zeros(len(self.dry), bool)
         inside[slice(*self.programme)] = True
@@ -51,8 +51,8 @@ class Base:
 
 @dataclass
 class Recording:
-    """Samples, and of each the dry position that it answers to (NaN: none), what it would be if it were undamaged (with
-    its gain and polarity, without DC), the DC added, the polarity (1: as recorded) and whether it was destroyed.
+    """Samples, and for each its dry position (NaN: none), its value without damage (with gain and polarity, without
+    DC), the added DC, the polarity (1: as recorded), and whether it was destroyed.
     """
 
     samples: Array
@@ -66,20 +66,20 @@ class Recording:
         return len(self.samples)
 
     def part(self, start: int, stop: int) -> "Recording":
-        """A copy of some of it."""
+        """Return a copy of samples [start, stop)."""
         return Recording(*(column[start:stop].copy() for column in self.columns()))
 
     def columns(self) -> tuple[Any, ...]:
-        """All that is known of the samples."""
+        """Return all columns."""
         return self.samples, self.dry, self.clean, self.dc, self.sign, self.lost
 
     def foreign(self) -> "Recording":
-        """The same sound, of which nothing answers to the dry signal."""
+        """Return the same samples as audio that does not belong to the dry signal."""
         return replace(self, dry=np.full(len(self), np.nan), lost=np.ones(len(self), bool))
 
     @classmethod
     def joined(cls, parts: Sequence["Recording"]) -> "Recording":
-        """One after the other."""
+        """Concatenate recordings."""
         return cls(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
 
 
@@ -89,7 +89,7 @@ def _sources() -> list[Array]:
 
 
 def music_of(random: Random, frames: int) -> Array:
-    """Slices of several tracks at several levels, each faded into the next, some with a pause between them."""
+    """Concatenate slices of tracks at several levels with crossfades and some pauses."""
     out = np.zeros(frames)
     fade = round(0.05 * RATE)
     ramp = np.sin(0.5 * np.pi * (np.arange(fade) + 0.5) / fade)
@@ -114,7 +114,7 @@ def music_of(random: Random, frames: int) -> Array:
 
 @cache
 def base(number: int) -> Base:
-    """A recording of the pool: five of eight are takes with clicks, the others pairs."""
+    """Make a recording of the pool: five of eight are takes with clicks, the others pairs."""
     random = np.random.default_rng([7, number])
     clicked = number % 8 < 5
     music = music_of(random, round(random.uniform(9.0, 12.0) * RATE))
@@ -135,7 +135,7 @@ def base(number: int) -> Base:
     drift = 20.0 if random.random() < 0.5 else 0.0
     lag = random.uniform(200.0, 30000.0)
     if not clicked and drift == 0.0:
-        # Both files of such a pair lie on one digital clock, and a warp that copies samples is the right one.
+        # Such a pair shares one digital clock; the right warp copies samples.
         lag = float(round(lag))
     polarity = int(random.choice((1, -1)))
     frames = math.ceil(lag + (1.0 + drift * 1e-6) * len(dry)) + round(0.5 * RATE)

@@ -1,4 +1,4 @@
-"""Mutilations tried one by one, what was said of them, and the table of that."""
+"""Run the seeds, collect their outcomes, and tabulate them."""
 
 import contextlib
 import io
@@ -34,9 +34,9 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said of a mutilation: `ok`, `suspect`, `refused` or `error`, what is wrong with that, and warnings.
+    """The verdict on a damaged take (`ok`, `suspect`, `refused` or `error`), failures, and warnings.
 
-    `left_in` is what is wrong with an alignment that is called suspect: no failure, for a person was told.
+    `left_in` are errors of an alignment with verdict `suspect`: no failures, because the user was warned.
     """
 
     seed: int
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def attempt(seed: int, folder: Path) -> Outcome:
-    """Mutilate, align, ingest, and for some seeds run the `twin` command too; the take is removed afterwards."""
+    """Damage a take, align and ingest it, and for some seeds run the `twin` command too; then remove it."""
     mutilation = mutilate(seed, folder)
     begun = time.process_time()
     failures: list[str] = []
@@ -120,12 +120,12 @@ def attempt(seed: int, folder: Path) -> Outcome:
 
 
 def _tried(what: str, failures: list[str], action: Callable[[], Any]) -> Any:
-    """What an action gives, or the `TwinError` it ends with; anything else is a failure."""
+    """Return the result of an action or its `TwinError`; anything else is a failure."""
     try:
         return action()
     except TwinError as error:
         if not _is_sentence(str(error)):
-            failures.append(f"{what} ends with an error that is no sentence: {error}")
+            failures.append(f"{what} ends with an error that is not a sentence: {error}")
         return error
     except Exception:
         failures.append(f"{what} broke: {traceback.format_exc(limit=-4)}")
@@ -133,21 +133,21 @@ def _tried(what: str, failures: list[str], action: Callable[[], Any]) -> Any:
 
 
 def _is_sentence(text: str) -> bool:
-    """Some words, and nothing that only a program would say."""
+    """Return whether a text has several words and no program internals."""
     odd = re.search(r"Traceback|\bnan\b|\binf\b|<[a-z_.]+ (object|at)|None\b|array\(", text)
     return len(text.split()) >= 5 and odd is None and "\n" not in text
 
 
 def _form(verdict: str, reasons: Iterable[str]) -> list[str]:
     reasons = list(reasons)
-    out = [f"a reason that is no sentence: {reason}" for reason in reasons if not _is_sentence(reason)]
+    out = [f"a reason that is not a sentence: {reason}" for reason in reasons if not _is_sentence(reason)]
     if verdict not in ("ok", "suspect", "refused") or (verdict == "ok") != (not reasons):
         out.append(f"the verdict {verdict} with the reasons {reasons}")
     return out
 
 
 def _warps(mutilation: Mutilation, found: Alignment) -> list[str]:
-    """Reading the wet signal on the dry clock, as the shards do."""
+    """Read the wet signal on the dry clock, like the shards."""
     failures: list[str] = []
 
     def read() -> None:
@@ -161,7 +161,7 @@ def _warps(mutilation: Mutilation, found: Alignment) -> list[str]:
 
 
 def _command(words: Sequence[object]) -> list[str]:
-    """Run the `twin` command in this process: it ends with 0, or with 1 and a sentence."""
+    """Run the `twin` command in this process; it must exit with 0, or with 1 and a sentence."""
     out, err = io.StringIO(), io.StringIO()
     handler = signal.getsignal(signal.SIGTERM)
     failures: list[str] = []
@@ -190,7 +190,7 @@ def _command(words: Sequence[object]) -> list[str]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Counts by kind."""
+    """Return a table of counts by kind of fault."""
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for one in outcomes:
         for name in (one.kind, "all"):
@@ -206,7 +206,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def described(one: Outcome) -> str:
-    """A failure, for people."""
+    """Describe a failure."""
     what = f"seed {one.seed}: {', '.join(one.kinds)} (base {one.base}; {'; '.join(one.notes)[:300]})"
     lines = [f"{what}\n    said {one.said} {'; '.join(one.reasons)[:300]}"]
     lines += [f"    FAILED {failure}" for failure in one.failures]
