@@ -22,7 +22,9 @@ AT = 5 * RATE + 1234
 def fitted(dry: Array, wet: Array, lag: float) -> LagFit:
     windows = plan_windows(0, len(dry), RATE)
     recorded = channel(wet)
-    found = fit_track(channel(dry), recorded, windows, track_lags(channel(dry), recorded, windows, RATE, Line(lag, 0.0)))
+    found = fit_track(
+        channel(dry), recorded, windows, track_lags(channel(dry), recorded, windows, RATE, Line(lag, 0.0))
+    )
     assert found is not None
     return found
 
