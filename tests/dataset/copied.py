@@ -1,4 +1,4 @@
-"""Excitations of real recordings in which a track may stand twice, and the segments of a take of them."""
+"""Excitations of real recordings that may contain a track twice, and the segments of their takes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def recordings(names: Collection[str] = NAMES) -> dict[str, tuple[audio.Signal, 
 
 
 def altered(samples: audio.Signal, rate: int, head: float) -> tuple[audio.Signal, int]:
-    """The recording without its head, half as loud, in mono, without what lies above 9 kHz, at 48 kHz."""
+    """A mono copy without its start, at half level, low-passed at 9 kHz, at 48 kHz."""
     mono = 0.5 * samples[round(head * rate) :].mean(axis=1)
     low = scipy.signal.fftconvolve(mono, scipy.signal.firwin(255, 9000, fs=rate), "same").astype(np.float32)
     return soxr.resample(low, rate, 48000), 48000
@@ -47,7 +47,7 @@ def altered(samples: audio.Signal, rate: int, head: float) -> tuple[audio.Signal
 
 @dataclass(frozen=True)
 class Played:
-    """An excitation with its fingerprints, and how its reels were made."""
+    """An excitation with its reels and fingerprints."""
 
     plan: CueSheet
     reels: Mapping[str, Path]
@@ -58,7 +58,7 @@ class Played:
         return {str(name): rows for name, rows in self.plan.cues.groupby("reel")}
 
     def segments(self, excluded: Collection[str] = ()) -> pd.DataFrame:
-        """The segments of a device that every reel was played through."""
+        """The segments of a device with takes of every reel."""
         size = Dataset(segment_samples=4096, guard_samples=12)
         tables = []
         for name, rows in self.cues.items():
@@ -68,7 +68,7 @@ class Played:
 
 
 def played(folder: Path, music: Mapping[str, tuple[audio.Signal, int]], test: Collection[str], slices: int) -> Played:
-    """Two reels of random slices; the tracks in `test` are tested with, all others are trained with."""
+    """Two reels of random slices; the tracks in `test` are in the test split, all others in train."""
     rows = []
     for name, (samples, rate) in music.items():
         path = folder / "corpus" / f"{name}.{'flac' if rate == RATE else 'wav'}"
@@ -78,7 +78,9 @@ def played(folder: Path, music: Mapping[str, tuple[audio.Signal, int]], test: Co
         size = {"sample_rate": rate, "channels": info.channels, "frames": info.frames, "sha256": sha256_file(path)}
         rows.append(about | size)
     settings = {"seed": len(test), "slices": slices, "reel_minutes": slices * 0.161 / 60 / 1.8 + 0.08}
-    made = draw_cue_sheet("p", _dealt(settings, list(music), set(test)), pd.DataFrame(rows), set(), folder / "corpus")
+    made = draw_cue_sheet(
+        "p", _with_split(settings, list(music), set(test)), pd.DataFrame(rows), set(), folder / "corpus"
+    )
     reels = {}
     for name in made.excitation["reels"]:
         reels[name] = folder / f"{name}.wav"
@@ -94,10 +96,10 @@ def fingerprints(cues: pd.DataFrame, reels: Mapping[str, Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _dealt(settings: dict[str, object], names: list[str], test: set[str]) -> Excitation:
-    """The settings with a salt by which just `test` falls into the split of that name."""
+def _with_split(settings: dict[str, object], names: list[str], test: set[str]) -> Excitation:
+    """The settings with a salt that assigns exactly `test` to the test split."""
     for number in range(100_000):
         split = Split(train=0.7, valid=0.0, test=0.3, by="track", salt=str(number))
         if {name for name in names if assign_split(name, split) == "test"} == test:
             return Excitation.model_validate({**settings, "split": split})
-    raise AssertionError("no salt deals the tracks so")
+    raise AssertionError("no salt gives this split")

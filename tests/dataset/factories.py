@@ -1,4 +1,4 @@
-"""Small reels, pairs and captures made of nothing but numbers."""
+"""Small synthetic reels, pairs and captures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def take(**changes: Any) -> dict[str, Any]:
 
 
 def alignment(frames: int, lag: float = 500.0, drift_ppm: float = 0.0, **changes: Any) -> Alignment:
-    """An alignment of one piece along a line, or of other `pieces`."""
+    """An alignment with one straight piece, or with other `pieces`."""
     wet_frames = changes.get("wet_frames", frames + 1000)
     base: dict[str, Any] = {
         "sample_rate": RATE, "wet_sample_rate": RATE, "dry_frames": frames, "wet_frames": wet_frames,
@@ -89,7 +89,7 @@ def reel(seed: int = 0, slices: tuple[int, int, int] = (12, 5, 5), length: int =
 
 
 def signals(frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A dry signal in which every sample is its own, and a wet one that belongs to it."""
+    """Random dry samples and the matching wet ones."""
     dry = np.random.default_rng(seed).uniform(-1, 1, frames).astype(np.float32)
     return dry, np.tanh(3 * np.concatenate([np.zeros(GUARD, np.float32), dry[:-GUARD]])).astype(np.float32)
 

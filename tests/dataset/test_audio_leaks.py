@@ -7,7 +7,7 @@ import pytest
 
 from tests.dataset.copied import COPIED, NAMES, Played, altered, fingerprints, played, recordings
 from twinlib.dataset.leaks import Leak, find_duplicates, find_leaks, find_planned_duplicates, leak_report, refuse_leaks
-from twinlib.dataset.leaks import find_audio_leaks as used_in
+from twinlib.dataset.leaks import find_audio_leaks as find_used_duplicates
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_table, write_table
 
@@ -15,13 +15,13 @@ from twinlib.files import read_table, write_table
 def find_audio_leaks(
     segments: pd.DataFrame, cues: dict[str, pd.DataFrame], fingerprints: pd.DataFrame
 ) -> tuple[list[Leak], dict[str, int]]:
-    """As the stage does it."""
-    copied, compared = find_duplicates(pd.concat(cues.values()), fingerprints)
-    return used_in(segments, copied), compared
+    """Return leaks and what was compared, as the stage does."""
+    duplicates, compared = find_duplicates(pd.concat(cues.values()), fingerprints)
+    return find_used_duplicates(segments, duplicates), compared
 
 
 HEAD = 0.731
-"""Seconds that the copy lacks at its start."""
+"""Seconds cut from the start of the copy."""
 
 COPY = "Somebody_NewName"
 SLICES = 700
@@ -35,7 +35,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 @pytest.fixture(scope="module")
 def pirated(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """The same, and one of them a second time under another name."""
+    """The same recordings, one of them also under another name."""
     music = recordings()
     music[COPY] = altered(*music[COPIED], HEAD)
     return played(tmp_path_factory.mktemp("pirated"), music, [*NAMES[:3], COPY], SLICES)
@@ -49,28 +49,30 @@ def test_different_recordings_are_no_leak(honest: Played) -> None:
     assert compared["times"] > 0
 
 
-def test_a_copy_under_another_name_is_found(pirated: Played) -> None:
+def test_a_copy_under_another_name_is_detected(pirated: Played) -> None:
     segments = pirated.segments()
     (leak,), _ = find_audio_leaks(segments, pirated.cues, pirated.fingerprints)
     assert (leak.kind, leak.splits) == ("audio", ("test", "train"))
     assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
+    assert leak.values["offset_seconds"] == pytest.approx(-HEAD, abs=0.005)
+    assert (leak.values["track"], leak.values["other_track"]) == (COPY, COPIED)
     rows = segments.set_index("segment_id").loc[list(leak.segments)]
     assert rows["split"].tolist() == ["test", "train"]
     for track, held in zip((COPY, COPIED), rows["track_ids"], strict=True):
         assert track in held
     with pytest.raises(LeakError, match=f"audio {COPY} and {COPIED} .* exclude one of the two tracks"):
         refuse_leaks([leak])
-    assert find_leaks(segments, "track", cues=pirated.cues) == [], "nothing else finds it"
+    assert find_leaks(segments, "track", cues=pirated.cues) == [], "only the fingerprints detect it"
 
 
 @pytest.mark.parametrize("excluded", [COPY, COPIED])
-def test_excluding_either_is_the_remedy(pirated: Played, excluded: str) -> None:
+def test_excluding_either_track_removes_the_leak(pirated: Played, excluded: str) -> None:
     leaks, compared = find_audio_leaks(pirated.segments([excluded]), pirated.cues, pirated.fingerprints)
     assert leaks == []
-    assert compared["tracks"] == len(NAMES) + 1, "it is still on the reels"
+    assert compared["tracks"] == len(NAMES) + 1, "the excluded track is still on the reels"
 
 
-def test_a_copy_is_told_before_anything_is_recorded(pirated: Played, honest: Played) -> None:
+def test_planned_duplicates_are_reported_before_the_recording(pirated: Played, honest: Played) -> None:
     (leak,) = find_planned_duplicates(pirated.plan.cues, pirated.fingerprints)
     assert leak.what.startswith(f"{COPY} and {COPIED} (-0.73 s, ")
     cues = pirated.plan.cues
@@ -85,7 +87,7 @@ def test_a_copy_in_one_split_is_no_leak(pirated: Played) -> None:
     assert find_audio_leaks(segments, pirated.cues, pirated.fingerprints)[0] == []
 
 
-def test_what_is_written_and_read_back_is_found_alike(pirated: Played, tmp_path: Path) -> None:
+def test_tables_read_from_disk_give_the_same_leaks(pirated: Played, tmp_path: Path) -> None:
     segments = pirated.segments()
     for name, table in (("s", segments), ("c", pirated.plan.cues), ("f", pirated.fingerprints)):
         write_table(tmp_path / name, f"{name}/1", table)
@@ -94,7 +96,7 @@ def test_what_is_written_and_read_back_is_found_alike(pirated: Played, tmp_path:
     assert found == find_audio_leaks(segments, pirated.cues, pirated.fingerprints)
 
 
-def test_only_what_the_takes_hold_is_compared(pirated: Played) -> None:
+def test_only_reels_with_takes_are_compared(pirated: Played) -> None:
     segments, cues = pirated.segments(), pirated.cues
     name = min(cues)
     leaks, compared = find_audio_leaks(segments[segments["capture"] == name], {name: cues[name]}, pirated.fingerprints)
@@ -102,27 +104,27 @@ def test_only_what_the_takes_hold_is_compared(pirated: Played) -> None:
     assert all(segment.split("/")[1] == name for leak in leaks for segment in leak.segments)
 
 
-def test_fingerprints_of_another_excitation_are_refused(pirated: Played) -> None:
+def test_fingerprints_of_another_excitation_are_rejected(pirated: Played) -> None:
     other = pirated.fingerprints.assign(cue=np.roll(pirated.fingerprints["cue"], 5000))
     with pytest.raises(DatasetError, match="not of one excitation"):
         find_audio_leaks(pirated.segments(), pirated.cues, other)
 
 
 @pytest.mark.parametrize("nothing", ["segments", "cues", "fingerprints"])
-def test_nothing_to_compare(pirated: Played, nothing: str) -> None:
+def test_empty_tables(pirated: Played, nothing: str) -> None:
     parts = {"segments": pirated.segments(), "cues": pirated.plan.cues, "fingerprints": pirated.fingerprints}
     parts[nothing] = parts[nothing].iloc[:0]
-    copied, compared = find_duplicates(parts["cues"], parts["fingerprints"])
-    assert used_in(parts["segments"], copied) == []
+    duplicates, compared = find_duplicates(parts["cues"], parts["fingerprints"])
+    assert find_used_duplicates(parts["segments"], duplicates) == []
     if nothing != "segments":
-        assert (copied, compared) == ([], {"tracks": 0, "codes": 0, "times": 0})
+        assert (duplicates, compared) == ([], {"tracks": 0, "codes": 0, "times": 0})
 
 
-def test_reels_read_again_give_the_same_fingerprints(honest: Played) -> None:
+def test_fingerprints_are_reproducible(honest: Played) -> None:
     assert fingerprints(honest.plan.cues, honest.reels).equals(honest.fingerprints)
 
 
-def test_the_report_says_what_was_compared(honest: Played) -> None:
+def test_the_report_states_what_was_compared(honest: Played) -> None:
     segments = honest.segments()
     leaks, compared = find_audio_leaks(segments, honest.cues, honest.fingerprints)
     report = leak_report(leaks, segments, "artist", sorted(honest.cues), compared)

@@ -41,45 +41,43 @@ def prints(path: Path, cues: pd.DataFrame) -> pd.DataFrame:
 
 @given(gain_db=st.floats(-30, 0))
 @settings(max_examples=5)
-def test_gain_changes_no_code(music: audio.Signal, gain_db: float) -> None:
-    plain, _, telling = codes(music)
+def test_codes_do_not_depend_on_gain(music: audio.Signal, gain_db: float) -> None:
+    plain, _, valid = codes(music)
     louder, *_ = codes(music * np.float32(10 ** (gain_db / 20)))
-    assert np.mean(plain[telling] == louder[telling]) > 0.99
-    assert len(set(plain[telling].tolist())) > 0.5 * telling.sum(), "codes tell places apart"
+    assert np.mean(plain[valid] == louder[valid]) > 0.99
+    assert len(set(plain[valid].tolist())) > 0.5 * valid.sum(), "codes distinguish positions"
     assert plain.max() < 1 << (BANDS - 1)
 
 
-def test_other_music_has_other_codes_and_half_a_step_more_is_the_same_music(music: audio.Signal) -> None:
-    plain, weak, telling = codes(music)
+def test_codes_survive_half_a_step_but_differ_between_positions(music: audio.Signal) -> None:
+    plain, weak, valid = codes(music)
     later, *_ = codes(music, first=round(STEP_SECONDS * RATE / 2))
     count = min(len(plain), len(later))
     near = (plain[:count] ^ later[:count]) & ~weak[:count] == 0
-    assert np.mean(near[telling[:count]]) > 0.15
-    assert np.mean(plain[telling] == np.roll(plain, 200)[telling]) < 0.01
+    assert np.mean(near[valid[:count]]) > 0.15
+    assert np.mean(plain[valid] == np.roll(plain, 200)[valid]) < 0.01
 
 
-def test_what_stands_still_or_is_silent_has_no_code() -> None:
+def test_steady_and_silent_sounds_have_no_codes() -> None:
     time = np.arange(2 * RATE) / RATE
     chord = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220.0, 277.2, 329.6, 1000.0))
     for still in (0 * time, 0.2 * np.asarray(chord), np.full(len(time), 0.3), 1e-5 * np.asarray(chord)):
         assert not codes(still.astype(np.float32))[2].any()
     hiss = np.random.default_rng(0).normal(0, 0.1, len(time)).astype(np.float32)
-    assert codes(hiss)[2].all(), "or nothing is ever told"
+    assert codes(hiss)[2].all(), "noise has codes"
 
 
 @given(source=st.sampled_from([8000, 22050, 44100, 48000, 88200, 96000]), reel=st.sampled_from([44100, 48000, 96000]),
        frames=st.integers(4000, 20_000))  # fmt: skip
-def test_the_rate_of_a_source_is_told_from_its_cues(source: int, reel: int, frames: int) -> None:
+def test_the_rate_of_a_source_follows_from_its_cues(source: int, reel: int, frames: int) -> None:
     assert source_rate(source_frames(frames, source, reel), frames, reel) == source
 
 
-def test_a_rate_that_nobody_uses_is_near(music: audio.Signal) -> None:
+def test_an_uncommon_rate_is_approximated(music: audio.Signal) -> None:
     assert source_rate(source_frames(10_000, 41_234, 44_100), 10_000, 44_100) == pytest.approx(41_234, rel=2e-4)
 
 
-def test_two_slices_of_one_place_have_the_same_codes_on_the_clock_of_the_source(
-    music: audio.Signal, tmp_path: Path
-) -> None:
+def test_overlapping_slices_have_equal_codes_on_the_source_clock(music: audio.Signal, tmp_path: Path) -> None:
     first, second, length = 20_000, 22_345, 10_096
     silence = np.zeros(3000, np.float32)
     parts = [silence, music[first : first + length], silence, music[second : second + length], silence]
@@ -97,7 +95,7 @@ def test_two_slices_of_one_place_have_the_same_codes_on_the_clock_of_the_source(
     np.testing.assert_allclose(middle - one.index * STEP_SECONDS, (middle - one.index * STEP_SECONDS).mean(), atol=1e-4)
 
 
-def test_a_slice_is_heard_where_its_neighbour_is_not_louder(music: audio.Signal, tmp_path: Path) -> None:
+def test_a_crossfade_is_divided_in_the_middle(music: audio.Signal, tmp_path: Path) -> None:
     audio.write(tmp_path / "reel.wav", music[:60_000], RATE, "PCM_16")
     cues = sheet((0, 20_000, 0), (14_000, 34_000, 0), (34_000, 60_000, 0))
     found = prints(tmp_path / "reel.wav", cues)
@@ -107,27 +105,27 @@ def test_a_slice_is_heard_where_its_neighbour_is_not_louder(music: audio.Signal,
         assert begin + half - 3 <= at.min() <= at.max() <= end - half + 3
 
 
-def test_slices_too_short_to_tell_have_no_codes(music: audio.Signal, tmp_path: Path) -> None:
+def test_short_slices_have_no_codes(music: audio.Signal, tmp_path: Path) -> None:
     audio.write(tmp_path / "reel.wav", music[:20_000], RATE, "PCM_16")
     assert len(prints(tmp_path / "reel.wav", sheet((0, 64, 0), (100, 2400, 5)))) == 0
     assert len(prints(tmp_path / "reel.wav", sheet())) == 0
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (96_000, 2)])
-def test_any_rate_and_both_channels(rate: int, channels: int, tmp_path: Path) -> None:
+def test_other_rates_and_channels(rate: int, channels: int, tmp_path: Path) -> None:
     samples = np.random.default_rng(1).uniform(-0.5, 0.5, (rate, channels)).astype(np.float32)
     audio.write(tmp_path / "reel.wav", samples, rate, "PCM_16")
     found = prints(tmp_path / "reel.wav", sheet((0, rate, 0)))
     assert len(found) == pytest.approx((1 - 0.06) / STEP_SECONDS, abs=3)
 
 
-def test_a_cue_outside_the_reel_is_refused(music: audio.Signal, tmp_path: Path) -> None:
+def test_a_cue_outside_the_reel_is_rejected(music: audio.Signal, tmp_path: Path) -> None:
     audio.write(tmp_path / "reel.wav", music[:20_000], RATE, "PCM_16")
-    with pytest.raises(DatasetError, match=r"reel\.wav has 20000 samples, and the cue sheet goes to 20001"):
+    with pytest.raises(DatasetError, match=r"reel\.wav has 20000 samples, but the cue sheet extends to 20001"):
         prints(tmp_path / "reel.wav", sheet((0, 10_000, 0), (10_000, 20_001, 0)))
 
 
-def test_equal_reels_give_equal_bytes(music: audio.Signal, tmp_path: Path) -> None:
+def test_tables_are_reproducible(music: audio.Signal, tmp_path: Path) -> None:
     audio.write(tmp_path / "reel.wav", music, RATE, "PCM_16")
     cues = sheet(*((start, start + 10_000, 3 * start) for start in range(0, 200_000, 7000)))
     for name in ("a", "b"):
@@ -136,7 +134,7 @@ def test_equal_reels_give_equal_bytes(music: audio.Signal, tmp_path: Path) -> No
     assert len({sha256_file(tmp_path / name) for name in ("a", "b", "c")}) == 1
 
 
-def test_memory_does_not_grow_with_the_reel(tmp_path: Path) -> None:
+def test_constant_memory(tmp_path: Path) -> None:
     peaks = []
     for seconds in (20, 120):
         with audio.Writer(tmp_path / "reel.wav", RATE, 1, "PCM_16") as writer:

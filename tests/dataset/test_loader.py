@@ -26,13 +26,13 @@ on_disk = settings(max_examples=12, deadline=None, suppress_health_check=[Health
 
 
 def coded(frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Signals whose every sample says where it stands: dry n is n + 1, wet n is -(n + 1); exact in float32."""
+    """Signals that encode positions: dry n is n + 1, wet n is -(n + 1), exact in float32."""
     dry = np.arange(1, frames + 1, dtype=np.float32)
     return dry, -dry
 
 
 def coded_reel(folder: Path, seed: int, excluded: set[str], clipped_at: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Segments of a reel of coded samples, and for each sample the splits that may not hold it, as bits."""
+    """Segments of a reel of coded samples, and a bit mask of forbidden splits for each sample."""
     made = reel(seed)
     run = {"clipped": [{"start": clipped_at, "samples": 4, "seconds": 0.0}]}
     origin = source(made.frames, take_changes=run)
@@ -58,7 +58,7 @@ def coded_reel(folder: Path, seed: int, excluded: set[str], clipped_at: int) -> 
     crop=st.sampled_from([1, 50, 128]),
 )
 @on_disk
-def test_no_crop_crosses_a_border_and_all_positions_are_reached(
+def test_crops_respect_borders_and_cover_all_positions(
     tmp_path: Path, seed: int, excluded: set[str], clipped_at: int, receptive_field: int, crop: int
 ) -> None:
     table, barred = coded_reel(tmp_path, seed, excluded, clipped_at)
@@ -87,7 +87,7 @@ def test_no_crop_crosses_a_border_and_all_positions_are_reached(
         assert len(starts) > 0.5 * min(len(allowed), 20 * 64)
 
 
-def test_every_position_is_drawn_equally_often(tmp_path: Path) -> None:
+def test_positions_are_uniformly_distributed(tmp_path: Path) -> None:
     table, _ = coded_reel(tmp_path, 0, {"train-0"}, 3000)
     crops = Crops(table, tmp_path, "valid", 32, 64, 500, 1)
     drawn = np.concatenate([-crops.batch(step)[1][:, 0] for step in range(60)])
@@ -115,7 +115,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(tmp_path: Path) -> None:
     assert not np.array_equal(once.batch(1)[0], other.batch(0)[0])
 
 
-def test_the_table_from_disk_gives_the_same_crops_in_any_order(tmp_path: Path) -> None:
+def test_crops_do_not_depend_on_the_order_of_the_table(tmp_path: Path) -> None:
     _, table, _, _ = written_reel(tmp_path)
     shuffled = pd.read_parquet(tmp_path / "r-01.parquet").sample(frac=1, random_state=0)
     for one, two in zip(
@@ -126,7 +126,7 @@ def test_the_table_from_disk_gives_the_same_crops_in_any_order(tmp_path: Path) -
         np.testing.assert_array_equal(one, two)
 
 
-def test_crops_come_from_all_captures_and_say_where(tmp_path: Path) -> None:
+def test_crops_cover_all_captures_and_report_their_places(tmp_path: Path) -> None:
     tables = []
     signal = {}
     for seed, capture in enumerate(("r-01", "r-02", "r-03")):
@@ -143,7 +143,7 @@ def test_crops_come_from_all_captures_and_say_where(tmp_path: Path) -> None:
     assert seen == {"r-01", "r-02", "r-03"}
 
 
-def test_clips_never_run_into_each_other(tmp_path: Path) -> None:
+def test_crops_do_not_cross_clips(tmp_path: Path) -> None:
     frames, clip = 8 * 2 * SIZE, 2 * SIZE  # whole segments a clip: the rows lie one after another, the clips do not
     origin = source(frames, "p", lag=0.0)
     table = tile_pair(origin, "d", SETTINGS, split="train", clip_samples=clip)
@@ -157,7 +157,7 @@ def test_clips_never_run_into_each_other(tmp_path: Path) -> None:
         assert (clips == clips[:, :1]).all()
 
 
-def test_silent_segments_are_not_drawn_from(tmp_path: Path) -> None:
+def test_silent_segments_are_skipped(tmp_path: Path) -> None:
     frames = 20 * SIZE
     origin = source(frames, "p", lag=0.0)
     dry, wet = coded(frames)
@@ -183,7 +183,7 @@ def test_silent_segments_are_not_drawn_from(tmp_path: Path) -> None:
         found = Crops(table, tmp_path, "train", 50, receptive_field, 8, 0).positions
         assert found == int((~quiet[starts]).sum())
     silent = write(tmp_path, table, origin, np.zeros(frames, np.float32), wet)
-    with pytest.raises(DatasetError, match="digital silence only"):
+    with pytest.raises(DatasetError, match="only digital silence"):
         Crops(silent, tmp_path, "train", 50, 100, 200, 0)
 
 
@@ -213,9 +213,9 @@ def test_stretches_tile_the_usable_outputs_of_a_split(
         assert got == expected
 
 
-def test_too_little_room_is_said_in_numbers(tmp_path: Path) -> None:
+def test_errors_of_short_splits_state_lengths(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train", clip_samples=600)
-    with pytest.raises(DatasetError, match=r"need 1123 samples in a row, and its longest stretch .* has 512"):
+    with pytest.raises(DatasetError, match=r"need 1123 consecutive samples, but its longest stretch .* has 512"):
         Crops(table, tmp_path, "train", 1024, 100, 4, 0)
     with pytest.raises(DatasetError, match="1 outputs of a network with a receptive field of 6347"):
         find_stretches(table, "train", 6347)
@@ -227,19 +227,19 @@ def test_too_little_room_is_said_in_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("crop", "batch", "seed"), [(0, 4, 0), (64, 0, 0), (64, 4, -1)])
-def test_senseless_numbers_are_refused(tmp_path: Path, crop: int, batch: int, seed: int) -> None:
+def test_invalid_numbers_are_rejected(tmp_path: Path, crop: int, batch: int, seed: int) -> None:
     table = written_pair(tmp_path, 5000, split="train")
     with pytest.raises(DatasetError):
         Crops(table, tmp_path, "train", crop, 100, batch, seed)
 
 
-def test_a_receptive_field_within_the_guard_is_refused(tmp_path: Path) -> None:
+def test_a_receptive_field_within_the_guard_is_rejected(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train")
     with pytest.raises(DatasetError, match="guard of 12"):
         Crops(table, tmp_path, "train", 64, GUARD, 4, 0).batch(0)
 
 
-def test_shards_that_are_not_those_of_the_table_are_refused(tmp_path: Path) -> None:
+def test_shards_that_differ_from_the_table_are_rejected(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train")
     written_pair(tmp_path, 6000, split="train")
     with pytest.raises(DatasetError, match="run the shard stage again"):

@@ -60,7 +60,7 @@ def test_the_manifest_joins_all_captures(tmp_path: Path) -> None:
     assert dataset["simulated"] is False
 
 
-def test_the_order_of_the_parts_does_not_matter(tmp_path: Path) -> None:
+def test_the_order_of_the_captures_does_not_matter(tmp_path: Path) -> None:
     parts = device(tmp_path)
     first = write_manifest(tmp_path / "a", *build_manifest("box", parts, ["r-04", "r-03"]))
     second = write_manifest(tmp_path / "b", *build_manifest("box", parts[::-1], ["r-03", "r-04"]))
@@ -70,7 +70,7 @@ def test_the_order_of_the_parts_does_not_matter(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_what_is_written_states_its_own_sums(tmp_path: Path) -> None:
+def test_written_manifests_hold_their_digests(tmp_path: Path) -> None:
     segments, dataset = build_manifest("box", device(tmp_path))
     content = write_manifest(tmp_path / "out", segments, dataset)
     assert read_json(tmp_path / "out" / "dataset.json", "dataset/1") == content
@@ -87,7 +87,7 @@ def test_the_digest_follows_the_audio(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def test_what_is_left_out_is_stated_by_reason_and_track(tmp_path: Path) -> None:
+def test_exclusions_by_reason_and_track(tmp_path: Path) -> None:
     segments, dataset = build_manifest("box", device(tmp_path, ("train-0", "test-1")))
     reasons, tracks = dataset["excluded"]["reasons"], dataset["excluded"]["tracks"]
     assert sorted(tracks) == ["test-1", "train-0"]
@@ -99,7 +99,7 @@ def test_what_is_left_out_is_stated_by_reason_and_track(tmp_path: Path) -> None:
     assert reasons["excluded"]["segments"] == sum(any(f.startswith("excluded:") for f in found) for found in flags)
 
 
-def test_an_empty_split_says_why_and_what_to_do(tmp_path: Path) -> None:
+def test_an_empty_split_has_reason_and_remedy(tmp_path: Path) -> None:
     tracks = tuple(f"valid-{k}" for k in range(4))
     with pytest.raises(DatasetError, match=r"no usable segment for valid.*excluded.*another seed or salt"):
         build_manifest("box", device(tmp_path, tracks))
@@ -112,7 +112,7 @@ def test_an_empty_split_says_why_and_what_to_do(tmp_path: Path) -> None:
     "reason",
     ["lost-samples", "repeated-samples", "not-recognised", "misaligned", "disturbed", "non-finite", "unknown-lag"],
 )
-def test_whatever_the_alignment_left_out_has_a_remedy(tmp_path: Path, reason: str) -> None:
+def test_every_reason_of_the_alignment_has_a_remedy(tmp_path: Path, reason: str) -> None:
     origin = source(40_000, "p", lag=0.0, excluded=(Excluded(0, 40_000, reason),))
     write(tmp_path, tile_pair(origin, "d", SETTINGS, split="train"), origin, *signals(40_000))
     with pytest.raises(DatasetError, match=rf"no usable segment for train. .*What to do: {reason}: \w+"):
@@ -126,7 +126,7 @@ def test_an_unsteady_capture_has_a_remedy(tmp_path: Path) -> None:
         build_manifest("box", [part(tmp_path, "p", 40_000)])
 
 
-def test_an_alignment_of_another_contract_is_refused(tmp_path: Path) -> None:
+def test_an_alignment_of_another_contract_is_rejected(tmp_path: Path) -> None:
     made, *_ = written_reel(tmp_path)
     old = part(tmp_path, "r-01", made.frames)
     write_json(old.alignment, "alignment/1", {"verdict": "ok"})
@@ -142,27 +142,27 @@ def test_a_pair_alone_makes_a_dataset(tmp_path: Path) -> None:
     assert len(read_table(tmp_path / "segments.parquet", "segments/1")) == len(segments)
 
 
-def test_captures_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+def test_mismatched_captures_are_rejected(tmp_path: Path) -> None:
     parts = device(tmp_path)
     origin = source(50_000, "other", lag=0.0)
     bigger = SETTINGS.model_copy(update={"segment_samples": 512})
     write(tmp_path, tile_pair(origin, "d", bigger), origin, *signals(50_000))
-    with pytest.raises(DatasetError, match="other has 512 samples a segment, r-01 has 256"):
+    with pytest.raises(DatasetError, match="other has 512 samples per segment, r-01 has 256"):
         build_manifest("box", [*parts, part(tmp_path, "other", 50_000)])
     with pytest.raises(DatasetError, match="twice"):
         build_manifest("box", [*parts, parts[0]])
-    with pytest.raises(DatasetError, match="no capture at all"):
+    with pytest.raises(DatasetError, match="has no captures"):
         build_manifest("box", [])
     with pytest.raises(DatasetError, match="belongs to the device box"):
         build_manifest("other", parts)
 
 
-def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+def test_mismatched_files_are_rejected(tmp_path: Path) -> None:
     one, two = device(tmp_path)
     with pytest.raises(DatasetError, match="not written together"):
         build_manifest("box", [CaptureFiles(one.segments, two.shard, two.take, two.alignment)])
     write_json(one.take, "take/1", take(seed=9))
-    with pytest.raises(DatasetError, match="another recording"):
+    with pytest.raises(DatasetError, match="different recordings"):
         build_manifest("box", [one, two])
 
 
@@ -178,13 +178,13 @@ def test_a_refused_capture_is_listed_with_its_reasons(tmp_path: Path) -> None:
     changes = {"verdict": "refused", "reasons": ["it is silence: plug the cable in"], "seed": 7}
     made, *_ = written_reel(tmp_path, 5, "r-03", take_changes=dict(changes))
     segments, dataset = build_manifest("box", [*parts, part(tmp_path, "r-03", made.frames, **changes)])
-    said = dataset["captures"]["r-03"]
-    assert said["take_verdict"] == "refused"
-    assert said["take_reasons"] == ["it is silence: plug the cable in"]
-    assert said["usable"]["segments"] == 0
-    assert said["all"]["segments"] == dataset["excluded"]["reasons"]["refused-take"]["segments"]
+    summary = dataset["captures"]["r-03"]
+    assert summary["take_verdict"] == "refused"
+    assert summary["take_reasons"] == ["it is silence: plug the cable in"]
+    assert summary["usable"]["segments"] == 0
+    assert summary["all"]["segments"] == dataset["excluded"]["reasons"]["refused-take"]["segments"]
     assert (segments["row"][segments["capture"] == "r-03"] == -1).all()
-    assert alignment(made.frames).verdict == said["alignment_verdict"]
+    assert alignment(made.frames).verdict == summary["alignment_verdict"]
     with pytest.raises(DatasetError, match=r"1 of 3 captures .*: r-03: it is silence: plug the cable in"):
         refuse_useless(dataset)
     refuse_useless(build_manifest("box", parts)[1])

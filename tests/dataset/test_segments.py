@@ -19,7 +19,7 @@ def spans(rows: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
-    """For each sample of the reel: whether each split, each click and each excluded cue holds it."""
+    """Masks over the reel: the samples of each split, of the clicks and of the excluded cues."""
     found = {name: np.zeros(made.frames, bool) for name in (*SPLITS, "click", "excluded")}
     for cue in made.cues.itertuples():
         found[cue.split][cue.start : cue.stop] = True
@@ -36,7 +36,7 @@ def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
     excluded=st.sets(st.sampled_from(["train-0", "valid-1", "test-2"])),
 )
 @few
-def test_a_reel_is_tiled_as_a_look_at_every_sample_says(seed: int, size: int, excluded: set[str]) -> None:
+def test_segments_of_a_reel_match_a_mask_per_sample(seed: int, size: int, excluded: set[str]) -> None:
     made = reel(seed)
     table = tile_reel(source(made.frames), made.cues, made.entry, Dataset(segment_samples=size), excluded)
     assert list(table.columns) == list(COLUMNS)
@@ -64,7 +64,7 @@ def test_a_reel_is_tiled_as_a_look_at_every_sample_says(seed: int, size: int, ex
 
 @given(seed=st.integers(0, 10_000), ratio=st.sampled_from([(1, 1), (48000, 44100), (22050, 44100)]))
 @settings(max_examples=8, deadline=None)
-def test_sources_are_the_samples_that_sound_in_the_segment(seed: int, ratio: tuple[int, int]) -> None:
+def test_sources_are_the_samples_in_the_segment(seed: int, ratio: tuple[int, int]) -> None:
     made = reel(seed)
     length = made.cues["stop"] - made.cues["start"]
     made.cues["source_stop"] = made.cues["source_start"] + length * ratio[0] // ratio[1]
@@ -88,7 +88,7 @@ def test_sources_are_the_samples_that_sound_in_the_segment(seed: int, ratio: tup
             assert end - 1e-6 <= last
 
 
-def test_provenance_slices_the_very_content() -> None:
+def test_sources_reproduce_the_content() -> None:
     made = reel(3, fade=0)
     rng = np.random.default_rng(0)
     files = {path: rng.uniform(-1, 1, 12_000) for path in sorted(set(made.cues["source"]))}
@@ -97,11 +97,11 @@ def test_provenance_slices_the_very_content() -> None:
         played[cue.start : cue.stop] = files[cue.source][cue.source_start : cue.source_stop]
     table = tile_reel(source(made.frames), made.cues, made.entry, SETTINGS)
     for row in table[table["split"] != ""].itertuples():
-        heard = [
+        audio = [
             files[text.split("[")[0]][slice(*map(int, text[:-1].split("[")[1].split(":")))] for text in row.sources
         ]
         content = played[row.start : row.stop]
-        np.testing.assert_array_equal(np.concatenate(heard), content[content != 0])
+        np.testing.assert_array_equal(np.concatenate(audio), content[content != 0])
 
 
 def test_the_order_of_the_cue_sheet_does_not_matter() -> None:
@@ -112,7 +112,7 @@ def test_the_order_of_the_cue_sheet_does_not_matter() -> None:
     pd.testing.assert_frame_equal(tile_reel(origin, shuffled, made.entry, SETTINGS, {"train-0"}), expected)
 
 
-def test_excluding_a_track_takes_its_segments_and_no_others() -> None:
+def test_excluding_a_track_removes_only_its_segments() -> None:
     made = reel(2)
     origin = source(made.frames)
     before = tile_reel(origin, made.cues, made.entry, SETTINGS)
@@ -123,7 +123,7 @@ def test_excluding_a_track_takes_its_segments_and_no_others() -> None:
     assert all("excluded:train-1" in flags for flags in after["flags"][lost])
 
 
-def test_faults_of_the_recording_cost_just_the_segments_they_touch() -> None:
+def test_faults_exclude_only_the_segments_that_they_overlap() -> None:
     made = reel(4)
     at = 500 + 2500
     clipped = {"clipped": [{"start": at, "samples": 5, "seconds": at / RATE}]}
@@ -154,7 +154,7 @@ left_out = st.lists(
 
 @given(seed=st.integers(0, 10_000), excluded=left_out, looped_back=st.booleans(), wet_frames=st.integers(8000, 20_000))
 @few
-def test_what_is_left_out_is_in_no_usable_segment_nor_its_context(
+def test_excluded_ranges_are_outside_usable_segments_and_contexts(
     seed: int, excluded: list[Excluded], looped_back: bool, wet_frames: int
 ) -> None:
     made = reel(seed)
@@ -170,21 +170,21 @@ def test_what_is_left_out_is_in_no_usable_segment_nor_its_context(
         held = {reason: np.zeros(30_000, bool) for reason in REASONS}
         for one in excluded:
             held[one.reason][one.start : one.stop + GUARD] = True
-        unheard = np.ones(30_000, bool)
-        unheard[max(0, found.available[0]) : found.available[1]] = False
-        barred = np.logical_or.reduce([*held.values(), unheard & looped_back])
+        unavailable = np.ones(30_000, bool)
+        unavailable[max(0, found.available[0]) : found.available[1]] = False
+        barred = np.logical_or.reduce([*held.values(), unavailable & looped_back])
         for row in table.itertuples():
             flags = {reason for reason in REASONS if held[reason][row.start : row.stop].any()}
             assert set(row.flags) & set(REASONS) == flags
             assert len(row.flags) == len(set(row.flags))
             if row.split:
-                assert not (barred | unheard)[row.start : row.stop].any()
+                assert not (barred | unavailable)[row.start : row.stop].any()
                 assert not barred[row.start - row.context : row.start].any()
 
 
 @given(excluded=left_out)
 @few
-def test_a_border_costs_no_more_context_than_it_must(excluded: list[Excluded]) -> None:
+def test_contexts_extend_to_the_border(excluded: list[Excluded]) -> None:
     table = tile_pair(source(20_000, lag=0.0, excluded=tuple(excluded)), "d", SETTINGS, split="train")
     barred = np.zeros(30_000, bool)
     for one in excluded:
@@ -194,25 +194,25 @@ def test_a_border_costs_no_more_context_than_it_must(excluded: list[Excluded]) -
         assert begin == 0 or barred[begin - 1]
 
 
-def test_segments_that_lie_off_the_alignment_are_left_out_as_unsteady() -> None:
+def test_segments_with_a_large_residual_are_unsteady() -> None:
     lags = [(0, 0.0), (4000, 0.0), (6000, 0.8), (8000, -0.8), (10_000, 0.0), (20_000, 0.0)]
     track = tuple(Window(float(position), 500.0, 1.0, residual) for position, residual in lags)
     table = tile_pair(source(20_000, track=track), "d", SETTINGS, split="train")
     assert ["unsteady" in flags for flags in table["flags"]] == (table["residual"].abs() > 0.5).tolist()
     assert 0 < (table["split"] == "").sum() < 20
-    deaf = tile_pair(source(20_000, track=()), "d", SETTINGS, split="train")
-    assert deaf["residual"].isna().all()
-    assert (deaf["split"] == "train").all()
+    unmeasured = tile_pair(source(20_000, track=()), "d", SETTINGS, split="train")
+    assert unmeasured["residual"].isna().all()
+    assert (unmeasured["split"] == "train").all()
 
 
-def test_a_segment_is_told_with_the_lag_of_its_own_piece() -> None:
+def test_the_lag_of_a_segment_is_that_of_its_piece() -> None:
     pieces = (Piece(0, 9000, (0.0,), (500.0,)), Piece(9100, 20_000, (0.0,), (400.0,)))
     table = tile_pair(source(20_000, pieces=pieces), "d", SETTINGS, split="train")
     assert table["lag"][table["stop"] <= 9000].tolist() == [500.0] * (9000 // SIZE)
     assert set(table["lag"][table["start"] >= 9100]) == {400.0}
 
 
-def test_a_take_cut_short_loses_only_its_end() -> None:
+def test_a_truncated_take_loses_only_its_end() -> None:
     made = reel(5)
     table = tile_reel(source(made.frames, wet_frames=6000 + 500), made.cues, made.entry, SETTINGS)
     assert ["outside-take" in flags for flags in table["flags"]] == (table["stop"] > 6000 + GUARD).tolist()
@@ -234,13 +234,13 @@ def test_segment_ids_and_settings_are_stable() -> None:
     assert set(table["settings"]) == {'{"a": 1, "drive": 0.5}'}
 
 
-def test_a_reel_of_another_length_is_refused() -> None:
+def test_a_reel_of_another_length_is_rejected() -> None:
     made = reel(0)
     with pytest.raises(DatasetError, match="another excitation"):
         tile_reel(source(made.frames + 1), made.cues, made.entry, SETTINGS)
 
 
-def test_an_unknown_split_is_refused() -> None:
+def test_an_unknown_split_is_rejected() -> None:
     made = reel(0)
     made.cues.loc[3, "split"] = "dev"
     with pytest.raises(DatasetError, match="'dev'"):
@@ -249,7 +249,7 @@ def test_an_unknown_split_is_refused() -> None:
 
 @given(clip=st.integers(SIZE, 2000), start=st.integers(0, 999), frames=st.integers(3000, 9000))
 @few
-def test_clips_are_tiled_each_by_itself(clip: int, start: int, frames: int) -> None:
+def test_clips_are_divided_separately(clip: int, start: int, frames: int) -> None:
     origin = source(frames, dry_range=(start, frames), lag=0.0)
     table = tile_pair(origin, "a/dry.wav", SETTINGS, split="train", clip_samples=clip)
     expected = [
@@ -264,7 +264,7 @@ def test_clips_are_tiled_each_by_itself(clip: int, start: int, frames: int) -> N
 
 @given(frames=st.integers(15_000, 120_000), start=st.integers(0, 2000), clip=st.sampled_from([None, 1000, 4096]))
 @few
-def test_a_pair_without_split_is_cut_into_blocks_with_a_gap(frames: int, start: int, clip: int | None) -> None:
+def test_a_pair_without_split_has_blocks_with_gaps(frames: int, start: int, clip: int | None) -> None:
     table = tile_pair(source(frames, dry_range=(start, frames), lag=0.0), "d", SETTINGS, clip_samples=clip)
     used = table[table["split"] != ""]
     blocks = {split: used[used["split"] == split] for split in SPLITS}
@@ -280,7 +280,7 @@ def test_a_pair_without_split_is_cut_into_blocks_with_a_gap(frames: int, start: 
     assert all(flags == ["between-splits"] for flags in table["flags"][table["split"] == ""])
 
 
-def test_a_pair_of_lag_zero_keeps_its_first_segment() -> None:
+def test_a_pair_without_lag_keeps_its_first_segment() -> None:
     table = tile_pair(source(4000, lag=0.0, wet_frames=4000), "d", SETTINGS, split="train")
     assert (table["split"] == "train").all()
     early = tile_pair(source(4000, lag=-20.0, wet_frames=4000), "d", SETTINGS, split="train")
@@ -288,7 +288,7 @@ def test_a_pair_of_lag_zero_keeps_its_first_segment() -> None:
     assert early["flags"][1] == []
 
 
-def test_bad_pairs_are_refused() -> None:
+def test_invalid_pairs_are_rejected() -> None:
     origin = source(5000)
     with pytest.raises(DatasetError, match="segment_samples to 100"):
         tile_pair(origin, "d", SETTINGS, split="train", clip_samples=100)
@@ -296,5 +296,5 @@ def test_bad_pairs_are_refused() -> None:
         tile_pair(origin, "d", SETTINGS)
     with pytest.raises(DatasetError, match="'dev'"):
         tile_pair(origin, "d", SETTINGS, split="dev")
-    with pytest.raises(DatasetError, match="not one whole"):
+    with pytest.raises(DatasetError, match="less than one segment"):
         tile_pair(source(200), "d", SETTINGS, split="train")

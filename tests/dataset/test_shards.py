@@ -34,7 +34,7 @@ from twinlib.errors import DatasetError
 from twinlib.files import read_table, sha256_file
 
 
-def test_the_flat_buffers_are_the_aligned_signals(tmp_path: Path) -> None:
+def test_flat_buffers_hold_the_aligned_signals(tmp_path: Path) -> None:
     made, table, dry, wet = written_reel(tmp_path)
     shard = Shard.open(tmp_path / "r-01.arrow")
     length = made.frames // SIZE * SIZE
@@ -46,7 +46,7 @@ def test_the_flat_buffers_are_the_aligned_signals(tmp_path: Path) -> None:
     assert set(table["shard"]) == {"r-01.arrow"}
 
 
-def test_the_flat_buffers_of_clips_skip_their_remainders(tmp_path: Path) -> None:
+def test_flat_buffers_of_clips_skip_the_remainders(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train", clip_samples=1000, dry_range=(500, 5000))
     dry, _ = signals(5000)
     shard = Shard.open(tmp_path / "p.arrow")
@@ -63,10 +63,10 @@ def test_the_flat_buffers_of_clips_skip_their_remainders(tmp_path: Path) -> None
     fraction=st.sampled_from([0.0, 0.37]),
 )
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_around_a_loss_all_usable_segments_hold_what_the_device_made_of_them(
+def test_usable_segments_around_a_loss_are_exact(
     tmp_path: Path, place: int, lost: int, lag: int, fraction: float
 ) -> None:
-    """A wet file of sines that lags, and that lacks samples, or holds some twice, from one place on."""
+    """A wet file of sines with a lag, in which samples are lost or repeated at one position."""
     frames = 40_000
     at = np.concatenate([np.arange(-lag, place), np.arange(place + lost, frames)]) - fraction
     path, origins = tmp_path / "wet.wav", (lag + fraction, lag + fraction - lost)
@@ -89,27 +89,27 @@ def test_around_a_loss_all_usable_segments_hold_what_the_device_made_of_them(
     assert len(done) - len(usable) <= 2 + (max(0, lost) + 128 + GUARD) // SIZE + 1
     for row in usable.itertuples():
         truth = sines(np.arange(row.start, row.stop) - GUARD)
-        # At both ends of the file the interpolation reaches into nothing.
+        # The interpolation is incomplete at both ends of the file.
         kept = slice(64 + GUARD if row.start == 0 else 0, None if row.stop < frames - 200 else -64)
         here = shard.wet[row.row * SIZE : (row.row + 1) * SIZE]
         np.testing.assert_allclose(here[kept], truth[kept], atol=2e-6)
 
 
 def sines(at: np.ndarray) -> np.ndarray:
-    """A sound that is known between its samples, and that repeats nowhere; below 0.4 of the sample rate."""
+    """A non-repeating sum of sines below 0.4 of the sample rate, evaluated at any position."""
     random = np.random.default_rng(7)
     turns, phases = random.uniform(0.01, 0.4, 12), random.uniform(0, 6, 12)
     return (np.sin(2 * np.pi * turns[:, None] * at + phases[:, None]).sum(0) / 12).astype(np.float32)
 
 
-def test_sums_are_those_of_the_rows(tmp_path: Path) -> None:
+def test_digests_match_the_rows(tmp_path: Path) -> None:
     _, table, dry, wet = written_reel(tmp_path)
     for row in table.itertuples():
         assert row.dry_sha256 == hashlib.sha256(dry[row.start : row.stop].tobytes()).hexdigest()
         assert row.wet_sha256 == hashlib.sha256(wet[row.start : row.stop].tobytes()).hexdigest()
 
 
-def test_provenance_travels_inside_the_shard(tmp_path: Path) -> None:
+def test_the_shard_holds_its_provenance(tmp_path: Path) -> None:
     made, table, _, _ = written_reel(tmp_path)
     shard = Shard.open(tmp_path / "r-01.arrow")
     origin = source(made.frames)
@@ -119,14 +119,14 @@ def test_provenance_travels_inside_the_shard(tmp_path: Path) -> None:
     assert [list(tracks) for tracks in shard.table["track_ids"]] == table["track_ids"].tolist()
 
 
-def test_the_table_survives_its_file(tmp_path: Path) -> None:
+def test_the_table_is_read_back_unchanged(tmp_path: Path) -> None:
     _, table, _, _ = written_reel(tmp_path)
     again = read_table(tmp_path / "r-01.parquet", "segments/1")
     for name in table.columns:
         assert [list(v) if isinstance(v, np.ndarray) else v for v in again[name]] == table[name].tolist()
 
 
-def test_excluded_audio_is_nowhere_in_the_shard(tmp_path: Path) -> None:
+def test_excluded_audio_is_zeroed(tmp_path: Path) -> None:
     made = reel(0)
     origin = source(made.frames)
     zeroed = excluded_ranges(made.cues, {"train-1", "test-0"}, GUARD)
@@ -145,14 +145,14 @@ def test_excluded_audio_is_nowhere_in_the_shard(tmp_path: Path) -> None:
     assert not gone[used[np.repeat(table["split"] != "", SIZE)]].any()
 
 
-def test_the_same_in_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_shards_are_reproducible(tmp_path: Path) -> None:
     for place in ("one", "two"):
         written_reel(tmp_path / place)
     for name in ("r-01.arrow", "r-01.parquet"):
         assert sha256_file(tmp_path / "one" / name) == sha256_file(tmp_path / "two" / name)
 
 
-def test_a_refused_take_leaves_an_empty_shard(tmp_path: Path) -> None:
+def test_a_refused_take_has_an_empty_shard(tmp_path: Path) -> None:
     changes = {"verdict": "refused", "reasons": ["silence"]}
     _, table, _, _ = written_reel(tmp_path, take_changes=changes)
     assert (table["row"] == -1).all()
@@ -161,7 +161,7 @@ def test_a_refused_take_leaves_an_empty_shard(tmp_path: Path) -> None:
     assert shard.dry.shape == shard.wet.shape == (0,)
 
 
-def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+def test_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     for left in (".r-01.arrow.dry.part", ".r-01.arrow.4711.part"):
         (tmp_path / left).write_bytes(b"half")
     other = tmp_path / ".r-02.arrow.dry.part"
@@ -171,11 +171,11 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     assert names == [".r-02.arrow.dry.part", "r-01.arrow", "r-01.parquet"]
 
 
-def test_a_failure_leaves_nothing_and_the_old_shard(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_old_shard(tmp_path: Path) -> None:
     made, table, dry, wet = written_reel(tmp_path)
     before = sha256_file(tmp_path / "r-01.arrow")
     wet[1234] = np.nan
-    with pytest.raises(DatasetError, match="wet signal is not a number at sample 1234"):
+    with pytest.raises(DatasetError, match="wet signal is NaN or infinite at sample 1234"):
         write(tmp_path, table, source(made.frames), dry, wet)
     with pytest.raises(DatasetError, match="the dry signal gave"):
         write(tmp_path, table, source(made.frames), dry[:1000], wet)
@@ -193,7 +193,7 @@ def test_progress_adds_up_to_the_samples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.001, 0.3, 0.999])
-def test_a_shard_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
+def test_a_truncated_shard_is_rejected(tmp_path: Path, keep: float) -> None:
     written_reel(tmp_path)
     path = tmp_path / "r-01.arrow"
     content = path.read_bytes()
@@ -202,7 +202,7 @@ def test_a_shard_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
         Shard.open(path)
 
 
-def test_foreign_files_are_refused(tmp_path: Path) -> None:
+def test_foreign_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist"):
         Shard.open(tmp_path / "none.arrow")
     with pytest.raises(DatasetError, match="not a usable shard"):
@@ -218,20 +218,20 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         Shard.open(foreign)
 
 
-def test_a_shard_of_other_columns_is_refused(tmp_path: Path) -> None:
+def test_a_shard_with_other_columns_is_rejected(tmp_path: Path) -> None:
     written_reel(tmp_path)
     with pa.memory_map(str(tmp_path / "r-01.arrow")) as mapped:
         batch = pa.ipc.open_file(mapped).get_batch(0)
-    odd = tmp_path / "odd.arrow"
+    other = tmp_path / "other.arrow"
     for fewer in (batch.drop_columns(["wet"]), batch.set_column(8, "wet", pa.array([[0.0]] * len(batch)))):
-        with pa.OSFile(str(odd), "wb") as sink, pa.ipc.new_file(sink, fewer.schema) as writer:
+        with pa.OSFile(str(other), "wb") as sink, pa.ipc.new_file(sink, fewer.schema) as writer:
             writer.write_batch(fewer)
         with pytest.raises(DatasetError, match="not a usable shard"):
-            Shard.open(odd)
+            Shard.open(other)
 
 
 def _peak(folder: Path, frames: int) -> int:
-    """Peak bytes that numpy, Python and Arrow hold while a capture of some frames is written."""
+    """Peak memory of numpy, Python and Arrow in bytes while a capture is written."""
     origin = source(frames, "long", sample_rate=RATE, lag=0.0)
     table = tile_pair(origin, "d", Dataset(segment_samples=8192), split="train")
     block = np.random.default_rng(0).uniform(-1, 1, 8192).astype(np.float32)
@@ -245,7 +245,7 @@ def _peak(folder: Path, frames: int) -> int:
     return peak + arrow.max_memory() - before
 
 
-def test_memory_does_not_grow_with_the_audio(tmp_path: Path) -> None:
+def test_constant_memory(tmp_path: Path) -> None:
     short, long = (_peak(tmp_path, frames) for frames in (1 << 20, 1 << 24))
     assert long < short + (1 << 21)
     assert (tmp_path / "long.arrow").stat().st_size > 2 * 4 * (1 << 24)

@@ -16,18 +16,18 @@ from twinlib.errors import DatasetError
 FRAMES = 20_000
 RATES = st.sampled_from([RATE, 7350, 8820])
 
-# What the aligner leaves out on either side of a loss: its own interpolation.
+# The aligner excludes this on either side of a loss because of its interpolation.
 HALF_WIDTH = 64
 
 
 def reach_of(wet_rate: int) -> int:
-    """Samples at the dry rate over which interpolation, and a change of rate before it, spread a wet sample."""
+    """Samples at the dry rate that interpolation and resampling contaminate."""
     return WARP_REACH + (0 if wet_rate == RATE else math.ceil(WARP_REACH * max(1.0, RATE / wet_rate)))
 
 
 @st.composite
 def broken_takes(draw: st.DrawFn) -> dict[str, Any]:
-    """Pieces whose lags differ by what was lost or repeated between them, with what the aligner leaves out there."""
+    """Pieces that differ in lag by lost or repeated samples, with the excluded ranges between them."""
     places = [
         2000 * number + draw(st.integers(0, 1000)) for number in sorted(draw(st.sets(st.integers(1, 9), max_size=3)))
     ]
@@ -46,7 +46,7 @@ def broken_takes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def wet_places(found: Alignment) -> np.ndarray:
-    """Where each dry sample is read, in samples at the dry rate."""
+    """The wet position of each dry sample, in samples at the dry rate."""
     at = np.arange(-2000, found.dry_frames + 2000)
     return at - GUARD + found.timemap.lags((at - GUARD).astype(float))
 
@@ -62,15 +62,15 @@ def test_available_samples_have_a_wet_sample(lag: float, drift: float, wet_frame
         return lag + (1 + drift * 1e-6) * (n - GUARD)
 
     assert wet_index(stop - 1) <= last + 1e-6 < wet_index(stop) + 1e-3
-    if start > 0:  # only the guard's own samples may be missing
+    if start > 0:  # only the samples of the guard may be missing
         assert -1e-6 <= wet_index(start) < 1 + drift * 1e-6 + 1e-6
     else:
         assert wet_index(GUARD + 1) >= -1e-2
 
 
-@given(take_of=broken_takes(), wet_frames=st.integers(3000, 25_000))
-def test_available_samples_have_a_wet_sample_whatever_was_lost(take_of: dict, wet_frames: int) -> None:
-    found = alignment(FRAMES, wet_frames=wet_frames, **take_of)
+@given(faults=broken_takes(), wet_frames=st.integers(3000, 25_000))
+def test_available_samples_have_a_wet_sample_despite_losses(faults: dict, wet_frames: int) -> None:
+    found = alignment(FRAMES, wet_frames=wet_frames, **faults)
     origin = capture_source("box", "r-01", take(), found)
     left_out = np.zeros(FRAMES + 4000, bool)
     for one in origin.excluded:
@@ -84,7 +84,7 @@ def test_available_samples_have_a_wet_sample_whatever_was_lost(take_of: dict, we
 
 
 @given(lag=st.floats(-3000, 3000), drift=st.floats(-200, 200), at=st.integers(5000, 15_000), run=st.integers(3, 500))
-def test_faults_of_the_wet_file_are_covered_on_the_dry_clock(lag: float, drift: float, at: int, run: int) -> None:
+def test_faults_of_the_wet_file_on_the_dry_clock(lag: float, drift: float, at: int, run: int) -> None:
     clipped = {"clipped": [{"start": at, "samples": run, "seconds": at / RATE}]}
     origin = source(20_000, take_changes=clipped, lag=lag, drift_ppm=drift)
     ((start, stop),) = origin.clipped
@@ -93,9 +93,9 @@ def test_faults_of_the_wet_file_are_covered_on_the_dry_clock(lag: float, drift: 
     assert stop - start < run + 2 * 64 + 5
 
 
-@given(take_of=broken_takes(), rate=RATES, at=st.integers(0, 25_000), run=st.integers(3, 500))
-def test_no_clean_sample_is_made_of_a_clipped_one(take_of: dict, rate: int, at: int, run: int) -> None:
-    found = alignment(FRAMES, wet_sample_rate=rate, **take_of)
+@given(faults=broken_takes(), rate=RATES, at=st.integers(0, 25_000), run=st.integers(3, 500))
+def test_samples_that_depend_on_clipped_ones_are_marked(faults: dict, rate: int, at: int, run: int) -> None:
+    found = alignment(FRAMES, wet_sample_rate=rate, **faults)
     clipped = {"clipped": [{"start": at, "samples": run, "seconds": at / rate}], "sample_rate": rate}
     origin = capture_source("box", "r-01", take(**clipped), found)
     covered = np.zeros(FRAMES + 4000, bool)
@@ -107,15 +107,15 @@ def test_no_clean_sample_is_made_of_a_clipped_one(take_of: dict, rate: int, at: 
     assert covered[touched].all()
 
 
-@given(take_of=broken_takes())
-def test_what_the_aligner_leaves_out_is_left_out_where_it_is_heard(take_of: dict) -> None:
-    origin = source(FRAMES, **take_of)
-    for one, given_one in zip(origin.excluded, take_of["excluded"], strict=True):
+@given(faults=broken_takes())
+def test_excluded_ranges_are_extended_by_the_guard(faults: dict) -> None:
+    origin = source(FRAMES, **faults)
+    for one, given_one in zip(origin.excluded, faults["excluded"], strict=True):
         assert (one.start, one.stop, one.reason) == (given_one.start, given_one.stop + GUARD, given_one.reason)
     assert origin.borders == [(one.start, one.stop) for one in origin.excluded]
 
 
-def test_lag_and_residual_follow_the_map_and_the_track() -> None:
+def test_lag_and_residual_follow_time_map_and_track() -> None:
     origin = source(10_000, lag=100.0, drift_ppm=50.0)
     assert origin.lag(10_000) == pytest.approx(100.5)
     assert origin.residual(5000) == pytest.approx(0.02)
@@ -128,40 +128,40 @@ def test_lag_and_residual_follow_the_map_and_the_track() -> None:
     assert source(10_000, track=track).residual(5000) == pytest.approx(0.02)
 
 
-def test_a_loop_back_channel_ends_with_the_wet_file_and_its_guard_with_it() -> None:
+def test_the_available_range_of_a_loop_back_channel() -> None:
     frames, found = 10_000, alignment(10_000, 0.0, wet_frames=8000)
-    alone = capture_source("box", "r-01", take(), found)
-    beside = capture_source("box", "r-01", take(), replace(found, reference=Reference(1, 1, 0.0)))
-    assert alone.available == (0, 8000 + GUARD)
-    assert alone.borders == []
-    assert beside.available == (0, 8000)
-    assert beside.borders == [(8000, frames)]
+    without = capture_source("box", "r-01", take(), found)
+    with_loop_back = capture_source("box", "r-01", take(), replace(found, reference=Reference(1, 1, 0.0)))
+    assert without.available == (0, 8000 + GUARD)
+    assert without.borders == []
+    assert with_loop_back.available == (0, 8000)
+    assert with_loop_back.borders == [(8000, frames)]
     late = replace(found, reference=Reference(1, -1, 0.0), pieces=TimeMap.straight(-3000.0, 0.0, 0, frames).pieces)
     assert capture_source("box", "r-01", take(), late).borders == [(0, 3000 + GUARD)]
 
 
-def test_reasons_of_take_and_alignment_are_kept() -> None:
+def test_reasons_of_refused_takes_and_alignments() -> None:
     changes = {"verdict": "refused", "reasons": ["too short"]}
     assert source(1000, take_changes=changes, verdict="refused").refused == ("too short", "refused")
     assert source(1000, take_changes={"verdict": "suspect", "reasons": ["low"]}).refused == ()
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"wet_sample_rate": 44100}, "recorded at 8000 Hz, but what was aligned had 44100 Hz"),
+        ({"wet_sample_rate": 44100}, "recorded at 8000 Hz but aligned at 44100 Hz"),
         ({"dry_range": (10, 5)}, "10 to 5"),
         ({"dry_range": (0, 1001)}, "1001"),
         ({"wet_frames": None}, "run again"),
     ],
 )
-def test_bad_captures_are_refused(changes: dict, says: str) -> None:
-    with pytest.raises(DatasetError, match=says):
+def test_invalid_captures_are_rejected(changes: dict, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
         source(1000, **changes)
 
 
 @pytest.mark.parametrize("key", ["sha256", "verdict", "settings", "clipped", "clips", "simulated"])
-def test_a_missing_key_is_named(key: str) -> None:
+def test_a_missing_key_is_reported(key: str) -> None:
     broken = {name: value for name, value in take().items() if name != key}
     with pytest.raises(DatasetError, match=key):
         capture_source("box", "r-01", broken, alignment(1000))
@@ -173,7 +173,7 @@ def test_only_the_wet_range_is_available() -> None:
     assert source(10_000, dry_range=(2000, 6000), wet_range=(2000, 6000), lag=0.0).available[0] == 2000
 
 
-def test_clipping_that_is_counted_but_not_listed_counts_to_the_end() -> None:
+def test_unlisted_clipped_runs_extend_to_the_end() -> None:
     runs = [{"start": 1000, "samples": 4, "seconds": 0.0}, {"start": 3000, "samples": 10, "seconds": 0.0}]
     listed = source(10_000, take_changes={"clipped": runs}, lag=0.0)
     assert len(listed.clipped) == 2

@@ -1,7 +1,6 @@
 """Search the datasets of a results folder for leaks between splits, without the corpus or the configuration."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +72,7 @@ def _audit_device(
     return {
         "device": path.parent.name,
         "excitation": folder.name if folder else None,
-        "leaks": [asdict(leak) for leak in leaks],
+        "leaks": [leak.to_dict() for leak in leaks],
         "checked": {"by": by, **_counts(rows), "captures_against_cues": sorted(cues), "audio": audio},
         "notes": notes,
     }

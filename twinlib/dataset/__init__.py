@@ -1,8 +1,8 @@
-"""Cuts aligned captures into segments and shards, and hands them to training without a leak.
+"""Division of aligned captures into segments and shards, and access to them for training, without leaks.
 
-`source` says what one capture is, `segments` tiles it, `shards` writes and opens its audio, `manifest` joins the
-captures of a device into a dataset, `leaks` proves that its splits share nothing, and `loader` draws crops and streams
-stretches.
+`source` holds the ranges and faults of a capture, `segments` divides it, `shards` writes and opens its audio,
+`manifest` joins the captures of a device into a dataset, `leaks` proves that its splits share nothing (`fingerprint`
+and `duplicates` detect copies under other names), and `loader` reads random crops and contiguous stretches.
 """
 
 import lazy_loader

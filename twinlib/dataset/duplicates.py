@@ -1,8 +1,7 @@
-"""Finds one recording under two names in two splits, by the fingerprints of its slices.
+"""Detects recordings that are in two splits under two names, by matching audio fingerprints.
 
-Codes that two tracks have in common vote for the time that lies between them. True copies vote for one time, over all
-their slices; chance meetings scatter over all times that are possible, and this scatter is what the votes are held
-against.
+Equal codes of two tracks vote for the time offset between the tracks. True copies vote for one offset, over all their
+slices. Chance matches scatter over all possible offsets, and this scatter gives the significance of the votes.
 """
 
 from collections.abc import Iterator
@@ -14,42 +13,42 @@ import numpy.typing as npt
 from scipy.special import bdtr, gammaln, pdtrc
 
 STEP_SECONDS = 0.005
-"""Codes stand at the multiples of this time on the clock of the source, whatever slice they are taken from."""
+"""Codes are computed at multiples of this time on the clock of the source, independent of the slice."""
 
 BANDS = 25
-"""One more than a code has bits."""
+"""The number of frequency bands, one more than the bits of a code."""
 
 WEAK = 2
-"""Bits of a code that are known to be weak: those whose change is nearest to none."""
+"""The number of weak bits of a code, those with the smallest change."""
 
 
-ALARM = 1e-5
-"""Copies that chance would make less often than this in a whole comparison are told.
+MAX_CHANCE = 1e-5
+"""A match is reported if the expected number of chance matches like it in the whole comparison is below this.
 
-Meetings that keep the beat gather at some times; different music of one tempo came down to 1e-2, copies to 1e-50.
+Rhythmic matches gather at some offsets: different music of one tempo came down to 1e-2, copies to 1e-50.
 """
 
-MOST_MEETINGS = 1_000_000
-"""Meetings of equal codes that are looked at, for each two splits; the codes that are most common go first."""
+MAX_COINCIDENCES = 1_000_000
+"""The largest number of pairs of equal codes for each two splits; the most common codes are dropped first."""
 
-_GAP = 20
-"""Steps without a vote after which the next one is a meeting of its own: codes that far apart share no sample."""
+CLUSTER_GAP = 20
+"""Steps without a vote that separate two clusters of votes: codes at this distance share no sample."""
 
-_GOES_ON = 0.5
-"""The least odds with which a chance meeting is taken to go on to another vote, whatever the scatter shows."""
+MIN_CONTINUATION = 0.5
+"""The least probability that a chance cluster continues by another vote, whatever the scatter shows."""
 
-_LEAST_VOTES = 3
+MIN_VOTES = 3
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two parties that hold the same recording, as places in the input.
+    """Two parties that hold the same recording, as indices of the input.
 
-    `votes` is the number of places that agree on the time between them, `offset_seconds` that time (the first one's
-    minus the second one's), `chance` how many such agreements chance would make in the whole comparison, and `rows`
-    a row of each that voted.
+    `votes` is the number of frames that agree on the offset, `offset_seconds` the offset (time in the first party minus
+    time in the second one), `chance` the expected number of such matches by chance in the whole comparison, and `rows`
+    a voting row of each party.
     """
 
     parties: tuple[int, int]
@@ -62,41 +61,39 @@ class Match:
 def match_fingerprints(
     party: Ints, group: Ints, side: Ints, frame: Ints, code: Ints, weak: Ints
 ) -> tuple[list[Match], int]:
-    """Copies among parties of different sides, the most certain first, and how many times were possible in all.
+    """Return matches between parties of different sides, most certain first, and the number of possible offsets.
 
-    All arrays are `(rows,)`: a row is a code at a `frame` of a `party`, which is of one `side`, such as a track as far
-    as it lies in one split. Parties of one `group` are never compared. `weak` has the bits of the code that might as
-    well be the other way.
+    All arrays are `(rows,)`. A row is a code at a `frame` of a `party` (the part of a track in one split), which is on
+    one `side` (the split). Parties of one `group` (the track) are not compared. `weak` masks the uncertain bits of the
+    code.
     """
     rows = _distinct(code, party, frame)
-    ordered = side[rows]
+    row_sides = side[rows]
     parties = int(party.max(initial=-1)) + 1
     low, high = np.full(parties, np.iinfo(np.int64).max), np.full(parties, -1)
     np.minimum.at(low, party, frame)
     np.maximum.at(high, party, frame)
     span = np.where(high >= 0, high - low + 1, 0)
-    side_of = np.full(parties, -1)
-    side_of[party] = side
-    possible, found = 0, []
-    meetings = []
-    for one, other in combinations(np.flatnonzero(np.bincount(side)).tolist(), 2):
-        mine, yours = rows[ordered == one], rows[ordered == other]
-        spans = [span[side_of == which] for which in (one, other)]
-        possible += int(spans[0].sum() * len(spans[1]) + spans[1].sum() * len(spans[0]))
-        a, b = _meet(mine, yours, code, weak)
+    party_sides = np.full(parties, -1)
+    party_sides[party] = side
+    possible, coincidences = 0, []
+    for first, second in combinations(np.flatnonzero(np.bincount(side)).tolist(), 2):
+        first_spans, second_spans = (span[party_sides == one] for one in (first, second))
+        possible += int(first_spans.sum() * len(second_spans) + second_spans.sum() * len(first_spans))
+        a, b = _coincidences(rows[row_sides == first], rows[row_sides == second], code, weak)
         differ = group[a] != group[b]
-        meetings.append((a[differ], b[differ]))
-    for a, b in meetings:
+        coincidences.append((a[differ], b[differ]))
+    matches = []
+    for a, b in coincidences:
         pair, offset = party[a] * parties + party[b], frame[a] - frame[b]
-        for key, votes, middle, chance, at in _significant(pair, offset, frame[a], span, possible):
-            first, second = divmod(key, parties)
-            place = int(a[at]), int(b[at])
-            found.append(Match((first, second), votes, round(middle * STEP_SECONDS, 4), chance, place))
-    return sorted(found, key=lambda copy: (copy.chance, -copy.votes, copy.parties)), possible
+        for key, votes, mean_offset, chance, at in _significant_matches(pair, offset, frame[a], span, possible):
+            offset_seconds = round(mean_offset * STEP_SECONDS, 4)
+            matches.append(Match(divmod(key, parties), votes, offset_seconds, chance, (int(a[at]), int(b[at]))))
+    return sorted(matches, key=lambda match: (match.chance, -match.votes, match.parties)), possible
 
 
 def _distinct(*columns: Ints) -> Ints:
-    """The rows by some columns, the first one first; of those that have all of them in common the first."""
+    """Return the indices of the distinct rows, sorted by the columns; of equal rows the first."""
     key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         low = int(column.min(initial=0))
@@ -111,45 +108,45 @@ def _distinct(*columns: Ints) -> Ints:
     return first
 
 
-def _meet(mine: Ints, yours: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
-    """All couples of one row of `mine` and one of `yours` with equal codes; the weak bits of the fewer rows may differ.
+def _coincidences(first: Ints, second: Ints, code: Ints, weak: Ints) -> tuple[Ints, Ints]:
+    """Return all pairs of a row of `first` and a row of `second` with equal codes.
 
-    Both are ordered by `code`.
+    The weak bits of the smaller set may differ. Both sets are sorted by `code`.
     """
-    if len(mine) < len(yours):
-        b, a = _meet(yours, mine, code, weak)
+    if len(first) < len(second):
+        b, a = _coincidences(second, first, code, weak)
         return a, b
-    known, wanted, mask = code[mine], code[yours], weak[yours]
-    there = np.zeros(1 << (BANDS - 1), bool)
-    there[known] = True
-    turned, rows, codes = np.zeros_like(mask), [], []
+    known, wanted, mask = code[first], code[second], weak[second]
+    is_known = np.zeros(1 << (BANDS - 1), bool)
+    is_known[known] = True
+    flipped, rows, codes = np.zeros_like(mask), [], []
     for _ in range(1 << WEAK):
-        hit = np.flatnonzero(there[wanted ^ turned])
+        hit = np.flatnonzero(is_known[wanted ^ flipped])
         rows.append(hit)
-        codes.append((wanted ^ turned)[hit])
+        codes.append((wanted ^ flipped)[hit])
         # The next subset of the bits of the mask.
-        turned = (turned - mask) & mask
-    asked, row = np.concatenate(codes), np.concatenate(rows)
-    fresh = np.flatnonzero(np.append(known[:1] == known[:1], known[1:] != known[:-1]))
-    place = np.searchsorted(known[fresh], asked)
-    first, count = fresh[place], np.diff(np.append(fresh, len(known)))[place]
-    if count.sum() > MOST_MEETINGS:
+        flipped = (flipped - mask) & mask
+    queries, row = np.concatenate(codes), np.concatenate(rows)
+    starts = np.flatnonzero(np.append(known[:1] == known[:1], known[1:] != known[:-1]))
+    place = np.searchsorted(known[starts], queries)
+    start, count = starts[place], np.diff(np.append(starts, len(known)))[place]
+    if count.sum() > MAX_COINCIDENCES:
         ordered = np.sort(count)
-        most = ordered[np.searchsorted(np.cumsum(ordered), MOST_MEETINGS)]
-        count = np.where(count < most, count, 0)
-    into = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    return mine[into], np.repeat(yours[row], count)
+        limit = ordered[np.searchsorted(np.cumsum(ordered), MAX_COINCIDENCES)]
+        count = np.where(count < limit, count, 0)
+    index = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
+    return first[index], np.repeat(second[row], count)
 
 
-def _significant(
+def _significant_matches(
     pair: Ints, offset: Ints, frame: Ints, span: Ints, possible: int
 ) -> Iterator[tuple[int, int, float, float, int]]:
-    """The best offset of every pair for which chance does not account: pair, votes, offset, chance, one that voted.
+    """Yield the best significant offset of every pair: pair, votes, mean offset, chance and the index of a vote.
 
-    Votes for an offset may lie in two neighbouring steps, so steps are counted by twos, in both ways to do so. Chance
-    meetings at one offset come as a Poisson process of the rate at all other offsets (with one more, for those not
-    seen), and each goes on to another vote with the odds that these show: the sum has the law of Pólya and Aeppli
-    (N. Johnson, A. Kemp, S. Kotz: *Univariate Discrete Distributions*, 9.6).
+    Votes for one offset may fall into two adjacent steps, so cells of two steps are counted, in both alignments.
+    Chance clusters at an offset are a Poisson process with the rate of all other offsets (plus one cluster, for unseen
+    ones). Each continues by further votes with the probability that these show. The number of votes then has a
+    Polya-Aeppli distribution (N. Johnson, A. Kemp, S. Kotz: *Univariate Discrete Distributions*, 9.6).
     """
     best: dict[int, tuple[float, int, int, float, int]] = {}
     for phase in (0, 1):
@@ -160,45 +157,46 @@ def _significant(
         pairs, cells, frames = pair[order], cell[order], frame[order]
         new_pair = np.append(True, pairs[1:] != pairs[:-1])
         new_cell = new_pair | np.append(True, cells[1:] != cells[:-1])
-        new_meeting = new_cell | np.append(True, frames[1:] - frames[:-1] > _GAP)
-        at_cell, at_pair = np.flatnonzero(new_cell), np.flatnonzero(new_pair)
-        votes = np.diff(np.append(at_cell, len(order)))
-        meetings = np.add.reduceat(new_meeting.astype(np.int64), at_cell)
-        of_pair = np.cumsum(new_pair)[at_cell] - 1
-        all_votes = np.diff(np.append(at_pair, len(order)))[of_pair] - votes
-        all_meetings = np.add.reduceat(new_meeting.astype(np.int64), at_pair)[of_pair] - meetings
-        some = np.flatnonzero(votes >= _LEAST_VOTES)
-        at_cell, votes, meetings = at_cell[some], votes[some], meetings[some]
-        all_votes, all_meetings = all_votes[some], all_meetings[some]
-        first, second = np.divmod(pairs[at_cell], len(span))
-        rate = (all_meetings + 1) / np.maximum(1.0, (span[first] + span[second]) / 2)
-        goes_on = np.maximum(_GOES_ON, (all_votes - all_meetings) / np.maximum(1, all_votes))
-        # As many ways to divide the votes into meetings might have been taken for a sign.
-        cases = possible * votes
-        for k in np.flatnonzero(cases * _part(meetings, votes, rate, goes_on) < ALARM).tolist():
-            chance = cases[k] * _tail(int(meetings[k]), int(votes[k]), float(rate[k]), float(goes_on[k]))
-            if chance < ALARM:
-                mine, key = order[at_cell[k] : at_cell[k] + votes[k]], int(pairs[at_cell[k]])
-                place, middle = int(cells[at_cell[k]]), float(offset[mine].mean())
-                entry = (float(chance), -int(votes[k]), place, middle, int(mine[0]))
+        new_cluster = new_cell | np.append(True, frames[1:] - frames[:-1] > CLUSTER_GAP)
+        cell_starts, pair_starts = np.flatnonzero(new_cell), np.flatnonzero(new_pair)
+        votes = np.diff(np.append(cell_starts, len(order)))
+        clusters = np.add.reduceat(new_cluster.astype(np.int64), cell_starts)
+        cell_pairs = np.cumsum(new_pair)[cell_starts] - 1
+        other_votes = np.diff(np.append(pair_starts, len(order)))[cell_pairs] - votes
+        other_clusters = np.add.reduceat(new_cluster.astype(np.int64), pair_starts)[cell_pairs] - clusters
+        chosen = np.flatnonzero(votes >= MIN_VOTES)
+        cell_starts, votes, clusters = cell_starts[chosen], votes[chosen], clusters[chosen]
+        other_votes, other_clusters = other_votes[chosen], other_clusters[chosen]
+        first, second = np.divmod(pairs[cell_starts], len(span))
+        rate = (other_clusters + 1) / np.maximum(1.0, (span[first] + span[second]) / 2)
+        continuation = np.maximum(MIN_CONTINUATION, (other_votes - other_clusters) / np.maximum(1, other_votes))
+        # Every division of the votes into clusters is a further comparison.
+        comparisons = possible * votes
+        bound = comparisons * _tail_lower_bound(clusters, votes, rate, continuation)
+        for k in np.flatnonzero(bound < MAX_CHANCE).tolist():
+            chance = comparisons[k] * _tail(int(clusters[k]), int(votes[k]), float(rate[k]), float(continuation[k]))
+            if chance < MAX_CHANCE:
+                voters, key = order[cell_starts[k] : cell_starts[k] + votes[k]], int(pairs[cell_starts[k]])
+                mean_offset = float(offset[voters].mean())
+                entry = (float(chance), -int(votes[k]), int(cells[cell_starts[k]]), mean_offset, int(voters[0]))
                 best[key] = min(best.get(key, entry), entry)
-    for key, (chance, votes_less, _, middle, at) in best.items():
-        yield key, -votes_less, middle, chance, at
+    for key, (chance, negative_votes, _, mean_offset, at) in best.items():
+        yield key, -negative_votes, mean_offset, chance, at
 
 
-def _part(
-    meetings: Ints, votes: Ints, rate: npt.NDArray[np.float64], goes_on: npt.NDArray[np.float64]
+def _tail_lower_bound(
+    clusters: Ints, votes: Ints, rate: npt.NDArray[np.float64], continuation: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """A part of `_tail`, for many cells at once: just so many meetings."""
-    just = np.exp(meetings * np.log(rate) - rate - gammaln(meetings + 1.0))
-    part: npt.NDArray[np.float64] = just * bdtr(meetings - 1.0, votes - 1, 1 - goes_on)
-    return part
+    """Return one term of `_tail`, that of exactly `clusters` clusters, for many cells at once."""
+    exactly = np.exp(clusters * np.log(rate) - rate - gammaln(clusters + 1.0))
+    bound: npt.NDArray[np.float64] = exactly * bdtr(clusters - 1.0, votes - 1, 1 - continuation)
+    return bound
 
 
-def _tail(meetings: int, votes: int, rate: float, goes_on: float) -> float:
-    """The odds of at least so many meetings with at least so many votes, by the law of Pólya and Aeppli."""
+def _tail(clusters: int, votes: int, rate: float, continuation: float) -> float:
+    """Return the Polya-Aeppli probability of at least `clusters` clusters with at least `votes` votes."""
     number = np.arange(1, votes + 1)
     weights = np.exp(number * np.log(rate) - rate - gammaln(number + 1.0))
-    enough = bdtr(number - 1, votes - 1, 1 - goes_on)
-    # More meetings than votes have as many votes for certain.
-    return float((weights * enough)[meetings - 1 :].sum() + pdtrc(votes, rate))
+    enough = bdtr(number - 1, votes - 1, 1 - continuation)
+    # More clusters than `votes` certainly have enough votes.
+    return float((weights * enough)[clusters - 1 :].sum() + pdtrc(votes, rate))

@@ -1,9 +1,9 @@
-"""Fingerprints of what sounds on a reel: short codes of its slices on the clock of their sources.
+"""Audio fingerprints of a reel: short codes of its slices on the clock of their sources.
 
-A code is the sign of the change, over 20 ms, of the difference in level between neighbouring bands (J. Haitsma,
-T. Kalker: *A Highly Robust Audio Fingerprinting System*, ISMIR 2002), with windows short enough for a slice. Two copies
-of a recording have many codes in common, at places that are apart by one time: `twinlib.dataset.duplicates` looks
-for it, as A. Wang does (*An Industrial-Strength Audio Search Algorithm*, ISMIR 2003).
+A code is the sign of the change, over 20 ms, of the level difference between adjacent bands (J. Haitsma, T. Kalker: *A
+Highly Robust Audio Fingerprinting System*, ISMIR 2002), with windows short enough for a slice. Two copies of a
+recording have many equal codes at one time offset, which `twinlib.dataset.duplicates` detects as in A. Wang: *An
+Industrial-Strength Audio Search Algorithm*, ISMIR 2003.
 """
 
 from collections.abc import Iterator
@@ -25,45 +25,45 @@ from twinlib.progress import Progress, no_progress
 WINDOW_SECONDS = 0.04
 
 LAG = 4
-"""Steps over which the change of the spectrum is told."""
+"""Steps over which the change of the spectrum is measured."""
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
-"""What lossy coding, resampling and low-passes of copies leave alone, and every reel has."""
+"""The band that lossy coding, resampling and low-pass filters preserve and that every reel has."""
 
 FLOOR = 1e-5
-"""A band more than 50 dB below the mean of all counts as if it were just that: noise of rounding tells nothing."""
+"""The least energy of a band relative to the mean of all (-50 dB): rounding noise carries no information."""
 
-LEAST_CHANGE = 0.3
-"""Root mean square of the changes, in nepers of energy, below which a sound stands still: it has no place in time."""
+MIN_CHANGE = 0.3
+"""The least rms of the changes, in nepers of energy. A steadier sound has no position in time."""
 
-LEAST_POWER = 1e-8
-"""Mean square below which a window is taken for silence."""
+MIN_POWER = 1e-8
+"""The least mean square of a window that is not silent."""
 
-_CHUNK = 512
+_FRAMES_AT_ONCE = 512
 
-_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
+_COMMON_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
 
 Codes = npt.NDArray[np.uint32]
 
 
 def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no_progress) -> pd.DataFrame:
-    """The fingerprints of one reel, a row a code: `cue`, `at`, `frame`, `code` and `weak` (contract `fingerprints/1`).
+    """Return the fingerprints of one reel (contract `fingerprints/1`), one row a code.
 
-    `cues` are the rows of the cue sheet (`cues/1`) of this reel. `cue` is a row's label in their index, `at` the sample
-    on the reel in the middle of what the code tells of, `frame` that place on the clock of the source, in steps of
-    `STEP_SECONDS`, and `weak` has the `WEAK` bits of the code that are the least certain. Of a crossfade a slice gets
-    the half in which it is the louder one, if both are equally loud. The channels are mixed. Memory does not grow with
-    the reel; `progress` counts slices. Raises `DatasetError` if a cue lies outside the reel.
+    `cues` are the rows of the cue sheet (`cues/1`) of this reel. Columns: `cue` is the label of a row in their index;
+    `at` the sample on the reel at the centre of the code; `frame` that position on the clock of the source, in units of
+    `STEP_SECONDS`; `code` the bits; `weak` a mask of the `WEAK` least certain bits. In a crossfade a slice has codes
+    only in the half where it is the louder one. Channels are mixed. Memory is constant; `progress` counts slices.
+    Raises `DatasetError` if a cue is outside the reel.
     """
     info, parts = reader.info, []
     cues = cues.sort_values(["start", "stop"], kind="stable")
     if len(cues) and not 0 <= int(cues["start"].min()) <= int(cues["stop"].max()) <= info.frames:
         raise DatasetError(
-            f"{info.path} has {info.frames} samples, and the cue sheet goes to {int(cues['stop'].max())}: they are not "
-            "of one excitation; restore both"
+            f"{info.path} has {info.frames} samples, but the cue sheet extends to {int(cues['stop'].max())}: they are "
+            "not of one excitation. Restore both"
         )
-    for label, begin, end, clock in _audible(cues, info.sample_rate):
-        # Sweeps are nobody's recording, and stand in one split by design.
+    for label, begin, end, clock in _dominant_ranges(cues, info.sample_rate):
+        # Sweeps are no recordings and are in one split by design.
         for part in () if is_sweep(cues["source"][label]) else _codes(reader, begin, end, clock):
             parts.append({"cue": np.int32(label), **part})
         progress(1)
@@ -71,21 +71,20 @@ def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no
 
 
 def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
-    """The sample rate of a source in Hz, of which `source_frames` samples last as long as `frames` of the reel.
+    """Return the sample rate of a source in Hz, given that `source_frames` of its samples last as long as `frames`.
 
-    The cue sheet rounds `source_frames` up; of the rates that fit, the usual one is taken.
+    The cue sheet rounds `source_frames` up, so a common sample rate is preferred among those that fit.
     """
-    fitting = [rate for rate in _RATES if -(-frames * rate // sample_rate) == source_frames]
+    fitting = [rate for rate in _COMMON_RATES if -(-frames * rate // sample_rate) == source_frames]
     return float(fitting[0]) if fitting else source_frames * sample_rate / frames
 
 
 def compute_codes(
     samples: Signal, starts: npt.NDArray[np.int64], sample_rate: int
 ) -> tuple[Codes, Codes, npt.NDArray[np.bool_]]:
-    """The code of every window of `samples` `(n,)` that begins at one of `starts`, but for the first `LAG` of them.
+    """Return codes, weak bits and validity of the windows of `samples` `(n,)` that begin at `starts`.
 
-    The second array has the weak bits of each. The third says which of the codes tell something: neither of silence nor
-    of a sound that stands still.
+    The first `LAG` windows have no code. A code is valid unless the sound is silent or steady.
     """
     shape, weights = _filters(sample_rate)
     windows = samples[starts[:, None] + np.arange(len(shape))]
@@ -99,33 +98,33 @@ def compute_codes(
     bits = np.uint32(1) << np.arange(BANDS - 1, dtype=np.uint32)
     codes = (change > 0) @ bits
     weak = bits[np.argsort(np.abs(change), axis=1, kind="stable")[:, :WEAK]].sum(axis=1, dtype=np.uint32)
-    telling = np.sqrt(np.mean(np.square(change), axis=1)) >= LEAST_CHANGE
-    sounding = np.minimum(power[LAG:], power[:-LAG]) >= LEAST_POWER
-    return codes.astype(np.uint32), weak, telling & sounding
+    changing = np.sqrt(np.mean(np.square(change), axis=1)) >= MIN_CHANGE
+    audible = np.minimum(power[LAG:], power[:-LAG]) >= MIN_POWER
+    return codes.astype(np.uint32), weak, changing & audible
 
 
 def _codes(reader: Reader, begin: int, end: int, clock: float) -> Iterator[dict[str, Any]]:
-    """The columns, but for the first, of the codes of [begin, end) of a file, in pieces.
+    """Yield the columns (except `cue`) of the codes of samples [begin, end) of a file, in pieces.
 
-    `clock` is the time in seconds, on the clock of the source, of sample 0 of the file.
+    `clock` is the time of sample 0 of the file on the clock of the source, in seconds.
     """
     rate = reader.info.sample_rate
     width = len(_filters(rate)[0])
     first = int(np.ceil((clock + begin / rate) / STEP_SECONDS))
     last = int(np.floor((clock + (end - width) / rate) / STEP_SECONDS))
-    for at in range(first, last - LAG + 1, _CHUNK):
-        frames = np.arange(at, min(at + _CHUNK + LAG, last + 1))
+    for at in range(first, last - LAG + 1, _FRAMES_AT_ONCE):
+        frames = np.arange(at, min(at + _FRAMES_AT_ONCE + LAG, last + 1))
         starts = np.round((frames * STEP_SECONDS - clock) * rate).astype(np.int64)
         starts = np.clip(starts, begin, end - width)
         samples = reader.read(int(starts[0]), int(starts[-1]) + width).mean(axis=1)
-        codes, weak, good = compute_codes(samples, starts - starts[0], rate)
+        codes, weak, valid = compute_codes(samples, starts - starts[0], rate)
         middles = (starts[LAG:] + starts[:-LAG] + width) // 2
-        steps = frames[LAG:][good].astype(np.int32)
-        yield {"at": middles[good], "frame": steps, "code": codes[good], "weak": weak[good]}
+        steps = frames[LAG:][valid].astype(np.int32)
+        yield {"at": middles[valid], "frame": steps, "code": codes[valid], "weak": weak[valid]}
 
 
-def _audible(cues: pd.DataFrame, sample_rate: int) -> Iterator[tuple[int, int, int, float]]:
-    """Of each cue its label, where it is louder than its neighbours on the reel, and the source's time at sample 0."""
+def _dominant_ranges(cues: pd.DataFrame, sample_rate: int) -> Iterator[tuple[int, int, int, float]]:
+    """Yield label, dominant range on the reel and source time of sample 0 (in seconds) of every cue."""
     starts, stops = cues["start"].to_numpy(np.int64), cues["stop"].to_numpy(np.int64)
     origins, ends = cues["source_start"].to_numpy(np.int64), cues["source_stop"].to_numpy(np.int64)
     begins, finishes = starts.copy(), stops.copy()
@@ -140,7 +139,7 @@ def _audible(cues: pd.DataFrame, sample_rate: int) -> Iterator[tuple[int, int, i
 
 @cache
 def _filters(sample_rate: int) -> tuple[Signal, Signal]:
-    """The window, and the weight of every bin of its spectrum in every band, `(bins, BANDS)`: triangles."""
+    """Return the window and the triangular band filters, `(bins, BANDS)`."""
     width = round(WINDOW_SECONDS * sample_rate)
     shape = np.hanning(width + 2)[1:-1].astype(np.float32)
     bins = scipy.fft.next_fast_len(width, real=True)

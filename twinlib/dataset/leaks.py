@@ -1,8 +1,8 @@
-"""Proof that the splits of a dataset share nothing: computed anew from cue sheets and sums, not from how it was cut."""
+"""Leak check: proves from cue sheets, digests and fingerprints that the splits of a dataset share nothing."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,34 +13,77 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinlib.contracts import LEAKS
+from twinlib.dataset.duplicates import match_fingerprints
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_json
+from twinlib.findings import Finding, Messages, Value, refused
 
 COLUMNS = (
     "segment_id", "capture", "start", "stop", "split", "context", "track_ids", "artists", "sources", "dry_sha256",
 )  # fmt: skip
-"""The columns of `segments/1` that are looked at."""
+"""The columns of `segments/1` that the check reads."""
 
-_SHOWN = 3
+Kind = Literal["track", "artist", "cue", "range", "content", "audio"]
 
-_REMEDIES = {
-    "track": "make the excitation again under another name, with splits by track or artist",
-    "artist": "make the excitation again under another name, with split.by: artist",
-    "cue": "delete the shards of the capture and run again; if it stays, this is a fault of twinlib: report it",
-    "range": "let the ranges of the pairs that share a dry file not overlap, or give them the same split",
-    "content": "the same recording stands in two splits under two names: exclude one of them",
-    "audio": "the same recording stands in two splits under two names: exclude one of the two tracks",
+SUBJECTS = Messages(
+    {
+        "track": "{track}",
+        "artist": "{artist}",
+        "cue": "{track}",
+        "range": "{file}[{start}:{stop}]",
+        "content": "{sha256}",
+        "audio": "{track} and {other_track} ({offset_seconds:+.2f} s, {votes} codes agree)",
+    }
+)
+"""What two splits share, by kind of leak."""
+
+REMEDIES: dict[str, str] = {
+    "track": "create the excitation again under another name, with splits by track or artist",
+    "artist": "create the excitation again under another name, with split.by: artist",
+    "cue": "delete the shards of the capture and run again. If the leak remains, it is a bug of twinlib: report it",
+    "range": "use ranges that do not overlap for pairs with the same dry file, or give them the same split",
+    "content": "the same recording is in two splits under two names: exclude one of them",
+    "audio": "the same recording is in two splits under two names: exclude one of the two tracks",
 }
+"""What to do, by kind of leak."""
+
+MAX_LISTED = 3
+"""The number of leaks that an error message lists."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that two splits share: of which kind, what it is, and one segment of each split that holds it."""
+    """Something that two splits share: its kind, its values by name, and one segment of each split that holds it."""
 
-    kind: Literal["track", "artist", "cue", "range", "content", "audio"]
-    what: str
+    kind: Kind
+    values: Mapping[str, Value]
     splits: tuple[str, ...]
     segments: tuple[str, ...]
+
+    @property
+    def finding(self) -> Finding:
+        """The leak as a finding; its code is the kind."""
+        return refused(self.kind, **self.values)
+
+    @property
+    def what(self) -> str:
+        """What the splits share, in words."""
+        return SUBJECTS.sentence(self.finding)
+
+    @property
+    def sentence(self) -> str:
+        """What the splits share, and where."""
+        return f"{self.kind} {self.what} in {' and '.join(self.splits)} ({', '.join(self.segments)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: kind, what, values, splits and segments."""
+        return {
+            "kind": self.kind,
+            "what": self.what,
+            "values": dict(self.values),
+            "splits": list(self.splits),
+            "segments": list(self.segments),
+        }
 
 
 def find_leaks(
@@ -49,14 +92,14 @@ def find_leaks(
     receptive_field: int | None = None,
     cues: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Leak]:
-    """All leaks between the usable segments of different splits; an empty list is the proof that there is none.
+    """Return all leaks between the usable segments of different splits; an empty list proves that there are none.
 
-    A leak is a track (and, by artist, an artist) in two splits; a segment that with its left context holds a sample
-    of a cue of another split; two overlapping ranges of one dry file in two splits; the same dry samples, other than
-    silence, in two splits. The left context is `receptive_field - 1` samples where the segment has them, all it has
-    without a `receptive_field`. `cues` are the rows of the cue sheet (`cues/1`) by capture.
+    A leak is a track (and, by artist, an artist) in two splits; a segment whose samples or left context overlap a cue
+    of another split; overlapping ranges of one dry file in two splits; identical dry samples, other than silence, in
+    two splits. The left context is at most `receptive_field - 1` samples, or all that the segment has without a
+    `receptive_field`. `cues` are the rows of the cue sheet (`cues/1`) by capture.
     """
-    used = _used(segments)
+    used = _usable(segments)
     reach = used["context"].to_numpy(dtype=np.int64)
     if receptive_field is not None:
         reach = np.minimum(reach, receptive_field - 1)
@@ -73,97 +116,95 @@ def find_leaks(
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One recording that a cue sheet has under two names in two splits: its tracks, their splits, a cue of each."""
+    """One recording that a cue sheet holds under two names in two splits.
+
+    `cues` are labels in the index of the cue sheet, one cue of each track. The recording is later by `offset_seconds`
+    in the first track, and `votes` fingerprints agree on that.
+    """
 
     tracks: tuple[str, str]
     splits: tuple[str, str]
     cues: tuple[int, int]
-    """Their labels in the index of the cue sheet."""
-    agreement: str
-    """The time between the two, and how many codes agree on it, in words."""
+    offset_seconds: float
+    votes: int
+
+    def leak(self, segments: tuple[str, str]) -> Leak:
+        """Return the duplicate as a leak that these segments, one of each track, show."""
+        values = {"track": self.tracks[0], "other_track": self.tracks[1]}
+        return Leak(
+            "audio", {**values, "offset_seconds": self.offset_seconds, "votes": self.votes}, self.splits, segments
+        )
 
 
 def find_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Duplicate], dict[str, int]]:
-    """Recordings that stand in two splits under two names, found by what sounds in the slices; most certain first.
-    And what was compared: `tracks`, their `codes`, and the `times` between two tracks that were possible.
+    """Find recordings that are in two splits under two names, by audio fingerprints, most certain first.
 
-    `cues` are rows of a cue sheet (`cues/1`) with their numbers in it as index; `fingerprints` those of its reels
-    (`fingerprints/1`). Repetition within one track is none. Raises `DatasetError` if the two are not of one excitation.
+    Also returns what was compared: the number of `tracks`, of their `codes`, and of possible `times` between two
+    tracks. `cues` are rows of a cue sheet (`cues/1`) with their numbers in it as index; `fingerprints` are those of its
+    reels (`fingerprints/1`). Repetition within a track does not count. Raises `DatasetError` if the two tables belong
+    to different excitations.
     """
     if not len(cues) or not len(fingerprints):
         return [], {"tracks": 0, "codes": 0, "times": 0}
-    row_of = np.full(max(int(cues.index.max()), int(fingerprints["cue"].max())) + 1, -1)
-    row_of[cues.index.to_numpy()] = np.arange(len(cues))
-    cue, at = row_of[fingerprints["cue"].to_numpy()], fingerprints["at"].to_numpy()
+    row_by_label = np.full(max(int(cues.index.max()), int(fingerprints["cue"].max())) + 1, -1)
+    row_by_label[cues.index.to_numpy()] = np.arange(len(cues))
+    cue, at = row_by_label[fingerprints["cue"].to_numpy()], fingerprints["at"].to_numpy()
     inside = (cues["start"].to_numpy()[cue] <= at) & (at < cues["stop"].to_numpy()[cue])
     if not np.all(inside | (cue < 0)):
         raise DatasetError(
-            "the fingerprints do not fit the cue sheet: they are not of one excitation; delete fingerprints.parquet "
-            "and run again"
+            "the fingerprints and the cue sheet are not of one excitation: delete fingerprints.parquet and run again"
         )
-    # Who only asks whether leaks were found needs no statistics of copies.
-    from twinlib.dataset.duplicates import match_fingerprints
-
-    heard = np.flatnonzero(cue >= 0)
-    cue = cue[heard]
+    chosen = np.flatnonzero(cue >= 0)
+    cue = cue[chosen]
     track, tracks = pd.factorize(cues["track_id"], sort=True)
     split, splits = pd.factorize(cues["split"], sort=True)
     group, side = track[cue], split[cue]
-    columns = (fingerprints[name].to_numpy()[heard].astype(np.int64) for name in ("frame", "code", "weak"))
-    copies, times = match_fingerprints(group * len(splits) + side, group, side, *columns)
+    columns = (fingerprints[name].to_numpy()[chosen].astype(np.int64) for name in ("frame", "code", "weak"))
+    matches, times = match_fingerprints(group * len(splits) + side, group, side, *columns)
     labels = cues.index.to_numpy()
-    found = []
-    for copy in copies:
-        (one, in_one), (other, in_other) = (divmod(party, len(splits)) for party in copy.parties)
-        found.append(
+    duplicates = []
+    for match in matches:
+        (first, first_split), (second, second_split) = (divmod(party, len(splits)) for party in match.parties)
+        duplicates.append(
             Duplicate(
-                (str(tracks[one]), str(tracks[other])),
-                (str(splits[in_one]), str(splits[in_other])),
-                (int(labels[cue[copy.rows[0]]]), int(labels[cue[copy.rows[1]]])),
-                f"{copy.offset_seconds:+.2f} s, {copy.votes} codes agree",
+                (str(tracks[first]), str(tracks[second])),
+                (str(splits[first_split]), str(splits[second_split])),
+                (int(labels[cue[match.rows[0]]]), int(labels[cue[match.rows[1]]])),
+                match.offset_seconds,
+                match.votes,
             )
         )
-    return found, {"tracks": len(np.unique(group)), "codes": len(heard), "times": times}
+    return duplicates, {"tracks": len(np.unique(group)), "codes": len(chosen), "times": times}
 
 
-def find_audio_leaks(segments: pd.DataFrame, copied: Sequence[Duplicate]) -> list[Leak]:
-    """The copies of which a dataset uses both.
-
-    A leak names both tracks, the time in seconds by which the recording lies later in the first one, the codes that
-    agree on it, and a usable segment in which each sounds.
-    """
-    used = _used(segments) if copied else segments
+def find_audio_leaks(segments: pd.DataFrame, duplicates: Sequence[Duplicate]) -> list[Leak]:
+    """Return the duplicates of which a dataset uses both, each with a usable segment of either track."""
+    used = _usable(segments) if duplicates else segments
     leaks = []
-    for one in copied:
-        holding = [_first_with(used, split, track) for split, track in zip(one.splits, one.tracks, strict=True)]
-        if all(holding):
-            what = f"{' and '.join(one.tracks)} ({one.agreement})"
-            leaks.append(Leak("audio", what, one.splits, tuple(name for name in holding if name)))
+    for duplicate in duplicates:
+        first, second = (
+            _first_segment(used, split, track) for split, track in zip(duplicate.splits, duplicate.tracks, strict=True)
+        )
+        if first is not None and second is not None:
+            leaks.append(duplicate.leak((first, second)))
     return leaks
 
 
-def _first_with(used: pd.DataFrame, split: str, track: str) -> str | None:
-    """The first segment of a split in which a track sounds; None if there is none."""
+def _first_segment(used: pd.DataFrame, split: str, track: str) -> str | None:
+    """Return the first segment of a split that holds a track, or None."""
     rows = used[(used["split"] == split).to_numpy()]
     ids, tracks = rows["segment_id"].tolist(), rows["track_ids"].tolist()
     return next((str(name) for name, held in zip(ids, tracks, strict=True) if track in held), None)
 
 
 def find_planned_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
-    """What would be a leak if every slice of a cue sheet (`cues/1`) were used: told before a recording.
+    """Return the leaks that occur if all slices of a cue sheet (`cues/1`) are used, as a warning before the recording.
 
-    The segments that a leak names are slices: their reel and their position.
+    The segments of these leaks are slices, given by reel and position.
     """
     names = cues["reel"].astype(str) + "/" + cues["position"].astype(str)
-    return [
-        Leak(
-            "audio",
-            f"{' and '.join(one.tracks)} ({one.agreement})",
-            one.splits,
-            tuple(str(names[cue]) for cue in one.cues),
-        )
-        for one in find_duplicates(cues, fingerprints)[0]
-    ]
+    duplicates, _ = find_duplicates(cues, fingerprints)
+    return [one.leak((str(names[one.cues[0]]), str(names[one.cues[1]]))) for one in duplicates]
 
 
 def leak_report(
@@ -173,13 +214,14 @@ def leak_report(
     captures: Sequence[str],
     audio: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The content of `leaks/1`: all leaks, and what was checked; `captures` are those checked against a cue sheet.
+    """Return the content of `leaks/1`: all leaks, and what was checked.
 
-    `audio` is what `find_duplicates` compared, None where there are no fingerprints.
+    `captures` are those that were checked against a cue sheet. `audio` is what `find_duplicates` compared, None if
+    there are no fingerprints.
     """
     used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {
-        "leaks": [asdict(leak) for leak in leaks],
+        "leaks": [leak.to_dict() for leak in leaks],
         "checked": {
             "by": by,
             "segments": {str(split): int(count) for split, count in sorted(used["split"].value_counts().items())},
@@ -192,27 +234,25 @@ def leak_report(
 
 
 def refuse_leaks(leaks: Sequence[Leak]) -> None:
-    """The gate before training: raises `LeakError` that names the first leaks and the remedy for each kind found."""
+    """Raise `LeakError` with the first leaks and the remedy for every kind of leak, if there are any."""
     if not leaks:
         return
-    shown = "; ".join(
-        f"{leak.kind} {leak.what} in {' and '.join(leak.splits)} ({', '.join(leak.segments)})"
-        for leak in leaks[:_SHOWN]
-    )
-    more = f" and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
-    remedies = "; ".join(f"{kind}: {_REMEDIES[kind]}" for kind in sorted({leak.kind for leak in leaks}))
-    raise LeakError(f"The splits leak, {len(leaks)} times: {shown}{more}. What to do: {remedies}.")
+    listed = "; ".join(leak.sentence for leak in leaks[:MAX_LISTED])
+    more = f" and {len(leaks) - MAX_LISTED} more" if len(leaks) > MAX_LISTED else ""
+    remedies = "; ".join(f"{kind}: {REMEDIES[kind]}" for kind in sorted({leak.kind for leak in leaks}))
+    number = f"{len(leaks)} {'leak' if len(leaks) == 1 else 'leaks'}"
+    raise LeakError(f"{number} between the splits: {listed}{more}. What to do: {remedies}.")
 
 
-def _used(segments: pd.DataFrame) -> pd.DataFrame:
-    """The usable segments, by capture and start."""
+def _usable(segments: pd.DataFrame) -> pd.DataFrame:
+    """Return the usable segments, by capture and start."""
     used = segments[(segments["split"] != "").to_numpy()]
     capture, _ = pd.factorize(used["capture"], sort=True)
     return used.iloc[np.lexsort((used["start"].to_numpy(dtype=np.int64), capture))]
 
 
 def _lists(column: "pd.Series[Any]") -> Any:
-    """A column of lists of words as Arrow's: what was left in that form need not become a hundred thousand objects."""
+    """Return a column of lists of strings as an Arrow array, without a Python object for every list."""
     table = pa.Table.from_pandas(column.to_frame(), preserve_index=False)
     return table.column(0).combine_chunks().cast(pa.list_(pa.string()))
 
@@ -221,66 +261,74 @@ def _sizes(column: "pd.Series[Any]") -> npt.NDArray[np.int64]:
     return np.asarray(pc.list_value_length(_lists(column)), dtype=np.int64)
 
 
-def _split_pairs(kind: Any, values: Any, rows: npt.NDArray[np.int64], used: pd.DataFrame) -> list[Leak]:
-    """A leak for each value that stands in rows of more than one split; names the first segment of each split."""
+def _in_several_splits(
+    kind: Kind, name: str, values: Any, rows: npt.NDArray[np.int64], used: pd.DataFrame
+) -> list[Leak]:
+    """Return a leak for every value in rows of more than one split, with the first segment of each split.
+
+    `rows` are the rows of `used` that hold the `values`; `name` is the name of the value in the leak.
+    """
     encoded = pa.array(values, pa.string()).dictionary_encode()
     value, names = encoded.indices.to_numpy(), encoded.dictionary
     split, splits = pd.factorize(used["split"], sort=True)
     both = value.astype(np.int64) * len(splits) + split[rows]
     counts = np.bincount(both, minlength=len(names) * len(splits)).reshape(len(names), len(splits))
     shared = np.flatnonzero(np.count_nonzero(counts, axis=1) > 1)
-    told = np.flatnonzero(np.isin(value, shared))
-    both, first = np.unique(both[told], return_index=True)
-    ids = used["segment_id"].iloc[rows[told[first]]].tolist()
+    chosen = np.flatnonzero(np.isin(value, shared))
+    both, first = np.unique(both[chosen], return_index=True)
+    ids = used["segment_id"].iloc[rows[chosen[first]]].tolist()
     leaks = []
-    for one in sorted(shared.tolist(), key=lambda one: names[one].as_py()):
-        mine = np.flatnonzero(both // len(splits) == one).tolist()
-        found = tuple(str(splits[both[at] % len(splits)]) for at in mine)
-        leaks.append(Leak(kind, names[one].as_py(), found, tuple(ids[at] for at in mine)))
+    for index in sorted(shared.tolist(), key=lambda index: names[index].as_py()):
+        places = np.flatnonzero(both // len(splits) == index).tolist()
+        in_splits = tuple(str(splits[both[at] % len(splits)]) for at in places)
+        leaks.append(Leak(kind, {name: names[index].as_py()}, in_splits, tuple(ids[at] for at in places)))
     return leaks
 
 
-def _shared(used: pd.DataFrame, kind: str, column: str) -> list[Leak]:
+def _shared(used: pd.DataFrame, kind: Literal["track", "artist"], column: str) -> list[Leak]:
     lists = _lists(used[column])
-    return _split_pairs(kind, pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(), used)
+    return _in_several_splits(kind, kind, pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(), used)
 
 
 def _same_content(used: pd.DataFrame) -> list[Leak]:
+    """Return segments of different splits with the same dry samples; digital silence does not count."""
     sizes = np.unique((used["stop"] - used["start"]).to_numpy(dtype=np.int64)).tolist()
-    meaningless = {"", *(hashlib.sha256(bytes(4 * size)).hexdigest() for size in sizes)}
-    again = np.flatnonzero(used["dry_sha256"].duplicated(keep=False).to_numpy())
-    sums = used["dry_sha256"].iloc[again].tolist()
-    told = [(one, row) for one, row in zip(sums, again.tolist(), strict=True) if one not in meaningless]
-    return _split_pairs("content", [one for one, _ in told], np.array([row for _, row in told], dtype=np.int64), used)
+    ignored = {"", *(hashlib.sha256(bytes(4 * size)).hexdigest() for size in sizes)}
+    repeated = np.flatnonzero(used["dry_sha256"].duplicated(keep=False).to_numpy())
+    digests = used["dry_sha256"].iloc[repeated].tolist()
+    chosen = [(digest, row) for digest, row in zip(digests, repeated.tolist(), strict=True) if digest not in ignored]
+    rows = np.array([row for _, row in chosen], dtype=np.int64)
+    return _in_several_splits("content", "sha256", [digest for digest, _ in chosen], rows, used)
 
 
 def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
-    """Segments of one capture whose [begin, stop) holds a sample of a cue of another split.
+    """Return segments of one capture whose [begin, stop) overlaps a cue of another split.
 
-    Counts the cues that begin before the segment ends, less those that end before it begins: what is left touches it.
+    The number of overlapping cues is that of cues that begin before the end of the segment, minus that of cues that
+    end before its beginning.
     """
     leaks = []
-    theirs, mine = cues["split"], used["split"]
+    cue_splits, segment_splits = cues["split"], used["split"]
     starts, stops = cues["start"].to_numpy(), cues["stop"].to_numpy()
     begins, ends = used["begin"].to_numpy(), used["stop"].to_numpy()
-    for split in sorted(mine.unique()):
-        own = np.flatnonzero((mine == split).to_numpy())
-        for other in sorted(set(theirs.unique()) - {split}):
-            foreign = np.flatnonzero((theirs == other).to_numpy())
+    for split in sorted(segment_splits.unique()):
+        own = np.flatnonzero((segment_splits == split).to_numpy())
+        for other in sorted(set(cue_splits.unique()) - {split}):
+            foreign = np.flatnonzero((cue_splits == other).to_numpy())
             begun = np.searchsorted(np.sort(starts[foreign]), ends[own], side="left")
             ended = np.searchsorted(np.sort(stops[foreign]), begins[own], side="right")
             for at in own[begun > ended].tolist():
-                touched = foreign[(starts[foreign] < ends[at]) & (stops[foreign] > begins[at])]
-                track = cues["track_id"].iloc[int(touched[0])]
-                leaks.append(Leak("cue", str(track), (split, other), (str(used["segment_id"].iloc[at]),)))
+                overlapping = foreign[(starts[foreign] < ends[at]) & (stops[foreign] > begins[at])]
+                track = cues["track_id"].iloc[int(overlapping[0])]
+                leaks.append(Leak("cue", {"track": str(track)}, (split, other), (str(used["segment_id"].iloc[at]),)))
     return leaks
 
 
 def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
-    """Segments without tracks (of pairs) that hold, context included, samples of one dry file in two splits."""
+    """Return segments of pairs that, including context, hold the same samples of one dry file in two splits."""
     pairs = used[_sizes(used["track_ids"]) == 0]
     if pairs.empty:
-        # Tables of reels need not even have the column `sources`.
+        # Tables of reels may lack the column `sources`.
         return []
     pairs = pairs[_sizes(pairs["sources"]) > 0]
     pairs = pairs.assign(file=[str(sources[0]).rsplit("[", 1)[0] for sources in pairs["sources"]])
@@ -296,12 +344,14 @@ def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
                 segment = own.iloc[int(at)]
                 touches = (others["start"] < segment["stop"]) & (others["stop"] > segment["begin"])
                 other = others[touches].iloc[0]
-                what = f"{file}[{segment['begin']}:{segment['stop']}]"
-                leaks.append(Leak("range", what, (split, other["split"]), (segment["segment_id"], other["segment_id"])))
+                start, stop = int(segment["begin"]), int(segment["stop"])
+                values: dict[str, Value] = {"file": str(file), "start": start, "stop": stop}
+                names = (segment["segment_id"], other["segment_id"])
+                leaks.append(Leak("range", values, (split, other["split"]), names))
     return leaks
 
 
 def require_no_leaks(path: Path) -> None:
-    """Raise `LeakError` if a leaks.json names any: no twin is trained on them."""
+    """Raise `LeakError` if a `leaks.json` lists any leaks."""
     if read_json(path, LEAKS)["leaks"]:
-        raise LeakError(f"{path} names leaks between the splits: nothing is trained on them")
+        raise LeakError(f"{path} lists leaks between the splits: remove them before training")

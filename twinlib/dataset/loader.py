@@ -1,4 +1,4 @@
-"""Hands a dataset to training and evaluation: seeded random crops, and whole stretches, with true left context."""
+"""Reads a dataset for training and evaluation: seeded random crops and contiguous stretches, with true left context."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -19,9 +19,9 @@ from twinlib.intervals import subtract_ranges
 class Stretch:
     """A maximal run of usable rows of one split in one shard, without a border inside.
 
-    `start` and `stop` are positions in the flat `dry` and `wet` of the shard; `context` is how many samples before
-    `start` may serve as left context, at most what the receptive field asks for. `dry_start` is the sample of the
-    dry file (the reel) at which the stretch begins.
+    `start` and `stop` are positions in the flat `dry` and `wet` of the shard. `context` is the number of samples before
+    `start` that are usable as left context, at most `receptive_field - 1`. `dry_start` is the first sample of the
+    stretch on the dry file (the reel).
     """
 
     shard: str
@@ -32,31 +32,31 @@ class Stretch:
     dry_start: int
 
     def first_output(self, receptive_field: int) -> int:
-        """The first position in the stretch whose whole receptive field lies in the stretch and its context."""
+        """Return the first position whose receptive field is inside the stretch and its context."""
         return max(self.start, self.start - self.context + receptive_field - 1)
 
 
 def find_stretches(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
-    """The stretches of a split, by capture and position; those too short for a single output are left out.
+    """Return the stretches of a split, by capture and position, without those too short for a single output.
 
-    For each, feed `dry[start - context : stop]` and compare the outputs from `first_output(receptive_field)` on.
-    Raises `DatasetError` if there is none, with the longest stretch that there is.
+    Feed `dry[start - context : stop]` of each, and compare the outputs from `first_output(receptive_field)` on.
+    Raises `DatasetError`, with the longest available stretch, if there is none.
     """
     runs = _runs(segments, split, receptive_field)
-    found = [run for run in runs if run.stop > run.first_output(receptive_field)]
-    if not found:
+    usable = [run for run in runs if run.stop > run.first_output(receptive_field)]
+    if not usable:
         raise _too_short(runs, split, receptive_field, 1)
-    return found
+    return usable
 
 
 class Shards:
-    """The shards of a dataset, each mapped into memory when it is first asked for, and checked against the table."""
+    """The shards of a dataset, mapped into memory on first use and checked against the table of segments."""
 
     def __init__(self, segments: pd.DataFrame, folder: Path, receptive_field: int) -> None:
         written = segments[segments["row"] >= 0]
-        # Sums and not names: what is kept does not grow with the length of the audio.
-        self._sums = {
-            str(name): _sum(rows.sort_values("row")["segment_id"].tolist())
+        # Digests, not names: the memory does not grow with the length of the audio.
+        self._digests = {
+            str(name): _digest(rows.sort_values("row")["segment_id"].tolist())
             for name, rows in written.groupby("shard")[["row", "segment_id"]]
         }
         self._folder, self._receptive_field = folder, receptive_field
@@ -64,35 +64,35 @@ class Shards:
 
     def __getitem__(self, name: str) -> Shard:
         if name not in self._open:
-            self._open[name] = self._checked(name)
+            self._open[name] = self._open_checked(name)
         return self._open[name]
 
-    def _checked(self, name: str) -> Shard:
+    def _open_checked(self, name: str) -> Shard:
         shard = Shard.open(self._folder / name)
-        if self._sums[name] != _sum(shard.segment_ids):
+        if self._digests[name] != _digest(shard.segment_ids):
             raise DatasetError(
-                f"{shard.path} does not hold the segments that segments.parquet names: run the shard stage again"
+                f"{shard.path} does not hold the segments listed in segments.parquet: run the shard stage again"
             )
         if self._receptive_field <= shard.metadata.guard_samples:
             raise DatasetError(
-                f"A receptive field of {self._receptive_field} samples cannot span the guard of "
-                f"{shard.metadata.guard_samples} by which the wet signal of {name} is delayed: use a larger network"
+                f"A receptive field of {self._receptive_field} samples is not longer than the guard of "
+                f"{shard.metadata.guard_samples} samples that delays the wet signal of {name}: use a larger network"
             )
         return shard
 
 
-def _sum(names: Sequence[str]) -> str:
+def _digest(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 class Crops:
-    """Seeded random crops of one split, each with the true samples before it as context.
+    """Seeded random crops of one split, each with the true preceding samples as context.
 
-    `batch(step)` is a pure function of seed and step, so that a training resumes exactly and nothing needs saving.
-    A crop may begin at every sample of the split, with equal probability, whose receptive field crosses no border,
-    that leaves `crop_samples` outputs before the end of its stretch, and whose segment is not digital silence.
-    Shards are read through memory maps, opened at their first crop; what is resident of them the system drops when
-    memory is short. Raises `DatasetError` if no crop fits.
+    `batch(step)` is a pure function of seed and step, so training resumes exactly without saved state. Crops begin,
+    with equal probability, at every sample of the split whose receptive field crosses no border, that leaves
+    `crop_samples` outputs before the end of its stretch, and whose segment is not digital silence. Shards are memory
+    maps, opened at their first crop, whose pages the system drops when memory is short. Raises `DatasetError` if no
+    crop fits.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class Crops:
     ) -> None:
         if min(crop_samples, receptive_field, batch) < 1 or seed < 0:
             raise DatasetError(
-                f"Crops of {crop_samples} samples, {batch} a batch, with a receptive field of {receptive_field} and "
-                f"the seed {seed} make no sense: lengths are at least 1, seeds at least 0"
+                f"Invalid crops of {crop_samples} samples, {batch} per batch, receptive field {receptive_field} and "
+                f"seed {seed}: lengths must be at least 1, seeds at least 0"
             )
         self.crop_samples, self.receptive_field = crop_samples, receptive_field
         self._batch, self._seed = batch, seed
@@ -131,13 +131,13 @@ class Crops:
 
     @property
     def positions(self) -> int:
-        """At how many samples a crop may begin."""
+        """The number of possible crop positions."""
         return int(self._ends[-1])
 
     def batch(self, step: int) -> tuple[Signal, Signal]:
-        """Dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of one step.
+        """Return dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of a step.
 
-        A network of valid convolutions maps the one to the shape of the other, sample for sample.
+        A network of valid convolutions maps the shape of the first to that of the second.
         """
         context, size = self.receptive_field - 1, self.crop_samples
         dry = np.empty((self._batch, context + size), dtype=np.float32)
@@ -149,15 +149,15 @@ class Crops:
         return dry, wet
 
     def places(self, step: int) -> list[str]:
-        """Where the crops of a step begin, for people: the capture and the sample of its dry file."""
+        """Return where the crops of a step begin, in words: the capture and the sample of its dry file."""
         return [f"{run.capture} at sample {run.dry_start + position - run.start}" for run, position in self._draw(step)]
 
     def _draw(self, step: int) -> list[tuple[Stretch, int]]:
-        # Philox is counter-based: a generator of its own for each (seed, step) costs nothing to reach.
+        # Philox is counter-based, so a separate generator for every (seed, step) is cheap.
         key: npt.NDArray[np.uint64] = np.array([self._seed, step], dtype=np.uint64)
         drawn = np.random.Generator(np.random.Philox(key=key)).integers(0, self._ends[-1], self._batch)
         chosen = np.searchsorted(self._ends, drawn, side="right")
-        # The draws below _ends[i] and above _ends[i - 1] fall on run i: count back from its last start.
+        # A draw in [_ends[i - 1], _ends[i]) selects run i.
         counts = np.diff(self._ends, prepend=0)
         positions = self._firsts[chosen] + counts[chosen] - (self._ends[chosen] - drawn)
         return [(self._runs[k], int(position)) for k, position in zip(chosen, positions, strict=True)]
@@ -166,7 +166,7 @@ class Crops:
 def read_stretch(
     shard: Shard, stretch: Stretch, receptive_field: int, block: int = BLOCK
 ) -> Iterator[tuple[Signal, Signal]]:
-    """Pairs of dry `(receptive_field - 1 + n,)` and wet `(n,)`, n <= block, that tile the outputs of a stretch.
+    """Yield dry `(receptive_field - 1 + n,)` and wet `(n,)`, n <= block, that tile the outputs of a stretch.
 
     They begin at `first_output(receptive_field)`. The arrays are views of the memory map: copy them to keep them.
     """
@@ -177,7 +177,7 @@ def read_stretch(
 
 
 def _runs(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
-    """All maximal runs of usable rows of a split; a row joins the one before it if its context reaches over it."""
+    """Return all maximal runs of usable rows of a split. A row joins the previous one if its context covers it."""
     rows = segments[(segments["split"] == split) & (segments["row"] >= 0)]
     rows = rows.sort_values(["capture", "row"], kind="stable").reset_index(drop=True)
     size = rows["stop"] - rows["start"]
@@ -204,30 +204,30 @@ def _runs(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stre
 
 
 def _silent_rows(segments: pd.DataFrame) -> dict[str, list[tuple[int, int]]]:
-    """By shard, the flat ranges of the rows whose dry samples are all zero, in order; known by their sum."""
+    """Return, by shard, the ordered flat ranges of rows with all-zero dry samples, identified by their digest."""
     size = segments["stop"] - segments["start"]
     zeros = {width: hashlib.sha256(bytes(4 * int(width))).hexdigest() for width in size.unique()}
     silent = segments[segments["dry_sha256"] == size.map(zeros)].sort_values(["shard", "row"])
-    found: dict[str, list[tuple[int, int]]] = {}
+    ranges: dict[str, list[tuple[int, int]]] = {}
     for shard, row, start, stop in silent[["shard", "row", "start", "stop"]].itertuples(index=False):
         width = int(stop - start)
-        found.setdefault(str(shard), []).append((int(row) * width, int(row + 1) * width))
-    return found
+        ranges.setdefault(str(shard), []).append((int(row) * width, int(row + 1) * width))
+    return ranges
 
 
 def _too_short(runs: Sequence[Stretch], split: str, receptive_field: int, outputs: int) -> DatasetError:
     if not runs:
         return DatasetError(f"The split {split} has no usable segment: see `excluded` in dataset.json")
-    asked = (
+    needed = (
         f"{outputs} outputs of a network with a receptive field of {receptive_field} need "
-        f"{receptive_field - 1 + outputs} samples in a row"
+        f"{receptive_field - 1 + outputs} consecutive samples"
     )
     longest = max(runs, key=lambda run: run.context + run.stop - run.start)
     length = longest.context + longest.stop - longest.start
     if length >= receptive_field - 1 + outputs:
-        return DatasetError(f"The split {split} holds digital silence only: choose other dry files for it")
+        return DatasetError(f"The split {split} contains only digital silence: choose other dry files for it")
     return DatasetError(
-        f"No crop of the split {split} fits: {asked}, and its longest stretch (capture {longest.capture}, from "
-        f"sample {longest.dry_start}) has {length} with its context. Use shorter crops, a network with a shorter "
+        f"No crop of the split {split} fits: {needed}, but its longest stretch (capture {longest.capture}, from "
+        f"sample {longest.dry_start}) has {length} including context. Use shorter crops, a network with a shorter "
         "receptive field, or longer takes"
     )

@@ -1,4 +1,4 @@
-"""Tiles a capture into segments: what each holds, which split it serves, and how far back its context may reach."""
+"""Divides a capture into segments: content, split and usable left context of each."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,13 +14,13 @@ from twinlib.errors import DatasetError
 from twinlib.intervals import Range, RangeIndex
 
 BLOCK_SHARES = (0.8, 0.1, 0.1)
-"""Shares of train, valid and test in a pair that names no split."""
+"""Shares of train, valid and test in a pair without a split."""
 
 BLOCK_GUARD_SECONDS = 0.5
-"""What is at least left out between the blocks of such a pair."""
+"""The least gap between the blocks of such a pair."""
 
-MOST_RESIDUAL = 0.5
-"""Samples by which a segment may lie off the alignment: half a sample alone costs an error-to-signal ratio of 1e-2."""
+MAX_RESIDUAL = 0.5
+"""The largest residual lag of a usable segment in samples. Half a sample alone costs an ESR of 1e-2."""
 
 COLUMNS = (
     "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def excluded_ranges(cues: pd.DataFrame, excluded: Collection[str], guard_samples: int) -> list[Range]:
-    """Stretches of a reel that excluded tracks fill, crossfades and the delay of the wet signal included."""
+    """Return the ranges of a reel with excluded tracks, including crossfades and the delay of the wet signal."""
     chosen = cues[cues["track_id"].isin(sorted(excluded))]
     return [
         (int(start), int(stop) + guard_samples) for start, stop in zip(chosen["start"], chosen["stop"], strict=True)
@@ -43,30 +43,29 @@ def tile_reel(
     settings: Dataset,
     excluded: Collection[str] = (),
 ) -> pd.DataFrame:
-    """The segments of a take: a row for each whole [k S, (k + 1) S) of its reel, in order.
+    """Return the segments of a take: a row for every complete segment [k S, (k + 1) S) of its reel, in order.
 
-    `cues` are the rows of the cue sheet (`cues/1`) of this reel, `reel` its entry in `excitation/1` and
-    `excluded` the ids of withdrawn tracks. A segment serves the split whose cues it
-    overlaps, if that is exactly one and nothing flags it; `split` is empty otherwise and `flags` says why.
-    Columns as `COLUMNS`; `shard`, `row` and the sums are filled in by `write_shard`. Raises `DatasetError` if the
-    reel does not have the length of the dry file that was aligned.
+    `cues` are the rows of the cue sheet (`cues/1`) of this reel, `reel` is its entry in `excitation/1`, and `excluded`
+    holds the ids of withdrawn tracks. A segment belongs to the split of the cues that it overlaps, if that is exactly
+    one and no flag is set; otherwise `split` is empty and `flags` says why. Columns as `COLUMNS`; `write_shard` fills
+    in `shard`, `row` and the digests. Raises `DatasetError` if the reel is shorter than the aligned dry file.
     """
     if int(reel["frames"]) < source.stop:
         raise DatasetError(
-            f"capture {source.capture} of {source.device} was aligned with a dry file of {source.stop} samples, "
-            f"but its reel has {reel['frames']}: the take belongs to another excitation, or align must run again"
+            f"capture {source.capture} of {source.device} was aligned to a dry file of {source.stop} samples, but its "
+            f"reel has {reel['frames']}: the take is of another excitation, or the alignment is outdated. Align again"
         )
     cues = cues.sort_values(["start", "stop"], kind="stable").reset_index(drop=True)
     unknown = sorted(set(cues["split"]) - set(SPLITS))
     if unknown:
-        raise DatasetError(f"the cue sheet of {source.capture} names the split {unknown[0]!r}: use {', '.join(SPLITS)}")
+        raise DatasetError(f"the cue sheet of {source.capture} has the split {unknown[0]!r}: use {', '.join(SPLITS)}")
     ranges = [(int(start), int(stop)) for start, stop in zip(cues["start"], cues["stop"], strict=True)]
-    audible = RangeIndex(ranges)
+    cue_index = RangeIndex(ranges)
     splits = cues["split"].tolist()
     clicks = [(int(start), int(start) + int(reel["click_frames"])) for start in reel["clicks"]]
     withdrawn = excluded_ranges(cues, excluded, source.guard_samples)
     withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
-    click_zones, withdrawn_zones = RangeIndex(clicks), RangeIndex(withdrawn)
+    click_index, withdrawn_index = RangeIndex(clicks), RangeIndex(withdrawn)
     borders: dict[str, RangeIndex] = {
         split: RangeIndex(
             [
@@ -82,20 +81,20 @@ def tile_reel(
     records: list[dict[str, Any]] = [dict(zip(cues.columns, row, strict=True)) for row in cues.itertuples(index=False)]
 
     def describe(start: int, stop: int) -> dict[str, Any]:
-        held = [records[k] for k in audible.overlapping(start, stop)]
-        found = sorted({str(cue["split"]) for cue in held}, key=SPLITS.index)
+        present = [records[k] for k in cue_index.overlapping(start, stop)]
+        found = sorted({str(cue["split"]) for cue in present}, key=SPLITS.index)
         flags = [] if found else ["silence"]
         flags += ["two-splits"] if len(found) > 1 else []
-        flags += ["click"] if click_zones.overlapping(start, stop) else []
-        flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_zones.overlapping(start, stop)})
+        flags += ["click"] if click_index.overlapping(start, stop) else []
+        flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_index.overlapping(start, stop)})
         split = found[0] if len(found) == 1 else ""
         return {
             "split": split,
             "context": start - borders[split].free_from(start) if split else 0,
-            "track_ids": sorted({str(cue["track_id"]) for cue in held}),
-            "artists": sorted({str(cue["artist"]) for cue in held}),
-            "licences": sorted({str(cue["licence"]) for cue in held}),
-            "sources": [_source(cue, start, stop) for cue in held],
+            "track_ids": sorted({str(cue["track_id"]) for cue in present}),
+            "artists": sorted({str(cue["artist"]) for cue in present}),
+            "licences": sorted({str(cue["licence"]) for cue in present}),
+            "sources": [_source(cue, start, stop) for cue in present],
             "flags": flags,
         }
 
@@ -110,16 +109,16 @@ def tile_pair(
     split: str | None = None,
     clip_samples: int | None = None,
 ) -> pd.DataFrame:
-    """The segments of a pair: a row for each whole segment from the start of its range, clip by clip.
+    """Return the segments of a pair: a row for every complete segment from the start of its range, clip by clip.
 
-    `dry_name` is the dry file as provenance names it. Clips of `clip_samples` are tiled each by itself: no segment
-    and no context crosses from one to the next. Without a `split` the rows are dealt to three contiguous blocks of
-    80, 10 and 10 %, with max(0.5 s, one segment) left out between them. Columns as for `tile_reel`; a pair has no
-    tracks. Raises `DatasetError` if clips are shorter than a segment or the pair is too short for three blocks.
+    `dry_name` is the name of the dry file in the provenance. Clips of `clip_samples` are divided separately: neither
+    segments nor contexts cross their borders. Without a `split` the rows form three contiguous blocks of 80, 10 and
+    10 % with gaps of max(0.5 s, one segment). Columns as for `tile_reel`; a pair has no tracks. Raises `DatasetError`
+    if clips are shorter than a segment or the pair is too short for three blocks.
     """
     size = settings.segment_samples
     if split is not None and split not in SPLITS:
-        raise DatasetError(f"pair {source.capture} names the split {split!r}: use {', '.join(SPLITS)}")
+        raise DatasetError(f"pair {source.capture} has the split {split!r}: use {', '.join(SPLITS)}")
     if clip_samples is not None and clip_samples < size:
         raise DatasetError(
             f"pair {source.capture} has clips of {clip_samples} samples, shorter than a segment of {size}: "
@@ -128,16 +127,16 @@ def tile_pair(
     step = clip_samples or source.stop - source.start
     clips = [(at, min(at + step, source.stop)) for at in range(source.start, source.stop, step)]
     rows = [at for start, stop in clips for at in range(start, stop - size + 1, size)]
-    names = [split] * len(rows) if split else _deal_blocks(source, len(rows), size)
-    dealt = dict(zip(rows, names, strict=True))
+    names = [split] * len(rows) if split else _assign_blocks(source, len(rows), size)
+    assigned = dict(zip(rows, names, strict=True))
     borders: dict[str, RangeIndex] = {
-        name: RangeIndex([(at, at + size) for at in rows if dealt[at] not in ("", name)] + source.borders)
+        name: RangeIndex([(at, at + size) for at in rows if assigned[at] not in ("", name)] + source.borders)
         for name in SPLITS
     }
     clip_starts = np.array([start for start, _ in clips])
 
     def describe(start: int, stop: int) -> dict[str, Any]:
-        name = dealt[start]
+        name = assigned[start]
         border = int(clip_starts[np.searchsorted(clip_starts, start, side="right") - 1])
         return {
             "split": name,
@@ -152,15 +151,15 @@ def tile_pair(
     return _tile(source, clips, size, describe)
 
 
-def _deal_blocks(source: CaptureSource, rows: int, size: int) -> list[str]:
-    """The split of each row of a pair that names none; empty for the rows left out between two blocks."""
+def _assign_blocks(source: CaptureSource, rows: int, size: int) -> list[str]:
+    """Return the split of every row of a pair without a split; empty for the rows between two blocks."""
     guard = math.ceil(max(BLOCK_GUARD_SECONDS * source.sample_rate, size) / size)
     shared = rows - 2 * guard
     if shared < len(SPLITS):
         needed = (len(SPLITS) + 2 * guard) * size / source.sample_rate
         raise DatasetError(
-            f"pair {source.capture} is too short to be cut into {', '.join(SPLITS)}: it needs {needed:.1f} s and has "
-            f"{(source.stop - source.start) / source.sample_rate:.1f} s. Give it a split in its pairs table, "
+            f"pair {source.capture} is too short for {', '.join(SPLITS)}: it needs {needed:.1f} s and has "
+            f"{(source.stop - source.start) / source.sample_rate:.1f} s. Give it a split in the list of pairs, "
             "or set a smaller dataset.segment_samples"
         )
     valid, test = (max(1, round(share * shared)) for share in BLOCK_SHARES[1:])
@@ -171,7 +170,7 @@ def _deal_blocks(source: CaptureSource, rows: int, size: int) -> list[str]:
 def _tile(
     source: CaptureSource, parts: Sequence[Range], size: int, describe: Callable[[int, int], dict[str, Any]]
 ) -> pd.DataFrame:
-    """A row for each whole segment of each part, with the faults of the recording added to what `describe` says."""
+    """Return a row for every complete segment of every part: the result of `describe` plus recording faults."""
     clipped, excluded = RangeIndex(source.clipped), RangeIndex((one.start, one.stop) for one in source.excluded)
     rows = []
     for first, last in parts:
@@ -183,7 +182,7 @@ def _tile(
             flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
             flags += sorted({source.excluded[k].reason for k in excluded.overlapping(start, stop)})
             residual = source.residual((start + stop) / 2)
-            flags += ["unsteady"] if abs(residual) > MOST_RESIDUAL else []
+            flags += ["unsteady"] if abs(residual) > MAX_RESIDUAL else []
             flags += ["refused-take"] if source.refused else []
             usable = found["split"] and not flags
             rows.append(
@@ -208,14 +207,14 @@ def _tile(
             )
     if not rows:
         raise DatasetError(
-            f"capture {source.capture} of {source.device} has {source.stop - source.start} samples and not one whole "
+            f"capture {source.capture} of {source.device} has {source.stop - source.start} samples, less than one "
             f"segment of {size}: use a longer recording or a smaller dataset.segment_samples"
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _source(cue: Mapping[str, Any], start: int, stop: int) -> str:
-    """The samples of a source that sound in [start, stop), as `path[start:stop]`; whole samples that cover them."""
+    """Return the samples of a source in [start, stop), rounded outwards, as `path[start:stop]`."""
     first, last = max(start, int(cue["start"])), min(stop, int(cue["stop"]))
     length = int(cue["stop"]) - int(cue["start"])
     origin, extent = int(cue["source_start"]), int(cue["source_stop"]) - int(cue["source_start"])

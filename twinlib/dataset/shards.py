@@ -1,7 +1,7 @@
 """Shards: the aligned audio of one capture as an Arrow IPC file that training reads through a memory map.
 
-The file holds one record batch. Its columns `dry` and `wet` are fixed-size lists of float32, a row a segment, whose
-values lie one after another: the sample before a row is the last of the row above, so left context costs nothing.
+The file holds one record batch with one row per segment. Its columns `dry` and `wet` are fixed-size lists of float32,
+contiguous in memory: the samples before a row are those of the previous row, so left context needs no extra storage.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 
 Read = Callable[[int, int], Signal]
-"""Samples [start, stop) on the dry clock as float32 `(stop - start,)`."""
+"""Returns samples [start, stop) on the dry clock as float32 `(stop - start,)`."""
 
-_TEXTS = pa.list_(pa.string())
+_STRINGS = pa.list_(pa.string())
 _COLUMNS = {
     "segment_id": pa.string(),
     "start": pa.int64(),
     "stop": pa.int64(),
     "split": pa.string(),
-    "track_ids": _TEXTS,
-    "licences": _TEXTS,
+    "track_ids": _STRINGS,
+    "licences": _STRINGS,
     "take_sha256": pa.string(),
 }
 
 
 @dataclass(frozen=True)
 class ShardMetadata:
-    """What a shard says about itself in its schema; rate in Hz, the rest in samples."""
+    """The metadata in the schema of a shard; rate in Hz, lengths in samples."""
 
     device: str
     capture: str
@@ -52,7 +52,7 @@ class ShardMetadata:
 
 
 def shard_metadata(source: CaptureSource, segment_samples: int) -> ShardMetadata:
-    """The metadata of the shard of a capture."""
+    """Return the metadata of the shard of a capture."""
     return ShardMetadata(
         device=source.device,
         capture=source.capture,
@@ -73,32 +73,31 @@ def write_shard(
     zero_ranges: Sequence[Range] = (),
     progress: Progress = no_progress,
 ) -> pd.DataFrame:
-    """Write the audio of one capture's segments and return the segments with shard, row and sums filled in.
+    """Write the audio of the segments of a capture and return the segments with shard, row and digests filled in.
 
     `segments` come from `tile_reel` or `tile_pair`. Every row is written, usable or not, so that the values are
-    contiguous; `zero_ranges` (dry clock, half-open) are written as digital silence in both signals. The rows of a
-    refused take are not: its shard is empty, their row is -1 and their sums are empty. The sums are sha256 over the
-    little-endian float32 of a row. Memory does not grow with the audio: samples pass through two scratch files beside
-    `path`, mapped for the last step and removed by the next run if this one is killed. Progress counts samples of the
-    dry clock. Raises `DatasetError` if a reader returns something else than was asked for, or a sample that is not
-    finite.
+    contiguous; `zero_ranges` (dry clock, half-open) become digital silence in both signals. The shard of a refused take
+    is empty: its rows have row -1 and no digests. Digests are sha256 of the little-endian float32 samples of a row.
+    Memory is constant: samples pass through two scratch files next to `path`, which the next run removes if this one is
+    killed. Progress counts samples of the dry clock. Raises `DatasetError` if a reader returns the wrong number of
+    samples or a sample that is not finite.
     """
     size = metadata.segment_samples
     refused = ["refused-take" in flags for flags in segments["flags"]]
     written = segments[~np.array(refused, dtype=bool)].reset_index(drop=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(path) as (dry_file, wet_file):
-        sums = [
+        digests = [
             _copy_row(start, start + size, read, file, path, signal, zero_ranges)
-            for start in _watched(written["start"].tolist(), size, progress)
+            for start in _with_progress(written["start"].tolist(), size, progress)
             for read, file, signal in ((read_dry, dry_file, "dry"), (read_wet, wet_file, "wet"))
         ]
         columns = {name: pa.array(written[name].tolist(), type=kind) for name, kind in _COLUMNS.items()}
-        columns["dry"] = _wrapped(dry_file, len(written), size)
-        columns["wet"] = _wrapped(wet_file, len(written), size)
+        columns["dry"] = _map_samples(dry_file, len(written), size)
+        columns["wet"] = _map_samples(wet_file, len(written), size)
         schema = pa.schema(
             [(name, column.type) for name, column in columns.items()],
-            metadata={CONTRACT_KEY: SHARD.encode(), **_encoded(metadata)},
+            metadata={CONTRACT_KEY: SHARD.encode(), **_encode(metadata)},
         )
         batch = pa.record_batch(list(columns.values()), schema=schema)
         with (
@@ -111,16 +110,16 @@ def write_shard(
     place = ~np.array(refused, dtype=bool)
     done.loc[place, "shard"] = path.name
     done.loc[place, "row"] = np.arange(len(written))
-    done.loc[place, "dry_sha256"] = sums[0::2]
-    done.loc[place, "wet_sha256"] = sums[1::2]
+    done.loc[place, "dry_sha256"] = digests[0::2]
+    done.loc[place, "wet_sha256"] = digests[1::2]
     return done
 
 
 class Shard:
     """An open shard: its audio as flat views of a memory map, its provenance as a table.
 
-    `dry` and `wet` are float32 `(rows * segment_samples,)`, row k at [k S, (k + 1) S), read-only; `table` holds the
-    other columns, a row a segment. They stay in the memory map until `table` is asked for.
+    `dry` and `wet` are read-only float32 `(rows * segment_samples,)` with row k at [k S, (k + 1) S). `table` holds the
+    other columns, one row per segment, and is read from the memory map on every access.
     """
 
     def __init__(self, path: Path, dry: Signal, wet: Signal, columns: pa.Table, metadata: ShardMetadata) -> None:
@@ -129,43 +128,43 @@ class Shard:
 
     @property
     def table(self) -> pd.DataFrame:
-        """The provenance, read anew at each call."""
-        found: pd.DataFrame = self._columns.to_pandas()
-        return found
+        """The provenance of the segments."""
+        table: pd.DataFrame = self._columns.to_pandas()
+        return table
 
     @property
     def segment_ids(self) -> list[str]:
-        """The names of the segments, a row each."""
-        found: list[str] = self._columns.column("segment_id").to_pylist()
-        return found
+        """The ids of the segments, by row."""
+        names: list[str] = self._columns.column("segment_id").to_pylist()
+        return names
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
-        """Map a shard into memory; raises `DatasetError` if it is missing, cut short or no shard of ours."""
+        """Map a shard into memory; raises `DatasetError` if it is missing, truncated or of another format."""
         try:
             with pa.memory_map(str(path)) as mapped:
                 reader = pa.ipc.open_file(mapped)
-                metadata = _decoded(path, reader.schema)
+                metadata = _decode(path, reader.schema)
                 if reader.num_record_batches != 1:
                     raise ValueError(f"{reader.num_record_batches} record batches instead of one")
                 batch = reader.get_batch(0)
             batch.validate(full=False)
             if batch.schema.names != [*_COLUMNS, "dry", "wet"]:
-                raise ValueError(f"columns {', '.join(batch.schema.names)}")
+                raise ValueError(f"unexpected columns {', '.join(batch.schema.names)}")
             audio = pa.list_(pa.float32(), metadata.segment_samples)
             if batch.schema.field("dry").type != audio or batch.schema.field("wet").type != audio:
-                raise ValueError("audio of another length or type")
+                raise ValueError("audio of unexpected length or type")
             dry, wet = (batch.column(name).flatten().to_numpy(zero_copy_only=True) for name in ("dry", "wet"))
             columns = pa.Table.from_batches([batch]).select(list(_COLUMNS))
             columns.validate(full=True)
         except FileNotFoundError:
-            raise DatasetError(f"{path} does not exist: run the stage that makes it") from None
+            raise DatasetError(f"{path} does not exist: run the shard stage") from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise DatasetError(f"{path} is not a usable shard ({error}): delete it and run again") from None
         return cls(path, dry, wet, columns, metadata)
 
 
-def _watched(starts: list[int], size: int, progress: Progress) -> Iterator[int]:
+def _with_progress(starts: list[int], size: int, progress: Progress) -> Iterator[int]:
     for start in starts:
         yield start
         progress(size)
@@ -174,22 +173,21 @@ def _watched(starts: list[int], size: int, progress: Progress) -> Iterator[int]:
 def _copy_row(
     start: int, stop: int, read: Read, file: IO[bytes], path: Path, signal: str, zero_ranges: Sequence[Range]
 ) -> str:
-    """Append one row to its scratch file, a block at a time, and return its sum."""
+    """Append one row to its scratch file, a block at a time, and return its digest."""
     digest = hashlib.sha256()
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
         block = np.array(read(first, last), dtype="<f4")
         if block.shape != (last - first,):
             raise DatasetError(
-                f"{path}: the {signal} signal gave {block.shape} samples for {first} to {last}: "
-                "align this capture again"
+                f"{path}: the {signal} signal gave {block.shape} samples for {first} to {last}: align the capture again"
             )
         for begin, end in zero_ranges:
             block[max(0, begin - first) : max(0, end - first)] = 0.0
         if not np.isfinite(block).all():
             place = first + int(np.flatnonzero(~np.isfinite(block))[0])
             raise DatasetError(
-                f"{path}: the {signal} signal is not a number at sample {place}: record or export it again"
+                f"{path}: the {signal} signal is NaN or infinite at sample {place}: record or export it again"
             )
         digest.update(block.data)
         file.write(block.data)
@@ -198,7 +196,7 @@ def _copy_row(
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Two files beside `path` for the audio of a shard; clears what a killed run has left of this shard."""
+    """Yield two scratch files next to `path`, after removal of those that a killed run left."""
     for left in sorted(path.parent.glob(f".{path.name}.*")):
         left.unlink(missing_ok=True)
     paths = [path.with_name(f".{path.name}.{signal}.part") for signal in ("dry", "wet")]
@@ -210,19 +208,19 @@ def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             scratch.unlink(missing_ok=True)
 
 
-def _wrapped(file: IO[bytes], rows: int, size: int) -> pa.FixedSizeListArray:
-    """The samples of a scratch file as an Arrow column of `rows` lists, mapped and not loaded."""
+def _map_samples(file: IO[bytes], rows: int, size: int) -> pa.FixedSizeListArray:
+    """Return the samples of a scratch file as a memory-mapped Arrow column of `rows` lists."""
     file.flush()
     values = np.memmap(file, dtype="<f4", mode="r", shape=(rows * size,)) if rows else np.empty(0, "<f4")
     flat = pa.Array.from_buffers(pa.float32(), rows * size, [None, pa.py_buffer(values)])
     return pa.FixedSizeListArray.from_arrays(flat, size)
 
 
-def _encoded(metadata: ShardMetadata) -> dict[bytes, bytes]:
+def _encode(metadata: ShardMetadata) -> dict[bytes, bytes]:
     return {key.encode(): str(value).encode() for key, value in asdict(metadata).items()}
 
 
-def _decoded(path: Path, schema: pa.Schema) -> ShardMetadata:
+def _decode(path: Path, schema: pa.Schema) -> ShardMetadata:
     found: dict[bytes, bytes] = schema.metadata or {}
     contract = found.get(CONTRACT_KEY, b"no contract").decode()
     if contract != SHARD:

@@ -1,4 +1,4 @@
-"""What one capture is, as far as cutting it is concerned: its ranges and faults, all on the dry clock."""
+"""The ranges and faults of a capture, on the dry clock, as input of the division into segments."""
 
 import json
 import math
@@ -14,18 +14,17 @@ from twinlib.errors import DatasetError
 from twinlib.intervals import Range
 
 WARP_REACH = 64
-"""Samples to either side of a fault of the wet file that its windowed-sinc interpolation spreads it over."""
+"""Samples on either side of a fault of the wet file that windowed-sinc interpolation contaminates."""
 
 
 @dataclass(frozen=True)
 class CaptureSource:
-    """One dry/wet couple whose wet signal has been put on the dry clock; all positions are samples of the dry file.
+    """An aligned capture; all positions are samples of the dry file.
 
-    `start` and `stop` bound the part that is cut; `available` is where the wet file has samples to give, and where a
-    loop-back channel stands for the dry signal (`looped_back`), that too; `clipped` are the stretches where the
-    interface clipped, `excluded` those whose wet signal is no answer to the dry one, with the alignment's reasons.
-    `timemap` holds the lag. `settings` is the canonical JSON of the device's knobs; `refused` holds the reasons if the
-    capture is useless.
+    `start` and `stop` bound the part to divide. `available` is the range with samples in the wet file, and in the
+    loop-back channel if it replaces the dry signal (`looped_back`). `clipped` are the ranges where the interface
+    clipped; `excluded` are those that the alignment excludes, with its reasons. `timemap` holds the lag. `settings` is
+    the canonical JSON of the knob positions; `refused` holds the reasons if the capture is useless.
     """
 
     device: str
@@ -48,19 +47,19 @@ class CaptureSource:
 
     @property
     def borders(self) -> list[Range]:
-        """Ranges that no left context may reach into: what is excluded, and what a loop-back channel lacks."""
-        found = [(one.start, one.stop) for one in self.excluded]
+        """Ranges that no left context may overlap: excluded ones, and those outside the loop-back channel."""
+        borders = [(one.start, one.stop) for one in self.excluded]
         if self.looped_back:
             first, last = self.available
-            found += [(low, high) for low, high in ((self.start, first), (last, self.stop)) if low < high]
-        return found
+            borders += [(low, high) for low, high in ((self.start, first), (last, self.stop)) if low < high]
+        return borders
 
     def lag(self, position: float) -> float:
-        """The lag in samples at a dry position, as the warp applies it: positive where the wet file is late."""
+        """Return the lag in samples at a dry position, as the warp applies it; positive if the wet file is late."""
         return float(self.timemap.lags(np.array([position]))[0])
 
     def residual(self, position: float) -> float:
-        """What the alignment leaves at a dry position, in samples, from its measured windows; NaN if there are none."""
+        """Return the residual lag in samples at a dry position, from the measured windows; NaN if there are none."""
         if not self.track_positions:
             return math.nan
         return float(np.interp(position, self.track_positions, self.track_residuals))
@@ -73,10 +72,10 @@ def capture_source(
     alignment: Alignment,
     dry_range: Range | None = None,
 ) -> CaptureSource:
-    """What cutting needs of a take (`take/1`) and its alignment.
+    """Return the ranges and faults of a take (`take/1`) and its alignment.
 
-    `dry_range` is the range of the dry file that is used, all of it by default. Raises `DatasetError` if a key of the
-    take is missing, the two disagree about the sample rate of the recording, or the range lies outside the dry file.
+    `dry_range` is the range of the dry file to use, by default all of it. Raises `DatasetError` if a key of the take is
+    missing, if take and alignment differ in the sample rate of the recording, or if the range exceeds the dry file.
     """
     try:
         return _read(device, capture, take, alignment, dry_range)
@@ -96,14 +95,14 @@ def _read(
 ) -> CaptureSource:
     if int(take["sample_rate"]) != alignment.wet_sample_rate:
         raise DatasetError(
-            f"capture {capture} of {device} was recorded at {take['sample_rate']} Hz, but what was aligned had "
-            f"{alignment.wet_sample_rate} Hz: run align again"
+            f"capture {capture} of {device} was recorded at {take['sample_rate']} Hz but aligned at "
+            f"{alignment.wet_sample_rate} Hz: align it again"
         )
     start, stop = dry_range or (0, alignment.dry_frames)
     if not 0 <= start < stop <= alignment.dry_frames:
         raise DatasetError(
-            f"capture {capture} of {device} asks for samples {start} to {stop} of a dry file of "
-            f"{alignment.dry_frames}: correct start and stop of its pair"
+            f"capture {capture} of {device} uses samples {start} to {stop} of a dry file of "
+            f"{alignment.dry_frames} samples: correct start and stop of its pair"
         )
     guard, looped_back = alignment.guard_samples, alignment.reference is not None
     clock = _Clock(alignment.timemap, alignment.sample_rate, alignment.wet_sample_rate, guard)
@@ -126,10 +125,10 @@ def _read(
         simulated=bool(take["simulated"]),
         take_sha256=str(take["sha256"]),
         refused=tuple(refused),
-        # A loop-back channel ends with the wet file, and it is not delayed.
+        # A loop-back channel ends with the wet file and is not delayed by the guard.
         available=(first, last - guard if looped_back else last),
-        clipped=tuple(clock.faulty(*run) for run in _clipped(take, alignment.wet_frames)),
-        # What answers to dry sample n is heard at n + guard.
+        clipped=tuple(clock.contaminated(*run) for run in _clipped(take, alignment.wet_frames)),
+        # The response to dry sample n is at n + guard.
         excluded=tuple(replace(one, stop=one.stop + guard) for one in alignment.excluded),
         looped_back=looped_back,
         timemap=clock.timemap,
@@ -139,10 +138,10 @@ def _read(
 
 
 def _clipped(take: Mapping[str, Any], wet_frames: int) -> list[Range]:
-    """Runs of clipped samples of the wet file.
+    """Return the runs of clipped samples of the wet file.
 
-    A take lists only its first runs and counts them all in `clips`: past the last one listed of more, nothing is known
-    to be clean, so all of it counts as clipped.
+    A take lists only its first runs but counts all in `clips`. If there are more, everything after the last listed run
+    counts as clipped.
     """
     runs = [(int(run["start"]), int(run["start"]) + int(run["samples"])) for run in take["clipped"]]
     if int(take["clips"]) > len(runs):
@@ -152,7 +151,7 @@ def _clipped(take: Mapping[str, Any], wet_frames: int) -> list[Range]:
 
 @dataclass(frozen=True)
 class _Clock:
-    """The warp as applied: dry sample n holds what lies at `timemap.wet(n - guard)`, in samples at the dry rate."""
+    """The warp as applied: dry sample n is read at `timemap.wet(n - guard)`, in samples at the dry rate."""
 
     timemap: TimeMap
     rate: int
@@ -160,22 +159,22 @@ class _Clock:
     guard: int
 
     def dry(self, wet: int) -> float:
-        """The dry position that holds a sample of the wet file."""
+        """Return the dry position of a sample of the wet file."""
         return self.timemap.dry(wet * self.rate / self.wet_rate) + self.guard
 
-    def faulty(self, start: int, stop: int) -> Range:
-        """Dry samples that hold something of samples [start, stop) of the wet file."""
+    def contaminated(self, start: int, stop: int) -> Range:
+        """Return the dry samples that depend on samples [start, stop) of the wet file."""
         reach = WARP_REACH
         if self.wet_rate != self.rate:
-            # A change of rate spreads a fault as the warp does.
+            # Resampling spreads a fault as the warp does.
             reach += math.ceil(WARP_REACH * max(1.0, self.rate / self.wet_rate))
         return math.floor(self.dry(start)) - reach, math.ceil(self.dry(stop)) + reach
 
     def available(self, start: int, wet_start: int, wet_stop: int) -> Range:
-        """Dry samples whose wet sample exists.
+        """Return the dry samples that have a wet sample.
 
-        Wet samples that begin with the dry ones lack only the guard's own samples. No twin is judged on these: its
-        receptive field is longer than the guard, and outputs begin one receptive field after a border.
+        If the wet file starts with the dry one, only the samples of the guard are missing. No twin is evaluated on
+        these: its receptive field is longer than the guard, and outputs begin one receptive field after a border.
         """
         first = math.ceil(self.dry(wet_start))
         if first - self.guard <= start:
