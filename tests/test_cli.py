@@ -29,7 +29,7 @@ from twinlib.model.twin import Twin
 
 MEASURED = {
     "lag_samples", "drift_ppm", "polarity", "gain_db", "residual_rms_samples", "confidence", "dropouts", "verdict",
-    "reasons",
+    "reasons", "findings",
 }  # fmt: skip
 
 Ended = tuple[int, str, str]

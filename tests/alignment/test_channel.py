@@ -74,7 +74,7 @@ for rate in map(int, sys.argv[1:]):
 """
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
+def test_samples_do_not_depend_on_the_number_of_threads() -> None:
     """A parallel sum would round differently for each number of threads."""
     digests = [
         subprocess.run(

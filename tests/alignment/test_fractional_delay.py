@@ -21,8 +21,8 @@ def sine(hertz: float, places: Array) -> Array:
 
 
 @given(lag=st.integers(-9000, 9000), start=st.integers(-500, 9000), frames=st.integers(0, 3000))
-def test_whole_lags_without_drift_copy_samples_bit_by_bit(lag: int, start: int, frames: int) -> None:
-    """Silence lies outside of the file."""
+def test_integer_lags_without_drift_copy_samples(lag: int, start: int, frames: int) -> None:
+    """Outside of the file the samples are zero."""
     timemap = TimeMap.straight(lag, 0.0, 0, 9000)
     copied = interpolate(NOISE, timemap, start, start + frames)
     assert copied.dtype == np.float32
@@ -31,7 +31,7 @@ def test_whole_lags_without_drift_copy_samples_bit_by_bit(lag: int, start: int, 
 
 @settings(max_examples=50)
 @given(parts=pieces(), cuts=st.lists(st.integers(-300, 9300), min_size=1, max_size=8))
-def test_blocks_change_no_bit(parts: tuple[Piece, ...], cuts: list[int]) -> None:
+def test_samples_do_not_depend_on_the_blocks_read(parts: tuple[Piece, ...], cuts: list[int]) -> None:
     timemap = TimeMap(parts)
     whole = interpolate(NOISE, timemap, -300, 9300)
     blocks = [interpolate(NOISE, timemap, *block) for block in pairwise([-300, *sorted(cuts), 9300])]
@@ -46,7 +46,7 @@ def test_blocks_change_no_bit(parts: tuple[Piece, ...], cuts: list[int]) -> None
         *((MEASURE_KERNEL, hertz, 100.0) for hertz in (200, 1000, 5000, 10_000, 15_000, MEASURE_BAND * RATE)),
     ],
 )
-def test_a_line_is_read_with_errors_below_120_db(kernel: Kernel, hertz: float, below_db: float, drift: float) -> None:
+def test_interpolation_along_a_line_is_exact(kernel: Kernel, hertz: float, below_db: float, drift: float) -> None:
     """To measure, 100 dB are enough."""
     n = np.arange(12_000.0)
     wet = channel(sine(hertz, n))
@@ -56,7 +56,7 @@ def test_a_line_is_read_with_errors_below_120_db(kernel: Kernel, hertz: float, b
 
 
 @pytest.mark.parametrize("hertz", [1000, 10_000, 18_000, 20_000])
-def test_a_curve_is_read_with_errors_below_120_db(hertz: float) -> None:
+def test_interpolation_along_a_curve_is_exact(hertz: float) -> None:
     """A clock that swings by 0.3 samples within six seconds, about 40 ppm."""
     n = np.arange(6.5 * RATE)
     knots = np.linspace(0.0, 6.0 * RATE, 25)
@@ -69,7 +69,7 @@ def test_a_curve_is_read_with_errors_below_120_db(hertz: float) -> None:
 
 @settings(max_examples=50)
 @given(parts=pieces())
-def test_across_a_border_each_side_is_that_of_its_piece(parts: tuple[Piece, ...]) -> None:
+def test_each_side_of_a_dropout_follows_its_piece(parts: tuple[Piece, ...]) -> None:
     """Bit by bit, up to the one tile that the border touches; and a loss leaves this to one of the two."""
     whole = interpolate(NOISE, TimeMap(parts), 0, 9000)
     alone = [interpolate(NOISE, TimeMap([piece]), 0, 9000) for piece in parts]
@@ -86,7 +86,7 @@ def test_across_a_border_each_side_is_that_of_its_piece(parts: tuple[Piece, ...]
 
 
 @given(lag=st.floats(-50, 50), drift=st.floats(-300, 300))
-def test_a_constant_stays_one_and_nothing_reaches_further_than_the_kernel(lag: float, drift: float) -> None:
+def test_a_constant_is_kept_and_the_kernel_is_bounded(lag: float, drift: float) -> None:
     samples = np.zeros(4000)
     samples[1000:3000] = 0.5
     out = interpolate(channel(samples), TimeMap.straight(lag, drift, 0, 4000), 0, 4000)

@@ -20,7 +20,7 @@ from .conftest import CLICK, RATE, Write, channel, click, device, noise, program
     sign=st.sampled_from([1, -1]),
     rate=st.sampled_from([RATE, 48_000, 96_000]),
 )
-def test_a_click_is_found_at_any_border_of_the_stream(offset: int, level: float, sign: int, rate: int) -> None:
+def test_a_click_is_found_at_block_borders(offset: int, level: float, sign: int, rate: int) -> None:
     """A fraction of a sample from its place, at the sample rate of the reel whatever that is."""
     wet = noise(2 * locate.SIZE, -60)
     place = locate.SIZE - 3 * CLICK + offset
@@ -42,7 +42,7 @@ def test_a_click_at_the_ends_of_the_file_is_found() -> None:
         assert found[0].correlation > locate.MIN_CORRELATION
 
 
-def test_loud_music_does_not_outshine_the_clicks() -> None:
+def test_loud_music_does_not_mask_the_clicks() -> None:
     dry, clicks = reel(8.0)
     music = 1.8 * programme(4.0, seed=8)
     wet = np.concatenate((music, device(0.05 * warped(dry, 0.5, 0.0), 3.0)))
@@ -55,14 +55,14 @@ def test_loud_music_does_not_outshine_the_clicks() -> None:
     assert best.line.lag == pytest.approx(len(music) + 0.5, abs=0.3)
 
 
-def test_music_and_silence_hold_no_click() -> None:
+def test_music_and_silence_have_no_clicks() -> None:
     for wet in (programme(8.0, seed=4), noise(4 * RATE, -20), np.zeros(RATE)):
         found = find_clicks(channel(wet), click().astype(np.float32))
         assert all(abs(one.correlation) < locate.MIN_CORRELATION for one in found)
     assert not len(click_waveform(channel(np.zeros(RATE)), 0))
 
 
-def test_the_clicks_must_stand_as_far_apart_as_on_the_reel() -> None:
+def test_the_spacing_of_the_clicks_must_match_the_reel() -> None:
     clicks = (1000, 500_000)
     pair = [ClickPeak(2000.0, -0.9), ClickPeak(501_010.0, -0.8)]
     best = match_clicks(clicks, [ClickPeak(300_000.0, 0.7), *pair], 50.0)

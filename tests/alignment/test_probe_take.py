@@ -24,7 +24,7 @@ def reel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recorded(reel: Path, out: Path, lag: int = 5000, drift_ppm: float = 0.0, gain: float = 1.0) -> np.ndarray:
-    """The reel off another clock, by a resampler that the aligner does not use."""
+    """The reel recorded with another clock."""
     dry = audio.read(reel)[:, 0].astype(np.float64)
     wet = soxr.resample(dry, 1.0, 1.0 + 1e-6 * drift_ppm, quality="VHQ") if drift_ppm else dry
     wet = gain * np.concatenate([np.zeros(lag), wet, np.zeros(5000)])
@@ -34,7 +34,7 @@ def recorded(reel: Path, out: Path, lag: int = 5000, drift_ppm: float = 0.0, gai
 
 
 @pytest.mark.parametrize(("lag", "drift", "gain"), [(0, 0.0, 1.0), (5000, 25.0, -0.5), (77777, -120.0, 0.1)])
-def test_lag_drift_polarity_and_gain_are_those_of_the_recording(
+def test_lag_drift_polarity_and_gain_are_measured(
     reel: Path, tmp_path: Path, lag: int, drift: float, gain: float
 ) -> None:
     recorded(reel, tmp_path / "take.wav", lag, drift, gain)
@@ -47,15 +47,15 @@ def test_lag_drift_polarity_and_gain_are_those_of_the_recording(
     assert len(found.track) == len(PLAN.clicks)
     with WarpedReader(tmp_path / "take.wav", found) as wet:
         (music,) = PLAN.of("music")[:1]
-        heard = wet.read(music.start + found.guard_samples, music.stop + found.guard_samples)
+        aligned = wet.read(music.start + found.guard_samples, music.stop + found.guard_samples)
     dry = audio.read(reel, music.start, music.stop)[:, 0]
-    # Noise up to half the rate is beyond what any resampler keeps: compare what lies below.
-    low = np.fft.rfft(heard - abs(gain) * dry)[: len(dry) // 3]
+    # No resampler keeps noise up to the Nyquist frequency: compare the lower band.
+    low = np.fft.rfft(aligned - abs(gain) * dry)[: len(dry) // 3]
     assert np.sqrt(np.mean(np.abs(low) ** 2)) < 2e-3 * np.sqrt(np.mean(np.abs(np.fft.rfft(gain * dry)) ** 2))
 
 
 @pytest.mark.parametrize(("lost", "word"), [(3, "3 samples were lost"), (-40, "40 samples were repeated")])
-def test_a_take_with_lost_samples_is_refused_and_says_where(reel: Path, tmp_path: Path, lost: int, word: str) -> None:
+def test_lost_samples_are_refused_and_located(reel: Path, tmp_path: Path, lost: int, word: str) -> None:
     wet = recorded(reel, tmp_path / "take.wav")
     place = PLAN.of("sine")[20].start + 5000
     damaged = np.concatenate([wet[:place], wet[place + lost :]])
@@ -69,7 +69,7 @@ def test_a_take_with_lost_samples_is_refused_and_says_where(reel: Path, tmp_path
     assert low < place / RATE < high
 
 
-def test_a_take_cut_short_is_suspect_and_one_of_something_else_refused(reel: Path, tmp_path: Path) -> None:
+def test_a_truncated_take_is_suspect_and_another_recording_is_refused(reel: Path, tmp_path: Path) -> None:
     wet = recorded(reel, tmp_path / "take.wav")
     audio.write(tmp_path / "short.wav", wet[: round(0.9 * len(wet))], RATE, "FLOAT")
     short = align_probe_take(reel, tmp_path / "short.wav", PLAN.clicks)
@@ -82,7 +82,7 @@ def test_a_take_cut_short_is_suspect_and_one_of_something_else_refused(reel: Pat
     assert "clicks were found" in other.reasons[0]
 
 
-def test_a_loop_back_channel_tells_the_clock(reel: Path, tmp_path: Path) -> None:
+def test_the_loop_back_channel_gives_the_clock(reel: Path, tmp_path: Path) -> None:
     dry = audio.read(reel)[:, 0]
     silence = np.zeros(4000, np.float32)
     loop = np.concatenate([silence, 0.5 * dry, silence])
@@ -97,8 +97,8 @@ def test_a_loop_back_channel_tells_the_clock(reel: Path, tmp_path: Path) -> None
     assert found.reference.gain_db == pytest.approx(20 * np.log10(0.5), abs=0.01)
 
 
-def test_the_level_is_repaired_as_that_of_the_music_and_not_by_the_clicks(reel: Path, tmp_path: Path) -> None:
-    """A device that saturates answers a click with another gain than music, and the twin has learned from the music."""
+def test_the_level_is_corrected_as_in_the_takes_of_music(reel: Path, tmp_path: Path) -> None:
+    """A saturating device has another gain for clicks than for music, from which the twin learns."""
     dry = audio.read(reel)[:, 0]
     silence = np.zeros(4000, np.float32)
     wet = np.concatenate([silence, np.tanh(5 * dry) + 0.01, silence])

@@ -1,4 +1,4 @@
-"""A take with a loop-back channel: it tells the time, and stands for the dry signal."""
+"""Takes with a loop-back channel, which gives the clock and replaces the dry signal."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
     return dry_path, wet_path, played, clicks, found
 
 
-def test_the_clock_is_that_of_the_converters_whatever_the_device_does(take: Take) -> None:
+def test_the_device_does_not_affect_the_clock(take: Take) -> None:
     """Without it, the device's phase would pass for a lag of some samples."""
     dry_path, wet_path, _, clicks, found = take
     assert found.verdict == "ok", found.reasons
@@ -53,7 +53,7 @@ def test_the_clock_is_that_of_the_converters_whatever_the_device_does(take: Take
     assert abs(alone.lag_samples - LAG) > 0.5
 
 
-def test_gain_and_polarity_of_both_channels_are_told_apart(take: Take) -> None:
+def test_gain_and_polarity_are_those_of_each_channel(take: Take) -> None:
     found = take[-1]
     assert found.reference is not None
     assert (found.reference.channel, found.reference.polarity) == (1, -1)
@@ -61,7 +61,7 @@ def test_gain_and_polarity_of_both_channels_are_told_apart(take: Take) -> None:
     assert found.polarity == -1
 
 
-def test_both_channels_are_read_on_one_clock(take: Take) -> None:
+def test_both_channels_are_warped_by_one_clock(take: Take) -> None:
     """The loop-back as the dry file, the device's as it answered, behind the guard and its polarity undone."""
     dry_path, wet_path, played, clicks, found = take
     dry = audio.read(dry_path)[:, 0]
@@ -74,8 +74,8 @@ def test_both_channels_are_read_on_one_clock(take: Take) -> None:
         assert decibels(-played[music], wet.read(music.start + 16, music.stop + 16)) > 55
 
 
-def test_a_device_that_is_not_heard_is_refused(take: Take, write: Write) -> None:
-    """The loop-back has the programme and the device's channel has noise: the sentence says so."""
+def test_a_missing_device_signal_is_refused(take: Take, write: Write) -> None:
+    """The loop-back has the programme, but the device's channel has only noise."""
     dry_path, wet_path, _, clicks, _ = take
     sides = audio.read(wet_path)
     sides[:, 0] = noise(len(sides), -60)

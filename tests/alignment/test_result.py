@@ -1,4 +1,4 @@
-"""What an alignment says, as a file."""
+"""Alignments as JSON."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ polarities = st.sampled_from([1, -1])
     reasons=st.lists(st.text(max_size=20), max_size=3),
     findings=st.lists(st.sampled_from([info("a", count=3), suspect("b", Span("wet", 0.25, 1.5), share=0.1)])),
 )
-def test_json_holds_all_of_it(
+def test_json_keeps_the_whole_alignment(
     parts: tuple[Piece, ...],
     dropouts: list[Dropout],
     excluded: list[Excluded],
@@ -41,7 +41,7 @@ def test_json_holds_all_of_it(
     reasons: list[str],
     findings: list[Finding],
 ) -> None:
-    """Pieces, exclusions and the loop-back too, to the last bit."""
+    """To the last bit, pieces, exclusions, findings and the loop-back included."""
     found = alignment(
         9000,
         1.5,
@@ -59,7 +59,7 @@ def test_json_holds_all_of_it(
     assert Alignment.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
 
 
-def test_what_lacks_a_key_or_has_one_too_many_is_refused() -> None:
+def test_missing_and_unknown_keys_are_refused() -> None:
     whole = alignment(9000, 1.5, reference=Reference(1, 1, 0.0)).to_dict()
     for name in {field.name for field in dataclasses.fields(Alignment)} - {"findings"}:
         with pytest.raises(AlignmentError, match="align again"):
@@ -73,7 +73,7 @@ def test_what_lacks_a_key_or_has_one_too_many_is_refused() -> None:
 
 
 def test_files_of_older_versions_are_read() -> None:
-    """They have no findings, and other names for some reasons of exclusions."""
+    """They have no findings and other codes for some exclusions."""
     found = alignment(9000, 1.5, verdict="suspect", reasons=("a sentence",))
     old = {key: value for key, value in found.to_dict().items() if key != "findings"}
     names = ("off-the-line", "unlike", "not-a-number", "lost-samples")

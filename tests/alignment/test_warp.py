@@ -38,7 +38,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dc=st.sampled_from([0.0, 0.01]),
     guard=st.integers(0, 40),
 )
-def test_blocks_change_nothing(
+def test_samples_do_not_depend_on_the_blocks_read(
     recording: Path,
     parts: tuple[Piece, ...],
     cuts: list[int],
@@ -63,20 +63,20 @@ def test_blocks_change_nothing(
 
 
 @given(parts=pieces(), guard=st.integers(0, 40))
-def test_shift_copies_the_samples_of_every_piece_behind_the_guard(
+def test_shift_copies_the_samples_of_each_piece_delayed_by_the_guard(
     recording: Path, parts: tuple[Piece, ...], guard: int
 ) -> None:
     parts = tuple(Piece(p.start, p.stop, p.positions[:1], (float(round(p.lags[0])),)) for p in parts)
     with WarpedReader(recording, alignment(9000, 0.0, warp="shift", pieces=parts, guard_samples=guard)) as wet:
         for piece in parts:
             lag = int(piece.lags[0])
-            # The tile in which a loss lies may follow the piece beside it.
+            # The tile that contains a dropout may follow the adjacent piece.
             start, stop = max(piece.start + 64, -lag), min(piece.stop - 64, 9000 - lag)
             copied = wet.read(start + guard, stop + guard)
             assert np.array_equal(copied, NOISE[start + lag : max(start, stop) + lag, 0])
 
 
-def test_there_is_silence_where_the_file_has_no_samples(recording: Path) -> None:
+def test_samples_outside_of_the_file_are_zero(recording: Path) -> None:
     with WarpedReader(recording, alignment(9000, 100.0, warp="shift", applied_polarity=-1)) as wet:
         assert np.array_equal(wet.read(12, 1012), -NOISE[100:1100, 0])
         assert wet.valid_range() == (0, 8912)
@@ -85,7 +85,7 @@ def test_there_is_silence_where_the_file_has_no_samples(recording: Path) -> None
 
 @settings(max_examples=40)
 @given(parts=pieces(), guard=st.integers(0, 40), low=st.integers(0, 500), high=st.integers(8000, 9000))
-def test_valid_range_is_where_all_samples_are_real(
+def test_the_valid_range_depends_on_the_file_alone(
     tmp_path_factory: pytest.TempPathFactory, parts: tuple[Piece, ...], guard: int, low: int, high: int
 ) -> None:
     """A signal of ones stays one there: none of it is made of the silence around the wet range."""
@@ -111,12 +111,12 @@ def test_valid_range_is_where_all_samples_are_real(
         ({}, -1, "channel"),
     ],
 )
-def test_what_cannot_be_warped_is_refused(recording: Path, changes: dict, number: int, words: str) -> None:
+def test_unusable_alignments_and_files_are_refused(recording: Path, changes: dict, number: int, words: str) -> None:
     with pytest.raises(AlignmentError, match=words):
         WarpedReader(recording, alignment(9000, 3.0, **changes), number)
 
 
-def test_the_loop_back_channel_is_read_at_the_level_and_sign_of_the_dry_file(write: Write) -> None:
+def test_the_loop_back_channel_has_the_level_and_polarity_of_the_dry_file(write: Write) -> None:
     """On the same clock as the device's channel, and without its guard and its repairs."""
     dry = np.random.default_rng(3).uniform(-0.5, 0.5, 5000)
     path = write("wet.wav", np.stack((np.roll(dry, 7) ** 2, -0.5 * dry), axis=1))
@@ -129,7 +129,7 @@ def test_the_loop_back_channel_is_read_at_the_level_and_sign_of_the_dry_file(wri
     assert reference_alignment(alignment(5000, 0.0)) is None
 
 
-def test_the_figure_is_the_same_bytes_every_time(tmp_path: Path) -> None:
+def test_the_plot_is_deterministic(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         plot_alignment(alignment(50000, 100.25, 12.0), tmp_path / name)
     drawn = (tmp_path / "a.svg").read_bytes()
