@@ -127,6 +127,7 @@ def test_a_moment_of_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -
     whole = trace(results, str(clip))
     assert [one["segment_id"] for one in whole["segments"]] == [first["segment_id"], last["segment_id"]]
     assert [one["clip_start"] for one in whole["segments"]] == [0, 900 / 8000]
+    assert first["segment_id"] in render_text("trace", whole)
     moment = trace(results, str(clip), at=950 / 8000)
     assert moment["origin"]["segment"]["segment_id"] == last["segment_id"]
     assert moment["origin"]["sources"]
