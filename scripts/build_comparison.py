@@ -8,7 +8,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
-from twinlib.reports.comparison import render_comparison
+from twinlib.reports import render_comparison
 
 
 def main() -> None:

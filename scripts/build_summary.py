@@ -6,7 +6,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.provenance.record import recorded
-from twinlib.reports.summary import format_summary
+from twinlib.reports import format_summary
 
 
 def main() -> None:

@@ -7,11 +7,10 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
-from twinlib.listening.listening_page import render_listening_page
-from twinlib.listening.stimuli import ListeningExcerpt, prepare_excerpt
+from twinlib.listening import ListeningExcerpt, prepare_excerpt, render_listening_page
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
-from twinlib.reports.twin_page import read_figure, render_twin_page
+from twinlib.reports import read_figure, render_twin_page
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 

@@ -6,13 +6,12 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
-from twinlib.evaluation.evaluate import evaluate, evaluation_seconds
-from twinlib.evaluation.settings import Evaluation
+from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
-from twinlib.reports.evaluation_files import write_evaluation
+from twinlib.reports import write_evaluation
 
 
 def main() -> None:
@@ -37,7 +36,7 @@ def main() -> None:
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
         with show_progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
-            evaluation = evaluate(
+            evaluation = evaluate_twin(
                 args.twin,
                 segments,
                 args.shards[0].parent,

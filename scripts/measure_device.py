@@ -10,7 +10,7 @@ from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
 from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
-from twinlib.measurement.probe_measurements import count_sections, measure_probe_reel
+from twinlib.measurement import count_sections, measure_probe_reel
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
 

@@ -7,13 +7,13 @@ import torch
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
-from twinlib.evaluation.twin_runner import load_twin_at_rate, render_reel
+from twinlib.evaluation import load_twin_at_rate, render_reel
 from twinlib.excitation.probe_reel import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
-from twinlib.measurement.probe_measurements import compare_harmonics, measure_probe_reel
+from twinlib.measurement import compare_harmonics, measure_probe_reel
 from twinlib.progress import show_progress
 from twinlib.provenance.record import recorded
-from twinlib.reports.probe_figures import draw_probe
+from twinlib.reports import draw_probe
 
 
 def main() -> None:

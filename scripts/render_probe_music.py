@@ -10,11 +10,10 @@ from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
-from twinlib.evaluation.excerpts import ExcerptAudio
-from twinlib.evaluation.twin_runner import load_twin_at_rate, render_probe_music
+from twinlib.evaluation import ExcerptAudio, load_twin_at_rate, render_probe_music
 from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json
-from twinlib.listening.clips import write_probe_music
+from twinlib.listening import write_probe_music
 from twinlib.provenance.record import recorded
 
 

@@ -10,7 +10,7 @@ import torch
 from tests.evaluation.factories import RATE, device, music, near, reader
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import ConfigError, DatasetError, ModelError, TwinError
-from twinlib.evaluation.evaluate import evaluate, evaluate_pair, evaluation_seconds
+from twinlib.evaluation.evaluate import evaluate_pair, evaluate_twin, evaluation_seconds
 from twinlib.evaluation.metrics import ErrorAccumulator
 from twinlib.evaluation.settings import Evaluation
 from twinlib.files import read_json, sha256_file
@@ -86,17 +86,17 @@ def stored(tmp_path_factory, twin, signals):
     return folder, table
 
 
-def run(stored, out, dataset=DATASET, settings=SETTINGS):
+def run(stored, dataset=DATASET, settings=SETTINGS):
     folder, table = stored
-    found = evaluate(folder / "twin.safetensors", table, folder, dataset, settings)
-    write_evaluation(out, found, CURVE)
-    return found.metrics
+    return evaluate_twin(folder / "twin.safetensors", table, folder, dataset, settings)
 
 
 @pytest.fixture(scope="module")
 def evaluated(stored, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluation")
-    return run(stored, out), out
+    found = run(stored)
+    write_evaluation(out, found, CURVE)
+    return found.metrics, out
 
 
 def test_metrics_follow_the_contract(evaluated, stored):
@@ -155,7 +155,7 @@ def test_figures_and_clips_are_written(evaluated):
 
 
 def test_evaluation_is_reproducible_except_speed(evaluated, stored, tmp_path):
-    run(stored, tmp_path)
+    write_evaluation(tmp_path, run(stored), CURVE)
     for path in sorted(evaluated[1].rglob("*")):
         other = tmp_path / path.relative_to(evaluated[1])
         if path.name == "metrics.json":
@@ -166,30 +166,29 @@ def test_evaluation_is_reproducible_except_speed(evaluated, stored, tmp_path):
             assert path.read_bytes() == other.read_bytes(), path.name
 
 
-def test_training_split_is_optional(stored, tmp_path):
+def test_training_split_is_optional(stored):
     settings = Evaluation(linear_taps=64, clip_seconds=0.5, judge_train=True)
-    assert list(run(stored, tmp_path, settings=settings)["splits"]) == ["train", "valid", "test"]
+    assert list(run(stored, settings=settings).metrics["splits"]) == ["train", "valid", "test"]
     assert evaluation_seconds(stored[1], settings, RATE) == pytest.approx(24 * SIZE / RATE)
     assert evaluation_seconds(stored[1], SETTINGS, RATE) == pytest.approx(16 * SIZE / RATE)
 
 
 @pytest.mark.parametrize(("key", "value"), [("digest", "e" * 64), ("sample_rate", 44100), ("guard_samples", 8)])
-def test_twin_of_another_data_set_raises(stored, tmp_path, key, value):
+def test_twin_of_another_data_set_raises(stored, key, value):
     with pytest.raises(ModelError, match="train"):
-        run(stored, tmp_path, {**DATASET, key: value})
-    assert not (tmp_path / "metrics.json").exists()
+        run(stored, {**DATASET, key: value})
 
 
-def test_empty_split_raises(stored, tmp_path):
+def test_empty_split_raises(stored):
     folder, table = stored
     with pytest.raises(DatasetError):
-        run((folder, table[table["split"] != "test"]), tmp_path)
+        run((folder, table[table["split"] != "test"]))
 
 
 def test_invalid_twin_file_raises(stored, tmp_path):
     (tmp_path / "twin.safetensors").write_bytes(b"not a twin")
     with pytest.raises(TwinError):
-        evaluate(tmp_path, stored[1], stored[0], DATASET, SETTINGS)
+        evaluate_twin(tmp_path, stored[1], stored[0], DATASET, SETTINGS)
 
 
 def test_pair_is_evaluated_like_a_split(twin, signals):
@@ -233,24 +232,28 @@ def test_by_level_and_over_time_cover_all_samples(evaluated):
     assert min(track["esr"]) <= metrics["esr"] <= max(track["esr"])
 
 
-def test_segments_without_tracks_are_grouped_by_capture(stored, tmp_path):
+def test_segments_without_tracks_are_grouped_by_capture(stored):
     folder, table = stored
     pairs = table.assign(track_ids=[[] for _ in range(len(table))])
-    metrics = run((folder, pairs), tmp_path)
+    metrics = run((folder, pairs)).metrics
     assert [one["name"] for one in metrics["by_track"]] == ["take"]
     assert metrics["by_track"][0]["esr"] == pytest.approx(metrics["esr"])
 
 
-def test_missing_visqol_raises_before_the_evaluation(stored, tmp_path, monkeypatch):
+def test_missing_visqol_raises_before_the_evaluation(stored, monkeypatch):
+    def progress(n, note=""):
+        raise AssertionError("the evaluation has started")
+
     monkeypatch.setitem(sys.modules, "visqol", None)
+    folder, table = stored
+    settings = SETTINGS.model_copy(update={"visqol": True})
     with pytest.raises(ConfigError, match="perceptual"):
-        run(stored, tmp_path, settings=SETTINGS.model_copy(update={"visqol": True}))
-    assert not list(tmp_path.iterdir())
+        evaluate_twin(folder / "twin.safetensors", table, folder, DATASET, settings, progress=progress)
 
 
 @pytest.mark.slow
-def test_visqol_rates_the_excerpt(stored, tmp_path):
+def test_visqol_rates_the_excerpt(stored):
     if importlib.util.find_spec("visqol") is None:
         pytest.skip("the extra `perceptual` is not installed; `.ci/run` does it")
-    found = run(stored, tmp_path, settings=SETTINGS.model_copy(update={"visqol": True, "clip_seconds": 1.5}))
+    found = run(stored, settings=SETTINGS.model_copy(update={"visqol": True, "clip_seconds": 1.5})).metrics
     assert 1.0 <= found["visqol"] < 4.7

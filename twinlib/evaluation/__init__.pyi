@@ -1,5 +1,6 @@
 from .evaluate import TwinEvaluation as TwinEvaluation
 from .evaluate import evaluate_pair as evaluate_pair
+from .evaluate import evaluate_twin as evaluate_twin
 from .evaluate import evaluation_seconds as evaluation_seconds
 from .excerpts import ExcerptAudio as ExcerptAudio
 from .loudness import LoudnessMeter as LoudnessMeter

@@ -43,7 +43,7 @@ class TwinEvaluation:
     waveform_seconds: float
 
 
-def evaluate(
+def evaluate_twin(
     twin_path: Path,
     segments: pd.DataFrame,
     shards: Path,
@@ -131,7 +131,7 @@ def evaluate_pair(
 
 
 def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate: int) -> float:
-    """Return the approximate seconds of audio that `evaluate` reports to its progress."""
+    """Return the approximate seconds of audio that `evaluate_twin` reports to its progress."""
     rows = segments[segments["split"].isin(_split_names(settings))]
     return float((rows["stop"] - rows["start"]).sum()) / sample_rate
 
