@@ -15,7 +15,7 @@ help:
 	@echo "make bench      speed against peers, as ratios"
 	@echo "make bench-alignment  the aligner against takes whose truth is known, and its speed (half an hour)"
 	@echo "make pictures   the pictures of README.md anew, from the demo"
-	@echo "make reference  write config/config.schema.json and the key tables of config/README.md anew"
+	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
 $(READY): requirements.lock pyproject.toml
@@ -61,6 +61,7 @@ bench-alignment: $(READY)
 
 reference: $(READY)
 	$(BIN)/python scripts/config_reference.py
+	$(BIN)/python workflow/reference.py
 
 clean:
 	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo logs

@@ -1,4 +1,4 @@
-"""Join the captures of a device to one dataset: every segment, what was left out and why, and the sum of it all."""
+"""Join the captures of a device to one dataset: all segments, exclusions with reasons, checksums."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prove that no split of a device shares a track, an artist, a sample or a recording with another; fail if one does."""
+"""Fail if two splits of a device share a track, an artist, a sample or a recording."""
 
 from pathlib import Path
 

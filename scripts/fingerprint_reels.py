@@ -1,4 +1,4 @@
-"""Take the fingerprints of the slices on all reels of an excitation; say which tracks are copies of each other."""
+"""Compute the audio fingerprints of all slices of an excitation; warn about tracks that are copies."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def main() -> None:
         table = pd.concat(tables, ignore_index=True)
         write_table(args.fingerprints, FINGERPRINTS, table)
     for leak in find_planned_duplicates(cues, table):
-        print(f"warning: the same recording stands in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
+        print(f"warning: the same recording is in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
     print(f"{args.name}: {len(table)} codes of {len(cues)} slices")
 
 

@@ -1,4 +1,4 @@
-"""List the sources of the corpus, with licences and sums, and what is wrong with the rest."""
+"""List the sources of the corpus with licences and checksums, and the problems of other files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Judge a recording where it lies; once a reel has a real take, the reel is made read-only."""
+"""Check a recording. A reel with a real take is made read-only."""
 
 import json
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def main() -> None:
             )
         write_json(args.take, TAKE, {**take.to_dict(), "kind": args.kind, "dry_sha256": sha256_file(args.dry)})
     if args.kind != "simulated" and note_take(args.take.with_name(FILE), take.to_dict(), datetime.now(UTC).date()):
-        print(f"{args.wet}: noted in {args.take.with_name(FILE)}")
+        print(f"{args.wet}: added to {args.take.with_name(FILE)}")
     if args.kind == "take":
         args.dry.chmod(0o444)
     print(f"{args.wet}: {take.verdict}" + "".join(f"\n  {reason}" for reason in take.reasons))

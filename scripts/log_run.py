@@ -1,4 +1,4 @@
-"""Log a finished twin to MLflow: settings, curves, metrics, dataset, figures, clips, records, and its formats."""
+"""Log a finished twin to MLflow, with everything that its stage records name."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from twinlib.tracking.twin import find_twin_files, log_twin
 
 def main() -> None:
     """Make `run.json`."""
-    args = options(__doc__, device=str, model=str, tracking=str, results=Path, run=Path)
+    args = options(__doc__, device=str, model=str, tracking=str, results=Path, records=[Path], run=Path)
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
-    files = find_twin_files(args.results, args.device, args.model)
+    files = find_twin_files(args.results, args.device, args.model, args.records)
     with recorded(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
         write_json(args.run, RUN, log_twin(files, uri))
 

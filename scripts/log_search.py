@@ -1,4 +1,4 @@
-"""Log a finished search to MLflow: a run for the study, one below it for each trial."""
+"""Log a finished search to MLflow: a run for the study, with a child run for each trial."""
 
 from pathlib import Path
 

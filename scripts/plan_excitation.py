@@ -1,4 +1,4 @@
-"""Draw the cue sheet of an excitation: which slice of which source stands where on which reel."""
+"""Draw the cue sheet of an excitation: the source and the position of every slice."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import TRACKS
 from twinlib.corpus.exclusions import excluded_tracks
 from twinlib.corpus.settings import Corpus
-from twinlib.errors import ExcitationError
 from twinlib.excitation.cue_sheet import draw_cue_sheet, write_cue_sheet
-from twinlib.excitation.frozen import refuse_other_cues
+from twinlib.excitation.recorded import require_same_cues
 from twinlib.excitation.reels import list_source_files
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
@@ -18,22 +17,18 @@ from twinlib.provenance.record import recorded
 
 def main() -> None:
     """Make `cues.parquet` and `excitation.json`."""
-    args = options(__doc__, name=str, settings=str, corpus=str, tracks=Path, cues=Path, excitation=Path)
+    args = options(__doc__, name=str, settings=str, corpus=str, tracks=Path, exclude=[Path], cues=Path, excitation=Path)
     settings, corpus = Excitation.model_validate_json(args.settings), Corpus.model_validate_json(args.corpus)
     params = {"settings": args.settings, "corpus": args.corpus}
-    inputs = [args.tracks, *filter(None, [corpus.exclude])]
+    inputs = [args.tracks, *args.exclude]
     with recorded(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
         tracks = read_table(args.tracks, TRACKS)
         with show_progress(f"plan {args.name}", settings.slices, "slices") as done:
             made = draw_cue_sheet(args.name, settings, tracks, set(excluded_tracks(tracks, corpus)), corpus.root, done)
         write_cue_sheet(args.cues.parent, made)
-        try:
-            refuse_other_cues(args.cues, args.cues.parents[2] / "devices")
-        except ExcitationError:
-            args.cues.unlink()
-            raise
+        require_same_cues(args.cues, args.cues.parents[2] / "devices")
         for source, digest in list_source_files(made.cues):
-            record.read((corpus.root / source).as_posix(), digest)
+            record.add_input((corpus.root / source).as_posix(), digest)
     for problem in made.excitation["left_out"]:
         print(f"warning: {problem}")
 

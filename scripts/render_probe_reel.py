@@ -1,13 +1,12 @@
-"""Render the probe reel of an excitation; once recorded it is only ever made again with the same bytes."""
+"""Render the probe reel of an excitation. A recorded one is accepted only with the same bytes."""
 
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, EXCITATION, PROBE
-from twinlib.errors import ExcitationError
-from twinlib.excitation.frozen import refuse_other_bytes
 from twinlib.excitation.layout import probe_name
 from twinlib.excitation.probe_reel import probe_layout, render_probe_reel
+from twinlib.excitation.recorded import require_same_reel
 from twinlib.excitation.reels import planned_settings
 from twinlib.files import read_json, read_table, write_json
 from twinlib.progress import show_progress
@@ -22,14 +21,10 @@ def main() -> None:
         name = probe_name(args.name)
         with show_progress(f"render {name}", len(probe_layout(settings.sample_rate).sections), "sections") as done:
             content = render_probe_reel(args.name, read_table(args.cues, CUES), settings, args.root, args.reel, done)
-        try:
-            refuse_other_bytes(name, args.reel, args.devices)
-        except ExcitationError:
-            args.reel.unlink()
-            raise
+        require_same_reel(name, args.reel, args.devices)
         write_json(args.probe, PROBE, content)
         for piece in content["excerpt"]:
-            record.read((args.root / piece["source"]).as_posix(), piece["source_sha256"])
+            record.add_input((args.root / piece["source"]).as_posix(), piece["source_sha256"])
 
 
 if __name__ == "__main__":

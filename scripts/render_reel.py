@@ -1,11 +1,10 @@
-"""Render one reel from its cue sheet; a reel that was recorded is only ever made again with the same bytes."""
+"""Render a reel from its cue sheet. A recorded reel is accepted only with the same bytes."""
 
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, EXCITATION
-from twinlib.errors import ExcitationError
-from twinlib.excitation.frozen import refuse_other_bytes
+from twinlib.excitation.recorded import require_same_reel
 from twinlib.excitation.reels import list_source_files, render_reel
 from twinlib.files import read_json, read_table
 from twinlib.progress import show_progress
@@ -20,13 +19,9 @@ def main() -> None:
         cues = cues[cues.reel == args.name]
         with show_progress(f"render {args.name}", len(cues), "slices") as done:
             render_reel(args.name, cues, read_json(args.excitation, EXCITATION), args.root, args.reel, done)
-        try:
-            refuse_other_bytes(args.name, args.reel, args.devices)
-        except ExcitationError:
-            args.reel.unlink()
-            raise
+        require_same_reel(args.name, args.reel, args.devices)
         for source, digest in list_source_files(cues):
-            record.read((args.root / source).as_posix(), digest)
+            record.add_input((args.root / source).as_posix(), digest)
 
 
 if __name__ == "__main__":

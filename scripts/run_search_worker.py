@@ -36,7 +36,7 @@ def main() -> None:
         dataset=Path,
         leaks=Path,
         shards=[Path],
-        store=Path,
+        results=Path,
         done=Path,
     )
     torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def main() -> None:
         folder = study_folder(args.done.parent, identity)
         tracking, uri = Tracking.model_validate_json(args.tracking), ""
         if tracking.enabled:
-            uri = store_uri(tracking, args.store.parents[1])
+            uri = store_uri(tracking, args.results)
             parent = start_study(uri, search.device, args.search, folder / "runs", identity, strict=False)
 
         def make_data(network: Network, settings: Training) -> ShardData:

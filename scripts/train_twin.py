@@ -35,7 +35,7 @@ def main() -> None:
         dataset=Path,
         leaks=Path,
         shards=[Path],
-        store=Path,
+        results=Path,
         twin=Path,
         curve=Path,
     )
@@ -67,7 +67,7 @@ def main() -> None:
         with recorded(Path(__file__), inputs, [args.twin, args.curve], params) as record:
             require_no_leaks(args.leaks)
             check_shards({path: record.sha256(path) for path in args.shards}, read_json(args.dataset, DATASET))
-            with log_training(Tracking.model_validate_json(args.tracking), args.store.parents[1], training) as on_rows:
+            with log_training(Tracking.model_validate_json(args.tracking), args.results, training) as on_rows:
                 trained = run_training(training, on_rows)
             replace(trained.twin, provenance=record.link).save(args.twin)
             write_table(args.curve, TRAINING, trained.curve)

@@ -1,4 +1,4 @@
-"""Write what a person needs to know to record an excitation."""
+"""Write the recording guide of an excitation."""
 
 import json
 from pathlib import Path

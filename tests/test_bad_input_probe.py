@@ -116,6 +116,10 @@ def probe_fails(
     """Like `fails`, in a project with a recorded probe reel."""
     shutil.copytree(measured[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
+    # Else the first check of every program finds that a file differs from its record.
+    for record in Path("results").rglob("*.prov.json"):
+        if record.name != "twin.safetensors.prov.json":
+            record.unlink()
     return failing_program(measured[1], capsys)
 
 

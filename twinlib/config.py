@@ -89,6 +89,8 @@ class Config(Section):
     """The twins to train; null for every device with every model, including the results of searches."""
     allow_missing_takes: bool = False
     """Continue without missing or refused takes; `dataset.json` lists them."""
+    strict_takes: bool = False
+    """Exit with code 1 if takes are missing; by default a run makes everything else and lists them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -182,6 +184,19 @@ class Config(Section):
                     )
                 if chain[-1] in chain[:-1]:
                     break
+
+    def search_params(self, name: str) -> dict[str, str]:
+        """The settings, network and training of a search, as JSON, that identify its study.
+
+        The number of workers and the training budget do not: the study continues if they change.
+        """
+        search = self.search[name]
+        budget = {"steps": 1, "cpu_seconds": None, "checkpoint_seconds": 30.0}
+        return {
+            "settings": search.model_copy(update={"workers": 1}).model_dump_json(),
+            "network": self.models[search.base].model_dump_json(),
+            "training": self.training.model_copy(update=budget).model_dump_json(),
+        }
 
     def reels(self, excitation: str) -> list[str]:
         """Return the names of the reels of an excitation."""

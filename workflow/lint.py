@@ -1,4 +1,4 @@
-"""Run `snakemake --lint`; of its findings only the missing containers are accepted: `.venv` is the environment."""
+"""Run `snakemake --lint`. Only missing containers are accepted: `.venv` is the environment."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def main() -> int:
-    """Print what is left of the findings and return 1 if anything is."""
+    """Print the other findings and return 1 if there are any."""
     command = [sys.executable, "-m", "snakemake", "--lint", "--configfile", "config/demo.yaml"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).splitlines()
@@ -21,7 +21,7 @@ def main() -> int:
             found.append(f"{place} {line.strip(' *')}")
     if not any(line.startswith("Lints for ") for line in lines):
         found = ["the lint did not run:", *lines]
-    print("\n".join(found) if found else "snakemake --lint: nothing to say")
+    print("\n".join(found) if found else "snakemake --lint: no findings")
     return int(bool(found))
 
 

@@ -236,7 +236,7 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
         made = draw_cue_sheet(run.name, run.excitation, tracks, set(), run.corpus)
         write_cue_sheet(run.excitations, made)
         for source, digest in zip(tracks.path, tracks.sha256, strict=True):
-            record.read((run.corpus / source).as_posix(), digest)
+            record.add_input((run.corpus / source).as_posix(), digest)
     guide = run.excitations / "recording.md"
     with recorded(_program("write_recording_guide"), [excitation_file], [guide], {"takes": "{}"}):
         write_text(guide, recording_guide(run.name, made.excitation, {}))
@@ -246,7 +246,7 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
         with recorded(_program("render_reel"), [cues_file, excitation_file], [path], {}) as record:
             render_reel(reel, cues, read_json(excitation_file, EXCITATION), run.corpus, path)
             for source, digest in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
-                record.read((run.corpus / source).as_posix(), digest)
+                record.add_input((run.corpus / source).as_posix(), digest)
 
 
 def _wet(dry: audio.Signal, seed: int) -> audio.Signal:

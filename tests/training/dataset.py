@@ -46,7 +46,7 @@ def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings:
         "tracking": '{"enabled": false}',
         **{name: folder / f"{name}.parquet" for name in ("segments",)},
         **{name: folder / f"{name}.json" for name in ("dataset", "leaks")},
-        "store": folder / "mlflow" / "store.json",
+        "results": folder,
         "twin": twin,
         "curve": twin.parent / "training.parquet",
     }

@@ -1,5 +1,6 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
+import atexit
 import base64
 import fcntl
 import json
@@ -17,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 import yaml
 
+from tests.workflow import forkserver
 from twinlib import audio
 from twinlib.files import read_json
 from twinlib.simulation.settings import Recorder, SimulatedClipper
@@ -102,8 +104,6 @@ class Run:
         jobs: dict[str, int] = {}
         for line in self.text.splitlines():
             words = line.split()
-            if line.endswith(" waits for its recordings: the list stands at the end."):
-                jobs["await_takes"] = jobs.get("await_takes", 0) + 1
             if len(words) == 2 and words[0] in ("rule", "localrule") and words[1].endswith(":"):
                 name = words[1].rstrip(":")
                 if name not in ("all", "excitation", "dataset", "searches", "twins", "report"):
@@ -131,22 +131,29 @@ class Project:
         environment.pop("MLFLOW_TRACKING_URI", None)
         return command, environment
 
-    def run(self, *words: str, timeout: float = 600) -> Run:
+    def run_as_user(self, *words: str, timeout: float = 600) -> Run:
+        """Run Snakemake in a process of its own."""
         command, environment = self.command(*words)
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
         return Run(done.returncode, done.stdout + done.stderr)
 
-    def dry(self, *words: str) -> Run:
-        """A dry run, in the child of a process that has imported Snakemake before: a tenth of the time."""
-        command, environment = self.command("--dry-run", *words)
+    def run(self, *words: str) -> Run:
+        """Run Snakemake and its programs in children of processes that have imported everything: see `forkserver`."""
+        command, environment = self.command(*words)
         # Other checkouts are edited.
-        asked, answered = dry_runs(REPOSITORY if self.repository == REPOSITORY else None)
+        shared = self.repository == REPOSITORY
+        asked, answered = start_snakemake(REPOSITORY if shared else None)
+        python = sys.executable if "--dry-run" in words or not shared else start_programs()
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
-            arguments = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
-            print(json.dumps(arguments), file=asked, flush=True)
+            request = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
+            print(json.dumps({**request, "python": python}), file=asked, flush=True)
             return Run(int(answered.readline()), log.read())
+
+    def dry(self, *words: str) -> Run:
+        """Show what a run would do."""
+        return self.run("--dry-run", *words)
 
     def plan(self, *words: str) -> dict[str, int]:
         """What a run would do."""
@@ -172,34 +179,49 @@ class Project:
         return Project(folder, self.repository)
 
 
-@cache
-def dry_runs(repository: Path | None) -> tuple[IO[str], IO[str]]:
-    """Where dry runs are asked for and answered: one process for all tests of this one, which ends when it does.
-
-    It knows the code of `repository`, which nobody may edit then.
-    """
+def start_server(*words: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    program = [
-        sys.executable,
-        "-P",
-        str(Path(__file__).with_name("dry.py")),
-        *([str(repository)] if repository else []),
-    ]
-    process = subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+    program = [sys.executable, "-P", str(Path(__file__).with_name("forkserver.py")), *words]
+    return subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@cache
+def start_snakemake(repository: Path | None) -> tuple[IO[str], IO[str]]:
+    """The streams of requests for runs of Snakemake and of their exit codes. The server ends with this process.
+
+    It has read the code of `repository`, which nobody may edit then.
+    """
+    process = start_server("snakemake", *([str(repository)] if repository else []))
     assert process.stdin
     assert process.stdout
     return process.stdin, process.stdout
 
 
+@cache
+def start_programs() -> str:
+    """The path of an executable that takes the place of Python for the programs of the rules."""
+    folder = Path(tempfile.mkdtemp(prefix="programs-"))
+    process = start_server("programs", str(folder / "socket"), str(REPOSITORY))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(process.kill)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    client = folder / "python"
+    client.write_text(forkserver.CLIENT.format(python=sys.executable, address=str(folder / "socket")))
+    client.chmod(0o755)
+    return str(client)
+
+
 def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tuple[Project, Run]:
     """What `make` makes of a new folder, made by the first of the processes that ask for it; others wait for it."""
-    told = folder.with_suffix(".json")
+    known = folder.with_suffix(".json")
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.exists():
+        if not known.exists():
             project, run = make(folder)
-            told.write_text(json.dumps([str(project.folder), asdict(run)]))
-    path, content = json.loads(told.read_text())
+            known.write_text(json.dumps([str(project.folder), asdict(run)]))
+    path, content = json.loads(known.read_text())
     return Project(Path(path)), Run(**content)
 
 

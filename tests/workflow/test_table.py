@@ -1,6 +1,7 @@
-"""What reruns after which change: the tables of workflow/README.md are tried, row by row."""
+"""What runs again after which change: every row of reruns.yaml is tried."""
 
 import ast
+import importlib.util
 import json
 import re
 import shutil
@@ -16,72 +17,50 @@ import yaml
 
 from tests.workflow.project import REPOSITORY, SEARCHED, TINY, Project, takes_config
 from twinlib.config import Config
-from twinlib.provenance import code_digest
 
 pytestmark = pytest.mark.slow
 
-TEXT = (REPOSITORY / "workflow" / "README.md").read_text(encoding="utf-8")
 ABSENT = {"recorded": {"simulate_take", "log_run"}, "waiting": {"simulate_take", "log_run"}}
-"""Stages that a project of the table has not."""
+"""Stages that a project of the table does not have."""
 
 CONFIGS = {"small": TINY, "searched": SEARCHED, "recorded": takes_config(), "waiting": takes_config()}
 
 
+spec = importlib.util.spec_from_file_location("reference", REPOSITORY / "workflow" / "reference.py")
+assert spec is not None
+assert spec.loader is not None
+reference = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(reference)
+
+RERUNS: dict[str, Any] = yaml.safe_load((REPOSITORY / "tests" / "workflow" / "reruns.yaml").read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True)
 class Row:
-    """One change of the tables: `steps` are made one after the other, each a command, a key, a module or a package."""
+    """One trial of a row of the tables: `steps` are made one after the other."""
 
     change: str
     project: str
     steps: tuple[str, ...]
-    expected: str
-
-
-def cells(header: str) -> Iterator[list[str]]:
-    """The rows of all tables with these headings."""
-    inside = False
-    for line in TEXT.splitlines():
-        parts = [part.strip() for part in line.strip("|").split(" | ")] if line.startswith("|") else []
-        if parts == header.split(" | "):
-            inside = True
-        elif not parts:
-            inside = False
-        elif inside and not line.startswith("|--"):
-            yield parts
+    made: frozenset[str]
+    stops: str | None = None
 
 
 def rows() -> list[Row]:
-    found = []
-    for change, project, tried, expected in cells("you change | on | tried | made again"):
-        trials = re.findall(r"(`[^`]+`(?: and `[^`]+`)*)(?:; |$)", tried)
-        assert "; ".join(trials) == tried, tried
-        found += [Row(change, project, tuple(re.findall(r"`([^`]+)`", trial)), expected) for trial in trials]
-    return found
+    return [
+        Row(row["change"], row["project"], tuple(steps), stages(row.get("made", [])), row.get("stops"))
+        for table in RERUNS["tables"].values()
+        for row in table
+        for steps in row["tries"]
+    ]
 
 
-def stages(text: str) -> set[str]:
-    """The stages that a cell of a table names, by themselves or by the name of a group."""
-    groups = dict(cells("name | stages"))
-    named = set(re.findall(r"`([a-z_]+)`", text))
-    for group in re.findall(r"\*([a-z]+)\*", text):
-        named |= stages(groups[f"*{group}*"])
-    return named
-
-
-def rooms() -> dict[str, set[str]]:
-    """The stages whose digest changes when some module of a room does."""
-    programs = {path.stem: path for path in (REPOSITORY / "scripts").glob("*.py")}
-    rules = "\n".join(path.read_text() for path in (REPOSITORY / "workflow" / "rules").glob("*.smk"))
-    found: dict[str, set[str]] = {}
-    for path in sorted((REPOSITORY / "twinlib").rglob("*.py")):
-        name = path.relative_to(REPOSITORY)
-        room = found.setdefault("/".join(name.parts[:2]), set())
-        room |= {
-            stage
-            for stage, program in programs.items()
-            if f'code("{program.name}")' in rules and name in code_digest.reached(program, REPOSITORY).files
-        }
-    return found
+def stages(names: list[str]) -> frozenset[str]:
+    """Stages by their names and the names of groups."""
+    found: set[str] = set()
+    for name in names:
+        found |= stages(RERUNS["groups"][name]) if name in RERUNS["groups"] else {name}
+    return frozenset(found)
 
 
 def keys(schema: dict[str, Any], section: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -118,13 +97,13 @@ def test_every_key_of_the_configuration_has_a_row_and_every_row_a_key() -> None:
     assert [key for key in known if key not in exact and not any(fnmatchcase(key, one) for one in wild)] == []
 
 
-def test_the_stages_of_a_room_are_those_that_run_its_modules() -> None:
-    found = {room.strip("`"): stages(named) for room, named in cells("room | stages")}
-    assert found == rooms()
+def test_the_readme_is_generated_from_these_tables() -> None:
+    text = reference.README.read_text(encoding="utf-8")
+    assert text == text.split(reference.MARK)[0] + reference.MARK + reference.reference(), "run `make reference`"
 
 
 def test_every_stage_is_in_the_tables() -> None:
-    named = {stage for row in rows() for stage in stages(row.expected)}
+    named = {stage for row in rows() for stage in row.made}
     rules = {
         name
         for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
@@ -209,10 +188,9 @@ def test_a_change_reruns_what_the_table_says(
         for path, text in edited.items():
             path.write_text(text)
     assert "Traceback" not in shown.text
-    if row.expected.startswith("stops: "):
+    if row.stops:
         assert shown.code == 1
-        assert row.expected.removeprefix("stops: ").strip("`") in shown.text
+        assert row.stops in shown.text
     else:
         assert shown.code == 0, shown.text
-        assert (row.expected == "nothing") == (not stages(row.expected))
-        assert set(shown.rules) == stages(row.expected) - ABSENT.get(row.project, set())
+        assert set(shown.rules) == row.made - ABSENT.get(row.project, set())

@@ -19,17 +19,34 @@ from twinlib.files import read_json, read_table, sha256_file
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_makes_the_reels_says_what_to_record_and_stops(waiting: tuple[Project, Run]) -> None:
+def test_a_run_makes_the_reels_and_lists_what_to_record(waiting: tuple[Project, Run]) -> None:
     project, run = waiting
     reels = project.folder / "results" / "excitations" / "tiny" / "reels"
-    assert run.code == 1
+    assert run.code == 0, run.text[-4000:]
     assert sorted(path.name for path in reels.glob("*.wav")) == ["tiny-01.wav", "tiny-02.wav"]
-    ending = run.text[run.text.rindex("silk: 2 reel(s) are still to be recorded") :]
+    ending = run.text[run.text.rindex("silk waits for 2 recording(s)") :]
     for reel in ("tiny-01", "tiny-02"):
-        assert f"reels/{reel}.wav through the device, save the recording as my recordings/{reel}.wav" in ending
+        assert f"reels/{reel}.wav, save the recording as my recordings/{reel}.wav" in ending
     assert "results/excitations/tiny/recording.md" in ending
     assert "Traceback" not in run.text
     assert "my recordings/tiny-02.wav" in (project.folder / "results/excitations/tiny/recording.md").read_text()
+
+
+def test_missing_takes_are_listed_by_every_run_and_fail_strict_ones(
+    waiting: tuple[Project, Run], tmp_path: Path
+) -> None:
+    project = waiting[0].copy(tmp_path / "project", metadata=True)
+    run = project.run()
+    assert (run.code, run.rules) == (0, {})
+    assert "silk waits for 2 recording(s)" in run.text
+    run = project.run("--config", "strict_takes=true")
+    assert run.code == 1
+    assert "silk waits for 2 recording(s)" in run.text
+    assert "Traceback" not in run.text
+    (project.folder / "results/excitations/tiny/recording.md").unlink()
+    run = project.run("--config", "strict_takes=true")
+    assert (run.code, run.rules) == (1, {"write_recording_guide": 1})
+    assert "silk waits for 2 recording(s)" in run.text
 
 
 def test_once_recorded_the_run_goes_to_its_end(recorded: Project) -> None:
@@ -192,8 +209,10 @@ def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tm
     run = project.run("dataset")
     assert run.code == 1
     assert "tiny-01" in run.text
-    assert "refused" in run.text
+    assert "RuleException" not in run.text
     assert "Traceback" not in run.text
+    ending = run.text[run.text.rindex("Exiting because a job execution failed") :]
+    assert "build_manifest: device silk has 1 of 2 captures" in ending
     assert (
         read_json(project.folder / "results/devices/silk/tiny-01/alignment.json", "alignment/2")["verdict"] == "refused"
     )

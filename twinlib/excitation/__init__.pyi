@@ -1,9 +1,5 @@
 from .cue_sheet import draw_cue_sheet as draw_cue_sheet
 from .cue_sheet import write_cue_sheet as write_cue_sheet
-from .frozen import changed_settings as changed_settings
-from .frozen import recorded_settings as recorded_settings
-from .frozen import refuse_other_bytes as refuse_other_bytes
-from .frozen import refuse_other_cues as refuse_other_cues
 from .layout import probe_name as probe_name
 from .layout import read_reel as read_reel
 from .layout import reel_names as reel_names
@@ -13,10 +9,13 @@ from .probe_reel import excluded_music as excluded_music
 from .probe_reel import parse_layout as parse_layout
 from .probe_reel import probe_layout as probe_layout
 from .probe_reel import render_probe_reel as render_probe_reel
+from .recorded import RecordedExcitations as RecordedExcitations
+from .recorded import find_excluded_tracks as find_excluded_tracks
+from .recorded import require_same_cues as require_same_cues
+from .recorded import require_same_reel as require_same_reel
 from .reels import list_source_files as list_source_files
 from .reels import planned_settings as planned_settings
 from .reels import render_reel as render_reel
 from .settings import Excitation as Excitation
 from .sweeps import TRACK as TRACK
 from .sweeps import is_sweep as is_sweep
-from .withdrawn import withdrawn_tracks as withdrawn_tracks

@@ -1,6 +1,4 @@
-"""What came from what: code digests (`code`), stage records (`record`) and all those of a folder (`results`), the
-versions of a recording (`history`), and mtimes that follow contents (`settle`).
-"""
+"""Provenance: code digests, stage records and their chain, stale outputs, the history of takes."""
 
 import lazy_loader
 

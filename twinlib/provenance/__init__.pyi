@@ -4,13 +4,15 @@ from .record import link_of as link_of
 from .record import read_record as read_record
 from .record import record_path as record_path
 from .record import recorded as recorded
+from .record import require_take_files as require_take_files
 from .record import started as started
 from .record import sum_of as sum_of
 from .results import ROOMS as ROOMS
 from .results import Results as Results
 from .results import Stage as Stage
 from .results import read_arrow as read_arrow
-from .settle import outdate as outdate
+from .staleness import ChecksumCache as ChecksumCache
+from .staleness import find_stale_outputs as find_stale_outputs
 from .take_history import FILE as FILE
 from .take_history import give_reason as give_reason
 from .take_history import note_take as note_take

@@ -1,10 +1,11 @@
-"""Stage records: beside its first output every stage says what it read, its settings and code, and what it made.
+"""Stage records: the inputs, parameters, code and outputs of a stage, in a file next to its first output.
 
-The records form a chain: each holds the `link` of every record that one of its inputs came from, and its own link is a
-sum over those. So the link of a twin's record stands for all that is behind the twin, down to the corpus.
+The records form a hash chain. A record holds the `link` of the record of each input, and its own link is a hash over
+those. The link of a twin's record identifies the whole history of the twin, back to the corpus.
 """
 
 import json
+import os
 import platform
 import subprocess
 import time
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from twinlib.contracts import RECORD
+from twinlib.contracts import RECORD, TAKE
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
 from twinlib.provenance.code_digest import digest, packages
@@ -25,23 +26,23 @@ SUFFIX = ".prov.json"
 
 
 CPU_FEATURES = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-"""What a CPU may have that changes the last bits of floating-point results, by the names of Linux."""
+"""CPU features that change the last bits of floating-point results, by their Linux names."""
 
 
 @dataclass
 class Record:
-    """What is known of a running stage before it ends."""
+    """The record of a running stage."""
 
     program: str
     params: dict[str, str]
     code: str
     inputs: dict[str, str]
-    """sha256 by path. A stage adds files whose sums it takes itself."""
+    """sha256 by path."""
     upstream: dict[str, str]
-    """The link of the record that an input came from, by path; what comes from no stage is not in it."""
+    """The link of the record of each input, by path. Inputs that no stage made are not listed."""
 
-    def read(self, path: str, sha256: str) -> None:
-        """Note an input whose sum the stage has taken or verified itself."""
+    def add_input(self, path: str, sha256: str) -> None:
+        """Add an input that the stage itself has hashed or verified."""
         self.inputs[path] = sha256
 
     def sha256(self, path: Path) -> str:
@@ -50,12 +51,23 @@ class Record:
 
     @property
     def link(self) -> str:
-        """The link of this stage, 64 hexadecimal digits, for outputs that carry it; as `link_of`."""
+        """The link of this stage, as by `link_of`, for outputs that contain it."""
         return link_of(vars(self))
 
 
+def require_take_files(record: Record, take: Path, wet: Path, dry: Path) -> None:
+    """Raise `TwinError` if an input of a stage is not the recording or the dry file that `take.json` describes."""
+    content = read_json(take, TAKE)
+    for path, sha256 in ((wet, content["sha256"]), (dry, content["dry_sha256"])):
+        if record.sha256(path) != sha256:
+            raise TwinError(
+                f"{path} has changed since {take} was made: its sha256 is {record.sha256(path)}, not {sha256}. Run "
+                "snakemake again to ingest and align it again"
+            )
+
+
 def record_path(output: Path) -> Path:
-    """Where the record of the stage that made `output` first stands."""
+    """Return the path of the record of the stage whose first output is `output`."""
     return output.with_name(output.name + SUFFIX)
 
 
@@ -63,10 +75,10 @@ def record_path(output: Path) -> Path:
 def recorded(
     program: Path, inputs: Iterable[Path], outputs: Iterable[Path], params: Mapping[str, str]
 ) -> Iterator[Record]:
-    """Run a stage and record it beside the first of its outputs (contract `record/1`).
+    """Run a stage and write its record next to its first output (contract `record/1`).
 
-    The inputs' sums are taken before the stage runs; a file that changes meanwhile fails the stage with `TwinError`,
-    for nobody could say what it was made of. The record is written last, so that its presence means success.
+    The inputs are hashed before the stage runs. Raises `TwinError` if an input does not have the checksum in the record
+    of its own stage, or if it changes while the stage runs. The record is written last: its presence means success.
     """
     inputs, outputs = list(inputs), list(outputs)
     root = Path(__file__).parents[2]
@@ -83,7 +95,7 @@ def recorded(
     yield record
     for path in inputs:
         if _stat(path) != before[path] and sha256_file(path) != record.inputs[_name(path)]:
-            raise TwinError(f"{path} changed while this stage read it: run again when nothing writes to it")
+            raise TwinError(f"{path} changed while this stage read it: run again when no other program writes to it")
     content = {
         "program": record.program,
         "params": record.params,
@@ -101,11 +113,10 @@ def recorded(
 
 
 def prefix_of(content: Mapping[str, Any], name: str) -> str:
-    """What the names of files in the results began with when a stage ran, such as `results/demo/`; empty if that is
-    not known.
+    """Return the prefix of file names in the results folder when a stage ran, such as `results/demo/`, or "".
 
-    `name` is where its record lies now, relative to the results: a record stands beside the first of its outputs, so
-    that output's recorded name tells it, whatever the folder is called since.
+    `name` is the current path of the record, relative to the results folder. The prefix follows from the recorded name
+    of the first output, which is next to the record.
     """
     first, made = next(iter(content["outputs"]), ""), name.removesuffix(SUFFIX)
     before = first.removesuffix(made)
@@ -113,46 +124,46 @@ def prefix_of(content: Mapping[str, Any], name: str) -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The content of a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
+    """Read a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
     return read_json(path, RECORD)
 
 
 def sum_of(content: Mapping[str, Any]) -> str:
-    """The sha256 over all that a record says but its own `sum`: a record that was edited has another."""
-    told = {key: value for key, value in content.items() if key != "sum"}
-    return sha256_bytes(json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    """Return the sha256 of a record without its own `sum`. An edited record does not match its `sum`."""
+    rest = {key: value for key, value in content.items() if key != "sum"}
+    return sha256_bytes(json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def link_of(content: Mapping[str, Any]) -> str:
-    """The link of a record: the sha256 of what decides about its outputs, and of the links behind its inputs.
+    """Return the link of a record, 64 hexadecimal digits.
 
-    That is program, parameters, digest of the code, the inputs' sums and links; not names, times, machine or commit, so
-    that the same stage has the same link wherever and whenever it runs. A record among the inputs, which holds
-    times, counts by its link. Records of earlier versions have no `upstream`; their links stand on the sums alone.
+    It is the sha256 of the program, the parameters, the code digest, and the checksums and links of the inputs. It does
+    not depend on file names, times, machine or commit: the same stage has the same link everywhere. A record among the
+    inputs, which holds times, counts by its link. Records of earlier versions have no `upstream`.
     """
     upstream = content.get("upstream", {})
     inputs = sorted(
         ["" if name in upstream and name.endswith(SUFFIX) else sha256, upstream.get(name, "")]
         for name, sha256 in content["inputs"].items()
     )
-    told = [content["program"], dict(sorted(content["params"].items())), content["code"], inputs]
-    return sha256_bytes(json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode())
+    hashed = [content["program"], dict(sorted(content["params"].items())), content["code"], inputs]
+    return sha256_bytes(json.dumps(hashed, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def started(output: Path) -> datetime | None:
-    """When the stage began that made `output` as its first file, in UTC; None if there is no record beside it."""
+    """Return the start time (UTC) of the stage whose first output is `output`, None without a record."""
     record = record_path(output)
     if not record.is_file():
         return None
     try:
         return datetime.fromisoformat(read_record(record)["started"])
     except (KeyError, TypeError, ValueError):
-        raise TwinError(f"{record} does not say when its stage started: delete it and run again") from None
+        raise TwinError(f"{record} has no start time: delete it and run again") from None
 
 
 @cache
 def environment(root: Path) -> dict[str, str]:
-    """What the outputs may depend on besides code: Python, the machine, its CPU, and the sum of the lock file."""
+    """Return what outputs may depend on apart from code: Python, machine, CPU, checksum of the lock file."""
     lock = root / "requirements.lock"
     return {
         "python": platform.python_version(),
@@ -164,44 +175,76 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def _cpu_features() -> list[str]:
-    """Which of `CPU_FEATURES` this machine has; none where it does not say."""
+    """The `CPU_FEATURES` of this machine; empty if the system does not list them."""
     try:
-        told = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return []
-    lines = (line.partition(":") for line in told.splitlines())
+    lines = (line.partition(":") for line in text.splitlines())
     found = next((value.split() for key, _, value in lines if key.strip() in ("flags", "Features")), [])
     return [name for name in CPU_FEATURES if name in found]
 
 
+@dataclass(frozen=True)
+class _Maker:
+    """A stage record near an input."""
+
+    record: Path
+    link: str
+    names: frozenset[tuple[str, str]]
+    """Name without folder, and sha256, of each output."""
+    paths: Mapping[Path, str]
+    """sha256 of each output by its current path."""
+
+
 def _upstream(inputs: Iterable[Path], sums: Mapping[str, str]) -> dict[str, str]:
-    """The links of the records that inputs came from, by the inputs' names."""
-    made_in = cache(_made_in)
+    """Return the links of the records that inputs came from, by the inputs' names.
+
+    Raises `TwinError` if an input differs from the record of the stage that made it.
+    """
+    makers = cache(_read_makers)
     found = {}
     for path in inputs:
+        name = _name(path)
         if path.name.endswith(SUFFIX):
-            found[_name(path)] = link_of(read_record(path))
+            found[name] = link_of(read_record(path))
             continue
-        # A record lies beside the first output of its stage; others may lie in a folder below that, or above.
+        # A record is next to the first output of its stage; other outputs may be in a folder above or below.
         nearby = [path.parent, path.parent.parent, *sorted(path.parent.glob("*/"))]
-        links = (made_in(folder).get((path.name, sums[_name(path)])) for folder in nearby)
-        if link := next(filter(None, links), None):
-            found[_name(path)] = link
+        near = [maker for folder in nearby for maker in makers(folder)]
+        for maker in near:
+            made = maker.paths.get(Path(os.path.abspath(path)))
+            if made not in (None, sums[name]):
+                raise TwinError(
+                    f"{path} is damaged or was edited: its sha256 is {sums[name]}, but {maker.record} says "
+                    f"{made}. Run snakemake again to make it again, or restore it from a copy"
+                )
+        if link := next((maker.link for maker in near if (path.name, sums[name]) in maker.names), None):
+            found[name] = link
     return found
 
 
-def _made_in(folder: Path) -> dict[tuple[str, str], str]:
-    """The links of the records in a folder, by file name and sha256 of what they say to have made."""
-    made: dict[tuple[str, str], str] = {}
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+def _read_makers(folder: Path) -> list[_Maker]:
+    """The stage records in a folder, without those that another stage writes now and those that are damaged."""
+    found = []
+    for record in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            content = read_record(path)
-            link, outputs = link_of(content), content["outputs"]
-        except (TwinError, KeyError):
-            # Another stage makes it anew at this moment, or it is damaged: an input of this one did not come from it.
+            content = read_record(record)
+            outputs, link = dict(content["outputs"]), link_of(content)
+        except (TwinError, KeyError, TypeError, ValueError, AttributeError):
             continue
-        made |= {(Path(name).name, sha256): link for name, sha256 in outputs.items()}
-    return made
+        first = next(iter(outputs), "")
+        paths = {}
+        if Path(first).name + SUFFIX == record.name:
+            # The first output is next to the record, wherever the results folder is now.
+            here, before = os.path.abspath(record.parent), os.path.dirname(first) or "."
+            paths = {
+                Path(os.path.normpath(os.path.join(here, os.path.relpath(name, before)))): sha256
+                for name, sha256 in outputs.items()
+            }
+        names = frozenset((Path(name).name, sha256) for name, sha256 in outputs.items())
+        found.append(_Maker(record, link, names, paths))
+    return found
 
 
 def _git(root: Path) -> dict[str, str | bool]:
@@ -217,15 +260,15 @@ def _run_git(root: Path, *words: str) -> str:
     return result.stdout.strip()
 
 
-def _stat(path: Path) -> tuple[int, int]:
+def _stat(path: Path) -> tuple[int, ...]:
     try:
         stat = path.stat()
     except FileNotFoundError:
-        raise TwinError(f"{path} does not exist: run the stage that makes it, or put it there") from None
-    return stat.st_size, stat.st_mtime_ns
+        raise TwinError(f"{path} does not exist: run its stage, or copy it there") from None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _name(path: Path) -> str:
-    """Relative to the working directory where it lies below it, so that a copied project finds its files again."""
+    """The path relative to the working directory if it is inside: a copied project then finds its files."""
     resolved, here = path.absolute(), Path.cwd()
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.as_posix()

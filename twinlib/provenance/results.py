@@ -1,4 +1,4 @@
-"""A results folder as its records tell it: which stage made what, of what, wherever the folder lies now."""
+"""A results folder by its stage records: which stage made which file from which inputs."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROOMS = ("corpus", "excitations", "devices", "searches", "twins")
-"""The folders of a results folder that stages write to. `logs`, `benchmarks` and `mlflow` measure the machine or copy
-what stands elsewhere: no record vouches for them."""
+"""The subfolders that stages write to. `logs`, `benchmarks` and `mlflow` have no records: they measure the machine or
+hold copies."""
 
 FORMER_NAMES = {
     "index": "index_corpus",
@@ -52,20 +52,20 @@ _NEEDED = ("program", "params", "inputs", "outputs", "code")
 
 @dataclass(frozen=True)
 class Stage:
-    """One record. Names of files in the results folder are relative to it, others are as they were recorded."""
+    """One record. File names in the results folder are relative to it; others are as recorded."""
 
     name: str
-    """The record's own file."""
+    """Name of the record itself."""
     content: Mapping[str, Any]
-    """All that the record says (`record/1`)."""
+    """The whole record (`record/1`)."""
     inputs: Mapping[str, str]
     """sha256 by name."""
     upstream: Mapping[str, str]
-    """The links of the records that the inputs came from, by the inputs' names."""
+    """Links of the records of the inputs, by the names of the inputs."""
     outputs: Mapping[str, str]
     """sha256 by name."""
     prefix: str
-    """What the names of files in the results folder began with when the stage ran, such as `results/demo/`."""
+    """Prefix of file names in the results folder when the stage ran, such as `results/demo/`."""
 
     @property
     def program(self) -> str:
@@ -75,25 +75,25 @@ class Stage:
 
     @property
     def link(self) -> str:
-        """The head of the chain up to this stage; empty in records of versions that had none."""
+        """Head of the chain up to this stage; empty in records of earlier versions."""
         return str(self.content.get("link", ""))
 
 
 class Results:
-    """The records below a results folder, read once. Raises `AuditError` if there is no such folder or no record.
+    """The records in a results folder, read once. Raises `AuditError` without a folder or a record.
 
-    Records that cannot be read are left out, and named with the reason in `unreadable`.
+    `unreadable` names the records that cannot be read, with the reason.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if not folder.is_dir():
-            raise AuditError(f"{folder} is no folder: name the results folder with --results")
+            raise AuditError(f"{folder} is not a folder: give the results folder with --results")
         self.unreadable: dict[str, str] = {}
         self.stages = list(self._read())
         if not self.stages:
             raise AuditError(
-                f"{folder} holds no stage record (*{SUFFIX}): it is no results folder, or nothing has run yet"
+                f"{folder} contains no stage record (*{SUFFIX}): it is not a results folder, or no stage has run"
             )
 
     def _read(self) -> Iterator[Stage]:
@@ -118,40 +118,40 @@ class Results:
         return readers
 
     def maker(self, name: str) -> Stage | None:
-        """The stage that made a file; a record counts as made by the stage that it tells of."""
+        """Return the stage that made a file; for a record, its own stage."""
         return self._makers.get(name) or self._own(name)
 
     def _own(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None) if name.endswith(SUFFIX) else None
 
     def path(self, name: str) -> Path:
-        """Where a named file is, or would be: files outside the results are looked for from the project's folder."""
+        """Return the path of a named file. Names outside the results are relative to the project folder."""
         inside = self.folder / name
         return inside if name in self._makers or inside.exists() else self.project / name
 
     @cached_property
     def project(self) -> Path:
-        """The folder in which the stages ran, if the results still lie where they were made; else their parent."""
+        """The folder in which the stages ran if the results are still there; else the parent of the results."""
         here, prefix = self.folder.absolute(), self.stages[0].prefix
         if prefix.startswith("/"):
-            # They lay outside of it; where it was is not known.
+            # The results were outside the project folder, which is unknown.
             return Path.cwd()
         parts = Path(prefix).parts
         return here.parents[len(parts) - 1] if parts and here.parts[-len(parts) :] == parts else here.parent
 
     def name_of(self, path: Path) -> str:
-        """The name of a file by its path; as given if it is not in the results folder."""
+        """Return the name of a file by its path; the path itself if it is outside the results folder."""
         here, given = self.folder.resolve(), path.resolve()
         return given.relative_to(here).as_posix() if given.is_relative_to(here) else path.as_posix()
 
     def history(self, stage: Stage) -> list[Stage]:
-        """A stage and all stages behind it, each once, every stage after those that it depends on."""
+        """Return a stage and all its upstream stages, in topological order."""
         found: dict[str, Stage] = {}
 
         def add(one: Stage) -> None:
             if one.name in found:
                 return
-            # Here and not after the loop below: a damaged record may name its own output as an input.
+            # Before the loop: a damaged record may name its own output as an input.
             found[one.name] = one
             for name in sorted(one.inputs):
                 maker = self.maker(name)
@@ -163,7 +163,7 @@ class Results:
         return list(found.values())
 
     def dependants(self, names: Iterable[str]) -> list[str]:
-        """The files that were made of any of these, directly or not; sorted."""
+        """Return the files that depend on any of these, directly or indirectly; sorted."""
         found: set[str] = set()
         todo = list(names)
         while todo:
@@ -175,24 +175,24 @@ class Results:
 
     @property
     def devices(self) -> list[str]:
-        """The devices that have a dataset, sorted."""
+        """Devices with a dataset, sorted."""
         return sorted(path.parent.name for path in self.folder.glob("devices/*/segments.parquet"))
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """The device and the model of each twin, sorted."""
+        """Device and model of each twin, sorted."""
         found = self.folder.glob("twins/*/*/twin.safetensors")
         return sorted((path.parts[-3], path.parts[-2]) for path in found)
 
     def segments(self, device: str, columns: list[str] | None = None) -> "pa.Table":
-        """The segments of a device (`segments/1`) as an Arrow table, some of its columns: the fast way to many rows."""
+        """Read columns of the segments of a device (`segments/1`) as an Arrow table."""
         return read_arrow(self.folder / "devices" / device / "segments.parquet", SEGMENTS, columns)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a results folder that records should vouch for, by name.
+    """Iterate over the names and paths of files that should have a record.
 
-    Other results in a folder below it, such as the demo's, are none of them.
+    Nested results folders, such as `results/demo`, are left out.
     """
     yield from ((path.name, path) for path in folder.iterdir() if path.is_file())
     for room in ROOMS:
@@ -202,21 +202,21 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "pa.Table":
-    """A table as `twinlib.files.read_table` reads it, but as Arrow, whose lists need not become Python objects."""
+    """Read a table like `twinlib.files.read_table`, as Arrow: lists stay Arrow lists."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except FileNotFoundError:
-        raise AuditError(f"{path} does not exist: this part of the pipeline has not run") from None
+        raise AuditError(f"{path} does not exist: its stage has not run") from None
     except (OSError, pa.ArrowException) as error:
         raise AuditError(
             f"{path} is not a readable table ({error}): `twin audit verify` says what else differs"
         ) from None
     found = (table.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
     if found != contract:
-        raise AuditError(f"{path} holds {found}, not {contract}: it was made by another version of the library")
+        raise AuditError(f"{path} holds {found}, not {contract}: another version of the library made it")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The versions of a recording: which takes a capture has had, since when, and why one gave way to the next."""
+"""The history of the takes of a capture: dates, verdicts, and the reasons for replacing a take."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -11,14 +11,14 @@ from twinlib.files import read_json, write_json
 from twinlib.provenance.record import sum_of
 
 FILE = "history.json"
-"""The name of the file, beside `take.json`."""
+"""Name of the file, in the folder of `take.json`."""
 
 
 def note_take(path: Path, take: Mapping[str, Any], day: date) -> bool:
-    """Add a take (as in `take/1`) to the history of its capture if it is another than the last; says whether it was.
+    """Append a take (as in `take/1`) to the history of its capture; return False if it equals the last one.
 
-    The history is no output of a stage, which would be deleted before the stage runs again: it grows. The reason that
-    stands there at first is what was wrong with the take before; `give_reason` puts another in its place.
+    The history is not an output of a stage: Snakemake would delete it before the stage runs again. The initial reason
+    is the verdict of the previous take; `give_reason` replaces it.
     """
     takes = read_history(path)
     if takes and takes[-1]["sha256"] == take["sha256"]:
@@ -26,31 +26,31 @@ def note_take(path: Path, take: Mapping[str, Any], day: date) -> bool:
     reason = "the first take"
     if takes:
         wrong = "; ".join(takes[-1]["reasons"])
-        reason = f"the one before was {takes[-1]['verdict']}: {wrong}" if wrong else "not given"
-    told = {key: take[key] for key in ("path", "sha256", "frames", "verdict", "reasons")}
-    _write(path, [*takes, {**told, "since": day.isoformat(), "reason": reason}])
+        reason = f"the previous take was {takes[-1]['verdict']}: {wrong}" if wrong else "not given"
+    entry = {key: take[key] for key in ("path", "sha256", "frames", "verdict", "reasons")}
+    _write(path, [*takes, {**entry, "since": day.isoformat(), "reason": reason}])
     return True
 
 
 def give_reason(path: Path, reason: str) -> None:
-    """Say why the last take replaced the one before. Raises `AuditError` if it replaced none."""
+    """Set the reason for the last replacement. Raises `AuditError` if there was none."""
     takes = read_history(path)
     if len(takes) < 2:
-        raise AuditError(f"{path.parent.name} has had one take only, which replaced nothing")
+        raise AuditError(f"{path.parent.name} has had only one take: there is no replacement to explain")
     _write(path, [*takes[:-1], {**takes[-1], "reason": reason}])
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """The takes of a capture, the first one first; none if nothing was noted.
+    """Return the takes of a capture in order; empty without a history.
 
-    Each has `path`, `sha256`, `frames`, `verdict`, `reasons` (of the verdict), `since` (the day on which it was first
-    ingested) and `reason` (why it replaced the one before). Raises `TwinError` if the file was edited or is damaged.
+    Each has `path`, `sha256`, `frames`, `verdict`, `reasons` (of the verdict), `since` (day of the first ingest) and
+    `reason` (for replacing the previous take). Raises `TwinError` if the file was edited or is damaged.
     """
     if not path.is_file():
         return []
     content = read_json(path, TAKE_HISTORY)
     if content.get("sum") != sum_of(content):
-        raise TwinError(f"{path} was edited or is damaged: put it back, or delete it to begin a new history")
+        raise TwinError(f"{path} was edited or is damaged: restore it, or delete it to start a new history")
     takes: list[dict[str, Any]] = content["takes"]
     return takes
 

@@ -304,13 +304,13 @@ def _open_store(uri: str) -> "MlflowClient":
     """Open the store, creating a missing SQLite database. The caller holds the lock of the store."""
     database = _database(uri)
     if database is None:
-        _require_server(uri)
+        require_server(uri)
     elif not database.exists():
         _make_database(database)
     return open_client(uri)
 
 
-def _require_server(uri: str) -> None:
+def require_server(uri: str) -> None:
     """Raise `TrackingUnreachableError` unless the server answers; MLflow itself retries for minutes."""
     if not uri.startswith(("http://", "https://")):
         return

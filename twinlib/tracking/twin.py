@@ -1,6 +1,7 @@
 """The MLflow run of a twin, logged from the results folder alone: after training and to rebuild a lost store."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,24 +70,26 @@ class TwinFiles:
         return [*self.outputs, *self.best, *self.records, self.dataset, self.segments]
 
 
-def find_twin_files(results: Path, device: str, model: str) -> TwinFiles:
+def find_twin_files(results: Path, device: str, model: str, records: Sequence[Path] = ()) -> TwinFiles:
     """Find the files of a twin's run through the stage records.
 
+    `records` are those of the twin's own stages, training first; by default they are searched for.
     Raises `TwinError` if a file is missing, or if the dataset is not the one that the twin was trained on.
     """
     home, known = f"twins/{device}/{model}/", Results(results)
     for name in _REQUIRED:
         if known.maker(home + name) is None:
             raise TwinError(f"{results / home / name} has no stage record: run its stage")
-    own = [stage for name in _STAGES if (stage := known.maker(home + name))]
+    names = [known.name_of(record) for record in records] or [home + name for name in _STAGES]
+    own = [stage for name in names if (stage := known.maker(name))]
     behind = {stage.name: stage for one in own for stage in known.history(one)}
-    records = [results / name for name in sorted(behind)]
     outputs = [results / name for key in sorted(behind) if key.startswith(home) for name in behind[key].outputs]
     trained = own[0].inputs
     best = [results / name for name in trained if _BEST.fullmatch(name)]
+    history = tuple(results / name for name in sorted(behind))
     shards = [behind[key] for key in behind if key.startswith(f"devices/{device}/shards/")]
     excitations = {match[1] for one in shards for name in one.inputs if (match := _EXCITATION.fullmatch(name))}
-    files = TwinFiles(results, device, model, tuple(outputs), tuple(best), tuple(records), tuple(sorted(excitations)))
+    files = TwinFiles(results, device, model, tuple(outputs), tuple(best), history, tuple(sorted(excitations)))
     for path in files.all:
         if not path.is_file():
             raise TwinError(f"{path} does not exist: run its stage")

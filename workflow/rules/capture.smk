@@ -1,4 +1,4 @@
-# What was recorded: simulated takes, and a verdict on every recording where it lies.
+# Takes: simulated recordings, and a verdict on every recording.
 
 
 rule simulate_take:
@@ -13,7 +13,7 @@ rule simulate_take:
     benchmark:
         "<benchmarks>/simulate_take/{device}/{capture}.tsv"
     params:
-        settings=lambda wildcards: settings(CONFIG.devices[wildcards.device].simulate),
+        settings=lambda wildcards: CONFIG.devices[wildcards.device].simulate.model_dump_json(),
         code=code("simulate_take.py"),
     shell:
         "stage simulate_take --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input:q}"
@@ -37,7 +37,7 @@ rule ingest_take:
     benchmark:
         "<benchmarks>/ingest_take/{device}/{capture}.tsv"
     params:
-        kind=lambda wildcards: get_kind(CONFIG.devices[wildcards.device]),
+        kind=get_kind,
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
         pair=get_pair,
         channel=get_channel,
@@ -49,19 +49,6 @@ rule ingest_take:
         " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 
 
-rule await_takes:
-    output:
-        touch("<results>/devices/{device}/takes.complete"),
-    log:
-        "<logs>/await/{device}.log",
-    priority: -1
-    localrule: True
-    message:
-        "{wildcards.device} waits for its recordings: the list stands at the end."
-    shell:
-        "echo the takes of {wildcards.device} are not all there > {log:q}; exit 1"
-
-
 CAPTURE_FILES = [
     path
     for name, device in CONFIG.devices.items()
@@ -71,4 +58,3 @@ CAPTURE_FILES = [
         capture=[*captures(name), *probes(name)],
     )
 ]
-AWAITED = [f"<results>/devices/{device}/takes.complete" for device in WAITING]

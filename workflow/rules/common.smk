@@ -1,4 +1,4 @@
-# Names, settings and digests that the rules share. Decisions are made in twinlib; here they only get names.
+# Names and settings that the rules share. The library decides; this file only names the results.
 import json
 import re
 import shlex
@@ -10,28 +10,23 @@ from snakemake.exceptions import WorkflowError
 
 from twinlib import config as configuration
 from twinlib.capture.pairs import read_pairs
-from twinlib.capture.takes import missing_takes, take_path
-from twinlib.contracts import DATASET
+from twinlib.capture.takes import describe_missing_takes, missing_takes, take_path
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.corpus.index import source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.frozen import changed_settings, recorded_settings
-from twinlib.excitation.withdrawn import withdrawn_tracks
-from twinlib.files import read_json
+from twinlib.excitation.recorded import RecordedExcitations
 from twinlib.provenance.code_digest import digest
-from twinlib.provenance.record import read_record, record_path
-from twinlib.provenance.settle import outdate, settle
-from twinlib.training.settings import twin_file
+from twinlib.tracking.runs import require_server, store_uri
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"
 
 
-def as_workflow_error(action, *arguments):
-    """Call into the library; its errors are sentences and end the run without a traceback."""
+def as_workflow_error(function, *arguments):
+    """Call a library function. Its errors are sentences and end the run without a traceback."""
     try:
-        return action(*arguments)
+        return function(*arguments)
     except TwinError as error:
         raise WorkflowError(str(error)) from None
 
@@ -44,12 +39,12 @@ TRAINING_GPUS = int(
     CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
 )
 TRACKING = CONFIG.tracking.model_dump_json()
-STORE = "<results>/mlflow/store.json"
 
-# Every rule calls its program as `stage NAME`, by this Python; one thread a worker (several collapse on a busy core);
-# nothing phones home.
+# Every rule runs its program as `stage NAME`, with this Python and one thread (several threads collapse on a busy core).
+# MLflow sends no telemetry, and gives up on a server that is down after seconds instead of minutes.
 PRELUDE = (
     "set -euo pipefail; export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES=${MLFLOW_HTTP_REQUEST_MAX_RETRIES:-2} "
     f"PYTHONWARNINGS=ignore::FutureWarning; stage() {{ {shlex.quote(sys.executable)} "
     f'{shlex.quote(str(SCRIPTS))}/"$1".py "${{@:2}}"; }}; '
 )
@@ -68,27 +63,12 @@ wildcard_constraints:
 
 
 def code(script):
-    """The digest of a script and all of the library that it imports: an edit there makes its outputs again."""
+    """The digest of a script and of the library code that it uses. Another digest makes the outputs again."""
     return digest(SCRIPTS / script, REPOSITORY)
 
 
-def settings(section):
-    """A section of the configuration as a parameter."""
-    return section.model_dump_json()
-
-
-def planned(excitation):
-    """What decides about the reels of an excitation, as a parameter: asking for a probe reel plans nothing anew."""
-    return json.dumps(excitation.planned, separators=(",", ":"))
-
-
-def get_training(wildcards):
-    """How a twin is trained."""
-    return CONFIG.training_settings(wildcards.device, wildcards.model)
-
-
 def probes_of(excitation):
-    """The name of an excitation's probe reel in a list, which is empty if there is none."""
+    """The name of an excitation's probe reel in a list; empty if there is none."""
     return [name for name in [CONFIG.probe(excitation)] if name]
 
 
@@ -100,13 +80,10 @@ PAIRS = {
     for name, device in CONFIG.devices.items()
     if device.pairs
 }
-for _pairs in PAIRS.values():
-    for _pair in _pairs.values():
-        for _path in (_pair.dry, _pair.wet):
-            if not _path.is_file():
-                raise WorkflowError(
-                    f"the pair {_pair.capture} names {_path}, which does not exist: correct the list of pairs"
-                )
+for _pair in (pair for pairs in PAIRS.values() for pair in pairs.values()):
+    for _path in (_pair.dry, _pair.wet):
+        if not _path.is_file():
+            raise WorkflowError(f"pair {_pair.capture}: {_path} does not exist. Correct the list of pairs")
 if CONFIG.excitations:
     as_workflow_error(source_files, CONFIG.corpus)
     if CONFIG.corpus.exclude:
@@ -120,21 +97,25 @@ MISSING = {
 }
 
 
+def recorded(device, reels):
+    """Those of the reels that have a take, or get a simulated one."""
+    missing = {reel for reel, _ in MISSING.get(device, [])}
+    return [reel for reel in reels if reel not in missing]
+
+
 def captures(device):
-    """The names of a device's captures: its pairs, or the reels that have been (or are) recorded."""
+    """The names of a device's captures: its pairs, or its recorded reels."""
     if device in PAIRS:
         return list(PAIRS[device])
-    missing = {reel for reel, _ in MISSING.get(device, [])}
-    return [reel for reel in CONFIG.reels(CONFIG.devices[device].excitation) if reel not in missing]
+    return recorded(device, CONFIG.reels(CONFIG.devices[device].excitation))
 
 
 def probes(device):
-    """The capture of a device's probe reel, as a list: empty if there is none, or it has not been recorded."""
-    missing = {reel for reel, _ in MISSING.get(device, [])}
-    return [probe for probe in probes_of(CONFIG.devices[device].excitation) if probe not in missing]
+    """The capture of a device's probe reel in a list; empty if it was not recorded."""
+    return recorded(device, probes_of(CONFIG.devices[device].excitation))
 
 
-# A device waits while takes are missing, unless the user goes on without them.
+# A device with missing takes waits, unless the user goes on without them.
 WAITING = [name for name, missing in MISSING.items() if missing and not (CONFIG.allow_missing_takes and captures(name))]
 READY = [name for name in CONFIG.devices if name not in WAITING]
 SEARCHES = [name for name, search in CONFIG.search.items() if search.device in READY]
@@ -142,100 +123,31 @@ READY_TWINS = [
     twin for twin in TWINS if twin.device in READY and (twin.model not in CONFIG.search or twin.model in SEARCHES)
 ]
 
-# An excitation that somebody has recorded is never made anew: its settings may not change, and what its reels were
-# made with (settings, code, exclusions) is read from their records instead of from today's configuration.
-FROZEN = set()
-for _name in CONFIG.excitations:
-    _patterns = [device.takes for device in CONFIG.devices.values() if device.takes and device.excitation == _name]
-    _recorded = recorded_settings(RESULTS, _name, _patterns)
-    if _recorded is None:
-        continue
-    FROZEN.add(_name)
-    _changed = changed_settings(_recorded, CONFIG.excitations[_name])
-    if _changed:
-        raise WorkflowError(
-            f"{SOURCE}: excitations.{_name} has been recorded, so it cannot change any more ({'; '.join(_changed)}). "
-            f"Put the old values back, or give the new ones a name of their own, such as {_name}2: "
-            f"the takes of {_name} stay useful either way."
-        )
+# An excitation that somebody has recorded is a source: see twinlib/excitation/recorded.py.
+RECORDED = RecordedExcitations(
+    RESULTS,
+    CONFIG.excitations,
+    {
+        name: [device.takes for device in CONFIG.devices.values() if device.takes and device.excitation == name]
+        for name in CONFIG.excitations
+    },
+)
+as_workflow_error(RECORDED.require_unchanged, SOURCE)
+ACTIVE_PLANS, ACTIVE_REELS = (
+    "|".join(map(re.escape, RECORDED.active(files))) or "(?!)" for files in (RECORDED.plan_files, RECORDED.files)
+)
+# A cue sheet of a hundred thousand slices is read once.
+EXCLUDED_TRACKS = {
+    name: as_workflow_error(RECORDED.excluded_tracks, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
+}
 
 
-# Asked once: a table of a hundred thousand slices is read for it.
-WITHDRAWN = {name: as_workflow_error(withdrawn_tracks, RESULTS, name, CONFIG.corpus) for name in sorted(FROZEN)}
-
-
-def plan_outputs(name):
-    """What plan leaves of an excitation."""
-    folder = RESULTS / "excitations" / name
-    return [folder / "excitation.json", folder / "cues.parquet", record_path(folder / "cues.parquet")]
-
-
-def excitation_outputs(name):
-    """What plan, render and probe leave of an excitation."""
-    folder = RESULTS / "excitations" / name
-    reels = [folder / "reels" / f"{reel}.wav" for reel in (*CONFIG.reels(name), *probes_of(name))]
-    told = [folder / "probe.json" for _ in probes_of(name)]
-    return [*plan_outputs(name), *told, *reels, *map(record_path, reels)]
-
-
-def live(outputs):
-    """A pattern of the excitations whose files are made. While all files of a recorded one are there, nothing makes
-    them: they are sources, like the takes.
-    """
-    names = [name for name in CONFIG.excitations if name not in FROZEN or not all(map(Path.is_file, outputs(name)))]
-    return "|".join(map(re.escape, names)) or "(?!)"
-
-
-LIVE_PLAN = live(plan_outputs)
-LIVE_EXCITATION = live(excitation_outputs)
-
-
-def frozen_or(excitation, output, name, live):
-    """A parameter as it was when a recorded reel was made; else the live value.
-
-    It is called with wildcards alone, for parameters that depend on outputs do not count for reruns.
-    """
-    record = record_path(RESULTS / "excitations" / excitation / output)
-    if excitation in FROZEN and record.is_file():
-        content = as_workflow_error(read_record, record)
-        return content["code"] if name == "code" else content["params"][name]
-    return live
-
-
-def waiting_for_takes():
-    """What a person has to record now, or nothing."""
+def report_missing_takes():
+    """List the reels to record. Missing takes are an error only with `strict_takes`."""
     lines = []
     for device in WAITING:
-        guide = RESULTS / "excitations" / CONFIG.devices[device].excitation / "recording.md"
-        lines.append(f"{device}: {len(MISSING[device])} reel(s) are still to be recorded; how is told in {guide}:")
-        lines += [
-            f"  play {guide.parent / 'reels' / (reel + '.wav')} through the device, save the recording as {path}"
-            for reel, path in MISSING[device]
-        ]
-        lines.append("  then run the same command again (or set allow_missing_takes: true to go on without them)")
-    return "\n".join(lines)
-
-
-def refused_captures(device):
-    """The captures of a device that its dataset was made without, for they were refused."""
-    dataset = RESULTS / "devices" / device / "dataset.json"
-    captures = as_workflow_error(read_json, dataset, DATASET)["captures"] if dataset.is_file() else {}
-    return [
-        name
-        for name, capture in captures.items()
-        if "refused" in (capture["take_verdict"], capture["alignment_verdict"])
-    ]
-
-
-def closing_words():
-    """The table of all twins, where it has been made."""
-    summary = RESULTS / "summary.txt"
-    return summary.read_text(encoding="utf-8") if TWINS and summary.is_file() else ""
-
-
-if workflow.is_main_process:
-    settle(RESULTS)
-    # What went into a dataset although it was refused is judged anew when that is allowed no more.
-    for _name in [] if CONFIG.allow_missing_takes else CONFIG.devices:
-        if refused_captures(_name):
-            outdate(RESULTS / "devices" / _name / "dataset.json")
+        folder = RESULTS / "excitations" / CONFIG.devices[device].excitation
+        lines.append(describe_missing_takes(device, MISSING[device], folder))
+    if lines and CONFIG.strict_takes:
+        raise WorkflowError("\n".join(lines))
+    print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)

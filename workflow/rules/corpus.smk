@@ -1,4 +1,4 @@
-# What music there is.
+# The index of the music corpus.
 
 
 rule index_corpus:
@@ -13,7 +13,7 @@ rule index_corpus:
     benchmark:
         "<benchmarks>/index_corpus.tsv"
     params:
-        settings=lambda wildcards: settings(CONFIG.corpus),
+        settings=lambda wildcards: CONFIG.corpus.model_dump_json(),
         code=code("index_corpus.py"),
     shell:
         "stage index_corpus --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"

@@ -1,9 +1,14 @@
-# Segments: cut into shards a capture, listed in one manifest a device, proven free of leaks.
+# Segments: cut into one shard a capture, listed in one manifest a device, checked for leaks.
 
 
 rule cut_shard:
     input:
-        unpack(get_shard_inputs),
+        dry=get_dry,
+        wet=get_wet,
+        take="<results>/devices/{device}/{capture}/take.json",
+        alignment="<results>/devices/{device}/{capture}/alignment.json",
+        cues=lambda wildcards: get_excitation_file(wildcards, "cues.parquet"),
+        excitation=lambda wildcards: get_excitation_file(wildcards, "excitation.json"),
     output:
         shard="<results>/devices/{device}/shards/{capture}.arrow",
         segments="<results>/devices/{device}/shards/{capture}.parquet",
@@ -13,7 +18,7 @@ rule cut_shard:
     benchmark:
         "<benchmarks>/cut_shard/{device}/{capture}.tsv"
     params:
-        settings=settings(CONFIG.dataset),
+        settings=CONFIG.dataset.model_dump_json(),
         withdrawn=get_excluded_tracks,
         pair=get_pair,
         channel=get_channel,
@@ -28,26 +33,10 @@ rule cut_shard:
 
 rule build_manifest:
     input:
-        shards=lambda wildcards: expand(
-            "<results>/devices/{device}/shards/{capture}.arrow",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
-        segments=lambda wildcards: expand(
-            "<results>/devices/{device}/shards/{capture}.parquet",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
-        takes=lambda wildcards: expand(
-            "<results>/devices/{device}/{capture}/take.json",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
-        alignments=lambda wildcards: expand(
-            "<results>/devices/{device}/{capture}/alignment.json",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
+        shards=get_shards,
+        segments=lambda wildcards: get_capture_files(wildcards, "shards/{capture}.parquet"),
+        takes=lambda wildcards: get_capture_files(wildcards, "{capture}/take.json"),
+        alignments=lambda wildcards: get_capture_files(wildcards, "{capture}/alignment.json"),
     output:
         segments="<results>/devices/{device}/segments.parquet",
         dataset=report(
@@ -62,15 +51,9 @@ rule build_manifest:
     benchmark:
         "<benchmarks>/build_manifest/{device}.tsv"
     params:
-        missing=lambda wildcards: json.dumps(
-            [
-                reel
-                for reel, _ in MISSING.get(wildcards.device, [])
-                if reel not in probes_of(CONFIG.devices[wildcards.device].excitation)
-            ]
-        ),
+        missing=get_missing_captures,
         code=code("build_manifest.py"),
-        # Depends on the output, so it does not count for reruns: it only matters where a capture is refused.
+        # A param that depends on the output triggers no rerun: this one matters only if a capture is refused.
         tolerant=lambda wildcards, output: json.dumps(CONFIG.allow_missing_takes),
     shell:
         "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"
@@ -81,16 +64,8 @@ rule build_manifest:
 rule check_leaks:
     input:
         segments="<results>/devices/{device}/segments.parquet",
-        cues=lambda wildcards: (
-            f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}/cues.parquet"
-            if CONFIG.devices[wildcards.device].excitation
-            else []
-        ),
-        fingerprints=lambda wildcards: (
-            f"<results>/excitations/{CONFIG.devices[wildcards.device].excitation}/fingerprints.parquet"
-            if CONFIG.devices[wildcards.device].excitation
-            else []
-        ),
+        cues=lambda wildcards: get_excitation_file(wildcards, "cues.parquet"),
+        fingerprints=lambda wildcards: get_excitation_file(wildcards, "fingerprints.parquet"),
     output:
         leaks="<results>/devices/{device}/leaks.json",
         record="<results>/devices/{device}/leaks.json.prov.json",

@@ -1,4 +1,4 @@
-# How good the twins are, in figures, sounds, one table and one page.
+# Measurements, errors, sounds and pages of the twins.
 
 FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning"]
 CLIPS = ["dry", "wet", "twin", "linear", "difference"]
@@ -68,11 +68,7 @@ rule evaluate_twin:
         curve="<results>/twins/{device}/{model}/training.parquet",
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
-        shards=lambda wildcards: expand(
-            "<results>/devices/{device}/shards/{capture}.arrow",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
+        shards=get_shards,
     output:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=report(
@@ -88,7 +84,7 @@ rule evaluate_twin:
             "<results>/twins/{{device}}/{{model}}/evaluation/listening/{clip}.flac",
             clip=CLIPS,
         ),
-        told="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
+        gains="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
         linear="<results>/twins/{device}/{model}/evaluation/linear.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
@@ -97,13 +93,13 @@ rule evaluate_twin:
         "<benchmarks>/evaluate_twin/{device}/{model}.tsv"
     threads: 1
     params:
-        settings=settings(CONFIG.evaluation),
+        settings=CONFIG.evaluation.model_dump_json(),
         code=code("evaluate_twin.py"),
     shell:
         "stage evaluate_twin --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
-        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.told:q} {output.linear:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.gains:q} {output.linear:q}"
         " 2>&1 | tee -i {log:q}"
 
 
@@ -116,7 +112,7 @@ rule render_probe_music:
         alignment=lambda wildcards: get_probe_capture_file(wildcards, "alignment.json"),
         probe=lambda wildcards: get_probe_file(wildcards, "probe.json"),
     output:
-        told="<results>/twins/{device}/{model}/evaluation/listening/music.json",
+        music="<results>/twins/{device}/{model}/evaluation/listening/music.json",
         clips=expand(
             "<results>/twins/{{device}}/{{model}}/evaluation/listening/music-{clip}.flac",
             clip=CLIPS,
@@ -134,7 +130,7 @@ rule render_probe_music:
         "stage render_probe_music --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"
         " --withdrawn {params.withdrawn:q} --twin {input.twin:q} --linear {input.linear:q} --reel {input.reel:q}"
         " --take {input.take:q} --alignment {input.alignment:q} --probe {input.probe:q}"
-        " --outputs {output.told:q} {output.clips:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.music:q} {output.clips:q} 2>&1 | tee -i {log:q}"
 
 
 rule build_twin_page:

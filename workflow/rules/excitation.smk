@@ -1,4 +1,4 @@
-# What is played: a cue sheet, the reels rendered from it, and what a person has to do with them.
+# Excitations: cue sheet, reels, and the recording guide.
 
 
 rule plan_excitation:
@@ -13,16 +13,16 @@ rule plan_excitation:
     benchmark:
         "<benchmarks>/plan_excitation/{excitation}.tsv"
     wildcard_constraints:
-        excitation=LIVE_PLAN,
+        excitation=ACTIVE_PLANS,
     params:
-        settings=lambda wildcards: frozen_or(
-            wildcards.excitation, "cues.parquet", "settings", planned(CONFIG.excitations[wildcards.excitation])
+        settings=get_plan_settings,
+        corpus=lambda wildcards: RECORDED.param(
+            wildcards.excitation, "cues.parquet", "corpus", CONFIG.corpus.model_dump_json()
         ),
-        corpus=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "corpus", settings(CONFIG.corpus)),
-        code=lambda wildcards: frozen_or(wildcards.excitation, "cues.parquet", "code", code("plan_excitation.py")),
+        code=lambda wildcards: RECORDED.param(wildcards.excitation, "cues.parquet", "code", code("plan_excitation.py")),
     shell:
         "stage plan_excitation --name {wildcards.excitation} --settings {params.settings:q}"
-        " --corpus {params.corpus:q} --tracks {input.tracks:q} --cues {output.cues:q} --excitation {output.excitation:q}"
+        " --corpus {params.corpus:q} --tracks {input.tracks:q} --exclude {input.exclude:q} --cues {output.cues:q} --excitation {output.excitation:q}"
         " 2>&1 | tee -i {log:q}"
 
 
@@ -38,15 +38,15 @@ rule render_reel:
     benchmark:
         "<benchmarks>/render_reel/{excitation}/{reel}.tsv"
     wildcard_constraints:
-        excitation=LIVE_EXCITATION,
+        excitation=ACTIVE_REELS,
     params:
-        code=lambda wildcards: frozen_or(
+        code=lambda wildcards: RECORDED.param(
             wildcards.excitation,
             f"reels/{wildcards.reel}.wav",
             "code",
             code("render_reel.py"),
         ),
-        # These depend on the output, so they do not count for reruns: where things are changes no reel.
+        # Params that depend on the output trigger no rerun: these paths change no reel.
         root=lambda wildcards, output: CONFIG.corpus.root,
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
@@ -54,7 +54,7 @@ rule render_reel:
         " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i {log:q}"
 
 
-# A probe reel has the name of no other reel, though it lies among them.
+# The probe reel is in the folder of the other reels.
 ruleorder: render_probe_reel > render_reel
 
 
@@ -71,15 +71,15 @@ rule render_probe_reel:
     benchmark:
         "<benchmarks>/render_probe_reel/{excitation}.tsv"
     wildcard_constraints:
-        excitation=LIVE_EXCITATION,
+        excitation=ACTIVE_REELS,
     params:
-        code=lambda wildcards: frozen_or(
+        code=lambda wildcards: RECORDED.param(
             wildcards.excitation,
             f"reels/{wildcards.excitation}-probe.wav",
             "code",
             code("render_probe_reel.py"),
         ),
-        # These depend on the output, so they do not count for reruns: where things are changes no reel.
+        # Params that depend on the output trigger no rerun: these paths change no reel.
         root=lambda wildcards, output: CONFIG.corpus.root,
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
@@ -115,7 +115,7 @@ rule write_recording_guide:
         " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
-# It only reads the reels, so it may be made anew for an excitation that has been recorded.
+# Reads reels only, so it also runs for recorded excitations.
 rule fingerprint_reels:
     input:
         cues="<results>/excitations/{excitation}/cues.parquet",
@@ -138,7 +138,7 @@ rule fingerprint_reels:
         " --fingerprints {output.fingerprints:q} 2>&1 | tee -i {log:q}"
 
 
-# Every output of every rule is a target: whatever is deleted is made again.
+# Every output of every rule is a target, so that any deleted file is made again.
 EXCITATION_FILES = [
     path
     for name in CONFIG.excitations

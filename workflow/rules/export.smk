@@ -1,5 +1,4 @@
-# Twins for other programs: .nam for the Neural Amp Modeler plug-in, .onnx for ONNX Runtime. Both formats hold every
-# network that a configuration can describe, so both are made of every twin.
+# Twins for other programs: .nam for Neural Amp Modeler, .onnx for ONNX Runtime.
 
 FORMATS = ["nam", "onnx"]
 

@@ -1,11 +1,10 @@
-# The best network and recipe for a device: any number of workers on one study, which none of them declares as its
-# output, for Snakemake deletes outputs before a job that is to go on with them.
+# Searches for the best network and recipe. All workers of a search share one study. It is no output of a rule:
+# Snakemake deletes outputs before it runs a job, and a stopped search continues from its study.
 
 
 rule run_search_worker:
     input:
         unpack(get_search_dataset),
-        store=get_store_of_worker,
     output:
         done="<results>/searches/{search}/worker-{worker}.json",
         record="<results>/searches/{search}/worker-{worker}.json.prov.json",
@@ -17,17 +16,18 @@ rule run_search_worker:
     resources:
         gpu=TRAINING_GPUS,
     params:
-        search=lambda wildcards: get_search_params(wildcards)["settings"],
-        network=lambda wildcards: get_search_params(wildcards)["network"],
-        training=lambda wildcards: get_search_params(wildcards)["training"],
+        search=lambda wildcards: CONFIG.search_params(wildcards.search)["settings"],
+        network=lambda wildcards: CONFIG.search_params(wildcards.search)["network"],
+        training=lambda wildcards: CONFIG.search_params(wildcards.search)["training"],
         code=code("run_search_worker.py"),
-        # Depends on the output, so it does not count for reruns: where a search is logged does not change it.
+        # Params that depend on the output trigger no rerun: the MLflow store changes no search.
         tracking=lambda wildcards, output: TRACKING,
+        results=lambda wildcards, output: RESULTS,
     shell:
         "stage run_search_worker --search {wildcards.search} --worker {wildcards.worker} --settings {params.search:q}"
         " --network {params.network:q} --training {params.training:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
-        " --store {input.store:q} --done {output.done:q} 2>&1 | tee -i {log:q}"
+        " --results {params.results:q} --done {output.done:q} 2>&1 | tee -i {log:q}"
 
 
 rule select_best_model:
@@ -48,9 +48,9 @@ rule select_best_model:
     benchmark:
         "<benchmarks>/select_best_model/{search}.tsv"
     params:
-        search=lambda wildcards: get_search_params(wildcards)["settings"],
-        network=lambda wildcards: get_search_params(wildcards)["network"],
-        training=lambda wildcards: get_search_params(wildcards)["training"],
+        search=lambda wildcards: CONFIG.search_params(wildcards.search)["settings"],
+        network=lambda wildcards: CONFIG.search_params(wildcards.search)["network"],
+        training=lambda wildcards: CONFIG.search_params(wildcards.search)["training"],
         code=code("select_best_model.py"),
     shell:
         "stage select_best_model --search {wildcards.search} --settings {params.search:q} --network {params.network:q}"

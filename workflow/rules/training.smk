@@ -6,15 +6,10 @@ rule train_twin:
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
         leaks="<results>/devices/{device}/leaks.json",
-        shards=lambda wildcards: expand(
-            "<results>/devices/{device}/shards/{capture}.arrow",
-            device=wildcards.device,
-            capture=captures(wildcards.device),
-        ),
-        # It may be another twin of this DAG, which then is made first.
+        shards=get_shards,
+        # Another twin of this DAG is trained first.
         start=lambda wildcards: get_training(wildcards).twin_to_start_from or [],
         best=get_best_model,
-        store=get_store_of_training,
     output:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         curve="<results>/twins/{device}/{model}/training.parquet",
@@ -28,17 +23,17 @@ rule train_twin:
         gpu=CONFIG.training.processes * TRAINING_GPUS,
     params:
         network=get_network,
-        recipe=get_recipe,
+        recipe=lambda wildcards: get_training(wildcards).model_dump_json(exclude={"checkpoint_seconds"}),
         code=code("train_twin.py"),
-        # These depend on the output, so they do not count for reruns: where a training is logged, and how often its
-        # state is put away, does not change it.
+        # Params that depend on the output trigger no rerun: the MLflow store and the checkpoint interval change no twin.
         tracking=lambda wildcards, output: TRACKING,
-        settings=lambda wildcards, output: settings(get_training(wildcards)),
+        results=lambda wildcards, output: RESULTS,
+        settings=lambda wildcards, output: get_training(wildcards).model_dump_json(),
     shell:
         "stage train_twin --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
-        " --store {input.store:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
+        " --results {params.results:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
 
 
 TWIN_FILES = [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from twinlib.errors import ExcitationError
-from twinlib.excitation.frozen import changed_settings, recorded_settings, refuse_other_bytes
+from twinlib.excitation.recorded import changed_settings, recorded_settings, require_same_reel
 from twinlib.excitation.settings import Excitation
 from twinlib.files import sha256_file, write_json
 
@@ -27,14 +27,14 @@ def test_only_a_real_take_of_other_bytes_forbids_a_reel(tmp_path: Path, kind: st
     reel.write_bytes(b"as recorded")
     take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
     write_json(take, "take/1", {"kind": kind, "path": "takes/main-01.wav", "dry_sha256": sha256_file(reel)})
-    refuse_other_bytes("main-01", reel, tmp_path / "devices")
+    require_same_reel("main-01", reel, tmp_path / "devices")
     reel.write_bytes(b"of another seed")
-    refuse_other_bytes("main-02", reel, tmp_path / "devices")
+    require_same_reel("main-02", reel, tmp_path / "devices")
     if kind == "take":
         with pytest.raises(ExcitationError, match=r"was recorded \(takes/main-01\.wav\)"):
-            refuse_other_bytes("main-01", reel, tmp_path / "devices")
+            require_same_reel("main-01", reel, tmp_path / "devices")
     else:
-        refuse_other_bytes("main-01", reel, tmp_path / "devices")
+        require_same_reel("main-01", reel, tmp_path / "devices")
 
 
 def test_a_lost_file_does_not_hide_that_an_excitation_was_recorded(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from tests.corpus.factories import track
 from twinlib.contracts import CUES, TRACKS
 from twinlib.corpus.index import index_corpus, write_index
 from twinlib.corpus.settings import Corpus
+from twinlib.excitation.recorded import find_excluded_tracks
 from twinlib.excitation.sweeps import TRACK
-from twinlib.excitation.withdrawn import withdrawn_tracks
 from twinlib.files import write_table
 
 GENRES = {"Anna_One": "Noise", "Bert_Two": "Rock", "Carl_Three": "Jazz", "Dora_Four": "Rock"}
@@ -64,7 +64,7 @@ def test_what_is_excluded_by_kind_does_not_come_back(results: Path, root: Path, 
         ({"exclude_genres": ["Jazz"]}, ["Emil_Gone"]),
     ):
         corpus = Corpus.model_validate({"root": root, **excluded})
-        assert withdrawn_tracks(results, "main", corpus) == expected, "sweeps have no genre, Carl_Three is on no reel"
+        assert find_excluded_tracks(results, "main", corpus) == expected, "sweeps: no genre; Carl_Three: on no reel"
 
 
 def test_only_tracks_on_the_reels_are_withdrawn_from_them(results: Path, root: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_only_tracks_on_the_reels_are_withdrawn_from_them(results: Path, root: P
     names = ("Anna_One", "Carl_Three", "Emil_Gone", "Nobody_Knows")
     listed.write_text("track_id\treason\tdate\n" + "".join(f"{name}\twithdrawn\t2026-01-31\n" for name in names))
     corpus = Corpus(root=root, exclude=listed)
-    assert withdrawn_tracks(results, "main", corpus) == ["Anna_One", "Emil_Gone"]
+    assert find_excluded_tracks(results, "main", corpus) == ["Anna_One", "Emil_Gone"]
 
 
 @pytest.mark.parametrize("harm", [None, without_index])
@@ -85,4 +85,4 @@ def test_without_a_cue_sheet_any_excluded_track_may_be_on_the_reels(
     listed = tmp_path / "excluded.tsv"
     listed.write_text("track_id\treason\tdate\nEmil_Gone\twithdrawn\t2026-01-31\n")
     corpus = Corpus(root=root, exclude=listed, exclude_genres=("noise",), exclude_artists=("Carl the Artist",))
-    assert withdrawn_tracks(results, "main", corpus) == ["Anna_One", "Carl_Three", "Emil_Gone"]
+    assert find_excluded_tracks(results, "main", corpus) == ["Anna_One", "Carl_Three", "Emil_Gone"]

@@ -1,0 +1,257 @@
+"""Recorded excitations. Once a person has recorded a reel, nothing may change it: its files are sources, like takes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from twinlib.contracts import CUES, EXCITATION, PROBE_FILE, RECORD, TAKE, TRACKS
+from twinlib.corpus.exclusions import excluded_tracks, read_exclusions
+from twinlib.corpus.index import find_sources
+from twinlib.corpus.settings import Corpus
+from twinlib.errors import ExcitationError, TwinError
+from twinlib.excitation.layout import probe_name, reel_names
+from twinlib.excitation.settings import Excitation
+from twinlib.excitation.sweeps import TRACK
+from twinlib.files import read_json, read_table, sha256_file
+from twinlib.provenance.record import read_record, record_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TRACK_COLUMNS = ["track_id", "artist", "genre", "has_bleed"]
+
+
+class RecordedExcitations:
+    """The excitations of a configuration, and which of them have been recorded.
+
+    Parameters
+    ----------
+    results : the results folder.
+    excitations : settings by name, as configured now.
+    take_patterns : by excitation, the paths of takes with `{reel}` in them.
+    """
+
+    def __init__(
+        self, results: Path, excitations: Mapping[str, Excitation], take_patterns: Mapping[str, Iterable[str]]
+    ) -> None:
+        self._results = results
+        self._excitations = dict(excitations)
+        found = {name: recorded_settings(results, name, take_patterns.get(name, ())) for name in self._excitations}
+        self._recorded = {name: settings for name, settings in found.items() if settings is not None}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._recorded
+
+    def require_unchanged(self, source: str) -> None:
+        """Raise `ExcitationError` if the configuration file `source` changes a recorded excitation."""
+        for name, settings in self._recorded.items():
+            if changed := changed_settings(settings, self._excitations[name]):
+                raise ExcitationError(
+                    f"{source}: excitations.{name} has been recorded, so it cannot change any more "
+                    f"({'; '.join(changed)}). Put the old values back, or give the new ones a name of their own, such "
+                    f"as {name}2: the takes of {name} stay useful either way."
+                )
+
+    def plan_files(self, name: str) -> list[Path]:
+        """The cue sheet of an excitation, its layout, and their record."""
+        folder = self._results / "excitations" / name
+        return [folder / "excitation.json", folder / "cues.parquet", record_path(folder / "cues.parquet")]
+
+    def files(self, name: str) -> list[Path]:
+        """All files of an excitation that a recording depends on: the plan, the reels, the probe reel."""
+        folder, settings = self._results / "excitations" / name, self._excitations[name]
+        probes = [probe_name(name)] if settings.probe_reel else []
+        reels = [folder / "reels" / f"{reel}.wav" for reel in (*reel_names(name, settings), *probes)]
+        return [*self.plan_files(name), *(folder / PROBE_FILE for _ in probes), *reels, *map(record_path, reels)]
+
+    @property
+    def protected(self) -> set[str]:
+        """Paths of all files of recorded excitations."""
+        return {path.as_posix() for name in self._recorded for path in self.files(name)}
+
+    def active(self, files: Callable[[str], list[Path]]) -> list[str]:
+        """The excitations that stages make: those not recorded, and those with a missing file.
+
+        `files` is `plan_files` or `files`. While all files of a recorded excitation exist, they are sources.
+        """
+        return [
+            name
+            for name in self._excitations
+            if name not in self._recorded or not all(path.is_file() for path in files(name))
+        ]
+
+    def param(self, excitation: str, output: str, name: str, current: str) -> str:
+        """A parameter (or `code`) of the stage that makes `output`: as recorded, or `current` if not recorded."""
+        record = record_path(self._results / "excitations" / excitation / output)
+        if excitation not in self._recorded or not record.is_file():
+            return current
+        content = read_record(record)
+        return str(content["code"] if name == "code" else content["params"][name])
+
+    def require_intact(self, sha256: Callable[[Path], str | None]) -> None:
+        """Raise `ExcitationError` if a file of a recorded excitation is not the one that was made.
+
+        `sha256` returns the checksum of a file, or None if it does not exist.
+        """
+        for name in self._recorded:
+            files = {path.name: path for path in self.files(name)}
+            for record in filter(Path.is_file, map(record_path, files.values())):
+                for output, expected in read_record(record)["outputs"].items():
+                    path = files.get(Path(output).name)
+                    if path is not None and sha256(path) not in (None, expected):
+                        raise ExcitationError(
+                            f"{path} has been recorded and is damaged or was edited: its sha256 is {sha256(path)}, "
+                            f"its record says {expected}. Restore it from a copy, or delete it: the next run makes it "
+                            "again and accepts only the same bytes"
+                        )
+
+    def excluded_tracks(self, name: str, corpus: Corpus) -> list[str]:
+        """The tracks on recorded reels that must not be used any more; empty if nothing was recorded."""
+        return find_excluded_tracks(self._results, name, corpus) if name in self._recorded else []
+
+
+def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) -> Excitation | None:
+    """Return the settings that a recorded excitation was planned with, None if it has not been recorded.
+
+    An excitation is recorded if the results hold a `take.json` of a real take of one of its reels, whatever the
+    configuration says now, or if a take waits at a path of `take_patterns` (with `{reel}` in it).
+    """
+    settings = _planned_settings(results / "excitations" / name)
+    if settings is None:
+        return None
+    reels = [*reel_names(name, settings), probe_name(name)]
+    waiting = any(Path(pattern.replace("{reel}", reel)).is_file() for pattern in take_patterns for reel in reels)
+    if waiting or any(True for reel in reels for _ in _takes(reel, results / "devices")):
+        return settings
+    return None
+
+
+def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
+    """Return the settings that differ from the recorded ones, as `seed: 1 -> 2`, sorted by name."""
+    before, after = _flatten(recorded.planned), _flatten(now.planned)
+    return [
+        f"{name}: {before.get(name)} -> {after.get(name)}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def require_same_reel(reel: str, made: Path, devices: Path) -> None:
+    """Delete the new reel `made` and raise `ExcitationError` if a take was recorded from a reel with other bytes.
+
+    `devices` holds a folder per device, with `{reel}/take.json` in it. Simulated takes are made again with their reel.
+    """
+    digest = sha256_file(made)
+    for take in _takes(reel, devices):
+        if take.get("dry_sha256") not in (None, digest):
+            made.unlink()
+            raise ExcitationError(
+                f"the reel {reel} was recorded ({take.get('path')}), and the reel made now has other bytes: the corpus "
+                f"or the program has changed. The recorded reel has the sha256 {take.get('dry_sha256')}: put "
+                "it back from a copy, or check out the commit named in its record; for new reels use a new excitation"
+            )
+
+
+def require_same_cues(cues: Path, devices: Path) -> None:
+    """Delete the new cue sheet `cues` and raise `ExcitationError` if a recorded reel was rendered from another one.
+
+    The records of the reels in the same excitation name the cue sheet that they were rendered from.
+    """
+    digest = sha256_file(cues)
+    for path in sorted((cues.parent / "reels").glob("*.wav.prov.json")):
+        reel = path.name.removesuffix(".wav.prov.json")
+        try:
+            inputs = read_json(path, RECORD)["inputs"]
+        except (TwinError, KeyError):
+            continue
+        sums = [sha256 for name, sha256 in inputs.items() if name.endswith("/cues.parquet")]
+        if sums and sums != [digest] and any(True for _ in _takes(reel, devices)):
+            cues.unlink()
+            raise ExcitationError(
+                f"the reel {reel} was recorded, and the cue sheet made now is not the one that it was "
+                f"rendered from (sha256 {sums[0]}): put that one back from a copy, or use a new excitation"
+            )
+
+
+def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
+    """Return the ids, sorted, of tracks on the reels of an excitation that the corpus settings exclude.
+
+    Genre and bleed come from the corpus index or, for tracks that it does not hold (while it is made again, all of
+    them), from the corpus metadata. A track in neither is on the reel, and its genre is unknown: it is excluded if any
+    genre or bleed is. Without a readable cue sheet all excluded tracks are returned, since any of them may be on the
+    reels. Raises `CorpusError` if the corpus is needed and not there.
+    """
+    # A project without recordings never calls this.
+    import pandas as pd
+
+    index = _indexed_tracks(results)
+    try:
+        cues = read_table(results / "excitations" / name / "cues.parquet", CUES, ["track_id", "artist"])
+    except TwinError:
+        listed = read_exclusions(corpus.exclude) if corpus.exclude else {}
+        return sorted({*listed, *excluded_tracks(index if len(index) else _corpus_tracks(corpus), corpus)})
+    held = cues.drop_duplicates("track_id").assign(genre="", has_bleed=None)
+    known, doubtful = index, set()
+    if corpus.exclude_genres or corpus.exclude_bleed:
+        # Sweeps are in no corpus and have no genre.
+        doubtful = set(held["track_id"]) - {TRACK, *index["track_id"]}
+        if doubtful:
+            found = _corpus_tracks(corpus)
+            known = pd.concat([index, found[found["track_id"].isin(doubtful)]], ignore_index=True)
+            doubtful -= set(found["track_id"])
+    gone = held[~held["track_id"].isin(known["track_id"])]
+    judged = pd.concat([known[known["track_id"].isin(held["track_id"])], gone[_TRACK_COLUMNS]], ignore_index=True)
+    return sorted({*excluded_tracks(judged, corpus), *doubtful})
+
+
+def _planned_settings(folder: Path) -> Excitation | None:
+    """The settings in the file of an excitation, or in the record of its cue sheet."""
+    try:
+        return Excitation.model_validate(read_json(folder / "excitation.json", EXCITATION)["settings"])
+    except (TwinError, KeyError, TypeError, ValidationError):
+        pass
+    try:
+        record = read_json(folder / "cues.parquet.prov.json", RECORD)
+        return Excitation.model_validate_json(record["params"]["settings"])
+    except (TwinError, KeyError, TypeError, ValidationError):
+        return None
+
+
+def _takes(reel: str, devices: Path) -> Iterator[dict[str, Any]]:
+    """The contents of `take.json` of the real takes of a reel."""
+    for path in sorted(devices.glob(f"*/{reel}/take.json")):
+        try:
+            take = read_json(path, TAKE)
+        except TwinError:
+            continue
+        if take.get("kind") == "take":
+            yield take
+
+
+def _indexed_tracks(results: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return read_table(results / "corpus" / "tracks.parquet", TRACKS, _TRACK_COLUMNS).astype(object)
+    except TwinError:
+        return pd.DataFrame(columns=_TRACK_COLUMNS, dtype=object)
+
+
+def _corpus_tracks(corpus: Corpus) -> "pd.DataFrame":
+    """The same columns from the metadata of the corpus."""
+    import pandas as pd
+
+    rows = [(source.track_id, source.artist, source.genre, source.has_bleed) for source in find_sources(corpus).sources]
+    return pd.DataFrame(rows, columns=_TRACK_COLUMNS, dtype=object)
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,19 @@
+# Errors of programs are one sentence at the end of a run.
+from snakemake.logging import logger
+
+
+def is_no_repetition(record):
+    """Whether a log message is more than the exception of a program that has printed its error."""
+    return not str(record.msg).startswith("RuleException:\nCalledProcessError")
+
+
+def find_errors(logs):
+    """The names of failed jobs and their errors, from the log files of a run."""
+    text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
+    for name, path in re.findall(r"^Error in rule\s(\w+):$.*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL):
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines() if Path(path).is_file() else []
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        yield name, errors[-1] if errors else f"see {path}"
+
+
+logger.addFilter(is_no_repetition)
