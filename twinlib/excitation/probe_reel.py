@@ -310,14 +310,14 @@ def _sine_sections(hz: float, window: int, rate: int) -> list[Section]:
 
 def _smpte_section(level: float, top: float, window: int, rate: int) -> Section:
     """Return SMPTE intermodulation tones, 4 to 1; the peak of their sum is `level`."""
-    loud, soft = level + 20 * math.log10(0.8), level + 20 * math.log10(0.2)
+    loud, soft = level + amp_to_db(0.8), level + amp_to_db(0.2)
     tones = [(60.0, loud, 0.0), (0.35 * top, soft, 0.0)]
     return _tone_section("smpte", tones, level, window, PAIR_SETTLE_SECONDS, rate)
 
 
 def _ccif_section(level: float, top: float, window: int, rate: int) -> Section:
     """Return CCIF difference-frequency tones, 1 to 1; the peak of their sum is `level`."""
-    half = level + 20 * math.log10(0.5)
+    half = level + amp_to_db(0.5)
     tones = [(0.95 * top, half, 0.0), (top, half, 0.0)]
     return _tone_section("ccif", tones, level, window, PAIR_SETTLE_SECONDS, rate)
 
