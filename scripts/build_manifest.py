@@ -10,7 +10,7 @@ from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make `segments.parquet` and `dataset.json`."""
+    """Write `segments.parquet` and `dataset.json`."""
     args = options(
         __doc__,
         device=str,
@@ -22,20 +22,20 @@ def main() -> None:
         segments=Path,
         dataset=Path,
     )
-    parts = [
+    captures = [
         CaptureFiles(shard.with_suffix(".parquet"), shard, take, alignment)
         for shard, take, alignment in zip(args.shards, args.takes, args.alignments, strict=True)
     ]
-    inputs = [path for part in parts for path in (part.segments, part.shard, part.take, part.alignment)]
+    inputs = [path for one in captures for path in (one.segments, one.shard, one.take, one.alignment)]
     params = {"missing": args.missing, "tolerant": args.tolerant}
     with recorded(Path(__file__), inputs, [args.segments, args.dataset], params):
-        with show_progress(f"manifest {args.device}", len(parts), "captures") as done:
-            segments, dataset = build_manifest(args.device, parts, json.loads(args.missing), done)
+        with show_progress(f"manifest {args.device}", len(captures), "captures") as done:
+            segments, dataset = build_manifest(args.device, captures, json.loads(args.missing), done)
         if not json.loads(args.tolerant):
             refuse_useless(dataset)
         written = write_manifest(args.segments.parent, segments, dataset)
     hours = ", ".join(f"{split} {amount['seconds']:.0f} s" for split, amount in written["splits"].items())
-    print(f"{args.device}: {hours}; left out {written['excluded']['all']['seconds']:.0f} s")
+    print(f"{args.device}: {hours}; excluded {written['excluded']['all']['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

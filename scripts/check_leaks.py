@@ -12,7 +12,7 @@ from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make `leaks.json`."""
+    """Write `leaks.json`."""
     args = options(__doc__, by=str, segments=Path, cues=[Path], fingerprints=[Path], leaks=Path)
     inputs = [args.segments, *args.cues, *args.fingerprints]
     with recorded(Path(__file__), inputs, [args.leaks], {"by": args.by}):
@@ -21,11 +21,11 @@ def main() -> None:
         cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
         leaks, audio = find_leaks(segments, args.by, cues=cues), None
         for path in args.fingerprints if cues else []:
-            copied, audio = find_duplicates(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
-            leaks += find_audio_leaks(segments, copied)
+            duplicates, audio = find_duplicates(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
+            leaks += find_audio_leaks(segments, duplicates)
         refuse_leaks(leaks)
         write_json(args.leaks, LEAKS, leak_report(leaks, segments, args.by, sorted(cues), audio))
-    print(f"no leak in {len(segments)} segments")
+    print(f"no leaks in {len(segments)} segments")
 
 
 if __name__ == "__main__":

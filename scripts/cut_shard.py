@@ -1,6 +1,6 @@
-"""Cut an aligned capture into segments and write them as a shard; excluded tracks become silence.
+"""Divide an aligned capture into segments and write them as a shard; excluded tracks become silence.
 
-Where a loop-back channel recorded what was played, its samples on the dry clock are the dry ones.
+If there is a loop-back channel, its samples on the dry clock replace the dry signal.
 """
 
 import json
@@ -23,7 +23,7 @@ from twinlib.provenance.record import recorded, require_take_files
 
 
 def main() -> None:
-    """Make a shard and its table of segments."""
+    """Write a shard and its table of segments."""
     args = options(
         __doc__,
         device=str,
@@ -75,18 +75,18 @@ def main() -> None:
                 args.shard,
                 segments,
                 looped_back.read if looped_back else lambda start, stop: dry.read(start, stop)[:, column],
-                wet.read if wet else _nothing,
+                wet.read if wet else _read_nothing,
                 shard_metadata(source, settings.segment_samples),
                 silenced,
                 done,
             )
         write_table(args.segments, SEGMENTS, written)
     usable = int((written.split != "").sum())
-    print(f"{args.device}/{args.name}: {usable} of {len(written)} segments usable")
+    print(f"{args.device}/{args.name}: {usable} of {len(written)} segments are usable")
 
 
-def _nothing(start: int, stop: int) -> Signal:
-    raise AssertionError("no row of a refused take is written")
+def _read_nothing(start: int, stop: int) -> Signal:
+    raise AssertionError("a refused take has no rows to write")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from twinlib.provenance.record import recorded
 
 
 def main() -> None:
-    """Make `fingerprints.parquet`."""
+    """Write `fingerprints.parquet`."""
     args = options(__doc__, name=str, cues=Path, reels=[Path], fingerprints=Path)
     with recorded(Path(__file__), [args.cues, *args.reels], [args.fingerprints], {}):
         cues, tables = read_table(args.cues, CUES), []

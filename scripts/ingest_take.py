@@ -15,7 +15,7 @@ from twinlib.provenance.take_history import FILE, note_take
 
 
 def main() -> None:
-    """Make `take.json`."""
+    """Write `take.json`."""
     args = options(
         __doc__, kind=str, knobs=str, pair=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path
     )

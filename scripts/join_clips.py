@@ -1,4 +1,4 @@
-"""Join a folder of short sound files, in the order of the numbers in their names, into one file."""
+"""Concatenate a folder of short sound files, ordered by the numbers in their names, into one file."""
 
 import argparse
 from pathlib import Path
@@ -8,12 +8,12 @@ from twinlib.cli_runtime import run
 
 
 def main() -> None:
-    """Join the clips."""
+    """Concatenate the clips."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="holds the clips, such as sample0.wav, sample1.wav, ...")
     parser.add_argument("out", type=Path, help="the WAV (float) or FLAC (24 bit) file to write")
-    parser.add_argument("--skip", type=int, default=0, help="samples to leave out at the start of every clip")
-    parser.add_argument("--subtract-drift", action="store_true", help="take away the slow curve that all clips share")
+    parser.add_argument("--skip", type=int, default=0, help="samples to skip at the start of every clip")
+    parser.add_argument("--subtract-drift", action="store_true", help="subtract the slow drift common to all clips")
     args = parser.parse_args()
     print(f"{args.out}: {concatenate_clips(args.folder, args.out, args.skip, args.subtract_drift)} clips")
 

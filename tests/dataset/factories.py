@@ -104,7 +104,7 @@ def source(
 def write(
     folder: Path, segments: pd.DataFrame, origin: CaptureSource, dry: np.ndarray, wet: np.ndarray, **options: Any
 ) -> pd.DataFrame:
-    """Write a capture as the shard stage does: the shard and the table beside it."""
+    """Write a capture as the shard stage does: the shard and its table."""
     path = folder / f"{origin.capture}.arrow"
     metadata = shard_metadata(origin, int(segments["stop"].iloc[0] - segments["start"].iloc[0]))
     done = write_shard(path, segments, lambda a, b: dry[a:b], lambda a, b: wet[a:b], metadata, **options)

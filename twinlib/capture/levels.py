@@ -143,7 +143,7 @@ class ClippingDetector:
             if not carried and not at_limit.any():
                 continue
             self._open[limit] = 0
-            # The first value stands for the carried run, so positions are shifted by one.
+            # The first value represents the carried run, so positions are shifted by one.
             for start, stop in find_runs(np.concatenate(([carried > 0], at_limit))):
                 first = self._position + start - 1 if start else self._position - carried
                 if stop > len(block):
