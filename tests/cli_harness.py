@@ -78,9 +78,8 @@ def check_error(code: int, err: str, *parts: str) -> str:
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    """Return the digests of all files below a folder, hidden ones included, except those of MLflow (failed runs)."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and "mlflow" not in path.parts)
-    return {path.as_posix(): sha256_file(path) for path in paths}
+    """Return the digests of all files below a folder, including hidden and partial ones."""
+    return {path.as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def fails_on_damage(fails: Fails, stage: str, path: Path, **changes: Any) -> None:
