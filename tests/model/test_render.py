@@ -92,7 +92,7 @@ def test_overs_raise_in_integer_formats_and_pass_in_float(tmp_path):
     loud = dataclasses.replace(TWIN, output_gain=1e3)
     audio.write(tmp_path / "dry.wav", noise(300, 1), 44100, "FLOAT")
     for name, subtype in (("wet.flac", None), ("wet.wav", "PCM_24")):
-        with pytest.raises(AudioError, match="of full scale"):
+        with pytest.raises(AudioError, match="times full scale"):
             render_file(loud, tmp_path / "dry.wav", tmp_path / name, subtype)
         assert not (tmp_path / name).exists()
     render_file(loud, tmp_path / "dry.wav", tmp_path / "wet.wav")
