@@ -317,7 +317,7 @@ def _blocks(values: Real, audible: npt.NDArray[np.bool_]) -> Real:
 def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:
     """Return the numbers of steps around a short piece whose lag does not improve the prediction.
 
-    The piece lies between two cancelling steps, or at an end of the programme. A few seconds of tones through a
+    The piece is between two cancelling steps, or at an end of the programme. A few seconds of tones through a
     nonlinear device may show a lag that is off by some periods.
     """
     steps, lags = fit.clock.steps, fit.clock.fit.lags

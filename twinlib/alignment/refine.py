@@ -91,8 +91,8 @@ def clock_varies(dry: Channel, wet: Channel, fit: LagFit) -> bool:
 def remeasure_with_curve(dry: Channel, wet: Channel, fit: LagFit, progress: Progress = no_progress) -> LagFit:
     """Follow a clock that varies: fit a curve, on denser and denser windows until it converges.
 
-    Drops the steps at which the lag does not change beside the curve. Returns the fit unchanged if no curve lowers the
-    information criterion, or if low and high frequencies do not follow the curve alike (`is_broadband`).
+    Drops the steps that the curve explains. Returns the fit unchanged if no curve lowers the information criterion, or
+    if low and high frequencies do not follow the curve alike (`is_broadband`).
     """
     clock = fit_clock(*fit.lags(), fit.clock.steps, True, wet_sample_period(wet))
     best = _iterate_curve(dry, wet, fit.windows, clock, fit.polarity, progress) or fit
