@@ -55,9 +55,18 @@ def test_a_copy_is_found_in_the_results_alone(results: Path) -> None:
     (device,) = found["devices"]
     assert (device["excitation"], device["notes"], device["checked"]["by"]) == ("p", [], "track")
     (leak,) = device["leaks"]
-    assert leak["kind"] == "audio"
+    assert (leak["kind"], leak["code"], leak["severity"]) == ("audio", "audio", "refused")
+    assert {COPY, COPIED} == {leak["values"]["track"], leak["values"]["other_track"]}
     text = render_text("leaks", found)
-    for part in (COPY, COPIED, "-0.73 s", *leak["segments"], "test and train", "Found 1 leak between splits"):
+    for part in (
+        COPY,
+        COPIED,
+        "-0.73 s",
+        *leak["segments"],
+        "test and train",
+        "exclude one of the two tracks",
+        "Found 1 leak between splits",
+    ):
         assert part in text
 
 

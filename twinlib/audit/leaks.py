@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from twinlib.audit.aggregate import usable
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset.leaks import COLUMNS, Duplicate, find_audio_leaks, find_duplicates, find_leaks
+from twinlib.dataset.leaks import COLUMNS, REMEDIES, Duplicate, Leak, find_audio_leaks, find_duplicates, find_leaks
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table
 from twinlib.provenance.results import read_arrow
@@ -26,8 +26,9 @@ _LISTS = {"tracks": "track_ids", "artists": "artists"}
 def audit_leaks(results: Path) -> dict[str, Any]:
     """Search all datasets for leaks: `leaks` is their number, `devices` has one entry per dataset.
 
-    An entry holds the `device`, its `excitation` (None for pairs), its `leaks`, what was `checked` (as in `leaks/1`)
-    and, in `notes`, checks that were impossible. Raises `AuditError` if there is no dataset.
+    An entry holds the `device`, its `excitation` (None for pairs), its `leaks` (as in `leaks/1`, with `code`,
+    `severity` and `remedy`), what was `checked` (as in `leaks/1`) and, in `notes`, checks that were impossible. Raises
+    `AuditError` if there is no dataset.
     """
     paths = sorted(results.glob("devices/*/segments.parquet"))
     if not paths:
@@ -72,10 +73,15 @@ def _audit_device(
     return {
         "device": path.parent.name,
         "excitation": folder.name if folder else None,
-        "leaks": [leak.to_dict() for leak in leaks],
+        "leaks": [_describe(leak) for leak in leaks],
         "checked": {"by": by, **_counts(rows), "captures_against_cues": sorted(cues), "audio": audio},
         "notes": notes,
     }
+
+
+def _describe(leak: Leak) -> dict[str, Any]:
+    finding = leak.finding
+    return {**leak.to_dict(), "code": finding.code, "severity": finding.severity, "remedy": REMEDIES[leak.kind]}
 
 
 def _counts(rows: pa.Table) -> dict[str, Any]:
