@@ -20,7 +20,7 @@ venv/bin/snakemake --quiet all --cores 1 out.bin
 touch -d "2001-01-01 UTC" out.bin
 
 plan() {
-    venv/bin/snakemake --dry-run --cores 1 "$@" out.bin 2>&1 | grep --only-matching --max-count=1 -E "Nothing to be done|Updated input files"
+    venv/bin/snakemake --dry-run --cores 1 out.bin "$@" 2>&1 | grep --only-matching --max-count=1 -E "Nothing to be done|Updated input files"
 }
 
 seen="all triggers: $(plan); params alone: $(plan --rerun-triggers params)"
