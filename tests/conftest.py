@@ -1,6 +1,7 @@
-"""What all tests share."""
+"""Settings and fixtures of all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs._make_database(database)
     assert [path.name for path in database.parent.iterdir()] == ["mlflow.db"]
     return database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync() -> Iterator[None]:
+    """Skip `os.fsync` in this process: it matters after a power failure only, and takes half of a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,3 +1,4 @@
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
@@ -8,24 +9,26 @@ from twinlib.training.data import Pair
 GUARD = 4
 
 
-def smoothed(signal: np.ndarray, gain: float, pole: float) -> np.ndarray:
-    """A one-pole low-pass; the tests' many processes need no SciPy for it, which loads as long as torch."""
-    raised = gain * signal.astype(np.float64)
-    return np.fromiter(accumulate(raised, lambda before, now: now + pole * before), np.float64)
+def one_pole(signal: np.ndarray, gain: float, pole: float) -> np.ndarray:
+    """Return a one-pole low-pass of a signal, without SciPy, whose import takes as long as that of torch."""
+    scaled = gain * signal.astype(np.float64)
+    return np.fromiter(accumulate(scaled.tolist(), lambda state, sample: sample + pole * state), np.float64)
 
 
 def device(dry: np.ndarray) -> np.ndarray:
-    """A saturating amplifier with a one-pole filter, polarity turned, late by the guard."""
-    wet = -smoothed(np.tanh(4 * dry), 0.4, 0.6).astype(np.float32)
+    """Return the output of a saturating amplifier with a one-pole filter, inverted and delayed by the guard."""
+    wet = -one_pole(np.tanh(4 * dry), 0.4, 0.6).astype(np.float32)
     return np.concatenate([np.zeros(GUARD, np.float32), wet[:-GUARD]])
 
 
-def music(frames: int, seed: int) -> np.ndarray:
-    """Bursts of filtered noise of changing level."""
+@cache
+def music(frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return filtered noise in bursts of changing level, and the device's output for it; copy them to change them."""
     generator = np.random.default_rng(seed)
-    noise = smoothed(generator.standard_normal(frames), 0.2, 0.8)
+    noise = one_pole(generator.standard_normal(frames), 0.2, 0.8)
     envelope = np.repeat(generator.uniform(0.05, 0.8, frames // 500 + 1), 500)[:frames]
-    return (noise * envelope).astype(np.float32)
+    dry = (noise * envelope).astype(np.float32)
+    return dry, device(dry)
 
 
 class MemoryData:
@@ -35,9 +38,7 @@ class MemoryData:
 
     def __init__(self, receptive_field: int, batch: int = 2, crop: int = 64, seed: int = 0) -> None:
         self.context, self.size, self.crop, self.seed = receptive_field - 1, batch, crop, seed
-        self.dry = music(30000, 1)
-        self.wet = device(self.dry)
-        self.valid = music(6000, 2)
+        self.dry, self.wet = (signal.copy() for signal in music(30000, 1))
 
     def starts(self, step: int) -> np.ndarray:
         generator = np.random.default_rng([self.seed, step])
@@ -52,15 +53,13 @@ class MemoryData:
         return [f"memory at sample {start}" for start in self.starts(step)]
 
     def excerpts(self, seconds: float) -> list[Pair]:
-        wet, middle = device(self.valid), len(self.valid) // 2
-        return [
-            (self.valid[:middle], wet[self.context : middle]),
-            (self.valid[middle - self.context :], wet[middle:]),
-        ]
+        dry, wet = music(6000, 2)
+        middle = len(dry) // 2
+        return [(dry[:middle], wet[self.context : middle]), (dry[middle - self.context :], wet[middle:])]
 
 
 def kill_at(step: float) -> Progress:
-    """A progress that raises when so much is done, before anything of that step is saved: as good as a kill."""
+    """Return a progress that raises after `step` units, before anything of that step is saved: equivalent to a kill."""
     done = 0.0
 
     def progress(n: float, note: str = "") -> None:

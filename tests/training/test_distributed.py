@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.worker_program import train_in_memory
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_file
 from twinlib.model.twin import load_twin
 from twinlib.training.distributed import all_reduce_sum, broadcast, process_group, rank_share
 
 REPOSITORY = Path(__file__).parents[2]
+STEPS = 100
 
 
-def started(processes: int, batch: int, steps: int, folder: Path) -> subprocess.Popen:
+def start(processes: int, batch: int, steps: int, folder: Path) -> subprocess.Popen:
     words = [sys.executable, "-m", "tests.training.worker_program", *map(str, (processes, batch, steps, folder))]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(words, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def ended(process: subprocess.Popen) -> tuple[int, str]:
+def finish(process: subprocess.Popen) -> tuple[int, str]:
     _, err = process.communicate(timeout=200)
     return process.returncode, err
 
@@ -42,12 +44,18 @@ def test_wrong_number_of_processes_raises(monkeypatch):
         pass
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of an uninterrupted training with two processes."""
+    folder = tmp_path_factory.mktemp("whole")
+    code, err = finish(start(2, 2, STEPS, folder))
+    assert code == 0, err
+    return folder
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
-    for processes, batch in ((1, 4), (2, 2)):
-        code, err = ended(started(processes, batch, 30, tmp_path / f"{processes}"))
-        assert code == 0, err
-    one, two = load_twin(tmp_path / "1"), load_twin(tmp_path / "2")
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path, whole):
+    one, two = train_in_memory(1, 4, STEPS, tmp_path).twin, load_twin(whole)
     assert one.metadata["step"] == two.metadata["step"]
     for name, weight in one.weights.items():
         torch.testing.assert_close(two.weights[name], weight, rtol=0, atol=2e-5, msg=name)
@@ -55,36 +63,34 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_resume_to_the_same_bytes(tmp_path):
-    """Asked to stop, and killed after they had gone on: it is one training all the same."""
-    steps, cut = 200, tmp_path / "cut"
-    code, err = ended(started(2, 2, steps, tmp_path / "whole"))
-    assert code == 0, err
+def test_two_processes_resume_to_the_same_bytes(tmp_path, whole):
+    """A training that is stopped, resumed, killed and resumed."""
+    cut = tmp_path / "cut"
     for number in (signal.SIGTERM, signal.SIGKILL):
         before = moment(cut / "checkpoint.safetensors")
-        process = started(2, 2, steps, cut)
+        process = start(2, 2, STEPS, cut)
         deadline = time.monotonic() + 100
         while moment(cut / "checkpoint.safetensors") == before and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.3)
+        time.sleep(0.1)
         if number == signal.SIGKILL:
-            # The processes of torchrun have sessions of their own and outlive it for a moment.
+            # The workers of torchrun are in their own sessions and outlive it for a moment.
             for child in children(process.pid):
                 os.kill(child, number)
         else:
             process.send_signal(number)
-        code, err = ended(process)
+        code, err = finish(process)
         assert code == (1 if number == signal.SIGKILL else 143), err
         assert "Traceback" not in err
         assert moment(cut / "checkpoint.safetensors") > before
         assert not (cut / "twin.safetensors").exists(), "it was stopped before its end"
-    code, err = ended(started(2, 2, steps, cut))
+    code, err = finish(start(2, 2, STEPS, cut))
     assert code == 0, err
-    assert sha256_file(cut / "twin.safetensors") == sha256_file(tmp_path / "whole" / "twin.safetensors")
+    assert sha256_file(cut / "twin.safetensors") == sha256_file(whole / "twin.safetensors")
 
 
 def moment(path: Path) -> int:
-    """When a file was written; 0 if it was not."""
+    """Return the modification time of a file in ns, 0 if it does not exist."""
     return path.stat().st_mtime_ns if path.exists() else 0
 
 

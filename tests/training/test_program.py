@@ -1,4 +1,4 @@
-"""The program of the workflow on a dataset on disk: killed, stopped, with several processes, and its memory."""
+"""The training program on a dataset on disk: killed, stopped, with several processes, and its memory."""
 
 import random
 import signal
@@ -22,32 +22,36 @@ pytestmark = pytest.mark.slow
 SETTINGS = {"steps": 1500, "validate_every": 100, "checkpoint_seconds": 0.2, "average": 0.98}
 
 
-def finished(process: subprocess.Popen) -> str:
+def finish(process: subprocess.Popen) -> str:
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return err
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: subprocess.Popen, written: int = 0) -> None:
+    """Wait until the process has written a file later than `written`, in ns, or has ended."""
     deadline = time.monotonic() + 120
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.exists() and path.stat().st_mtime_ns > written:
+            break
         time.sleep(0.02)
 
 
 def test_killed_program_resumes_to_the_same_bytes(tmp_path):
     write_dataset(tmp_path / "data")
     whole, cut = tmp_path / "whole" / "twin.safetensors", tmp_path / "cut" / "twin.safetensors"
-    finished(training(tmp_path / "data", whole, **SETTINGS))
-    moments, kills = random.Random(), 0
+    finish(training(tmp_path / "data", whole, **SETTINGS))
+    moments, checkpoint, kills = random.Random(), cut.parent / "checkpoints" / "seed-0" / "checkpoint.safetensors", 0
     for _ in range(3):
+        written = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         process = training(tmp_path / "data", cut, **SETTINGS)
-        wait_for(cut.parent / "checkpoints" / "seed-0" / "checkpoint.safetensors", process)
-        time.sleep(moments.uniform(0.0, 1.2) if kills == 0 else moments.uniform(3.0, 5.0))
+        wait_for(checkpoint, process, written)
+        time.sleep(moments.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
     assert kills >= 1
-    finished(training(tmp_path / "data", cut, **SETTINGS))
+    finish(training(tmp_path / "data", cut, **SETTINGS))
     assert sha256_file(cut) == sha256_file(whole)
     first, second = (read_table(path.parent / "training.parquet", "training/1") for path in (whole, cut))
     assert first.drop(columns="cpu_seconds").equals(second.drop(columns="cpu_seconds"))
@@ -81,7 +85,7 @@ def test_program_starts_two_processes(tmp_path):
     write_dataset(tmp_path / "data")
     twin = tmp_path / "twin" / "twin.safetensors"
     settings = {"steps": 60, "validate_every": 30, "processes": 2, "seeds": 2}
-    err = finished(training(tmp_path / "data", twin, **settings))
+    err = finish(training(tmp_path / "data", twin, **settings))
     assert err.count("validation ESR") >= 1
     curve = read_table(twin.parent / "training.parquet", "training/1")
     assert curve["seed"].tolist() == [0, 0, 1, 1]
@@ -111,9 +115,9 @@ finally:
 
 
 def anonymous_memory(folder: Path, tmp_path: Path) -> int:
-    """KiB of memory that is not of mapped files at the end of a training."""
+    """Return the anonymous memory at the end of a training, in KiB."""
     prefix = ("-c", MEASURED.format(root=str(REPOSITORY)))
-    err = finished(training(folder, tmp_path / "twin.safetensors", prefix, steps=400, validate_every=400))
+    err = finish(training(folder, tmp_path / "twin.safetensors", prefix, steps=400, validate_every=400))
     return int(err.split("anonymous ")[1].split()[0])
 
 
@@ -125,5 +129,5 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
         write_dataset(folder, 400_000, repeats, Dataset(segment_samples=8192, guard_samples=GUARD))
         sizes.append(anonymous_memory(folder, folder / "out"))
     audio_kib = 15 * 2 * 4 * 400_000 / 1024
-    # What little there is belongs to the table of segments, while it is read.
+    # The growth is that of the table of segments, while it is read.
     assert sizes[1] - sizes[0] < 0.08 * audio_kib, sizes

@@ -150,10 +150,9 @@ def worker(folder: Path, trials: int) -> "subprocess.Popen[bytes]":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_workers_are_replaced_with_the_same_trials(tmp_path, whole, seed):
-    generator, journal = random.Random(seed), tmp_path / "study.journal"
-    for _ in range(4):
+def test_killed_workers_are_replaced_with_the_same_trials(tmp_path, whole):
+    generator, journal = random.Random(0), tmp_path / "study.journal"
+    for _ in range(5):
         process, size = worker(tmp_path, SEARCH.trials), journal.stat().st_size if journal.exists() else 0
         deadline = time.monotonic() + 60
         while process.poll() is None and (not journal.exists() or journal.stat().st_size <= size):

@@ -9,19 +9,14 @@ from tests.training.factories import MemoryData
 from twinlib.cli_runtime import run
 from twinlib.model.architecture import Architecture
 from twinlib.training.distributed import launch, needs_launch, process_group, rank
-from twinlib.training.loop import train
+from twinlib.training.loop import Trained, train
 from twinlib.training.settings import Training
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
 
 
-def main() -> None:
-    processes, batch, steps = (int(word) for word in sys.argv[1:4])
-    folder = Path(sys.argv[4])
-    if needs_launch(processes):
-        sys.exit(launch(processes, __file__, sys.argv[1:]))
-    torch.set_num_threads(1)
-    setup = Training(
+def train_in_memory(processes: int, batch: int, steps: int, folder: Path) -> Trained:
+    settings = Training(
         steps=steps,
         batch=batch,
         processes=processes,
@@ -34,8 +29,17 @@ def main() -> None:
         clip_norm=0.3,
     )
     data = MemoryData(NETWORK.receptive_field, batch * processes, 600)
+    return train(data, NETWORK, settings, folder, "code")
+
+
+def main() -> None:
+    processes, batch, steps = (int(word) for word in sys.argv[1:4])
+    folder = Path(sys.argv[4])
+    if needs_launch(processes):
+        sys.exit(launch(processes, __file__, sys.argv[1:]))
+    torch.set_num_threads(1)
     with process_group(processes, "cpu"):
-        trained = train(data, NETWORK, setup, folder, "code")
+        trained = train_in_memory(processes, batch, steps, folder)
         if rank() == 0:
             trained.twin.save(folder / "twin.safetensors")
 
