@@ -1,9 +1,9 @@
-"""The devices on which recipes and trainers are compared: clips of dry and wet, without the pipeline around them.
+"""Devices for comparing recipes and trainers: clips of dry and wet, without the pipeline.
 
-A clip is a stretch without a seam, and no context crosses its border. `klon` gives the gain stage of a Klon Centaur
-(github.com/jatinchowdhury18/KlonCentaur: 425 clips of 11,025 samples on one clock, joined to one file a gain), of which
-the last 25 are the test and the 16 before them choose the checkpoint. `simulated` plays slices of the demo's corpus
-through one of the simulated circuits, every split from tracks of its own.
+A clip is contiguous, and no context crosses its border. `klon` is the gain stage of a Klon Centaur
+(github.com/jatinchowdhury18/KlonCentaur: 425 clips of 11,025 samples on one clock, one file per gain): the last 25
+clips are the test split, the preceding 16 the validation split. `simulated` processes slices of the demo corpus with a
+simulated circuit; the splits have disjoint tracks.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ from twinlib.training.data import Pair
 from twinlib.training.settings import Training
 
 Clips = npt.NDArray[np.float32]
-"""Clips `(count, samples)` of one channel."""
+"""Mono clips `(count, samples)`."""
 
 RATE = 44100
 CORPUS = Path(__file__).parents[1] / "config" / "demo_corpus" / "Audio"
 
 COMPARED_FROM = 4096
-"""First sample of a clip whose error counts: every network has its whole context by then."""
+"""First compared sample of a clip: all networks have their full context from here."""
 
 TEST_CLIPS, VALID_CLIPS = 25, 16
 
@@ -34,7 +34,7 @@ SLICE = 12288
 """Samples of a clip of a simulated device."""
 
 TRAIN_CLIPS = 900
-"""Clips that a simulated device is learnt from: four minutes."""
+"""Training clips of a simulated device: four minutes."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Device:
     splits: dict[str, tuple[Clips, Clips]]
 
     def save(self, path: Path) -> None:
-        """As a file that another interpreter reads with NumPy alone."""
+        """Write a file that NumPy alone can read."""
         arrays = {f"{split}_{part}": clips[at] for split, clips in self.splits.items() for at, part in enumerate(PARTS)}
         np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Device":
-        """The device of a file that `save` wrote; its name is the file's."""
+        """Read a file of `save`; the file name is the name of the device."""
         arrays = np.load(path)
         return cls(path.stem, {split: (arrays[f"{split}_dry"], arrays[f"{split}_wet"]) for split in SPLITS})
 
@@ -60,7 +60,7 @@ SPLITS, PARTS = ("train", "valid", "test"), ("dry", "wet")
 
 
 def from_files(name: str, dry: Path, wet: Path, clip_samples: int) -> Device:
-    """A pair of files on one clock as clips; a rest shorter than a clip is left out."""
+    """Split a pair of files on one clock into clips; an incomplete last clip is dropped."""
     both = []
     for path in (dry, wet):
         with audio.Reader(path) as reader:
@@ -72,16 +72,16 @@ def from_files(name: str, dry: Path, wet: Path, clip_samples: int) -> Device:
 
 
 def klon(folder: Path, gain: int) -> Device:
-    """The Klon Centaur's gain stage at a gain of 0, 25 or 75 %."""
+    """Return the gain stage of the Klon Centaur at a gain of 0, 25 or 75 %."""
     return from_files(f"klon{gain:03d}", folder / "dry.flac", folder / f"wet_gain{gain:03d}.flac", 11025)
 
 
 def simulated(name: str, circuit: Circuit, seed: int = 0) -> Device:
-    """Slices of the demo's corpus at levels from -18 to 0 dB of their own, through a circuit without a pause."""
+    """Process slices of the demo corpus, at peaks of -18 to 0 dBFS, with a circuit in one continuous pass."""
     tracks = sorted(CORPUS.glob("*/*_MIX.flac"))
     random = np.random.default_rng(seed)
     random.shuffle(tracks)  # type: ignore[arg-type]
-    # A sixth of the tracks each for choosing and testing.
+    # A sixth of the tracks each for validation and test.
     few = max(1, len(tracks) // 6)
     parts = {"test": tracks[:few], "valid": tracks[few : 2 * few], "train": tracks[2 * few :]}
     counts = {"test": TEST_CLIPS, "valid": VALID_CLIPS, "train": TRAIN_CLIPS}
@@ -101,7 +101,7 @@ def _mono(path: Path) -> npt.NDArray[np.float32]:
 
 
 def _slice(random: np.random.Generator, sounds: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """One that is not silent, with its peak at -18 to 0 dBFS."""
+    """Return a slice that is not silent, with its peak at -18 to 0 dBFS."""
     while True:
         sound = sounds[int(random.integers(len(sounds)))]
         if len(sound) < SLICE:
@@ -114,20 +114,20 @@ def _slice(random: np.random.Generator, sounds: list[npt.NDArray[np.float32]]) -
 
 
 class ClipData:
-    """Clips as `TrainingData`: random crops of random clips, each with its true context."""
+    """Clips as `TrainingData`: random crops of random clips with true context."""
 
     sample_rate, guard_samples = RATE, 0
 
     def __init__(self, device: Device, receptive_field: int, settings: Training) -> None:
         self.device = self.digest = device.name
-        self._splits, self._reach, self._settings = device.splits, receptive_field - 1, settings
+        self._splits, self._context, self._settings = device.splits, receptive_field - 1, settings
 
     def _draw(self, step: int) -> Iterable[tuple[int, int]]:
-        """Clip and first compared sample of every crop of a step."""
+        """Return clip and first compared sample of each crop of a step."""
         settings, (dry, _) = self._settings, self._splits["train"]
         random = np.random.default_rng([settings.seed, step])
         clips = random.integers(len(dry), size=settings.batch)
-        places = random.integers(self._reach, dry.shape[1] - settings.crop_samples + 1, size=settings.batch)
+        places = random.integers(self._context, dry.shape[1] - settings.crop_samples + 1, size=settings.batch)
         return zip(clips.tolist(), places.tolist(), strict=True)
 
     def batch(self, step: int) -> Pair:
@@ -135,13 +135,13 @@ class ClipData:
         length = self._settings.crop_samples
         drawn = list(self._draw(step))
         return (
-            np.stack([dry[clip, at - self._reach : at + length] for clip, at in drawn]),
+            np.stack([dry[clip, at - self._context : at + length] for clip, at in drawn]),
             np.stack([wet[clip, at : at + length] for clip, at in drawn]),
         )
 
-    def places(self, step: int) -> list[str]:
+    def crop_positions(self, step: int) -> list[str]:
         return [f"clip {clip}, sample {at}" for clip, at in self._draw(step)]
 
     def excerpts(self, seconds: float) -> list[Pair]:
         del seconds
-        return [(dry, wet[self._reach :]) for dry, wet in zip(*self._splits["valid"], strict=True)]
+        return [(dry, wet[self._context :]) for dry, wet in zip(*self._splits["valid"], strict=True)]

@@ -1,16 +1,15 @@
-"""How near a twin comes to a device for its processor time: our trainer against Neural Amp Modeler's.
+"""Accuracy of a twin at equal CPU time: our trainer against that of Neural Amp Modeler.
 
-For each device, both learn from the same clips, choose their weights on the same 16 and are judged on the same 25 that
-neither saw: error-to-signal ratio pooled over all of them, of every clip from sample 4,096 on. One thread each, budgets
-in CPU-seconds of training, validation included. NAM trains its standard WaveNet by its own recipe (quality_nam.py),
-once with batches of 16 and once of 1, as its trainers do with and without a GPU, and the better one on the test counts;
-ours is the default network or a preset by the default recipe. Each training runs in a process of its own, the two by
-turns. The ratio is theirs over ours.
+For each device both train on the same clips, select weights on the same 16 clips and are tested on the same 25 unseen
+clips: ESR pooled over all, from sample 4,096 of each clip on. One thread each; budgets are CPU-seconds of training,
+validation included. NAM trains its standard WaveNet with its own recipe (quality_nam.py), with batches of 16 and of 1,
+as its trainers do with and without a GPU; the lower test error counts. Ours is the default network or a preset with the
+default recipe. Each training runs in its own process, alternating. The ratio is NAM over ours.
 
     OMP_NUM_THREADS=1 python benchmarks/quality.py --klon FOLDER --nam .peers/nam/bin/python
 
-`--klon` is the folder of dry.flac and wet_gain000.flac, wet_gain025.flac, wet_gain075.flac; the simulated devices need
-nothing. `--pair NAME DRY WET SAMPLES` adds a device of your own: two files on one clock, cut into clips of SAMPLES.
+`--klon` is the folder of dry.flac and wet_gain000.flac, wet_gain025.flac, wet_gain075.flac; the simulated devices
+need no files. `--pair NAME DRY WET SAMPLES` adds a device: two files on one clock, cut into clips of SAMPLES.
 """
 
 import argparse
@@ -37,27 +36,27 @@ from twinlib.training.settings import Training
 GAINS, BATCHES = (0, 25, 75), ("16", "1")
 
 
-def played(twin: Twin, clips: tuple[Clips, Clips]) -> Iterator[tuple[Signal, Signal]]:
-    """What the twin makes of each dry clip and what the device made, float32 `(samples,)`, from `COMPARED_FROM` on."""
+def render_clips(twin: Twin, clips: tuple[Clips, Clips]) -> Iterator[tuple[Signal, Signal]]:
+    """Yield the output of the twin and of the device per clip, float32 `(samples,)`, from `COMPARED_FROM` on."""
     model, first = twin.build(), COMPARED_FROM - twin.network.receptive_field + 1
     for x, y in zip(*clips, strict=True):
-        # A network that looks back further than the comparison begins hears silence before the clip.
+        # Silence precedes the clip if the receptive field is longer than `COMPARED_FROM`.
         x = np.concatenate((np.zeros(max(0, -first), np.float32), x))[max(0, first) :]
         found = model(torch.from_numpy(x * np.float32(twin.input_gain))[None])[0].numpy() * twin.output_gain
         yield found, y[COMPARED_FROM:]
 
 
 def error(twin: Twin, device: Device, split: str) -> float:
-    """The error-to-signal ratio of a twin, pooled over a split."""
+    """Return the ESR of a twin, pooled over a split."""
     total = energy = 0.0
-    for found, wet in played(twin, device.splits[split]):
+    for found, wet in render_clips(twin, device.splits[split]):
         total += float(np.square(found - wet, dtype=np.float64).sum())
         energy += float(np.square(wet, dtype=np.float64).sum())
     return total / energy
 
 
-def ours(device: Device, model: Architecture, settings: Training) -> dict[str, float]:
-    """Train and judge: steps, and the error on both splits."""
+def train_ours(device: Device, model: Architecture, settings: Training) -> dict[str, float]:
+    """Train and test; return budget, steps and the errors."""
     torch.set_num_threads(1)
     network = model.network
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +65,8 @@ def ours(device: Device, model: Architecture, settings: Training) -> dict[str, f
     return {"budget": settings.cpu_seconds or 0, "steps": trained.steps, **errors}
 
 
-def chosen(args: argparse.Namespace) -> dict[str, Callable[[], Device]]:
-    """The devices by name, made when they are wanted."""
+def choose_devices(args: argparse.Namespace) -> dict[str, Callable[[], Device]]:
+    """Return factories of the selected devices by name."""
     found: dict[str, Callable[[], Device]] = {}
     if args.klon:
         found |= {f"klon{gain:03d}": partial(klon, args.klon, gain) for gain in GAINS}
@@ -80,30 +79,28 @@ def chosen(args: argparse.Namespace) -> dict[str, Callable[[], Device]]:
     return {name: make for name, make in found.items() if not args.devices or name in args.devices}
 
 
-def devices_options(parser: argparse.ArgumentParser) -> None:
-    """What `chosen` reads."""
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `choose_devices`."""
     parser.add_argument("--klon", type=Path, metavar="FOLDER", help="dry.flac, wet_gain000.flac, ...")
     parser.add_argument("--pair", nargs=4, action="append", default=[], metavar=("NAME", "DRY", "WET", "SAMPLES"))
     parser.add_argument("--devices", nargs="+", metavar="NAME", help="only these")
 
 
-def in_a_process(arguments: list[str]) -> list[dict[str, float]]:
-    """The lines of JSON that a program prints."""
+def run_process(arguments: list[str]) -> list[dict[str, float]]:
+    """Run a program; return the JSON lines of its output."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def told(who: str, row: dict[str, float]) -> str:
+def format_result(who: str, row: dict[str, float]) -> str:
     return f"{who} {row['test']:9.4%} ({row['steps']:.0f} steps)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    devices_options(parser)
-    parser.add_argument(
-        "--nam", metavar="PYTHON", help="the interpreter that has neural-amp-modeler; without: ours only"
-    )
+    add_device_options(parser)
+    parser.add_argument("--nam", metavar="PYTHON", help="interpreter with neural-amp-modeler; default: ours only")
     parser.add_argument("--budgets", nargs="+", type=float, default=[60.0, 300.0, 900.0], metavar="CPU-SECONDS")
     parser.add_argument("--models", nargs="+", default=["default"], metavar="PRESET", help="ours: default, or presets")
     parser.add_argument("--seed", type=int, default=0)
@@ -113,9 +110,9 @@ def main() -> None:
         clips, model, budget = args.one
         device = Device.load(Path(clips))
         architecture = Architecture() if model == "default" else Architecture.model_validate({"preset": model})
-        print(json.dumps(ours(device, architecture, Training(cpu_seconds=float(budget), seed=args.seed))))
+        print(json.dumps(train_ours(device, architecture, Training(cpu_seconds=float(budget), seed=args.seed))))
         return
-    for name, make in chosen(args).items():
+    for name, make in choose_devices(args).items():
         with tempfile.TemporaryDirectory() as folder:
             clips = Path(folder) / f"{name}.npz"
             make().save(clips)
@@ -123,16 +120,17 @@ def main() -> None:
             if args.nam:
                 peer = str(Path(__file__).with_name("quality_nam.py"))
                 for batch in BATCHES:
-                    for row in in_a_process([args.nam, peer, str(clips), batch, *map(str, args.budgets)]):
+                    for row in run_process([args.nam, peer, str(clips), batch, *map(str, args.budgets)]):
                         budget = row["budget"]
                         theirs[budget] = min(theirs.get(budget, row), row, key=lambda one: one["test"])
             for model in args.models:
                 for budget in args.budgets:
                     one = ["--one", str(clips), model, str(budget), "--seed", str(args.seed)]
-                    (found,) = in_a_process([sys.executable, __file__, *one])
-                    line = f"{name:>12} {model:>9} {budget:5.0f} CPU-s: {told('ours', found)}"
+                    (found,) = run_process([sys.executable, __file__, *one])
+                    line = f"{name:>12} {model:>9} {budget:5.0f} CPU-s: {format_result('ours', found)}"
                     if budget in theirs:
-                        line += f", {told('NAM', theirs[budget])}: {theirs[budget]['test'] / found['test']:6.1f} times"
+                        nam, ratio = theirs[budget], theirs[budget]["test"] / found["test"]
+                        line += f", {format_result('NAM', nam)}: {ratio:6.1f} times"
                     print(line, flush=True)
 
 

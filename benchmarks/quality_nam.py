@@ -1,14 +1,13 @@
-"""Neural Amp Modeler's standard WaveNet by its own recipe, within a budget of processor time.
+"""Neural Amp Modeler's standard WaveNet with its own recipe, within a CPU-time budget.
 
-Run by the interpreter of an environment with neural-amp-modeler 0.13.0, see quality.py. The network, loss, optimiser
-and scheduler are built by NAM's own classes from the `wavenet.json` and `default.json` that it ships for `nam-full`
-(Adam 4e-3, ExponentialLR 0.993 an epoch, mean squared error), with the output at -18 dBFS as its trainer has it, and
-windows of NAM's own 8192 outputs or as many as a clip holds. BATCH is 16 there, and 1 where NAM's simple trainer finds
-no GPU. Validation after every epoch chooses the weights. Lightning's loop is replaced by a plain one, which is a little
-faster.
+Runs in an environment with neural-amp-modeler 0.13.0, see quality.py. NAM's own classes build network, loss, optimiser
+and scheduler from its `wavenet.json` and `default.json` for `nam-full` (Adam 4e-3, ExponentialLR 0.993 per epoch, mean
+squared error), with the output at -18 dBFS as in its trainer, and windows of NAM's 8192 outputs or the length of a
+clip. BATCH is 16 there, and 1 in NAM's simple trainer without a GPU. Validation after each epoch selects the weights. A
+plain loop replaces that of Lightning and is slightly faster.
 
 usage: quality_nam.py CLIPS.npz BATCH BUDGET ...
-prints a line of JSON a budget: budget, batch, steps, epochs, and the ESR of validation and test
+prints one line of JSON per budget: budget, batch, steps, epochs, and the ESR of validation and test
 """
 
 import json
@@ -53,21 +52,21 @@ def main() -> None:
     clips = np.load(sys.argv[1])
     batch, budgets = int(sys.argv[2]), sorted(float(budget) for budget in sys.argv[3:])
     module = LightningModule.init_from_config(CONFIG)
-    net, reach = module.net, module.net.receptive_field - 1
+    net, context = module.net, module.net.receptive_field - 1
     scale = 10 ** (LEVEL_DBFS / 20) / float(np.sqrt(np.mean(np.square(clips["train_wet"], dtype=np.float64))))
-    window = min(reach + OUTPUTS, clips["train_dry"].shape[1])
+    window = min(context + OUTPUTS, clips["train_dry"].shape[1])
     dry = torch.from_numpy(clips["train_dry"][:, :window].copy())
-    wet = torch.from_numpy(clips["train_wet"][:, reach:window] * np.float32(scale))
+    wet = torch.from_numpy(clips["train_wet"][:, context:window] * np.float32(scale))
     made = module.configure_optimizers()
     optimiser, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
     started, steps, epochs, best, kept = time.process_time(), 0, 0, np.inf, None
 
     def error(split: str) -> float:
-        """The error-to-signal ratio pooled over a split."""
+        """Return the ESR pooled over a split."""
         total = energy = 0.0
         with torch.no_grad():
             for x, y in zip(clips[f"{split}_dry"], clips[f"{split}_wet"] * scale, strict=True):
-                found = net(torch.from_numpy(x)[None], pad_start=False)[0].numpy()[COMPARED_FROM - reach :]
+                found = net(torch.from_numpy(x)[None], pad_start=False)[0].numpy()[COMPARED_FROM - context :]
                 total += float(np.square(found - y[COMPARED_FROM:], dtype=np.float64).sum())
                 energy += float(np.square(y[COMPARED_FROM:], dtype=np.float64).sum())
         return total / energy

@@ -1,13 +1,13 @@
-"""What in the recipe of our training matters: the default against one change at a time, at equal processor time.
+"""Ablation of the training recipe: the default against one change at a time, at equal CPU time.
 
-Every row is a training of its own, in a process of its own, on the clips of devices.py; the figure is the validation
-ESR of the weights that validation chose, in percent, and its mean over the devices as a factor of the default's: below
-1 the change is better. Nothing looks at the test clips. A linear branch (`linear-64`) is a causal filter of 64 taps,
-least squares over the training clips, that is taken from the wet signal before the network learns what is left.
+Each row is a training in its own process on the clips of devices.py. The result is the validation ESR of the selected
+weights in percent, and its geometric mean over the devices relative to the default: below 1 the change is better. The
+test clips are not used. A linear branch (`linear-64`) is a causal filter of 64 taps, fitted to the training clips by
+least squares and subtracted from the wet signal before training.
 
     OMP_NUM_THREADS=1 python benchmarks/recipe.py --klon FOLDER --budget 60 --jobs 2
 
---rows 'crop*' makes some; --seeds 2 takes the mean of the logarithms over seeds. Differences of 10 % are chance.
+--rows 'crop*' selects rows; --seeds 2 averages logarithms over seeds. Differences of 10 % are within the noise.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from devices import ClipData, Clips, Device
-from quality import chosen, devices_options, error, in_a_process
+from quality import add_device_options, choose_devices, error, run_process
 from scipy.linalg import solve_toeplitz
 
 from twinlib.model.architecture import Architecture
@@ -35,7 +35,7 @@ from twinlib.training.settings import Training
 
 @dataclass(frozen=True)
 class Row:
-    """A change of the default: of the entry of `models:`, of `training:`, or a linear branch of so many taps."""
+    """A change of the default: in the entry of `models:`, in `training:`, or a linear branch of `linear` taps."""
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Row:
 ROWS: dict[str, Row] = {
     "default": Row(),
     "net-5-layers-k6": Row({"kernel_size": 6, "dilations": [1, 5, 29, 97, 227]}),
-    # Architecture: wide kernels in few layers against doubling stacks, width, depth, reach, nonlinearity.
+    # Architecture: wide kernels in few layers against doubling stacks, width, depth, receptive field, nonlinearity.
     "net-kernel-2": Row({"kernel_size": 2}),
     "net-10-layers-k4": Row({"kernel_size": 4, "dilations": [1, 2, 4, 8, 16, 32, 64, 128, 180, 240]}),
     "net-8-layers-k4": Row({"kernel_size": 4, "dilations": [1, 3, 7, 18, 43, 101, 200, 310]}),
@@ -68,10 +68,10 @@ ROWS: dict[str, Row] = {
     "reach-511": Row({"dilations": [2**power for power in range(8)]}),
     "reach-2047": Row({"dilations": [2**power for power in range(10)]}),
     "reach-4095": Row({"dilations": [2**power for power in range(11)]}),
-    # The order of the layers: from the longest dilation to the shortest a crop needs less context in most of them.
+    # Order of the layers: in descending order of dilation most layers need less context per crop.
     "order-long-first": Row({"dilations": [2**power for power in reversed(range(10))]}),
     "order-long-between": Row({"dilations": [1, 2, 4, 512, 256, 128, 64, 32, 16, 8]}),
-    # Crops: their number in a step and their length.
+    # Crops: number per step and length.
     "crop-1x4096": Row(training={"batch": 1, "crop_samples": 4096}),
     "crop-2x2048": Row(training={"batch": 2, "crop_samples": 2048}),
     "crop-8x512": Row(training={"batch": 8, "crop_samples": 512}),
@@ -98,7 +98,7 @@ ROWS: dict[str, Row] = {
 
 
 def linear_branch(device: Device, taps: int) -> tuple[Device, float]:
-    """The device less its best causal filter, and the share of the validation's energy that is left."""
+    """Subtract the best causal filter; return the device and the remaining fraction of validation energy."""
     dry, wet = (clips.astype(np.float64) for clips in device.splits["train"])
     length = 2 ** math.ceil(math.log2(2 * dry.shape[1]))
     x, y = np.fft.rfft(dry, length), np.fft.rfft(wet, length)
@@ -116,8 +116,8 @@ def linear_branch(device: Device, taps: int) -> tuple[Device, float]:
     return left, energy[0] / energy[1]
 
 
-def measured(row: Row, device: Device, budget: float, seed: int) -> dict[str, float]:
-    """Train as a row says: the validation ESR, and the steps."""
+def measure(row: Row, device: Device, budget: float, seed: int) -> dict[str, float]:
+    """Train with a row's changes; return validation ESR and steps."""
     torch.set_num_threads(1)
     share = 1.0
     if row.linear:
@@ -131,7 +131,7 @@ def measured(row: Row, device: Device, budget: float, seed: int) -> dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    devices_options(parser)
+    add_device_options(parser)
     parser.add_argument("--budget", type=float, default=60.0, metavar="CPU-SECONDS")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rows", nargs="+", default=["*"], metavar="NAME")
@@ -140,15 +140,15 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         clips, name, seed = args.one
-        print(json.dumps(measured(ROWS[name], Device.load(Path(clips)), args.budget, int(seed))))
+        print(json.dumps(measure(ROWS[name], Device.load(Path(clips)), args.budget, int(seed))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        table(args, Path(folder))
+        print_table(args, Path(folder))
 
 
-def table(args: argparse.Namespace, folder: Path) -> None:
-    """Print a line a row, as soon as it is known; the clips of the devices lie in a folder meanwhile."""
-    makers = chosen(args)
+def print_table(args: argparse.Namespace, folder: Path) -> None:
+    """Print each row as soon as it is finished; `folder` holds the clips of the devices."""
+    makers = choose_devices(args)
     for name, make in makers.items():
         make().save(folder / f"{name}.npz")
     rows = [name for name in ROWS if name == "default" or any(fnmatch(name, wanted) for wanted in args.rows)]
@@ -156,11 +156,11 @@ def table(args: argparse.Namespace, folder: Path) -> None:
     def cell(task: tuple[str, str, int]) -> dict[str, float]:
         name, device, seed = task
         one = ["--one", str(folder / f"{device}.npz"), name, str(seed)]
-        return in_a_process([sys.executable, __file__, "--budget", str(args.budget), *one])[0]
+        return run_process([sys.executable, __file__, "--budget", str(args.budget), *one])[0]
 
     print(f"validation ESR in percent after {args.budget:.0f} CPU-s", flush=True)
     print(f"{'':>22}" + "".join(f"{device:>13}" for device in makers) + f"{'factor':>9}{'steps':>9}", flush=True)
-    usual: dict[str, float] = {}
+    baseline: dict[str, float] = {}
     with ThreadPoolExecutor(args.jobs) as pool:
         for name in rows:
             tasks = [(name, device, seed) for device in makers for seed in range(args.seeds)]
@@ -171,8 +171,8 @@ def table(args: argparse.Namespace, folder: Path) -> None:
                 )
                 for device in makers
             }
-            usual = usual or esr
-            factor = math.exp(float(np.mean([math.log(esr[device] / usual[device]) for device in makers])))
+            baseline = baseline or esr
+            factor = math.exp(float(np.mean([math.log(esr[device] / baseline[device]) for device in makers])))
             steps = float(np.mean([c["steps"] for c in cells]))
             figures = "".join(f"{esr[device]:13.4%}" for device in makers)
             print(f"{name:>22}{figures}{factor:9.2f}{steps:9.0f}", flush=True)

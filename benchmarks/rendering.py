@@ -1,12 +1,12 @@
-"""Rendering with nam-standard and with our default network: our stream against convolutions in one pass.
+"""Rendering speed of nam-standard and of our default network: our stream against one pass of `conv1d`.
 
-The peer is what a plain PyTorch renderer does, `conv1d` over the whole file with the same weights. Prints real-time
-factors (seconds of audio rendered in a CPU-second) and their ratio, medians over interleaved rounds, and the largest
-difference of the two outputs; run with OMP_NUM_THREADS=1.
+The peer is a plain PyTorch renderer, `conv1d` over the whole file with the same weights. Prints real-time factors
+(seconds of audio per CPU-second) and their ratio, medians over interleaved rounds, and the maximum difference of the
+outputs. Run with OMP_NUM_THREADS=1.
 
-With `--hour` it renders an hour of stereo at 48 kHz through a twin for 44.1 kHz instead, from file to file, and prints
-the speed and by how much the resident memory grew beyond that of the imported libraries (10 minutes, 2.1 GB of disk).
-With `--presets` it prints what every preset takes to render, and its share of what nam-standard takes.
+`--hour` renders an hour of stereo at 48 kHz through a twin for 44.1 kHz from file to file, and prints the speed and the
+growth of resident memory beyond the imported libraries (10 minutes, 2.1 GB of disk). `--presets` prints the speed of
+all presets, also relative to nam-standard.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROUNDS, SECONDS, RATE = 5, 20, 48000
 
 
 def one_pass(model: WaveNet, dry: Tensor) -> Tensor:
-    """The whole signal `(T,)` through tanh layers by `conv1d`, as the topology is written down."""
+    """Return the output for a whole signal `(T,)` by `conv1d`, for tanh layers."""
     x = pad(dry, (model.network.receptive_field - 1, 0))[None, None]
     signal, total = x, None
     for stack in model.stacks:
@@ -50,7 +50,7 @@ def one_pass(model: WaveNet, dry: Tensor) -> Tensor:
 
 
 def resident() -> float:
-    """The most memory that this process has held so far, in MB."""
+    """Return the peak resident memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -107,8 +107,8 @@ def presets() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hour", action="store_true", help="an hour of stereo, and its memory")
-    parser.add_argument("--presets", action="store_true", help="every preset's speed")
+    parser.add_argument("--hour", action="store_true", help="speed and memory for an hour of stereo")
+    parser.add_argument("--presets", action="store_true", help="speed of all presets")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.hour:

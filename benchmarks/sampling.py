@@ -1,6 +1,6 @@
-"""Drawing slices of 10,096 samples from long files: ours by seek and read, the original project's whole file a slice.
+"""Sampling slices of 10,096 samples from long files: seek and read, against reading the whole file per slice.
 
-Prints slices a CPU-second of both and their ratio, medians over interleaved rounds; run with OMP_NUM_THREADS=1.
+Prints slices per CPU-second of both and their ratio, medians over interleaved rounds. Run with OMP_NUM_THREADS=1.
 """
 
 import tempfile

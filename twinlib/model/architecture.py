@@ -29,7 +29,7 @@ PresetName = Literal[
 
 STRETCHED = (1, 2, 4, 8, 16, 32, 80, 200, 500, 1200)
 """Default dilations: doubling up to 32, then stretched, so that ten layers of three taps span 4087 samples. With 2047
-samples the twin of a pedal had most of its error below 60 Hz (`benchmarks/octaves.py`)."""
+samples the twin of a pedal had most of its error below 60 Hz (`benchmarks/error_by_octave.py`)."""
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]

@@ -1,11 +1,11 @@
-"""How far results differ between kinds of CPU: one small run of the pipeline a kind, compared file by file.
+"""Reproducibility across CPU types: a small run of the pipeline per type, compared file by file.
 
-A library picks its fastest code for the CPU that it runs on, and code for wider registers adds in another order. Every
-kind here is this machine with the wider instructions hidden from NumPy, OpenBLAS, torch (ATen, oneDNN, MKL) and Numba:
+Numerical libraries use the widest SIMD available, which changes the order of summation. Each type is this machine with
+wider instructions hidden from NumPy, OpenBLAS, torch (ATen, oneDNN, MKL) and Numba:
 
-    native     as it is
+    native     all instructions
     avx2       without AVX-512, as on desktop CPUs
-    sse4       without AVX and FMA, as on the oldest that torch and NumPy run on
+    sse4       without AVX and FMA, as on the oldest CPUs that torch and NumPy support
 
 The music is `config/demo_corpus`, the device the demo's simulated clipper, the network `small`.
 """
@@ -61,7 +61,7 @@ def configuration(steps: int) -> dict[str, Any]:
 
 
 def run(folder: Path, kind: str, steps: int) -> Path:
-    """Run the pipeline as on a CPU of a kind; returns the results."""
+    """Run the pipeline as on a CPU type; return the results folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(configuration(steps)))
     snakefile = REPOSITORY / "workflow" / "Snakefile"
@@ -76,7 +76,7 @@ def run(folder: Path, kind: str, steps: int) -> Path:
 
 
 def decibel(difference: np.ndarray, signal: np.ndarray) -> str:
-    """The energy of a difference over that of the signal in dB."""
+    """Return the energy of a difference relative to the signal in dB."""
     energy = np.sum(np.square(difference, dtype=np.float64))
     return "equal" if energy == 0 else f"{10 * np.log10(energy / np.sum(np.square(signal, dtype=np.float64))):.0f} dB"
 
@@ -86,35 +86,35 @@ def weights(results: Path) -> np.ndarray:
     return np.concatenate([weight.numpy().ravel() for _, weight in sorted(twin.weights.items())])
 
 
-def compared(one: Path, other: Path) -> dict[str, str]:
-    """What differs between two results, and by how much."""
-    said: dict[str, str] = {}
+def compare(one: Path, other: Path) -> dict[str, str]:
+    """Return the differences between two results folders."""
+    differences: dict[str, str] = {}
     for name in ("excitations/demo/cues.parquet", "devices/clipper/segments.parquet"):
         same = sha256_file(one / name) == sha256_file(other / name)
-        said[name] = "equal" if same else "differs"
+        differences[name] = "equal" if same else "differs"
     reels = sorted(path.relative_to(one) for path in one.glob("excitations/demo/reels/*.wav"))
     for title, paths in (("reels", reels), ("takes", [p.relative_to(one) for p in one.glob("devices/*/*/take.wav")])):
         sounds = [np.concatenate([audio.read(root / path).ravel() for path in sorted(paths)]) for root in (one, other)]
-        said[title] = decibel(sounds[1] - sounds[0], sounds[0])
+        differences[title] = decibel(sounds[1] - sounds[0], sounds[0])
     lags = []
     for path in sorted(one.glob("devices/*/*/alignment.json")):
         both = [read_json(root / path.relative_to(one), "alignment/2") for root in (one, other)]
         lags.append(abs(both[1]["lag_samples"] - both[0]["lag_samples"]))
-    said["lag"] = f"{max(lags):.1e} samples" if max(lags) else "equal"
+    differences["lag"] = f"{max(lags):.1e} samples" if max(lags) else "equal"
     for part in ("dry", "wet"):
         shards = [
             np.concatenate([getattr(Shard.open(path), part) for path in sorted(root.glob("devices/*/shards/*.arrow"))])
             for root in (one, other)
         ]
-        said[f"shards, {part}"] = decibel(shards[1] - shards[0], shards[0])
-    said["weights"] = decibel(weights(other) - weights(one), weights(one))
+        differences[f"shards, {part}"] = decibel(shards[1] - shards[0], shards[0])
+    differences["weights"] = decibel(weights(other) - weights(one), weights(one))
     found = [
         read_json(root / "twins/clipper/small/evaluation/metrics.json", "metrics/1")["esr"] for root in (one, other)
     ]
-    said["test ESR"] = f"{found[0]:.3%} and {found[1]:.3%}"
+    differences["test ESR"] = f"{found[0]:.3%} and {found[1]:.3%}"
     clips = [audio.read(root / "twins/clipper/small/evaluation/listening/twin.flac") for root in (one, other)]
-    said["what the twins play"] = decibel(clips[1] - clips[0], clips[0])
-    return said
+    differences["twin output"] = decibel(clips[1] - clips[0], clips[0])
+    return differences
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         native = run(Path(folder, "native"), "native", steps)
         others = [kind for kind in KINDS if kind != "native"]
-        columns = {kind: compared(native, run(Path(folder, kind), kind, steps)) for kind in others}
+        columns = {kind: compare(native, run(Path(folder, kind), kind, steps)) for kind in others}
     print(f"| {steps} steps, against native | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for row in columns[others[0]]:
         print(f"| {row} | {' | '.join(column[row] for column in columns.values())} |")
