@@ -140,7 +140,7 @@ def test_the_history_of_a_take_is_listed_and_explained(copied: Path, twin: Twin)
         note_take(path, {**take, "sha256": str(number) * 64}, date(2026, 1, day))
     code, out, _ = twin("history", "--results", copied)
     assert code == 0
-    assert "the one before was suspect: it hums" in out
+    assert "the previous take was suspect: it hums" in out
     code, out, _ = twin("history", "box/main-01", "--reason", "a new cable", "--results", copied)
     assert code == 0
     assert "a new cable" in out
@@ -174,4 +174,4 @@ def test_wrong_arguments(twin: Twin, tmp_path: Path) -> None:
     assert twin("ask")[0] == 2
     code, _, err = twin("verify", "--results", tmp_path)
     assert code == 1
-    assert "holds no stage record" in err
+    assert "contains no stage record" in err

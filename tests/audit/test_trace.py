@@ -231,7 +231,7 @@ def test_a_damaged_segment_is_not_exported(made: Made, copied: Path, tmp_path: P
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AuditError, match="is no folder"):
+    with pytest.raises(AuditError, match="is not a folder"):
         ResultsFolder(tmp_path / "nowhere")
-    with pytest.raises(AuditError, match="holds no stage record"):
+    with pytest.raises(AuditError, match="contains no stage record"):
         ResultsFolder(tmp_path)

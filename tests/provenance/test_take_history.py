@@ -23,7 +23,7 @@ def test_a_better_take_keeps_the_history_of_the_one_before(tmp_path: Path) -> No
     first, second = read_history(path)
     assert (first["sha256"], first["since"], first["reason"]) == ("1", "2026-01-02", "the first take")
     assert (second["sha256"], second["since"]) == ("2", "2026-02-03")
-    assert second["reason"] == "the one before was suspect: it clips"
+    assert second["reason"] == "the previous take was suspect: it clips"
     give_reason(path, "a fresh tube")
     assert [one["reason"] for one in read_history(path)] == ["the first take", "a fresh tube"]
 
@@ -39,7 +39,7 @@ def test_a_take_that_comes_back_is_a_version_of_its_own(tmp_path: Path) -> None:
 def test_a_first_take_replaced_nothing(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     note_take(path, take("1"), date(2026, 1, 2))
-    with pytest.raises(AuditError, match="replaced nothing"):
+    with pytest.raises(AuditError, match="no replacement to explain"):
         give_reason(path, "why not")
 
 
