@@ -1,5 +1,4 @@
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.finding_codes import used_codes
 from twinlib import audio
 from twinlib.capture import levels, take_checks
 from twinlib.capture.ingest import ingest_take
@@ -382,8 +382,7 @@ def test_clipped_or_silent_loop_back(write: Write, peak: float, words: str | Non
 
 
 def test_every_finding_has_a_sentence_of_its_own() -> None:
-    checks = Path(take_checks.__file__).read_text(encoding="utf-8")
-    codes = set(re.findall(r'(?:suspect|refused)\(\s*"([a-z-]+)"', checks))
+    codes = used_codes([Path(take_checks.__file__)])
     assert codes == MESSAGES.codes
     sentences = [MESSAGES.sentence(Finding(code, "suspect", Span("wet", 1, 2), VALUES)) for code in sorted(codes)]
     assert len(set(sentences)) == len(sentences)
