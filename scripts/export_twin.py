@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
-from twinlib.model.export import export_twin
-from twinlib.model.twin import load_twin
+from twinlib.model import export_twin, load_twin
 from twinlib.provenance.record import recorded, started
 
 

@@ -6,20 +6,26 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, SEGMENTS, WORKER
-from twinlib.dataset.leaks import require_no_leaks
+from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, read_table, write_json
-from twinlib.model.architecture import Architecture, Network
+from twinlib.model import Architecture, Network
 from twinlib.progress import show_progress
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
-from twinlib.tracking.runs import store_uri
-from twinlib.tracking.search import log_trial, start_study
-from twinlib.tracking.settings import Tracking
-from twinlib.training.data import ShardData, check_shards
-from twinlib.training.search import SearchTask, open_study, run_worker, study_folder, study_identity
-from twinlib.training.search_settings import Search
-from twinlib.training.settings import Training
-from twinlib.training.trials import Trial, trials_digest
+from twinlib.tracking import Tracking, log_trial, start_study, store_uri
+from twinlib.training import (
+    Search,
+    SearchTask,
+    ShardData,
+    Training,
+    Trial,
+    check_shards,
+    open_study,
+    run_worker,
+    study_folder,
+    study_identity,
+    trials_digest,
+)
 
 
 def main() -> None:

@@ -6,13 +6,20 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import TRIALS, WORKER
 from twinlib.errors import TrainingError
 from twinlib.files import read_json, write_table, write_text
-from twinlib.model.architecture import Architecture
+from twinlib.model import Architecture
 from twinlib.provenance.record import recorded
-from twinlib.training.best_config import write_best
-from twinlib.training.search import finished_trials, open_study, study_folder
-from twinlib.training.search_settings import RECIPE, Search
-from twinlib.training.settings import Training
-from twinlib.training.trials import best_trial, format_trials, to_table
+from twinlib.training import (
+    RECIPE,
+    Search,
+    Training,
+    best_trial,
+    finished_trials,
+    format_trials,
+    open_study,
+    study_folder,
+    to_table,
+    write_best,
+)
 
 
 def main() -> None:

@@ -8,17 +8,22 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, TRAINING
-from twinlib.dataset.leaks import require_no_leaks
+from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, write_table
 from twinlib.provenance.code_digest import digest
 from twinlib.provenance.record import recorded
-from twinlib.tracking.settings import Tracking
-from twinlib.tracking.training_log import log_training
-from twinlib.training.best_config import resolve_model
-from twinlib.training.data import check_shards
-from twinlib.training.distributed import launch, needs_launch, process_group, rank
-from twinlib.training.run import TrainingRun, run_training
-from twinlib.training.warm_start import read_warm_start
+from twinlib.tracking import Tracking, log_training
+from twinlib.training import (
+    TrainingRun,
+    check_shards,
+    launch,
+    needs_launch,
+    process_group,
+    rank,
+    read_warm_start,
+    resolve_model,
+    run_training,
+)
 
 
 def main() -> None:

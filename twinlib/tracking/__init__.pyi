@@ -13,6 +13,7 @@ from .search import log_search as log_search
 from .search import log_trial as log_trial
 from .search import start_study as start_study
 from .settings import Tracking as Tracking
+from .training_log import log_training as log_training
 from .twin import find_twin_files as find_twin_files
 from .twin import log_twin as log_twin
 from .twin import stage_period_ms as stage_period_ms
