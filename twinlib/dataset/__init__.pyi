@@ -1,6 +1,8 @@
 from .fingerprint import fingerprint_reel as fingerprint_reel
 from .leaks import COLUMNS as COLUMNS
+from .leaks import REMEDIES as REMEDIES
 from .leaks import Duplicate as Duplicate
+from .leaks import Leak as Leak
 from .leaks import find_audio_leaks as find_audio_leaks
 from .leaks import find_duplicates as find_duplicates
 from .leaks import find_leaks as find_leaks
@@ -11,6 +13,7 @@ from .leaks import require_no_leaks as require_no_leaks
 from .loader import Crops as Crops
 from .loader import Shards as Shards
 from .loader import Stretch as Stretch
+from .loader import find_stretches as find_stretches
 from .manifest import CaptureFiles as CaptureFiles
 from .manifest import build_manifest as build_manifest
 from .manifest import refuse_useless as refuse_useless

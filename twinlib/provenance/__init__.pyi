@@ -11,6 +11,7 @@ from .results import ROOMS as ROOMS
 from .results import Results as Results
 from .results import Stage as Stage
 from .results import read_arrow as read_arrow
+from .staleness import CACHE_FILE as CACHE_FILE
 from .staleness import ChecksumCache as ChecksumCache
 from .staleness import find_stale_outputs as find_stale_outputs
 from .take_history import FILE as FILE

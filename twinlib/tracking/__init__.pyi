@@ -6,6 +6,7 @@ from .exclusion_tags import unmark_withdrawn as unmark_withdrawn
 from .runs import absolute_uri as absolute_uri
 from .runs import has_finished_run as has_finished_run
 from .runs import make_store as make_store
+from .runs import require_server as require_server
 from .runs import run_identity as run_identity
 from .runs import start_run as start_run
 from .runs import store_uri as store_uri
