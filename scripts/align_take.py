@@ -8,7 +8,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
 from twinlib.excitation.layout import read_reel
 from twinlib.files import read_json, write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         "repair": " ".join(args.repair),
     }
     inputs = [args.dry, args.wet, *args.excitation, *args.programme]
-    with recorded(Path(__file__), inputs, [args.alignment, args.picture], params):
+    with stage_record(Path(__file__), inputs, [args.alignment, args.picture], params):
         clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
         is_probe = any(path.name == PROBE_FILE for path in args.excitation)
         programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]

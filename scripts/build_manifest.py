@@ -6,7 +6,7 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.dataset.manifest import CaptureFiles, build_manifest, refuse_useless, write_manifest
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     ]
     inputs = [path for one in captures for path in (one.segments, one.shard, one.take, one.alignment)]
     params = {"missing": args.missing, "tolerant": args.tolerant}
-    with recorded(Path(__file__), inputs, [args.segments, args.dataset], params):
+    with stage_record(Path(__file__), inputs, [args.segments, args.dataset], params):
         with show_progress(f"manifest {args.device}", len(captures), "captures") as done:
             segments, dataset = build_manifest(args.device, captures, json.loads(args.missing), done)
         if not json.loads(args.tolerant):

@@ -5,14 +5,14 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.reports import format_summary
 
 
 def main() -> None:
     """Write `summary.txt`."""
     args = options(__doc__, metrics=[Path], summary=Path)
-    with recorded(Path(__file__), args.metrics, [args.summary], {}):
+    with stage_record(Path(__file__), args.metrics, [args.summary], {}):
         places = [path.parent.as_posix() for path in args.metrics]
         write_text(args.summary, format_summary([read_json(path, METRICS) for path in args.metrics], places))
 

@@ -9,7 +9,7 @@ from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.listening import ListeningExcerpt, prepare_excerpt, render_listening_page
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.reports import read_figure, render_twin_page
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
@@ -18,7 +18,7 @@ CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}
 def main() -> None:
     """Write `index.html` and `listening.html`."""
     args = options(__doc__, metrics=Path, figures=[Path], clips=[Path], music=[Path], outputs=[Path])
-    with recorded(Path(__file__), [args.metrics, *args.figures, *args.clips, *args.music], args.outputs, {}):
+    with stage_record(Path(__file__), [args.metrics, *args.figures, *args.clips, *args.music], args.outputs, {}):
         metrics = read_json(args.metrics, METRICS)
         title = f"{metrics['device']}, {metrics['model']}"
         excerpts = [("the loudest part of the test split", args.clips)]

@@ -8,14 +8,14 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
 from twinlib.dataset.leaks import COLUMNS, find_audio_leaks, find_duplicates, find_leaks, leak_report, refuse_leaks
 from twinlib.files import read_table, write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
     """Write `leaks.json`."""
     args = options(__doc__, by=str, segments=Path, cues=[Path], fingerprints=[Path], leaks=Path)
     inputs = [args.segments, *args.cues, *args.fingerprints]
-    with recorded(Path(__file__), inputs, [args.leaks], {"by": args.by}):
+    with stage_record(Path(__file__), inputs, [args.leaks], {"by": args.by}):
         segments = read_table(args.segments, SEGMENTS, COLUMNS)
         sheets = {str(reel): rows for path in args.cues for reel, rows in read_table(path, CUES).groupby("reel")}
         cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}

@@ -19,7 +19,7 @@ from twinlib.dataset.source import capture_source
 from twinlib.excitation.layout import read_reel
 from twinlib.files import read_json, read_table, write_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded, require_take_files
+from twinlib.provenance.record import require_take_files, stage_record
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     settings, pair = Dataset.model_validate_json(args.settings), json.loads(args.pair)
     params = {"settings": args.settings, "withdrawn": args.withdrawn, "pair": args.pair, "channel": str(args.channel)}
     inputs = [args.dry, args.wet, args.take, args.alignment, *args.cues, *args.excitation]
-    with recorded(Path(__file__), inputs, [args.shard, args.segments], params) as record:
+    with stage_record(Path(__file__), inputs, [args.shard, args.segments], params) as record:
         require_take_files(record, args.take, args.wet, args.dry)
         take, alignment = read_json(args.take, TAKE), Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
         source = capture_source(args.device, args.name, take, alignment, used_range(args.dry, pair))

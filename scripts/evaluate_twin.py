@@ -10,7 +10,7 @@ from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.reports import write_evaluation
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = Evaluation.model_validate_json(args.settings)
     inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
-    with recorded(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
+    with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
         with show_progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:

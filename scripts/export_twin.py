@@ -7,15 +7,15 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.model import export_twin, load_twin
-from twinlib.provenance.record import recorded, started
+from twinlib.provenance.record import stage_record, started
 
 
 def main() -> None:
     """Write `twin.nam` and `twin.onnx`."""
     args = options(__doc__, twin=Path, record=Path, outputs=[Path])
     torch.set_num_threads(1)
-    with recorded(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:
-        twin = replace(load_twin(args.twin), provenance=record.link)
+    with stage_record(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:
+        twin = replace(load_twin(args.twin), provenance=record.chain_hash)
         for path in args.outputs:
             export_twin(twin, path, started(args.twin))
 

@@ -11,13 +11,13 @@ from twinlib.dataset.fingerprint import fingerprint_reel
 from twinlib.dataset.leaks import find_planned_duplicates
 from twinlib.files import read_table, write_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
     """Write `fingerprints.parquet`."""
     args = options(__doc__, name=str, cues=Path, reels=[Path], fingerprints=Path)
-    with recorded(Path(__file__), [args.cues, *args.reels], [args.fingerprints], {}):
+    with stage_record(Path(__file__), [args.cues, *args.reels], [args.fingerprints], {}):
         cues, tables = read_table(args.cues, CUES), []
         with show_progress(f"fingerprint {args.name}", len(cues), "slices") as done:
             for path in args.reels:

@@ -6,7 +6,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.corpus.index import index_corpus, source_files, write_index
 from twinlib.corpus.settings import Corpus
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     args = options(__doc__, settings=str, tracks=Path, index=Path)
     settings = Corpus.model_validate_json(args.settings)
     files = source_files(settings)
-    with recorded(Path(__file__), files, [args.tracks, args.index], {"settings": args.settings}):
+    with stage_record(Path(__file__), files, [args.tracks, args.index], {"settings": args.settings}):
         with show_progress("index", len(files), "files") as done:
             found = index_corpus(settings, done)
         write_index(args.tracks.parent, found)

@@ -10,7 +10,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import TAKE
 from twinlib.files import sha256_file, write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.provenance.take_history import FILE, note_take
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     pair = json.loads(args.pair)
     params = {"kind": args.kind, "knobs": args.knobs, "pair": args.pair, "channel": str(args.channel)}
     params["reference_channel"] = str(args.reference_channel)
-    with recorded(Path(__file__), [args.wet, args.dry], [args.take], params):
+    with stage_record(Path(__file__), [args.wet, args.dry], [args.take], params):
         with show_progress(f"ingest {args.wet}", read_info(args.wet).frames, "samples") as done:
             take = ingest_take(
                 args.wet,

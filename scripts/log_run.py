@@ -5,7 +5,7 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.tracking.runs import store_uri
 from twinlib.tracking.settings import Tracking
 from twinlib.tracking.twin import find_twin_files, log_twin
@@ -16,7 +16,7 @@ def main() -> None:
     args = options(__doc__, device=str, model=str, tracking=str, results=Path, records=[Path], run=Path)
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
     files = find_twin_files(args.results, args.device, args.model, args.records)
-    with recorded(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
+    with stage_record(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
         write_json(args.run, RUN, log_twin(files, uri))
 
 

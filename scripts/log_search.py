@@ -5,7 +5,7 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.tracking.runs import store_uri
 from twinlib.tracking.search import log_search
 from twinlib.tracking.settings import Tracking
@@ -27,7 +27,7 @@ def main() -> None:
     )
     params = {"settings": args.settings, "tracking": args.tracking}
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
-    with recorded(Path(__file__), [*args.workers, args.trials, *args.files], [args.run], params):
+    with stage_record(Path(__file__), [*args.workers, args.trials, *args.files], [args.run], params):
         settings = Search.model_validate_json(args.settings)
         found = log_search(uri, args.search, settings, args.workers, args.trials, args.files)
         write_json(args.run, RUN, found)

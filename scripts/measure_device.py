@@ -12,7 +12,7 @@ from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
 from twinlib.measurement import count_sections, measure_probe_reel
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     )
     inputs = [args.dry, args.wet, args.alignment, args.probe]
     params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
-    with recorded(Path(__file__), inputs, [args.measurements], params):
+    with stage_record(Path(__file__), inputs, [args.measurements], params):
         alignment = Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
         guard, content = alignment.guard_samples, read_json(args.probe, PROBE)
         layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))

@@ -7,12 +7,12 @@ import torch
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
-from twinlib.evaluation import load_twin_at_rate, render_reel
+from twinlib.evaluation import load_twin_at_rate, play_reel_through_twin
 from twinlib.excitation.probe_reel import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
 from twinlib.measurement import compare_harmonics, measure_probe_reel
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.reports import draw_probe
 
 
@@ -21,13 +21,13 @@ def main() -> None:
     args = options(__doc__, device=str, model=str, twin=Path, reel=Path, probe=Path, measured=Path, outputs=[Path])
     torch.set_num_threads(1)
     inputs = [args.twin, args.reel, args.probe, args.measured]
-    with recorded(Path(__file__), inputs, args.outputs, {}):
+    with stage_record(Path(__file__), inputs, args.outputs, {}):
         layout = parse_layout(read_json(args.probe, PROBE))
         device = read_json(args.measured, MEASUREMENTS)["device"]
         loaded = load_twin_at_rate(args.twin, layout.sample_rate)
         title = f"measure {args.device}/{args.model}"
         with Reader(args.reel) as dry, show_progress(title, layout.frames, "samples") as done:
-            wet = render_reel(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
+            wet = play_reel_through_twin(loaded, lambda start, stop: dry.read(start, stop)[:, 0], layout.frames, done)
             twin = measure_probe_reel(
                 layout,
                 lambda start, stop: dry.read(start, stop)[:, 0],

@@ -12,7 +12,7 @@ from twinlib.excitation.reels import list_source_files
 from twinlib.excitation.settings import Excitation
 from twinlib.files import read_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     settings, corpus = Excitation.model_validate_json(args.settings), Corpus.model_validate_json(args.corpus)
     params = {"settings": args.settings, "corpus": args.corpus}
     inputs = [args.tracks, *args.exclude]
-    with recorded(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
+    with stage_record(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
         tracks = read_table(args.tracks, TRACKS)
         with show_progress(f"plan {args.name}", settings.slices, "slices") as done:
             made = draw_cue_sheet(args.name, settings, tracks, set(excluded_tracks(tracks, corpus)), corpus.root, done)

@@ -14,7 +14,7 @@ from twinlib.evaluation import ExcerptAudio, load_twin_at_rate, render_probe_mus
 from twinlib.excitation.probe_reel import excluded_music, parse_layout
 from twinlib.files import read_json
 from twinlib.listening import write_probe_music
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     inputs = [args.twin, args.linear, args.reel, args.take, args.alignment, args.probe]
     params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
-    with recorded(Path(__file__), inputs, args.outputs, params):
+    with stage_record(Path(__file__), inputs, args.outputs, params):
         content = read_json(args.probe, PROBE)
         layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))
         section = layout.of("music")[0]

@@ -10,13 +10,13 @@ from twinlib.excitation.recorded import require_same_reel
 from twinlib.excitation.reels import planned_settings
 from twinlib.files import read_json, read_table, write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
     """Make the probe reel and its cue sheet."""
     args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path, probe=Path)
-    with recorded(Path(__file__), [args.cues, args.excitation], [args.reel, args.probe], {}) as record:
+    with stage_record(Path(__file__), [args.cues, args.excitation], [args.reel, args.probe], {}) as record:
         settings = planned_settings(read_json(args.excitation, EXCITATION))
         name = probe_name(args.name)
         with show_progress(f"render {name}", len(probe_layout(settings.sample_rate).sections), "sections") as done:

@@ -8,13 +8,13 @@ from twinlib.excitation.recorded import require_same_reel
 from twinlib.excitation.reels import list_source_files, render_reel
 from twinlib.files import read_json, read_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
     """Make a reel."""
     args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path)
-    with recorded(Path(__file__), [args.cues, args.excitation], [args.reel], {}) as record:
+    with stage_record(Path(__file__), [args.cues, args.excitation], [args.reel], {}) as record:
         cues = read_table(args.cues, CUES)
         cues = cues[cues.reel == args.name]
         with show_progress(f"render {args.name}", len(cues), "slices") as done:

@@ -11,7 +11,7 @@ from twinlib.files import read_json, read_table, write_json
 from twinlib.model import Architecture, Network
 from twinlib.progress import show_progress
 from twinlib.provenance.code_digest import digest
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.tracking import Tracking, log_trial, start_study, store_uri
 from twinlib.training import (
     Search,
@@ -50,7 +50,7 @@ def main() -> None:
     training = Training.model_validate_json(args.training)
     inputs = [args.segments, args.dataset, args.leaks, *args.shards]
     params = {"settings": args.settings, "network": args.network, "training": args.training}
-    with recorded(Path(__file__), inputs, [args.done], params) as record:
+    with stage_record(Path(__file__), inputs, [args.done], params) as record:
         require_no_leaks(args.leaks)
         dataset = read_json(args.dataset, DATASET)
         check_shards({path: record.sha256(path) for path in args.shards}, dataset)

@@ -7,7 +7,7 @@ from twinlib.contracts import TRIALS, WORKER
 from twinlib.errors import TrainingError
 from twinlib.files import read_json, write_table, write_text
 from twinlib.model import Architecture
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.training import (
     RECIPE,
     Search,
@@ -38,7 +38,7 @@ def main() -> None:
     search, base = Search.model_validate_json(args.settings), Architecture.model_validate_json(args.network)
     training = Training.model_validate_json(args.training)
     params = {"settings": args.settings, "network": args.network, "training": args.training}
-    with recorded(Path(__file__), args.workers, [args.best, args.trials, args.table], params):
+    with stage_record(Path(__file__), args.workers, [args.best, args.trials, args.table], params):
         identities = {read_json(path, WORKER)["identity"] for path in args.workers}
         if len(identities) != 1:
             raise TrainingError(

@@ -10,7 +10,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import SIMULATED_TAKE
 from twinlib.files import write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.simulation.recorder import ground_truth
 from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
 from twinlib.simulation.simulate import simulate_take
@@ -21,7 +21,7 @@ def main() -> None:
     args = options(__doc__, device=str, name=str, settings=str, reel=Path, take=Path, truth=Path)
     adapter: TypeAdapter[SimulatedClipper | SimulatedTransformer] = TypeAdapter(Simulate)
     settings = adapter.validate_json(args.settings)
-    with recorded(Path(__file__), [args.reel], [args.take, args.truth], {"settings": args.settings}):
+    with stage_record(Path(__file__), [args.reel], [args.take, args.truth], {"settings": args.settings}):
         info, name = read_info(args.reel), f"{args.device}/{args.name}"
         expected = ground_truth(settings.recorder, name, info.sample_rate, info.frames)
         with show_progress(f"simulate {name}", expected.frames, "samples") as done:

@@ -11,7 +11,7 @@ from twinlib.contracts import DATASET, TRAINING
 from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, write_table
 from twinlib.provenance.code_digest import digest
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 from twinlib.tracking import Tracking, log_training
 from twinlib.training import (
     TrainingRun,
@@ -69,12 +69,12 @@ def main() -> None:
         inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best, *start_files]
         start_sha256 = warm_start.sha256 if warm_start else ""
         params = {"network": args.network, "settings": args.settings, "warm_start": start_sha256}
-        with recorded(Path(__file__), inputs, [args.twin, args.curve], params) as record:
+        with stage_record(Path(__file__), inputs, [args.twin, args.curve], params) as record:
             require_no_leaks(args.leaks)
             check_shards({path: record.sha256(path) for path in args.shards}, read_json(args.dataset, DATASET))
             with log_training(Tracking.model_validate_json(args.tracking), args.results, training) as on_rows:
                 trained = run_training(training, on_rows)
-            replace(trained.twin, provenance=record.link).save(args.twin)
+            replace(trained.twin, provenance=record.chain_hash).save(args.twin)
             write_table(args.curve, TRAINING, trained.curve)
     print(
         f"{args.device}/{args.model}: validation ESR {trained.valid_esr:.3%} after {trained.steps} steps, "

@@ -7,13 +7,13 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import EXCITATION, PROBE
 from twinlib.excitation.recording_guide import recording_guide
 from twinlib.files import read_json, write_text
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
     """Make `recording.md`."""
     args = options(__doc__, name=str, excitation=Path, probe=[Path], takes=str, guide=Path)
-    with recorded(Path(__file__), [args.excitation, *args.probe], [args.guide], {"takes": args.takes}):
+    with stage_record(Path(__file__), [args.excitation, *args.probe], [args.guide], {"takes": args.takes}):
         excitation = read_json(args.excitation, EXCITATION)
         probes = [read_json(path, PROBE) for path in args.probe]
         write_text(args.guide, recording_guide(args.name, excitation, json.loads(args.takes), *probes))

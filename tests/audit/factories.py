@@ -42,7 +42,7 @@ from twinlib.excitation.reels import render_reel
 from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.splits import assign_splits
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 REPOSITORY = Path(__file__).parents[2]
 RATE, GUARD, LAG = 8000, 12, 500
@@ -222,7 +222,7 @@ def _corpus(run: _Run, count: int) -> None:
     table = pd.DataFrame(rows).astype({"has_bleed": "boolean"}).sort_values("track_id", ignore_index=True)
     corpus = run.results / "corpus"
     outputs = [corpus / "tracks.parquet", corpus / "index.json"]
-    with recorded(_program("index_corpus"), files, outputs, {"settings": run.corpus_settings}):
+    with stage_record(_program("index_corpus"), files, outputs, {"settings": run.corpus_settings}):
         reasons = dict.fromkeys(run.excluded, "withdrawn by its author (2026-01-31)")
         write_index(corpus, CorpusIndex(table, [], reasons, []))
 
@@ -232,18 +232,18 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
     tracks = read_table(tracks_file, TRACKS)
     cues_file, excitation_file = run.excitations / "cues.parquet", run.excitations / "excitation.json"
     params = {"settings": run.excitation.model_dump_json(), "corpus": run.corpus_settings}
-    with recorded(_program("plan_excitation"), [tracks_file], [cues_file, excitation_file], params) as record:
+    with stage_record(_program("plan_excitation"), [tracks_file], [cues_file, excitation_file], params) as record:
         made = draw_cue_sheet(run.name, run.excitation, tracks, set(), run.corpus)
         write_cue_sheet(run.excitations, made)
         for source, digest in zip(tracks.path, tracks.sha256, strict=True):
             record.add_input((run.corpus / source).as_posix(), digest)
     guide = run.excitations / "recording.md"
-    with recorded(_program("write_recording_guide"), [excitation_file], [guide], {"takes": "{}"}):
+    with stage_record(_program("write_recording_guide"), [excitation_file], [guide], {"takes": "{}"}):
         write_text(guide, recording_guide(run.name, made.excitation, {}))
     for reel in captures:
         cues = made.cues[made.cues.reel == reel]
         path = run.excitations / "reels" / f"{reel}.wav"
-        with recorded(_program("render_reel"), [cues_file, excitation_file], [path], {}) as record:
+        with stage_record(_program("render_reel"), [cues_file, excitation_file], [path], {}) as record:
             render_reel(reel, cues, read_json(excitation_file, EXCITATION), run.corpus, path)
             for source, digest in sorted(set(zip(cues.source, cues.source_sha256, strict=True))):
                 record.add_input((run.corpus / source).as_posix(), digest)
@@ -269,7 +269,7 @@ def _take(run: _Run, device: str, capture: str, *, recorded_take: bool, clipped:
     else:
         path = folder / "take.wav"
         truth = folder / "truth.json"
-        with recorded(_program("simulate_take"), [reel], [path, truth], {"settings": "{}"}):
+        with stage_record(_program("simulate_take"), [reel], [path, truth], {"settings": "{}"}):
             audio.write(path, wet, RATE, "PCM_16")
             write_json(truth, "simulated-take/1", {"lag_samples": float(LAG), "frames": len(wet)})
     _judge(run, device, capture, reel, path, "take" if recorded_take else "simulated")
@@ -281,11 +281,11 @@ def _judge(run: _Run, device: str, capture: str, dry: Path, wet: Path, kind: str
     take, alignment = folder / "take.json", folder / "alignment.json"
     knobs = {"drive": len(device) / 10, "channel": "left"}
     params = {"kind": kind, "knobs": json.dumps(knobs), "pair": "null", "channel": "1", "reference_channel": "0"}
-    with recorded(_program("ingest_take"), [wet, dry], [take], params):
+    with stage_record(_program("ingest_take"), [wet, dry], [take], params):
         found = ingest_take(wet, reel=dry, simulated=kind == "simulated", settings=knobs)
         write_json(take, TAKE, {**found.to_dict(), "kind": kind, "dry_sha256": sha256_file(dry)})
     params = {"settings": run.dataset.model_dump_json(), "channel": "1", "reference_channel": "0", "repair": ""}
-    with recorded(_program("align_take"), [dry, wet], [alignment], params):
+    with stage_record(_program("align_take"), [dry, wet], [alignment], params):
         frames, wet_frames = audio.read_info(dry).frames, audio.read_info(wet).frames
         write_json(alignment, ALIGNMENT, _alignment(frames, wet_frames, seed=len(device)).to_dict())
 
@@ -339,7 +339,7 @@ def _cut(run: _Run, device: str, capture: str, pair: dict[str, Path] | None = No
     params = {"settings": run.dataset.model_dump_json(), "pair": "null", "channel": "1"}
     params["withdrawn"] = json.dumps([] if pair else sorted(run.excluded))
     outputs = [shard, shard.with_suffix(".parquet")]
-    with recorded(_program("cut_shard"), [*inputs, *([] if pair else tables)], outputs, params):
+    with stage_record(_program("cut_shard"), [*inputs, *([] if pair else tables)], outputs, params):
         alignment = Alignment.from_dict(read_json(folder / "alignment.json", ALIGNMENT))
         source = capture_source(device, capture, take, alignment)
         silenced: list[tuple[int, int]] = []
@@ -382,13 +382,13 @@ def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
     segments_file, dataset_file, leaks_file = (folder / n for n in ("segments.parquet", "dataset.json", "leaks.json"))
     inputs = [path for part in parts for path in (part.segments, part.shard, part.take, part.alignment)]
     params = {"missing": "[]", "tolerant": "false"}
-    with recorded(_program("build_manifest"), inputs, [segments_file, dataset_file], params):
+    with stage_record(_program("build_manifest"), inputs, [segments_file, dataset_file], params):
         segments, dataset = build_manifest(device, parts)
         write_manifest(folder, segments, dataset)
     cues_file = run.excitations / "cues.parquet"
     sheets = {str(reel): rows for reel, rows in read_table(cues_file, CUES).groupby("reel")}
     cues = {name: sheets[name] for name in captures if name in sheets}
-    with recorded(
+    with stage_record(
         _program("check_leaks"), [segments_file, *([cues_file] if cues else [])], [leaks_file], {"by": "artist"}
     ):
         leaks = find_leaks(segments, "artist", cues=cues)
@@ -411,7 +411,7 @@ def _twin(run: _Run, device: str, model: str, seed: int) -> None:
     entry = Architecture(channels=2, kernel_size=3, dilations=(1, 8))
     network, settings = entry.network, Training(seed=seed, steps=400)
     params = {"network": entry.model_dump_json(), "settings": settings.model_dump_json(), "warm_start": ""}
-    with recorded(_program("train_twin"), [*tables, source / "leaks.json", *shards], [twin, curve], params):
+    with stage_record(_program("train_twin"), [*tables, source / "leaks.json", *shards], [twin, curve], params):
         weights = WaveNet(network, seed).state_dict()
         Twin(network, weights, RATE, GUARD, 1.0, 1.0, device, model, dataset["digest"]).save(twin)
         rows = [
@@ -421,7 +421,7 @@ def _twin(run: _Run, device: str, model: str, seed: int) -> None:
         ]  # fmt: skip
         write_table(curve, TRAINING, pd.DataFrame(rows))
     inputs = [twin, curve, *tables, *shards]
-    with recorded(_program("evaluate_twin"), inputs, [metrics], {"settings": Evaluation().model_dump_json()}):
+    with stage_record(_program("evaluate_twin"), inputs, [metrics], {"settings": Evaluation().model_dump_json()}):
         write_json(metrics, METRICS, _metrics(device, model, dataset, twin, network.receptive_field, seed))
 
 

@@ -18,7 +18,7 @@ from twinlib.audit.trace import trace
 from twinlib.contracts import CUES, SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import read_table, sha256_file, write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 
 def rows(folder: Path, device: str) -> pd.DataFrame:
@@ -150,7 +150,7 @@ def music(folder: Path, withdrawn: list[str]) -> Path:
     audio.write(clip, np.zeros(12000, np.float32), 8000, "PCM_24")
     content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500, "withdrawn": withdrawn}
     write_json(description, "music/1", content)
-    with recorded(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [description, clip], {}):
+    with stage_record(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [description, clip], {}):
         pass
     return clip
 

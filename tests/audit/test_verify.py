@@ -15,7 +15,7 @@ from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.verify import MESSAGES, bytes_to_verify, require_no_differences, verify
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file
-from twinlib.provenance.record import link_of, sum_of
+from twinlib.provenance.record import chain_hash_of, checksum_of
 
 
 def test_untouched_results_match_their_records(made: Made, copied: Path) -> None:
@@ -86,7 +86,7 @@ def rewrite(record: Path, **keys: object) -> None:
     """Forge a record: change its content and update its checksum."""
     content = {**json.loads(record.read_text()), **keys}
     forged = {key: value for key, value in content.items() if key not in ("contract", "sum")}
-    record.write_text(json.dumps({"contract": "record/1", **forged, "sum": sum_of(forged)}))
+    record.write_text(json.dumps({"contract": "record/1", **forged, "sum": checksum_of(forged)}))
 
 
 def test_a_forged_record_breaks_the_chain(copied: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_forged_record_breaks_the_chain(copied: Path) -> None:
     params = {**json.loads(record.read_text())["params"], "knobs": '{"drive": 0.9}'}
     rewrite(record, params=params)
     assert "chain hash mismatch" in render_text("verify", verify(ResultsFolder(copied)))
-    rewrite(record, link=link_of(json.loads(record.read_text())))
+    rewrite(record, link=chain_hash_of(json.loads(record.read_text())))
     broken = [one["file"] for one in verify(ResultsFolder(copied))["differences"]]
     readers = ["devices/box/segments.parquet.prov.json", "devices/box/shards/main-01.arrow.prov.json"]
     assert broken == readers, "both recorded the chain hash of take.json"

@@ -14,7 +14,7 @@ from twinlib.contracts import SEGMENTS
 from twinlib.corpus.exclusions import read_exclusions
 from twinlib.errors import AuditError
 from twinlib.files import read_table, write_json
-from twinlib.provenance.record import recorded
+from twinlib.provenance.record import stage_record
 
 DAY = date(2026, 1, 31)
 
@@ -45,7 +45,7 @@ def test_everything_that_holds_a_track_is_listed(made: Made, copied: Path) -> No
 def test_a_probe_reel_and_its_take_can_hold_a_track(made: Made, copied: Path) -> None:
     probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
     write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
-    with recorded(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):
+    with stage_record(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):
         write_json(folder / "measurements.json", "measurements/1", {})
     write_json(folder / "take.json", "take/1", {"path": "recordings/box/main-probe.wav"})
     for track, there in ((made.tracks[4], True), (made.tracks[5], False)):

@@ -7,13 +7,13 @@ import pytest
 
 from twinlib.errors import TwinError
 from twinlib.files import sha256_file
-from twinlib.provenance.record import link_of, read_record, record_path, recorded, sum_of
+from twinlib.provenance.record import chain_hash_of, checksum_of, read_record, record_path, stage_record
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "join_clips.py"
 
 
 def stage(inputs: list[Path], output: Path, text: str) -> None:
-    with recorded(PROGRAM, inputs, [output], {"x": "1"}):
+    with stage_record(PROGRAM, inputs, [output], {"x": "1"}):
         output.write_text(text)
 
 
@@ -43,14 +43,16 @@ def test_records_are_linked_and_the_last_link_stands_for_all_before_it(chain: li
     middle, end = read_record(record_path(chain[1])), read_record(record_path(chain[2]))
     assert middle["upstream"] == {}, "a source comes from no stage"
     assert end["upstream"] == {"results/b": middle["link"]}
-    assert (middle["link"], end["link"]) == (link_of(middle), link_of(end))
+    assert (middle["link"], end["link"]) == (chain_hash_of(middle), chain_hash_of(end))
     for key, value in (
         ("program", "scripts/x.py"),
         ("params", {"x": "2"}),
         ("code", "0"),
         ("inputs", {"results/a": "0"}),
     ):
-        assert link_of({**end, "upstream": {"results/b": link_of({**middle, key: value})}}) != end["link"], key
+        assert (
+            chain_hash_of({**end, "upstream": {"results/b": chain_hash_of({**middle, key: value})}}) != end["link"]
+        ), key
 
 
 def test_a_link_does_not_depend_on_when_and_where(
@@ -82,7 +84,7 @@ def test_a_record_among_the_inputs_counts_by_its_link(chain: list[Path]) -> None
 
 def test_an_output_in_a_folder_below_or_above_has_its_maker(chain: list[Path]) -> None:
     outputs = [Path("results/reels/reel"), Path("results/told"), Path("results/reels/more/figure")]
-    with recorded(PROGRAM, [chain[0]], outputs, {}):
+    with stage_record(PROGRAM, [chain[0]], outputs, {}):
         for path in outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(path.name)
@@ -93,13 +95,13 @@ def test_an_output_in_a_folder_below_or_above_has_its_maker(chain: list[Path]) -
 
 def test_a_record_says_whether_it_was_edited(chain: list[Path]) -> None:
     content = read_record(record_path(chain[2]))
-    assert content["sum"] == sum_of(content)
-    assert sum_of({**content, "started": "2020-01-01T00:00:00+00:00"}) != content["sum"]
+    assert content["sum"] == checksum_of(content)
+    assert checksum_of({**content, "started": "2020-01-01T00:00:00+00:00"}) != content["sum"]
 
 
 def test_a_failed_stage_leaves_no_record(chain: list[Path]) -> None:
     def fail() -> None:
-        with recorded(PROGRAM, [chain[0]], [Path("results/d")], {}):
+        with stage_record(PROGRAM, [chain[0]], [Path("results/d")], {}):
             raise TwinError("no")
 
     with pytest.raises(TwinError):
@@ -109,7 +111,7 @@ def test_a_failed_stage_leaves_no_record(chain: list[Path]) -> None:
 
 def test_an_input_that_changes_meanwhile_fails_the_stage(chain: list[Path]) -> None:
     def change() -> None:
-        with recorded(PROGRAM, [chain[0]], [chain[1]], {}):
+        with stage_record(PROGRAM, [chain[0]], [chain[1]], {}):
             chain[0].write_text("other")
             chain[1].write_text("middle")
 
@@ -119,7 +121,7 @@ def test_an_input_that_changes_meanwhile_fails_the_stage(chain: list[Path]) -> N
 
 def test_a_damaged_input_fails_the_stage_that_reads_it(chain: list[Path]) -> None:
     chain[1].write_text("MIDDLE")
-    with pytest.raises(TwinError, match="is damaged or was edited"), recorded(PROGRAM, [chain[1]], [chain[2]], {}):
+    with pytest.raises(TwinError, match="is damaged or was edited"), stage_record(PROGRAM, [chain[1]], [chain[2]], {}):
         pass
     stage([chain[0]], chain[1], "middle")
     stage([chain[1]], chain[2], "end")

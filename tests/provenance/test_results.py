@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from twinlib.provenance.record import record_path, recorded
+from twinlib.provenance.record import record_path, stage_record
 from twinlib.provenance.results import Results
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "build_summary.py"
@@ -29,7 +29,7 @@ def results(request, tmp_path, monkeypatch):
     for name, inputs in MADE.items():
         output = Path("results") / name
         output.parent.mkdir(parents=True)
-        with recorded(PROGRAM, map(Path, inputs), [output, output.with_name("second")], {}):
+        with stage_record(PROGRAM, map(Path, inputs), [output, output.with_name("second")], {}):
             output.write_text(name)
             output.with_name("second").write_text(name)
     if request.param != "results":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from twinlib.files import sha256_file
-from twinlib.provenance.record import record_path, recorded
+from twinlib.provenance.record import record_path, stage_record
 from twinlib.provenance.staleness import CACHE_FILE, ChecksumCache, find_stale_outputs
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "join_clips.py"
@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parents[2] / "scripts" / "join_clips.py"
 
 def stage(inputs: list[Path], output: Path, content: str = "", **params: str) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
-    with recorded(PROGRAM, inputs, [output], params):
+    with stage_record(PROGRAM, inputs, [output], params):
         output.write_text(content or output.name)
     return output
 

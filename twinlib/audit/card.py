@@ -94,7 +94,7 @@ def _device(results: ResultsFolder, device: Device) -> dict[str, Any]:
         "leaks": device.leaks,
         "probe": [path.parent.name for path in probes],
         "limits": find_limitations(device),
-        "link": manifest.link if manifest else "",
+        "link": manifest.chain_hash if manifest else "",
     }
 
 
@@ -121,6 +121,6 @@ def _twin(results: ResultsFolder, device: str, model: str, rights: Mapping[str, 
         "metrics": {key: metrics[key] for key in _METRICS if key in metrics} if metrics else None,
         "params": dict(maker.content["params"]) if maker else {},
         "sha256": maker.outputs[f"twins/{device}/{model}/twin.safetensors"] if maker else "",
-        "link": maker.link if maker else "",
+        "link": maker.chain_hash if maker else "",
         "rights": dict(rights),
     }

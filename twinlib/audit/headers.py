@@ -22,7 +22,7 @@ def read_twin_header(path: Path) -> Mapping[str, Any]:
     return header
 
 
-def read_embedded_link(path: Path) -> str:
+def read_embedded_chain_hash(path: Path) -> str:
     """Return the chain hash embedded in a twin, `.nam` or `.onnx` file; empty for files without one."""
     if path.suffix == ".safetensors":
         return str(read_twin_header(path).get("provenance", ""))

@@ -85,7 +85,7 @@ def stage_facts(stage: Stage) -> dict[str, Any]:
         "commit": commit,
         "environment": stage.content.get("environment", {}),
         "params": dict(stage.content.get("params", {})),
-        "link": stage.link,
+        "link": stage.chain_hash,
     }
 
 

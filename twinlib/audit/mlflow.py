@@ -15,7 +15,7 @@ from twinlib.corpus.exclusions import read_tsv
 from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, no_progress
-from twinlib.provenance.record import record_path, recorded
+from twinlib.provenance.record import record_path, stage_record
 from twinlib.tracking.exclusion_tags import mark_withdrawn
 from twinlib.tracking.runs import has_finished_run, make_store
 from twinlib.tracking.search import log_search
@@ -101,7 +101,7 @@ def _rebuild_run(
 def _log_twin(folder: Path, store: str, params: Mapping[str, str]) -> str:
     files = find_twin_files(folder.parents[2], folder.parent.name, folder.name)
     end_ms = max(stage_period_ms(record)[1] for record in files.records if record.is_relative_to(folder))
-    with recorded(Path(__file__), files.all, [folder / "run.json"], params):
+    with stage_record(Path(__file__), files.all, [folder / "run.json"], params):
         run = log_twin(files, store, end_ms)
         write_json(folder / "run.json", RUN, run)
     return str(run["run_id"])
@@ -118,7 +118,7 @@ def _log_search(folder: Path, store: str, params: Mapping[str, str]) -> str:
     settings = stage.content["params"]["settings"]
     starts, ends = zip(*map(stage_period_ms, records), strict=True)
     inputs = [*workers, trials, *files, *records]
-    with recorded(Path(__file__), inputs, [folder / "run.json"], {"settings": settings, **params}):
+    with stage_record(Path(__file__), inputs, [folder / "run.json"], {"settings": settings, **params}):
         search = Search.model_validate_json(settings)
         run = log_search(store, folder.name, search, workers, trials, files, (min(starts), max(ends)))
         write_json(folder / "run.json", RUN, run)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinlib.audit import lineage
-from twinlib.audit.headers import read_embedded_link
+from twinlib.audit.headers import read_embedded_chain_hash
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import CLIPS, MUSIC
 from twinlib.errors import AuditError
@@ -85,7 +85,7 @@ def _trace_twin(results: ResultsFolder, device: str, model: str) -> dict[str, An
         "model": model,
         "sha256": sha256_file(results.folder / file),
         "head": header.get("provenance", ""),
-        "head_is_its_record": bool(stage and stage.link and stage.link == header.get("provenance")),
+        "head_is_its_record": bool(stage and stage.chain_hash and stage.chain_hash == header.get("provenance")),
         "dataset": header.get("dataset", ""),
         "dataset_is_current": dataset["digest"] == header.get("dataset"),
         "splits": dataset["splits"],
@@ -190,9 +190,9 @@ def _identify(results: ResultsFolder, path: Path) -> str:
         for recorded, recorded_sha256 in (*stage.outputs.items(), *stage.inputs.items()):
             if recorded_sha256 == sha256:
                 return recorded
-    link = read_embedded_link(path)
+    chain_hash = read_embedded_chain_hash(path)
     for stage in results.stages:
-        if link and stage.link == link:
+        if chain_hash and stage.chain_hash == chain_hash:
             return next((output for output in stage.outputs if output.endswith(path.suffix)), next(iter(stage.outputs)))
     raise AuditError(f"{path} is unknown: no stage of {results.folder} read or wrote a file with sha256 {sha256}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from twinlib.errors import TwinError
 from twinlib.findings import Finding, refused
 from twinlib.model.checksum import tensor_checksum
-from twinlib.provenance.record import SUFFIX, read_record, sum_of
+from twinlib.provenance.record import SUFFIX, checksum_of, read_record
 from twinlib.provenance.results import ROOMS, Results
 from twinlib.provenance.take_history import FILE
 
@@ -110,7 +110,7 @@ def check_copies(files: Mapping[str, Path], checksums: Mapping[str, str]) -> tup
         except (TwinError, KeyError, TypeError, AttributeError) as error:
             findings.append(refused("record-unreadable", file=name, error=str(error)))
             continue
-        if ("sum" in content or "link" in content) and content.get("sum") != sum_of(content):
+        if ("sum" in content or "link" in content) and content.get("sum") != checksum_of(content):
             findings.append(refused("record-edited", file=name))
         for output, sha256 in outputs.items():
             known[output].add(sha256)

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twinlib.audit.headers import read_embedded_link
+from twinlib.audit.headers import read_embedded_chain_hash
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.untracked import UntrackedFiles, check_copies, find_untracked, is_intact_state
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.findings import Finding, Messages, refused
 from twinlib.progress import Progress, no_progress
-from twinlib.provenance.record import link_of, sum_of
+from twinlib.provenance.record import chain_hash_of, checksum_of
 from twinlib.provenance.results import Stage
 from twinlib.provenance.take_history import FILE, read_history
 
@@ -158,17 +158,17 @@ def _check_histories(results: ResultsFolder) -> Iterator[Finding]:
 
 def _check_stage(results: ResultsFolder, stage: Stage, checksums: Mapping[str, str]) -> Iterator[Finding]:
     content = stage.content
-    # Records of early versions have neither a link nor a checksum.
-    if ("sum" in content or "link" in content) and content.get("sum") != sum_of(content):
+    # Records of early versions have neither a chain hash nor a checksum.
+    if ("sum" in content or "link" in content) and content.get("sum") != checksum_of(content):
         yield refused("record-edited", file=stage.name)
-    elif stage.link and stage.link != link_of(content):
+    elif stage.chain_hash and stage.chain_hash != chain_hash_of(content):
         yield refused("record-link-mismatch", file=stage.name)
     for name, recorded in stage.outputs.items():
         if name not in checksums:
             yield refused("output-missing", file=name)
         elif checksums[name] != recorded:
             yield refused("output-changed", file=name, program=stage.program)
-        elif Path(name).suffix in _LINKED and not _has_link(results.path(name), stage.link):
+        elif Path(name).suffix in _LINKED and not _has_chain_hash(results.path(name), stage.chain_hash):
             yield refused("embedded-link-mismatch", file=name)
 
 
@@ -182,13 +182,13 @@ def _check_input(results: ResultsFolder, stage: Stage, name: str, checksums: Map
         return
     if maker.outputs.get(name, checksums.get(name)) != recorded:
         yield refused("input-outdated", file=next(iter(stage.outputs)), input=name)
-    elif maker.link and stage.upstream.get(name, maker.link) != maker.link:
+    elif maker.chain_hash and stage.upstream.get(name, maker.chain_hash) != maker.chain_hash:
         yield refused("chain-broken", file=stage.name, input=name)
 
 
-def _has_link(path: Path, link: str) -> bool:
+def _has_chain_hash(path: Path, chain_hash: str) -> bool:
     try:
-        embedded = read_embedded_link(path)
+        embedded = read_embedded_chain_hash(path)
     except TwinError:
         return False
-    return embedded in ("", link)
+    return embedded in ("", chain_hash)

@@ -9,5 +9,5 @@ from .settings import Evaluation as Evaluation
 from .statistics import Curve as Curve
 from .statistics import TransferQuantiles as TransferQuantiles
 from .twin_runner import load_twin_at_rate as load_twin_at_rate
+from .twin_runner import play_reel_through_twin as play_reel_through_twin
 from .twin_runner import render_probe_music as render_probe_music
-from .twin_runner import render_reel as render_reel

@@ -84,10 +84,10 @@ def render_probe_music(
     return render_excerpt(create_runner(twin), fir, span, first, last)
 
 
-def render_reel(twin: Twin, read: ReadSamples, frames: int, progress: Progress = no_progress) -> Signal:
+def play_reel_through_twin(twin: Twin, read: ReadSamples, frames: int, progress: Progress = no_progress) -> Signal:
     """Return a twin's output `(frames,)` for a reel of `frames` samples, with its guard removed.
 
-    The output is held in memory: for reels of minutes. Progress counts samples.
+    Holds the whole output in memory, so the reel must not be longer than minutes. `progress` counts samples.
     """
     process, guard = create_runner(twin).start(), twin.guard_samples
     parts = []

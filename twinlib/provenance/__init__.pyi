@@ -1,12 +1,12 @@
 from .code_digest import digest as digest
 from .record import SUFFIX as SUFFIX
-from .record import link_of as link_of
+from .record import chain_hash_of as chain_hash_of
+from .record import checksum_of as checksum_of
 from .record import read_record as read_record
 from .record import record_path as record_path
-from .record import recorded as recorded
 from .record import require_take_files as require_take_files
+from .record import stage_record as stage_record
 from .record import started as started
-from .record import sum_of as sum_of
 from .results import ROOMS as ROOMS
 from .results import Results as Results
 from .results import Stage as Stage

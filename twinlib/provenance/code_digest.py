@@ -1,10 +1,11 @@
 """Digest of a stage's code: the functions, classes and constants that its program reaches, and the packages they use.
 
 The digest follows names, not files. It starts from the statements of the program, resolves each name through the
-imports of its module and the faces of packages, and adds the syntax tree of what it finds. An edit of another function
-in the same module, a move to another module, comments, docstrings, layout and annotations of functions change nothing.
+imports of its module and the stubs of packages, and adds the syntax tree of each definition found. Edits of unrelated
+functions in the same module, moves between modules, comments, docstrings, layout and annotations of functions do not
+change it.
 
-All of it is static: registries and imports by a computed name are not seen, so the library has none.
+The analysis is static. It cannot follow registries or imports by a computed name, so the library has none.
 """
 
 import ast
@@ -17,16 +18,16 @@ from functools import cache
 from pathlib import Path
 
 OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/")
-"""Modules that observe a stage and change none of its outputs: editing them reruns nothing."""
+"""Modules that observe a stage without effect on its outputs: edits of them trigger no rerun."""
 
 EXTRA_OBSERVERS = {
     "scripts/train_twin.py": ("twinlib/tracking",),
     "scripts/run_search_worker.py": ("twinlib/tracking",),
 }
-"""Further observers by program: the logging of a training does not change the twin."""
+"""Additional observers by program: logging a training does not change the twin."""
 
 DISTRIBUTIONS = {"visqol": "visqol-python", "yaml": "PyYAML"}
-"""Distributions with another name than their import package."""
+"""Distribution by import package, where the names differ."""
 
 LIBRARY = "twinlib"
 
@@ -36,7 +37,7 @@ _NOT_EVALUATED = {"returns", "type_comment"}
 
 @dataclass(eq=False)
 class Code:
-    """One statement or a group of statements: the digest of its syntax tree, the names and the file names in it."""
+    """One or several statements: the digest of their syntax trees, and the names and file names in them."""
 
     words: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
@@ -64,7 +65,7 @@ class Reached:
 
     definitions: dict[tuple[Path, str], Code]
     targets: dict[tuple[Path, str], tuple[str, ...]]
-    """What the names in a definition refer to: digests of definitions, or dotted names of other packages."""
+    """Targets of the names in a definition: digests of definitions, or dotted names in other packages."""
     data: tuple[Path, ...]
     packages: frozenset[str]
 
@@ -78,9 +79,9 @@ class Reached:
 def reached(program: Path, root: Path) -> Reached:
     """Return the code behind `program`, observers excluded; paths are relative to `root`, which holds the library.
 
-    A module with a reached definition adds its other statements and those of its packages: they run on import. Data
-    files are the files of reached packages that are not Python. A data file that the package's code names counts where
-    that code is reached; any other counts for the whole package.
+    A module with a reached definition adds its remaining statements and those of its packages, which run on import.
+    Data files are the non-Python files of reached packages. A data file that the code of its package names is added
+    if that code is reached; any other data file is always added.
     """
     path = (program if program.is_absolute() else root / program).relative_to(root)
     observers = (*OBSERVERS, *EXTRA_OBSERVERS.get(path.as_posix(), ()))
@@ -116,10 +117,10 @@ def reached(program: Path, root: Path) -> Reached:
 
 @cache
 def packages(program: Path, root: Path) -> dict[str, str]:
-    """Version by distribution, as `requirements.lock` in `root` pins them, of the packages that `program` uses.
+    """Return the versions of the packages that `program` uses, by distribution, from `requirements.lock` in `root`.
 
-    The versions come from the lock file and not from the environment, so that a fresh environment gives the same.
-    Packages of observers and indirect dependencies do not count: an exact pin fixes both together.
+    The lock file is used instead of the environment, so that any environment gives the same versions. Packages of
+    observers are ignored, and so are indirect dependencies: an exact pin determines them.
     """
     pinned = _pinned(root / "requirements.lock")
     names = reached(program, root).packages - set(sys.stdlib_module_names)
@@ -133,7 +134,7 @@ def digest(program: Path, root: Path) -> str:
     lines = [
         f"{name}\0{code.definitions[file, name].sha256}\0{' '.join(code.targets[file, name])}"
         for file, name in code.definitions
-        if code.definitions[file, name].words  # a module without effects leaves no trace, so that code may move
+        if code.definitions[file, name].words  # skip modules without statements that run, so that code may move
     ]
     lines += [f"{file.name}\0{hashlib.sha256((root / file).read_bytes()).hexdigest()}" for file in code.data]
     lines += [f"{name}=={version}" for name, version in packages(program, root).items()]
@@ -141,7 +142,7 @@ def digest(program: Path, root: Path) -> str:
 
 
 def clear_caches() -> None:
-    """Forget all files that were read, for callers that edit them."""
+    """Clear the caches of parsed files, for callers that edit files."""
     for cached in (reached, packages, _resolve, _source, _pinned, _module, _file_names):
         cached.cache_clear()
 
@@ -168,14 +169,14 @@ def _targets(name: str, file: Path, root: Path) -> Iterator[tuple[Path, str, Cod
         if module is None or module == file:
             continue
         if length == len(parts):
-            for one, code in _source(root / module).definitions.items():
-                yield module, one, code
+            for part, code in _source(root / module).definitions.items():
+                yield module, part, code
         else:
             yield from _resolve(".".join(parts[length:]), module, root)
 
 
 def _packages(file: Path, root: Path) -> Iterator[Path]:
-    """Yield the `__init__` of each package around a module: they run on import."""
+    """Yield the `__init__.py` of each package that contains a module; these run on import."""
     for folder in file.parents:
         if (root / folder / "__init__.py").is_file():
             yield folder / "__init__.py"
@@ -183,7 +184,7 @@ def _packages(file: Path, root: Path) -> Iterator[Path]:
 
 @cache
 def _module(root: Path, dotted: str) -> Path | None:
-    """Return the file, relative to `root`, that defines a module's names; a package's stub before its `__init__`."""
+    """Return the file, relative to `root`, that defines the names of a module; for a package, its stub if any."""
     stem = Path(*dotted.split("."))
     for path in (stem / "__init__.pyi", stem / "__init__.py", stem.with_suffix(".py")):
         if (root / path).is_file():
@@ -219,7 +220,7 @@ def _add(statement: ast.stmt, source: Source) -> None:
 
 
 def _imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the imports among the statements of a module, those in functions too."""
+    """Yield all imports in a module, including those in functions."""
     for name in ("body", "orelse", "finalbody", "handlers", "cases"):
         for statement in getattr(node, name, ()):
             if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -243,7 +244,7 @@ def _bindings(node: ast.Import | ast.ImportFrom, path: Path) -> Iterator[tuple[s
 
 
 def _collect(node: ast.AST, code: Code, in_function: bool) -> None:
-    """Add a syntax tree without positions, docstrings, and annotations that are not evaluated or change nothing."""
+    """Add a syntax tree without positions, docstrings, and annotations that have no effect."""
     is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     chain = _chain(node)
     if chain:
@@ -270,7 +271,7 @@ def _collect(node: ast.AST, code: Code, in_function: bool) -> None:
 
 
 def _chain(node: ast.AST) -> str:
-    """Return `a.b.c` of such an expression; empty for any other."""
+    """Return the dotted name of an expression such as `a.b.c`; empty for any other expression."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -287,7 +288,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _is_guard(node: ast.stmt) -> bool:
-    """Whether a statement runs for type checkers only, or only if its module is the program."""
+    """Whether a statement is for type checkers only, or runs only in the main program."""
     if not isinstance(node, ast.If):
         return False
     test = ast.unparse(node.test)
@@ -301,7 +302,7 @@ def _data(files: set[Path], named: set[str], root: Path) -> list[Path]:
             if path.name in named or path.name not in _file_names(root / Path(*folder.parts[:2])):
                 found.append(path.relative_to(root))
     known = {path.name for path in found}
-    for path in found:  # grows: files that are named in data files that count, such as a template's parent
+    for path in found:  # `found` grows by files that its own files name, such as a parent template
         for other in _data_files((root / path).parent):
             if other.name not in known and other.name.encode() in (root / path).read_bytes():
                 known.add(other.name)
@@ -310,7 +311,7 @@ def _data(files: set[Path], named: set[str], root: Path) -> list[Path]:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The files of a package that are not Python, in subfolders that are no packages too; hidden ones excluded."""
+    """Return the non-Python files of a package and of its subfolders without Python; hidden files excluded."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "__pycache__")) or path.name == "py.typed":
@@ -325,7 +326,7 @@ def _data_files(folder: Path) -> list[Path]:
 
 @cache
 def _file_names(package: Path) -> frozenset[str]:
-    """The file names in the code of a package, and in its data files those of other data files."""
+    """Return the file names in the code of a package, and the data files that other data files name."""
     if package.suffix == ".py":
         return frozenset()
     names: set[str] = set()
@@ -345,7 +346,7 @@ def _file_names(package: Path) -> frozenset[str]:
 
 @cache
 def _pinned(lock: Path) -> dict[str, tuple[str, str]]:
-    """Return distribution and version of the pins of a lock file by normalised name; nothing if there is no file."""
+    """Return distribution and version of each pin in a lock file, by normalised name; empty if the file is missing."""
     lines = lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []
     pins = (re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*])?==([^\s;]+)", line) for line in lines)
     return {_normal(pin[1]): (pin[1], pin[2]) for pin in pins if pin}

@@ -1,7 +1,7 @@
 """Stage records: the inputs, parameters, code and outputs of a stage, in a file next to its first output.
 
-The records form a hash chain. A record holds the `link` of the record of each input, and its own link is a hash over
-those. The link of a twin's record identifies the whole history of the twin, back to the corpus.
+The records form a hash chain. The chain hash of a record (key `link`) covers the chain hashes of the records of its
+inputs. The chain hash of a twin's record therefore identifies the whole history of the twin, back to the corpus.
 """
 
 import json
@@ -39,20 +39,20 @@ class Record:
     inputs: dict[str, str]
     """sha256 by path."""
     upstream: dict[str, str]
-    """The link of the record of each input, by path. Inputs that no stage made are not listed."""
+    """Chain hash of the record of each input, by path. External inputs are not listed."""
 
     def add_input(self, path: str, sha256: str) -> None:
-        """Add an input that the stage itself has hashed or verified."""
+        """Add an input that the stage has hashed or verified itself."""
         self.inputs[path] = sha256
 
     def sha256(self, path: Path) -> str:
-        """Return the checksum of an input, taken before the stage runs."""
+        """Return the checksum of an input, computed before the stage runs."""
         return self.inputs[_name(path)]
 
     @property
-    def link(self) -> str:
-        """The link of this stage, as by `link_of`, for outputs that contain it."""
-        return link_of(vars(self))
+    def chain_hash(self) -> str:
+        """The chain hash of this stage (`chain_hash_of`), for outputs that embed it."""
+        return chain_hash_of(vars(self))
 
 
 def require_take_files(record: Record, take: Path, wet: Path, dry: Path) -> None:
@@ -72,25 +72,25 @@ def record_path(output: Path) -> Path:
 
 
 @contextmanager
-def recorded(
+def stage_record(
     program: Path, inputs: Iterable[Path], outputs: Iterable[Path], params: Mapping[str, str]
 ) -> Iterator[Record]:
     """Run a stage and write its record next to its first output (contract `record/1`).
 
-    The inputs are hashed before the stage runs. Raises `TwinError` if an input does not have the checksum in the record
-    of its own stage, or if it changes while the stage runs. The record is written last: its presence means success.
+    Hashes the inputs before the stage runs. Raises `TwinError` if an input differs from the record of the stage that
+    made it, or changes while the stage runs. The record is written last: its presence means success.
     """
     inputs, outputs = list(inputs), list(outputs)
     root = Path(__file__).parents[2]
     started, clock = datetime.now(UTC), time.monotonic()
     before = {path: _stat(path) for path in inputs}
-    sums = {_name(path): sha256_file(path) for path in inputs}
+    checksums = {_name(path): sha256_file(path) for path in inputs}
     record = Record(
         program=program.resolve().relative_to(root).as_posix(),
         params=dict(sorted(params.items())),
         code=digest(program.resolve(), root),
-        inputs=sums,
-        upstream=_upstream(inputs, sums),
+        inputs=checksums,
+        upstream=_upstream(inputs, checksums),
     )
     yield record
     for path in inputs:
@@ -103,20 +103,20 @@ def recorded(
         "upstream": dict(sorted(record.upstream.items())),
         "outputs": {_name(path): sha256_file(path) for path in outputs},
         "code": record.code,
-        "link": record.link,
+        "link": record.chain_hash,
         "environment": {**environment(root), "packages": packages(program.resolve(), root)},
         "git": _git(root),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),
     }
-    write_json(record_path(outputs[0]), RECORD, {**content, "sum": sum_of(content)})
+    write_json(record_path(outputs[0]), RECORD, {**content, "sum": checksum_of(content)})
 
 
 def prefix_of(content: Mapping[str, Any], name: str) -> str:
     """Return the prefix of file names in the results folder when a stage ran, such as `results/demo/`, or "".
 
-    `name` is the current path of the record, relative to the results folder. The prefix follows from the recorded name
-    of the first output, which is next to the record.
+    `name` is the current path of the record, relative to the results folder. The prefix follows from the name of the
+    first output in the record: this output is next to the record.
     """
     first, made = next(iter(content["outputs"]), ""), name.removesuffix(SUFFIX)
     before = first.removesuffix(made)
@@ -124,22 +124,23 @@ def prefix_of(content: Mapping[str, Any], name: str) -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record: among others the mappings `params`, `inputs` and `outputs`, and the digest `code`."""
+    """Return the content of a record, such as the mappings `params`, `inputs` and `outputs` and the digest `code`."""
     return read_json(path, RECORD)
 
 
-def sum_of(content: Mapping[str, Any]) -> str:
-    """Return the sha256 of a record without its own `sum`. An edited record does not match its `sum`."""
+def checksum_of(content: Mapping[str, Any]) -> str:
+    """Return the sha256 of a record without its key `sum`, which stores it. An edited record does not match."""
     rest = {key: value for key, value in content.items() if key != "sum"}
     return sha256_bytes(json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def link_of(content: Mapping[str, Any]) -> str:
-    """Return the link of a record, 64 hexadecimal digits.
+def chain_hash_of(content: Mapping[str, Any]) -> str:
+    """Return the chain hash of a record, 64 hexadecimal digits.
 
-    It is the sha256 of the program, the parameters, the code digest, and the checksums and links of the inputs. It does
-    not depend on file names, times, machine or commit: the same stage has the same link everywhere. A record among the
-    inputs, which holds times, counts by its link. Records of earlier versions have no `upstream`.
+    It is the sha256 of the program, the parameters, the code digest, and the checksums and chain hashes of the inputs.
+    It does not depend on file names, times, machine or commit, so the same stage has the same chain hash everywhere. A
+    record among the inputs enters by its chain hash only, because its checksum depends on times. Records of earlier
+    versions have no `upstream`.
     """
     upstream = content.get("upstream", {})
     inputs = sorted(
@@ -163,7 +164,7 @@ def started(output: Path) -> datetime | None:
 
 @cache
 def environment(root: Path) -> dict[str, str]:
-    """Return what outputs may depend on apart from code: Python, machine, CPU, checksum of the lock file."""
+    """Return the environment of a stage: Python version, system, machine, CPU features, checksum of the lock file."""
     lock = root / "requirements.lock"
     return {
         "python": platform.python_version(),
@@ -175,7 +176,7 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def _cpu_features() -> list[str]:
-    """The `CPU_FEATURES` of this machine; empty if the system does not list them."""
+    """Return the `CPU_FEATURES` of this machine; empty if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -190,15 +191,15 @@ class _Maker:
     """A stage record near an input."""
 
     record: Path
-    link: str
+    chain_hash: str
     names: frozenset[tuple[str, str]]
-    """Name without folder, and sha256, of each output."""
+    """File name without folder, and sha256, of each output."""
     paths: Mapping[Path, str]
     """sha256 of each output by its current path."""
 
 
-def _upstream(inputs: Iterable[Path], sums: Mapping[str, str]) -> dict[str, str]:
-    """Return the links of the records that inputs came from, by the inputs' names.
+def _upstream(inputs: Iterable[Path], checksums: Mapping[str, str]) -> dict[str, str]:
+    """Return the chain hashes of the stages that made the inputs, by name of the input.
 
     Raises `TwinError` if an input differs from the record of the stage that made it.
     """
@@ -207,30 +208,31 @@ def _upstream(inputs: Iterable[Path], sums: Mapping[str, str]) -> dict[str, str]
     for path in inputs:
         name = _name(path)
         if path.name.endswith(SUFFIX):
-            found[name] = link_of(read_record(path))
+            found[name] = chain_hash_of(read_record(path))
             continue
         # A record is next to the first output of its stage; other outputs may be in a folder above or below.
         nearby = [path.parent, path.parent.parent, *sorted(path.parent.glob("*/"))]
         near = [maker for folder in nearby for maker in makers(folder)]
         for maker in near:
             made = maker.paths.get(Path(os.path.abspath(path)))
-            if made not in (None, sums[name]):
+            if made not in (None, checksums[name]):
                 raise TwinError(
-                    f"{path} is damaged or was edited: its sha256 is {sums[name]}, but {maker.record} says "
-                    f"{made}. Run snakemake again to make it again, or restore it from a copy"
+                    f"{path} is damaged or was edited: its sha256 is {checksums[name]}, but {maker.record} "
+                    f"lists {made}. Run snakemake to make it again, or restore it from a copy"
                 )
-        if link := next((maker.link for maker in near if (path.name, sums[name]) in maker.names), None):
-            found[name] = link
+        output = path.name, checksums[name]
+        if chain_hash := next((maker.chain_hash for maker in near if output in maker.names), None):
+            found[name] = chain_hash
     return found
 
 
 def _read_makers(folder: Path) -> list[_Maker]:
-    """The stage records in a folder, without those that another stage writes now and those that are damaged."""
+    """Return the stage records in a folder, except damaged ones and those still being written."""
     found = []
     for record in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             content = read_record(record)
-            outputs, link = dict(content["outputs"]), link_of(content)
+            outputs, chain_hash = dict(content["outputs"]), chain_hash_of(content)
         except (TwinError, KeyError, TypeError, ValueError, AttributeError):
             continue
         first = next(iter(outputs), "")
@@ -243,7 +245,7 @@ def _read_makers(folder: Path) -> list[_Maker]:
                 for name, sha256 in outputs.items()
             }
         names = frozenset((Path(name).name, sha256) for name, sha256 in outputs.items())
-        found.append(_Maker(record, link, names, paths))
+        found.append(_Maker(record, chain_hash, names, paths))
     return found
 
 
@@ -269,6 +271,6 @@ def _stat(path: Path) -> tuple[int, ...]:
 
 
 def _name(path: Path) -> str:
-    """The path relative to the working directory if it is inside: a copied project then finds its files."""
+    """Return a path relative to the working directory if it is inside, so that a project can be copied."""
     resolved, here = path.absolute(), Path.cwd()
     return resolved.relative_to(here).as_posix() if resolved.is_relative_to(here) else resolved.as_posix()

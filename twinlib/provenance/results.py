@@ -1,4 +1,4 @@
-"""A results folder by its stage records: which stage made which file from which inputs."""
+"""Stage records of a results folder: the stage and the inputs of each file."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROOMS = ("corpus", "excitations", "devices", "searches", "twins")
-"""The subfolders that stages write to. `logs`, `benchmarks` and `mlflow` have no records: they measure the machine or
-hold copies."""
+"""Subfolders to which stages write. Files in `logs`, `benchmarks` and `mlflow` have no records: they are timings or
+copies."""
 
 FORMER_NAMES = {
     "index": "index_corpus",
@@ -45,14 +45,14 @@ FORMER_NAMES = {
     "track": "log_run",
     "track_search": "log_search",
 }
-"""Names of stages in records of earlier versions, and their names today."""
+"""Current name of a stage by its name in records of earlier versions."""
 
 _NEEDED = ("program", "params", "inputs", "outputs", "code")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One record. File names in the results folder are relative to it; others are as recorded."""
+    """The record of one stage. Names of files in the results folder are relative to it; other names are unchanged."""
 
     name: str
     """Name of the record itself."""
@@ -61,7 +61,7 @@ class Stage:
     inputs: Mapping[str, str]
     """sha256 by name."""
     upstream: Mapping[str, str]
-    """Links of the records of the inputs, by the names of the inputs."""
+    """Chain hashes of the records of the inputs, by name of the input."""
     outputs: Mapping[str, str]
     """sha256 by name."""
     prefix: str
@@ -74,15 +74,15 @@ class Stage:
         return FORMER_NAMES.get(name, name)
 
     @property
-    def link(self) -> str:
-        """Head of the chain up to this stage; empty in records of earlier versions."""
+    def chain_hash(self) -> str:
+        """The chain hash of this stage; empty in records of earlier versions."""
         return str(self.content.get("link", ""))
 
 
 class Results:
-    """The records in a results folder, read once. Raises `AuditError` without a folder or a record.
+    """The records in a results folder, read once. Raises `AuditError` if the folder is missing or has no record.
 
-    `unreadable` names the records that cannot be read, with the reason.
+    `unreadable` maps unreadable records to the reason.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,13 +125,13 @@ class Results:
         return next((stage for stage in self.stages if stage.name == name), None) if name.endswith(SUFFIX) else None
 
     def path(self, name: str) -> Path:
-        """Return the path of a named file. Names outside the results are relative to the project folder."""
+        """Return the path of a file by its name, which is relative to the project folder if outside the results."""
         inside = self.folder / name
         return inside if name in self._makers or inside.exists() else self.project / name
 
     @cached_property
     def project(self) -> Path:
-        """The folder in which the stages ran if the results are still there; else the parent of the results."""
+        """The folder in which the stages ran, if the results are still in it; else the parent of the results."""
         here, prefix = self.folder.absolute(), self.stages[0].prefix
         if prefix.startswith("/"):
             # The results were outside the project folder, which is unknown.
@@ -151,7 +151,7 @@ class Results:
         def add(one: Stage) -> None:
             if one.name in found:
                 return
-            # Before the loop: a damaged record may name its own output as an input.
+            # Added before the loop, because a damaged record may list its own output as an input.
             found[one.name] = one
             for name in sorted(one.inputs):
                 maker = self.maker(name)
@@ -190,9 +190,9 @@ class Results:
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Iterate over the names and paths of files that should have a record.
+    """Yield the names and paths of the files that must have a record.
 
-    Nested results folders, such as `results/demo`, are left out.
+    Skips nested results folders, such as `results/demo`.
     """
     yield from ((path.name, path) for path in folder.iterdir() if path.is_file())
     for room in ROOMS:
@@ -202,21 +202,23 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "pa.Table":
-    """Read a table like `twinlib.files.read_table`, as Arrow: lists stay Arrow lists."""
+    """Read a table as `twinlib.files.read_table` does, but return Arrow, without converting lists."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except FileNotFoundError:
-        raise AuditError(f"{path} does not exist: its stage has not run") from None
+        raise AuditError(f"{path} does not exist: run its stage") from None
     except (OSError, pa.ArrowException) as error:
         raise AuditError(
-            f"{path} is not a readable table ({error}): `twin audit verify` says what else differs"
+            f"{path} is not a readable table ({error}): run `twin audit verify` to check the other files"
         ) from None
     found = (table.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
     if found != contract:
-        raise AuditError(f"{path} holds {found}, not {contract}: another version of the library made it")
+        raise AuditError(
+            f"{path} has the contract {found}, not {contract}: another version of the library wrote it. Run its stage"
+        )
     return table
 
 
@@ -224,9 +226,11 @@ def _stage(name: str, content: Mapping[str, Any]) -> Stage:
     if missing := [key for key in _NEEDED if key not in content]:
         raise KeyError(missing[0])
     prefix = prefix_of(content, name)
-    inputs, upstream, outputs = (_named(content.get(key, {}), prefix) for key in ("inputs", "upstream", "outputs"))
+    inputs, upstream, outputs = (
+        _without_prefix(content.get(key, {}), prefix) for key in ("inputs", "upstream", "outputs")
+    )
     return Stage(name, content, inputs, upstream, outputs, prefix)
 
 
-def _named(sums: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {name.removeprefix(prefix) if prefix else name: sum_ for name, sum_ in sums.items()}
+def _without_prefix(by_name: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix) if prefix else name: value for name, value in by_name.items()}

@@ -1,4 +1,4 @@
-"""Outputs that no longer match their inputs. File contents decide, not modification times."""
+"""Outputs that no longer match their inputs, by file content instead of modification time."""
 
 import json
 import time
@@ -11,16 +11,16 @@ from twinlib.provenance.record import SUFFIX, prefix_of, read_record
 from twinlib.provenance.results import files_of
 
 CACHE_FILE = ".sums.json"
-"""Name of the checksum cache in a results folder. It may be deleted at any time."""
+"""Name of the checksum cache in a results folder. Safe to delete at any time."""
 
 RACY_NS = 2_000_000_000
-"""A file that changed this shortly before or after it was hashed may change again without a new timestamp."""
+"""A file that changed within this time of its hashing may change again without a new timestamp."""
 
 
 class ChecksumCache:
     """sha256 of files, cached by size, modification time, change time and inode.
 
-    As in git's index, a checksum is not kept if the file has a timestamp within `RACY_NS` of the time of hashing.
+    As in git's index, a checksum is not cached if the file has a timestamp within `RACY_NS` of the time of hashing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class ChecksumCache:
             self._known = {}
 
     def sha256(self, path: Path) -> str | None:
-        """Return the checksum of a file, or None if it does not exist. Each file is examined once."""
+        """Return the checksum of a file, or None if it does not exist. Each file is read at most once."""
         if path not in self._session:
             self._session[path] = self._lookup(path)
         return self._session[path]
@@ -55,7 +55,7 @@ class ChecksumCache:
         return sha256
 
     def save(self) -> None:
-        """Write new checksums to the cache file. A read-only folder is no error: the cache is optional."""
+        """Write new checksums to the cache file. Ignores a read-only folder: the cache is optional."""
         if not self._changed:
             return
         try:
@@ -72,16 +72,16 @@ class _Record:
     inputs: dict[Path, str]
     outputs: dict[Path, str]
     upstream: dict[Path, str]
-    link: str
+    chain_hash: str
     """Empty in records of earlier versions."""
 
 
 def find_stale_outputs(results: Path, checksums: ChecksumCache) -> dict[str, str]:
-    """Return the outputs that must be made again, with the reason, by path.
+    """Return the reason for each output that must be made again, by path.
 
     An output is stale if its content differs from its stage record, if an input has changed since, or if an input now
-    comes from another run of its stage (another `link`). Missing files are left to the workflow engine. A stage that
-    cannot read its record is stale. Nothing is written.
+    comes from another run of its stage (its chain hash differs). A stage with an unreadable record is stale. Missing
+    files are left to the workflow engine. Writes nothing.
     """
     records: dict[Path, _Record] = {}
     stale: dict[str, str] = {}
@@ -90,9 +90,11 @@ def find_stale_outputs(results: Path, checksums: ChecksumCache) -> dict[str, str
             records[path] = _read(path, results)
         except (TwinError, AttributeError, KeyError, StopIteration, TypeError):
             stale[path.as_posix()] = f"{path} is not a readable stage record"
-    links = {file: record.link for record in records.values() if record.link for file in record.outputs}
+    chain_hashes = {
+        file: record.chain_hash for record in records.values() if record.chain_hash for file in record.outputs
+    }
     for path, record in records.items():
-        if reason := _find_change(record, links, checksums):
+        if reason := _find_change(record, chain_hashes, checksums):
             stale |= {file.as_posix(): reason for file in (*record.outputs, path)}
     return stale
 
@@ -104,7 +106,7 @@ def _find_records(results: Path) -> list[Path]:
 
 
 def _read(path: Path, results: Path) -> _Record:
-    """Read a record. Files in the results folder are found under its current name."""
+    """Read a record; map the names of files in the results folder to their current paths."""
     content = read_record(path)
     before = prefix_of(content, path.relative_to(results).as_posix())
 
@@ -118,14 +120,14 @@ def _read(path: Path, results: Path) -> _Record:
     return _Record(inputs, outputs, upstream, str(content.get("link", "")))
 
 
-def _find_change(record: _Record, links: dict[Path, str], checksums: ChecksumCache) -> str | None:
+def _find_change(record: _Record, chain_hashes: dict[Path, str], checksums: ChecksumCache) -> str | None:
     for file, sha256 in record.outputs.items():
         if checksums.sha256(file) not in (None, sha256):
             return f"{file} is damaged or was edited"
     for file, sha256 in record.inputs.items():
         if checksums.sha256(file) not in (None, sha256):
             return f"{file} has changed"
-    for file, link in record.upstream.items():
-        if links.get(file, link) != link:
+    for file, chain_hash in record.upstream.items():
+        if chain_hashes.get(file, chain_hash) != chain_hash:
             return f"{file} was made again"
     return None

@@ -8,17 +8,17 @@ from typing import Any
 from twinlib.contracts import TAKE_HISTORY
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json, write_json
-from twinlib.provenance.record import sum_of
+from twinlib.provenance.record import checksum_of
 
 FILE = "history.json"
 """Name of the file, in the folder of `take.json`."""
 
 
 def note_take(path: Path, take: Mapping[str, Any], day: date) -> bool:
-    """Append a take (as in `take/1`) to the history of its capture; return False if it equals the last one.
+    """Append a take (as in `take/1`) to the history of its capture; return False if it equals the last take.
 
-    The history is not an output of a stage: Snakemake would delete it before the stage runs again. The initial reason
-    is the verdict of the previous take; `give_reason` replaces it.
+    The history is not an output of a stage, because Snakemake deletes outputs before it reruns a stage. The initial
+    reason for a replacement is the verdict of the previous take; `give_reason` replaces it.
     """
     takes = read_history(path)
     if takes and takes[-1]["sha256"] == take["sha256"]:
@@ -33,7 +33,7 @@ def note_take(path: Path, take: Mapping[str, Any], day: date) -> bool:
 
 
 def give_reason(path: Path, reason: str) -> None:
-    """Set the reason for the last replacement. Raises `AuditError` if there was none."""
+    """Set the reason for the last replacement of a take. Raises `AuditError` if no take was replaced."""
     takes = read_history(path)
     if len(takes) < 2:
         raise AuditError(f"{path.parent.name} has had only one take: there is no replacement to explain")
@@ -49,7 +49,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     content = read_json(path, TAKE_HISTORY)
-    if content.get("sum") != sum_of(content):
+    if content.get("sum") != checksum_of(content):
         raise TwinError(f"{path} was edited or is damaged: restore it, or delete it to start a new history")
     takes: list[dict[str, Any]] = content["takes"]
     return takes
@@ -57,4 +57,4 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 def _write(path: Path, takes: list[dict[str, Any]]) -> None:
     content = {"takes": takes}
-    write_json(path, TAKE_HISTORY, {**content, "sum": sum_of(content)})
+    write_json(path, TAKE_HISTORY, {**content, "sum": checksum_of(content)})

@@ -185,7 +185,7 @@ class _Builder:
             result=[self._content(name, sha256) for name, sha256 in stage.outputs.items()],
             startTime=start,
             endTime=end,
-            identifier=stage.link or None,
+            identifier=stage.chain_hash or None,
             subjectOf=self._content(stage.name, self._checksums[stage.name]),
             actionStatus="http://schema.org/CompletedActionStatus",
         )
