@@ -7,7 +7,7 @@ from twinlib.config import json_schema, key_reference
 from twinlib.files import write_text
 
 CONFIG = Path(__file__).parents[1] / "config"
-MARK = "<!-- the tables below are made by `make reference` -->\n"
+MARK = "<!-- `make reference` writes the tables below -->\n"
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from twinlib.provenance import code_digest  # noqa: E402
 
 README = REPOSITORY / "workflow" / "README.md"
 RERUNS = REPOSITORY / "tests" / "workflow" / "reruns.yaml"
-MARK = "<!-- the tables below are made by `make reference` -->\n"
+MARK = "<!-- `make reference` writes the tables below -->\n"
 
 
 def read_reruns() -> dict[str, Any]:
@@ -23,16 +23,16 @@ def read_reruns() -> dict[str, Any]:
     return content
 
 
-def stages_of_rooms() -> dict[str, set[str]]:
-    """The stages whose code digest changes with some module of a room."""
+def stages_of_packages() -> dict[str, set[str]]:
+    """The stages whose code digest depends on each package or top-level module."""
     rules = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow/rules").glob("*.smk"))
     programs = [path for path in (REPOSITORY / "scripts").glob("*.py") if f'code("{path.name}")' in rules]
     modules = {path.stem: set(code_digest.reached(path, REPOSITORY).files) for path in programs}
     found: dict[str, set[str]] = {}
     for path in sorted((REPOSITORY / "twinlib").rglob("*.py")):
         name = path.relative_to(REPOSITORY)
-        room = found.setdefault("/".join(name.parts[:2]), set())
-        room |= {stage for stage, used in modules.items() if name in used}
+        package = found.setdefault("/".join(name.parts[:2]), set())
+        package |= {stage for stage, used in modules.items() if name in used}
     return found
 
 
@@ -43,18 +43,18 @@ def reference() -> str:
     lines = ["", "| name | stages |", "|---|---|"]
     lines += [f"| *{name}* | {_stages(stages, groups)} |" for name, stages in groups.items()]
     for title, rows in reruns["tables"].items():
-        lines += ["", f"### {title}", "", "| you change | project | tried | made again |", "|---|---|---|---|"]
+        lines += ["", f"### {title}", "", "| change | project | examples | made again |", "|---|---|---|---|"]
         lines += _rows(rows, groups)
     lines += [
         "",
-        "### Rooms of the library",
+        "### Packages and modules of the library",
         "",
-        "The stages that use a module of a room. Stages that depend on these follow them.",
+        "The stages that use a package or module. Stages that depend on these run again too.",
         "",
     ]
-    lines += ["| room | stages |", "|---|---|"]
-    for room, stages in stages_of_rooms().items():
-        lines.append(f"| `{room}` | {_stages(sorted(stages), groups) or 'none'} |")
+    lines += ["| package or module | stages |", "|---|---|"]
+    for package, stages in stages_of_packages().items():
+        lines.append(f"| `{package}` | {_stages(sorted(stages), groups) or 'none'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -93,7 +93,7 @@ def test_every_key_of_the_configuration_has_a_row_and_every_row_a_key() -> None:
     patterns = {key for row in rows() for key in re.findall(r"`([^` ]+)`", row.change)}
     exact = {pattern for pattern in patterns if pattern in known}
     wild = {pattern for pattern in patterns - exact if any(fnmatchcase(key, pattern) for key in known)}
-    assert patterns == exact | wild, "a row names a key that is none"
+    assert patterns == exact | wild, "a row names an unknown key"
     assert [key for key in known if key not in exact and not any(fnmatchcase(key, one) for one in wild)] == []
 
 
