@@ -1,4 +1,4 @@
-# A newcomer's two commands: `make demo` and `make test`. Both set up everything they need in .venv.
+# Start with `make demo` and `make test`. Both set up everything they need in .venv.
 
 PYTHON ?= python3
 CORES ?= 2
@@ -9,17 +9,17 @@ READY := .venv/ready
 .PHONY: help demo pictures test lint format bench bench-alignment reference clean
 
 help:
-	@echo "make demo       the whole road on a small corpus of real recordings, into results/demo (five to ten minutes)"
-	@echo "make test       all tests"
-	@echo "make lint       format, rules, types, workflow"
-	@echo "make bench      speed against peers, as ratios"
-	@echo "make bench-alignment  the aligner against takes whose truth is known, and its speed (half an hour)"
-	@echo "make pictures   the pictures of README.md anew, from the demo"
+	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (five to ten minutes)"
+	@echo "make test       run all tests"
+	@echo "make lint       check format, style, types and the workflow"
+	@echo "make bench      measure speed relative to other libraries"
+	@echo "make bench-alignment  test the aligner on takes with ground truth, and measure its speed (half an hour)"
+	@echo "make pictures   run the demo and update the pictures of README.md"
 	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
 $(READY): requirements.lock pyproject.toml
-	@echo "== setting up .venv (once; some minutes, most of it the download of torch)"
+	@echo "== setting up .venv (once; some minutes, mostly to download torch)"
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --requirement requirements.lock

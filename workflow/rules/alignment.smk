@@ -1,4 +1,4 @@
-# Wet signals on the clock of their dry signals.
+# Alignment of the wet signals to the clock of their dry signals.
 
 
 rule align_take:
@@ -28,7 +28,7 @@ rule align_take:
         guard=CONFIG.dataset.guard_samples,
         channel=get_channel,
         reference_channel=get_reference_channel,
-        # Another order is no change.
+        # The order does not matter.
         repair=lambda wildcards: sorted(set(CONFIG.devices[wildcards.device].repair)),
         code=code("align_take.py"),
     shell:

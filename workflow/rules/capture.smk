@@ -1,4 +1,4 @@
-# Takes: simulated recordings, and a verdict on every recording.
+# Takes: simulated recordings, and the check of every recording.
 
 
 rule simulate_take:

@@ -1,4 +1,4 @@
-# Names and settings that the rules share. The library decides; this file only names the results.
+# Names and settings that the rules share. The logic is in the library; this file only defines paths.
 import json
 import re
 import shlex
@@ -24,7 +24,7 @@ SCRIPTS = REPOSITORY / "scripts"
 
 
 def as_workflow_error(function, *arguments):
-    """Call a library function. Its errors are sentences and end the run without a traceback."""
+    """Call a library function; its errors end the run with a message and no traceback."""
     try:
         return function(*arguments)
     except TwinError as error:
@@ -40,8 +40,8 @@ TRAINING_GPUS = int(
 )
 TRACKING = CONFIG.tracking.model_dump_json()
 
-# Every rule runs its program as `stage NAME`, with this Python and one thread (several threads collapse on a busy core).
-# MLflow sends no telemetry, and gives up on a server that is down after seconds instead of minutes.
+# Every rule runs its program as `stage NAME`, with this Python and one thread (several threads are slow on a busy core).
+# MLflow sends no telemetry and gives up on an unreachable server after seconds instead of minutes.
 PRELUDE = (
     "set -euo pipefail; export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES=${MLFLOW_HTTP_REQUEST_MAX_RETRIES:-2} "
@@ -63,7 +63,7 @@ wildcard_constraints:
 
 
 def code(script):
-    """The digest of a script and of the library code that it uses. Another digest makes the outputs again."""
+    """The digest of a script and of the library code that it uses. If it changes, the outputs are made again."""
     return digest(SCRIPTS / script, REPOSITORY)
 
 
@@ -98,7 +98,7 @@ MISSING = {
 
 
 def recorded(device, reels):
-    """Those of the reels that have a take, or get a simulated one."""
+    """The reels that have a recorded or simulated take."""
     missing = {reel for reel, _ in MISSING.get(device, [])}
     return [reel for reel in reels if reel not in missing]
 
@@ -115,7 +115,7 @@ def probes(device):
     return recorded(device, probes_of(CONFIG.devices[device].excitation))
 
 
-# A device with missing takes waits, unless the user goes on without them.
+# A device with missing takes waits, unless the user allows missing takes.
 WAITING = [name for name, missing in MISSING.items() if missing and not (CONFIG.allow_missing_takes and captures(name))]
 READY = [name for name in CONFIG.devices if name not in WAITING]
 SEARCHES = [name for name, search in CONFIG.search.items() if search.device in READY]
@@ -123,7 +123,7 @@ READY_TWINS = [
     twin for twin in TWINS if twin.device in READY and (twin.model not in CONFIG.search or twin.model in SEARCHES)
 ]
 
-# An excitation that somebody has recorded is a source: see twinlib/excitation/recorded.py.
+# A recorded excitation is a source: see twinlib/excitation/recorded.py.
 RECORDED = RecordedExcitations(
     RESULTS,
     CONFIG.excitations,
@@ -136,7 +136,7 @@ as_workflow_error(RECORDED.require_unchanged, SOURCE)
 ACTIVE_PLANS, ACTIVE_REELS = (
     "|".join(map(re.escape, RECORDED.active(files))) or "(?!)" for files in (RECORDED.plan_files, RECORDED.files)
 )
-# A cue sheet of a hundred thousand slices is read once.
+# Read each cue sheet once: it may have a hundred thousand slices.
 EXCLUDED_TRACKS = {
     name: as_workflow_error(RECORDED.excluded_tracks, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
 }

@@ -1,4 +1,4 @@
-# Segments: cut into one shard a capture, listed in one manifest a device, checked for leaks.
+# Segments: one shard per capture, one manifest per device, and the leak check.
 
 
 rule cut_shard:
@@ -53,7 +53,7 @@ rule build_manifest:
     params:
         missing=get_missing_captures,
         code=code("build_manifest.py"),
-        # A param that depends on the output triggers no rerun: this one matters only if a capture is refused.
+        # Params that depend on the output trigger no rerun: this one matters only if a capture is refused.
         tolerant=lambda wildcards, output: json.dumps(CONFIG.allow_missing_takes),
     shell:
         "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"

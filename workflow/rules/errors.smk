@@ -1,9 +1,9 @@
-# Errors of programs are one sentence at the end of a run.
+# Repeat the error message of each failed program at the end of a run.
 from snakemake.logging import logger
 
 
 def is_no_repetition(record):
-    """Whether a log message is more than the exception of a program that has printed its error."""
+    """Whether a log message is not just the exception of a program that has already printed its error."""
     return not str(record.msg).startswith("RuleException:\nCalledProcessError")
 
 

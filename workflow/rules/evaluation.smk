@@ -1,4 +1,4 @@
-# Measurements, errors, sounds and pages of the twins.
+# Measurements, errors, listening clips and pages of the twins.
 
 FIGURES = ["esr", "esr_over_time", "waveform", "spectrum", "transfer", "learning"]
 CLIPS = ["dry", "wet", "twin", "linear", "difference"]

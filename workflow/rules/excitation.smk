@@ -115,7 +115,7 @@ rule write_recording_guide:
         " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
 
 
-# Reads reels only, so it also runs for recorded excitations.
+# This rule only reads reels, so it also runs for recorded excitations.
 rule fingerprint_reels:
     input:
         cues="<results>/excitations/{excitation}/cues.parquet",
@@ -138,7 +138,7 @@ rule fingerprint_reels:
         " --fingerprints {output.fingerprints:q} 2>&1 | tee -i {log:q}"
 
 
-# Every output of every rule is a target, so that any deleted file is made again.
+# Every output is a target, so that any deleted file is made again.
 EXCITATION_FILES = [
     path
     for name in CONFIG.excitations

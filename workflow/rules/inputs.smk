@@ -1,6 +1,6 @@
 # Input and parameter functions of the rules.
 def get_plan_inputs(wildcards):
-    """The index and the exclusions. They do not make a recorded excitation again."""
+    """The index and the exclusions. They never cause a recorded excitation to be made again."""
     inputs = {"tracks": "<results>/corpus/tracks.parquet", "exclude": str(CONFIG.corpus.exclude or "") or []}
     if wildcards.excitation in RECORDED:
         return {name: ancient(path) if path else path for name, path in inputs.items()}
@@ -8,7 +8,7 @@ def get_plan_inputs(wildcards):
 
 
 def get_plan_settings(wildcards):
-    """The settings that decide what is on the reels. A probe reel changes no other reel."""
+    """The settings that determine the content of the reels. A probe reel changes no other reel."""
     planned = json.dumps(CONFIG.excitations[wildcards.excitation].planned, separators=(",", ":"))
     return RECORDED.param(wildcards.excitation, "cues.parquet", "settings", planned)
 
@@ -57,7 +57,7 @@ def get_reel_layout(wildcards):
 
 
 def get_probe_file(wildcards, pattern):
-    """A file of the probe reel that a device was recorded with; nothing if there is none."""
+    """A file of the probe reel of a device; nothing if there is none."""
     return [get_excitation_file(wildcards, pattern.replace("{probe}", probe)) for probe in probes(wildcards.device)]
 
 
@@ -83,7 +83,7 @@ def get_shards(wildcards):
 
 
 def get_programme(wildcards):
-    """The alignments of a device's music, which set the level of its probe take; nothing for another take."""
+    """The alignments of a device's music takes, which set the level of its probe take; nothing for other takes."""
     device = CONFIG.devices[wildcards.device]
     if wildcards.capture not in probes_of(device.excitation) or not {"gain", "dc"} & set(device.repair):
         return []
@@ -97,14 +97,14 @@ def get_kind(wildcards):
 
 
 def get_pair(wildcards):
-    """The part of its files that a pair uses, as JSON; `null` for a reel."""
+    """The range of the files that a pair uses, as JSON; `null` for a reel."""
     pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
     parts = ("split", "start", "stop", "clip_samples")
     return json.dumps({part: getattr(pair, part) for part in parts} if pair else None)
 
 
 def get_channel(wildcards):
-    """The channel of the wet file that holds the device, counted from 1."""
+    """The channel of the wet file that recorded the device, counted from 1."""
     return (PAIRS.get(wildcards.device, {}).get(wildcards.capture) or CONFIG.devices[wildcards.device]).channel
 
 
@@ -121,8 +121,9 @@ def get_missing_captures(wildcards):
 
 
 def get_excluded_tracks(wildcards):
-    """The excluded tracks on recorded reels, as JSON: other reels are made without them. The corpus index is no input of
-    shards: a track that is new to it is on no recorded reel.
+    """The excluded tracks on recorded reels, as JSON; other reels are made without them.
+
+    The corpus index is not an input of shards: a new track cannot be on a recorded reel.
     """
     return json.dumps(EXCLUDED_TRACKS.get(CONFIG.devices[wildcards.device].excitation, []))
 
@@ -157,7 +158,7 @@ def get_search_workers(wildcards):
 
 
 def get_run_records(wildcards):
-    """The records of the stages that made a twin and judged it. They name everything else that is logged."""
+    """The records of the stages that trained and evaluated a twin. They name all other logged files."""
     stages = [rules.train_twin, rules.export_twin, rules.evaluate_twin, rules.build_twin_page]
     stages += [rules.measure_twin, rules.render_probe_music] if probes(wildcards.device) else []
     return [path for stage in stages for path in expand(stage.output.record, **wildcards)]

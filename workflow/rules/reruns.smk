@@ -1,7 +1,7 @@
-# Content decides what runs again. Snakemake 9.27 compares modification times whatever `--rerun-triggers` says: a touched
-# file or a fresh clone would run everything again, and an older file in the place of a take would be ignored. Here no
-# file is newer than another. Instead, outputs that do not match their stage records are forced. This writes nothing,
-# except that a real run saves the checksums.
+# Content decides what runs again. Snakemake 9.27 compares modification times regardless of `--rerun-triggers`: a touched
+# file or a fresh clone would run everything again, and an older file that replaces a take would be ignored. Therefore this
+# file disables the comparison and forces outputs that do not match their stage records instead. It writes nothing, except
+# for the checksums after the plan of a real run.
 import snakemake.dag
 import snakemake.io
 

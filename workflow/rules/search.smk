@@ -1,5 +1,5 @@
-# Searches for the best network and recipe. All workers of a search share one study. It is no output of a rule:
-# Snakemake deletes outputs before it runs a job, and a stopped search continues from its study.
+# Searches for the best network and recipe. All workers of a search share one study. The study is not an output of a rule,
+# because Snakemake deletes outputs before it runs a job, and a stopped search continues from its study.
 
 
 rule run_search_worker:

@@ -1,4 +1,4 @@
-# Runs in MLflow. The first job that logs creates a database that is missing.
+# Runs in MLflow. The first job to log creates the database if it is missing.
 
 
 rule log_run:
@@ -15,7 +15,7 @@ rule log_run:
     params:
         tracking=TRACKING,
         code=code("log_run.py"),
-        # A param that depends on the output triggers no rerun.
+        # Params that depend on the output trigger no rerun.
         results=lambda wildcards, output: RESULTS,
     shell:
         "stage log_run --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
@@ -40,7 +40,7 @@ rule log_search:
         settings=lambda wildcards: CONFIG.search_params(wildcards.search)["settings"],
         tracking=TRACKING,
         code=code("log_search.py"),
-        # A param that depends on the output triggers no rerun.
+        # Params that depend on the output trigger no rerun.
         results=lambda wildcards, output: RESULTS,
     shell:
         "stage log_search --search {wildcards.search} --settings {params.settings:q}"

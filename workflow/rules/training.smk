@@ -1,4 +1,4 @@
-# The twin of a device with a model's network. The program calls torchrun if several processes are to train it.
+# Training of the twins. The program calls torchrun to train with several processes.
 
 
 rule train_twin:
@@ -7,7 +7,7 @@ rule train_twin:
         dataset="<results>/devices/{device}/dataset.json",
         leaks="<results>/devices/{device}/leaks.json",
         shards=get_shards,
-        # Another twin of this DAG is trained first.
+        # If this is a twin of the same DAG, it is trained first.
         start=lambda wildcards: get_training(wildcards).twin_to_start_from or [],
         best=get_best_model,
     output:
