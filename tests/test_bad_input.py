@@ -602,7 +602,7 @@ def test_fingerprints_of_another_reel_are_named(fails: Fails) -> None:
     table = read_table(path, "fingerprints/1")
     assert len(table) > 0
     write_table(path, "fingerprints/1", table.assign(at=table["at"] + 10**7))
-    fails("check_leaks", "not of one excitation", "delete fingerprints.parquet")
+    fails("check_leaks", "belong to different excitations", "delete fingerprints.parquet")
     audio.write(Path(REEL), np.zeros(RATE, np.float32), RATE, "PCM_24")
     fails("fingerprint_reels", "tiny-01.wav has 44100 samples", "the cue sheet extends to")
 

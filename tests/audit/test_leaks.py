@@ -109,7 +109,7 @@ def no_dataset(results: Path) -> None:
 
 @pytest.mark.parametrize(
     ("harm", "error", "message"),
-    [(other_prints, DatasetError, "not of one excitation"), (other_contract, TwinError, "tracks/1, not fingerprints/1"),
+    [(other_prints, DatasetError, "different excitations"), (other_contract, TwinError, "tracks/1, not fingerprints/1"),
      (no_dataset, AuditError, "has no dataset")],
 )  # fmt: skip
 def test_unreadable_files_are_named(

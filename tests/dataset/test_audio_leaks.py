@@ -106,7 +106,7 @@ def test_only_reels_with_takes_are_compared(pirated: Played) -> None:
 
 def test_fingerprints_of_another_excitation_are_rejected(pirated: Played) -> None:
     other = pirated.fingerprints.assign(cue=np.roll(pirated.fingerprints["cue"], 5000))
-    with pytest.raises(DatasetError, match="not of one excitation"):
+    with pytest.raises(DatasetError, match="belong to different excitations"):
         find_audio_leaks(pirated.segments(), pirated.cues, other)
 
 

@@ -242,7 +242,7 @@ def test_a_receptive_field_within_the_guard_is_rejected(tmp_path: Path) -> None:
 def test_shards_that_differ_from_the_table_are_rejected(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train")
     written_pair(tmp_path, 6000, split="train")
-    with pytest.raises(DatasetError, match="run the shard stage again"):
+    with pytest.raises(DatasetError, match="delete it and run its stage again"):
         Crops(table, tmp_path, "train", 64, 100, 4, 0).batch(0)
     (tmp_path / "p.arrow").unlink()
     with pytest.raises(DatasetError, match="does not exist"):

@@ -115,7 +115,7 @@ def test_an_empty_split_has_reason_and_remedy(tmp_path: Path) -> None:
 def test_every_reason_of_the_alignment_has_a_remedy(tmp_path: Path, reason: str) -> None:
     origin = source(40_000, "p", lag=0.0, excluded=(Excluded(0, 40_000, reason),))
     write(tmp_path, tile_pair(origin, "d", SETTINGS, split="train"), origin, *signals(40_000))
-    with pytest.raises(DatasetError, match=rf"no usable segment for train. .*What to do: {reason}: \w+"):
+    with pytest.raises(DatasetError, match=rf"no usable segment for train. .*Remedies: {reason}: \w+"):
         build_manifest("box", [part(tmp_path, "p", 40_000)])
 
 

@@ -177,7 +177,7 @@ def test_a_failure_keeps_the_old_shard(tmp_path: Path) -> None:
     wet[1234] = np.nan
     with pytest.raises(DatasetError, match="wet signal is NaN or infinite at sample 1234"):
         write(tmp_path, table, source(made.frames), dry, wet)
-    with pytest.raises(DatasetError, match="the dry signal gave"):
+    with pytest.raises(DatasetError, match="the dry signal returned"):
         write(tmp_path, table, source(made.frames), dry[:1000], wet)
     assert sha256_file(tmp_path / "r-01.arrow") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r-01.arrow", "r-01.parquet"]

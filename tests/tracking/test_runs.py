@@ -236,7 +236,7 @@ def test_a_failing_store_raises_or_warns_once(store, side, tmp_path):
     damaged.write_bytes(b"this is no database" * 1000)
     with pytest.raises(TrackingError, match=r"cannot start the run small of silk"):
         begin(f"sqlite:///{damaged}", side)
-    with pytest.warns(UserWarning, match="no result is lost"):
+    with pytest.warns(UserWarning, match="all results are in the results folder"):
         unlogged = begin(f"sqlite:///{damaged}", side, strict=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -245,7 +245,7 @@ def test_a_failing_store_raises_or_warns_once(store, side, tmp_path):
     assert unlogged.run_id is None
 
     lenient = begin(store, side, strict=False)
-    with pytest.warns(UserWarning, match="no result is lost"):
+    with pytest.warns(UserWarning, match="all results are in the results folder"):
         lenient.log_files([tmp_path / "missing.svg"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -264,7 +264,7 @@ def test_an_unreachable_server_is_reported_within_seconds(tmp_path, side):
         uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(TrackingUnreachableError, match=r"does not answer .* Start it"):
             make_store(tmp_path, uri, ["silk"])
-        with pytest.warns(UserWarning, match="no result is lost"):
+        with pytest.warns(UserWarning, match="all results are in the results folder"):
             assert begin(uri, side, strict=False).run_id is None
 
 

@@ -1,7 +1,7 @@
-"""Detects recordings that are in two splits under two names, by matching audio fingerprints.
+"""Detection of recordings that are in two splits under two names, by matching audio fingerprints.
 
-Equal codes of two tracks vote for the time offset between the tracks. True copies vote for one offset, over all their
-slices. Chance matches scatter over all possible offsets, and this scatter gives the significance of the votes.
+Equal codes of two tracks vote for the time offset between the tracks. Copies vote for a single offset in all their
+slices. Chance matches scatter over all possible offsets; this scatter determines the significance of the votes.
 """
 
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ WEAK = 2
 
 
 MAX_CHANCE = 1e-5
-"""A match is reported if the expected number of chance matches like it in the whole comparison is below this.
+"""Largest expected number of chance matches, in the whole comparison, at which a match is reported.
 
-Rhythmic matches gather at some offsets: different music of one tempo came down to 1e-2, copies to 1e-50.
+Matches of rhythmic music cluster at some offsets: different music with the same tempo reached 1e-2, copies 1e-50.
 """
 
 MAX_COINCIDENCES = 1_000_000
-"""The largest number of pairs of equal codes for each two splits; the most common codes are dropped first."""
+"""Maximum number of pairs of equal codes per pair of splits; the most common codes are dropped first."""
 
 CLUSTER_GAP = 20
-"""Steps without a vote that separate two clusters of votes: codes at this distance share no sample."""
+"""Steps without a vote that separate two clusters of votes: codes at this distance have no samples in common."""
 
 MIN_CONTINUATION = 0.5
-"""The least probability that a chance cluster continues by another vote, whatever the scatter shows."""
+"""Lower limit of the estimated probability that a chance cluster has another vote."""
 
 MIN_VOTES = 3
 
@@ -44,11 +44,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Match:
-    """Two parties that hold the same recording, as indices of the input.
+    """Two parties that contain the same recording, as indices of the input.
 
     `votes` is the number of frames that agree on the offset, `offset_seconds` the offset (time in the first party minus
-    time in the second one), `chance` the expected number of such matches by chance in the whole comparison, and `rows`
-    a voting row of each party.
+    time in the second one), `chance` the expected number of such chance matches in the whole comparison, and `rows` a
+    voting row of each party.
     """
 
     parties: tuple[int, int]
@@ -93,7 +93,7 @@ def match_fingerprints(
 
 
 def _distinct(*columns: Ints) -> Ints:
-    """Return the indices of the distinct rows, sorted by the columns; of equal rows the first."""
+    """Return the indices of the distinct rows, sorted by the columns; the first of equal rows."""
     key, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
         low = int(column.min(initial=0))
@@ -143,10 +143,11 @@ def _significant_matches(
 ) -> Iterator[tuple[int, int, float, float, int]]:
     """Yield the best significant offset of every pair: pair, votes, mean offset, chance and the index of a vote.
 
-    Votes for one offset may fall into two adjacent steps, so cells of two steps are counted, in both alignments.
-    Chance clusters at an offset are a Poisson process with the rate of all other offsets (plus one cluster, for unseen
-    ones). Each continues by further votes with the probability that these show. The number of votes then has a
-    Polya-Aeppli distribution (N. Johnson, A. Kemp, S. Kotz: *Univariate Discrete Distributions*, 9.6).
+    Votes for one offset may fall into two adjacent steps, so votes are counted in cells of two steps, in both
+    alignments. Chance clusters at an offset are a Poisson process with the rate at all other offsets (plus one cluster,
+    in case they have none). Each cluster grows by further votes with the probability estimated at these offsets. The
+    number of votes then has a Polya-Aeppli distribution (N. Johnson, A. Kemp, S. Kotz: *Univariate Discrete
+    Distributions*, 9.6).
     """
     best: dict[int, tuple[float, int, int, float, int]] = {}
     for phase in (0, 1):
@@ -170,7 +171,7 @@ def _significant_matches(
         first, second = np.divmod(pairs[cell_starts], len(span))
         rate = (other_clusters + 1) / np.maximum(1.0, (span[first] + span[second]) / 2)
         continuation = np.maximum(MIN_CONTINUATION, (other_votes - other_clusters) / np.maximum(1, other_votes))
-        # Every division of the votes into clusters is a further comparison.
+        # Each division of the votes into clusters is another comparison.
         comparisons = possible * votes
         bound = comparisons * _tail_lower_bound(clusters, votes, rate, continuation)
         for k in np.flatnonzero(bound < MAX_CHANCE).tolist():
@@ -187,7 +188,7 @@ def _significant_matches(
 def _tail_lower_bound(
     clusters: Ints, votes: Ints, rate: npt.NDArray[np.float64], continuation: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return one term of `_tail`, that of exactly `clusters` clusters, for many cells at once."""
+    """Return the term of `_tail` for exactly `clusters` clusters, for many cells at once."""
     exactly = np.exp(clusters * np.log(rate) - rate - gammaln(clusters + 1.0))
     bound: npt.NDArray[np.float64] = exactly * bdtr(clusters - 1.0, votes - 1, 1 - continuation)
     return bound

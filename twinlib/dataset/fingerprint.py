@@ -25,19 +25,19 @@ from twinlib.progress import Progress, no_progress
 WINDOW_SECONDS = 0.04
 
 LAG = 4
-"""Steps over which the change of the spectrum is measured."""
+"""Steps between the two spectra whose difference is coded."""
 
 LOWEST_HZ, HIGHEST_HZ = 250.0, 3800.0
-"""The band that lossy coding, resampling and low-pass filters preserve and that every reel has."""
+"""Frequency band that lossy coding, resampling and low-pass filters preserve, and that every reel contains."""
 
 FLOOR = 1e-5
-"""The least energy of a band relative to the mean of all (-50 dB): rounding noise carries no information."""
+"""Minimum energy of a band relative to the mean of all bands (-50 dB): rounding noise carries no information."""
 
 MIN_CHANGE = 0.3
-"""The least rms of the changes, in nepers of energy. A steadier sound has no position in time."""
+"""Minimum rms of the changes, in nepers of energy. A steadier sound does not define a position in time."""
 
 MIN_POWER = 1e-8
-"""The least mean square of a window that is not silent."""
+"""Minimum mean square of a window; quieter windows count as silent."""
 
 _FRAMES_AT_ONCE = 512
 
@@ -47,23 +47,23 @@ Codes = npt.NDArray[np.uint32]
 
 
 def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no_progress) -> pd.DataFrame:
-    """Return the fingerprints of one reel (contract `fingerprints/1`), one row a code.
+    """Return the fingerprints of one reel (contract `fingerprints/1`), one row per code.
 
     `cues` are the rows of the cue sheet (`cues/1`) of this reel. Columns: `cue` is the label of a row in their index;
     `at` the sample on the reel at the centre of the code; `frame` that position on the clock of the source, in units of
     `STEP_SECONDS`; `code` the bits; `weak` a mask of the `WEAK` least certain bits. In a crossfade a slice has codes
-    only in the half where it is the louder one. Channels are mixed. Memory is constant; `progress` counts slices.
+    only in the half in which it is louder. Channels are mixed. Memory is constant; `progress` counts slices.
     Raises `DatasetError` if a cue is outside the reel.
     """
     info, parts = reader.info, []
     cues = cues.sort_values(["start", "stop"], kind="stable")
     if len(cues) and not 0 <= int(cues["start"].min()) <= int(cues["stop"].max()) <= info.frames:
         raise DatasetError(
-            f"{info.path} has {info.frames} samples, but the cue sheet extends to {int(cues['stop'].max())}: they are "
-            "not of one excitation. Restore both"
+            f"{info.path} has {info.frames} samples, but the cue sheet extends to {int(cues['stop'].max())}: they "
+            "belong to different excitations. Restore both"
         )
     for label, begin, end, clock in _dominant_ranges(cues, info.sample_rate):
-        # Sweeps are no recordings and are in one split by design.
+        # Skip sweeps: they are not recordings, and occur in one split only.
         for part in () if is_sweep(cues["source"][label]) else _codes(reader, begin, end, clock):
             parts.append({"cue": np.int32(label), **part})
         progress(1)
@@ -73,7 +73,7 @@ def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no
 def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
     """Return the sample rate of a source in Hz, given that `source_frames` of its samples last as long as `frames`.
 
-    The cue sheet rounds `source_frames` up, so a common sample rate is preferred among those that fit.
+    The cue sheet rounds `source_frames` up, so a common sample rate is preferred among the possible ones.
     """
     fitting = [rate for rate in _COMMON_RATES if -(-frames * rate // sample_rate) == source_frames]
     return float(fitting[0]) if fitting else source_frames * sample_rate / frames

@@ -1,4 +1,4 @@
-"""Leak check: proves from cue sheets, digests and fingerprints that the splits of a dataset share nothing."""
+"""Leak check: prove from cue sheets, digests and fingerprints that the splits of a dataset are disjoint."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ SUBJECTS = Messages(
         "audio": "{track} and {other_track} ({offset_seconds:+.2f} s, {votes} codes agree)",
     }
 )
-"""What two splits share, by kind of leak."""
+"""Description of the shared item, by kind of leak."""
 
 REMEDIES: dict[str, str] = {
     "track": "create the excitation again under another name, with splits by track or artist",
@@ -45,15 +45,15 @@ REMEDIES: dict[str, str] = {
     "content": "the same recording is in two splits under two names: exclude one of them",
     "audio": "the same recording is in two splits under two names: exclude one of the two tracks",
 }
-"""What to do, by kind of leak."""
+"""Remedy by kind of leak."""
 
 MAX_LISTED = 3
-"""The number of leaks that an error message lists."""
+"""Maximum number of leaks in an error message."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that two splits share: its kind, its values by name, and one segment of each split that holds it."""
+    """An item that two splits share: its kind, its values by name, and one segment of each split that contains it."""
 
     kind: Kind
     values: Mapping[str, Value]
@@ -67,12 +67,12 @@ class Leak:
 
     @property
     def what(self) -> str:
-        """What the splits share, in words."""
+        """Description of the shared item."""
         return SUBJECTS.sentence(self.finding)
 
     @property
     def sentence(self) -> str:
-        """What the splits share, and where."""
+        """Description of the shared item and its segments."""
         return f"{self.kind} {self.what} in {' and '.join(self.splits)} ({', '.join(self.segments)})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def find_leaks(
 ) -> list[Leak]:
     """Return all leaks between the usable segments of different splits; an empty list proves that there are none.
 
-    A leak is a track (and, by artist, an artist) in two splits; a segment whose samples or left context overlap a cue
-    of another split; overlapping ranges of one dry file in two splits; identical dry samples, other than silence, in
-    two splits. The left context is at most `receptive_field - 1` samples, or all that the segment has without a
-    `receptive_field`. `cues` are the rows of the cue sheet (`cues/1`) by capture.
+    A leak is a track (or, with `by="artist"`, an artist) in two splits; a segment whose samples or left context overlap
+    a cue of another split; overlapping ranges of one dry file in two splits; identical dry samples, other than silence,
+    in two splits. The left context is at most `receptive_field - 1` samples, or, without a `receptive_field`, the whole
+    left context of the segment. `cues` are the rows of the cue sheet (`cues/1`) by capture.
     """
     used = _usable(segments)
     reach = used["context"].to_numpy(dtype=np.int64)
@@ -116,10 +116,10 @@ def find_leaks(
 
 @dataclass(frozen=True)
 class Duplicate:
-    """One recording that a cue sheet holds under two names in two splits.
+    """A recording that a cue sheet lists under two names in two splits.
 
-    `cues` are labels in the index of the cue sheet, one cue of each track. The recording is later by `offset_seconds`
-    in the first track, and `votes` fingerprints agree on that.
+    `cues` are labels in the index of the cue sheet, one cue of each track. The recording occurs `offset_seconds`
+    later in the first track; `votes` fingerprints agree on this offset.
     """
 
     tracks: tuple[str, str]
@@ -129,7 +129,7 @@ class Duplicate:
     votes: int
 
     def leak(self, segments: tuple[str, str]) -> Leak:
-        """Return the duplicate as a leak that these segments, one of each track, show."""
+        """Return the duplicate as a leak in these segments, one of each track."""
         values = {"track": self.tracks[0], "other_track": self.tracks[1]}
         return Leak(
             "audio", {**values, "offset_seconds": self.offset_seconds, "votes": self.votes}, self.splits, segments
@@ -139,10 +139,10 @@ class Duplicate:
 def find_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[list[Duplicate], dict[str, int]]:
     """Find recordings that are in two splits under two names, by audio fingerprints, most certain first.
 
-    Also returns what was compared: the number of `tracks`, of their `codes`, and of possible `times` between two
-    tracks. `cues` are rows of a cue sheet (`cues/1`) with their numbers in it as index; `fingerprints` are those of its
-    reels (`fingerprints/1`). Repetition within a track does not count. Raises `DatasetError` if the two tables belong
-    to different excitations.
+    Also returns the size of the comparison: the number of `tracks`, of their `codes`, and of possible `times` between
+    two tracks. `cues` are rows of a cue sheet (`cues/1`) with their numbers in it as index; `fingerprints` are those of
+    its reels (`fingerprints/1`). Repetition within a track does not count. Raises `DatasetError` if the two tables
+    belong to different excitations.
     """
     if not len(cues) or not len(fingerprints):
         return [], {"tracks": 0, "codes": 0, "times": 0}
@@ -152,7 +152,8 @@ def find_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[lis
     inside = (cues["start"].to_numpy()[cue] <= at) & (at < cues["stop"].to_numpy()[cue])
     if not np.all(inside | (cue < 0)):
         raise DatasetError(
-            "the fingerprints and the cue sheet are not of one excitation: delete fingerprints.parquet and run again"
+            "the fingerprints and the cue sheet belong to different excitations: delete fingerprints.parquet and run "
+            "again"
         )
     chosen = np.flatnonzero(cue >= 0)
     cue = cue[chosen]
@@ -178,7 +179,7 @@ def find_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> tuple[lis
 
 
 def find_audio_leaks(segments: pd.DataFrame, duplicates: Sequence[Duplicate]) -> list[Leak]:
-    """Return the duplicates of which a dataset uses both, each with a usable segment of either track."""
+    """Return the duplicates with both tracks in use by a dataset, each with a usable segment of either track."""
     used = _usable(segments) if duplicates else segments
     leaks = []
     for duplicate in duplicates:
@@ -191,16 +192,16 @@ def find_audio_leaks(segments: pd.DataFrame, duplicates: Sequence[Duplicate]) ->
 
 
 def _first_segment(used: pd.DataFrame, split: str, track: str) -> str | None:
-    """Return the first segment of a split that holds a track, or None."""
+    """Return the first segment of a split that contains a track, or None."""
     rows = used[(used["split"] == split).to_numpy()]
     ids, tracks = rows["segment_id"].tolist(), rows["track_ids"].tolist()
     return next((str(name) for name, held in zip(ids, tracks, strict=True) if track in held), None)
 
 
 def find_planned_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
-    """Return the leaks that occur if all slices of a cue sheet (`cues/1`) are used, as a warning before the recording.
+    """Return the leaks that result if all slices of a cue sheet (`cues/1`) are used, as a warning before recording.
 
-    The segments of these leaks are slices, given by reel and position.
+    The segments of these leaks are slices, identified by reel and position.
     """
     names = cues["reel"].astype(str) + "/" + cues["position"].astype(str)
     duplicates, _ = find_duplicates(cues, fingerprints)
@@ -214,10 +215,10 @@ def leak_report(
     captures: Sequence[str],
     audio: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Return the content of `leaks/1`: all leaks, and what was checked.
+    """Return the content of `leaks/1`: all leaks, and the extent of the check.
 
-    `captures` are those that were checked against a cue sheet. `audio` is what `find_duplicates` compared, None if
-    there are no fingerprints.
+    `captures` are the captures checked against a cue sheet. `audio` is the size of the comparison of `find_duplicates`,
+    None without fingerprints.
     """
     used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {
@@ -234,14 +235,14 @@ def leak_report(
 
 
 def refuse_leaks(leaks: Sequence[Leak]) -> None:
-    """Raise `LeakError` with the first leaks and the remedy for every kind of leak, if there are any."""
+    """Raise `LeakError`, with the first leaks and the remedy for each kind of leak, if there are any leaks."""
     if not leaks:
         return
     listed = "; ".join(leak.sentence for leak in leaks[:MAX_LISTED])
     more = f" and {len(leaks) - MAX_LISTED} more" if len(leaks) > MAX_LISTED else ""
     remedies = "; ".join(f"{kind}: {REMEDIES[kind]}" for kind in sorted({leak.kind for leak in leaks}))
     number = f"{len(leaks)} {'leak' if len(leaks) == 1 else 'leaks'}"
-    raise LeakError(f"{number} between the splits: {listed}{more}. What to do: {remedies}.")
+    raise LeakError(f"{number} between the splits: {listed}{more}. Remedies: {remedies}.")
 
 
 def _usable(segments: pd.DataFrame) -> pd.DataFrame:
@@ -266,7 +267,7 @@ def _in_several_splits(
 ) -> list[Leak]:
     """Return a leak for every value in rows of more than one split, with the first segment of each split.
 
-    `rows` are the rows of `used` that hold the `values`; `name` is the name of the value in the leak.
+    `rows` are the rows of `used` that contain the `values`; `name` is the name of the value in the leak.
     """
     encoded = pa.array(values, pa.string()).dictionary_encode()
     value, names = encoded.indices.to_numpy(), encoded.dictionary
@@ -304,8 +305,8 @@ def _same_content(used: pd.DataFrame) -> list[Leak]:
 def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
     """Return segments of one capture whose [begin, stop) overlaps a cue of another split.
 
-    The number of overlapping cues is that of cues that begin before the end of the segment, minus that of cues that
-    end before its beginning.
+    The number of overlapping cues is the number of cues that begin before the end of the segment, minus the number of
+    cues that end before its start.
     """
     leaks = []
     cue_splits, segment_splits = cues["split"], used["split"]
@@ -325,7 +326,7 @@ def _foreign_cues(used: pd.DataFrame, cues: pd.DataFrame) -> list[Leak]:
 
 
 def _overlapping_ranges(used: pd.DataFrame) -> list[Leak]:
-    """Return segments of pairs that, including context, hold the same samples of one dry file in two splits."""
+    """Return segments of pairs that, with their context, contain the same samples of a dry file in two splits."""
     pairs = used[_sizes(used["track_ids"]) == 0]
     if pairs.empty:
         # Tables of reels may lack the column `sources`.

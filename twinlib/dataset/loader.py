@@ -1,4 +1,4 @@
-"""Reads a dataset for training and evaluation: seeded random crops and contiguous stretches, with true left context."""
+"""Read a dataset for training and evaluation: seeded random crops and contiguous stretches, with true left context."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from twinlib.intervals import subtract_ranges
 
 @dataclass(frozen=True)
 class Stretch:
-    """A maximal run of usable rows of one split in one shard, without a border inside.
+    """A maximal run of usable rows of one split in one shard, without borders.
 
     `start` and `stop` are positions in the flat `dry` and `wet` of the shard. `context` is the number of samples before
     `start` that are usable as left context, at most `receptive_field - 1`. `dry_start` is the first sample of the
@@ -37,9 +37,9 @@ class Stretch:
 
 
 def find_stretches(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
-    """Return the stretches of a split, by capture and position, without those too short for a single output.
+    """Return the stretches of a split, by capture and position, except those too short for a single output.
 
-    Feed `dry[start - context : stop]` of each, and compare the outputs from `first_output(receptive_field)` on.
+    Feed `dry[start - context : stop]` of each, and compare the outputs starting at `first_output(receptive_field)`.
     Raises `DatasetError`, with the longest available stretch, if there is none.
     """
     runs = _runs(segments, split, receptive_field)
@@ -54,7 +54,7 @@ class Shards:
 
     def __init__(self, segments: pd.DataFrame, folder: Path, receptive_field: int) -> None:
         written = segments[segments["row"] >= 0]
-        # Digests, not names: the memory does not grow with the length of the audio.
+        # Digests instead of names: memory does not grow with the length of the audio.
         self._digests = {
             str(name): _digest(rows.sort_values("row")["segment_id"].tolist())
             for name, rows in written.groupby("shard")[["row", "segment_id"]]
@@ -71,7 +71,8 @@ class Shards:
         shard = Shard.open(self._folder / name)
         if self._digests[name] != _digest(shard.segment_ids):
             raise DatasetError(
-                f"{shard.path} does not hold the segments listed in segments.parquet: run the shard stage again"
+                f"{shard.path} does not contain the segments listed in segments.parquet: delete it and run its stage "
+                f"again"
             )
         if self._receptive_field <= shard.metadata.guard_samples:
             raise DatasetError(
@@ -88,11 +89,10 @@ def _digest(names: Sequence[str]) -> str:
 class Crops:
     """Seeded random crops of one split, each with the true preceding samples as context.
 
-    `batch(step)` is a pure function of seed and step, so training resumes exactly without saved state. Crops begin,
-    with equal probability, at every sample of the split whose receptive field crosses no border, that leaves
-    `crop_samples` outputs before the end of its stretch, and whose segment is not digital silence. Shards are memory
-    maps, opened at their first crop, whose pages the system drops when memory is short. Raises `DatasetError` if no
-    crop fits.
+    `batch(step)` is a pure function of seed and step, so training resumes exactly without saved state. All
+    positions are equally likely at which the receptive field crosses no border, `crop_samples` outputs remain before
+    the end of the stretch, and the segment is not digital silence. Shards are memory maps, opened at their first crop;
+    the system drops their pages if memory is short. Raises `DatasetError` if no crop fits.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Crops:
     def batch(self, step: int) -> tuple[Signal, Signal]:
         """Return dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of a step.
 
-        A network of valid convolutions maps the shape of the first to that of the second.
+        A network with valid convolutions maps the first shape to the second.
         """
         context, size = self.receptive_field - 1, self.crop_samples
         dry = np.empty((self._batch, context + size), dtype=np.float32)
@@ -149,7 +149,7 @@ class Crops:
         return dry, wet
 
     def places(self, step: int) -> list[str]:
-        """Return where the crops of a step begin, in words: the capture and the sample of its dry file."""
+        """Return the start of each crop of a step as text: the capture and the sample of its dry file."""
         return [f"{run.capture} at sample {run.dry_start + position - run.start}" for run, position in self._draw(step)]
 
     def _draw(self, step: int) -> list[tuple[Stretch, int]]:
@@ -168,7 +168,8 @@ def read_stretch(
 ) -> Iterator[tuple[Signal, Signal]]:
     """Yield dry `(receptive_field - 1 + n,)` and wet `(n,)`, n <= block, that tile the outputs of a stretch.
 
-    They begin at `first_output(receptive_field)`. The arrays are views of the memory map: copy them to keep them.
+    The first output is `first_output(receptive_field)`. The arrays are views of the memory map: copy them to keep
+    them.
     """
     context = receptive_field - 1
     for position in range(stretch.first_output(receptive_field), stretch.stop, block):

@@ -21,20 +21,20 @@ REMEDIES = {
     "two-splits": "dataset.segment_samples is longer than the silence between two splits: lower it",
     "excluded": "too many tracks of the split are excluded: create an excitation with another seed or salt",
     "clipped": "lower the input level of the interface and record the take again",
-    "outside-take": "the take holds only a part of its reel: start recording before the reel plays and stop after its "
+    "outside-take": "the take contains only part of its reel: start recording before the reel plays and stop after its "
     "end",
     "lost-samples": "the interface drops samples: use a larger buffer and record the take again",
     "repeated-samples": "the interface repeats samples: use a larger buffer and record the take again",
-    "not-recognised": "the take does not contain the programme there: check cables, levels and that the take is of "
-    "this reel",
-    "misaligned": "the recording jumps there: record the take again without stopping or editing it",
-    "disturbed": "the recording is muted, repeated or disturbed there: record the take again",
-    "non-finite": "the wet file is damaged there: export it again without plugins",
-    "unknown-lag": "the take contains too little of the programme there to measure the lag: record the take again",
+    "not-recognised": "part of the take does not match the programme: check cables and levels, and that it is a "
+    "take of this reel",
+    "misaligned": "the recording has a jump: record the take again without stopping or editing it",
+    "disturbed": "part of the recording is muted, repeated or disturbed: record the take again",
+    "non-finite": "part of the wet file is damaged: export it again without plugins",
+    "unknown-lag": "part of the take has too little programme to measure the lag: record the take again",
     "unsteady": "the clocks of player and recorder drift apart: use one interface, or a common word clock",
     "refused-take": "record the take again, for the following reasons",
 }
-"""What to do about segments that are excluded, by flag."""
+"""Remedy for excluded segments, by flag."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def build_manifest(
     `missing` are captures of the configuration that may be absent. The segments are sorted by capture and start. The
     result does not depend on time, location or the order of `captures`; `write_manifest` adds the digests. Raises
     `DatasetError` if there is no capture, if captures differ in sample rate, segment length or guard, if a shard and
-    its table do not match, or if a split has no usable segment. Progress counts captures.
+    its table do not match, or if a split has no usable segment. `progress` counts captures.
     """
     if not captures:
         raise DatasetError(
@@ -140,8 +140,8 @@ def _summarise_capture(
 ) -> dict[str, Any]:
     if take["sha256"] != metadata.take_sha256:
         raise DatasetError(
-            f"the shard and the take.json of {metadata.capture} are of different recordings: delete the shard and run "
-            "again"
+            f"the shard and the take.json of {metadata.capture} belong to different recordings: delete the shard and "
+            "run again"
         )
     size, rate = metadata.segment_samples, metadata.sample_rate
     return {
@@ -162,7 +162,7 @@ def _common_format(device: str, metadata: Sequence[ShardMetadata]) -> tuple[int,
         for key, unit in (
             ("sample_rate", "Hz"),
             ("segment_samples", "samples per segment"),
-            ("guard_samples", "samples of guard"),
+            ("guard_samples", "guard samples"),
         ):
             if getattr(other, key) != getattr(first, key):
                 raise DatasetError(
@@ -207,7 +207,7 @@ def refuse_useless(dataset: Mapping[str, Any]) -> None:
 
 
 def _refusal_sentences(captures: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for every refused capture, sorted by name: the name and the reasons."""
+    """Return a sentence for each refused capture, sorted by name: the name and the reasons."""
     sentences = []
     for name in sorted(captures):
         capture = captures[name]
@@ -234,7 +234,7 @@ def _require_splits(device: str, segments: pd.DataFrame, captures: Mapping[str, 
         raise DatasetError(
             f"device {device} has no usable segment for {split}. Of its {len(segments)} segments: {summary}. "
             + (
-                f"What to do: {remedies}."
+                f"Remedies: {remedies}."
                 if remedies
                 else f"Give one of its captures the split {split}, or record the reel that contains it."
             )

@@ -1,4 +1,4 @@
-"""Divides a capture into segments: content, split and usable left context of each."""
+"""Division of a capture into segments: content, split and usable left context of each."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,10 +17,10 @@ BLOCK_SHARES = (0.8, 0.1, 0.1)
 """Shares of train, valid and test in a pair without a split."""
 
 BLOCK_GUARD_SECONDS = 0.5
-"""The least gap between the blocks of such a pair."""
+"""Minimum gap between the blocks of such a pair."""
 
 MAX_RESIDUAL = 0.5
-"""The largest residual lag of a usable segment in samples. Half a sample alone costs an ESR of 1e-2."""
+"""The largest residual lag of a usable segment in samples. Half a sample alone causes an ESR of 1e-2."""
 
 COLUMNS = (
     "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
@@ -46,14 +46,16 @@ def tile_reel(
     """Return the segments of a take: a row for every complete segment [k S, (k + 1) S) of its reel, in order.
 
     `cues` are the rows of the cue sheet (`cues/1`) of this reel, `reel` is its entry in `excitation/1`, and `excluded`
-    holds the ids of withdrawn tracks. A segment belongs to the split of the cues that it overlaps, if that is exactly
-    one and no flag is set; otherwise `split` is empty and `flags` says why. Columns as `COLUMNS`; `write_shard` fills
-    in `shard`, `row` and the digests. Raises `DatasetError` if the reel is shorter than the aligned dry file.
+    holds the ids of withdrawn tracks. A segment belongs to the split of the cues that it overlaps, if they have the
+    same split and no flag is set; otherwise `split` is empty and `flags` holds the reasons. Columns as `COLUMNS`;
+    `write_shard` fills in `shard`, `row` and the digests. Raises `DatasetError` if the reel is shorter than the aligned
+    dry file.
     """
     if int(reel["frames"]) < source.stop:
         raise DatasetError(
             f"capture {source.capture} of {source.device} was aligned to a dry file of {source.stop} samples, but its "
-            f"reel has {reel['frames']}: the take is of another excitation, or the alignment is outdated. Align again"
+            f"reel has {reel['frames']}: the take belongs to another excitation, or the alignment is outdated. Align "
+            f"again"
         )
     cues = cues.sort_values(["start", "stop"], kind="stable").reset_index(drop=True)
     unknown = sorted(set(cues["split"]) - set(SPLITS))
@@ -214,7 +216,7 @@ def _tile(
 
 
 def _source(cue: Mapping[str, Any], start: int, stop: int) -> str:
-    """Return the samples of a source in [start, stop), rounded outwards, as `path[start:stop]`."""
+    """Return the range of a source in [start, stop), rounded outwards, as `path[start:stop]`."""
     first, last = max(start, int(cue["start"])), min(stop, int(cue["stop"]))
     length = int(cue["stop"]) - int(cue["start"])
     origin, extent = int(cue["source_start"]), int(cue["source_stop"]) - int(cue["source_start"])

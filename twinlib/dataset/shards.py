@@ -75,11 +75,11 @@ def write_shard(
 ) -> pd.DataFrame:
     """Write the audio of the segments of a capture and return the segments with shard, row and digests filled in.
 
-    `segments` come from `tile_reel` or `tile_pair`. Every row is written, usable or not, so that the values are
+    `segments` come from `tile_reel` or `tile_pair`. All rows are written, usable or not, so that the values are
     contiguous; `zero_ranges` (dry clock, half-open) become digital silence in both signals. The shard of a refused take
-    is empty: its rows have row -1 and no digests. Digests are sha256 of the little-endian float32 samples of a row.
-    Memory is constant: samples pass through two scratch files next to `path`, which the next run removes if this one is
-    killed. Progress counts samples of the dry clock. Raises `DatasetError` if a reader returns the wrong number of
+    is empty: its segments have `row` -1 and no digests. Digests are sha256 of the little-endian float32 samples of a
+    row. Memory is constant: samples pass through two scratch files next to `path`. After a kill, the next run removes
+    them. `progress` counts samples of the dry clock. Raises `DatasetError` if a reader returns the wrong number of
     samples or a sample that is not finite.
     """
     size = metadata.segment_samples
@@ -158,7 +158,7 @@ class Shard:
             columns = pa.Table.from_batches([batch]).select(list(_COLUMNS))
             columns.validate(full=True)
         except FileNotFoundError:
-            raise DatasetError(f"{path} does not exist: run the shard stage") from None
+            raise DatasetError(f"{path} does not exist: run the stage that cuts shards") from None
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise DatasetError(f"{path} is not a usable shard ({error}): delete it and run again") from None
         return cls(path, dry, wet, columns, metadata)
@@ -180,7 +180,8 @@ def _copy_row(
         block = np.array(read(first, last), dtype="<f4")
         if block.shape != (last - first,):
             raise DatasetError(
-                f"{path}: the {signal} signal gave {block.shape} samples for {first} to {last}: align the capture again"
+                f"{path}: the {signal} signal returned {block.shape} samples for {first} to {last}: align the capture "
+                f"again"
             )
         for begin, end in zero_ranges:
             block[max(0, begin - first) : max(0, end - first)] = 0.0
@@ -196,7 +197,7 @@ def _copy_row(
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Yield two scratch files next to `path`, after removal of those that a killed run left."""
+    """Yield two scratch files next to `path`, after removal of the scratch files of a killed run."""
     for left in sorted(path.parent.glob(f".{path.name}.*")):
         left.unlink(missing_ok=True)
     paths = [path.with_name(f".{path.name}.{signal}.part") for signal in ("dry", "wet")]
@@ -224,7 +225,7 @@ def _decode(path: Path, schema: pa.Schema) -> ShardMetadata:
     found: dict[bytes, bytes] = schema.metadata or {}
     contract = found.get(CONTRACT_KEY, b"no contract").decode()
     if contract != SHARD:
-        raise DatasetError(f"{path} holds {contract}, not {SHARD}: delete it and run again")
+        raise DatasetError(f"{path} has the contract {contract}, not {SHARD}: delete it and run again")
     texts = {key: found[key.encode()].decode() for key in ShardMetadata.__dataclass_fields__}
     typed: dict[str, Any] = {
         **texts,

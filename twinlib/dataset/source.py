@@ -1,4 +1,4 @@
-"""The ranges and faults of a capture, on the dry clock, as input of the division into segments."""
+"""Ranges and faults of a capture on the dry clock, as input for the division into segments."""
 
 import json
 import math
@@ -24,7 +24,7 @@ class CaptureSource:
     `start` and `stop` bound the part to divide. `available` is the range with samples in the wet file, and in the
     loop-back channel if it replaces the dry signal (`looped_back`). `clipped` are the ranges where the interface
     clipped; `excluded` are those that the alignment excludes, with its reasons. `timemap` holds the lag. `settings` is
-    the canonical JSON of the knob positions; `refused` holds the reasons if the capture is useless.
+    the canonical JSON of the knob positions; `refused` holds the reasons if the capture is refused.
     """
 
     device: str
@@ -81,7 +81,7 @@ def capture_source(
         return _read(device, capture, take, alignment, dry_range)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"capture {capture} of {device}: its take or alignment lacks a usable {error}: "
+            f"capture {capture} of {device}: its take or alignment has no usable {error}: "
             "delete take.json and alignment.json of this capture and run again"
         ) from None
 
@@ -140,8 +140,8 @@ def _read(
 def _clipped(take: Mapping[str, Any], wet_frames: int) -> list[Range]:
     """Return the runs of clipped samples of the wet file.
 
-    A take lists only its first runs but counts all in `clips`. If there are more, everything after the last listed run
-    counts as clipped.
+    A take lists its first runs only, and counts all runs in `clips`. If there are more, all samples after the last
+    listed run count as clipped.
     """
     runs = [(int(run["start"]), int(run["start"]) + int(run["samples"])) for run in take["clipped"]]
     if int(take["clips"]) > len(runs):
@@ -166,15 +166,15 @@ class _Clock:
         """Return the dry samples that depend on samples [start, stop) of the wet file."""
         reach = WARP_REACH
         if self.wet_rate != self.rate:
-            # Resampling spreads a fault as the warp does.
+            # Resampling spreads a fault, like the warp.
             reach += math.ceil(WARP_REACH * max(1.0, self.rate / self.wet_rate))
         return math.floor(self.dry(start)) - reach, math.ceil(self.dry(stop)) + reach
 
     def available(self, start: int, wet_start: int, wet_stop: int) -> Range:
         """Return the dry samples that have a wet sample.
 
-        If the wet file starts with the dry one, only the samples of the guard are missing. No twin is evaluated on
-        these: its receptive field is longer than the guard, and outputs begin one receptive field after a border.
+        If the wet file starts with the dry file, only the samples of the guard are missing. They are never evaluated:
+        the receptive field of a twin is longer than the guard, and outputs begin one receptive field after a border.
         """
         first = math.ceil(self.dry(wet_start))
         if first - self.guard <= start:

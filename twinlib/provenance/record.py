@@ -218,7 +218,7 @@ def _upstream(inputs: Iterable[Path], checksums: Mapping[str, str]) -> dict[str,
             if made not in (None, checksums[name]):
                 raise TwinError(
                     f"{path} is damaged or was edited: its sha256 is {checksums[name]}, but {maker.record} "
-                    f"lists {made}. Run snakemake to make it again, or restore it from a copy"
+                    f"lists {made}. Run snakemake again to rebuild it, or restore it from a copy"
                 )
         output = path.name, checksums[name]
         if chain_hash := next((maker.chain_hash for maker in near if output in maker.names), None):

@@ -32,7 +32,7 @@ def withdrawal_key(track: str) -> str:
     """Return the tag name for a withdrawn track: `withdrawn.` and the track. Its value is the reason.
 
     Characters that MLflow rejects are written as `:hex:` code points, and slashes too if the name is not a valid path.
-    The end of a name that is too long is replaced by a digest.
+    A digest replaces the end of a name that is too long.
     """
     key = _PREFIX + _FORBIDDEN.sub(_escape, track)
     if key == LIST or posixpath.normpath(key) != key:
@@ -43,7 +43,7 @@ def withdrawal_key(track: str) -> str:
 
 
 def withdrawn_tracks(tags: Iterable[str]) -> list[str]:
-    """Return the withdrawn tracks in the tags of a run, sorted. Names that were cut stay cut."""
+    """Return the withdrawn tracks in the tags of a run, sorted. Truncated names stay truncated."""
     keys = [tag.removeprefix(_PREFIX) for tag in tags if tag.startswith(_PREFIX) and tag != LIST]
     return sorted(_ESCAPED.sub(lambda match: chr(int(match[1], 16)), key) for key in keys)
 
@@ -51,7 +51,7 @@ def withdrawn_tracks(tags: Iterable[str]) -> list[str]:
 def mark_withdrawn(uri: str, run_ids: Iterable[str], track: str, reason: str, date: str) -> list[str]:
     """Tag runs with a withdrawn track; return the ids that the store holds. Idempotent.
 
-    If the store is missing or fails, no run is tagged and a warning is issued.
+    Warns, and tags no run, if the store is missing or fails.
     """
     key, value = withdrawal_key(track), f"{reason} ({date})"[:_MAX_VALUE]
 
@@ -73,7 +73,7 @@ def unmark_withdrawn(uri: str, run_ids: Iterable[str], track: str) -> list[str]:
 
 
 def find_withdrawn_runs(uri: str, track: str) -> list[str]:
-    """Return the runs that are tagged with a withdrawn track, sorted; without a store an empty list and a warning."""
+    """Return the runs with the tag of a withdrawn track, sorted. Without a store, warn and return an empty list."""
     condition = f"tags.`{withdrawal_key(track)}` LIKE '%'"
     return _query(
         uri,
@@ -85,7 +85,7 @@ def find_withdrawn_runs(uri: str, track: str) -> list[str]:
 def find_runs_by_dataset(uri: str, digests: Iterable[str]) -> list[str]:
     """Return the runs, earlier ones included, of twins trained on datasets with these digests (64 digits); sorted.
 
-    Twins that started from such a twin are included. Without a store the list is empty and a warning is issued.
+    Includes twins with a warm start from such a twin. Without a store, warns and returns an empty list.
     """
 
     def search(client: "MlflowClient") -> list[str]:
@@ -96,10 +96,10 @@ def find_runs_by_dataset(uri: str, digests: Iterable[str]) -> list[str]:
 
 
 def find_runs_by_track(uri: str, track: str, experiments: Collection[str]) -> list[str]:
-    """Return the runs in these experiments whose dataset, current or earlier, holds a track by its tags; sorted.
+    """Return the runs in these experiments with a track in the tags of their dataset, current or earlier; sorted.
 
-    Twins of any experiment that started from such a twin are included. Without a store the list is empty and a warning
-    is issued. Another warning counts the runs that have no track list.
+    Includes twins of any experiment with a warm start from such a twin. Without a store, warns and returns an empty
+    list. Also warns about the number of runs without a track list.
     """
 
     def search(client: "MlflowClient") -> list[str]:

@@ -32,7 +32,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 
 BATCH = 1000
-"""MLflow's limit of metric values per call. A full batch takes 0.2 s; single calls take a hundred times as long."""
+"""MLflow's limit of metric values per call. A full batch takes 0.2 s, a call per value a hundred times as long."""
 
 _PARAMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
@@ -60,7 +60,7 @@ def absolute_uri(uri: str) -> str:
 def run_identity(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
     """Return the identity of a training run: a sha256 over code digest, dataset digest, network and settings (JSON).
 
-    `start` is the sha256 of the twin at the start of a warm start, else empty.
+    `start` is the sha256 of the initial twin of a warm start, else empty.
     """
     return sha256_bytes("\0".join((code, dataset, network, settings, start)).encode())
 
@@ -69,7 +69,7 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
     """Create the store and the missing experiments; return the experiment ids by name.
 
     Idempotent, and safe to call from several processes of one machine: a file lock serialises them, because concurrent
-    schema creation breaks an MLflow database. Artifacts of a SQLite store go to `mlflow/artifacts/` in the results
+    schema creation corrupts an MLflow database. Artifacts of a SQLite store go to `mlflow/artifacts/` in the results
     folder, those of a server to its own artifact root. Raises `TrackingUnreachableError` if a server does not answer
     within seconds, `TrackingError` for any other failure.
     """
@@ -86,8 +86,8 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
 class Run:
     """An open MLflow run, returned by `start_run`.
 
-    If the store fails, a `strict` run raises `TrackingError`. Any other run warns once and logs nothing more, so that
-    the training goes on. `run_id` is None if there is no run to log to.
+    If the store fails, a `strict` run raises `TrackingError`. Any other run warns once and stops logging, so that the
+    training continues. `run_id` is None if there is no run to log to.
     """
 
     def __init__(self, uri: str, file: Path, identity: str, strict: bool) -> None:
@@ -98,7 +98,7 @@ class Run:
         self.run_id: str | None = None
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log settings; nested keys are joined with dots, values are cut at 6000 characters. Can be repeated."""
+        """Log settings; joins nested keys with dots and truncates values to 6000 characters. Idempotent."""
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Param
@@ -112,10 +112,10 @@ class Run:
     def log_curve(self, rows: Sequence[Mapping[str, Any]], by_seed: bool = False) -> None:
         """Log the rows of a learning curve: each has an integer `step`; its other finite numbers are metrics.
 
-        With `by_seed`, each `seed` has its own curve, with metric names such as `seed-1/loss`. Rows up to the last
-        logged step of a curve are skipped, in a resumed run too, so the complete curve can be logged again at the end.
-        The timestamp of a row is the start of the run plus its `cpu_seconds`: a row that was logged just before a kill
-        is identical when it is logged again, and MLflow keeps it once.
+        With `by_seed`, each `seed` has its own curve, with metric names such as `seed-1/loss`. Skips rows up to
+        the last logged step of a curve, also in a resumed run, so that the complete curve can be logged again at the
+        end. The timestamp of a row is the start of the run plus its `cpu_seconds`. A row logged twice, such as before
+        and after a kill, is therefore identical, and MLflow stores it once.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
@@ -130,7 +130,7 @@ class Run:
         self._guarded("curves", log)
 
     def log_metrics(self, metrics: Mapping[str, Any], timestamp_ms: int | None = None) -> None:
-        """Log final metrics; nested keys are joined with slashes (`splits/test/esr`). Non-finite values are skipped.
+        """Log final metrics. Joins nested keys with slashes (`splits/test/esr`); skips non-finite values.
 
         `timestamp_ms` is in milliseconds since 1970, by default the current time.
         """
@@ -147,7 +147,7 @@ class Run:
         self._guarded("metrics", log)
 
     def log_dataset(self, digest: str, name: str, source: Path) -> None:
-        """Log the dataset: its sha256, its name and the path of its description. No data is copied.
+        """Log the dataset: its sha256, its name and the path of its description. Copies no data.
 
         MLflow limits digests to 36 characters, so `dataset.digest` holds the first 32; the tag `dataset.sha256` holds
         all 64.
@@ -200,7 +200,7 @@ class Run:
         self._write_side_file()
 
     def _resumed(self, client: "MlflowClient", experiment_id: str) -> Any:
-        """Return the run named in the side file if it has this identity and is still in the store, else None."""
+        """Return the run in the side file if it has this identity and is still in the store, else None."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -225,7 +225,7 @@ class Run:
         from mlflow.entities import Metric
 
         step = int(row["step"])
-        # Milliseconds that depend on the row alone.
+        # The timestamp depends on the row alone.
         seconds: Any = row.get("cpu_seconds")
         time_ms = self._start_time + (int(1000 * seconds) if _is_finite_number(seconds) else step)
         values = ((key, value) for key, value in row.items() if key not in ("step", "seed"))
@@ -243,7 +243,9 @@ class Run:
         self._client = None
         if self._strict:
             raise _failure(what, error) from error
-        warnings.warn(f"{_failure(what, error)} Continuing without MLflow: no result is lost.", stacklevel=4)
+        warnings.warn(
+            f"{_failure(what, error)} Continuing without MLflow: all results are in the results folder.", stacklevel=4
+        )
 
 
 def start_run(
@@ -256,11 +258,11 @@ def start_run(
     strict: bool = True,
     start_time_ms: int | None = None,
 ) -> Run:
-    """Resume the run named in `run_id_file`, or start a new run in the experiment and write its id to that file.
+    """Resume the run in `run_id_file`, or start a new run in the experiment and write its id to that file.
 
-    `identity` is a digest of the content of the run: if the file has another identity, or the store no longer holds the
-    run, a new run starts at `start_time_ms` (milliseconds since 1970, by default now). The store and the experiment are
-    created if missing. If the store fails, `strict` raises `TrackingError`; otherwise the returned run logs nothing.
+    `identity` is a digest of the content of the run. If the file has another identity, or if the run was deleted from
+    the store, a new run starts at `start_time_ms` (milliseconds since 1970, by default now). Creates a missing store or
+    experiment. If the store fails, `strict` raises `TrackingError`; otherwise the returned run logs nothing.
     """
     run = Run(uri, run_id_file, identity, strict)
     try:
@@ -271,7 +273,7 @@ def start_run(
 
 
 def store_exists(uri: str) -> bool:
-    """Whether the URI is a server or an existing database file. MLflow would create a missing database."""
+    """Whether the URI is a server or an existing database file. MLflow creates missing databases."""
     database = _database(uri)
     return database is None or database.is_file()
 
@@ -319,7 +321,7 @@ def require_server(uri: str) -> None:
     try:
         requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS)
     except requests.exceptions.SSLError:
-        # The server answers; MLflow has settings of its own for certificates.
+        # The server answers. Certificates are up to the settings of MLflow.
         return
     except (requests.ConnectionError, requests.Timeout) as error:
         raise TrackingUnreachableError(
@@ -333,7 +335,7 @@ def _database(uri: str) -> Path | None:
 
 
 def _make_database(database: Path) -> None:
-    # An interrupted migration leaves a database that MLflow cannot repair, so it is created under another name.
+    # MLflow cannot repair a database after an interrupted migration, so create it under a temporary name.
     database.parent.mkdir(parents=True, exist_ok=True)
     aside = database.with_name(f".{database.name}.{os.getpid()}.part")
     aside.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ def start_study(
     strict: bool = True,
     start_time_ms: int | None = None,
 ) -> Run:
-    """Start or resume the run of a study. `folder` keeps its id; a lock serialises workers that start together."""
+    """Start or resume the run of a study. Its id is stored in `folder`; a lock serialises concurrent workers."""
     with file_lock(folder / "study.lock"):
         tags = {"device": device, "search": search}
         return start_run(uri, device, search, folder / "study.json", identity, tags, strict, start_time_ms)
@@ -40,9 +40,9 @@ def log_trial(
     strict: bool = True,
     period_ms: tuple[int | None, int | None] = (None, None),
 ) -> None:
-    """Log a trial: its parameters, one metric row per budget, its outcome. Can be repeated.
+    """Log a trial: its parameters, one metric row per budget, its outcome. Idempotent.
 
-    The step of a metric is the index of the budget, counted from 1. Nothing is logged if the study has no run.
+    The step of a metric is the index of the budget, counted from 1. Logs nothing if the study has no run.
     `period_ms` is the start and end of a new run in milliseconds since 1970, by default now.
     """
     if parent.run_id is None:

@@ -1,4 +1,4 @@
-"""Settings of the MLflow store. They are separate so that reading a configuration does not import MLflow."""
+"""Settings of the MLflow store. A separate module, so that reading a configuration does not import MLflow."""
 
 from twinlib.section import Section
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 NAME = "dataset.tracks"
-"""The tag with the tracks of the usable segments as a JSON list; `dataset.tracks.2` and so on continue the list."""
+"""The tag with the tracks of the usable segments as a JSON list; the list continues in `dataset.tracks.2` and so on."""
 
 COUNT = "tracks"
 """The tag with the number of tracks."""
@@ -15,7 +15,7 @@ _NAMES = re.compile(re.escape(NAME) + r"(\.\d+)?")
 
 
 def tags_from_tracks(tracks: Iterable[str]) -> dict[str, str]:
-    """Return the tags for a set of tracks: sorted, in lists of at most 5000 characters. No tracks make no list."""
+    """Return the tags for a set of tracks: sorted lists of at most 5000 characters; none without tracks."""
     lists: list[list[str]] = []
     for track in sorted(set(tracks)):
         if lists and len(_text([*lists[-1], track])) <= _MAX_LENGTH:

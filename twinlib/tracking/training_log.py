@@ -16,10 +16,10 @@ from twinlib.training.run import TrainingRun
 
 @contextmanager
 def log_training(tracking: Tracking, results: Path, training: TrainingRun) -> Iterator[Callable[[list[Row]], None]]:
-    """Log a training to MLflow; the value of the context is the `on_rows` of `run_training`.
+    """Log a training to MLflow. The context value is the callback `on_rows` for `run_training`.
 
-    The run starts, or resumes, at the first call, so that a training with unusable data leaves no run. `results` is the
-    results folder. A store that fails does not stop the training.
+    The run starts, or resumes, at the first call, so that a training with unusable data creates no run. `results` is
+    the results folder. A failing store does not stop the training.
     """
     if not tracking.enabled:
         yield noop_rows

@@ -73,8 +73,8 @@ class TwinFiles:
 def find_twin_files(results: Path, device: str, model: str, records: Sequence[Path] = ()) -> TwinFiles:
     """Find the files of a twin's run through the stage records.
 
-    `records` are those of the twin's own stages, training first; by default they are searched for.
-    Raises `TwinError` if a file is missing, or if the dataset is not the one that the twin was trained on.
+    `records` are those of the twin's own stages, training first; by default they are found in the results folder.
+    Raises `TwinError` if a file is missing, or if the twin was trained on another dataset.
     """
     home, known = f"twins/{device}/{model}/", Results(results)
     for name in _REQUIRED:
@@ -129,7 +129,7 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
             run.log_files([path], folder)
     run.log_files([files.dataset], "records")
     for record in files.records:
-        # Names repeat across folders.
+        # The same file name may occur in several folders.
         run.log_files([record], f"records/{record.parent.relative_to(files.results).as_posix()}")
     run.finish(timestamp_ms=end_time_ms)
     return {"experiment": files.device, "run_id": run.run_id, "identity": identity}
@@ -139,7 +139,7 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
     """Return the searchable tags of a run, from the record of the training and the dataset; empty values are omitted.
 
     `tracks` is the number of tracks in usable segments, `dataset.tracks` lists them. `start.sha256` is the sha256 of
-    the twin at the start of a warm start, whose training data count for this twin too.
+    the initial twin of a warm start. The training data of that twin are training data of this twin too.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
     tracks = table["track_ids"][table["split"] != ""].explode().dropna().unique()
