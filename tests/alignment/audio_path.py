@@ -1,9 +1,9 @@
-"""A real audio path without hardware: a private PulseAudio server, a player, recorders, and an effect between them.
+"""A real audio path without hardware: a private PulseAudio server with a player, an effect and recorders.
 
-`AudioPath` plays a file into a null sink and records the sink's monitor in other processes, so that a take gets what
-interfaces give it: any start offset, lost heads, and gaps when the machine is busy. The effect is a LADSPA plugin, and
-`Effect.apply` runs the same plugin without the server: what the take must be, sample by sample. `compare` says where a
-take is that, with nothing of the aligner in it.
+`AudioPath` plays a file into a null sink and records the monitor of the sink in other processes. The takes have the
+faults of real interfaces: any start offset, missing starts, and gaps when the machine is busy. The effect is a LADSPA
+plugin; `Effect.apply` runs the same plugin without the server and gives the expected samples. `compare` finds where a
+take has these samples, independently of the aligner.
 """
 
 import ctypes
@@ -38,20 +38,20 @@ SAFE_LATENCY_MS = 1000
 """With buffers of a second a stream is bit-exact on a loaded machine; with 20 ms it often has gaps."""
 
 UP_SECONDS = 20.0
-"""How long the server may take to answer, a process to end."""
+"""Time limit for the server to answer and for a process to end."""
 
 MOST_HEADER_BYTES = 256
-"""A WAV file that is longer holds samples."""
+"""A longer WAV file contains samples."""
 
 BLOCK = 64
-"""Samples that `compare` looks for at once: 1.5 ms."""
+"""Samples per block of `compare`: 1.5 ms."""
 
 AUDIBLE = 1e-3
-"""The peak from which on a block can be told from another."""
+"""Minimum peak of a block that can be identified."""
 
 
 class AudioPathError(Exception):
-    """The audio path did not come up or broke; the message holds the end of its log."""
+    """The audio path did not start or failed; the message contains the end of its log."""
 
 
 # ----------------------------------------------------------------------------------------------------- the effect
@@ -97,7 +97,7 @@ class Effect:
     controls: tuple[float, ...]
 
     def file(self) -> Path | None:
-        """The plugin's file, or None if it is not installed."""
+        """The path of the plugin, or None if it is not installed."""
         for folder in (*filter(None, os.environ.get("LADSPA_PATH", "").split(":")), *PLUGIN_FOLDERS):
             path = Path(folder) / f"{self.plugin}.so"
             if path.is_file():
@@ -105,7 +105,7 @@ class Effect:
         return None
 
     def apply(self, samples: Signal, sample_rate: int, block: int = 1024) -> Signal:
-        """What the plugin makes of a signal `(frames,)`, run in blocks as a server runs it."""
+        """Process a signal `(frames,)` in blocks, as a server does."""
         path = self.file()
         if path is None:
             raise AudioPathError(f"{self.plugin}.so is not installed")
@@ -149,7 +149,7 @@ class Effect:
 
 
 def missing(effect: Effect) -> list[str]:
-    """What of the path is not installed on this machine."""
+    """Programs and plugins that are not installed."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     return absent if effect.file() is not None else [*absent, f"{effect.plugin}.so"]
 
@@ -159,18 +159,18 @@ def missing(effect: Effect) -> list[str]:
 
 @dataclass(frozen=True)
 class Recorder:
-    """A process that writes `take`: started `delay` seconds after the player, or running so long before it if < 0."""
+    """A process that writes `take`, started `delay` seconds after the player (before it if negative)."""
 
     take: Path
     delay: float
 
 
 class AudioPath:
-    """A private PulseAudio server with one mono null sink, and the effect before it; use as a context manager.
+    """A private PulseAudio server with one mono null sink, preceded by the effect; use as a context manager.
 
-    All that the server and its clients keep is in a temporary folder of its own, and clients are told its socket: a
-    PulseAudio of the user is neither asked nor started, and many paths run side by side. Whatever was started is
-    ended with the context, also after an error; the server dies with its parent.
+    All files of the server and its clients are in a temporary folder, and clients use only its socket: the PulseAudio
+    of the user is not involved, and several paths can run in parallel. The context ends all processes that it
+    started, also after an error; the server dies with its parent.
     """
 
     def __init__(self, sample_rate: int, effect: Effect | None = None) -> None:
@@ -179,7 +179,7 @@ class AudioPath:
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        # Not pytest's tmp_path: the path of a socket may have 107 characters and no more.
+        # Not pytest's tmp_path: the path of a socket has at most 107 characters.
         self._folder = Path(tempfile.mkdtemp(prefix="twin-path-"))
         self._socket = self._folder / "run" / "native"
         try:
@@ -204,7 +204,7 @@ class AudioPath:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def play(self, reel: Path, recorders: Sequence[Recorder], latency_ms: int = SAFE_LATENCY_MS) -> None:
-        """Play `reel` from its start to its end while the recorders run; they go on until all of it must be written."""
+        """Play the whole `reel` while the recorders run; they continue until all samples must be written."""
         target = EFFECT_SINK if self._effect is not None else SINK
         latency = f"--latency-msec={latency_ms}"
         form = [f"--rate={self._rate}", "--channels=1", "--format=float32le", "--file-format=wav"]
@@ -219,11 +219,11 @@ class AudioPath:
             due = delay
             running.append((command[0], self._spawn(command)))
             if delay < 0:
-                # The server may be seconds ahead with rendering silence: a lead counts from the first samples.
+                # The server may render silence seconds ahead, so wait for the first samples.
                 self._flows(Path(command[-1]))
         player = next(process for name, process in running if name == "paplay")
         self._ended("paplay", player, read_info(reel).seconds + UP_SECONDS)
-        # What the recorder has not been handed yet when it is stopped is lost.
+        # Stopping the recorder discards samples that it has not received yet.
         time.sleep(latency_ms / 1000 + 0.5)
         for name, process in running:
             if process is not player:
@@ -245,7 +245,7 @@ class AudioPath:
             modules.append(f"module-ladspa-sink sink_name={EFFECT_SINK} sink_master={SINK} {plugin}")
         loads = [word for module in modules for word in ("-L", module)]
         options = ["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes"]
-        # An ordinary priority for all: the server must suffer from a busy machine as its clients do.
+        # Ordinary priority: a busy machine must affect the server like its clients.
         options += ["--high-priority=no", "--realtime=no", "--log-target=stderr"]
         server = self._spawn(["setpriv", "--pdeathsig", "KILL", "pulseaudio", *options, *loads])
         self._processes.remove(server)
@@ -262,7 +262,7 @@ class AudioPath:
         for path in (runtime, home):
             path.mkdir(mode=0o700)
         client.write_text(f"autospawn = no\ndefault-server = unix:{self._socket}\nenable-shm = no\n")
-        # Neither a bus nor a display: through both, programs find the user's own server.
+        # No bus and no display: programs would find the user's server through them.
         users = ("PULSE_", "DBUS_", "DISPLAY")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(users)}
         return kept | {
@@ -289,7 +289,7 @@ class AudioPath:
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
-            # A session of its own: Ctrl-C is for pytest, which ends what it started.
+            # In a new session, so that only pytest receives Ctrl-C.
             process = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -317,7 +317,7 @@ class AudioPath:
 
 @contextmanager
 def busy(processes: int, at_most_seconds: float = 90.0) -> Iterator[None]:
-    """Load the machine with processes that do nothing but compute; they end by themselves if nobody ends them."""
+    """Load the machine with computing processes, which end after `at_most_seconds` at the latest."""
     code = f"import time\nend = time.monotonic() + {at_most_seconds}\nwhile time.monotonic() < end:\n    pass"
     started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
     try:
@@ -333,7 +333,7 @@ def busy(processes: int, at_most_seconds: float = 90.0) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Fault:
-    """A place [start, stop) of the reel that the take lacks, and by how much the lag falls there (< 0: rises)."""
+    """A range [start, stop) of the reel missing from the take, and the decrease of the lag there."""
 
     start: int
     stop: int
@@ -342,10 +342,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where a take is, sample by sample, what it must be: positions of blocks on the reel and their whole lags.
+    """The blocks of a take that equal the expected samples: positions on the reel and integer lags.
 
-    `faults` lie between the first block that was found and the last; `head` and `tail` say how many blocks before and
-    after these were not found.
+    `faults` are between the first and the last block found; `head` and `tail` count the missing blocks before and after
+    these.
     """
 
     positions: npt.NDArray[np.int64]
@@ -356,21 +356,21 @@ class Truth:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing that can be heard is missing."""
+        """Whether no audible block is missing."""
         return not (self.faults or self.head or self.tail)
 
 
 def compare(expected: Signal, take: Signal, tolerance: float = 1e-6) -> Truth:
-    """Look for every block of `expected` that is not silent in `take`: the same samples, in the same order.
+    """Find every audible block of `expected` in `take`: the same samples, in the same order.
 
-    What is found is a longest common subsequence (Hunt and Szymanski, "A fast algorithm for computing longest common
-    subsequences", CACM 1977), so that music which repeats to the sample is not mistaken for its repetition. A block
-    that straddles a fault is nowhere in the take: the bounds of a fault are good to a block on either side.
+    The result is a longest common subsequence (Hunt and Szymanski, "A fast algorithm for computing longest common
+    subsequences", CACM 1977), so exact repetitions in the music are not confused. A block that contains a fault is not
+    found, so the bounds of a fault are accurate to one block on either side.
     """
     order = np.argsort(take, kind="stable")
     ascending = take[order]
     audible: list[int] = []
-    # The chain of n blocks that ends earliest in the take: where, and the number of its last match.
+    # For each length n, the chain of n blocks that ends earliest: its end, and the index of its last match.
     ends: list[int] = []
     last: list[int] = []
     matches: list[tuple[int, int, int]] = []

@@ -1,4 +1,4 @@
-"""From a player through an audio server and a distortion to a recorder, and back onto the clock of the reel."""
+"""Alignment of takes recorded through an audio server and a distortion effect."""
 
 import dataclasses
 import os
@@ -25,8 +25,8 @@ TRACKS = ("Garzul_LoopGarzul", "Godspine_LoopCompus", "HeighHoo_DrumRoll", "SubD
 SECONDS_EACH = 2.0
 SILENCE, GAP = round(1.3 * RATE), round(0.3 * RATE)
 
-# Without memory, odd about zero, and the same at every rate: 1.5 u - 0.5 u^3 with u = (1 + drive) x. The music reaches
-# 0.91 where a linear gain would reach 1.13, and only the clicks fold over.
+# Memoryless, odd and independent of the sample rate: 1.5 u - 0.5 u^3 with u = (1 + drive) x. The music reaches 0.91
+# where a linear gain would reach 1.13; only the clicks fold over.
 EFFECT = Effect("foldover_1213", "foldover", (0.5, 0.0))
 
 WARP_KERNEL = 1e-5
@@ -36,7 +36,7 @@ MOST_PASSES = 3
 
 @dataclass(frozen=True)
 class Reel:
-    """A reel, where its clicks and its programme are, and what the effect makes of it."""
+    """A reel with the positions of its clicks and programme, and the expected output of the effect."""
 
     path: Path
     clicks: tuple[int, int]
@@ -46,27 +46,27 @@ class Reel:
 
 @dataclass(frozen=True)
 class Take:
-    """A recording, and where it is what the effect makes of the reel: found without the aligner."""
+    """A recording, and its true lags and faults, found without the aligner."""
 
     path: Path
     truth: Truth
 
     @property
     def lag(self) -> int:
-        """The lag where the take begins to be the reel."""
+        """The lag of the first matching block."""
         return int(self.truth.lags[0])
 
 
 @dataclass(frozen=True)
 class Takes:
-    """The recordings of one pass: the recorder started before the player, shortly after it, and long after it."""
+    """The recordings of one pass, started before the player, shortly after it, and long after it."""
 
     whole: Take
     late: Take
     very_late: Take
 
     def clean(self) -> bool:
-        """Whether the path did what was asked: nothing lost but heads, of the lengths that the tests are about."""
+        """Whether only initial samples are missing, as many as the tests require."""
         if not (self.whole.truth.whole and self.late.truth.whole):
             return False
         rest = self.very_late.truth
@@ -86,7 +86,7 @@ def _installed() -> None:
         return
     why = f"no audio path: {', '.join(absent)} not found (Debian: apt-get install {PACKAGES})"
     if os.environ.get("CI"):
-        # A test that is skipped where it counts tests nothing.
+        # CI must not skip these tests.
         pytest.fail(why)
     pytest.skip(why)
 
@@ -95,7 +95,7 @@ def _installed() -> None:
 def reel(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Reel:
     pieces = []
     for track in TRACKS:
-        # Without the first half second: a head of silence would tell nothing.
+        # Skip the first half second, which may be silent.
         start = RATE // 2
         part = audio.read(CORPUS / track / f"{track}_MIX.flac", start, start + round(SECONDS_EACH * RATE)).mean(axis=1)
         pieces.append(0.5 * part / np.abs(part).max())
@@ -111,13 +111,13 @@ def reel(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Reel:
 
 @pytest.fixture(scope="module")
 def takes(reel: Reel, tmp_path_factory: pytest.TempPathFactory) -> Takes:
-    """One pass with three recorders; again if the machine disturbed it, which the truth shows without the aligner."""
+    """One pass with three recorders, repeated if the load of the machine disturbed it."""
     passes = []
     for _ in range(MOST_PASSES):
         folder = tmp_path_factory.mktemp("pass")
         recorders = [
             Recorder(folder / "whole.wav", -random.uniform(0.2, 1.5)),
-            # A late stream joins at the server's next block: up to half a second is lost beside the delay.
+            # A late stream joins at the server's next block, so up to half a second more is missing.
             Recorder(folder / "late.wav", random.uniform(0.45, 0.7)),
             Recorder(folder / "very-late.wav", random.uniform(2.9, 3.2)),
         ]
@@ -135,7 +135,7 @@ def look(reel: Reel, take: Path) -> Take:
 
 
 def errors(reel: Reel, take: Path, found: Alignment) -> Signal:
-    """How far the aligned wet signal is from the effect, over the programme; 0 where the take has no samples."""
+    """The error of the aligned wet signal over the programme; 0 where the take has no samples."""
     start, stop = reel.programme
     with WarpedReader(take, dataclasses.replace(found, guard_samples=0)) as wet:
         first, last = wet.valid_range()
@@ -145,7 +145,7 @@ def errors(reel: Reel, take: Path, found: Alignment) -> Signal:
     return off
 
 
-def test_a_take_through_an_audio_server_comes_back_exactly(reel: Reel, takes: Takes) -> None:
+def test_a_take_through_an_audio_server_is_aligned_exactly(reel: Reel, takes: Takes) -> None:
     found = align(reel.path, takes.whole.path, clicks=reel.clicks)
     assert found.verdict == "ok", found.reasons
     assert found.polarity == 1
@@ -157,7 +157,7 @@ def test_a_take_through_an_audio_server_comes_back_exactly(reel: Reel, takes: Ta
         assert wet.valid_range() == (0, audio.read_info(reel.path).frames)
 
 
-def test_a_lost_head_of_silence_is_a_negative_lag(reel: Reel, takes: Takes) -> None:
+def test_missing_initial_silence_gives_a_negative_lag(reel: Reel, takes: Takes) -> None:
     found = align(reel.path, takes.late.path, clicks=reel.clicks)
     assert found.verdict in ("ok", "suspect"), found.reasons
     assert takes.late.lag < 0
@@ -168,7 +168,7 @@ def test_a_lost_head_of_silence_is_a_negative_lag(reel: Reel, takes: Takes) -> N
     assert first == pytest.approx(-takes.late.lag, abs=100)
 
 
-def test_a_lost_head_with_click_and_music_is_never_ok(reel: Reel, takes: Takes) -> None:
+def test_a_take_without_its_first_click_is_never_ok(reel: Reel, takes: Takes) -> None:
     take = takes.very_late
     assert reel.programme[0] < -take.lag < reel.programme[1]
     found = align(reel.path, take.path, clicks=reel.clicks)
@@ -180,10 +180,8 @@ def test_a_lost_head_with_click_and_music_is_never_ok(reel: Reel, takes: Takes) 
 
 
 @pytest.mark.parametrize("processes_per_core", [1, 2])
-def test_a_take_of_a_crowded_machine_is_ok_only_if_it_is_whole(
-    reel: Reel, tmp_path: Path, processes_per_core: int
-) -> None:
-    """Whether the path breaks is chance, and how it breaks differs each time: the truth is looked up in the take."""
+def test_a_take_on_a_busy_machine_is_ok_only_if_complete(reel: Reel, tmp_path: Path, processes_per_core: int) -> None:
+    """Gaps occur at random, so the test compares the take with the expected output."""
     path = tmp_path / "take.wav"
     crowd = processes_per_core * min(16, len(os.sched_getaffinity(0)))
     with AudioPath(RATE, EFFECT) as server, busy(crowd):
@@ -193,7 +191,7 @@ def test_a_take_of_a_crowded_machine_is_ok_only_if_it_is_whole(
     if truth.whole:
         assert found.verdict == "ok", found.reasons
     if found.verdict == "ok":
-        # What is lost in a click or in the silence beside it may go unsaid: then the programme must be all there.
+        # Losses in a click or in silence may be unreported, but the programme must be complete.
         start, stop = reel.programme
         programme = compare(reel.expected[start:stop], audio.read(path)[:, 0])
         assert programme.whole, f"{programme.head}, {programme.tail} blocks missing at the ends, {programme.faults}"
@@ -203,7 +201,7 @@ def test_a_take_of_a_crowded_machine_is_ok_only_if_it_is_whole(
 
 
 @pytest.mark.parametrize("lost", [64, -82], ids=["samples lost", "silence in between"])
-def test_a_break_in_a_real_take_is_found(reel: Reel, takes: Takes, tmp_path: Path, lost: int) -> None:
+def test_a_gap_in_a_take_is_detected(reel: Reel, takes: Takes, tmp_path: Path, lost: int) -> None:
     samples = audio.read(takes.whole.path)[:, 0]
     at = sum(reel.programme) // 2 + takes.whole.lag
     samples = np.concatenate((samples[:at], np.zeros(max(0, -lost), np.float32), samples[at + max(0, lost) :]))

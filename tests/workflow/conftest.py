@@ -1,4 +1,4 @@
-"""One finished run of a small project, copied by every test that needs it."""
+"""Finished runs of a small project; tests work on copies."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from tests.workflow.project import SEARCHED, Project, Run, made_once, make_proje
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A temporary folder that all processes of pytest-xdist have in common."""
+    """A temporary folder shared by all processes of pytest-xdist."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
 def first(shared: Path) -> tuple[Project, Run]:
-    """The project after its first run, and how that went. Nobody may change it."""
+    """The project after its first run, and the result of that run. Read-only."""
 
     def make(folder: Path) -> tuple[Project, Run]:
         project = make_project(folder)
@@ -28,7 +28,7 @@ def first(shared: Path) -> tuple[Project, Run]:
 
 @pytest.fixture(scope="session")
 def searched(first: tuple[Project, Run], shared: Path) -> Project:
-    """The project after a search and the training that it feeds. Nobody may change it."""
+    """The project after a search and the training of its result. Read-only."""
 
     def make(folder: Path) -> tuple[Project, Run]:
         project = first[0].copy(folder, metadata=True)
@@ -44,7 +44,7 @@ def searched(first: tuple[Project, Run], shared: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def waiting(shared: Path) -> tuple[Project, Run]:
-    """A project whose reels are made and not yet recorded. Nobody may change it."""
+    """A project with reels but no recordings yet. Read-only."""
 
     def make(folder: Path) -> tuple[Project, Run]:
         project = make_project(folder)
@@ -56,7 +56,7 @@ def waiting(shared: Path) -> tuple[Project, Run]:
 
 @pytest.fixture(scope="session")
 def recorded(waiting: tuple[Project, Run], shared: Path) -> Project:
-    """A project whose takes are recorded and which ran to its end. Nobody may change it."""
+    """A finished project with recorded takes. Read-only."""
 
     def make(folder: Path) -> tuple[Project, Run]:
         project = waiting[0].copy(folder, metadata=True)
@@ -71,7 +71,7 @@ def recorded(waiting: tuple[Project, Run], shared: Path) -> Project:
 
 @pytest.fixture
 def project(first: tuple[Project, Run], tmp_path: Path) -> Project:
-    """A copy of the finished project that a test may change, with its times and with what Snakemake remembers."""
+    """A copy of the finished project for a test to change, with file times and the metadata of Snakemake."""
     finished, run = first
     assert run.code == 0, run.text[-4000:]
     return finished.copy(tmp_path / "project", metadata=True)

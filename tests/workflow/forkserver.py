@@ -1,8 +1,8 @@
-"""Snakemake and the programs of its rules, each in a child of a process that has imported everything before.
+"""A fork server: runs Snakemake and the programs of its rules in children of processes with all imports done.
 
-A run of the small project is mostly imports. `snakemake` answers requests on standard input. In its runs,
-`sys.executable` is a client that hands each program of a rule to `programs`, which listens on a socket. Tests that
-depend on how an interpreter starts, or that kill one, run Snakemake as a user does.
+Imports take most of the time of a run of the small project. `snakemake` answers requests on standard input. In its
+runs, `sys.executable` is a client that passes each program of a rule to `programs`, which listens on a socket. Tests
+that depend on the start of an interpreter, or that kill it, start a new process instead.
 """
 
 import importlib.util
@@ -46,7 +46,7 @@ def in_child(folder: str, environment: dict[str, str], main: Callable[[], object
 
 
 def serve_programs(address: str, repository: Path) -> NoReturn:
-    """Run the programs of a checkout that nobody edits."""
+    """Run the programs of a checkout that is not edited."""
     sys.path.insert(0, str(repository))
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
@@ -84,9 +84,9 @@ def serve_programs(address: str, repository: Path) -> NoReturn:
 
 
 def serve_snakemake(repository: Path | None) -> None:
-    """Answer each line of standard input, a request for a run of Snakemake, with its exit code.
+    """For each line of standard input, a request for a run of Snakemake, print the exit code.
 
-    The code of `repository`, which nobody may edit, is read once; that of other checkouts in every run.
+    The code of `repository`, which must not be edited, is read once; other checkouts are read in every run.
     """
     import pandas  # noqa: F401
     import pyarrow  # noqa: F401
@@ -117,7 +117,7 @@ def serve_snakemake(repository: Path | None) -> None:
 
 
 def run_snakemake(words: list[str], folder: str, environment: dict[str, str], log: str, python: str) -> NoReturn:
-    """Run `python -m snakemake WORDS`, write its output to a log, and end."""
+    """Run `python -m snakemake WORDS` with its output in a log, then exit."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)

@@ -81,7 +81,7 @@ SEARCHED: dict[str, Any] = {
 
 
 def noise(seconds: float, seed: int, level: float = 0.4) -> audio.Signal:
-    """Music of a kind: noise with a spectrum and an envelope that vary, `(frames,)`."""
+    """Music-like noise with varying spectrum and envelope, `(frames,)`."""
     generator = np.random.default_rng(seed)
     frames = round(seconds * RATE)
     kernel = np.exp(-np.arange(24) / generator.uniform(1, 6))
@@ -93,14 +93,14 @@ def noise(seconds: float, seed: int, level: float = 0.4) -> audio.Signal:
 
 @dataclass(frozen=True)
 class Run:
-    """How a run of Snakemake ended."""
+    """The exit code and the output of a run of Snakemake."""
 
     code: int
     text: str
 
     @property
     def rules(self) -> dict[str, int]:
-        """How many jobs of each rule were, or in a dry run would be, executed; `all` and its like not counted."""
+        """Executed (in a dry run: planned) jobs per rule, without targets such as `all`."""
         jobs: dict[str, int] = {}
         for line in self.text.splitlines():
             words = line.split()
@@ -113,7 +113,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Project:
-    """A folder in which Snakemake runs; `repository` holds the workflow."""
+    """The working directory of Snakemake; `repository` holds the workflow."""
 
     folder: Path
     repository: Path = REPOSITORY
@@ -132,7 +132,7 @@ class Project:
         return command, environment
 
     def run_as_user(self, *words: str, timeout: float = 600) -> Run:
-        """Run Snakemake in a process of its own."""
+        """Run Snakemake in a new process."""
         command, environment = self.command(*words)
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
@@ -140,9 +140,9 @@ class Project:
         return Run(done.returncode, done.stdout + done.stderr)
 
     def run(self, *words: str) -> Run:
-        """Run Snakemake and its programs in children of processes that have imported everything: see `forkserver`."""
+        """Run Snakemake and its programs with the fork server (see `forkserver`)."""
         command, environment = self.command(*words)
-        # Other checkouts are edited.
+        # Tests edit all other checkouts.
         shared = self.repository == REPOSITORY
         asked, answered = start_snakemake(REPOSITORY if shared else None)
         python = sys.executable if "--dry-run" in words or not shared else start_programs()
@@ -152,27 +152,27 @@ class Project:
             return Run(int(answered.readline()), log.read())
 
     def dry(self, *words: str) -> Run:
-        """Show what a run would do."""
+        """Run Snakemake with `--dry-run`."""
         return self.run("--dry-run", *words)
 
     def plan(self, *words: str) -> dict[str, int]:
-        """What a run would do."""
+        """The planned jobs per rule."""
         found = self.dry(*words)
         assert found.code == 0, found.text
         return found.rules
 
     def declared(self, output: str) -> set[str]:
-        """What a rule was given to make an output, as Snakemake remembers it."""
+        """The inputs of an output in the metadata of Snakemake."""
         name = base64.urlsafe_b64encode(output.encode()).decode()
         content = json.loads((self.folder / ".snakemake" / "metadata" / name).read_text())
         return set(content["input"])
 
     def read(self, output: str) -> set[str]:
-        """What the record of an output says that its stage read."""
+        """The inputs in the stage record of an output."""
         return set(read_json(self.folder / f"{output}.prov.json", "record/1")["inputs"])
 
     def copy(self, folder: Path, metadata: bool) -> "Project":
-        """The project elsewhere with new modification times, with or without what Snakemake remembers."""
+        """Copy the project, either with file times and the metadata of Snakemake or with neither."""
         ignore = None if metadata else shutil.ignore_patterns(".snakemake", ".sums.json")
         copy = shutil.copy2 if metadata else shutil.copy
         shutil.copytree(self.folder, folder, ignore=ignore, copy_function=copy)
@@ -188,9 +188,9 @@ def start_server(*words: str) -> subprocess.Popen[str]:
 
 @cache
 def start_snakemake(repository: Path | None) -> tuple[IO[str], IO[str]]:
-    """The streams of requests for runs of Snakemake and of their exit codes. The server ends with this process.
+    """Start a server; return the streams of requests and exit codes. The server ends with this process.
 
-    It has read the code of `repository`, which nobody may edit then.
+    The server has read the code of `repository`, so that code must not be edited.
     """
     process = start_server("snakemake", *([str(repository)] if repository else []))
     assert process.stdin
@@ -200,7 +200,7 @@ def start_snakemake(repository: Path | None) -> tuple[IO[str], IO[str]]:
 
 @cache
 def start_programs() -> str:
-    """The path of an executable that takes the place of Python for the programs of the rules."""
+    """Start a server; return the path of an executable that replaces Python for the programs of the rules."""
     folder = Path(tempfile.mkdtemp(prefix="programs-"))
     process = start_server("programs", str(folder / "socket"), str(REPOSITORY))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -214,7 +214,7 @@ def start_programs() -> str:
 
 
 def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tuple[Project, Run]:
-    """What `make` makes of a new folder, made by the first of the processes that ask for it; others wait for it."""
+    """Call `make` in the first process that needs the folder; other processes wait for the result."""
     known = folder.with_suffix(".json")
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -250,7 +250,7 @@ def takes_config(**more: Any) -> dict[str, Any]:
 
 
 def record(project: Project, reel: str) -> Path:
-    """What a person with a device would save."""
+    """Write the take of a reel, as a user would record it."""
     source = project.folder / "results" / "excitations" / "tiny" / "reels" / f"{reel}.wav"
     take = project.folder / "my recordings" / f"{reel}.wav"
     recorder = Recorder(drift_ppm=3, invert=True, seed=5, offset_seconds=0.2)

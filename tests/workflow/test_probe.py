@@ -1,4 +1,4 @@
-"""A probe reel that is asked for after everything else has been made."""
+"""A probe reel that is added after a complete run."""
 
 import copy
 
@@ -25,7 +25,7 @@ MEASURED = {
 
 
 @pytest.mark.slow
-def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_again(project: Project) -> None:
+def test_an_added_probe_reel_is_measured_without_retraining(project: Project) -> None:
     content = copy.deepcopy(TINY)
     content["excitations"]["tiny"]["probe_reel"] = True
     before = {path: sha256_file(path) for path in (project.folder / "results").rglob("*.wav")}
@@ -82,7 +82,7 @@ def test_it_is_made_recorded_and_measured_and_no_other_reel_or_training_is_made_
     assert "results/devices/amp/tiny-probe/measurements.json.prov.json" in project.read(tracked)
 
 
-def test_a_recorded_device_is_asked_for_its_probe_take_too(first: tuple[Project, Run], tmp_path) -> None:
+def test_a_missing_probe_take_of_a_recorded_device_is_listed(first: tuple[Project, Run], tmp_path) -> None:
     project = first[0].copy(tmp_path / "project", metadata=True)
     content = copy.deepcopy(TINY)
     content["excitations"]["tiny"]["probe_reel"] = True

@@ -1,4 +1,4 @@
-"""The same configuration, corpus and pairs give the same bytes elsewhere, whatever is different around them."""
+"""The same configuration, corpus and pairs give the same bytes in any environment."""
 
 import json
 import re
@@ -16,17 +16,17 @@ from twinlib.provenance.record import SUFFIX
 pytestmark = pytest.mark.slow
 
 MEASURED = ("realtime_factor",)
-"""What a metrics file says of the machine and not of the twin."""
+"""Keys of a metrics file that depend on the machine."""
 
 VOLATILE = (
     *("metrics.json", "training.parquet", "learning.svg", "twin.nam", "twin.onnx"),
     *("summary.txt", "comparison.html", "index.html"),
 )
-"""Outputs that say how fast this machine was, or when they were made: the rest of them is compared by `told`."""
+"""Outputs that contain speeds or dates; `told` returns their other content for comparison."""
 
 
 def elsewhere(folder: Path) -> Project:
-    """The project run by one core instead of two, in another zone, language, umask, and order of sets."""
+    """Run the project with one core instead of two and another time zone, language, umask and hash seed."""
     project = make_project(folder / "ein anderer Ort")
     project.write({**TINY, "tracking": {"enabled": False}})
     command, environment = project.command()
@@ -47,7 +47,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def sums(project: Project) -> dict[str, str]:
-    """sha256 of every file of the results that says nothing of times."""
+    """The sha256 of every result file that does not depend on time."""
     results = project.folder / "results"
     return {
         path.relative_to(results).as_posix(): sha256_file(path)
@@ -62,20 +62,20 @@ def sums(project: Project) -> dict[str, str]:
 
 
 def without_speed(content: Any) -> Any:
-    """A JSON value without what measures the machine, at any depth."""
+    """A JSON value without keys that depend on the machine, at any depth."""
     if isinstance(content, dict):
         return {key: without_speed(value) for key, value in content.items() if key not in MEASURED}
     return [without_speed(value) for value in content] if isinstance(content, list) else content
 
 
 def told(path: Path, metrics: list[Path]) -> Any:
-    """What a volatile file says apart from dates and speeds; `metrics` are the files that know the speeds."""
+    """The content of a volatile file without dates and speeds; `metrics` are the files that hold the speeds."""
     if path.name == "metrics.json":
         return without_speed(read_json(path, "metrics/1"))
     if path.name == "training.parquet":
         return read_table(path, "training/1").drop(columns="cpu_seconds")
     if path.name == "learning.svg":
-        # Its axis is the processor's time.
+        # Its axis is CPU time.
         return [word for word in re.findall(r"<!-- (.*?) -->", path.read_text()) if not re.search(r"\d", word)]
     if path.name == "twin.nam":
         content = json.loads(path.read_text())
@@ -85,9 +85,9 @@ def told(path: Path, metrics: list[Path]) -> Any:
     if path.name == "twin.onnx":
         date = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
         content, count = date.subn(b"", path.read_bytes())
-        assert count == 1, "its date, in UTC"
+        assert count == 1, "the date, in UTC"
         return content
-    # The speed rounded for people, and the picture of error against speed.
+    # Remove rounded speeds and the plot of error against speed.
     text = re.sub(r"<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL)
     text = re.sub(r"\d+(\.\d+)? ?(x|×|times|seconds of audio)", "", re.sub(r" +|-{3,}", " ", text))
     for speed in (str(read_json(one, "metrics/1")["realtime_factor"]) for one in metrics):
@@ -106,14 +106,14 @@ def compared(first: Project, second: Project, name: str) -> None:
         assert one == other, name
 
 
-def test_every_file_has_the_same_bytes(first: tuple[Project, Run], second: Project) -> None:
+def test_files_without_times_have_the_same_bytes(first: tuple[Project, Run], second: Project) -> None:
     found = sums(first[0])
     assert sums(second) == found
     kinds = {Path(name).suffix for name in found}
     assert kinds >= {".parquet", ".json", ".wav", ".arrow", ".svg", ".safetensors", ".flac", ".md", ".html"}
 
 
-def test_what_tells_times_tells_nothing_else_that_differs(first: tuple[Project, Run], second: Project) -> None:
+def test_volatile_files_differ_only_in_dates_and_speeds(first: tuple[Project, Run], second: Project) -> None:
     results = first[0].folder / "results"
     names = [path.relative_to(results).as_posix() for path in sorted(results.rglob("*")) if path.name in VOLATILE]
     names = [name for name in names if not name.startswith("mlflow/")]
@@ -122,7 +122,7 @@ def test_what_tells_times_tells_nothing_else_that_differs(first: tuple[Project, 
         compared(first[0], second, name)
 
 
-def test_records_say_the_same_but_for_times(first: tuple[Project, Run], second: Project) -> None:
+def test_records_differ_only_in_times(first: tuple[Project, Run], second: Project) -> None:
     def said(project: Project) -> dict[str, Any]:
         results = project.folder / "results"
         records = {}
@@ -142,12 +142,12 @@ def test_records_say_the_same_but_for_times(first: tuple[Project, Run], second: 
     assert said(second) == said(first[0])
 
 
-def test_what_is_deleted_is_made_again_with_the_same_bytes(project: Project) -> None:
-    """So what follows it is not made again: its inputs are what they were."""
+def test_a_deleted_file_is_made_again_with_the_same_bytes(project: Project) -> None:
+    """Dependent stages are therefore not rerun: their inputs are unchanged."""
     before = sums(project)
     (project.folder / "results/devices/box/shards/one.parquet").unlink()
     run = project.run("dataset")
     assert run.code == 0, run.text[-4000:]
     assert run.rules == {"cut_shard": 1, "build_manifest": 1, "check_leaks": 1}
     assert sums(project) == before
-    assert set(project.plan()) <= {"log_run"}, "its records have other times"
+    assert set(project.plan()) <= {"log_run"}, "only times in its records differ"

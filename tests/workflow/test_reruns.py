@@ -1,4 +1,4 @@
-"""Which edit reruns what: how many jobs, in which order, and what the tables of workflow/README.md do not try."""
+"""Reruns after an edit: job counts, job order, and cases that are not in the tables of workflow/README.md."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def edit(path: str, value: Any) -> dict[str, Any]:
     return content
 
 
-def test_a_new_twin_trains_alone(project: Project) -> None:
+def test_a_new_twin_retrains_no_other_twin(project: Project) -> None:
     content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
@@ -38,7 +38,7 @@ def test_a_new_twin_trains_alone(project: Project) -> None:
     }
 
 
-def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None:
+def test_the_source_of_a_warm_start_is_trained_first(project: Project) -> None:
     content = edit("experiments", [{"device": "amp", "model": "tiny"}])
     content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
     project.write(content)
@@ -48,7 +48,7 @@ def test_a_twin_that_another_starts_from_is_made_first(project: Project) -> None
     assert project.plan("results/twins/box/tiny/twin.safetensors") == {"train_twin": 2}
 
 
-def test_twins_that_start_from_each_other_are_refused(project: Project) -> None:
+def test_a_warm_start_from_itself_is_refused(project: Project) -> None:
     project.write(edit("training.warm_start", "results/twins/amp/tiny"))
     run = project.dry()
     assert run.code != 0
@@ -84,18 +84,18 @@ def replace_pair(project: Project) -> None:
         (name_a_loop_back, "ingest_take", 1),
     ],
 )
-def test_changed_input(
+def test_a_changed_input_retrains_only_its_device(
     project: Project, change: Callable[[Project], None], starts_with: str, jobs_of_train: int
 ) -> None:
     change(project)
     planned = project.plan()
     assert starts_with in planned
-    assert planned["train_twin"] == jobs_of_train, "the other device has nothing to do with it"
+    assert planned["train_twin"] == jobs_of_train, "the other device does not depend on it"
 
 
 @pytest.fixture(scope="module")
 def checkout(first: tuple[Project, Run], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The finished project run from a copy of the repository whose library may be edited."""
+    """The finished project with an editable copy of the repository."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("workflow", "scripts", "twinlib"):
         ignore = shutil.ignore_patterns("__pycache__")
@@ -117,5 +117,5 @@ def test_an_edited_docstring_or_comment_reruns_nothing(checkout: Project) -> Non
         path.write_text(before)
 
 
-def test_the_copied_checkout_itself_reruns_nothing(checkout: Project) -> None:
+def test_a_copy_of_the_repository_reruns_nothing(checkout: Project) -> None:
     assert checkout.plan() == {}

@@ -1,4 +1,4 @@
-"""The whole road on a small project: what it leaves, what reruns, and that it can be stopped anywhere."""
+"""Complete runs of a small project: outputs, reruns, and recovery after a kill."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def touch_everything(folder: Path) -> None:
             os.utime(path, (moment, moment))
 
 
-def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
+def test_one_run_makes_all_outputs(first: tuple[Project, Run]) -> None:
     project, run = first
     assert run.code == 0, run.text[-4000:]
     results = project.folder / "results"
@@ -62,7 +62,7 @@ def test_one_run_goes_the_whole_road(first: tuple[Project, Run]) -> None:
     assert "Traceback" not in run.text
 
 
-def test_the_simulated_take_is_found_where_it_was_put(first: tuple[Project, Run]) -> None:
+def test_the_simulated_take_is_aligned_to_its_true_lag(first: tuple[Project, Run]) -> None:
     folder = first[0].folder / "results" / "devices" / "amp" / "tiny-01"
     found, truth = (
         read_json(folder / "alignment.json", "alignment/2"),
@@ -74,7 +74,7 @@ def test_the_simulated_take_is_found_where_it_was_put(first: tuple[Project, Run]
     assert read_json(folder / "take.json", "take/1")["simulated"] is True
 
 
-def test_every_record_names_inputs_that_another_record_made_or_the_user_gave(first: tuple[Project, Run]) -> None:
+def test_inputs_of_every_record_are_recorded_outputs_or_sources(first: tuple[Project, Run]) -> None:
     folder = first[0].folder
     records = [read_json(path, "record/1") for path in sorted((folder / "results").rglob(f"*{SUFFIX}"))]
     made = {name: digest for record in records for name, digest in record["outputs"].items()}
@@ -89,7 +89,7 @@ def test_every_record_names_inputs_that_another_record_made_or_the_user_gave(fir
     assert head.dataset == read_json(folder / "results" / "devices" / "amp" / "dataset.json", "dataset/1")["digest"]
 
 
-def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
+def test_every_twin_has_an_mlflow_run(first: tuple[Project, Run]) -> None:
     from twinlib.tracking import runs as tracking
     from twinlib.tracking.settings import Tracking
 
@@ -111,16 +111,14 @@ def test_mlflow_holds_the_runs(first: tuple[Project, Run]) -> None:
         assert twins == {"twin.safetensors", "twin.nam", "twin.onnx"}
 
 
-def test_a_run_logs_what_the_records_of_its_rule_name(first: tuple[Project, Run]) -> None:
+def test_log_run_reads_all_its_declared_inputs(first: tuple[Project, Run]) -> None:
     for run in ("results/twins/amp/tiny/run.json", "results/twins/box/tiny/run.json"):
         assert first[0].declared(run) <= first[0].read(run)
     logged = first[0].read("results/twins/amp/tiny/run.json")
     assert {"results/devices/amp/tiny-01/take.wav.prov.json", "results/twins/amp/tiny/twin.nam"} <= logged
 
 
-def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_store_is_rebuilt_and_nothing_is_rerun(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from twinlib.audit.mlflow import rebuild_runs
     from twinlib.audit.store import resolve_store
     from twinlib.tracking import runs as tracking
@@ -148,7 +146,7 @@ def test_a_store_that_was_lost_is_filled_again_and_nothing_is_left_to_do(
 
 
 def test_a_finished_run_has_nothing_to_do(project: Project) -> None:
-    """Asked as a user asks, and as all other tests do."""
+    """With a new process, like a user, and with the fork server, like all other tests."""
     asked, forked = project.run_as_user("--dry-run"), project.dry()
     assert (asked.code, asked.rules) == (forked.code, forked.rules) == (0, {})
     assert "Nothing to be done" in asked.text
@@ -156,7 +154,7 @@ def test_a_finished_run_has_nothing_to_do(project: Project) -> None:
 
 
 def test_a_dry_run_writes_nothing(first: tuple[Project, Run], tmp_path: Path) -> None:
-    """In a fresh clone with new times, a damaged file, and a results folder that may not be written."""
+    """In a fresh clone with new times, a damaged file, and a read-only results folder."""
     project = first[0].copy(tmp_path / "clone", metadata=False)
     touch_everything(project.folder)
     results = project.folder / "results"
@@ -188,14 +186,14 @@ def test_a_dry_run_writes_nothing(first: tuple[Project, Run], tmp_path: Path) ->
 
 def test_a_run_with_nothing_to_do_saves_the_checksums(first: tuple[Project, Run], tmp_path: Path) -> None:
     project = first[0].copy(tmp_path / "clone", metadata=False)
-    # The checksums of files that have just been written are not saved.
+    # Checksums of files written just now are not saved.
     time.sleep(RACY_NS / 1e9 + 0.1)
     run = project.run()
     assert (run.code, run.rules) == (0, {})
     assert (project.folder / "results" / CACHE_FILE).is_file()
 
 
-def test_a_server_that_is_down_stops_no_training(project: Project) -> None:
+def test_training_continues_while_the_server_is_down(project: Project) -> None:
     content = yaml.safe_load((project.folder / "config.yaml").read_text())
     content["tracking"] = {"uri": "http://127.0.0.1:9"}
     content["training"]["seed"] = 7
@@ -211,7 +209,7 @@ def test_a_server_that_is_down_stops_no_training(project: Project) -> None:
     assert run.text.count("Finished jobid") == 3
 
 
-ROAD = {
+STAGES_TO_TWIN = {
     "index_corpus",
     "plan_excitation",
     "write_recording_guide",
@@ -226,43 +224,44 @@ ROAD = {
     "train_twin",
     "export_twin",
 }
-LATE = {"evaluate_twin", "build_twin_page", "build_summary", "build_comparison", "log_run"}
+STAGES_AFTER_TRAINING = {"evaluate_twin", "build_twin_page", "build_summary", "build_comparison", "log_run"}
 
 
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
-        ("corpus/index.json", ROAD | LATE),
+        ("corpus/index.json", STAGES_TO_TWIN | STAGES_AFTER_TRAINING),
         (
             "excitations/tiny/reels/tiny-01.wav",
-            (ROAD | LATE) - {"index_corpus", "plan_excitation", "write_recording_guide"},
+            (STAGES_TO_TWIN | STAGES_AFTER_TRAINING) - {"index_corpus", "plan_excitation", "write_recording_guide"},
         ),
         ("excitations/tiny/recording.md", {"write_recording_guide"}),
         (
             "excitations/tiny/fingerprints.parquet",
-            {"fingerprint_reels", "check_leaks", "train_twin", "export_twin"} | LATE,
+            {"fingerprint_reels", "check_leaks", "train_twin", "export_twin"} | STAGES_AFTER_TRAINING,
         ),
         (
             "devices/amp/tiny-01/alignment.svg",
-            {"align_take", "cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"} | LATE,
+            {"align_take", "cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"}
+            | STAGES_AFTER_TRAINING,
         ),
         (
             "devices/box/shards/one.parquet",
-            {"cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"} | LATE,
+            {"cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"} | STAGES_AFTER_TRAINING,
         ),
-        ("devices/box/leaks.json", {"check_leaks", "train_twin", "export_twin"} | LATE),
-        ("twins/box/tiny/twin.safetensors", {"train_twin", "export_twin"} | LATE),
+        ("devices/box/leaks.json", {"check_leaks", "train_twin", "export_twin"} | STAGES_AFTER_TRAINING),
+        ("twins/box/tiny/twin.safetensors", {"train_twin", "export_twin"} | STAGES_AFTER_TRAINING),
         ("twins/box/tiny/twin.onnx", {"export_twin", "log_run"}),
-        ("twins/box/tiny/evaluation/figures/waveform.svg", LATE),
-        ("twins/box/tiny/evaluation/metrics.json.prov.json", LATE),
+        ("twins/box/tiny/evaluation/figures/waveform.svg", STAGES_AFTER_TRAINING),
+        ("twins/box/tiny/evaluation/metrics.json.prov.json", STAGES_AFTER_TRAINING),
     ],
 )
-def test_a_deleted_output_is_made_again_with_what_it_feeds(project: Project, name: str, rules: set[str]) -> None:
+def test_a_deleted_output_is_made_again_with_its_dependants(project: Project, name: str, rules: set[str]) -> None:
     (project.folder / "results" / name).unlink()
     assert set(project.plan()) == rules
 
 
-def test_a_training_that_was_killed_ends_with_the_same_bytes(project: Project) -> None:
+def test_a_killed_training_ends_with_the_same_bytes(project: Project) -> None:
     twin = project.folder / "results" / "twins" / "box" / "tiny" / "twin.safetensors"
     before = sha256_file(twin)
     twin.unlink()
@@ -289,13 +288,13 @@ def test_a_training_that_was_killed_ends_with_the_same_bytes(project: Project) -
     assert sha256_file(twin) == before
 
 
-def test_a_report_can_be_made(project: Project) -> None:
+def test_the_snakemake_report_is_written(project: Project) -> None:
     run = project.run("--report", "report.zip")
     assert run.code == 0, run.text[-4000:]
     assert (project.folder / "report.zip").stat().st_size > 10_000
 
 
-def test_the_store_may_be_elsewhere_and_a_second_run_is_resumed(project: Project) -> None:
+def test_a_second_run_resumes_the_mlflow_run(project: Project) -> None:
     path = project.folder / "results" / "twins" / "box" / "tiny" / "run.json"
     before = json.loads(path.read_text())["run_id"]
     path.unlink()

@@ -1,4 +1,4 @@
-"""A search in the workflow: what it leaves, whom it feeds, what reruns, and that it can be stopped anywhere."""
+"""A search in the workflow: outputs, training of its result, reruns, and recovery after a kill."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def found(project: Project) -> dict[str, Any]:
     return content
 
 
-def test_what_the_search_finds_is_what_is_trained_and_tracked(searched: Project) -> None:
+def test_the_best_model_is_trained_and_tracked(searched: Project) -> None:
     best = found(searched)
     twin = load_twin(searched.folder / "results/twins/box/tuned")
     assert twin.network.stacks[0].channels == best["network"]["channels"]
@@ -58,7 +58,7 @@ def run_of(project: Project, folder: str) -> str:
     return str(read_json(project.folder / folder / "run.json", "run/1")["run_id"])
 
 
-def test_mlflow_holds_the_study_and_a_run_below_it_for_each_trial(searched: Project) -> None:
+def test_the_study_has_an_mlflow_run_with_a_child_run_per_trial(searched: Project) -> None:
     store, parent = client(searched), run_of(searched, "results/searches/tuned")
     study = store.get_run(parent)
     assert study.info.status == "FINISHED"
@@ -77,7 +77,7 @@ def test_mlflow_holds_the_study_and_a_run_below_it_for_each_trial(searched: Proj
         assert [metric.value for metric in by_step] == list(row["valid_esr"])
 
 
-def test_a_store_that_was_lost_is_filled_again_with_all_trials(
+def test_a_lost_store_is_rebuilt_with_all_trials(
     searched: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from twinlib.audit.mlflow import rebuild_runs
@@ -121,7 +121,7 @@ def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
     assert searched.plan() == {}
 
 
-def test_a_search_that_was_killed_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:
+def test_a_killed_search_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:
     before = {path: sha256_file(searched.folder / path) for path in RESULTS}
     project = searched.copy(tmp_path / "project", metadata=True)
     folder = project.folder / "results/searches/tuned"
@@ -150,7 +150,7 @@ def test_a_search_that_was_killed_ends_with_the_same_bytes(searched: Project, tm
     assert project.plan("searches") == {}
 
 
-def test_more_trials_and_workers_go_on_with_the_study(searched: Project, tmp_path: Path) -> None:
+def test_more_trials_and_workers_continue_the_study(searched: Project, tmp_path: Path) -> None:
     project = searched.copy(tmp_path / "project", metadata=True)
     before = read_table(project.folder / "results/searches/tuned/trials.parquet", "trials/1")
     project.write(edited(trials=14, workers=2))
@@ -158,7 +158,7 @@ def test_more_trials_and_workers_go_on_with_the_study(searched: Project, tmp_pat
     assert run.code == 0, run.text[-4000:]
     after = read_table(project.folder / "results/searches/tuned/trials.parquet", "trials/1")
     assert list(after["number"]) == list(range(14))
-    assert after[:8].to_json() == before.to_json(), "what was done is not done again"
+    assert after[:8].to_json() == before.to_json(), "finished trials are not repeated"
     assert project.plan("searches") == {}
     study = client(project).get_run(run_of(project, "results/searches/tuned"))
     assert study.info.run_id == run_of(searched, "results/searches/tuned")

@@ -1,4 +1,4 @@
-"""What runs again after which change: every row of reruns.yaml is tried."""
+"""What runs again after which change: executes every row of reruns.yaml."""
 
 import ast
 import importlib.util
@@ -37,7 +37,7 @@ RERUNS: dict[str, Any] = yaml.safe_load((REPOSITORY / "tests" / "workflow" / "re
 
 @dataclass(frozen=True)
 class Row:
-    """One trial of a row of the tables: `steps` are made one after the other."""
+    """An example of a row of the tables; `steps` are executed in order."""
 
     change: str
     project: str
@@ -56,7 +56,7 @@ def rows() -> list[Row]:
 
 
 def stages(names: list[str]) -> frozenset[str]:
-    """Stages by their names and the names of groups."""
+    """Replace the names of groups by their stages."""
     found: set[str] = set()
     for name in names:
         found |= stages(RERUNS["groups"][name]) if name in RERUNS["groups"] else {name}
@@ -64,7 +64,7 @@ def stages(names: list[str]) -> frozenset[str]:
 
 
 def keys(schema: dict[str, Any], section: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every key of the configuration, with X for a name and * for the number of an entry."""
+    """All keys of the configuration, with X in place of a name and * in place of a list index."""
     if "$ref" in section:
         section = schema["$defs"][section["$ref"].rsplit("/", 1)[1]]
     options = [one for word in ("anyOf", "oneOf") for one in section.get(word, []) if one.get("type") != "null"]
@@ -125,7 +125,7 @@ def projects(request: pytest.FixtureRequest) -> dict[str, Project]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository that may be edited."""
+    """An editable copy of the repository."""
     folder = tmp_path_factory.mktemp("checkout") / "repository"
     for name in ("workflow", "scripts", "twinlib"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
@@ -134,7 +134,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assigned(content: dict[str, Any], step: str) -> None:
-    """Set a key, as `section.key: value` says."""
+    """Set a key of the configuration, given as `section.key: value`."""
     path, value = step.split(": ", 1)
     *parents, key = path.split(".")
     for name in parents:
@@ -143,7 +143,7 @@ def assigned(content: dict[str, Any], step: str) -> None:
 
 
 def with_every_definition_edited(text: str) -> str:
-    """The code of a module with another statement in each of its functions and classes."""
+    """Add a statement to each function and class of a module."""
     tree = ast.parse(text)
     for node in [tree, *tree.body]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):

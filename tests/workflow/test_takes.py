@@ -1,4 +1,4 @@
-"""Recordings that a person makes: waited for, kept, never asked for twice."""
+"""Recorded takes: the workflow waits for them, keeps them, and never requires a second recording."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from twinlib.files import read_json, read_table, sha256_file
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_makes_the_reels_and_lists_what_to_record(waiting: tuple[Project, Run]) -> None:
+def test_a_run_makes_the_reels_and_lists_the_recordings_to_make(waiting: tuple[Project, Run]) -> None:
     project, run = waiting
     reels = project.folder / "results" / "excitations" / "tiny" / "reels"
     assert run.code == 0, run.text[-4000:]
@@ -32,9 +32,7 @@ def test_a_run_makes_the_reels_and_lists_what_to_record(waiting: tuple[Project, 
     assert "my recordings/tiny-02.wav" in (project.folder / "results/excitations/tiny/recording.md").read_text()
 
 
-def test_missing_takes_are_listed_by_every_run_and_fail_strict_ones(
-    waiting: tuple[Project, Run], tmp_path: Path
-) -> None:
+def test_missing_takes_are_listed_and_fail_strict_runs(waiting: tuple[Project, Run], tmp_path: Path) -> None:
     project = waiting[0].copy(tmp_path / "project", metadata=True)
     run = project.run()
     assert (run.code, run.rules) == (0, {})
@@ -49,7 +47,7 @@ def test_missing_takes_are_listed_by_every_run_and_fail_strict_ones(
     assert "silk waits for 2 recording(s)" in run.text
 
 
-def test_once_recorded_the_run_goes_to_its_end(recorded: Project) -> None:
+def test_a_run_is_complete_once_all_reels_are_recorded(recorded: Project) -> None:
     assert recorded.plan() == {}
     take = read_json(recorded.folder / "results/devices/silk/tiny-01/take.json", "take/1")
     assert take["simulated"] is False
@@ -75,7 +73,9 @@ def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value:
 
 
 @pytest.mark.parametrize("device", [{"takes": "renamed/{reel}.wav"}, {"simulate": {"circuit": "transformer"}}])
-def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dict[str, Any], tmp_path: Path) -> None:
+def test_edits_of_the_device_do_not_unlock_a_recorded_excitation(
+    recorded: Project, device: dict[str, Any], tmp_path: Path
+) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     content = takes_config(devices={"silk": {"excitation": "tiny", **device}})
     content["excitations"]["tiny"]["seed"] = 2
@@ -86,7 +86,7 @@ def test_no_other_edit_hides_that_it_was_recorded(recorded: Project, device: dic
 
 
 def ask(project: Project, *words: str) -> dict[str, Any]:
-    """`twin audit`, as a person asks it in the project's folder."""
+    """Run `twin audit` in the project folder."""
     done = subprocess.run(
         [sys.executable, "-m", "twinlib.cli", "audit", *words, "--json"],
         cwd=project.folder,
@@ -100,7 +100,7 @@ def ask(project: Project, *words: str) -> dict[str, Any]:
     return answer
 
 
-def test_a_withdrawn_track_is_gone_and_nobody_records_anything(recorded: Project, tmp_path: Path) -> None:
+def test_a_withdrawn_track_is_removed_without_a_new_recording(recorded: Project, tmp_path: Path) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     results = project.folder / "results"
     precious = sorted([*(results / "excitations").rglob("*"), *(project.folder / "my recordings").rglob("*")])
@@ -138,7 +138,7 @@ def test_a_withdrawn_track_is_gone_and_nobody_records_anything(recorded: Project
             assert not np.any(shard.wet[start:stop])
     told = ask(project, "trace", "silk/tiny")
     assert told["head_is_its_record"]
-    assert told["head"] != twin["head"], "its chain is another"
+    assert told["head"] != twin["head"], "its chain hash has changed"
     assert track in told["left_out"]["tracks"]
     assert track not in {one["track_id"] for one in told["tracks"]}
     clip = ask(project, "trace", "results/twins/silk/tiny/evaluation/listening/twin.flac")
@@ -165,7 +165,7 @@ def test_a_lost_reel_is_made_again_only_with_the_same_bytes(recorded: Project, t
     assert not reel.exists()
 
 
-def test_a_run_can_go_on_without_a_missing_take(waiting: tuple[Project, Run], tmp_path: Path) -> None:
+def test_a_run_can_continue_without_a_missing_take(waiting: tuple[Project, Run], tmp_path: Path) -> None:
     project = waiting[0].copy(tmp_path / "project", metadata=True)
     record(project, "tiny-02")
     project.write(takes_config(allow_missing_takes=True))
@@ -176,7 +176,7 @@ def test_a_run_can_go_on_without_a_missing_take(waiting: tuple[Project, Run], tm
     assert list(dataset["captures"]) == ["tiny-02"]
 
 
-def test_a_loop_back_channel_stands_for_the_dry_signal(waiting: tuple[Project, Run], tmp_path: Path) -> None:
+def test_a_loop_back_channel_replaces_the_dry_signal(waiting: tuple[Project, Run], tmp_path: Path) -> None:
     project = waiting[0].copy(tmp_path / "project", metadata=True)
     reels = project.folder / "results/excitations/tiny/reels"
     for reel in ("tiny-01", "tiny-02"):
@@ -204,7 +204,7 @@ def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tm
     project = recorded.copy(tmp_path / "project", metadata=True)
     folder = project.folder / "my recordings"
     shutil.copy(folder / "tiny-02.wav", folder / "tiny-01.wav")
-    # Something else that is new at the same time must not hide the new take.
+    # A simultaneous change must not hide the new take.
     (project.folder / "excluded.tsv").write_text("track_id\treason\tdate\nartist9/song\twithdrawn\t2026-01-01\n")
     run = project.run("dataset")
     assert run.code == 1

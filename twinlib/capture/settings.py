@@ -25,9 +25,9 @@ class Captures(Section):
     """The channel of the wet files, counted from 1, that recorded the dry signal through a loop-back cable from the
     interface's output to its input. It then replaces the dry signal. Null if there is none."""
     repair: list[Literal["polarity", "gain", "dc"]] = ["polarity"]
-    """What alignment corrects in the wet signal; everything else is left to the twin. Hum is measured and reported but
-    never removed, because that would remove music too. A take of a probe reel gets the gain and DC correction of the
-    music takes."""
+    """Corrections of the wet signal by alignment; all other properties are left to the twin. Hum is measured and
+    reported but never removed, because that would remove music too. A take of a probe reel gets the gain and DC
+    correction of the music takes."""
 
     @model_validator(mode="after")
     def _valid_pattern(self) -> Self:

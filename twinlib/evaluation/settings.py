@@ -18,7 +18,7 @@ MIN_TAPS, MAX_TAPS = 128, 2048
 
 
 class Evaluation(Section):
-    """How twins are evaluated. The validation and the test split always are."""
+    """Evaluation of twins, always on the validation and test splits."""
 
     judge_train: bool = False
     """Evaluate the training split too: an error far below that of the test split indicates overfitting."""

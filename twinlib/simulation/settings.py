@@ -11,7 +11,7 @@ class DiodeClipper(Section):
     """The clipping stage of a tube-screamer pedal: symmetric, odd harmonics, a mid hump (Yeh, Abel & Smith 2007)."""
 
     circuit: Literal["diode_clipper"] = "diode_clipper"
-    """Which circuit is simulated."""
+    """The simulated circuit."""
     drive: float = Field(default=0.5, ge=0, le=1)
     """The drive pot, from 0 (21 dB of gain above the corner frequency) to 1 (41 dB)."""
 
@@ -20,7 +20,7 @@ class Transformer(Section):
     """An input transformer. The core saturates with flux, so bass distorts first; it adds some even harmonics."""
 
     circuit: Literal["transformer"] = "transformer"
-    """Which circuit is simulated."""
+    """The simulated circuit."""
     drive: float = Field(default=0.5, ge=0, le=1)
     """How early the core saturates, from 0 (clean) to 1 (a small core)."""
 
@@ -30,7 +30,7 @@ Circuit = DiodeClipper | Transformer
 
 
 class Recorder(Section):
-    """What a real recording adds to the device: an offset, another clock, noise, quantisation."""
+    """Imperfections of a simulated recording: offset, clock drift, noise, quantisation."""
 
     offset_seconds: float | None = Field(default=None, ge=0, le=3600)
     """Seconds of noise before the reel starts. Default: 0.05 to 1.5, drawn from the seed."""
@@ -39,7 +39,7 @@ class Recorder(Section):
     drift_ppm: float = Field(default=0.0, ge=-1000, le=1000)
     """How much faster the recording clock runs than the playback clock, in ppm. Positive makes the take longer."""
     invert: bool = False
-    """Whether the polarity is inverted."""
+    """Whether to invert the polarity."""
     gain_db: float = Field(default=0.0, ge=-60, le=60)
     """The gain of the recording chain in dB. Samples beyond full scale are clipped."""
     noise_dbfs: float | None = Field(default=-90.0, ge=-200, le=0)
@@ -53,21 +53,21 @@ class Recorder(Section):
     tail_seconds: float = Field(default=0.5, ge=0, le=3600)
     """Seconds recorded after the end of the reel."""
     seed: int = Field(default=0, ge=0)
-    """The seed of all random numbers. The reel's name is mixed into it."""
+    """The seed of all random numbers, combined with the name of the reel."""
 
 
 class SimulatedClipper(DiodeClipper):
     """A diode clipper followed by a recorder."""
 
     recorder: Recorder = Recorder()
-    """What the recording adds."""
+    """Imperfections of the recording."""
 
 
 class SimulatedTransformer(Transformer):
     """A transformer followed by a recorder."""
 
     recorder: Recorder = Recorder()
-    """What the recording adds."""
+    """Imperfections of the recording."""
 
 
 Simulate = Annotated[SimulatedClipper | SimulatedTransformer, Field(discriminator="circuit")]

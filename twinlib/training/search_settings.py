@@ -65,7 +65,7 @@ class Space(Section):
     adamw_rate: RateRange = (0.001, 0.02)
     """Learning rate of AdamW, sampled on a logarithmic scale."""
     batch: Annotated[tuple[Batch, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    """Crops per step and process of the final training; a trial takes those of all processes."""
+    """Crops per step and process of the final training; a trial, in one process, uses those of all processes."""
     crop_samples: Annotated[tuple[Crop, ...], Field(min_length=1)] = (512, 1024, 2048)
     """Compared samples per crop."""
     preemphasis_weight: WeightRange = (0.0, 1.0)
