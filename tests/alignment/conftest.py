@@ -1,4 +1,4 @@
-"""Captures with known lag and drift, made by another kernel than the aligner's."""
+"""Captures with known lag and drift, interpolated independently of the aligner."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 def programme(seconds: float, seed: int = 0) -> Array:
-    """Synthetic music: decaying notes with harmonics and plucks, too periodic for a plain correlation."""
+    """Synthetic music: decaying notes with harmonics and plucks, too periodic for plain cross-correlation."""
     rng = np.random.default_rng(seed)
     frames = int(seconds * RATE)
     out = np.zeros(frames + RATE)
@@ -65,7 +65,7 @@ def click() -> Array:
 
 
 def reel(seconds: float, seed: int = 0) -> tuple[Array, list[int]]:
-    """Silence, click, programme, click, silence; and the starts of the clicks."""
+    """A reel of silence, click, programme, click, silence; also returns the starts of the clicks."""
     music = programme(seconds, seed)
     gap = int(1.2 * RATE)
     short = int(0.3 * RATE)
@@ -79,10 +79,10 @@ def reel(seconds: float, seed: int = 0) -> tuple[Array, list[int]]:
 
 
 def sample_at(x: Array, places: Array) -> Array:
-    """The band-limited signal at any places between its samples: Taylor's series about the nearest one.
+    """Evaluate a band-limited signal between its samples by a Taylor series about the nearest sample.
 
-    All derivatives come from the spectrum, so that it is exact to rounding, and nothing of it is a windowed sinc.
-    Silence lies before the signal and after it.
+    All derivatives are from the spectrum, so the result is exact to rounding, without a windowed sinc. The signal is
+    zero before its start and after its end.
     """
     pad = 64
     length = next_fast_len(len(x) + 2 * pad, real=True)
@@ -102,13 +102,13 @@ def sample_at(x: Array, places: Array) -> Array:
 
 
 def warped(x: Array, lag: float, drift_ppm: float, frames: int | None = None) -> Array:
-    """The signal whose index k holds x at (k - lag) / (1 + drift)."""
+    """Warp a signal: sample k is x at (k - lag) / (1 + drift)."""
     frames = frames if frames is not None else int(np.ceil(lag + (1 + drift_ppm * 1e-6) * len(x))) + 2000
     return sample_at(x, (np.arange(frames) - lag) / (1 + drift_ppm * 1e-6))
 
 
 def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
-    """The signal that plays dry position m at m + lags(m), for lags that change slowly."""
+    """Warp a signal so that dry position m is at m + lags(m), for slowly changing lags."""
     wet = np.arange(frames, dtype=float)
     places = wet
     for _ in range(4):
@@ -117,7 +117,7 @@ def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
 
 
 class Memory:
-    """An open file that is an array, for tests that need a `Channel` and no disk."""
+    """An array with the interface of an open file, for tests of `Channel` without a disk."""
 
     def __init__(self, samples: npt.NDArray[np.floating], rate: int) -> None:
         self.samples = np.ascontiguousarray(samples.reshape(len(samples), -1), np.float32)
@@ -136,9 +136,9 @@ def channel(samples: npt.NDArray[np.floating], rate: int = RATE, at: int = RATE)
 
 @st.composite
 def pieces(draw: st.DrawFn, frames: int = 9000, most_ppm: float = 300.0) -> tuple[Piece, ...]:
-    """One to four pieces over dry samples [0, frames): constants, lines and curves, between dropouts.
+    """Draw one to four pieces over dry samples [0, frames): constants, lines and curves, between dropouts.
 
-    The clock of the wet file never runs backwards.
+    Wet positions never decrease.
     """
     count = draw(st.integers(1, 4))
     length = frames // count
@@ -158,7 +158,7 @@ def pieces(draw: st.DrawFn, frames: int = 9000, most_ppm: float = 300.0) -> tupl
 
 
 def alignment(frames: int, lag: float, drift_ppm: float = 0.0, **changes: object) -> Alignment:
-    """An alignment along one line, or with an integer lag for `warp="shift"`."""
+    """An alignment with one linear piece, or with an integer lag for `warp="shift"`."""
     knots = (0.0, float(frames)) if changes.get("warp") != "shift" else (0.0,)
     line = Piece(0, frames, knots, tuple(lag + drift_ppm * 1e-6 * knot for knot in knots))
     base = Alignment(
@@ -195,7 +195,7 @@ def alignment(frames: int, lag: float, drift_ppm: float = 0.0, **changes: object
 
 
 def decibels(truth: npt.NDArray[np.floating], found: npt.NDArray[np.floating]) -> float:
-    """Ratio of truth to error in dB."""
+    """Signal-to-error ratio in dB."""
     return float(10 * np.log10(np.sum(np.square(truth)) / np.sum(np.square(found - truth, dtype=np.float64))))
 
 

@@ -29,7 +29,7 @@ def sine(hertz: float, rate: int, seconds: float) -> np.ndarray:
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("hertz", [100, 1000, 9000, 15_000, 18_000, 20_000])
 def test_resampling_keeps_delay_gain_and_shape(rate: int, hertz: float) -> None:
-    """Sample n at the dry rate is at time n / rate, to 20 kHz or to the band limit of the file."""
+    """Sample n at the dry rate is at time n / rate, up to 20 kHz or the band limit of the file."""
     if hertz > 0.45 * rate:
         return
     n = np.arange(3000, RATE)
@@ -45,7 +45,7 @@ def test_resampling_keeps_delay_gain_and_shape(rate: int, hertz: float) -> None:
 
 @pytest.mark.parametrize("rate", [88_200, 96_000])
 def test_resampling_suppresses_aliases(rate: int) -> None:
-    """From 24 kHz on, less than -100 dB of it is left."""
+    """Components above 24 kHz are attenuated by more than 100 dB."""
     for hertz in (24_000, 30_000, 40_000):
         found = channel(sine(hertz, rate, 0.5), rate).read(3000, 18_000)
         assert 20 * np.log10(np.std(found) / np.std(sine(hertz, rate, 0.5))) < -100
@@ -92,7 +92,7 @@ def test_samples_do_not_depend_on_the_number_of_threads() -> None:
 
 
 @given(start=st.integers(-100, 2100), frames=st.integers(0, 500), low=st.integers(0, 900), high=st.integers(1000, 2000))
-def test_samples_outside_of_the_range_are_zero(start: int, frames: int, low: int, high: int) -> None:
+def test_samples_outside_the_range_are_zero(start: int, frames: int, low: int, high: int) -> None:
     samples = np.random.default_rng(1).uniform(0.1, 1, 2000).astype(np.float32)
     whole = channel(samples)
     found = Channel(whole.reader, 0, RATE, low, high)
@@ -118,7 +118,7 @@ def test_non_finite_samples_are_zeros_unless_exact(rate: int) -> None:
 
 @pytest.mark.parametrize(("wet_rate", "drift_ppm"), [(48_000, 0.0), (44_099, 0.0), (96_000, 30.0), (48_000, -30.0)])
 def test_the_lag_of_a_take_at_another_rate_is_exact(tmp_path: Path, wet_rate: int, drift_ppm: float) -> None:
-    """Resampling adds no delay: the lag and the drift are those of the recording, in samples at the dry rate."""
+    """Resampling adds no delay: lag and drift, in samples at the dry rate, equal those of the recording."""
     # Pairs without drift are shifted by whole samples.
     dry, lag = programme(12.0), 1234.5 if drift_ppm else 1234.0
     write(tmp_path / "dry.wav", dry.astype(np.float32), RATE, "FLOAT")
@@ -137,7 +137,7 @@ def test_the_lag_of_a_take_at_another_rate_is_exact(tmp_path: Path, wet_rate: in
 
 @given(rate=st.sampled_from(RATES), frames=st.integers(1, 10**6))
 def test_the_length_at_another_rate_is_rounded_down(rate: int, frames: int) -> None:
-    """The last sample is on the file."""
+    """The last sample is inside the file."""
     reader = channel(np.zeros(1), rate).reader
     reader.info = replace(reader.info, frames=frames)
     count = frames_at_rate(reader, RATE)

@@ -24,12 +24,12 @@ SPAN = 5_000_000
 
 
 def clock(line: Line) -> ClockModel:
-    """A clock without steps and curve."""
+    """A linear clock without steps."""
     return ClockModel(PieceFit(np.array([line.lag]), line.drift_ppm, np.zeros(1), 0.0), None, ())
 
 
 def track(rng: np.random.Generator, line: Line, scatter: float, count: int = 120) -> tuple[LineFit, LagTrack]:
-    """The fitted line of a programme with lags scattered about `line`, and its track."""
+    """A track of lags scattered about `line`, and the line fitted to it."""
     position = np.linspace(0.02, 0.98, count) * SPAN
     lag = np.array([line.at(p) for p in position]) + scatter * rng.standard_normal(count)
     fit = fit_line(position, lag, np.ones(count))
@@ -125,7 +125,7 @@ def test_the_standard_error_matches_the_noise() -> None:
     polarity=st.sampled_from([1, -1]),
 )
 def test_the_line_of_two_clean_clicks_is_exact(lag: float, drift: float, off: float, polarity: int) -> None:
-    """With a clock that is some samples off; the polarity must be right."""
+    """Even with a clock that is off by some samples, if the polarity is correct."""
     dry = np.zeros(100 * CLICK)
     places = (10 * CLICK, 80 * CLICK)
     for place in places:
@@ -189,7 +189,7 @@ def test_the_more_precise_drift_dominates(
     assert low - 1e-9 <= found.line.drift_ppm <= high + 1e-9
     surer = fit.line if errors[0] == fit.drift_error_ppm else click
     assert abs(found.line.drift_ppm - surer.drift_ppm) <= (high - low) / 2 + 1e-9
-    # The constant is that of the clicks; the windows lose theirs.
+    # The constant is that of the clicks; that of the windows is removed.
     assert found.line.at(SPAN / 2) == pytest.approx(click.at(SPAN / 2), abs=1e-6)
     assert np.median(about_it.residual[inliers(measured)]) == pytest.approx(0.0, abs=1e-9)
     before = np.array([fit.line.at(p) for p in measured.position]) + measured.residual

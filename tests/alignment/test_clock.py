@@ -45,7 +45,7 @@ def test_a_single_position_has_no_slope() -> None:
 def test_pieces_share_their_drift_and_have_separate_constants(
     drift: float, lost: list[int], scatter: float, seed: int
 ) -> None:
-    """Within five standard errors, with a tenth of outliers."""
+    """Within five standard errors, with 10 % outliers."""
     rng = np.random.default_rng(seed)
     count = len(lost) + 1
     x = np.sort(rng.uniform(0, 1e7, 100 * count))
@@ -81,7 +81,7 @@ def test_a_piece_without_windows_continues_its_neighbour(steps: list[float] | No
     seed=st.integers(0, 1000),
 )
 def test_integer_steps_give_a_more_precise_drift(lost: list[int], scatter: float, unit: float, seed: int) -> None:
-    """Steps of exactly whole wet samples."""
+    """Steps are multiples of a wet sample."""
     rng = np.random.default_rng(seed)
     count = len(lost) + 1
     x = np.sort(rng.uniform(0, 1e7, 60 * count))
@@ -98,7 +98,7 @@ def test_integer_steps_give_a_more_precise_drift(lost: list[int], scatter: float
 
 @pytest.mark.parametrize("part", [0.3, -0.5, 0.1])
 def test_fractional_steps_are_not_rounded(part: float) -> None:
-    """A player that resamples causes such; precise windows contradict whole samples."""
+    """A player that resamples causes fractional steps; precise windows exclude integer ones."""
     rng = np.random.default_rng(0)
     x = np.arange(120) * 2e4
     labels = np.arange(120) // 60

@@ -17,7 +17,7 @@ SECONDS = 8.0
 
 
 def lasting(x: Array, times: float) -> Array:
-    """The signal at a lower speed, `times` as long."""
+    """Slow the signal down to `times` its length."""
     return sample_at(x, np.arange(int(len(x) * times)) / times)
 
 
@@ -43,7 +43,7 @@ def mains(hertz: float, harmonics: int) -> Array:
     ],
     ids=["half", "double", "two thirds", "48 in 44.1", "44.1 in 48", "hum", "60 Hz", "silence", "dc", "other", "noise"],
 )
-def test_each_cause_has_its_sentence(wet: Callable[[Array], Array], words: str) -> None:
+def test_each_cause_has_its_message(wet: Callable[[Array], Array], words: str) -> None:
     dry = programme(SECONDS)
     finding = diagnose_mismatch(channel(dry), channel(wet(dry)), clicks_found=False)
     sentence = MESSAGES.sentence(finding)
@@ -58,7 +58,7 @@ def test_clicks_around_another_programme_mean_another_reel() -> None:
 
 
 def test_align_detects_a_wrong_sample_rate_in_the_header(tmp_path: Path) -> None:
-    """With clicks, which are closer together and higher in pitch."""
+    """The clicks are closer together and higher in pitch."""
     dry, clicks = reel(6.0)
     for name, rate in (("dry.wav", RATE), ("wet.wav", 48000)):
         audio.write(tmp_path / name, dry.astype(np.float32), rate, "FLOAT")

@@ -27,7 +27,7 @@ def track(rng: np.random.Generator, count: int, swing: float, scatter: float) ->
 
 @pytest.mark.parametrize("swing", [0.0, 0.3])
 def test_a_step_of_a_sample_or_more_is_detected_at_its_place(swing: float) -> None:
-    """And nowhere else, for any size, and near the ends with two windows beyond it."""
+    """At any size and down to two windows from the ends, without false detections."""
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         count = int(rng.integers(12, 200))
@@ -42,14 +42,14 @@ def test_a_step_of_a_sample_or_more_is_detected_at_its_place(swing: float) -> No
 
 @pytest.mark.parametrize("scatter", [0.0, 0.001, 0.01, 0.03, SCATTER, 0.1])
 def test_smooth_curves_and_scatter_have_no_step(scatter: float) -> None:
-    """Of clocks that vary by up to two samples, for any length of the track."""
+    """For clocks that vary by up to two samples and tracks of any length."""
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         assert not detect_steps(*track(rng, int(rng.integers(1, 200)), rng.uniform(0, 2), scatter)), seed
 
 
 @pytest.mark.parametrize("places", [range(2, 58), (0, 59), (1, 58)], ids=["inside", "ends", "next to the ends"])
-def test_a_single_outlier_is_no_step(places: Sequence[int]) -> None:
+def test_a_single_outlier_is_not_a_step(places: Sequence[int]) -> None:
     for seed in range(50):
         rng = np.random.default_rng(seed)
         position, lag = track(rng, 60, 0.3, 0.02)

@@ -1,4 +1,4 @@
-"""Reading between samples: exact, and the same bits whatever the blocks."""
+"""Interpolation between samples: exact, and independent of the blocks read."""
 
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ def sine(hertz: float, places: Array) -> Array:
 
 @given(lag=st.integers(-9000, 9000), start=st.integers(-500, 9000), frames=st.integers(0, 3000))
 def test_integer_lags_without_drift_copy_samples(lag: int, start: int, frames: int) -> None:
-    """Outside of the file the samples are zero."""
+    """Samples outside the file are zero."""
     timemap = TimeMap.straight(lag, 0.0, 0, 9000)
     copied = interpolate(NOISE, timemap, start, start + frames)
     assert copied.dtype == np.float32
@@ -47,7 +47,7 @@ def test_samples_do_not_depend_on_the_blocks_read(parts: tuple[Piece, ...], cuts
     ],
 )
 def test_interpolation_along_a_line_is_exact(kernel: Kernel, hertz: float, below_db: float, drift: float) -> None:
-    """To measure, 100 dB are enough."""
+    """The short kernel for measurements reaches 100 dB."""
     n = np.arange(12_000.0)
     wet = channel(sine(hertz, n))
     for lag in (0.5, -33.37, 0.001, 0.25, 7.8):
@@ -70,7 +70,7 @@ def test_interpolation_along_a_curve_is_exact(hertz: float) -> None:
 @settings(max_examples=50)
 @given(parts=pieces())
 def test_each_side_of_a_dropout_follows_its_piece(parts: tuple[Piece, ...]) -> None:
-    """Bit by bit, up to the one tile that the border touches; and a loss leaves this to one of the two."""
+    """Exactly, except in the tile at the border, which may follow either piece after a loss."""
     whole = interpolate(NOISE, TimeMap(parts), 0, 9000)
     alone = [interpolate(NOISE, TimeMap([piece]), 0, 9000) for piece in parts]
     borders = [0, *(piece.start for piece in parts[1:]), 9000]

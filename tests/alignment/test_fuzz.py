@@ -1,4 +1,4 @@
-"""Randomly damaged takes: the verdict `ok` is never wrong, and nothing ends with a traceback.
+"""Randomly damaged takes: the verdict `ok` is never wrong, and no input causes a traceback.
 
 The package `fuzz` defines "wrong". `TWIN_FUZZ=1000` in the environment tries a thousand seeds, and
 `python -m tests.alignment.fuzz --count 1000` prints their table.
@@ -68,7 +68,7 @@ def is_wrong(outcome: Outcome) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [9, 572, 628, 703, 907, 964])
 def test_earlier_misses_are_detected(seed: int, folder: Path) -> None:
-    """A sample displaced for 0.2 s, noise over all of it, lost samples near the end, displaced spans."""
+    """A shift by one sample for 0.2 s, noise over the whole take, lost samples near the end, displaced spans."""
     assert not attempt(seed, folder).failures
 
 
@@ -81,7 +81,7 @@ def test_known_misses_are_still_missed(seed: int, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_undamaged_recordings_are_ok(folder: Path) -> None:
-    """Every recording of the pool is `ok` and exact; otherwise the tests above would show nothing."""
+    """Every recording of the pool is `ok` and exact; otherwise the tests above would be meaningless."""
     for number in range(POOL):
         sound = base(number)
         take = folder / f"sound{number}.wav"
@@ -93,14 +93,14 @@ def test_undamaged_recordings_are_ok(folder: Path) -> None:
 
 
 def test_a_seed_determines_the_file(tmp_path: Path) -> None:
-    """The same bytes, in any order of seeds."""
+    """The bytes are the same in any order of seeds."""
     again = [mutilate(3, tmp_path / name) for name in ("a", "b")]
     assert again[0].take.read_bytes() == again[1].take.read_bytes()
     assert np.array_equal(again[0].recording.dry, again[1].recording.dry, equal_nan=True)
 
 
 def test_the_oracle_finds_errors(folder: Path) -> None:
-    """An alignment that is off by a sample, and one that misses a hole."""
+    """For an alignment that is off by one sample and for an undetected gap."""
     sound = base(0)
     take = folder / "take.wav"
     samples = sound.recorded.samples.copy()
@@ -119,7 +119,7 @@ def test_the_oracle_finds_errors(folder: Path) -> None:
 
 
 def _later(recorded: Recording) -> Recording:
-    """The recording without one sample in its middle."""
+    """Remove one sample in the middle of the recording."""
     middle = len(recorded) // 2
     parts = [recorded.part(0, middle), recorded.part(middle + 1, len(recorded)), recorded.part(0, 1)]
     return Recording.joined(parts)

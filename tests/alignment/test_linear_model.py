@@ -57,7 +57,7 @@ def test_noise_in_the_taps_is_suppressed() -> None:
     dry[RATE // 4] = 0.9
     wet = dry + noise(len(dry), -45)
     predicted, _ = answer(wet, 0, RATE // 2, dry=dry)
-    # An impulse 4.4 kHz wide of its amplitude, and nothing 3 ms from it.
+    # The response is an impulse limited to 4.4 kHz, and zero 3 ms from it.
     attack = RATE // 4 // DECIMATION
     away = np.abs(np.arange(len(predicted)) - attack) > 32
     away[-PRE_TAPS:] = False
@@ -75,7 +75,7 @@ def test_silence_predicts_silence() -> None:
 @given(start=st.integers(-500, len(DRY)), frames=st.integers(1, 40))
 @settings(max_examples=20)
 def test_decimation_keeps_every_fourth_sample(start: int, frames: int) -> None:
-    """Independent of the range that is read."""
+    """The result is independent of the range read."""
     stop = start + frames * FRAME
     samples = decimate(channel(DRY).read(start - FILTER_MARGIN, stop + FILTER_MARGIN))
     assert len(samples) == (stop - start) // DECIMATION
@@ -92,7 +92,7 @@ def test_decimation_keeps_every_fourth_sample(start: int, frames: int) -> None:
 @settings(max_examples=20)
 def test_integer_lags_are_off_by_at_most_half_a_sample(lag: float, drift: float, start: int) -> None:
     """The lag is constant within a frame; the margins belong to the first and the last frame."""
-    # Below the level at which samples count as non-finite.
+    # This level is below the limit for non-finite samples.
     ramp = np.arange(len(DRY), dtype=float) / 512.0
     timemap = TimeMap.straight(lag, drift, 0, len(DRY))
     stop, margin = start + 20 * FRAME, 20

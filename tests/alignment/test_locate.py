@@ -21,7 +21,7 @@ from .conftest import CLICK, RATE, Write, channel, click, device, noise, program
     rate=st.sampled_from([RATE, 48_000, 96_000]),
 )
 def test_a_click_is_found_at_block_borders(offset: int, level: float, sign: int, rate: int) -> None:
-    """A fraction of a sample from its place, at the sample rate of the reel whatever that is."""
+    """To a fraction of a sample, at any sample rate of the reel."""
     wet = noise(2 * locate.SIZE, -60)
     place = locate.SIZE - 3 * CLICK + offset
     wet[place : place + CLICK] += sign * level * click()
@@ -31,7 +31,7 @@ def test_a_click_is_found_at_block_borders(offset: int, level: float, sign: int,
 
 
 def test_a_click_at_the_ends_of_the_file_is_found() -> None:
-    """Also where the recording ended within it."""
+    """Even if the recording ends within the click."""
     for wet, place in (
         (np.concatenate((click(), noise(RATE, -60))), 0),
         (np.concatenate((noise(RATE, -60), click())), RATE),

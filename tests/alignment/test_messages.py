@@ -1,4 +1,4 @@
-"""Every code of a finding has a sentence, and every sentence is used."""
+"""Every finding code has a message, and every message is used."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from twinlib import alignment
 from twinlib.alignment.messages import MESSAGES
 
 
-def test_codes_and_sentences_match() -> None:
+def test_codes_and_messages_match() -> None:
     (folder,) = alignment.__path__
     assert used_codes(sorted(Path(folder).glob("*.py"))) == MESSAGES.codes

@@ -59,7 +59,7 @@ def test_estimates_lag_drift_and_polarity(dry_reel, tmp_path, lag, drift, polari
     assert found.lag_samples + (1 + found.drift_ppm * 1e-6) * len(dry) == pytest.approx(end, abs=0.02)
 
 
-def test_the_warped_wet_signal_is_in_step_with_the_dry_signal(dry_reel, write: Write) -> None:
+def test_the_warped_wet_signal_is_synchronous_with_the_dry_signal(dry_reel, write: Write) -> None:
     path, dry, clicks = dry_reel
     wet = write("wet.wav", -0.5 * warped(dry, 20000.4, 40.0))
     found = align(path, wet, clicks=clicks, guard_samples=12)
@@ -135,7 +135,7 @@ def test_late_and_early_starts_and_large_drifts_are_exact(short_reel, write: Wri
 
 @pytest.mark.parametrize("rate", [48_000, 88_200])
 def test_a_take_at_another_sample_rate_is_resampled(short_reel, tmp_path: Path, rate: int) -> None:
-    """Lag and drift are in samples of the reel, and the warped signal equals the device's output."""
+    """Lag and drift are in samples of the reel; the warped signal equals the output of the device."""
     path, dry, clicks = short_reel
     played = 0.8 * dry
     lag, drift = 3210.6, 25.0
@@ -156,7 +156,7 @@ def test_a_take_at_another_sample_rate_is_resampled(short_reel, tmp_path: Path, 
 @pytest.mark.parametrize("rate", [16_000, 22_050, 32_000])
 @pytest.mark.parametrize("clicked", [True, False])
 def test_a_take_at_a_low_rate_is_aligned_and_reported(short_reel, tmp_path: Path, rate: int, clicked: bool) -> None:
-    """To 0.02 samples of the reel."""
+    """The error is below 0.02 samples of the reel."""
     path, dry, clicks = short_reel
     lag, drift = 3210.6, 25.0
     limited = sosfilt(butter(16, 0.44 * rate, fs=RATE, output="sos"), device(dry)[::-1])[::-1]
@@ -240,7 +240,7 @@ class TestBadTakes:
             assert ("silent" if name == "zero.wav" else "nothing of the dry signal") in found.reasons[0]
 
     def test_cut_short(self, dry_reel, write: Write) -> None:
-        """The recorded part is aligned, the missing part reported."""
+        """The recorded part is aligned and the missing part reported."""
         path, dry, clicks = dry_reel
         found = align(path, write("wet.wav", warped(dry, 5000.3, 5.0)[: 8 * RATE]), clicks=clicks)
         assert found.verdict == "suspect"

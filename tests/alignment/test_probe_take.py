@@ -98,7 +98,7 @@ def test_the_loop_back_channel_gives_the_clock(reel: Path, tmp_path: Path) -> No
 
 
 def test_the_level_is_corrected_as_in_the_takes_of_music(reel: Path, tmp_path: Path) -> None:
-    """A saturating device has another gain for clicks than for music, from which the twin learns."""
+    """The gain of a saturating device differs between clicks and the music used for training."""
     dry = audio.read(reel)[:, 0]
     silence = np.zeros(4000, np.float32)
     wet = np.concatenate([silence, np.tanh(5 * dry) + 0.01, silence])

@@ -16,7 +16,7 @@ LAG, DRIFT = 4321.37, 15.0
 
 
 def turned(x: Array) -> Array:
-    """A device that turns the phase by several samples and leaves the magnitude: three all-passes."""
+    """A device of three all-passes, which delay by several samples without changing the magnitude."""
     for hertz in (300.0, 1500.0, 5000.0):
         t = np.tan(np.pi * hertz / RATE)
         c = (t - 1) / (t + 1)
@@ -29,7 +29,7 @@ Take = tuple[Path, Path, Array, list[int], Alignment]
 
 @pytest.fixture(scope="module")
 def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
-    """A reel, its stereo take, the device's signal on the dry clock, the clicks, and the alignment by channel 1."""
+    """A reel, its stereo take, the device signal on the dry clock, the clicks, and the alignment by channel 1."""
     folder = tmp_path_factory.mktemp("loop-back")
     dry, clicks = reel(8.0, seed=4)
     played = -0.7 * turned(device(dry))
@@ -43,7 +43,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Take:
 
 
 def test_the_device_does_not_affect_the_clock(take: Take) -> None:
-    """Without it, the device's phase would pass for a lag of some samples."""
+    """Without the loop-back channel, the phase of the device would appear as a lag of some samples."""
     dry_path, wet_path, _, clicks, found = take
     assert found.verdict == "ok", found.reasons
     assert found.lag_samples == pytest.approx(LAG, abs=0.005)
@@ -61,8 +61,8 @@ def test_gain_and_polarity_are_those_of_each_channel(take: Take) -> None:
     assert found.polarity == -1
 
 
-def test_both_channels_are_warped_by_one_clock(take: Take) -> None:
-    """The loop-back as the dry file, the device's as it answered, behind the guard and its polarity undone."""
+def test_both_channels_share_one_clock(take: Take) -> None:
+    """The loop-back equals the dry file; the device channel has the guard delay and corrected polarity."""
     dry_path, wet_path, played, clicks, found = take
     dry = audio.read(dry_path)[:, 0]
     music = slice(clicks[0] + CLICK, clicks[1])
@@ -75,7 +75,7 @@ def test_both_channels_are_warped_by_one_clock(take: Take) -> None:
 
 
 def test_a_missing_device_signal_is_refused(take: Take, write: Write) -> None:
-    """The loop-back has the programme, but the device's channel has only noise."""
+    """The loop-back has the programme, but the device channel has only noise."""
     dry_path, wet_path, _, clicks, _ = take
     sides = audio.read(wet_path)
     sides[:, 0] = noise(len(sides), -60)

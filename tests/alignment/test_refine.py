@@ -44,7 +44,7 @@ def fitted(dry: Array, wet: Array, lag: float) -> LagFit:
     ],
 )
 def test_resolves_two_dropouts_close_to_each_other(first: int, second: int, apart: float) -> None:
-    """With their samples, their ranges, and a piece between them."""
+    """The numbers of samples and the ranges are correct, with a piece between the dropouts."""
     dry = rush(12.0, 1)
     wet, again = device(dry), AT + round(apart * RATE)
     wet = np.concatenate((noise(700, -80), wet[:AT], wet[AT + first : again], wet[again + second :]))
@@ -93,8 +93,8 @@ def test_keeps_a_dropout_near_the_end_through_heavy_distortion(lost: int, played
 
 
 @pytest.mark.slow
-def test_a_sample_lost_amid_scatter_is_no_wander() -> None:
-    """The scatter of neighbouring windows hides it."""
+def test_a_sample_lost_amid_scatter_is_not_a_clock_curve() -> None:
+    """The scatter of neighbouring windows masks the step."""
     rng = np.random.default_rng(0)
     dry, at = programme(40.0), round(rng.uniform(12.0, 28.0) * RATE)
     level = np.repeat(10.0 ** (rng.uniform(-20.0, 0.0, 80) / 20.0), RATE // 2)

@@ -65,7 +65,7 @@ def mute(wet: Array, at: int) -> int:
     ],
 )
 def test_local_faults_are_located(fault: Fault, names: list[str], least: float) -> None:
-    """To a few frames, without false alarms. A repeated buffer may resemble the one it replaces."""
+    """To a few frames, without false alarms, although a repeated buffer may resemble the one it replaces."""
     for name in names:
         hits = []
         for at in np.random.default_rng(0).choice(LOUD, 40).tolist():
@@ -93,7 +93,7 @@ def test_local_faults_are_located(fault: Fault, names: list[str], least: float) 
     ids=["wire", "fuzz", "filters", "transformer", "small core", "clipper", "hot clipper", "compander"],
 )
 def test_a_clean_take_has_no_outliers(played: Callable[[Array], Array], snr_db: float) -> None:
-    """For any device, and with the noise of a bad recording."""
+    """For any device, even with the noise of a bad recording."""
     for seed, dry in enumerate((programme(SECONDS, 1), DRY)):
         wet = played(dry)
         wet = wet + noise(len(wet), 20 * np.log10(np.std(wet)) - snr_db, seed)
@@ -103,7 +103,7 @@ def test_a_clean_take_has_no_outliers(played: Callable[[Array], Array], snr_db: 
 @pytest.mark.parametrize("seed", [2, 3])
 @pytest.mark.parametrize("played", [Transformer(drive=0.6), DiodeClipper(drive=0.5)], ids=["transformer", "clipper"])
 def test_saturating_bass_is_not_an_outlier(seed: int, played: Circuit) -> None:
-    """Slices of real music at many levels, as on a reel, through the devices of the demo."""
+    """Test with slices of real music at many levels through the devices of the demo."""
     dry = music_of(np.random.default_rng([3, seed]), 40 * RATE)
     wet = circuit(played, dry) + noise(len(dry), -90)
     still = TimeMap.straight(0.0, 0.0, 0, len(dry))
@@ -136,7 +136,7 @@ def test_non_finite_samples_are_located_and_affect_nothing_else(at: int, value: 
 
 
 def test_a_delayed_second_is_not_similar() -> None:
-    """By five milliseconds. The mean is that of the wet file."""
+    """The delay is five milliseconds; the mean is that of the wet file."""
     wet = WET["saturation"].copy()
     wet[2 * RATE : 3 * RATE] = wet[2 * RATE - 220 : 3 * RATE - 220]
     found = scan(wet + 0.01)

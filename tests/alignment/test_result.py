@@ -41,7 +41,7 @@ def test_json_keeps_the_whole_alignment(
     reasons: list[str],
     findings: list[Finding],
 ) -> None:
-    """To the last bit, pieces, exclusions, findings and the loop-back included."""
+    """Exactly, including pieces, exclusions, findings and the loop-back channel."""
     found = alignment(
         9000,
         1.5,
@@ -73,7 +73,7 @@ def test_missing_and_unknown_keys_are_refused() -> None:
 
 
 def test_files_of_older_versions_are_read() -> None:
-    """They have no findings and other codes for some exclusions."""
+    """Older files have no findings and use other codes for some exclusions."""
     found = alignment(9000, 1.5, verdict="suspect", reasons=("a sentence",))
     old = {key: value for key, value in found.to_dict().items() if key != "findings"}
     names = ("off-the-line", "unlike", "not-a-number", "lost-samples")

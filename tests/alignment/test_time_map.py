@@ -1,4 +1,4 @@
-"""The map between dry clock and wet file."""
+"""The mapping between dry and wet positions."""
 
 from itertools import pairwise
 
@@ -40,7 +40,7 @@ def test_the_dry_position_is_monotonic(parts: tuple[Piece, ...], wet: list[float
 def test_a_wet_index_within_a_dropout_maps_to_the_end_of_the_piece_before_it(
     parts: tuple[Piece, ...], share: float
 ) -> None:
-    """And the first one after it to the start of the next piece."""
+    """The first index after the dropout maps to the start of the next piece."""
     timemap = TimeMap(parts)
     for number, (one, other) in enumerate(pairwise(parts)):
         low, high = timemap.wet(one.stop, number), timemap.wet(other.start, number + 1)
@@ -58,7 +58,7 @@ def test_a_wet_index_within_a_dropout_maps_to_the_end_of_the_piece_before_it(
     share=st.floats(-1, 2),
 )
 def test_a_line_is_exact_everywhere(lag: float, drift: float, start: int, frames: int, share: float) -> None:
-    """To 1e-5 samples in an hour, also beyond the piece."""
+    """The error is below 1e-5 samples over an hour, also beyond the piece."""
     timemap = TimeMap.straight(lag, drift, start, start + frames)
     position = start + share * frames
     expected = lag + drift * 1e-6 * position
@@ -69,7 +69,7 @@ def test_a_line_is_exact_everywhere(lag: float, drift: float, start: int, frames
 
 @given(steps=st.lists(st.floats(1000, 1e6), min_size=2, max_size=12), seed=st.integers(0, 1000))
 def test_a_curve_is_a_natural_spline_through_its_knots(steps: list[float], seed: int) -> None:
-    """It has continuous curvature, none at its ends, and straight extensions."""
+    """The curvature is continuous and zero at the ends; the extensions are straight."""
     x = np.cumsum([0.0, *steps])
     y = np.random.default_rng(seed).normal(0.0, 1.0, len(x))
     curve = Curve(x, y)
@@ -120,7 +120,7 @@ def test_each_position_has_the_lag_of_its_piece(parts: tuple[Piece, ...]) -> Non
     curved=st.booleans(),
 )
 def test_a_clock_and_its_time_map_agree(drift: float, steps: list[int], bends: list[float], curved: bool) -> None:
-    """Outside the dropouts."""
+    """They agree outside the dropouts."""
     frames = 3_000_000
     places = (np.arange(1, len(steps) + 1) * frames // (len(steps) + 1)).tolist()
     lags = np.cumsum([250.25, *steps])

@@ -23,7 +23,7 @@ def made(make: Callable[[float, int], Array]) -> Array:
 
 
 def torn(dry: Array, jump: int) -> Array:
-    """The wet signal with a step of the lag at `AT`: noise inserted, or samples removed."""
+    """Add a lag step at `AT` by inserting noise or removing samples."""
     wet = device(dry)
     wet = np.concatenate((noise(LAG, -70), wet[:AT], noise(max(0, jump), -70, 2), wet[AT + max(0, -jump) :]))
     return wet + noise(len(wet), -70, 3)
@@ -48,7 +48,7 @@ def walked(dry: Array, wet: Array, anchor: int, lag: float) -> CoarseTrack:
     ],
 )
 def test_tracks_across_a_step(make: Callable[[float, int], Array], seconds: float, backwards: bool) -> None:
-    """Most windows on both sides have the right lag, and hardly any a wrong one."""
+    """Most windows on both sides have the correct lag; very few have a wrong one."""
     dry, jump = made(make), round(seconds * RATE)
     wet = torn(dry, jump)
     anchor, lag = (int((SECONDS - 2) * RATE), LAG + jump) if backwards else (2 * RATE, LAG)
@@ -62,7 +62,7 @@ def test_tracks_across_a_step(make: Callable[[float, int], Array], seconds: floa
         assert (~right & found.detected[side]).mean() < 0.05
 
 
-def test_a_muted_span_is_no_step() -> None:
+def test_a_muted_span_is_not_a_step() -> None:
     """No window is found within ten seconds of silence."""
     dry = made(programme)
     wet = torn(dry, 0)

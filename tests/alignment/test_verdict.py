@@ -12,7 +12,7 @@ from .conftest import RATE, Write, programme, reel
 
 
 def test_faults_give_findings_with_spans_and_values(write: Write) -> None:
-    """Lost samples, corrupt samples and a muted part: located in seconds of the wet file, excluded, and explained."""
+    """Lost samples, corrupt samples and a muted part are located in the wet file, excluded and explained."""
     dry, clicks = reel(8.0)
     lost, muted, bad = 4 * RATE, 6 * RATE, 7 * RATE
     wet = np.concatenate((np.zeros(500), dry))

@@ -1,4 +1,4 @@
-"""The wet signal of an alignment, read at positions of the dry clock."""
+"""Reading the wet signal of an alignment on the dry clock."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_samples_do_not_depend_on_the_blocks_read(
     dc: float,
     guard: int,
 ) -> None:
-    """Every block has the samples, of every piece, that one reading of all has, and they are those of the formula."""
+    """In every piece, blocks equal one pass over the whole signal, and the definition of the warp."""
     if whole:
         parts = tuple(Piece(p.start, p.stop, p.positions[:1], (float(round(p.lags[0])),)) for p in parts)
     applied = {"applied_polarity": polarity, "applied_gain": gain, "applied_dc": dc, "guard_samples": guard}
@@ -76,7 +76,7 @@ def test_shift_copies_the_samples_of_each_piece_delayed_by_the_guard(
             assert np.array_equal(copied, NOISE[start + lag : max(start, stop) + lag, 0])
 
 
-def test_samples_outside_of_the_file_are_zero(recording: Path) -> None:
+def test_samples_outside_the_file_are_zero(recording: Path) -> None:
     with WarpedReader(recording, alignment(9000, 100.0, warp="shift", applied_polarity=-1)) as wet:
         assert np.array_equal(wet.read(12, 1012), -NOISE[100:1100, 0])
         assert wet.valid_range() == (0, 8912)
@@ -85,10 +85,10 @@ def test_samples_outside_of_the_file_are_zero(recording: Path) -> None:
 
 @settings(max_examples=40)
 @given(parts=pieces(), guard=st.integers(0, 40), low=st.integers(0, 500), high=st.integers(8000, 9000))
-def test_the_valid_range_depends_on_the_file_alone(
+def test_the_valid_range_depends_only_on_the_file(
     tmp_path_factory: pytest.TempPathFactory, parts: tuple[Piece, ...], guard: int, low: int, high: int
 ) -> None:
-    """A signal of ones stays one there: none of it is made of the silence around the wet range."""
+    """A signal of ones stays one in this range: the silence around the wet range has no influence."""
     path = tmp_path_factory.mktemp("ones") / "wet.wav"
     audio.write(path, np.ones(9000, np.float32), RATE, "FLOAT")
     found = alignment(9000, 0.0, pieces=parts, guard_samples=guard, wet_range=(low, high))
@@ -98,7 +98,7 @@ def test_the_valid_range_depends_on_the_file_alone(
         assert np.allclose(wet.read(start, stop), 1.0, atol=1e-6)
         outside = [wet.read(start - 160, start)] if start > 0 else []
         outside += [wet.read(stop, stop + 160)] if stop < 9000 else []
-        # And it is no smaller than it must be.
+        # The range is as large as possible.
         assert all(np.abs(samples - 1.0).max() > 1e-3 for samples in outside)
 
 
@@ -117,7 +117,7 @@ def test_unusable_alignments_and_files_are_refused(recording: Path, changes: dic
 
 
 def test_the_loop_back_channel_has_the_level_and_polarity_of_the_dry_file(write: Write) -> None:
-    """On the same clock as the device's channel, and without its guard and its repairs."""
+    """It shares the clock of the device channel, without guard delay and repairs."""
     dry = np.random.default_rng(3).uniform(-0.5, 0.5, 5000)
     path = write("wet.wav", np.stack((np.roll(dry, 7) ** 2, -0.5 * dry), axis=1))
     repaired = {"applied_polarity": -1, "applied_gain": 3.0, "applied_dc": 0.1}

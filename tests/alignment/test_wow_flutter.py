@@ -14,7 +14,7 @@ from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 
 
 def windows(lag: Array, seconds: float) -> LagTrack:
-    """Evenly spaced windows, about the line fitted to their lags."""
+    """Evenly spaced windows, relative to the line fitted to their lags."""
     position = np.linspace(0.0, seconds * RATE, len(lag))
     line = fit_line(position, lag, np.ones(len(lag))).line
     residual = lag - line.lag - line.drift_ppm * 1e-6 * position
@@ -23,8 +23,8 @@ def windows(lag: Array, seconds: float) -> LagTrack:
 
 @pytest.mark.parametrize("count", [16, 32, 120, 700])
 @pytest.mark.parametrize("shared", [0.0, 0.5])
-def test_scatter_is_no_wander(count: int, shared: float) -> None:
-    """Even if neighbouring windows share programme and thus the device's phase."""
+def test_scatter_is_not_wander(count: int, shared: float) -> None:
+    """Even if neighbouring windows share programme and thus the phase of the device."""
     white = np.random.default_rng(count).standard_normal((200, count + 1))
     scattered = 0.1 * (white[:, 1:] + shared * white[:, :-1])
     alarms = sum(wander_rms(windows(lag, count * 1.0), RATE) > 0.02 for lag in scattered)
@@ -47,7 +47,7 @@ def test_measures_a_clock_that_wanders_by_a_fifth_of_a_sample_in_a_minute(
     assert found == pytest.approx(0.14, abs=0.06)
 
 
-def test_the_constant_and_the_drift_are_no_wander() -> None:
+def test_a_constant_and_drift_are_not_wander() -> None:
     rng = np.random.default_rng(3)
     lag = 0.01 * rng.standard_normal(120)
     drifting = lag + np.linspace(300.0, 310.0, 120)
@@ -92,7 +92,7 @@ def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: f
     seed=st.integers(0, 1000),
 )
 def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: float, scatter: float, seed: int) -> None:
-    """With a tenth of outliers."""
+    """With 10 % outliers."""
     rng = np.random.default_rng(seed)
     position, true = slow_clock(rng, seconds, period, swing)
     lag = true + scatter * rng.standard_normal(len(position))
@@ -118,7 +118,7 @@ def test_a_curve_continues_across_dropouts(count: int, seconds: float) -> None:
 
 @pytest.mark.parametrize("count", [4, 16, 60, 240])
 def test_scatter_gets_no_curve(count: int) -> None:
-    """At most one of thirty tracks, for any pieces."""
+    """At most one of thirty tracks gets a curve, for any pieces."""
     rng = np.random.default_rng(count)
     position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
     curves = 0
@@ -129,7 +129,7 @@ def test_scatter_gets_no_curve(count: int) -> None:
 
 
 def test_follows_a_slowly_wandering_clock(write: Write) -> None:
-    """To 0.02 samples."""
+    """The error is below 0.02 samples."""
     dry, clicks = reel(20.0, seed=6)
     n = np.arange(0.0, len(dry))
 
@@ -145,7 +145,7 @@ def test_follows_a_slowly_wandering_clock(write: Write) -> None:
     assert np.sqrt(np.mean((found.lags(inside) - lags(inside)) ** 2)) < 0.02
 
 
-def test_a_pause_is_no_dropout(write: Write) -> None:
+def test_a_pause_is_not_a_dropout(write: Write) -> None:
     """The lag changes by more than half a sample during silence, without lost samples."""
     dry, clicks = reel(30.0, seed=6)
     middle = (clicks[0] + clicks[1]) // 2
@@ -163,7 +163,7 @@ def test_a_pause_is_no_dropout(write: Write) -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("minutes", [1, 10])
 def test_subbands_distinguish_a_clock_from_a_device(seed: int, minutes: int) -> None:
-    """A clock shifts both; a device delays each by an amount and a constant of its own."""
+    """A clock shifts both equally; a device delays each by a different amount."""
     rng = np.random.default_rng(seed)
     time = np.arange(0.0, 60.0 * minutes, 0.37)
     scatter = 0.05 * rng.standard_normal((2, len(time)))
@@ -183,7 +183,7 @@ def test_subbands_distinguish_a_clock_from_a_device(seed: int, minutes: int) -> 
     assert not covary(device + scatter)
 
 
-def test_few_windows_are_no_evidence_against_a_clock() -> None:
+def test_few_windows_do_not_exclude_a_clock() -> None:
     few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert subbands_covary(few, few, RATE)
 
@@ -196,8 +196,8 @@ def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, A
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_level_dependent_delay_is_no_wander(seed: int) -> None:
-    """Even for slow level changes; the regression keeps the clock's part."""
+def test_a_level_dependent_delay_is_not_wander(seed: int) -> None:
+    """Even for slow level changes; the regression keeps the part due to the clock."""
     rng = np.random.default_rng(seed)
     position, lag, level = breathing(rng, 2e-4)
     ones = np.ones(len(lag))
@@ -210,7 +210,9 @@ def test_a_level_dependent_delay_is_no_wander(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("share", [1.0, 0.65, 0.0])
 def test_a_curve_that_the_highs_follow_less_is_not_broadband(seed: int, share: float) -> None:
-    """A breathing all-pass delays highs two thirds as much as lows, a clipper hardly; a clock delays all alike."""
+    """A level-dependent all-pass delays highs two thirds as much as lows, a clipper hardly; a clock delays all
+    frequencies equally.
+    """
     rng = np.random.default_rng(seed)
     position, swing = slow_clock(rng, 60.0, 15.0, 0.04)
     ones = np.ones(len(swing))
@@ -235,7 +237,7 @@ def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float
 def test_a_curve_continues_across_imprecise_and_missing_windows(seed: int, hertz: float) -> None:
     """A minute of precise windows with a pause and spans with a hundred times the error.
 
-    To 0.02 samples everywhere, in line with its standard errors.
+    The error is below 0.02 samples everywhere, consistent with the standard errors.
     """
     rng = np.random.default_rng(seed)
     position = np.arange(0.0, 60.0, 0.047) * RATE

@@ -86,7 +86,7 @@ def digests(project: Path) -> list[str]:
 
 
 def changed(project: Path, file: str, *edit: str) -> str:
-    """Return the programs whose digest an edit changes: a new text of a file, or a part of it and its replacement."""
+    """Return the programs whose digest changes with an edit: a new text of a file, or a part and its replacement."""
     before = digests(project)
     path = project / file
     path.parent.mkdir(exist_ok=True)
@@ -133,7 +133,7 @@ def test_only_reached_code_changes_the_digest(project: Path, file: str, edit: tu
     assert changed(project, file, *edit) == programs
 
 
-def test_a_move_to_another_module_changes_nothing(project: Path) -> None:
+def test_moving_code_to_another_module_keeps_the_digest(project: Path) -> None:
     before = digests(project)
     moved = "def two(value):\n    return np.add(value, 1)\n"
     z, x, stub = (project / "twinlib" / name for name in ("y/z.py", "x.py", "y/__init__.pyi"))
@@ -144,7 +144,7 @@ def test_a_move_to_another_module_changes_nothing(project: Path) -> None:
     stub.write_text(stub.read_text().replace("from .z import two", "from twinlib.y.new import two"))
     after = digests(project)
     assert after[1:] == before[1:]
-    # The call itself reads otherwise now.
+    # The call itself has changed.
     x.write_text(x.read_text().replace("import two\n", "import two\nfrom twinlib.y import new as z\n"))
     x.write_text(x.read_text().replace("return two(", "return z.two("))
     assert digests(project) == before
@@ -168,7 +168,7 @@ def test_the_files_of_a_program_are_those_of_reached_code(project: Path) -> None
     ]
 
 
-def test_packages_are_those_that_reached_code_uses_as_pinned(project: Path) -> None:
+def test_packages_are_the_pinned_packages_of_reached_code(project: Path) -> None:
     code_digest.clear_caches()
     assert code_digest.packages(Path("scripts/a.py"), project) == {"numpy": "2.0"}
     assert code_digest.packages(project / "scripts/b.py", project) == {}
@@ -195,7 +195,7 @@ def test_a_data_file_is_not_read_as_python(project: Path) -> None:
     assert digests(project) != before
 
 
-def test_a_copy_elsewhere_has_the_same_digest(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_copy_in_another_folder_has_the_same_digest(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     copy = tmp_path_factory.mktemp("copy") / "p"
     shutil.copytree(project, copy)
     assert digests(project) == digests(copy)

@@ -1,4 +1,4 @@
-"""Stage records, and times that follow contents."""
+"""Stage records."""
 
 import os
 from pathlib import Path
@@ -32,14 +32,14 @@ def times(files: list[Path]) -> list[int]:
     return [file.stat().st_mtime_ns for file in files]
 
 
-def test_a_record_holds_the_sums_of_both_ends(chain: list[Path]) -> None:
+def test_a_record_holds_the_checksums_of_inputs_and_outputs(chain: list[Path]) -> None:
     record = read_record(record_path(chain[1]))
     assert record["params"] == {"x": "1"}
     assert record["inputs"] == {"results/a": sha256_file(chain[0])}
     assert record["outputs"] == {"results/b": sha256_file(chain[1])}
 
 
-def test_records_are_linked_and_the_last_link_stands_for_all_before_it(chain: list[Path]) -> None:
+def test_records_form_a_chain_whose_head_covers_all_earlier_records(chain: list[Path]) -> None:
     middle, end = read_record(record_path(chain[1])), read_record(record_path(chain[2]))
     assert middle["upstream"] == {}, "a source comes from no stage"
     assert end["upstream"] == {"results/b": middle["link"]}
@@ -55,7 +55,7 @@ def test_records_are_linked_and_the_last_link_stands_for_all_before_it(chain: li
         ), key
 
 
-def test_a_link_does_not_depend_on_when_and_where(
+def test_a_chain_hash_does_not_depend_on_time_and_folder(
     chain: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "elsewhere"
@@ -70,7 +70,7 @@ def test_a_link_does_not_depend_on_when_and_where(
     assert second["link"] == first["link"]
 
 
-def test_a_record_among_the_inputs_counts_by_its_link(chain: list[Path]) -> None:
+def test_a_record_among_the_inputs_counts_by_its_chain_hash(chain: list[Path]) -> None:
     stage([record_path(chain[1])], Path("results/d"), "of a record")
     before = read_record(record_path(Path("results/d")))
     stage([chain[0]], chain[1], "middle")
@@ -82,7 +82,7 @@ def test_a_record_among_the_inputs_counts_by_its_link(chain: list[Path]) -> None
     assert before["link"] == after["link"]
 
 
-def test_an_output_in_a_folder_below_or_above_has_its_maker(chain: list[Path]) -> None:
+def test_the_record_of_an_output_in_another_folder_is_found(chain: list[Path]) -> None:
     outputs = [Path("results/reels/reel"), Path("results/told"), Path("results/reels/more/figure")]
     with stage_record(PROGRAM, [chain[0]], outputs, {}):
         for path in outputs:
@@ -93,7 +93,7 @@ def test_an_output_in_a_folder_below_or_above_has_its_maker(chain: list[Path]) -
     assert read_record(record_path(Path("results/d")))["upstream"] == {path.as_posix(): link for path in outputs}
 
 
-def test_a_record_says_whether_it_was_edited(chain: list[Path]) -> None:
+def test_an_edited_record_is_detected(chain: list[Path]) -> None:
     content = read_record(record_path(chain[2]))
     assert content["sum"] == checksum_of(content)
     assert checksum_of({**content, "started": "2020-01-01T00:00:00+00:00"}) != content["sum"]
@@ -109,7 +109,7 @@ def test_a_failed_stage_leaves_no_record(chain: list[Path]) -> None:
     assert not record_path(Path("results/d")).exists()
 
 
-def test_an_input_that_changes_meanwhile_fails_the_stage(chain: list[Path]) -> None:
+def test_an_input_that_changes_during_a_stage_fails_it(chain: list[Path]) -> None:
     def change() -> None:
         with stage_record(PROGRAM, [chain[0]], [chain[1]], {}):
             chain[0].write_text("other")
@@ -119,7 +119,7 @@ def test_an_input_that_changes_meanwhile_fails_the_stage(chain: list[Path]) -> N
         change()
 
 
-def test_a_damaged_input_fails_the_stage_that_reads_it(chain: list[Path]) -> None:
+def test_a_damaged_input_fails_its_stage(chain: list[Path]) -> None:
     chain[1].write_text("MIDDLE")
     with pytest.raises(TwinError, match="is damaged or was edited"), stage_record(PROGRAM, [chain[1]], [chain[2]], {}):
         pass

@@ -1,4 +1,4 @@
-"""All records of a results folder: who made what, and all that is behind a file, wherever the folder lies."""
+"""All records of a results folder, in any location: the makers of files and the records upstream."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ MADE = {
 
 @pytest.fixture(params=["results", "another/name"])
 def results(request, tmp_path, monkeypatch):
-    """The results where they were made, or elsewhere."""
+    """The results in their original folder or moved."""
     monkeypatch.chdir(tmp_path)
     Path("outside").mkdir()
     Path("outside/song.wav").write_text("song")
@@ -56,7 +56,7 @@ def test_makers_know_every_output(results: Path) -> None:
     }
 
 
-def test_the_chain_goes_back_to_the_corpus_by_every_way(results: Path) -> None:
+def test_the_chain_includes_all_paths_to_the_corpus(results: Path) -> None:
     assert behind(results, "twins/b/two/twin.safetensors") == sorted(MADE)
     assert behind(results, "twins/a/one/twin.safetensors") == [
         "corpus/tracks.parquet",
@@ -65,7 +65,7 @@ def test_the_chain_goes_back_to_the_corpus_by_every_way(results: Path) -> None:
     ]
 
 
-def test_copies_in_the_store_and_broken_records_make_nothing(results: Path) -> None:
+def test_copies_in_the_store_and_broken_records_are_ignored(results: Path) -> None:
     before = makers(results)
     shutil.copytree(results / "corpus", results / "mlflow" / "artifacts" / "corpus")
     (results / "devices" / "broken.prov.json").write_text("{")
@@ -73,7 +73,7 @@ def test_copies_in_the_store_and_broken_records_make_nothing(results: Path) -> N
     assert makers(results) == before
 
 
-def test_a_file_made_of_itself_ends(results: Path) -> None:
+def test_a_cycle_of_records_terminates(results: Path) -> None:
     path = record_path(results / "corpus/tracks.parquet")
     text = path.read_text().replace("outside/song.wav", "results/twins/a/one/twin.safetensors")
     path.write_text(text)

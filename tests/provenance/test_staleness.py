@@ -1,4 +1,4 @@
-"""Outputs are stale by content: no modification time decides, and nothing is written to find out."""
+"""Staleness is decided by content, not by modification times, and without writing files."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def stage(inputs: list[Path], output: Path, content: str = "", **params: str) ->
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A source of the user and two stages in `results/demo`, the second in a folder of its own."""
+    """A source file and two stages in `results/demo`, the second in a subfolder."""
     monkeypatch.chdir(tmp_path)
     Path("source").write_text("source")
     first = stage([Path("source")], Path("results/demo/corpus/first"))
@@ -32,7 +32,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def find(results: Path) -> set[str]:
-    """The names of stale files, records left out."""
+    """The names of stale files, without records."""
     found = find_stale_outputs(results, ChecksumCache(results / CACHE_FILE))
     return {Path(name).name for name in found if not name.endswith(".prov.json")}
 
@@ -47,14 +47,14 @@ def test_a_finished_folder_has_no_stale_output(results: Path) -> None:
     assert find(results) == set()
 
 
-def test_no_times_matter(results: Path) -> None:
+def test_modification_times_do_not_matter(results: Path) -> None:
     for number, path in enumerate(sorted(Path().rglob("*"))):
         os.utime(path, ns=(10**18 - number * 10**9, 10**18 - number * 10**9))
     assert find(results) == set()
 
 
 @pytest.mark.parametrize("seconds", [0, 100, -100])
-def test_a_replaced_source_makes_its_reader_stale_whatever_its_time(results: Path, seconds: float) -> None:
+def test_a_replaced_source_makes_its_reader_stale_at_any_modification_time(results: Path, seconds: float) -> None:
     before = Path("source").stat()
     shutil.copy("source", "other")
     Path("other").write_text("SOURCE")
@@ -63,7 +63,7 @@ def test_a_replaced_source_makes_its_reader_stale_whatever_its_time(results: Pat
     assert find(results) == {"first"}, "what follows is decided when that has been made again"
 
 
-def test_a_damaged_output_is_stale_and_so_is_its_reader(results: Path) -> None:
+def test_a_damaged_output_and_its_reader_are_stale(results: Path) -> None:
     path = results / "corpus/first"
     before = path.stat()
     path.write_text("FIRST")
@@ -71,11 +71,11 @@ def test_a_damaged_output_is_stale_and_so_is_its_reader(results: Path) -> None:
     assert find(results) == {"first", "second"}
 
 
-def test_an_output_of_another_run_of_its_upstream_stage_is_stale(results: Path) -> None:
+def test_a_changed_upstream_stage_makes_its_reader_stale(results: Path) -> None:
     stage([Path("source")], results / "corpus/first")
     assert find(results) == set(), "the same stage, run again"
     stage([Path("source")], results / "corpus/first", x="2")
-    assert find(results) == {"second"}, "its chain would name a stage that is gone"
+    assert find(results) == {"second"}, "its record has the old chain hash"
 
 
 def test_a_damaged_record_makes_its_stage_stale(results: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_damaged_record_makes_its_stage_stale(results: Path) -> None:
     }
 
 
-def test_missing_files_are_left_to_the_engine(results: Path) -> None:
+def test_missing_files_are_left_to_snakemake(results: Path) -> None:
     (results / "corpus/first").unlink()
     Path("source").unlink()
     assert find(results) == set()
@@ -128,7 +128,7 @@ def test_checksums_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: py
     path, store = tmp_path / "file", tmp_path / CACHE_FILE
     path.write_text("content")
     age(path)
-    # As if it had been changed long ago: the change time cannot be set.
+    # Simulate an old change, because the change time cannot be set.
     now = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now + 10**10)
     cache = ChecksumCache(store)
@@ -143,7 +143,7 @@ def test_checksums_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: py
     assert ChecksumCache(store).sha256(tmp_path / "none") is None
 
 
-def test_a_file_that_changed_just_now_is_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recently_changed_file_is_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, store = tmp_path / "file", tmp_path / CACHE_FILE
     path.write_text("content")
     cache = ChecksumCache(store)
@@ -154,14 +154,14 @@ def test_a_file_that_changed_just_now_is_hashed_again(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"file": 3}', '{"file": [1, 2, "sum"]}'])
-def test_a_cache_that_is_damaged_or_of_another_version_is_ignored(tmp_path: Path, content: str) -> None:
+def test_a_damaged_or_outdated_cache_is_ignored(tmp_path: Path, content: str) -> None:
     path, store = tmp_path / "file", tmp_path / CACHE_FILE
     path.write_text("content")
     store.write_text(content.replace("file", path.as_posix()))
     assert ChecksumCache(store).sha256(path) == sha256_file(path)
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_text("content")
     now = time.time_ns()

@@ -14,7 +14,7 @@ def take(sha256: str, verdict: str = "ok", *reasons: str) -> dict[str, Any]:
     return {"path": "takes/a.wav", "sha256": sha256, "frames": 5, "verdict": verdict, "reasons": list(reasons)}
 
 
-def test_a_better_take_keeps_the_history_of_the_one_before(tmp_path: Path) -> None:
+def test_a_new_take_keeps_the_history_of_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "silk" / "main-01" / "history.json"
     assert read_history(path) == []
     assert note_take(path, take("1", "suspect", "it clips"), date(2026, 1, 2))
@@ -28,7 +28,7 @@ def test_a_better_take_keeps_the_history_of_the_one_before(tmp_path: Path) -> No
     assert [one["reason"] for one in read_history(path)] == ["the first take", "a fresh tube"]
 
 
-def test_a_take_that_comes_back_is_a_version_of_its_own(tmp_path: Path) -> None:
+def test_a_restored_take_is_a_new_version(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     for sha256 in ("1", "2", "1"):
         note_take(path, take(sha256), date(2026, 1, 2))
@@ -36,7 +36,7 @@ def test_a_take_that_comes_back_is_a_version_of_its_own(tmp_path: Path) -> None:
     assert read_history(path)[-1]["reason"] == "not given"
 
 
-def test_a_first_take_replaced_nothing(tmp_path: Path) -> None:
+def test_a_first_take_has_no_predecessor(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     note_take(path, take("1"), date(2026, 1, 2))
     with pytest.raises(AuditError, match="no replacement to explain"):

@@ -22,7 +22,7 @@ Random = np.random.Generator
 
 @dataclass
 class Victim:
-    """A recording while it is being damaged, and the format of its file."""
+    """A recording to damage, and the format of its file."""
 
     base: Base
     random: Random

@@ -45,7 +45,7 @@ def read_back(mutilation: Mutilation) -> tuple[Array, int] | None:
 
 
 def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
-    """Describe the errors of an alignment outside `excluded`; none if it is right."""
+    """Describe the errors of an alignment outside `excluded`; an empty list if it is correct."""
     decoded = read_back(mutilation)
     if decoded is None:
         return ["an alignment of a file that cannot be read"]
@@ -106,7 +106,7 @@ def wrongs(mutilation: Mutilation, found: Alignment) -> list[str]:
 
 
 def _level(here: Base, places: npt.NDArray[np.int64]) -> str:
-    """Describe the dry level there, relative to the loudest 6 ms within 1.5 s."""
+    """Describe the dry level at a position, relative to the loudest 6 ms within 1.5 s."""
     power = uniform_filter1d(here.dry**2, 256)
     low, high = max(0, int(places[0]) - 3 * RATE // 2), int(places[-1]) + 3 * RATE // 2
     mean = float(power[places].mean()) + 1e-12
@@ -120,19 +120,19 @@ def _sounds(samples: Array, recording: Recording) -> Mask:
         error = samples - recording.dc - recording.clean
         error = np.where(np.isfinite(error), np.clip(error, -1e3, 1e3), 1e3)
     window = RATE // 200
-    # A missing sample has an error of its own power, up to rounding.
+    # The error of a missing sample has the power of the sample, up to rounding.
     return np.asarray(uniform_filter1d(error**2, window) < 0.98 * uniform_filter1d(recording.clean**2, window))
 
 
 def _pieces(dry: Array) -> list[tuple[int, int]]:
     """Return the spans [first, last) with consecutive dry positions."""
-    goes_on = np.abs(np.diff(dry) - 1.0) < 0.01
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], goes_on, [False])).astype(np.int8)))
+    consecutive = np.abs(np.diff(dry) - 1.0) < 0.01
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], consecutive, [False])).astype(np.int8)))
     return [(int(first), int(last) + 1) for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _in_step(off: Array, found: Alignment) -> Array:
-    """A pair on one clock keeps a lag of a few samples: `applied.IN_STEP` leaves such a constant to the twin."""
+    """Ignore the constant lag of a few samples that a pair on one clock may keep (`IN_STEP`)."""
     if found.warp != "shift" or found.applied_lag_samples != 0.0:
         return off
     for constant in range(max(-IN_STEP[0], IN_STEP[1]) + 1):

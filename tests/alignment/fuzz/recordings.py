@@ -1,4 +1,4 @@
-"""Recordings of real music to be damaged; each sample carries its dry position."""
+"""Recordings of real music before damage; each sample has its dry position."""
 
 import math
 from collections.abc import Sequence

@@ -36,7 +36,7 @@ Random = np.random.Generator
 class Outcome:
     """The verdict on a damaged take (`ok`, `suspect`, `refused` or `error`), failures, and warnings.
 
-    `left_in` are errors of an alignment with verdict `suspect`: no failures, because the user was warned.
+    `left_in` lists errors of alignments with the verdict `suspect`. They are not failures, because the user was warned.
     """
 
     seed: int
