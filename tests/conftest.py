@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A busy machine is no failure; and CI judges a change, so it draws the same examples every time.
+# No deadline, because machines may be busy. In CI, draw the same examples in every run.
 settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("project")
 
@@ -24,12 +24,12 @@ LONGEST = (
     "tests/training/test_search.py",
     "tests/workflow/test_reruns.py",
 )
-"""The files that take the longest, the longest first: begun first, they leave no worker waiting for another's end."""
+"""The slowest files, the slowest first. They start first, so that all workers finish at about the same time."""
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without experiments, to be copied: creating its schema takes seconds."""
+    """An MLflow database without experiments, for tests to copy: creating its schema takes seconds."""
     from twinlib.tracking import runs
 
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
@@ -40,13 +40,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_fsync() -> Iterator[None]:
-    """Skip `os.fsync` in this process: it matters after a power failure only, and takes half of a small training."""
+    """Skip `os.fsync` in this process: it only matters after a power failure, and takes half of a small training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; all others stay as they are."""
+    """Put the slowest files first; keep the order of all others."""
     ranks = {file: rank for rank, file in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(LONGEST)))

@@ -1,4 +1,4 @@
-"""Which codes of findings the modules of a package use."""
+"""The finding codes that the modules of a package use."""
 
 import ast
 from collections.abc import Iterable

@@ -43,7 +43,7 @@ def test_round_trip_is_exact_to_the_last_bit(tmp_path: Path, subtype: audio.Subt
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "PCM_32"])
 @pytest.mark.parametrize("container", ["WAV", "WAVEX", "RF64", "AIFF", "W64"])
-def test_windows_equal_the_whole_file_read_by_libsndfile(tmp_path: Path, container: str, subtype: str) -> None:
+def test_windows_equal_the_file_read_by_libsndfile(tmp_path: Path, container: str, subtype: str) -> None:
     """Bit for bit, including full scale and the smallest steps."""
     path = tmp_path / "x"
     samples = np.concatenate(([[1.0, -1.0], [2.0**-23, -(2.0**-23)]], noise(40_000, 2)))
@@ -105,7 +105,7 @@ def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
         audio.read_info(tmp_path / "empty.wav")
 
 
-def test_a_truncated_file_never_reads_as_whole(tmp_path: Path) -> None:
+def test_a_truncated_file_is_never_read_as_complete(tmp_path: Path) -> None:
     path = tmp_path / "x.flac"
     audio.write(path, noise(50000, 1), 44100, "PCM_16")
     path.write_bytes(path.read_bytes()[:20000])

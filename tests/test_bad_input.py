@@ -235,7 +235,7 @@ def fails(
     """Change to a copy of the project; return a function that runs a program and checks that it fails."""
     shutil.copytree(finished[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    # Else the first check of every program finds that a file differs from its record.
+    # Otherwise the first check of every program would find that a file differs from its record.
     for record in Path("results").rglob("*.prov.json"):
         if record.name != "twin.safetensors.prov.json":
             record.unlink()
@@ -517,7 +517,7 @@ def test_a_loop_back_channel_gives_the_dry_samples_and_the_clock(fails: Fails, f
     before = shard.dry.copy(), shard.wet.copy()
     truth = read_json(Path(f"{CAPTURE}/truth.json"), "simulated-take/1")
     take, reel = audio.read(Path(f"{CAPTURE}/take.wav"))[:, 0], audio.read(Path(REEL))[:, 0]
-    # The reel on the clock of the recorder, inverted, 6 dB softer, with noise.
+    # The reel on the clock of the recorder, inverted, attenuated by 6 dB, with noise.
     dense = soxr.resample(np.pad(reel.astype(float), 8192), 1, 8, "VHQ")
     at = (np.arange(len(take)) - truth["lag_samples"]) / (1 + truth["drift_ppm"] * 1e-6)
     looped = -0.5 * CubicSpline(np.arange(len(dense)) / 8 - 8192, dense)(np.clip(at, -8000, len(reel) + 8000))
@@ -612,7 +612,7 @@ def test_a_damaged_checkpoint_is_ignored(
     fails: Fails, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str], harm: str
 ) -> None:
     path, twin = Path(f"{TWIN}/checkpoints/seed-0/checkpoint.safetensors"), Path(f"{TWIN}/twin.safetensors")
-    # The records are gone since the first training, so the chain in the header is another.
+    # The records were deleted after the first training, so the chain hash in the header differs.
     assert call("train_twin", finished[1]["train_twin"]) == 0
     good, before = path.read_bytes(), sha256_file(twin)
     match harm:

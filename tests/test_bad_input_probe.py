@@ -116,7 +116,7 @@ def probe_fails(
     """Like `fails`, in a project with a recorded probe reel."""
     shutil.copytree(measured[0], tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    # Else the first check of every program finds that a file differs from its record.
+    # Otherwise the first check of every program would find that a file differs from its record.
     for record in Path("results").rglob("*.prov.json"):
         if record.name != "twin.safetensors.prov.json":
             record.unlink()
@@ -140,13 +140,13 @@ def test_the_music_of_the_probe_reel_is_aligned(probe_fails: Fails) -> None:
         assert Path(f"{EVALUATION}/{name}").read_text().count("data-tw-excerpt=") == 2
 
 
-def test_withdrawn_music_is_neither_played_nor_measured(
+def test_withdrawn_music_is_neither_rendered_nor_measured(
     probe_fails: Fails,
     measured: tuple[Path, Options],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("twinlib.reports.probe_figures.draw_probe", lambda *_: None)  # they take seconds
+    monkeypatch.setattr("twinlib.reports.probe_figures.draw_probe", lambda *_: None)  # measuring takes seconds
     withdrawn = {"withdrawn": '["artist1/song", "artist7/song"]'}
     for stage in ("measure_device", "measure_twin", "render_probe_music"):
         assert call(stage, measured[1][stage] | (withdrawn if stage != "measure_twin" else {})) == 0

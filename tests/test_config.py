@@ -36,7 +36,7 @@ def edited(path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_shipped_configuration_is_valid(path: Path) -> None:
+def test_every_example_configuration_is_valid(path: Path) -> None:
     assert load_config(path).twins()
 
 

@@ -1,4 +1,4 @@
-"""The faces of the packages: names that others use, imported on first use (SPEC 1)."""
+"""The public names of the packages (their faces), imported on first use (SPEC 1)."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ PACKAGES = sorted(path.parent.name for path in LIBRARY.glob("*/__init__.pyi"))
 
 
 def stub(package: str) -> dict[str, str]:
-    """The module of each name in the face of a package."""
+    """Map each public name of a package to its module."""
     tree = ast.parse((LIBRARY / package / "__init__.pyi").read_text())
     return {
         alias.name: str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
@@ -22,7 +22,7 @@ def stub(package: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_name_of_a_face_is_defined_and_documented(package: str) -> None:
+def test_every_public_name_is_defined_and_documented(package: str) -> None:
     face = importlib.import_module(f"twinlib.{package}")
     assert face.__doc__
     for name, module in stub(package).items():
@@ -32,12 +32,12 @@ def test_every_name_of_a_face_is_defined_and_documented(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_name_of_a_face_is_a_module(package: str) -> None:
-    """The import of a module would replace the name."""
+def test_no_public_name_is_a_module(package: str) -> None:
+    """Importing such a module would replace the name."""
     assert not {path.stem for path in (LIBRARY / package).iterdir()} & set(stub(package))
 
 
-def test_the_import_of_a_face_loads_no_other_module() -> None:
+def test_importing_a_package_loads_no_other_module() -> None:
     code = (
         "import sys, twinlib.alignment, twinlib.training; print(*(m for m in sys.modules if m.startswith('twinlib')))"
     )

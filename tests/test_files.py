@@ -1,4 +1,4 @@
-"""Atomic files with contracts."""
+"""Atomic writes, and files with contracts."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_a_flipped_bit_in_a_table_is_reported_or_harmless(tmp_path: Path) -> Non
     write_table(path, "tracks/1", table)
     good, generator = path.read_bytes(), np.random.default_rng(0)
     whole = read_table(path, "tracks/1")
-    # The footer, whose length stands before the last four bytes, has no sum: there only foreign errors are excluded.
+    # The footer has no checksum, so errors in it may pass; its length precedes the last four bytes.
     footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
     refused = 0
     for place in generator.integers(0, len(good), 400):

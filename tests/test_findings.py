@@ -1,4 +1,4 @@
-"""Findings: JSON, verdicts and sentences."""
+"""Findings: JSON, verdicts and messages."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_the_verdict_is_the_worst_severity(severities: list[Severity], expected:
     assert verdict(Finding("code", severity) for severity in severities) == expected
 
 
-def test_sentences_use_values_spans_and_plurals() -> None:
+def test_messages_use_values_spans_and_plurals() -> None:
     messages = Messages({"lost": "{n} {n:sample was|samples were} lost in {start:.1f}-{stop:.1f} s of {file}"})
     span = Span("take.wav", 1.0, 2.0)
     assert messages.sentence(suspect("lost", span, n=1)) == "1 sample was lost in 1.0-2.0 s of take.wav"
@@ -41,7 +41,7 @@ def test_sentences_use_values_spans_and_plurals() -> None:
     )
 
 
-def test_a_finding_without_a_sentence_is_a_programming_error() -> None:
+def test_a_finding_without_a_message_is_a_programming_error() -> None:
     with pytest.raises(KeyError):
         Messages({}).sentence(suspect("unknown"))
     with pytest.raises(KeyError):

@@ -17,5 +17,5 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture
 def copied(made: Made, tmp_path: Path) -> Path:
-    """A copy of the results folder alone, at another place and under another name."""
+    """A copy of only the results folder, in another place and under another name."""
     return Path(shutil.copytree(made.results, tmp_path / "copied"))

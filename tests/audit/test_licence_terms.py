@@ -81,7 +81,7 @@ LICENCES = st.sampled_from(
 
 
 @given(st.lists(LICENCES, max_size=5), LICENCES)
-def test_more_licences_never_allow_more(some: list[str], more: str) -> None:
+def test_additional_licences_never_allow_more_uses(some: list[str], more: str) -> None:
     order = {False: 0, None: 1, True: 2}
     before, after = combine_licences(some), combine_licences([*some, more])
     assert order[after.share] <= order[before.share]
@@ -93,7 +93,7 @@ def test_more_licences_never_allow_more(some: list[str], more: str) -> None:
 
 
 @given(st.lists(LICENCES, max_size=5))
-def test_the_fitting_licence_keeps_every_condition(some: list[str]) -> None:
+def test_the_combined_licence_keeps_every_condition(some: list[str]) -> None:
     terms = combine_licences(some)
     if terms.fits:
         fitting = parse_licence(terms.fits)

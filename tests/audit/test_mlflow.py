@@ -1,4 +1,4 @@
-"""A store rebuilt from the results of `made`, and the searches that it answers."""
+"""A store rebuilt from the results of `made`, and searches in it."""
 
 import json
 import random
@@ -56,7 +56,7 @@ def results(filled: tuple[Path, list[RebuiltRun]], monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def mine(results: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may change; the artifacts stay in the original folder."""
+    """A copy of the store for a test to change; the artifacts stay in the original folder."""
     return Path(shutil.copytree(results, tmp_path / "results"))
 
 

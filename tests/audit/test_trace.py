@@ -121,7 +121,7 @@ def clips(made: Made, folder: Path) -> tuple[Path, list[dict[str, Any]]]:
     return listening / "twin.flac", [first.to_dict(), last.to_dict()]
 
 
-def test_a_moment_of_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -> None:
+def test_a_time_in_a_clip_is_traced_to_its_segment(made: Made, copied: Path) -> None:
     clip, (first, last) = clips(made, copied)
     results = ResultsFolder(copied)
     whole = trace(results, str(clip))
@@ -197,7 +197,7 @@ def test_unknown_names_are_refused(made: Made, what: str, sentence: str) -> None
         trace(ResultsFolder(made.results), what)
 
 
-def test_a_moment_needs_a_clip(made: Made) -> None:
+def test_a_time_requires_a_clip(made: Made) -> None:
     with pytest.raises(AuditError, match="omit --at"):
         trace(ResultsFolder(made.results), "devices/box/dataset.json", at=1.0)
 

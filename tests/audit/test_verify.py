@@ -101,7 +101,7 @@ def test_a_forged_record_breaks_the_chain(copied: Path) -> None:
 
 
 def test_a_file_made_from_another_version_of_its_input_is_found(made: Made, copied: Path) -> None:
-    """As after an interrupted run, or in a folder merged from two runs."""
+    """Such a file occurs after an interrupted run, or in a folder merged from two runs."""
     take = copied / "devices" / "fuzz" / "main-01" / "take.json"
     record = take.with_name("take.json.prov.json")
     take.write_text(take.read_text().replace('"verdict": "ok"', '"verdict": "suspect"'))
@@ -157,7 +157,7 @@ def test_results_outside_the_project(made: Made, tmp_path: Path, monkeypatch: py
     assert results.project == tmp_path
 
 
-def test_every_code_has_a_sentence() -> None:
+def test_every_code_has_a_message() -> None:
     source = (REPOSITORY / "twinlib/audit/verify.py").read_text() + (
         REPOSITORY / "twinlib/audit/untracked.py"
     ).read_text()

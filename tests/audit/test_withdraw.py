@@ -1,4 +1,4 @@
-"""Everything that holds a track, and the exclusion list."""
+"""Files that contain a track, and the exclusion list."""
 
 import shutil
 from datetime import date
@@ -19,7 +19,7 @@ from twinlib.provenance.record import stage_record
 DAY = date(2026, 1, 31)
 
 
-def test_everything_that_holds_a_track_is_listed(made: Made, copied: Path) -> None:
+def test_all_files_that_contain_a_track_are_listed(made: Made, copied: Path) -> None:
     track = made.tracks[4]
     found = withdraw.find_affected(ResultsFolder(copied), track)
     tables = {
@@ -42,7 +42,7 @@ def test_everything_that_holds_a_track_is_listed(made: Made, copied: Path) -> No
     assert "they are kept" in text
 
 
-def test_a_probe_reel_and_its_take_can_hold_a_track(made: Made, copied: Path) -> None:
+def test_a_probe_reel_and_its_take_can_contain_a_track(made: Made, copied: Path) -> None:
     probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
     write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
     with stage_record(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):

@@ -109,7 +109,7 @@ AWAY = [hz for hz in range(35, 250, 8) if all(abs(hz - mains * round(hz / mains)
     others=st.dictionaries(st.sampled_from(AWAY), st.floats(0.4, 3.0), min_size=1, max_size=8),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_a_note_of_a_chord_is_no_hum(
+def test_a_note_of_a_chord_is_not_hum(
     hz: float, overtones: dict[int, float], others: dict[float, float], seed: int
 ) -> None:
     chord = lines({**family(hz, {1: 1.0, **overtones}), **others}, LOW_RATE, seed=seed)
@@ -117,19 +117,19 @@ def test_a_note_of_a_chord_is_no_hum(
 
 
 @pytest.mark.parametrize("note", [31, 34, 35, 43, 46, 47])
-def test_notes_close_to_the_mains_are_no_hum(note: int) -> None:
+def test_notes_near_the_mains_frequency_are_not_hum(note: int) -> None:
     hz = 440 * 2 ** ((note - 69) / 12)
     assert measure_hum(lines(family(hz, {1: 0.1, 2: 0.05, 3: 0.02, 4: 0.02})), RATE) is None
 
 
 @pytest.mark.parametrize("hz", [50.0, 60.0, 100.0, 120.0])
-def test_a_plucked_string_is_no_hum(hz: float) -> None:
+def test_a_plucked_string_is_not_hum(hz: float) -> None:
     decay = 10 ** (-10.0 * np.arange(RATE) / RATE / 20)  # 60 dB in 6 s
     assert measure_hum(decay * lines(family(hz, {1: 0.1, 2: 0.05, 3: 0.02})), RATE) is None
 
 
 @pytest.mark.parametrize("hz", [49.3, 50.7, 59.0, 61.0, 25.0, 75.0, 150.0, 180.0, 400.0])
-def test_other_frequencies_are_no_hum(hz: float) -> None:
+def test_other_frequencies_are_not_hum(hz: float) -> None:
     assert measure_hum(lines({hz: 0.1}) + coloured(0, 0), RATE) is None
 
 

@@ -114,7 +114,7 @@ def test_only_the_first_hundred_clipped_runs_are_listed(write: Write) -> None:
 
 
 @pytest.mark.parametrize("sound", [music(2.0, 0.05), np.zeros(2 * RATE) + 0.05 * np.sin(np.arange(2 * RATE) * 0.2)])
-def test_clipping_of_the_device_is_no_clipping_of_the_take(write: Write, sound: np.ndarray) -> None:
+def test_distortion_of_the_device_is_not_clipping_of_the_take(write: Write, sound: np.ndarray) -> None:
     assert ingest_take(write("take.wav", np.clip(30 * sound, -0.7, 0.7))).clips == 0
 
 
@@ -197,7 +197,7 @@ def test_another_sample_rate_is_accepted(write: Write, rate: int) -> None:
     longer = np.concatenate((resampled(with_pauses(music(3.0)), rate), np.zeros(rate // 10)))
     take = ingest_take(write("take.wav", longer, rate), reel=reel)
     assert (take.verdict, take.reasons, take.sample_rate) == ("ok", (), rate)
-    # As long to a sample, however that was rounded.
+    # Equal lengths to one sample, regardless of rounding.
     exact = int(rate * (3.0 + 2 * PAUSE))
     for frames in (exact, int(np.ceil(rate * (3.0 + 2 * PAUSE)))):
         assert ingest_take(write("take.wav", longer[:frames], rate), reel=reel).verdict == "ok"
@@ -219,7 +219,7 @@ def test_short_takes_are_suspect_or_refused(write: Write, dry: int, wet: int, ra
     take = ingest_take(write("w.wav", sound[:wet], rate), reel=write("r.wav", sound[:dry], 800), frames=used)
     needed, seconds = (used or dry) / 800, wet / rate
     found = [reason for reason in take.reasons if "less than the dry file" in reason]
-    # Less than a sample of the slower clock, the reel's, is rounding.
+    # A difference below one sample of the reel, the slower clock, is rounding.
     if needed - seconds < 0.999 / 800:
         assert found == []
     elif seconds < 1 or seconds < needed / 20:
@@ -285,7 +285,7 @@ def test_hum_between_digital_silence_is_measured_for_any_block_size(write: Write
     reel = with_pauses(music(3.0))
     recorded = reel + hum(reel, 50, -80)
     gap = np.zeros(int(2.34 * RATE))
-    # Noise that is cut out by an editor leaves less than a second: the second pause has to be found.
+    # Edited-out noise makes the first pause shorter than a second, so the second pause must be used.
     recorded[: RATE // 2] = 0.0
     wet = write("w.wav", np.concatenate((gap, recorded, gap)))
     found = []
@@ -337,14 +337,14 @@ def test_hum_or_noise_alone_is_refused(write: Write, hum_dbfs: float, noise_dbfs
 
 @pytest.mark.parametrize("drive", [1, 100, 3000])
 @pytest.mark.parametrize("seconds", [2.0, 60.0])
-def test_distorted_programme_is_not_taken_for_noise(write: Write, drive: float, seconds: float) -> None:
+def test_distorted_programme_is_not_mistaken_for_noise(write: Write, drive: float, seconds: float) -> None:
     reel = with_pauses(loud(seconds))
     wet = 0.5 * np.tanh(drive * reel) + white(reel, -70)
     take = ingest_take(write("w.wav", wet), reel=write("r.wav", reel))
     assert (take.verdict, take.reasons) == ("ok", ())
 
 
-def test_a_distorted_take_without_pauses_is_not_taken_for_noise(write: Write) -> None:
+def test_a_distorted_take_without_pauses_is_not_mistaken_for_noise(write: Write) -> None:
     reel = with_pauses(loud(4.0))
     wet = 0.5 * np.tanh(100 * reel)[int(PAUSE * RATE) :][: 4 * RATE] + white(np.zeros(4 * RATE), -70)
     take = ingest_take(write("w.wav", wet), reel=write("r.wav", reel))
@@ -381,14 +381,14 @@ def test_clipped_or_silent_loop_back(write: Write, peak: float, words: str | Non
     assert ingest_take(write("w.wav", np.stack((samples, loop_back), axis=1))).verdict == "ok"
 
 
-def test_every_finding_has_a_sentence_of_its_own() -> None:
+def test_every_finding_has_its_own_message() -> None:
     codes = used_codes([Path(take_checks.__file__)])
     assert codes == MESSAGES.codes
     sentences = [MESSAGES.sentence(Finding(code, "suspect", Span("wet", 1, 2), VALUES)) for code in sorted(codes)]
     assert len(set(sentences)) == len(sentences)
 
 
-def test_take_json_holds_findings_and_their_sentences(write: Write, tmp_path: Path) -> None:
+def test_take_json_holds_findings_and_their_messages(write: Write, tmp_path: Path) -> None:
     samples = music(2.0)
     samples[1000:1004] = 1.0
     take = ingest_take(write("take.wav", samples), reel=write("reel.wav", music(3.0)))

@@ -17,7 +17,7 @@ def sound(path: Path, seed: int, seconds: float = 0.2, channels: int = 2, **how:
 
 
 def metadata(name: str, **changes: Any) -> dict[str, Any]:
-    """The 16 keys of MedleyDB for a track, some of them changed."""
+    """The 16 MedleyDB metadata keys of a track, with changes."""
     artist, _, title = name.partition("_")
     stem = {"component": "melody", "filename": f"{name}_STEM_01.wav", "instrument": "electric bass"}
     raw = {"R01": {"filename": f"{name}_RAW_01_01.wav", "instrument": ["vocals", "claps"]}}

@@ -15,7 +15,7 @@ from twinlib.files import read_table, write_table
 def find_audio_leaks(
     segments: pd.DataFrame, cues: dict[str, pd.DataFrame], fingerprints: pd.DataFrame
 ) -> tuple[list[Leak], dict[str, int]]:
-    """Return leaks and what was compared, as the stage does."""
+    """Return the leaks and the scope of the comparison, as the stage does."""
     duplicates, compared = find_duplicates(pd.concat(cues.values()), fingerprints)
     return find_used_duplicates(segments, duplicates), compared
 
@@ -41,7 +41,7 @@ def pirated(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return played(tmp_path_factory.mktemp("pirated"), music, [*NAMES[:3], COPY], SLICES)
 
 
-def test_different_recordings_are_no_leak(honest: Played) -> None:
+def test_different_recordings_are_not_a_leak(honest: Played) -> None:
     leaks, compared = find_audio_leaks(honest.segments(), honest.cues, honest.fingerprints)
     assert leaks == []
     assert compared["tracks"] == len(NAMES)
@@ -81,7 +81,7 @@ def test_planned_duplicates_are_reported_before_the_recording(pirated: Played, h
     assert find_planned_duplicates(honest.plan.cues, honest.fingerprints) == []
 
 
-def test_a_copy_in_one_split_is_no_leak(pirated: Played) -> None:
+def test_a_copy_within_one_split_is_not_a_leak(pirated: Played) -> None:
     segments = pirated.segments()
     segments.loc[segments["split"] == "test", "split"] = "train"
     assert find_audio_leaks(segments, pirated.cues, pirated.fingerprints)[0] == []
@@ -124,7 +124,7 @@ def test_fingerprints_are_reproducible(honest: Played) -> None:
     assert fingerprints(honest.plan.cues, honest.reels).equals(honest.fingerprints)
 
 
-def test_the_report_states_what_was_compared(honest: Played) -> None:
+def test_the_report_states_the_scope_of_the_comparison(honest: Played) -> None:
     segments = honest.segments()
     leaks, compared = find_audio_leaks(segments, honest.cues, honest.fingerprints)
     report = leak_report(leaks, segments, "artist", sorted(honest.cues), compared)

@@ -61,7 +61,7 @@ def test_one_long_cluster_is_weaker_evidence_than_many_short_ones() -> None:
     assert copy.parties == (0, 1)
 
 
-def test_a_repeated_tone_is_no_match() -> None:
+def test_a_repeated_tone_is_not_a_match() -> None:
     made = rows(4, 2000, 2)
     for party in (0, 1):
         mine = made["party"] == party

@@ -49,7 +49,7 @@ def test_codes_do_not_depend_on_gain(music: audio.Signal, gain_db: float) -> Non
     assert plain.max() < 1 << (BANDS - 1)
 
 
-def test_codes_survive_half_a_step_but_differ_between_positions(music: audio.Signal) -> None:
+def test_codes_tolerate_half_a_step_but_differ_between_positions(music: audio.Signal) -> None:
     plain, weak, valid = codes(music)
     later, *_ = codes(music, first=round(STEP_SECONDS * RATE / 2))
     count = min(len(plain), len(later))
@@ -89,7 +89,7 @@ def test_overlapping_slices_have_equal_codes_on_the_source_clock(music: audio.Si
     one, other = (found[found["cue"] == cue].set_index("frame") for cue in (7, 3))
     both = one.index.intersection(other.index)
     assert len(both) > 10
-    # Steps of half samples are rounded either way.
+    # Steps of half samples may be rounded up or down.
     assert (one.loc[both, "code"] == other.loc[both, "code"]).mean() > 0.9
     middle = (one["at"] - 3000 + first) / RATE
     np.testing.assert_allclose(middle - one.index * STEP_SECONDS, (middle - one.index * STEP_SECONDS).mean(), atol=1e-4)
@@ -134,7 +134,7 @@ def test_tables_are_reproducible(music: audio.Signal, tmp_path: Path) -> None:
     assert len({sha256_file(tmp_path / name) for name in ("a", "b", "c")}) == 1
 
 
-def test_constant_memory(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_reel(tmp_path: Path) -> None:
     peaks = []
     for seconds in (20, 120):
         with audio.Writer(tmp_path / "reel.wav", RATE, 1, "PCM_16") as writer:

@@ -134,7 +134,7 @@ def test_the_error_lists_the_first_leaks_and_the_remedy() -> None:
         refuse_leaks(leaks)
 
 
-def test_the_report_is_json_and_states_what_was_checked() -> None:
+def test_the_report_is_json_and_states_the_scope() -> None:
     table, cues = reel_table()
     report = leak_report(find_leaks(table, "artist", None, {"r-01": cues}), table, "artist", ["r-01"])
     assert json.loads(json.dumps(report)) == report
@@ -158,7 +158,7 @@ def test_every_kind_of_leak_has_a_subject_and_a_remedy() -> None:
     assert SUBJECTS.codes == set(get_args(Kind)) == set(REMEDIES)
 
 
-def test_the_report_holds_values_and_words_of_every_leak() -> None:
+def test_the_report_holds_values_and_description_of_every_leak() -> None:
     train = pair_table("a", "train", (0, 20_000))
     leaks = find_leaks(pd.concat([train, pair_table("b", "test", (10_000, 40_000))]))
     content = json.loads(json.dumps(leak_report(leaks, train, "artist", [])))["leaks"][0]

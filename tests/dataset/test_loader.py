@@ -144,7 +144,7 @@ def test_crops_cover_all_captures_and_report_their_places(tmp_path: Path) -> Non
 
 
 def test_crops_do_not_cross_clips(tmp_path: Path) -> None:
-    frames, clip = 8 * 2 * SIZE, 2 * SIZE  # whole segments a clip: the rows lie one after another, the clips do not
+    frames, clip = 8 * 2 * SIZE, 2 * SIZE  # each clip has whole segments: the rows are consecutive, the clips are not
     origin = source(frames, "p", lag=0.0)
     table = tile_pair(origin, "d", SETTINGS, split="train", clip_samples=clip)
     table = write(tmp_path, table, origin, *coded(frames))
@@ -178,7 +178,7 @@ def test_silent_segments_are_skipped(tmp_path: Path) -> None:
         SIZE + 1,
         5 * SIZE,
         5 * SIZE + 1,
-    ):  # first outputs about the edges of silence
+    ):  # first outputs near the edges of silence
         starts = np.arange(receptive_field - 1, frames - 49)
         found = Crops(table, tmp_path, "train", 50, receptive_field, 8, 0).positions
         assert found == int((~quiet[starts]).sum())
@@ -233,7 +233,7 @@ def test_invalid_numbers_are_rejected(tmp_path: Path, crop: int, batch: int, see
         Crops(table, tmp_path, "train", crop, 100, batch, seed)
 
 
-def test_a_receptive_field_within_the_guard_is_rejected(tmp_path: Path) -> None:
+def test_a_receptive_field_shorter_than_the_guard_is_rejected(tmp_path: Path) -> None:
     table = written_pair(tmp_path, 5000, split="train")
     with pytest.raises(DatasetError, match="guard of 12"):
         Crops(table, tmp_path, "train", 64, GUARD, 4, 0).batch(0)

@@ -161,7 +161,7 @@ def test_a_refused_take_has_an_empty_shard(tmp_path: Path) -> None:
     assert shard.dry.shape == shard.wet.shape == (0,)
 
 
-def test_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     for left in (".r-01.arrow.dry.part", ".r-01.arrow.4711.part"):
         (tmp_path / left).write_bytes(b"half")
     other = tmp_path / ".r-02.arrow.dry.part"
@@ -245,7 +245,7 @@ def _peak(folder: Path, frames: int) -> int:
     return peak + arrow.max_memory() - before
 
 
-def test_constant_memory(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_capture(tmp_path: Path) -> None:
     short, long = (_peak(tmp_path, frames) for frames in (1 << 20, 1 << 24))
     assert long < short + (1 << 21)
     assert (tmp_path / "long.arrow").stat().st_size > 2 * 4 * (1 << 24)

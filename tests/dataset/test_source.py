@@ -27,7 +27,7 @@ def reach_of(wet_rate: int) -> int:
 
 @st.composite
 def broken_takes(draw: st.DrawFn) -> dict[str, Any]:
-    """Pieces that differ in lag by lost or repeated samples, with the excluded ranges between them."""
+    """Pieces between losses or repetitions of samples, with the excluded ranges between them."""
     places = [
         2000 * number + draw(st.integers(0, 1000)) for number in sorted(draw(st.sets(st.integers(1, 9), max_size=3)))
     ]
@@ -62,14 +62,14 @@ def test_available_samples_have_a_wet_sample(lag: float, drift: float, wet_frame
         return lag + (1 + drift * 1e-6) * (n - GUARD)
 
     assert wet_index(stop - 1) <= last + 1e-6 < wet_index(stop) + 1e-3
-    if start > 0:  # only the samples of the guard may be missing
+    if start > 0:  # only the guard samples may be missing
         assert -1e-6 <= wet_index(start) < 1 + drift * 1e-6 + 1e-6
     else:
         assert wet_index(GUARD + 1) >= -1e-2
 
 
 @given(faults=broken_takes(), wet_frames=st.integers(3000, 25_000))
-def test_available_samples_have_a_wet_sample_despite_losses(faults: dict, wet_frames: int) -> None:
+def test_available_samples_have_a_wet_sample_despite_dropouts(faults: dict, wet_frames: int) -> None:
     found = alignment(FRAMES, wet_frames=wet_frames, **faults)
     origin = capture_source("box", "r-01", take(), found)
     left_out = np.zeros(FRAMES + 4000, bool)

@@ -16,7 +16,7 @@ QUICK = {"seed": 1, "slices": 40, "slice_samples": 2000, "crossfade_samples": 50
 
 
 def small(**changes: object) -> Excitation:
-    """Settings of a quick excitation with one split, some of them changed."""
+    """Settings of a quick excitation with one split, with changes."""
     return Excitation.model_validate({**QUICK, "split": EVERY, **changes})
 
 

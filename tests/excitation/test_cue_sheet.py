@@ -195,6 +195,6 @@ def test_the_gain_is_lowered_only_if_needed(samples: np.ndarray) -> None:
 
 
 def test_a_slice_fits_next_to_a_neighbour_at_the_limit() -> None:
-    # The worst case: both at their peak all the time, with the same sign.
+    # The worst case: both slices at full scale throughout, with the same sign.
     loud = apply_fades(np.full((64, 1), SLICE_PEAK, np.float32), FADE)
     assert max_gain_db(loud, loud[-20:]) > -9

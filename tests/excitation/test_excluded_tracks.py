@@ -1,4 +1,4 @@
-"""What is excluded after a reel was recorded stays excluded, whatever is missing of what tells why."""
+"""Tracks excluded after the recording stay excluded, even if the index or the cue sheet is missing."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ ON_REEL = ("Anna_One", "Bert_Two", "Dora_Four", "Emil_Gone")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of which one track has bleed; `Emil_Gone` was in it when the reels were made."""
+    """A corpus with bleed in one track; `Emil_Gone` was removed after the reels were made."""
     folder = tmp_path_factory.mktemp("corpus")
     for seed, (name, genre) in enumerate(GENRES.items()):
         track(folder, name, seed, genre=genre, has_bleed="yes" if name == "Dora_Four" else "no")
@@ -28,7 +28,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def results(root: Path, tmp_path: Path) -> Path:
-    """A planned excitation, and the index."""
+    """A planned excitation and the index of the corpus."""
     write_index(tmp_path / "corpus", index_corpus(Corpus(root=root)))
     rows = [(name, f"{name.partition('_')[0]} the Artist") for name in (*ON_REEL, *ON_REEL)]
     cues = pd.DataFrame([*rows, (TRACK, TRACK)], columns=["track_id", "artist"])
@@ -46,14 +46,14 @@ def damaged(results: Path) -> None:
 
 
 def without_a_row(results: Path) -> None:
-    """As where the sound file of a track has become unreadable."""
+    """As if the sound file of a track were unreadable."""
     path = results / "corpus/tracks.parquet"
     table = pd.read_parquet(path)
     write_table(path, TRACKS, table[table["track_id"] != "Anna_One"])
 
 
 @pytest.mark.parametrize("harm", [None, without_index, damaged, without_a_row])
-def test_what_is_excluded_by_kind_does_not_come_back(results: Path, root: Path, harm) -> None:
+def test_tracks_excluded_by_kind_stay_excluded_without_the_index(results: Path, root: Path, harm) -> None:
     if harm:
         harm(results)
     for excluded, expected in (
@@ -67,7 +67,7 @@ def test_what_is_excluded_by_kind_does_not_come_back(results: Path, root: Path, 
         assert find_excluded_tracks(results, "main", corpus) == expected, "sweeps: no genre; Carl_Three: on no reel"
 
 
-def test_only_tracks_on_the_reels_are_withdrawn_from_them(results: Path, root: Path, tmp_path: Path) -> None:
+def test_only_tracks_on_the_reels_are_withdrawn(results: Path, root: Path, tmp_path: Path) -> None:
     listed = tmp_path / "excluded.tsv"
     names = ("Anna_One", "Carl_Three", "Emil_Gone", "Nobody_Knows")
     listed.write_text("track_id\treason\tdate\n" + "".join(f"{name}\twithdrawn\t2026-01-31\n" for name in names))

@@ -1,4 +1,4 @@
-"""A recorded reel is never made again with other bytes."""
+"""A recorded reel is never made again with different bytes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from twinlib.files import sha256_file, write_json
 SETTINGS = Excitation(seed=1, slices=10)
 
 
-def test_equal_settings_have_not_changed() -> None:
+def test_equal_settings_have_no_changes() -> None:
     assert changed_settings(SETTINGS, SETTINGS) == []
 
 
@@ -22,7 +22,7 @@ def test_every_changed_key_is_named_with_both_values() -> None:
 
 
 @pytest.mark.parametrize("kind", ["take", "simulate"])
-def test_only_a_real_take_of_other_bytes_forbids_a_reel(tmp_path: Path, kind: str) -> None:
+def test_only_a_real_take_forbids_a_reel_with_different_bytes(tmp_path: Path, kind: str) -> None:
     reel = tmp_path / "main-01.wav"
     reel.write_bytes(b"as recorded")
     take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
@@ -37,11 +37,11 @@ def test_only_a_real_take_of_other_bytes_forbids_a_reel(tmp_path: Path, kind: st
         require_same_reel("main-01", reel, tmp_path / "devices")
 
 
-def test_a_lost_file_does_not_hide_that_an_excitation_was_recorded(tmp_path: Path) -> None:
+def test_an_excitation_with_a_lost_file_counts_as_recorded(tmp_path: Path) -> None:
     settings = SETTINGS.model_dump_json(exclude={"probe_reel"})
     record = tmp_path / "excitations" / "main" / "cues.parquet.prov.json"
     write_json(record, "record/1", {"params": {"settings": settings}})
-    assert recorded_settings(tmp_path, "main", []) is None, "nobody has recorded it"
+    assert recorded_settings(tmp_path, "main", []) is None, "not recorded yet"
     take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
     write_json(take, "take/1", {"kind": "take", "path": "takes/main-01.wav"})
     assert recorded_settings(tmp_path, "main", []) == SETTINGS

@@ -70,7 +70,7 @@ def test_an_empty_split_is_refused_with_a_salt_that_works() -> None:
     assert set(assign_splits(artists, Split(salt=proposed)).values()) == {"train", "valid", "test"}
 
 
-def test_too_few_artists_proposes_tracks() -> None:
+def test_too_few_artists_suggest_splits_by_track() -> None:
     with pytest.raises(ExcitationError, match=r"too few artists; set split\.by to 'track'") as refused:
         assign_splits({f"track {number}": "one artist" for number in range(5)}, Split())
     proposed = str(refused.value).split("split.salt to '")[1].split("'")[0]

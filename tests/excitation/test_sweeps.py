@@ -1,4 +1,4 @@
-"""Sine sweeps among the music."""
+"""Sine sweeps in place of music slices."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_sweep_spans_its_frequencies_below_the_limit(seed: int, rate: int) -> 
     first, last = (float(word) for word in name.removeprefix("sweep:").removesuffix("Hz").split("-"))
     assert max(first, last) <= 0.4 * rate + 0.01
     assert np.abs(samples).max() <= 1.0
-    # The phase at the start turns as fast as the first frequency.
+    # The phase increment at the start is that of the first frequency.
     assert samples[:2].astype(float) == pytest.approx([0.0, np.sin(2 * np.pi * first / rate)], abs=0.03)
     periods = np.count_nonzero(np.diff(np.signbit(samples))) / 2
     mean = (last - first) / np.log(last / first) if abs(last / first - 1) > 1e-6 else first
@@ -45,7 +45,7 @@ def planned(root: Path, share: float, slices: int = 400) -> CueSheet:
     return draw_cue_sheet("main", settings, table(root), set(), root)
 
 
-def test_sweeps_are_a_share_of_the_training_slices_only(tmp_path: Path) -> None:
+def test_sweeps_replace_training_slices_only(tmp_path: Path) -> None:
     cues = planned(tmp_path, 0.25).cues
     swept = cues[cues.track_id == TRACK]
     assert set(swept.split) == {"train"}

@@ -1,7 +1,7 @@
 """The listening page in a real browser, opened from the file system.
 
-What must come out is computed here anew: the generator, the series of A/B/X, the order of MUSHRA, the p-values, and the
-samples that are played.
+Expected results are computed independently: the random generator, the A/B/X series, the MUSHRA order, the p-values,
+and the samples played.
 """
 
 import csv
@@ -65,7 +65,7 @@ def file(prepared, tmp_path_factory) -> Path:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait for a condition; the page's policy forbids Playwright's own `wait_for_function`."""
+    """Wait for a condition; the content policy of the page forbids Playwright's own `wait_for_function`."""
     for _ in range(200):
         if page.evaluate(condition):
             return
@@ -106,7 +106,7 @@ def page(watched: Watched, file: Path) -> Page:
     return watched.go(file)
 
 
-# ------------------------------------------------------------------------------------------------- what must come out
+# --------------------------------------------------------------------------------------------------- expected results
 
 
 def mulberry32(seed):

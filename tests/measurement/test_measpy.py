@@ -1,4 +1,4 @@
-"""Harmonics compared with those of measpy, an independent library for acoustic measurements."""
+"""Comparison of harmonics with measpy, an independent library for acoustic measurements."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def amplifier(x: np.ndarray) -> np.ndarray:
 
 
 def played(curve: Curve, section: Section) -> tuple[Signal, Signal]:
-    """A section of the probe reel, and the output of the curve with fourfold oversampling."""
+    """A section of the probe reel, and the output of the curve for it with fourfold oversampling."""
     dry = np.pad(synthesise(section, RATE), 4096)
     wet = soxr.resample(curve(soxr.resample(dry.astype(np.float64), 1, 4, "VHQ")), 4, 1, "VHQ")[: len(dry)]
     return dry[4096:-4096], wet[4096:-4096].astype(np.float32)
@@ -50,12 +50,14 @@ def swept(curve: Curve, hz: np.ndarray) -> tuple[SweepResponse, Section, Signal]
 
 @pytest.mark.parametrize(("curve", "orders"), [(polynomial, (2, 3)), (amplifier, ORDERS)])
 def test_sweep_levels_agree_with_measpy(curve: Curve, orders: tuple[int, ...]) -> None:
-    """To 0.05 dB, levels and fundamental. measpy divides by the stationary-phase spectrum of an unfaded sweep and cuts
-    its responses with no window: below 100 Hz that ripples by 0.1 dB, where ours, of the sweep itself, does not.
+    """Levels and fundamental agree to 0.05 dB.
+
+    measpy divides by the stationary-phase spectrum of an unfaded sweep and truncates its responses without a window,
+    which causes 0.1 dB of ripple below 100 Hz. twinlib uses the spectrum of the actual sweep and has no such ripple.
     """
     ours, section, wet = swept(curve, HERTZ)
-    # It takes the time constant from the duration of what it is given, so no silence may follow the sweep; and of the
-    # last frequency, so that must be the one that the last sample has.
+    # measpy derives the time constant from the duration and the last frequency: pass the sweep without trailing
+    # silence, and the frequency at its last sample.
     last = section.low_hz * np.exp((section.frames - 1) / RATE / section.constant)
     theirs, *_ = Measured(raw=wet[: section.frames].astype(np.float64), fs=RATE).harmonic_disto(
         nh=len(ORDERS) + 1, freq_min=section.low_hz, freq_max=last, delay=0.0
@@ -77,7 +79,7 @@ def test_sweep_levels_agree_with_measpy(curve: Curve, orders: tuple[int, ...]) -
 
 @pytest.mark.parametrize("curve", [polynomial, amplifier])
 def test_steady_sines_agree_with_the_sweep(curve: Curve) -> None:
-    """To 0.05 dB and half a degree, at the very frequencies of the probe reel's sines."""
+    """They agree to 0.05 dB and 0.5 degrees at the sine frequencies of the probe reel."""
     sines = [one for one in PLAN.of("sine") if one.level_dbfs == LEVEL and 90 < one.hz < 3000]
     swept_at, *_ = swept(curve, np.array([section.hz for section in sines]))
     compared = 0

@@ -2,7 +2,7 @@
 
 Supports WaveNets of version 0.5 (`head_size`, `kernel_size`, `gated`) and 0.7 (`head`, `kernel_sizes`, `gating_mode`,
 `head1x1`, `bottleneck`), without groups, FiLM, blending and post-stack heads. Works in float64; the initial state is
-that after endless silence.
+the steady state of silence.
 """
 
 from typing import Any

@@ -79,7 +79,7 @@ def test_other_contract_raises(tmp_path, tiny, metadata):
         load_twin(tmp_path)
 
 
-def test_header_that_is_not_json_raises(tmp_path, tiny):
+def test_non_json_header_raises(tmp_path, tiny):
     save_file(dict(tiny.weights), tmp_path / TWIN_FILE, {"twinlib": "{"})
     with pytest.raises(ModelError, match="not a readable"):
         load_twin(tmp_path)
@@ -110,7 +110,7 @@ def test_header_with_a_missing_key_raises(tmp_path, tiny):
         load_twin(tmp_path)
 
 
-def test_weights_that_do_not_fit_raise(tmp_path, tiny):
+def test_weights_of_wrong_shape_raise(tmp_path, tiny):
     name = "stacks.0.layers.1.kernel"
     broken = {
         "missing weights": {key: value for key, value in tiny.weights.items() if key != name},

@@ -96,7 +96,7 @@ def test_activations(name):
     torch.testing.assert_close(activate(name, z.clone(), chosen), wanted)
 
 
-def test_adaptive_activations_start_as_gated_ones():
+def test_adaptive_activations_start_as_gated_activations():
     adaptive = Architecture(channels=3, dilations=[1, 2], activation="adaptive").network
     gated = Architecture(channels=3, dilations=[1, 2], activation="gated").network
     x = noise(2, 40).float()
@@ -128,7 +128,7 @@ def test_a_changed_sample_changes_exactly_the_outputs_in_its_receptive_field():
         assert changed == list(range(max(0, place - field + 1), min(31, place + 1)))
 
 
-def test_weights_depend_on_the_seed_alone():
+def test_weights_depend_only_on_the_seed():
     network = PRESETS["nam-nano"]
     torch.manual_seed(5)
     first = WaveNet(network, seed=7).state_dict()
@@ -146,7 +146,7 @@ def test_building_a_network_keeps_the_global_random_state():
     assert torch.equal(torch.rand(1), wanted)
 
 
-def test_dry_path_has_its_delay():
+def test_dry_path_is_delayed():
     network = Architecture(channels=2, kernel_size=3, dilations=[1, 4], dry_path=True).network
     model = WaveNet(network, dry_delay=4)
     nn.init.zeros_(model.stacks[0].head)

@@ -30,7 +30,7 @@ def test_table_content_and_alignment():
     assert head.index("model") == first.index("small")
 
 
-def test_order_is_that_of_the_caller():
+def test_rows_keep_the_given_order():
     rows = [{**METRICS, "device": name} for name in ("b", "a", "c")]
     assert [line[0] for line in format_summary(rows, ["", "", ""]).splitlines()[2:5]] == ["b", "a", "c"]
 

@@ -67,7 +67,7 @@ def test_probe_figures_are_reproducible(measured: tuple[dict, dict], drawn: Path
     assert {path.stem for path in drawn.iterdir()} == set(PROBE_FIGURES)
 
 
-def test_twin_page_contains_all_sections_and_misses(measured: tuple[dict, dict], drawn: Path) -> None:
+def test_twin_page_contains_all_sections_and_deviations(measured: tuple[dict, dict], drawn: Path) -> None:
     figures = {name: (drawn / f"{name}.svg").read_text() for name in PROBE_FIGURES}
     comparison = compare_harmonics(*measured)
     assert 0 < comparison["within"] < comparison["compared"]
@@ -115,7 +115,7 @@ def test_noise_floor_is_the_last_row_of_breakdowns() -> None:
     assert "noise floor" not in render_twin_page(metrics, {}, prepared())
 
 
-def test_twin_page_without_a_probe_reel_explains_how_to_get_it() -> None:
+def test_twin_page_without_a_probe_reel_explains_how_to_add_it() -> None:
     page = render_twin_page(METRICS, {}, prepared())
     assert page.count("probe_reel: true") == 3
     assert "limits every twin" not in page

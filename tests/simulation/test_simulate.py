@@ -97,7 +97,7 @@ def test_channels_are_independent(write: Write, tmp_path: Path) -> None:
     assert np.array_equal(audio.read(tmp_path / "s_take.wav")[:, 1], audio.read(tmp_path / "m_take.wav")[:, 0])
 
 
-def test_constant_memory(write: Write, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_take(write: Write, tmp_path: Path) -> None:
     device = SimulatedTransformer(recorder=Recorder(offset_seconds=0.1))
     simulate_take(write("warm.wav", music(0.2)), tmp_path / "take.wav", device, "main-01")
     peaks = []

@@ -1,4 +1,4 @@
-"""Runs in a real SQLite store, which the whole module shares: its schema takes seconds to create."""
+"""Runs in a real SQLite store, shared by all tests of the module: creating its schema takes seconds."""
 
 import os
 import shutil

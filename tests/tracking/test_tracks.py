@@ -20,7 +20,7 @@ def test_tags_round_trip(tracks: list[str]) -> None:
 
 
 @given(TRACKS)
-def test_every_list_fits_into_a_tag_and_is_filled(tracks: list[str]) -> None:
+def test_every_tag_is_within_its_limit_and_full(tracks: list[str]) -> None:
     tags = tags_from_tracks(tracks)
     lists = [json.loads(tags[name]) for name in tags if name != COUNT]
     assert all(len(text) <= 5000 or len(json.loads(text)) == 1 for text in tags.values() if text.startswith("["))

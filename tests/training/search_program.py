@@ -1,4 +1,4 @@
-"""A search on a device in memory, small enough to be run many times; as a program, one of its workers."""
+"""A small search on a device in memory. Run as a program, it is one worker of the search."""
 
 import sys
 from pathlib import Path

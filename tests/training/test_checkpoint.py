@@ -49,7 +49,7 @@ def test_equal_states_give_equal_bytes(tmp_path):
     assert (tmp_path / "a" / CHECKPOINT_FILE).read_bytes() == (tmp_path / "b" / CHECKPOINT_FILE).read_bytes()
 
 
-def test_missing_and_foreign_checkpoints_are_ignored(tmp_path):
+def test_missing_and_invalid_checkpoints_are_ignored(tmp_path):
     assert load_checkpoint(tmp_path, "me") is None
     save_checkpoint(tmp_path, "me", checkpoint())
     assert load_checkpoint(tmp_path, "you") is None

@@ -47,7 +47,7 @@ def shard_data(tmp_path) -> tuple[ShardData, np.ndarray, np.ndarray]:
 
 
 def where(signal: np.ndarray, part: np.ndarray) -> int:
-    """The position of a part in a signal in which every sample is its own."""
+    """The position of a part in a signal without repeated samples."""
     (place,) = np.flatnonzero(signal == part[0])
     assert np.array_equal(signal[place : place + len(part)], part)
     return int(place)
@@ -65,7 +65,7 @@ def test_batches_are_crops_of_the_signals(shard_data):
         assert str(start) in place
 
 
-def test_excerpts_are_of_the_validation_split_with_true_context(shard_data):
+def test_excerpts_are_from_the_validation_split_with_true_context(shard_data):
     data, dry, wet = shard_data
     excerpts = data.excerpts(1e6)
     assert sum(len(part) for _, part in excerpts) > 3000

@@ -64,7 +64,7 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path, whole):
 
 @pytest.mark.slow
 def test_two_processes_resume_to_the_same_bytes(tmp_path, whole):
-    """A training that is stopped, resumed, killed and resumed."""
+    """Stop, resume, kill and resume a training."""
     cut = tmp_path / "cut"
     for number in (signal.SIGTERM, signal.SIGKILL):
         before = moment(cut / "checkpoint.safetensors")
@@ -74,7 +74,7 @@ def test_two_processes_resume_to_the_same_bytes(tmp_path, whole):
             time.sleep(0.02)
         time.sleep(0.1)
         if number == signal.SIGKILL:
-            # The workers of torchrun are in their own sessions and outlive it for a moment.
+            # The workers of torchrun have their own sessions and end slightly later.
             for child in children(process.pid):
                 os.kill(child, number)
         else:

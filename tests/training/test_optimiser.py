@@ -38,7 +38,7 @@ def test_muon_updates_hidden_matrices_only():
     Optimiser(model, True, muon_rate=0.1, adamw_rate=1e-30).step(1.0)
     for name, weight in model.named_parameters():
         moved = not torch.equal(weight, before[name])
-        # The residual path of the last layer leads nowhere and has no gradient.
+        # The residual path of the last layer is unused and has no gradient.
         assert moved == (is_hidden_matrix(name) and name != "stacks.0.layers.1.residual"), name
 
 

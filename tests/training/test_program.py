@@ -129,5 +129,5 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
         write_dataset(folder, 400_000, repeats, Dataset(segment_samples=8192, guard_samples=GUARD))
         sizes.append(anonymous_memory(folder, folder / "out"))
     audio_kib = 15 * 2 * 4 * 400_000 / 1024
-    # The growth is that of the table of segments, while it is read.
+    # Only the table of segments grows, while it is read.
     assert sizes[1] - sizes[0] < 0.08 * audio_kib, sizes

@@ -97,11 +97,11 @@ def test_more_trials_extend_a_study(tmp_path, whole):
 
 
 class Killed(BaseException):
-    """What a test throws in place of a kill."""
+    """Raised by a test to simulate a kill."""
 
 
 def dying(count: int):
-    """Data that are gone after so many batches, as the process is."""
+    """Data that raise `Killed` after `count` batches."""
     left = [count]
 
     class Dying(MemoryData):
@@ -128,7 +128,7 @@ def test_stopped_search_continues_with_the_same_trials(tmp_path_factory, whole, 
 
 @pytest.mark.parametrize("which", range(3))
 def test_stopped_trial_is_compared_at_each_budget(tmp_path, whole, which):
-    """Of what was done before the stop, each budget is held against that of the rivals."""
+    """The errors from before the stop are compared with those of other trials at the same budget."""
     begun = []
 
     def stopping(network, settings):
@@ -271,7 +271,7 @@ def test_networks_respect_the_limit_of_the_receptive_field(tmp_path):
     search = SEARCH.model_copy(update={"receptive_field": limit, "steps": (2, 4)})
 
     def as_far(network, recipe):
-        # What is allowed at most is all that the data must hold.
+        # The data need only support the maximum receptive field.
         assert network.receptive_field <= limit
         return make_data(network, recipe)
 

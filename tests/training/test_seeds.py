@@ -39,7 +39,7 @@ def test_best_seed_becomes_the_twin_and_all_curves_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("kill", [5, 29, 30, 42, 77])
-def test_killed_in_any_seed_it_resumes_exactly(tmp_path, kill):
+def test_training_killed_in_any_seed_resumes_exactly(tmp_path, kill):
     whole = run(tmp_path / "whole")
     with pytest.raises(InterruptedError):
         run(tmp_path / "cut", progress=kill_at(kill))
