@@ -688,7 +688,7 @@ def test_invalid_clips_are_named(fails: Fails, capsys: pytest.CaptureFixture[str
         assert snapshot(Path()) == files
         return capsys.readouterr().err
 
-    assert "holds no .wav files" in join("clips", "out.wav")
+    assert "contains no .wav files" in join("clips", "out.wav")
     audio.write(Path("clips/sample0.wav"), np.zeros(100, np.float32), RATE, "PCM_16")
     assert "cannot be skipped" in join("clips", "out.wav", "--skip", "101")
     audio.write(Path("clips/sample1.wav"), np.zeros(100, np.float32), 48000, "PCM_16")

@@ -34,7 +34,7 @@ def test_common_drift_is_subtracted(tmp_path: Path) -> None:
 
 
 def test_mismatched_clips_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"holds no \.wav"):
+    with pytest.raises(AudioError, match=r"contains no \.wav"):
         concatenate_clips(tmp_path, tmp_path / "all.wav")
     write_clips(tmp_path, 3)
     with pytest.raises(AudioError, match="cannot be skipped"):

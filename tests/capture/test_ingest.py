@@ -128,12 +128,12 @@ class TestRefused:
 
     def test_too_short(self, write: Write) -> None:
         self.refused("0.51 s (", write("w.wav", music(0.99)), reel=write("r.wav", music(1.5)))
-        self.refused("too little to be of use", write("w.wav", music(1.5)), reel=write("r.wav", music(31)))
-        self.refused("too little to be of use", write("w.wav", music(1.5)), frames=31 * RATE)
+        self.refused("This is too little", write("w.wav", music(1.5)), reel=write("r.wav", music(31)))
+        self.refused("This is too little", write("w.wav", music(1.5)), frames=31 * RATE)
         self.refused("3.51 s (", write("w.wav", music(0.5), 44100), reel=write("r.wav", music(4.01)))
 
     def test_one_frame(self, write: Write) -> None:
-        self.refused("too little to be of use", write("w.wav", np.full(1, 0.5)), reel=write("r.wav", music(2)))
+        self.refused("This is too little", write("w.wav", np.full(1, 0.5)), reel=write("r.wav", music(2)))
         assert ingest_take(write("w.wav", np.full(1, 0.5)), reel=write("r.wav", np.full(1, 0.5))).hum_hz is None
 
     @pytest.mark.parametrize(("seconds", "words"), [(0.5, "less than the dry file"), (3.0, "silent")])
@@ -142,7 +142,7 @@ class TestRefused:
 
     def test_mostly_clipped(self, write: Write) -> None:
         wet = write("w.wav", np.clip(20 * music(2.0), -1, 1))
-        self.refused("of no use", wet, reel=write("r.wav", music(2.0)))
+        self.refused("useless", wet, reel=write("r.wav", music(2.0)))
         self.refused("lower the input gain and record again", wet)
 
     def test_silence(self, write: Write) -> None:

@@ -67,7 +67,7 @@ def test_a_recorded_excitation_cannot_change(recorded: Project, key: str, value:
     project.write(content)
     run = project.dry()
     assert run.code == 1
-    assert f"excitations.tiny has been recorded, so it cannot change any more ({key}: " in run.text
+    assert f"excitations.tiny has been recorded and is immutable ({key}: " in run.text
     assert "tiny2" in run.text
     assert "Traceback" not in run.text
 
@@ -82,7 +82,7 @@ def test_edits_of_the_device_do_not_unlock_a_recorded_excitation(
     project.write(content)
     run = project.dry()
     assert run.code == 1
-    assert "excitations.tiny has been recorded, so it cannot change any more (seed: 1 -> 2)" in run.text
+    assert "excitations.tiny has been recorded and is immutable (seed: 1 -> 2)" in run.text
 
 
 def ask(project: Project, *words: str) -> dict[str, Any]:

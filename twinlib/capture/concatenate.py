@@ -10,19 +10,19 @@ from twinlib.audio import Reader, Signal, Writer, read_info
 from twinlib.errors import AudioError
 
 DRIFT_DEGREE = 4
-"""Degree of the polynomial that models the slow drift common to all clips."""
+"""Degree of the polynomial that models the drift common to all clips."""
 
 
 def concatenate_clips(folder: Path, out: Path, skip: int = 0, subtract_drift: bool = False) -> int:
     """Concatenate the WAV files of a folder, ordered by the numbers in their names, into WAV (float) or FLAC (24 bit).
 
-    `skip` samples are dropped at the start of every clip. `subtract_drift` removes the slow curve common to all clips,
-    a polynomial fitted to their mean: the start-up transient of a simulation, which no dry signal explains.
-    Returns the number of clips. Raises `AudioError` if there are none, or if they differ in format or length.
+    Drops `skip` samples at the start of each clip. `subtract_drift` removes the slow curve common to all clips, a
+    polynomial fitted to their mean, such as the start-up transient of a simulation. Returns the number of clips. Raises
+    `AudioError` if the folder has no clips, or if they differ in format or length.
     """
     clips = sorted(folder.glob("*.wav"), key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name))
     if not clips:
-        raise AudioError(f"{folder} holds no .wav files")
+        raise AudioError(f"{folder} contains no .wav files: give the folder of the clips")
     first = read_info(clips[0])
     if skip >= first.frames:
         raise AudioError(f"{clips[0]} has only {first.frames} samples: {skip} cannot be skipped")

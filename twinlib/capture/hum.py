@@ -10,27 +10,27 @@ from scipy.signal.windows import blackmanharris
 from twinlib.db import power_to_db
 
 MAINS_HZ = (50.0, 60.0)
-"""The mains frequencies of the world."""
+"""Nominal mains frequencies worldwide."""
 TOLERANCE = 0.01
-"""Relative deviation of the mains frequency: EN 50160 allows 1 % during 99.5 % of a year. With A at 440 Hz, no note of
-a piano is as close."""
+"""Relative deviation of the mains frequency: EN 50160 allows 1 % during 99.5 % of a year. At a
+tuning of A = 440 Hz, no note of a piano is as close."""
 BAND_HZ = (30.0, 1000.0)
-"""The band that is analysed: below it is rumble, above it hum is weak and other sounds are strong."""
+"""Analysed band. Below it there is rumble; above it hum is weak and other sounds are strong."""
 MIN_PROMINENCE_DB = 18.0
-"""The least ratio of a line to the median around it. White noise exceeds it once in 10^6 seconds."""
+"""Minimum ratio of a line to the median around it. White noise exceeds it once in 10^6 seconds."""
 MIN_DOMINANCE_DB = 10.0
-"""The least ratio of the strongest line to everything between the harmonics. A pause has no other notes."""
+"""Minimum ratio of the strongest line to the spectrum between the harmonics. A pause has no other notes."""
 MAX_CHANGE_DB = 3.0
-"""The largest change of the strongest line from the first half to the second. A plucked string decays faster."""
+"""Maximum change of the strongest line from the first half to the second. A plucked string decays faster."""
 MIN_SECONDS = 0.8
-"""In less time the lines are too wide to resolve."""
+"""Minimum duration. The lines of shorter signals are too wide to resolve."""
 
 TINY = 1e-30
-"""A lower limit for powers, below that of any recording."""
+"""Floor of powers, below the power of any recording."""
 
 Array = npt.NDArray[np.float64]
 Spectrum = tuple[Array, Array]
-"""Frequencies in Hz, and at each the mean square of a sine that would give the measured value."""
+"""Frequencies in Hz, and the mean square of the equivalent sine at each."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class _Line:
 
 
 def measure_hum(samples: Array, sample_rate: int) -> Hum | None:
-    """Measure mains hum in `(frames,)` samples of a pause, about a second long; return None if there is none.
+    """Measure mains hum in `(frames,)` samples of a pause, about a second long; return None without hum.
 
     Hum is a family of steady lines at f, 2 f, 3 f, ... with f within 1 % of 50 or 60 Hz. Either f or 2 f (the lowest
     line of a rectifier) is prominent above the noise around it, and the strongest line dominates everything between
     the harmonics. In a second with little noise, f is accurate to 0.01 Hz (parabolic interpolation of the log
-    spectrum) and the level to 0.1 dB. Less than `MIN_SECONDS` give None.
+    spectrum) and the level to 0.1 dB. Returns None for less than `MIN_SECONDS`.
     """
     if len(samples) < MIN_SECONDS * sample_rate:
         return None
@@ -98,7 +98,7 @@ def _find_line(spectrum: Spectrum, near: float, reach: float, lobe: float) -> _L
     if last >= len(hz):
         return None
     at = first + int(np.argmax(power[first:last]))
-    # A maximum at the border is the slope of another line.
+    # A maximum at the border belongs to the slope of another line.
     if not power[at - 1] < power[at] > power[at + 1]:
         return None
     distance = np.abs(hz - hz[at])

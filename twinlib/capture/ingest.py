@@ -30,7 +30,7 @@ def ingest_take(
     """Read a recording once (twice if it may be clipped), in constant memory, and check it.
 
     `reel` is the dry file. The take should last as long, or as long as its first `frames` if given; the sample rates
-    may differ. `channel` and `reference_channel` (the loop-back, if any) count from 1. A useless take raises nothing:
+    may differ. `channel` and `reference_channel` (the loop-back, if any) count from 1. A useless take raises no error;
     its verdict is `refused`. Raises `AudioError` if a file is unreadable. `progress` counts frames.
     """
     if channel < 1:
@@ -73,7 +73,7 @@ def ingest_take(
 
 
 def _find_clipping(reader: Reader, index: int, levels: LevelMeter) -> ClippingDetector:
-    """Find runs at the file's own minimum and maximum, where these are near full scale."""
+    """Find runs at the minimum and maximum of the file, if these are near full scale."""
     near = db_to_amp(CLIP_DBFS)
     extremes = (float(levels.minimum[index]), float(levels.maximum[index]))
     limits = [limit for limit in extremes if abs(limit) >= near]

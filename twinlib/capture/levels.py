@@ -12,15 +12,15 @@ from twinlib.intervals import find_runs
 from twinlib.progress import Progress, no_progress
 
 FLOOR_DBFS = -160.0
-"""The level that digital silence is given."""
+"""Level of digital silence."""
 
 WINDOWS_PER_SECOND = 20
 """Levels are measured in windows of 50 ms."""
 
 CLIP_RUN = 3
-"""The fewest consecutive samples at the file's maximum that count as clipped."""
+"""Minimum number of consecutive samples at the maximum of the file that count as clipped."""
 MAX_LISTED = 100
-"""The number of clipped runs that are listed; all are counted."""
+"""Maximum number of listed clipped runs; all runs are counted."""
 
 Array = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def to_dbfs(amplitude: float) -> float:
 
 @dataclass
 class QuietestSecond:
-    """The quietest second of a stream of windows, none of them digital silence, which cannot show hum."""
+    """The quietest second of a stream of windows, without digital silence, which hides hum."""
 
     power: float = np.inf
     samples: Array = field(default_factory=lambda: np.zeros(0))
@@ -61,7 +61,7 @@ class LevelMeter:
 
     def __init__(self, sample_rate: int, channels: int, channel: int) -> None:
         self.window = max(1, sample_rate // WINDOWS_PER_SECOND)
-        """Samples of a window. All blocks but the last must hold whole windows."""
+        """Samples of a window. All blocks except the last must contain whole windows."""
         self.frames = 0
         self.first_non_finite: int | None = None
         self.minimum, self.maximum = np.zeros(channels), np.zeros(channels)
@@ -106,7 +106,7 @@ class LevelMeter:
 
     @property
     def noise_floor_dbfs(self) -> float:
-        """The level that the quietest second of windows, at most 5 % of them, does not exceed."""
+        """The highest level among the quietest second of windows, at most 5 % of all windows."""
         total = int(self._histogram.sum())
         if not total:
             return FLOOR_DBFS
@@ -134,7 +134,7 @@ class ClippingDetector:
         """The first `MAX_LISTED` runs as [start, stop) in samples."""
         self._position = 0
         self._open = {np.float32(limit): 0 for limit in limits}
-        """By limit, the samples of the run that reaches the end of the previous block."""
+        """Samples of the unfinished run at the end of the previous block, by limit."""
 
     def add(self, block: Signal) -> None:
         """Add the next samples, `(frames,)`."""
@@ -143,7 +143,7 @@ class ClippingDetector:
             if not carried and not at_limit.any():
                 continue
             self._open[limit] = 0
-            # The first value represents the carried run, so positions are shifted by one.
+            # The first value represents the unfinished run, so positions are shifted by one.
             for start, stop in find_runs(np.concatenate(([carried > 0], at_limit))):
                 first = self._position + start - 1 if start else self._position - carried
                 if stop > len(block):

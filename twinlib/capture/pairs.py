@@ -1,4 +1,4 @@
-"""The list of pairs: dry and wet files that were not made from a reel."""
+"""The list of pairs: dry and wet files that do not come from a reel."""
 
 import csv
 import re
@@ -19,9 +19,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 class Pair:
     """A dry and a wet file, or a range [start, stop) of the dry file with the matching part of the wet one.
 
-    `channel` of the wet file counts from 1, and so does `reference_channel`, the loop-back of the dry signal, if any.
+    `channel` of the wet file and `reference_channel`, the optional loop-back of the dry signal, count from 1.
     `start` and `stop` are samples of the dry file; a `stop` of None is its end. `clip_samples` is the length of the
-    clips that the pair consists of: no context crosses a clip border. A pair with `split` None is divided into train,
+    concatenated clips: no context crosses a clip border. A pair with `split` None is divided into train,
     valid and test.
     """
 
@@ -125,7 +125,7 @@ def _number(where: str, cells: dict[str, str], name: str, minimum: int) -> int |
 
 
 def used_range(dry: Path, pair: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """Return the samples [start, stop) of the dry file that a pair uses; None for all of it, and for takes of a reel.
+    """Return the range [start, stop) of the dry file of a pair; None for the whole file and for takes of a reel.
 
     `pair` holds `start` and `stop`; a `stop` of None is the end of the dry file.
     """

@@ -1,4 +1,4 @@
-"""A take: the properties of one recording, as `take.json` (contract `take/1`) holds them."""
+"""A take: the properties of one recording, as in `take.json` (contract `take/1`)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ class ClippedRun:
 class Take:
     """Properties of one recording. `peaks_dbfs` is by channel, everything else of the chosen `channel` (from 1).
 
-    Levels are in dB of full scale. `noise_floor_dbfs` is the rms level that the quietest second (at most 5 %) of
-    windows of 50 ms does not exceed; `snr_db` is the ratio of the rms level to it. `clips` counts the clipped runs, and
+    Levels are in dB of full scale. `noise_floor_dbfs` is the highest rms level among the quietest second (at
+    most 5 %) of windows of 50 ms; `snr_db` is the ratio of the rms level to it. `clips` counts the clipped runs, and
     `clipped` lists the first 100. `hum_hz` is the fundamental of mains hum, to 0.01 Hz, and `hum_dbfs` the rms level of
     it and its harmonics (`twinlib.capture.hum`), measured in the quietest second that is not digital silence; both are
     None if there is no hum. `reasons` are the sentences of the `findings` behind the `verdict`.

@@ -10,7 +10,7 @@ from twinlib.capture.take import Take
 from twinlib.findings import Finding, Messages, Span, refused, suspect
 
 SILENT_DBFS = -80.0
-"""A channel with a lower peak holds no recording."""
+"""A channel with a lower peak is silent."""
 QUIET_DBFS = -40.0
 """A lower peak wastes resolution of the converter."""
 MIN_SNR_DB = 40.0
@@ -22,23 +22,23 @@ MAX_DC = 0.01
 CLIP_DBFS = -0.2
 """A higher peak may be clipped."""
 MAX_CLIPPED = 0.01
-"""As a fraction of the samples. Too little can be learned from a take that is clipped more often."""
+"""As a fraction of the samples. A take with more clipping is of little use for training."""
 LOUDER_DB = 30.0
 """Another channel that is louder by more than this is likely to be the right one."""
 MIN_SECONDS = 1.0
-"""A take that lacks samples is refused if it is shorter than this..."""
+"""A take with missing samples is refused if it is shorter than this..."""
 MIN_SHARE = 0.05
 """...or than this fraction of the required length."""
 STEADY_DB = 6.0
-"""A take with a smaller dynamic range holds no programme, if the dry file has pauses..."""
+"""A take with a smaller dynamic range contains no programme, if the dry file has pauses..."""
 PAUSES_DB = 60.0
-"""...which a larger dynamic range shows. The hardest distortion of such a file keeps more than `STEADY_DB`."""
+"""...which is the case above this dynamic range. The hardest distortion of such a file keeps more than `STEADY_DB`."""
 HUM_POWER_DB = 3.0
 """Hum within this distance of the noise floor is at least half of the power of the quietest second."""
 SAME_MAINS_HZ = 5.0
-"""Two fundamentals that differ by less come from the same mains frequency."""
+"""Maximum difference of two fundamentals of the same mains frequency."""
 ROUNDING = 0.999
-"""Samples by which two files of different rates may differ in length through rounding."""
+"""Difference in length, in samples, of two files at different rates that rounding explains."""
 
 _START_EARLIER = "Start recording before the dry file plays and stop after its end"
 
@@ -47,9 +47,9 @@ MESSAGES = Messages(
         "no-such-channel": "`channel` is {channel} but the file has {channels} {channels:channel|channels}: "
         "correct `channel`",
         "too-short": "the take lasts {seconds:.2f} s, {missing_seconds:.2f} s ({missing_samples} "
-        "{missing_samples:sample|samples}) less than the dry file. That is too little to be of use. " + _START_EARLIER,
+        "{missing_samples:sample|samples}) less than the dry file. This is too little. " + _START_EARLIER,
         "not-finite": "sample {start} ({seconds:.2f} s) is NaN or infinite: export the file again without plugins",
-        "mostly-clipped": "{percent:.1f} % of the samples are clipped, so the take is of no use: lower the input gain "
+        "mostly-clipped": "{percent:.1f} % of the samples are clipped, so the take is useless: lower the input gain "
         "and record again",
         "silent": "channel {channel} is silent (peak {peak_dbfs:.0f} dBFS): check the cables and the input, and record "
         "again",
@@ -77,7 +77,7 @@ MESSAGES = Messages(
         "take. Check for hum and noise (cables, grounding, gain staging) and record again",
     }
 )
-"""The sentence of every finding on a take."""
+"""Sentence of each finding on a take."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class DryFile:
 
     @cached_property
     def hum(self) -> Hum | None:
-        """Hum in the dry file, which is no fault of the take."""
+        """Hum in the dry file, which is not a fault of the take."""
         return measure_hum(self.levels.quietest.samples, self.info.sample_rate)
 
 
@@ -111,7 +111,7 @@ def check_take(
     and is the loop-back. Findings of severity `suspect` are omitted if the take is refused.
     """
     missing = _missing_seconds(take, dry, frames)
-    # The cut part may be the pauses, and then the noise is unknown.
+    # The missing part may contain the pauses; the noise is then unknown.
     with_pauses = dry if dry is not None and not _missing_seconds(take, dry) else None
     found = _check_usable(take, missing, levels.first_non_finite)
     if not found:
@@ -129,7 +129,7 @@ def check_take(
 
 
 def _missing_seconds(take: Take, dry: DryFile | None, frames: int | None = None) -> float:
-    """Return by how much the take is shorter than the first `frames` of the dry file, or than all of it."""
+    """Return the seconds missing from the take, compared with the first `frames` of the dry file, or the whole file."""
     rate = dry.info.sample_rate if dry is not None else take.sample_rate
     needed = frames if frames is not None else dry.info.frames if dry is not None else 0
     missing = needed / rate - take.frames / take.sample_rate
@@ -145,7 +145,7 @@ def _missing_values(take: Take, missing: float) -> dict[str, int | float | str]:
 
 
 def _check_usable(take: Take, missing: float, non_finite: int | None) -> list[Finding]:
-    """Return what makes the take useless, whatever the dry file holds."""
+    """Return the findings that make the take useless, whatever the content of the dry file."""
     found = []
     if take.channel > take.channels:
         found.append(refused("no-such-channel", channel=take.channel, channels=take.channels))
@@ -167,7 +167,7 @@ def _check_usable(take: Take, missing: float, non_finite: int | None) -> list[Fi
 
 
 def _check_programme(take: Take, dynamic_range_db: float, dry: DryFile | None) -> list[Finding]:
-    """Refuse a take of constant level whose dry file has pauses: it holds nothing but hum or noise."""
+    """Refuse a take of constant level whose dry file has pauses: it contains only hum or noise."""
     if dry is None or dynamic_range_db >= STEADY_DB or dry.levels.dynamic_range_db < PAUSES_DB:
         return []
     if take.hum_hz is not None and take.hum_dbfs is not None and _is_mostly_hum(take):
@@ -212,7 +212,7 @@ def _check_loop_back(take: Take, channel: int | None) -> list[Finding]:
 
 
 def _check_hum_and_noise(take: Take, dry: DryFile | None, with_pauses: DryFile | None) -> list[Finding]:
-    """Report hum and noise, but not noise that is nothing but the reported hum."""
+    """Report hum and noise, unless the noise is the reported hum."""
     hum = _check_hum(take, dry)
     return hum if hum and _is_mostly_hum(take) else hum + _check_noise(take, with_pauses)
 

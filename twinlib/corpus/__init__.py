@@ -1,6 +1,6 @@
 """The music corpus: sources, artists and licences.
 
-`index` makes the table of all sources from the layouts `medleydb` and `folder`, which share the types of `sources`;
+`index` tabulates all sources of the layouts `medleydb` and `folder`, which share the types of `sources`;
 `exclusions` lists withdrawn tracks; `settings` is the section `corpus` of the configuration.
 """
 

@@ -53,7 +53,7 @@ def source_files(settings: Corpus) -> list[Path]:
 
 
 def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIndex:
-    """Index the corpus: hash every source and read its header. Floating-point files are decoded to find NaN and Inf.
+    """Index the corpus: hash every source and read its header. Decodes floating-point files to find NaN and Inf.
 
     Damaged or truncated files, files outside the root, and duplicates of the audio of another track (which could leak
     between splits) are skipped and reported as problems. `progress` counts files. Raises `CorpusError` if no source
@@ -149,13 +149,13 @@ def _checked(path: Path) -> AudioInfo:
 
 
 def _loss(path: Path) -> str | None:
-    """Describe the data missing from a truncated WAV, AIFF or OGG file; libsndfile only logs it. None if complete."""
+    """Describe the missing data of a truncated WAV, AIFF or OGG file, which libsndfile only logs; None if complete."""
     with soundfile.SoundFile(str(path)) as file:
         log = file.extra_info
     if "end-of-stream" in log.lower():
         return "its last page is missing"
     found = re.search(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    # Programs that write to a pipe do not know the length and announce the maximum.
+    # Programs that write to a pipe do not know the length and write the maximum.
     if found and int(found[2]) < int(found[1]) < 0x7FFFFF00:
         return f"{int(found[1]) - int(found[2])} bytes announced in the header are missing"
     return None
@@ -180,7 +180,7 @@ def _row(source: Source, licence: str, path: str, info: AudioInfo, digest: str) 
 
 
 def _table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
-    # The workflow only lists the files of the corpus, without a table.
+    # Local: the workflow only lists the files of the corpus and needs no table.
     import pandas as pd
 
     table = pd.DataFrame(rows).astype({"has_bleed": "boolean"})

@@ -58,7 +58,7 @@ def track_folders(root: Path) -> list[Path]:
 
 
 def metadata_path(folder: Path, root: Path, extra: Path | None) -> Path | None:
-    """Return the metadata file of a track from its folder, `Metadata/` or the extra folder; None if there is none."""
+    """Return the metadata file of a track from its folder, `Metadata/` or the extra folder; None if missing."""
     name = folder.name + METADATA_SUFFIX
     places = [folder, root / "Metadata", *([extra] if extra else [])]
     return next((place / name for place in places if (place / name).is_file()), None)
@@ -78,8 +78,8 @@ def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[
 def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
     """Return the sources of all tracks of the kinds in `words` (mix, stems, raw).
 
-    A track without usable metadata is indexed by its file names and reported. Files that are listed in the metadata but
-    missing on disk, or the reverse, are reported and skipped.
+    Reports tracks without usable metadata, and indexes them by their file names. Reports and skips files that are in
+    the metadata but not on disk, or the reverse.
     """
     found, wanted = Scan(), {word.removesuffix("s") for word in words}
     for folder in track_folders(root):
@@ -187,7 +187,7 @@ def _text(content: dict[Any, Any], key: str) -> str:
 
 
 def _mapping(content: dict[Any, Any], key: str) -> list[tuple[str, dict[Any, Any]]]:
-    """Return the entries of a key such as `stems`, sorted; a missing or empty key has none."""
+    """Return the entries of a key such as `stems`, sorted; empty if the key is missing or empty."""
     value = content.get(key) or {}
     if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise CorpusError(f"its {key} are not named entries")

@@ -18,7 +18,7 @@ class Corpus(Section):
     """The music corpus."""
 
     root: Path
-    """Corpus folder; for `medleydb` the parent of `Audio/`. Audio outside this folder is never read."""
+    """Corpus folder; for `medleydb` the parent of `Audio/`. Audio outside this folder is ignored."""
 
     layout: Literal["medleydb", "folder"] = "medleydb"
     """`medleydb` (v1 and v2), or `folder`: any tree of WAV, FLAC, AIFF or OGG files, one folder per artist."""

@@ -69,7 +69,7 @@ def display_path(path: Path, root: Path) -> str:
 
 
 def path_problem(path: Path, root: Path) -> str | None:
-    """Return why a path must not be read: it leaves the corpus root by name or link, or is not UTF-8; else None."""
+    """Return the reason to skip a path: it is outside the corpus root by name or link, or not UTF-8; else None."""
     if ".." in path.parts or not path.is_relative_to(root):
         return "the path leaves the corpus root: skipped"
     if not path.resolve().is_relative_to(root.resolve()):

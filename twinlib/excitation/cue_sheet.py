@@ -59,7 +59,7 @@ class CueSheet:
 
 
 class _Sweep(NamedTuple):
-    """The fields of a row of the table of tracks that a sweep has."""
+    """The columns of the table of tracks that also apply to sweeps."""
 
     track_id: str
     artist: str
@@ -88,7 +88,7 @@ def draw_cue_sheet(
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 
     Every slice is drawn independently: a source with a probability proportional to its duration, a start, and a gain
-    uniform in dB. Silent slices are redrawn. A share `settings.sweeps` of the training slices are sweeps. Each reel and
+    uniform in dB. Redraws silent slices. A share `settings.sweeps` of the training slices are sweeps. Each reel and
     split has its own random generator. `progress` counts slices. Raises `ExcitationError` if no source is long or loud
     enough, or if a split has no track.
     """
@@ -140,12 +140,12 @@ def max_gain_db(samples: Signal, tail: Signal) -> float:
         nonzero = head > 0
         headroom = PEAK - tail[nonzero] * np.sign(samples[: len(tail)][nonzero])
         bound = min(bound, float(np.min(headroom / head[nonzero].astype(np.float64), initial=bound)))
-    # Rounded down, so the gain on the cue sheet is exact and within the bound.
+    # Rounded down, so that the gain on the cue sheet is exact and within the bound.
     return math.floor(amp_to_db(bound) * 1000) / 1000
 
 
 class _SliceSampler:
-    """Draws random slices of one split."""
+    """Sampler of random slices of one split."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class _SliceSampler:
 
     def draw(self) -> tuple[Any, int, Signal, float]:
         """Return a row of the table of tracks, the start of the slice in its source, its samples, and a gain in dB."""
-        # Without sweeps no random number is drawn, which keeps older cue sheets reproducible.
+        # Without sweeps, draw no random number: older cue sheets stay reproducible.
         if self._sweeps and self._generator.random() < self._sweeps:
             return self._sweep()
         return (*self._music(), self._gain_db(self.settings.level_db))
@@ -216,7 +216,7 @@ def _block_cues(reel: Reel, block: Block, first: int, sampler: _SliceSampler, pr
 def _usable_sources(
     tracks: pd.DataFrame, excluded: set[str], settings: Excitation
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Return the usable sources with the number and step of possible starts, and the sources that are too short."""
+    """Return the usable sources, with number and step of their possible starts, and the sources that are too short."""
     table = tracks[~tracks.track_id.isin(excluded)].sort_values(["track_id", "kind", "path"], ignore_index=True)
     rates = table.sample_rate.tolist()
     step = np.array([rate_ratio(rate, settings.sample_rate)[1] for rate in rates], dtype=np.int64)

@@ -80,7 +80,7 @@ def read_reel(path: Path, name: str) -> dict[str, Any]:
 def reel_names(name: str, settings: Excitation) -> list[str]:
     """Return the names of the reels of an excitation in order: `main-01`, `main-02`, with more digits if needed.
 
-    Raises `ExcitationError` if a reel has no room for a slice of every split.
+    Raises `ExcitationError` if a reel is too short for a slice of every split.
     """
     count = len(_slices_by_reel(settings))
     digits = max(2, len(str(count)))
@@ -138,7 +138,7 @@ def _slices_by_reel(settings: Excitation) -> list[int]:
     if room < splits:
         needed = (fixed + splits * slice_hop(settings)) / settings.sample_rate / 60
         raise ExcitationError(
-            f"a reel of {settings.reel_minutes:g} minutes has no room for a slice of each split: set reel_minutes to "
+            f"a reel of {settings.reel_minutes:g} minutes is too short for a slice of each split: set reel_minutes to "
             f"at least {math.ceil(needed * 100) / 100:g}"
         )
     reels = math.ceil(settings.slices / room)

@@ -33,7 +33,7 @@ SWEEP_TAIL_SECONDS = 0.6
 LOWEST_HZ, HIGHEST_HZ = 20.0, 20000.0
 
 SINE_HERTZ = (50.0, 100.0, 250.0, 500.0, 1245.0, 2489.0, 4978.0)
-"""The three highest are common test frequencies for aliasing (Sato and Smith 2025)."""
+"""The three highest frequencies are common in tests of aliasing (Sato and Smith 2025)."""
 SINE_LEVELS = (-30.0, -24.0, -18.0, -12.0, -9.0, -6.0, -3.0)
 SINE_SETTLE_SECONDS = 0.25
 
@@ -77,7 +77,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Section:
-    """Samples [start, stop) of the probe reel, which start and end in silence.
+    """Samples [start, stop) of the probe reel; a section starts and ends in silence.
 
     `window` is the range of samples on the reel in which the device has settled and all `tones` have whole periods.
     `level_dbfs` is the peak of the section. A sweep has a time `constant` (seconds for its frequency to grow by e) and
@@ -124,7 +124,7 @@ class ProbeLayout:
     sample_rate: int
     frames: int
     clicks: tuple[int, ...]
-    """At both ends and between the signals. They alone measure the clock: steady tones do not reveal a delay."""
+    """At both ends and between the signals. Only clicks measure the clock: the delay of a steady tone is ambiguous."""
     click_frames: int
     programme: tuple[int, int]
     sections: tuple[Section, ...] = field(repr=False)
@@ -198,8 +198,8 @@ def synthesise(section: Section, sample_rate: int) -> Signal:
 def draw_excerpt(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[ExcerptPart]:
     """Draw the excerpt: `EXCERPT_SECONDS` of tracks of the test split, or of the last split in `cues` (`cues/1`).
 
-    Sources are used in random order, seeded by the excitation: short ones whole, long ones by the loudest of several
-    random excerpts, until the excerpt is complete.
+    Sources are used in random order, with the seed of the excitation, until the excerpt is complete: short sources as a
+    whole, of a long source the loudest of several random excerpts.
     """
     split = next(name for name in reversed(SPLITS) if (cues.split == name).any())
     columns = ["track_id", "artist", "licence", "source", "source_sha256"]
@@ -281,7 +281,7 @@ def excluded_music(content: dict[str, Any], withdrawn: Iterable[str]) -> list[st
 
 
 def _sections(rate: int) -> list[Section]:
-    """Return the sections in playing order, each positioned as if it were the first on the reel."""
+    """Return the sections in playing order, each positioned as the first section of a reel."""
     window = 1 << round(math.log2(0.37 * rate))
     top = min(HIGHEST_HZ, 0.4536 * rate)
     marker = Section("marker", 0, round(CLICK_SECONDS * rate))

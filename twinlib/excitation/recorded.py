@@ -1,4 +1,4 @@
-"""Recorded excitations. Once a person has recorded a reel, nothing may change it: its files are sources, like takes."""
+"""Protection of recorded excitations: once a reel has been recorded, its files are immutable sources, like takes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ _TRACK_COLUMNS = ["track_id", "artist", "genre", "has_bleed"]
 
 
 class RecordedExcitations:
-    """The excitations of a configuration, and which of them have been recorded.
+    """The excitations of a configuration, and their state: recorded or not.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ class RecordedExcitations:
         for name, settings in self._recorded.items():
             if changed := changed_settings(settings, self._excitations[name]):
                 raise ExcitationError(
-                    f"{source}: excitations.{name} has been recorded, so it cannot change any more "
+                    f"{source}: excitations.{name} has been recorded and is immutable "
                     f"({'; '.join(changed)}). Put the old values back, or give the new ones a name of their own, such "
                     f"as {name}2: the takes of {name} stay useful either way."
                 )
 
     def plan_files(self, name: str) -> list[Path]:
-        """The cue sheet of an excitation, its layout, and their record."""
+        """Return the cue sheet of an excitation, its layout, and their record."""
         folder = self._results / "excitations" / name
         return [folder / "excitation.json", folder / "cues.parquet", record_path(folder / "cues.parquet")]
 
     def files(self, name: str) -> list[Path]:
-        """All files of an excitation that a recording depends on: the plan, the reels, the probe reel."""
+        """Return all files on which recordings of an excitation depend: the plan, the reels, the probe reel."""
         folder, settings = self._results / "excitations" / name, self._excitations[name]
         probes = [probe_name(name)] if settings.probe_reel else []
         reels = [folder / "reels" / f"{reel}.wav" for reel in (*reel_names(name, settings), *probes)]
@@ -72,7 +72,7 @@ class RecordedExcitations:
         return {path.as_posix() for name in self._recorded for path in self.files(name)}
 
     def active(self, files: Callable[[str], list[Path]]) -> list[str]:
-        """The excitations that stages make: those not recorded, and those with a missing file.
+        """Return the excitations that stages make: unrecorded excitations, and recorded ones with missing files.
 
         `files` is `plan_files` or `files`. While all files of a recorded excitation exist, they are sources.
         """
@@ -83,7 +83,7 @@ class RecordedExcitations:
         ]
 
     def param(self, excitation: str, output: str, name: str, current: str) -> str:
-        """A parameter (or `code`) of the stage that makes `output`: as recorded, or `current` if not recorded."""
+        """Return a parameter (or `code`) of the stage that makes `output`: its recorded value, or `current`."""
         record = record_path(self._results / "excitations" / excitation / output)
         if excitation not in self._recorded or not record.is_file():
             return current
@@ -91,7 +91,7 @@ class RecordedExcitations:
         return str(content["code"] if name == "code" else content["params"][name])
 
     def require_intact(self, sha256: Callable[[Path], str | None]) -> None:
-        """Raise `ExcitationError` if a file of a recorded excitation is not the one that was made.
+        """Raise `ExcitationError` if a file of a recorded excitation differs from its stage record.
 
         `sha256` returns the checksum of a file, or None if it does not exist.
         """
@@ -108,15 +108,15 @@ class RecordedExcitations:
                         )
 
     def excluded_tracks(self, name: str, corpus: Corpus) -> list[str]:
-        """The tracks on recorded reels that must not be used any more; empty if nothing was recorded."""
+        """Return the tracks on recorded reels that are now excluded; empty if nothing has been recorded."""
         return find_excluded_tracks(self._results, name, corpus) if name in self._recorded else []
 
 
 def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) -> Excitation | None:
-    """Return the settings that a recorded excitation was planned with, None if it has not been recorded.
+    """Return the original settings of a recorded excitation; None if it has not been recorded.
 
     An excitation is recorded if the results hold a `take.json` of a real take of one of its reels, whatever the
-    configuration says now, or if a take waits at a path of `take_patterns` (with `{reel}` in it).
+    current configuration, or if a take exists at a path of `take_patterns` (with `{reel}` in it).
     """
     settings = _planned_settings(results / "excitations" / name)
     if settings is None:
@@ -129,7 +129,7 @@ def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) ->
 
 
 def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
-    """Return the settings that differ from the recorded ones, as `seed: 1 -> 2`, sorted by name."""
+    """Return the changed settings as `seed: 1 -> 2`, sorted by name."""
     before, after = _flatten(recorded.planned), _flatten(now.planned)
     return [
         f"{name}: {before.get(name)} -> {after.get(name)}"
@@ -141,7 +141,7 @@ def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
 def require_same_reel(reel: str, made: Path, devices: Path) -> None:
     """Delete the new reel `made` and raise `ExcitationError` if a take was recorded from a reel with other bytes.
 
-    `devices` holds a folder per device, with `{reel}/take.json` in it. Simulated takes are made again with their reel.
+    `devices` contains a folder per device, with `{reel}/take.json`. Simulated takes are rendered again with their reel.
     """
     digest = sha256_file(made)
     for take in _takes(reel, devices):
@@ -155,9 +155,9 @@ def require_same_reel(reel: str, made: Path, devices: Path) -> None:
 
 
 def require_same_cues(cues: Path, devices: Path) -> None:
-    """Delete the new cue sheet `cues` and raise `ExcitationError` if a recorded reel was rendered from another one.
+    """Delete the new cue sheet `cues` and raise `ExcitationError` if a recorded reel belongs to another cue sheet.
 
-    The records of the reels in the same excitation name the cue sheet that they were rendered from.
+    The records of the reels in the same excitation contain the checksum of their cue sheet.
     """
     digest = sha256_file(cues)
     for path in sorted((cues.parent / "reels").glob("*.wav.prov.json")):
@@ -178,12 +178,12 @@ def require_same_cues(cues: Path, devices: Path) -> None:
 def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
     """Return the ids, sorted, of tracks on the reels of an excitation that the corpus settings exclude.
 
-    Genre and bleed come from the corpus index or, for tracks that it does not hold (while it is made again, all of
-    them), from the corpus metadata. A track in neither is on the reel, and its genre is unknown: it is excluded if any
-    genre or bleed is. Without a readable cue sheet all excluded tracks are returned, since any of them may be on the
-    reels. Raises `CorpusError` if the corpus is needed and not there.
+    Genre and bleed come from the corpus index or, for tracks missing from it (all tracks, while it is being rebuilt),
+    from the corpus metadata. The genre of a track in neither is unknown: such a track is excluded if the settings
+    exclude any genre, or bleed. Without a readable cue sheet, returns all excluded tracks, because any of them may be
+    on the reels. Raises `CorpusError` if the corpus is needed but missing.
     """
-    # A project without recordings never calls this.
+    # Projects without recordings never call this function.
     import pandas as pd
 
     index = _indexed_tracks(results)
@@ -195,7 +195,7 @@ def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
     held = cues.drop_duplicates("track_id").assign(genre="", has_bleed=None)
     known, doubtful = index, set()
     if corpus.exclude_genres or corpus.exclude_bleed:
-        # Sweeps are in no corpus and have no genre.
+        # Sweeps are not in the corpus and have no genre.
         doubtful = set(held["track_id"]) - {TRACK, *index["track_id"]}
         if doubtful:
             found = _corpus_tracks(corpus)
@@ -207,7 +207,7 @@ def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
 
 
 def _planned_settings(folder: Path) -> Excitation | None:
-    """The settings in the file of an excitation, or in the record of its cue sheet."""
+    """Return the settings in the file of an excitation, or in the record of its cue sheet."""
     try:
         return Excitation.model_validate(read_json(folder / "excitation.json", EXCITATION)["settings"])
     except (TwinError, KeyError, TypeError, ValidationError):
@@ -220,7 +220,7 @@ def _planned_settings(folder: Path) -> Excitation | None:
 
 
 def _takes(reel: str, devices: Path) -> Iterator[dict[str, Any]]:
-    """The contents of `take.json` of the real takes of a reel."""
+    """Yield the contents of `take.json` of the real takes of a reel."""
     for path in sorted(devices.glob(f"*/{reel}/take.json")):
         try:
             take = read_json(path, TAKE)
@@ -240,7 +240,7 @@ def _indexed_tracks(results: Path) -> "pd.DataFrame":
 
 
 def _corpus_tracks(corpus: Corpus) -> "pd.DataFrame":
-    """The same columns from the metadata of the corpus."""
+    """Return the same columns from the metadata of the corpus."""
     import pandas as pd
 
     rows = [(source.track_id, source.artist, source.genre, source.has_bleed) for source in find_sources(corpus).sources]

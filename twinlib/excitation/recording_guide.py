@@ -70,7 +70,7 @@ def recording_guide(
         " silence.",
         "4. Stop at least a second after the end of the reel. Do not trim the file: the program finds the clicks.",
         "5. Save it as WAV or FLAC under the name below.",
-        "6. Check it before you continue: `twin check TAKE --reel REEL` reports whether it is usable, and why not.",
+        "6. Check it before you continue: `twin check TAKE --reel REEL` reports whether it is usable, with reasons.",
         "",
         "## Where the takes go",
         "",
@@ -82,7 +82,7 @@ def recording_guide(
         lines += [f"| `{reel}.wav` | `{pattern.replace('{reel}', reel)}` |" for reel in reels]
         lines.append("")
     lines += [
-        "Then run the pipeline again; it continues from here. Recorded reels are never made again: to change the",
+        "Then run the pipeline again; it continues with the takes. Recorded reels are immutable: to change the",
         "music, give the excitation a new name.",
     ]
     return "\n".join(lines).rstrip() + "\n"

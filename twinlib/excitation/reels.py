@@ -1,4 +1,4 @@
-"""Rendering a reel from its cue sheet, as a stream."""
+"""Rendering of a reel from its cue sheet, as a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,8 @@ def render_reel(
     """Write one reel as WAV (RF64 beyond 4 GiB) from its cue sheet, `excitation.json` and the sources below `root`.
 
     `cues` may include other reels. Memory is constant, and the same input gives the same bytes. `progress` counts
-    slices. Raises `ExcitationError` if a source has changed since planning, or if the cue sheet does not match it.
+    slices. Raises `ExcitationError` if a source has changed since planning, or if the cue sheet does not match
+    `excitation.json`.
     """
     settings = planned_settings(excitation)
     layout = get_reel(excitation, reel)

@@ -9,7 +9,7 @@ from twinlib.section import Section
 
 
 class Split(Section):
-    """Shares of the music for training, validation and test, and the unit that is never split."""
+    """Shares of the music for training, validation and test, and the unit of the assignment."""
 
     train: float = Field(default=0.8, gt=0, le=1)
     """Share of slices and artists for training."""
@@ -18,7 +18,7 @@ class Split(Section):
     """Share for early stopping and selection of the weights."""
 
     test: float = Field(default=0.1, ge=0, lt=1)
-    """Share used only to evaluate the finished twin."""
+    """Share for the evaluation of the finished twin only."""
 
     by: Literal["artist", "track"] = "artist"
     """Assign all tracks of an artist to one split (`artist`), or each track separately (`track`)."""
@@ -79,22 +79,23 @@ class Excitation(Section):
 
     sweeps: float = Field(default=0.0, ge=0, le=0.5)
     """Share of training slices that are sine sweeps instead of music, such as 0.04. Music lacks loud high-frequency
-    tones, and a twin trained without them is several dB off there. Sweeps are never used for evaluation."""
+    tones; a twin trained without sweeps has errors of several dB on such tones. Sweeps are never used for
+    evaluation."""
 
     guard_seconds: float = Field(default=0.5, ge=0.5, le=60)
-    """Seconds of digital silence between splits on a reel; longer than any device's memory, so splits cannot leak into
-    each other."""
+    """Seconds of digital silence between splits on a reel; longer than the memory of any device, so that splits cannot
+    leak into each other."""
 
     split: Split = Split()
     """Shares of the reel for training, validation and test."""
 
     probe_reel: bool = False
     """Also make a probe reel: three minutes of test signals, recorded like any reel, to measure harmonics, responses
-    and noise floor of the device. It can be added later: no other reel depends on it."""
+    and noise floor of the device. You can add it later: no other reel depends on it."""
 
     @property
     def planned(self) -> dict[str, Any]:
-        """The settings that determine the music reels, as JSON; immutable once recorded."""
+        """Settings that determine the music reels, as JSON; immutable once recorded."""
         return self.model_dump(mode="json", exclude={"probe_reel"})
 
     @model_validator(mode="after")

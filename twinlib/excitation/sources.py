@@ -1,4 +1,4 @@
-"""Reading excerpts of sources for the reels; shared by planning and rendering."""
+"""Random access to the sources of the reels, for planning and rendering."""
 
 import math
 from collections import OrderedDict

@@ -55,7 +55,7 @@ def _remedy(artists: Mapping[str, str], split: Split) -> str:
 
 
 def find_salt(keys: Iterable[str], split: Split) -> str | None:
-    """Return a salt that gives every split a key: the current salt, or the first numbered variant that works."""
+    """Return a salt with which each split has a key: the current salt, or the first suitable numbered variant."""
     known = sorted(set(keys))
     for salt in [split.salt, *(f"{split.salt}-{number}" for number in range(2, _SALTS))]:
         trial = split.model_copy(update={"salt": salt})

@@ -1,4 +1,4 @@
-"""Circuit simulations: the differential equations are solved sample by sample, oversampled, in double precision."""
+"""Circuit simulations: solve the differential equations sample by sample, oversampled, in double precision."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ SATURATION_CURRENT = 2.52e-9
 THERMAL_VOLTAGE = 1.752 * 25.85e-3
 """Thermal voltage of a 1N4148, including the ideality factor, in volt."""
 BRANCH_OHM, BRANCH_FARAD = 4.7e3, 47e-9
-"""The branch from the inverting input to ground: it limits the gain to frequencies above 720 Hz."""
+"""The branch from the inverting input to ground: it restricts the gain to frequencies above 720 Hz."""
 FEEDBACK_OHM, POT_OHM, FEEDBACK_FARAD = 51e3, 500e3, 51e-12
 """The feedback path across the diodes; the drive pot is in series with the resistor."""
 CLIPPER_SCALE = 0.5
@@ -66,7 +66,7 @@ def _run_clipper(samples: Any, state: Any, resistance: float, period: float) -> 
         before = volt
         current = (volt - capacitor) / BRANCH_OHM
         feedback_next = diode_voltage(feedback + charge * (balance + current), linear, diodes, THERMAL_VOLTAGE)
-        # The capacitor current follows from the trapezoidal rule, which spares a second exponential.
+        # The trapezoidal rule gives the capacitor current, which saves a second exponential.
         balance = (feedback_next - feedback) / charge - balance
         feedback = feedback_next
         samples[n] = CLIPPER_SCALE * (volt + feedback)
@@ -105,9 +105,9 @@ def _run_transformer(samples: Any, state: Any, saturation: float, period: float)
 class CircuitStream:
     """One channel through a circuit: float32 blocks `(frames,)` of any size give the same samples bit for bit.
 
-    The filter delay is compensated: `process` is 64 samples behind, and `flush` returns the rest. Full scale of the
-    input is 1 V. The output of the clipper peaks near 0.85; that of the transformer like its input, or higher if the
-    input is clipped.
+    The filter delay is compensated: the output of `process` lags by 64 samples, and `flush` returns the rest. Full
+    scale of the input is 1 V. The output of the clipper peaks near 0.85; that of the transformer near the peak of its
+    input, or higher if the input is clipped.
     """
 
     def __init__(self, circuit: Circuit, sample_rate: int, factor: int = FACTOR) -> None:

@@ -19,9 +19,9 @@ def lowpass(factor: int) -> Array:
 
 
 class Upsampler:
-    """Raises the sample rate: `process` maps (n,) to (m * factor,), where m is n but for the delay.
+    """Interpolator: `process` maps (n,) to (m * factor,), where m is n apart from the delay.
 
-    The output lacks the last `HALF_LENGTH` base samples of the input until `flush`, which appends silence.
+    The output lags by `HALF_LENGTH` base samples; `flush` appends silence and returns the rest.
     """
 
     def __init__(self, factor: int) -> None:
@@ -46,7 +46,7 @@ class Upsampler:
 
 
 class Downsampler:
-    """Lowers the sample rate: `process` maps (n * factor,) to (m,), where m is n but for the delay."""
+    """Decimator: `process` maps (n * factor,) to (m,), where m is n apart from the delay."""
 
     def __init__(self, factor: int) -> None:
         self._factor = factor

@@ -15,14 +15,14 @@ from twinlib.db import db_to_amp
 from twinlib.simulation.settings import Recorder
 
 HALF_WIDTH = 64
-"""Samples on either side of the interpolation kernel of the recorder's clock."""
+"""Samples on either side of the interpolation kernel for the clock of the recorder."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What the recorder does: wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, polarity and gain."""
+    """The effect of the recorder: wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, polarity and gain."""
 
     lag_samples: float
     drift_ppm: float
@@ -32,7 +32,7 @@ class GroundTruth:
 
 
 def ground_truth(recorder: Recorder, reel: str, sample_rate: int, frames: int) -> GroundTruth:
-    """Return what the recorder does to a reel of `frames` samples; open settings are drawn from the seed."""
+    """Return the effect of the recorder on a reel of `frames` samples; draws open settings from the seed."""
     random = _generator(recorder, reel, 0)
     seconds, fraction = float(random.uniform(0.05, 1.5)), float(random.uniform(0.0, 1.0))
     seconds = seconds if recorder.offset_seconds is None else recorder.offset_seconds

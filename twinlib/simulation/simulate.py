@@ -21,10 +21,10 @@ def simulate_take(
     reel_name: str,
     progress: Progress = no_progress,
 ) -> GroundTruth:
-    """Play a reel through the circuit, one circuit a channel, and record it to `out`, in constant memory.
+    """Play a reel through the circuit, one circuit per channel, and record it to `out`, in constant memory.
 
     Random numbers come from `recorder.seed` and `reel_name`, so the bytes are reproducible. `progress` counts samples
-    of the take. The ground truth is for the evaluation of an aligner, never for alignment.
+    of the take. Use the ground truth to evaluate an aligner, never to align.
     """
     recorder = simulate.recorder
     with Reader(reel) as reader:
