@@ -11,8 +11,8 @@ ActivationName = Literal["tanh", "relu", "leaky_relu", "gated", "adaptive"]
 n * alpha = 1), Jagtap, Kawaguchi and Karniadakis 2020; `leaky_relu` has slope 0.01 below zero."""
 
 Skip = Literal["activation", "residual", "mixed"]
-"""Input of the head from each layer: its activation; the output of its residual 1x1 convolution; or that of a bias-free
-1x1 convolution of its own, equivalent to a linear mixer over all concatenated activations."""
+"""Input of the head from each layer: its activation; the output of its residual 1x1 convolution; or the output of a
+separate bias-free 1x1 convolution, equivalent to a linear mixer over all concatenated activations."""
 
 PresetName = Literal[
     "small",
@@ -28,8 +28,8 @@ PresetName = Literal[
 ]
 
 STRETCHED = (1, 2, 4, 8, 16, 32, 80, 200, 500, 1200)
-"""Default dilations: doubling up to 32, then stretched, so that ten layers of three taps span 4087 samples. With 2047
-samples the twin of a pedal had most of its error below 60 Hz (`benchmarks/error_by_octave.py`)."""
+"""Default dilations: doubling up to 32, then stretched, so that ten layers of three taps span 4087 samples. With a
+span of 2047 samples, most of the error of a pedal was below 60 Hz (`benchmarks/error_by_octave.py`)."""
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]
@@ -90,7 +90,7 @@ class Network(Section):
         if any(stack.head_kernel_size > 1 for stack in self.stacks[:-1]):
             raise ValueError("only the last stack may have a head_kernel_size above 1")
         if self.skip == "mixed" and (len(self.stacks) > 1 or self.stacks[0].head_kernel_size > 1):
-            raise ValueError("with mixed skips the mixer is the head: one stack with a head_kernel_size of 1")
+            raise ValueError("with mixed skips the mixer is the head: use one stack with a head_kernel_size of 1")
         return self
 
     def head_channels(self, stack: int) -> int:
@@ -224,7 +224,7 @@ class Architecture(Section):
 
     @model_serializer(mode="wrap")
     def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Validation refuses a preset with other fields.
+        # Omit the defaults: validation rejects a preset with other fields.
         content: dict[str, Any] = dump(self)
         return content if self.preset is None else {"preset": self.preset}
 

@@ -21,7 +21,7 @@ def export_metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
 
     `latency_samples` is the guard: a real-time player cannot look ahead, so the delay remains in the output.
     `warm_up_samples` of silence bring an empty player to the initial state of `Stream`. `date` is the time of training,
-    None if unknown; the twin cannot hold it because the twin depends on its data alone.
+    None if unknown; the twin does not store it, so that equal data give equal twins.
     """
     return {
         "contract": EXPORTED_TWIN,

@@ -1,7 +1,7 @@
 """Weight folding for export: gains, adaptive slopes and skip convolutions become plain convolution weights.
 
 Other players support neither an input gain nor trainable slopes nor residual skips. All three are linear, so they fold
-into the adjacent weights exactly; products are computed in float64 and rounded once.
+exactly into the adjacent weights; products are computed in float64 and rounded once.
 """
 
 from dataclasses import dataclass

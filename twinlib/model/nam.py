@@ -9,7 +9,8 @@ weights in one list. It holds every network that `architecture` describes, with 
   rectifiers is linear: `f(x) - f(-x) = (1 + slope) x`. The first layer passes the dry signal on in this way; the second
   delays it by the guard and adds it to the head sum of the preceding array.
 
-The output lags by the guard: a real-time plug-in cannot look ahead, so the delay remains. `metadata` holds its length.
+The output lags by the guard: a real-time plug-in cannot look ahead, so the delay remains. `metadata` includes its
+length.
 """
 
 import json
@@ -70,7 +71,7 @@ def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -
     old = [_legacy(array) for array in arrays] if legacy else []
     fits = bool(old) and all(array is not None for array in old)
     flat = [float(value) for weight in weights for value in weight.reshape(-1)] + [folded.scale]
-    # The core reads past the end of a list that is too short.
+    # NeuralAmpModelerCore reads past the end of a list that is too short.
     if len(flat) != (expected := sum(map(_weight_count, arrays)) + 1):
         raise ModelError(f"the .nam file would hold {len(flat)} weights, but its configuration needs {expected}")
     return {
@@ -84,7 +85,7 @@ def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -
 
 
 def _metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
-    """Return the metadata under NAM's keys, and all of it under `twin`. Levels in dBu are unknown and left out."""
+    """Return the metadata under NAM's keys, and all of it under `twin`. Levels in dBu are unknown and omitted."""
     exported = export_metadata(twin, date)
     content: dict[str, Any] = {"name": twin.device, "loudness": exported["loudness_db"]}
     if date is not None:
@@ -187,7 +188,7 @@ def _legacy(array: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _weight_count(array: dict[str, Any]) -> int:
-    """Return how many weights the core reads for a layer array."""
+    """Return the number of weights that NeuralAmpModelerCore reads for a layer array."""
     width, middle, head = array["channels"], array["bottleneck"], array["head"]
     skips = array["head1x1"]["out_channels"] if array["head1x1"]["active"] else 0
     count = array["input_size"] * width

@@ -15,8 +15,8 @@ CHUNK = 8192
 class Stream:
     """Streaming inference with one independent state per channel.
 
-    The initial state is that after endless silence: the output equals the network's output for the whole signal after
-    `receptive_field - 1` zeros, within rounding. The output lags by the twin's `guard_samples`.
+    The initial state is the state after infinite silence: the output equals the network's output for the whole signal
+    after `receptive_field - 1` zeros, within rounding. The output lags by the twin's `guard_samples`.
     """
 
     def __init__(self, twin: Twin, channels: int = 1) -> None:

@@ -43,7 +43,7 @@ def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: 
 def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a file of `save_tensors`: the header without its contract, and the tensors on the CPU.
 
-    Raises `ModelError` if the file is missing, corrupted, of another contract, or holds NaN or Inf.
+    Raises `ModelError` if the file is missing, corrupted, has another contract, or contains NaN or Inf.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist")
@@ -57,7 +57,7 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
     if not isinstance(header, dict) or header.get("contract") != contract:
         found = header.get("contract") if isinstance(header, dict) else None
         raise ModelError(f"{path} has the contract {found or '(none)'}, not {contract}")
-    # A flipped bit may still decode to a finite weight.
+    # A weight with a flipped bit may still be finite.
     if header.pop("sha256", None) not in (None, _checksum(header, tensors)):
         raise ModelError(f"{path} is corrupted: checksum mismatch. Copy it again")
     del header["contract"]

@@ -54,7 +54,7 @@ class Twin:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Further JSON values, such as `valid_esr`, `step` and `seed`."""
     provenance: str = ""
-    """Link of the stage record; the whole history hangs on it."""
+    """Chain hash of the training stage, which identifies the whole history of the twin."""
 
     def build(self) -> WaveNet:
         """Return the network with these weights, for inference; raise `ModelError` if they do not fit."""
@@ -98,7 +98,7 @@ class Twin:
 def load_twin(path: Path) -> Twin:
     """Read a twin from its file or its folder.
 
-    Raises `ModelError` if the file is missing, or if it does not hold what `Twin.save` writes.
+    Raises `ModelError` if the file is missing, or was not written by `Twin.save`.
     """
     file = path / TWIN_FILE if path.is_dir() else path
     content, weights = load_tensors(file, TWIN)

@@ -178,7 +178,7 @@ class WaveNet(nn.Module):
                 offset = self._offset(layer, dry, len(extended) - context)
                 z, signal = convolve(extended, layer.kernel, offset, shift)
             else:
-                # Mono input: convolving it with the product of both kernels is cheaper by the factor `channels`.
+                # Mono input: one convolution with the product of both kernels is cheaper by a factor of `channels`.
                 extended = extend(f"{name}.0", signal, context)
                 rows = len(extended) - context
                 windows = torch.cat([extended[at : at + rows] for at in range(0, context + 1, shift)], dim=1)
@@ -195,7 +195,7 @@ class WaveNet(nn.Module):
                     assert layer.skip is not None
                     skips.append(torch.mm(active, layer.skip.t()))
             if stack.head_bias is not None and index + 1 == len(stack.layers):
-                # The residual path of the last layer has no consumer.
+                # The residual path of the last layer is unused.
                 break
             if self.network.skip == "residual":
                 signal = signal + skips[-1]

@@ -6,7 +6,7 @@ makes it resumable; `data` and `validation` supply the signals; `warm_start`, `s
 weights, stops and several processes.
 
 `search` runs trials: `search_settings` is the section `search:`, `optuna_study` the shared study, `trials` the results,
-`best_config` the file of the best one.
+`best_config` the file of the best trial.
 """
 
 import lazy_loader

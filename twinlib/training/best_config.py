@@ -15,7 +15,7 @@ from twinlib.training.settings import Training
 def write_best(
     path: Path, search: str, trial: int, valid_esr: float, network: Architecture, recipe: Mapping[str, float]
 ) -> None:
-    """Write the network as an entry of `models` and the recipe as keys of `training`; equal content, equal bytes."""
+    """Write the network (an entry of `models`) and the recipe (keys of `training`); equal content gives equal bytes."""
     content = {
         "contract": BEST,
         "search": search,

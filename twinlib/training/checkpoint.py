@@ -21,7 +21,7 @@ _PARTS = ("weights", "best", "average", "optimiser")
 
 @dataclass
 class State:
-    """Everything a training carries from step to step besides tensors; there is no random state."""
+    """The state of a training between steps, apart from tensors; there is no random state."""
 
     step: int = 0
     """Steps done."""
@@ -76,7 +76,7 @@ class Checkpoint:
 def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in a folder atomically; raise `ModelError` if a tensor holds NaN or Inf.
 
-    Latest state and best weights share one file, so that a kill cannot separate them.
+    Latest state and best weights are in the same file, so that they always match, even after a kill.
     """
     parts = {name: getattr(checkpoint, name) for name in _PARTS}
     tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}

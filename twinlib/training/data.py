@@ -31,7 +31,7 @@ class TrainingData(Protocol):
         """Return dry `(B, receptive_field - 1 + n)` and wet `(B, n)` crops of the training split."""
 
     def crop_positions(self, step: int) -> list[str]:
-        """Return the positions of a step's crops, for messages."""
+        """Return the positions of the crops of a step, for messages."""
 
     def excerpts(self, seconds: float) -> list[Pair]:
         """Return dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts of the validation split, `seconds` in all."""
@@ -46,7 +46,7 @@ class ShardData:
     """
 
     columns = ("shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256")
-    """Required columns of segments/1; the others would only take memory."""
+    """Required columns of segments/1; reading only these saves memory."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ def select_excerpts(
 
 
 def check_shards(checksums: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
-    """Raise `DatasetError` if a shard differs from the one in the manifest.
+    """Raise `DatasetError` if a shard differs from the manifest.
 
     `checksums` holds the sha256 of the shards by file, `dataset` is the content of dataset.json.
     """

@@ -1,7 +1,7 @@
 """Data-parallel training with torchrun; a single process is a group of one.
 
 Every process draws the crops of the whole step and trains on its share. DistributedDataParallel averages the gradients.
-Rank 0 takes all decisions and is the only process that writes files.
+Only rank 0 makes decisions and writes files.
 """
 
 import os
@@ -62,7 +62,7 @@ def process_group(processes: int, device: str) -> Iterator[None]:
     own_device = select_device(device)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
-    # `all_reduce_sum` works on CPU tensors in either case.
+    # `all_reduce_sum` uses CPU tensors with either backend.
     distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
     try:
         yield
@@ -78,9 +78,9 @@ def needs_launch(processes: int) -> bool:
 def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
     """Run a program as `processes` torchrun workers on this machine; return its exit code.
 
-    The output of the workers passes through; torchrun's traceback of a failure does not.
+    Forwards the output of the workers, but not the traceback of torchrun after a failure.
     """
-    # Local: saves single-process trainings a second.
+    # Imported here to save a second in trainings with a single process.
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
@@ -100,7 +100,7 @@ def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
 
 
 def data_parallel(model: nn.Module) -> nn.Module:
-    """Return the model to call in training: its gradients are averaged over all processes."""
+    """Return the model to call in training, which averages the gradients over all processes."""
     if world_size() == 1:
         return model
     # The residual path of the last layer has no consumer and never receives a gradient.

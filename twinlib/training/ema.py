@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights, validated and kept in place of the last weights."""
+"""Exponential moving average of the weights, validated and kept instead of the last weights."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -14,7 +14,7 @@ class WeightAverage:
     """An exponential moving average of the weights of a network, as a network.
 
     With `decay` d each step moves the average by 1 - d of its distance to the weights: the average spans about
-    1 / (1 - d) steps. It spans fewer at the start, so that the initial weights fade quickly. With a decay of 0 the
+    1 / (1 - d) steps, but fewer at the start, so that the initial weights fade quickly. With a decay of 0 the
     average is the trained network itself, at no cost.
     """
 
@@ -24,7 +24,7 @@ class WeightAverage:
         self.model = model
         if decay:
             self._averaged = AveragedModel(model, avg_fn=self._blend)
-            # The first update copies the weights and sets the count to 1: from here on the count is the step.
+            # The first update copies the weights and sets the count to 1: from then on, the count is the step.
             self._averaged.update_parameters(model)
             self.model = cast(WaveNet, self._averaged.module.requires_grad_(False))
 
@@ -38,7 +38,7 @@ class WeightAverage:
         return dict(self.model.state_dict()) if self._averaged is not None else {}
 
     def load(self, state: Mapping[str, Tensor], step: int) -> None:
-        """Restore the weights of `state()` as they were after `step` steps."""
+        """Restore the weights of `state()` after `step` steps."""
         if self._averaged is not None:
             self.model.load_state_dict(dict(state))
             self._averaged.n_averaged.fill_(step + 1)

@@ -75,20 +75,21 @@ def train(
     """Train a network with one seed until its budget is used up, or until patience runs out and the decay is done.
 
     `checkpoints` is the folder of the state. A stopped or killed training resumes from it; on one CPU thread with a
-    budget in steps the final weights are bit-identical. A checkpoint is valid only for the same dataset, network,
-    settings, warm start and `identity` (the code digest). A finished training returns at once. SIGINT and SIGTERM save
-    a checkpoint after the current step, then raise `KeyboardInterrupt` or `SystemExit`.
+    budget in steps, the final weights do not depend on interruptions, bit for bit. A checkpoint is valid only for the
+    same dataset, network, settings, warm start and `identity` (the code digest). A finished training returns
+    immediately. SIGINT and SIGTERM save a checkpoint after the current step, then raise `KeyboardInterrupt` or
+    `SystemExit`.
 
     `progress` counts steps or CPU seconds, the unit of the budget. `on_rows` receives new rows of the learning curve;
-    rows after the last checkpoint repeat when a killed training resumes. `on_best` receives the best twin when a
-    checkpoint holds a new one and on resumption, and the current twin on a stop before the first validation; the
-    twin's metadata holds `valid_esr`.
+    rows after the last checkpoint repeat when a killed training resumes. `on_best` receives each new best twin with
+    its checkpoint, the best twin on resumption, and the current twin on a stop before the first validation; the
+    metadata of the twin include `valid_esr`.
 
     In a `distributed.process_group` all processes make the same call, with batches of the whole group; only rank 0
     writes and reports.
 
-    Raises `TrainingError` if the data are silent or hold NaN or Inf, if there is no GPU for `device: cuda`, or if the
-    warm start is another network; raises `DivergedError` with step and crops if the loss diverges. The last good
+    Raises `TrainingError` if the data are silent or contain NaN or Inf, if there is no GPU for `device: cuda`, or if
+    the warm start has another network; raises `DivergedError` with step and crops if the loss diverges. The last good
     checkpoint stays.
     """
     if distributed.rank():
@@ -116,7 +117,7 @@ def train(
                 session.save()
             if stop is not None and not state.finished:
                 session.publish_current(validation)
-                # The first process to leave ends the others: none leaves before rank 0 has written.
+                # The first process that exits stops the others, so all wait until rank 0 has written.
                 distributed.barrier()
                 raise stop
     return session.result()
@@ -200,7 +201,7 @@ class _Session:
         return value
 
     def synchronise(self, loss: float, stop: BaseException | None) -> BaseException | None:
-        """Share loss and CPU time over all processes; return the exception to stop with if any process must stop."""
+        """Combine loss and CPU time of all processes; return the exception to raise if any process must stop."""
         seconds = self._cpu_seconds() if distributed.rank() == 0 else 0.0
         losses, seconds, stops = distributed.all_reduce_sum([loss, seconds, float(stop is not None)])
         self.state.cpu_seconds = seconds
@@ -249,7 +250,7 @@ class _Session:
         self._saved = time.monotonic()
 
     def publish_current(self, validation: ValidationSet) -> None:
-        """Publish the current twin if there is no best one yet; the state stays as it is, for exact resumption."""
+        """Publish the current twin if there is no best twin yet; keep the state unchanged, for exact resumption."""
         if self.state.best_esr is None and distributed.rank() == 0:
             model = self._average.model
             self._on_best(self._twin(_copy_weights(model), validation.esr(model), self.state.step))
@@ -262,7 +263,7 @@ class _Session:
         return Trained(twin, pd.DataFrame(state.rows, columns=COLUMNS), state.best_esr, state.step, state.cpu_seconds)
 
     def _to_device(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Return dry and wet at the levels of the network."""
+        """Return the pair on the device, scaled to the levels of the network."""
         dry, wet = (torch.from_numpy(np.ascontiguousarray(signal)).to(self._device) for signal in pair)
         return dry * self.state.input_gain, wet / self.state.output_gain
 
@@ -274,7 +275,9 @@ class _Session:
         crops, step = self._data.crop_positions(self.state.step), self.state.step
         if not all(finite):
             bad = "; ".join(crop for crop, is_finite in zip(crops, finite, strict=True) if not is_finite)
-            return TrainingError(f"The crops of step {step} hold NaN or Inf ({bad}). Repair or exclude the recording")
+            return TrainingError(
+                f"The crops of step {step} contain NaN or Inf ({bad}). Repair or exclude the recording"
+            )
         return DivergedError(
             f"The training of {self._name or 'the network'} diverged at step {step}, on the crops: {'; '.join(crops)}. "
             "Lower muon_rate and adamw_rate; if it diverges again, inspect these crops"
@@ -307,7 +310,7 @@ def _copy_weights(model: WaveNet) -> dict[str, Tensor]:
 
 
 def _identity(identity: str, dataset: str, network: Network, settings: Training, warm_start: WarmStart | None) -> str:
-    """Return the sha256 over everything that determines the weights."""
+    """Return the sha256 of all inputs that determine the weights."""
     content = [identity, dataset, network.model_dump(mode="json"), settings.model_dump(mode="json")]
     constants = [INPUT_RMS, HEAD_RMS, LEVEL_BATCHES, warm_start.sha256 if warm_start else None]
     return hashlib.sha256(json.dumps([content, constants], sort_keys=True).encode()).hexdigest()

@@ -2,8 +2,8 @@
 
 All losses take a prediction and a target `(B, n)` of the same floating dtype and return a dimensionless scalar. A mean
 of per-crop ratios would be dominated by the quietest crop (Wright, Damskägg and Välimäki, Applied Sciences 2020, 10,
-766). `pool` is the batch whose energy is the denominator, by default the target; with several processes it is the
-targets of all, so that the mean of the losses over processes is the loss of the whole batch.
+766). `pool` is the batch whose energy is the denominator, by default the target. With several processes, pass the
+targets of all of them, so that the mean of the losses over processes is the loss of the whole batch.
 """
 
 import torch
@@ -43,7 +43,7 @@ def training_loss(
 ) -> Tensor:
     """Return `esr` plus weighted `esr` of the pre-emphasised signals plus weighted `dc_error`."""
     pool = target if pool is None else pool
-    # The filter is linear: one pass over the error replaces two over the signals.
+    # The filter is linear: filter the error once instead of both signals.
     error, energy = prediction - target, _energy(pool)
     loss = error.square().mean() / energy
     if preemphasis_weight:

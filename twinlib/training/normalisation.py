@@ -1,4 +1,4 @@
-"""Level normalisation: input and output gains that make learning independent of the device's level."""
+"""Level normalisation: input and output gains that make training independent of the level of the device."""
 
 import numpy as np
 
@@ -25,14 +25,14 @@ def measure_gains(data: TrainingData, network: Network) -> tuple[float, float]:
     """Return the input and the output gain that bring the training split to the target levels.
 
     With a dry path both follow from the wet level, so that the dry gain is 1. Raises `TrainingError` if the split is
-    silent or holds NaN or Inf.
+    silent or contains NaN or Inf.
     """
     energies = np.zeros(2)
     for step in range(LEVEL_BATCHES):
         means = np.array([np.mean(np.square(signal, dtype=np.float64)) for signal in data.batch(step)])
         if not np.isfinite(means).all():
             crops = "; ".join(data.crop_positions(step))
-            raise TrainingError(f"The training split holds NaN or Inf ({crops}). Repair or exclude the recording")
+            raise TrainingError(f"The training split contains NaN or Inf ({crops}). Repair or exclude the recording")
         energies += means / LEVEL_BATCHES
     dry_rms, wet_rms = np.sqrt(energies).tolist()
     if not dry_rms > 0 or not wet_rms > 0:

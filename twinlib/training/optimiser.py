@@ -27,7 +27,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     """Return the nearest orthogonal matrices to `(n, rows, columns)`, with singular values in 0.7 to 1.2.
 
     Five Newton-Schulz iterations as in `torch.optim.Muon`, but batched and in the matrices' precision: measured 5 times
-    faster than `torch.optim.Muon` on our kernels.
+    faster than `torch.optim.Muon` on kernels of this library.
     """
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.transpose(1, 2)
     wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
@@ -114,7 +114,7 @@ class Optimiser:
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state of `state()`; raise `TrainingError` if it is of another network."""
+        """Restore a state of `state()`; raise `TrainingError` if it belongs to another network."""
         for name, value in state.items():
             part, _, rest = name.partition("/")
             weight, _, key = rest.partition("/")

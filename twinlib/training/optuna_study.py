@@ -2,7 +2,7 @@
 
 The worker of a trial holds a file lock, which the system releases when the process dies. A running trial with a free
 lock is an orphan, and the next worker continues it: no trial is lost, repeated or declared dead by timeout. Optuna's
-heartbeat cannot do this: it needs an SQL storage, waits for a grace period, and replaces the trial by a new one.
+heartbeat is no alternative: it needs an SQL storage, waits for a grace period, and replaces the trial by a new trial.
 Workers on several machines need a file system with locks, such as NFS 4.
 """
 
@@ -47,7 +47,7 @@ class Claim:
         self._trial, self.trial = trial, view
 
     def add_rung(self, rung: Rung) -> None:
-        """Record the result with the next budget."""
+        """Add the result for the next budget."""
         index = len(self.trial.rungs)
         self._trial.set_user_attr(_RUNG.format(index), vars(rung))
         self._trial.report(rung.score, index)
@@ -76,7 +76,7 @@ class Study:
         self._folder, self._space, self._first, self._fits, self._seed = folder, space, first, fits, seed
         journal = folder / "study.journal"
         with file_lock(self._lock):
-            # Optuna's base class of locks is not public; `acquire` and `release` are its whole interface.
+            # Optuna's base class of locks is not public; its interface is `acquire` and `release`.
             backend = JournalFileBackend(str(journal), lock_obj=cast(Any, _JournalLock(journal)))
             self._study = optuna.create_study(
                 storage=JournalStorage(backend), study_name="search", direction="minimize", load_if_exists=True
@@ -215,7 +215,7 @@ def _to_trial(frozen: FrozenTrial) -> Trial:
 class _JournalLock:
     """A file lock that the system releases when its holder dies; Optuna's own lock blocks others for 30 s.
 
-    On acquisition a torn line, left by a kill or a full disk, is removed.
+    Acquisition removes an incomplete last line, such as after a kill or on a full disk.
     """
 
     def __init__(self, journal: Path) -> None:

@@ -1,4 +1,4 @@
-"""A training of a twin on the files of a dataset: what the program of the workflow runs in each process."""
+"""A training of a twin on the files of a dataset, as run in each process of the training stage."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -42,19 +42,19 @@ class TrainingRun:
     checkpoints: Path
     """Folder of the checkpoints."""
     identity: str
-    """Digest of the code; other code does not resume from the checkpoints."""
+    """Digest of the code; a training with other code ignores the checkpoints."""
 
 
 def run_training(run: TrainingRun, on_rows: Callable[[list[Row]], None] = noop_rows) -> Trained:
-    """Train, or resume, with a progress bar; on a stop, print where the best twin so far is.
+    """Train, or resume, with a progress bar; on a stop, print the path of the best twin so far.
 
-    `on_rows` receives new rows of the learning curve, and an empty list when the data of a seed are read. Raises what
-    `train_seeds` raises.
+    `on_rows` receives new rows of the learning curve, and an empty list once the data of a seed have been read. Raises
+    what `train_seeds` raises.
     """
     network, settings, dataset = run.architecture.network, run.settings, read_json(run.dataset, DATASET)
 
     def make_data(single: Training) -> ShardData:
-        # The table grows with the length of the audio: nothing keeps a reference to it.
+        # The table grows with the length of the audio, so keep no reference to it.
         segments = read_table(run.segments, SEGMENTS, ShardData.columns)
         data = ShardData(segments, dataset, run.shards[0].parent, network.receptive_field, single)
         on_rows([])

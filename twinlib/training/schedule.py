@@ -18,7 +18,7 @@ def rate_factor(step: int, fraction: float, warmup_steps: int, decay_fraction: f
 def end_of_decay(used: float, decay_fraction: float) -> float:
     """Return the end of a training whose decay starts after `used` of its budget.
 
-    The decay keeps its fraction of the shortened whole.
+    The decay keeps its fraction of the shortened training.
     """
     return used / (1 - decay_fraction)
 
@@ -52,7 +52,7 @@ class Schedule:
         return min(1.0, self._budget_used / self._end) * self._budget
 
     def check_plateau(self) -> None:
-        """Start the decay now if `patience` validations at the constant rate brought no new best."""
+        """Start the decay now after `patience` validations at the constant rate without a new best."""
         state, patience = self._state, self._settings.patience
         if patience is None or state.end is not None or self.is_decaying:
             return

@@ -1,8 +1,8 @@
 """Search for a network and a recipe: many trials with a small budget, the best of them with larger ones.
 
-Each budget is a complete training with its own warm-up and decay, so that trials are compared at the error they would
-reach in use. Resuming from the state before the decay would save an eighth of the CPU time (52 s instead of 60 s per
-trial on average, with budgets that triple), but would need a second kind of training.
+Each budget is a complete training with its own warm-up and decay, so that trials are compared by the error of a
+finished training. Resuming from the state before the decay would save an eighth of the CPU time (52 s instead of 60 s
+per trial on average, with budgets that triple), but would need a second kind of training.
 """
 
 import hashlib
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from twinlib.training.optuna_study import Claim, Study
 
 COUNTS = {"trials", "workers"}
-"""Settings of a search that may change within a study."""
+"""Settings of a search that may change without starting a new study."""
 
 REDUCTION = 3
-"""One of this many trials is promoted to the next budget."""
+"""Ratio of the trials with a budget to the trials promoted to the next budget."""
 
 MakeData = Callable[[Network, Training], TrainingData]
 """Returns the dataset for a network and a recipe."""
 
 
 def study_identity(code: str, dataset: str, search: Search, base: Architecture, training: Training) -> str:
-    """Return the identity of a study; numbers of trials and workers and the final budget do not count."""
+    """Return the identity of a study; independent of the numbers of trials and workers and of the final budget."""
     content = [
         code,
         dataset,
@@ -95,9 +95,9 @@ def run_worker(
     """Run trials until the study has all of them, or until other workers run the last ones.
 
     Any number of processes may run at once, and each may be killed at any time: the next process continues its trial.
-    `on_trial` receives a trial at its start, after each budget and at its end, partly again after a kill; `progress`
-    counts trials. A divergent training ends its trial only. Other errors of `train` and of the data propagate, and the
-    trial is left to the next process.
+    `on_trial` receives a trial at its start, after each budget and at its end; calls may repeat after a kill;
+    `progress` counts trials. A divergent training ends its trial only. Other errors of `train` and of the data
+    propagate, and the trial is left to the next process.
     """
     _check_receptive_fields(task)
     reported, limit = 0, task.search.trials
@@ -117,7 +117,7 @@ def run_worker(
 def _run_trial(
     study: "Study", claim: "Claim", task: SearchTask, folder: Path, on_trial: Callable[[Trial], None]
 ) -> None:
-    # Local: the readers of a search's results need no torch.
+    # Imported here: readers of the results of a search need no torch.
     from twinlib.training.loop import train
 
     network, budgets = claim.trial.parameters.network(task.base).network, task.search.budgets
@@ -145,7 +145,7 @@ def _run_trial(
 
 
 def is_promoted(score: float, rivals: Sequence[float]) -> bool:
-    """Whether a trial is in the best third of all with its budget; the best so far always is.
+    """Whether a trial is among the best third of all trials with its budget; the best trial so far always is.
 
     Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020) as a
     pure function of the results, so that the decision is the same after a kill, unlike that of Optuna's pruner.
@@ -165,14 +165,14 @@ def finished_trials(study: "Study", search: Search) -> list[Trial]:
 
 
 def _check_receptive_fields(task: SearchTask) -> None:
-    """Create the data for the shortest and the longest receptive field, so that a search cannot fail half-way."""
+    """Create the data for the shortest and the longest receptive field, so that a search fails early, at its start."""
     space = task.search.space
     entries = [
         task.base.model_copy(update={"kernel_size": kernel_size, "dilations": dilations})
         for kernel_size in (min(space.kernel_size), max(space.kernel_size))
         for dilations in space.dilations
     ]
-    # The base fits, as the configuration was checked.
+    # The base is within the limits: the configuration has been checked.
     allowed = [entry for entry in [task.base, *entries] if task.search.fits_receptive_field(entry)]
     for choose in (min, max):
         entry = choose(allowed, key=lambda entry: entry.network.receptive_field)

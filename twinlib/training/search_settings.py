@@ -10,10 +10,10 @@ from twinlib.section import Section
 from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 
 NETWORK = ("channels", "kernel_size", "dilations", "activation")
-"""Network parameters that a search varies; the others are those of its base."""
+"""Network parameters that a search varies; its base determines the others."""
 
 RECIPE = ("muon_rate", "adamw_rate", "batch", "crop_samples", "preemphasis_weight")
-"""Training parameters that a search varies; the others are those of the section `training`."""
+"""Training parameters that a search varies; the section `training` determines the others."""
 
 
 def _range(value: tuple[float, float]) -> tuple[float, float]:

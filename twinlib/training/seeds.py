@@ -43,13 +43,13 @@ def train_seeds(
     """Train `settings.seeds` networks in sequence, as `train` does, and return the best by validation ESR.
 
     `make_data` returns the data of one training; its crops depend on the seed. Each training has its own state,
-    `checkpoints/seed-S/`, and its own budget; `progress` counts all of them. `checkpoints/twin.safetensors` is the best
-    twin so far from the first validation on, so that a stopped training can be rendered. The result concatenates the
+    `checkpoints/seed-S/`, and its own budget; `progress` counts all of them. From the first validation,
+    `checkpoints/twin.safetensors` is the best twin so far, for rendering after a stop. The result concatenates the
     curves and sums steps and seconds. Raises what `train` raises.
     """
     best_file = checkpoints / TWIN_FILE
     if rank() == 0:
-        # The file may be of another dataset or network; a resumed training writes its own at once.
+        # The file may belong to another dataset or network; a resumed training writes its own immediately.
         best_file.unlink(missing_ok=True)
     trained: list[Trained] = []
     skipped = 0.0
@@ -60,7 +60,7 @@ def train_seeds(
 
     def advance(n: float, note: str = "") -> None:
         nonlocal skipped
-        # The first report adds what finished trainings did not report themselves.
+        # The first report includes the unused budget of finished trainings.
         progress(n + skipped, f"seed {single.seed}: {note}" if settings.seeds > 1 else note)
         skipped = 0.0
 
@@ -97,7 +97,7 @@ def stop_message(checkpoints: Path) -> str:
 
 
 class CountingProgress:
-    """A progress that counts the reported units and forwards them."""
+    """A `Progress` that counts the reported units and forwards them."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self.count = progress, 0.0

@@ -36,8 +36,8 @@ class Training(Section):
     validation ESR becomes the twin."""
     warm_start: str | None = None
     """A twin of the same network (file or folder) that supplies the initial weights, for example of a similar device;
-    by default they are random. A twin of this configuration is trained first; in that case set this key in the entries
-    of `experiments` that start from it."""
+    by default, the initial weights are random. A twin of this configuration is trained first; in that case set this key
+    in the entries of `experiments` that start from it."""
     steps: Annotated[int, Field(ge=1)] | None = None
     """Budget in optimiser steps."""
     cpu_seconds: Positive | None = None

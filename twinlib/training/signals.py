@@ -9,7 +9,7 @@ from types import FrameType
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], BaseException | None]]:
-    """Defer SIGINT and SIGTERM; the value of the context returns the exception to raise, or None.
+    """Defer SIGINT and SIGTERM; yield a function that returns the exception to raise, or None.
 
     The same signal again has its default effect at once. The other signal does not: process managers forward Ctrl-C as
     SIGTERM. Outside the main thread, where Python delivers no signals, the context has no effect.

@@ -14,7 +14,7 @@ from twinlib.model.architecture import Architecture
 from twinlib.training.search_settings import Parameters
 
 Outcome = Literal["running", "complete", "pruned", "diverged"]
-"""`complete` reached the largest budget; `pruned` was not among the best third with a smaller one."""
+"""`complete`: reached the largest budget; `pruned`: not among the best third with a smaller budget."""
 
 MIN_ESR = 1e-12
 """Lower limit of the error in logarithms."""
@@ -57,7 +57,7 @@ class Trial:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """Return the complete trial with the lowest validation error, the earliest of equals.
+    """Return the complete trial with the lowest validation error, the earliest in case of a tie.
 
     Raises `TrainingError` if no trial is complete.
     """
@@ -71,7 +71,7 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
 
 
 def trials_digest(trials: Sequence[Trial]) -> str:
-    """Return a sha256 over parameters and errors of the finished trials; times do not count."""
+    """Return a sha256 over parameters and errors of the finished trials; independent of times."""
     content = [
         [trial.number, trial.parameters.model_dump_json(), [rung.valid_esr for rung in trial.rungs]]
         for trial in trials

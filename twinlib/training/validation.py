@@ -13,7 +13,7 @@ from twinlib.model.wavenet import WaveNet
 class ValidationSet:
     """Dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts at the levels of the network.
 
-    Raises `TrainingError`, with the name of the device, if the wet excerpts are silent or hold NaN or Inf.
+    Raises `TrainingError`, with the name of the device, if the wet excerpts are silent or contain NaN or Inf.
     """
 
     def __init__(self, excerpts: Sequence[tuple[Tensor, Tensor]], device: str) -> None:
