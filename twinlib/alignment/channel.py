@@ -13,7 +13,7 @@ from twinlib.errors import AlignmentError
 from twinlib.intervals import Range, find_runs
 
 MAX_AMPLITUDE = 1e3
-"""Sample value, 60 dB above full scale, that no recording reaches, however it is scaled."""
+"""Sample value, 60 dB above full scale, that no recording reaches at any scaling."""
 
 _CHUNK = 65_536
 _MARGIN = 2048
@@ -26,8 +26,8 @@ class Channel:
     """Channel `channel` (from 0) of an open file, bounded to [start, stop); positions are samples at `rate`.
 
     A file of another sample rate is resampled on the fly by soxr (VHQ): the gain is within 0.005 dB to 20 kHz at
-    44.1 kHz, and there is no delay. NaN, infinite and corrupt samples are read as zeros, or, if `exact`, as they are
-    (as NaN after resampling).
+    44.1 kHz, and there is no delay. NaN, infinite and corrupt samples are read as zeros or, if `exact`, unchanged
+    (NaN after resampling).
     """
 
     reader: Reader
@@ -60,11 +60,11 @@ class Channel:
         samples = np.ascontiguousarray(self.reader.read(first, last)[:, self.channel])
         if self.exact or self.reader.info.bit_depth is not None:
             return samples
-        # A NaN would spread over every transform that contains it.
+        # A NaN spreads over each transform that contains it.
         return np.where(is_finite_audio(samples), samples, np.float32(0.0))
 
     def _read_resampled(self, first: int, last: int) -> Signal:
-        """Read by chunks on a fixed grid, so that the samples do not depend on the ranges that are read."""
+        """Read by chunks on a fixed grid, so that the samples do not depend on the requested ranges."""
         length = self._chunk_size()[0]
         parts = []
         for number in range(first // length, -(-last // length)):

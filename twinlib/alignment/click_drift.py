@@ -1,7 +1,8 @@
 """Drift from the two clicks of a reel, weighted against that of the programme.
 
 A device delays both clicks equally. The difference of their lags is thus the drift alone, and the constant has the same
-bias in every reel of a device. The lag of the programme depends on the device's phase, which changes with it.
+bias in every reel of a device. The lag of the programme depends on the device's phase, which changes with the
+programme.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
 from twinlib.alignment.time_map import TimeMap
 
 CLICK_REACH = 64
-"""Samples from the expected lag within which a click is searched."""
+"""Search range for a click, in samples around the expected lag."""
 
 CLICK_FLOOR = 1e-4
 """Samples rms: the limit of the difference of two clicks, due to jitter and the device's memory of the programme."""
@@ -30,7 +31,7 @@ MAX_CLICK_OFFSET = 0.5
 """Samples by which the clicks may contradict the programme between them; beyond that, a sample was lost."""
 
 MAX_CURVE_ERROR = 0.1
-"""Standard error in samples of a curve at a click above which it is not compared."""
+"""Maximum standard error of a curve at a click, in samples, for a comparison."""
 
 MAX_DRIFT_SIGMAS = 5.0
 """Standard errors by which the two drifts may differ."""
@@ -96,7 +97,7 @@ def detect_click(
 def fit_click_line(
     dry: Channel, wet: Channel, clicks: tuple[int, int], clock: ClockModel, polarity: int
 ) -> ClickLine | None:
-    """Measure the lag at both clicks, `clock` being right within some samples; None if one of them is missing.
+    """Measure the lag at both clicks, given a `clock` that is correct within some samples; None if a click is missing.
 
     Each lag is the peak of the band-limited correlation of the dry and the wet click. The error follows from the
     difference of the two wet clicks (noise or damage), with random phase.
@@ -129,7 +130,7 @@ def clicks_contradict(clicks: ClickLine, clock: ClockModel) -> bool:
     """Return whether the lags of the clicks relative to the clock differ by over `MAX_CLICK_OFFSET` samples."""
     places = np.array(clicks.clicks, float)
     if clock.curve is not None and clock.curve_errors is not None:
-        # Beyond its knots a curve is only extrapolated.
+        # Beyond its knots a curve is extrapolated.
         knots = clock.curve[0]
         beyond = max(knots[0] - places[0], places[1] - knots[-1])
         if beyond > knots[1] - knots[0] or np.interp(places, knots, clock.curve_errors).max() > MAX_CURVE_ERROR:

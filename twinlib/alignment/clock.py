@@ -61,7 +61,7 @@ class LineFit:
 
 @dataclass(frozen=True)
 class PieceFit:
-    """Parallel lines: one drift, because clocks run on during a dropout, and the lag of each piece at dry sample 0.
+    """Parallel lines: one drift, because clocks continue during a dropout, and the lag of each piece at dry sample 0.
 
     `lag_errors` are the standard errors of the lags in samples, `drift_error_ppm` that of the drift.
     """
@@ -83,7 +83,7 @@ def theil_sen(positions: Array, lags: Array, max_points: int = 400) -> Line:
 
 
 def _median_slope(positions: Array, lags: Array, labels: Labels, max_points: int = 400) -> float:
-    # Not `scipy.stats.theilslopes`: the pairs must lie on the same piece.
+    # Unlike in `scipy.stats.theilslopes`, both points of a pair must be in the same piece.
     chosen = np.unique(np.linspace(0, len(positions) - 1, min(max_points, len(positions))).round().astype(int))
     x, y, piece = positions[chosen], lags[chosen], labels[chosen]
     i, j = np.triu_indices(len(x), 1)
@@ -125,7 +125,7 @@ def fit_pieces(
         height = np.bincount(labels, w * lags, count) / total
         x, y = positions - middle[labels], lags - height[labels]
         inertia = float((w * x * x).sum())
-        # Pieces of one window or of rejected windows determine no drift.
+        # Pieces with one window, or with rejected windows only, do not determine the drift.
         if inertia <= 1e-12 or float(w.sum()) <= 1e-12:
             break
         before = slope, constants

@@ -12,7 +12,7 @@ Real = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complexfloating]
 
 LOW_HZ, MIDDLE_HZ, HIGH_HZ = 200.0, 8000.0, 16000.0
-"""Band edges. Below `LOW_HZ`, high-pass filters of the device turn the phase. Every device passes signal up to
+"""Band edges. Below `LOW_HZ`, high-pass filters of the device shift the phase. Every device passes signal up to
 `MIDDLE_HZ`, so searches use that band. Measurements use weights up to `HIGH_HZ`, where the device's low-pass filters no
 longer delay and those of converters do not yet."""
 
@@ -25,7 +25,7 @@ def band(size: int, sample_rate: int, high_hz: float = HIGH_HZ, low_hz: float = 
 
 
 def phat_weighted(cross: Complex, power: float = 1.0) -> Complex:
-    """Weight cross-spectra `(..., bins)` to magnitudes raised to `1 - power`; weak bins keep little weight.
+    """Weight cross-spectra `(..., bins)` to magnitudes raised to `1 - power`; weak bins keep a small weight.
 
     Power 1 is the phase transform of Knapp & Carter (1976). It sharpens the correlation of music, which otherwise has
     a peak at every period.
@@ -56,7 +56,7 @@ def _correlations(crosses: Complex, bins: slice, size: int, reach: int) -> Real:
 def first_peak(cross: Complex, bins: slice, size: int, reach: int) -> float:
     """Return the integer delay within +-`reach` of the first positive peak of at least 0.7 times the maximum.
 
-    The filters of a device are causal: of two similar peaks, the earlier one is the lag.
+    The filters of a device are causal: of two similar peaks, the earlier peak is the lag.
     """
     values = _correlations(cross[np.newaxis], bins, size, reach)[0]
     peaks = (values[1:-1] >= values[:-2]) & (values[1:-1] >= values[2:]) & (values[1:-1] >= 0.7 * values.max())

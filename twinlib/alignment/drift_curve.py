@@ -1,7 +1,7 @@
 """The drift curve of a clock that varies: a smoothing spline through the lags of windows, with standard errors.
 
-`scipy.interpolate.make_smoothing_spline` has neither a constant for each piece, nor a harmonic penalty, without which a
-curve does not continue across pauses, nor standard errors. The same equations in `scipy.sparse` take 2.4 times as long.
+`scipy.interpolate.make_smoothing_spline` has neither a constant for each piece, nor a harmonic penalty (needed to
+continue a curve across pauses), nor standard errors. The same equations in `scipy.sparse` take 2.4 times as long.
 """
 
 import math
@@ -17,22 +17,22 @@ from twinlib.alignment.delay import Real
 from twinlib.alignment.time_map import Labels
 
 WINDOWS_PER_HALF_PERIOD = 4
-"""Windows for each half period of the fastest variation that is tried."""
+"""Windows per half period of the fastest variation that a fit tries."""
 
 INTERVALS_PER_HALF_PERIOD = 2
-"""Spline intervals for each half period of the fastest variation, which is attenuated by half."""
+"""Spline intervals per half period of the fastest variation, which the spline attenuates by half."""
 
 TWICING_PASSES = 3
 """Smoothing passes, each applied to the residual of the previous ones."""
 
 EXTENSION_WINDOWS = 16
-"""Windows by which a curve extends beyond the first and the last."""
+"""Extension of a curve beyond the first and the last window, in windows."""
 
 MAX_INTERVALS_PER_HALF_PERIOD = 128
 """Limit of the intervals for each half period: beyond it, rounding errors dominate."""
 
 WINDOWS_PER_SAMPLE = 4.0
-"""Windows that count as one independent sample: they overlap by half and share programme."""
+"""Windows per independent sample: windows overlap by half and share programme."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DriftCurve:
 
 
 def fit_drift_curve(position: Real, residual: Real, weights: Real, labels: Labels) -> DriftCurve | None:
-    """Fit a smoothing spline as flexible as lowers the information criterion; None if no curve lowers it.
+    """Fit a smoothing spline with the flexibility of lowest information criterion; None if no curve lowers it.
 
     `residual` in samples is that of the detected windows, in order, `weights` are their inverse variances, `labels` the
     numbers of their pieces, each with its own constant. Where windows are missing or imprecise, the curve continues as
@@ -111,7 +111,7 @@ def _fit_spline(
 def _neighbour_residuals(residual: Real) -> Real:
     """Return the difference of each window from its neighbours, or, at the ends, from the line through the next two.
 
-    A spline would fit an outlier at its end.
+    The spline itself would follow an outlier at an end.
     """
     deviation = residual - median_filter(residual, 5, mode="reflect")
     deviation[0] = residual[0] - 2.0 * residual[1] + residual[2]

@@ -18,7 +18,7 @@ from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import CoarseTrack
 
 MIN_STEP = 0.5
-"""Samples: interfaces lose whole samples."""
+"""Minimum step in samples: interfaces lose whole samples."""
 
 MIN_STEP_SIGMAS = 8.0
 """A step must exceed its local scatter by this factor."""
@@ -36,16 +36,16 @@ END_SECONDS = 2.0
 """Length of each end of the programme that is searched with short windows."""
 
 MAX_UNCONFIRMED_STEP = 2.0
-"""Samples up to which a step is dropped if the residual does not confirm it."""
+"""Largest step in samples that is dropped if the residual does not confirm it."""
 
 CONTEXT_SECONDS = 4.0
-"""Programme on either side of a step's range that is compare_frames under both lags."""
+"""Programme on either side of the range of a step that is compared under both lags."""
 
 MAX_DISPLACED_SHARE = 0.1
-"""If more of the windows than this share are displaced, the clock model is wrong and not the windows."""
+"""Maximum share of displaced windows: above it, the clock model is wrong, not the windows."""
 
 MAX_EXCURSION_SECONDS = 10.0
-"""The residual must confirm a piece between two cancelling steps if it is shorter than this."""
+"""Duration of a piece between two cancelling steps below which the residual must confirm it."""
 
 RESIDUAL_FLOOR = 0.003
 """Residual ratio of a frame below which two residuals count as equal."""
@@ -64,7 +64,7 @@ WHOLE_TOLERANCE = 0.2
 """Samples from a whole number within which a measured step is whole."""
 
 LOG_LIKELIHOOD = 10.0
-"""Log-likelihood ratio against the best position within which a step may be."""
+"""Maximum log-likelihood ratio of a possible position of a step against the best position."""
 
 
 @dataclass(frozen=True)
@@ -317,15 +317,15 @@ def _blocks(values: Real, audible: npt.NDArray[np.bool_]) -> Real:
 def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:
     """Return the numbers of steps around a short piece whose lag does not improve the prediction.
 
-    The piece is between two cancelling steps, or at an end of the programme. A few seconds of tones through a
-    nonlinear device may show a lag that is off by some periods.
+    The piece is between two cancelling steps, or at an end of the programme. For a few seconds of tones through a
+    nonlinear device, the lag may be wrong by some periods.
     """
     steps, lags = fit.clock.steps, fit.clock.fit.lags
     time_map = fit.clock.time_map(dry.start, dry.stop)
     begin, end = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
     edges = [begin, *(edge for step in steps for edge in (step.first, step.last)), end]
     if steps:
-        # Beyond the first and last step there may be no more than their uncertain range.
+        # Beyond the first and last step there may be only their uncertain range.
         edges[1], edges[-2] = max(edges[1], steps[0].position), min(edges[-2], steps[-1].position)
     found: set[int] = set()
     for piece in range(len(lags)):

@@ -1,6 +1,6 @@
 """Fractional delay: windowed-sinc interpolation (Smith & Gossett 1984) along a slowly varying lag.
 
-Output is computed in tiles of 64 samples on a fixed grid, so that samples do not depend on the ranges that are read.
+Output is computed in tiles of 64 samples on a fixed grid, so that samples do not depend on the requested ranges.
 Within a tile the lag is linear. The kernel at each position is a parabola through the kernels at three positions (two,
 if the lag hardly changes): three convolutions with constant taps, which vectorise, instead of one kernel per sample.
 """
@@ -67,7 +67,7 @@ MEASURE_BAND = 0.38
 
 @numba.njit(cache=True)
 def _convolve(taps: Float32, samples: Float32, out: Float32) -> None:
-    # Eight taps per iteration, summed in a fixed order: the same bits on every machine.
+    # Eight taps per iteration, summed in a fixed order, give the same bits on every machine.
     for j in range(TILE):
         out[j] = np.float32(0.0)
     for i in range(0, taps.shape[0], 8):
@@ -136,7 +136,7 @@ def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel
     ends = [timemap.lags(np.asarray(centres + step, np.float64)) for step in (-TILE / 2, TILE / 2)]
     lags = timemap.lags(centres)
     slopes = (ends[1] - ends[0]) / TILE
-    # A tile across a dropout follows the piece of its centre; the dropout is excluded from data anyway.
+    # A tile across a dropout follows the piece of its centre; dropouts are excluded from the data.
     slopes[np.abs(slopes) > _MOST_SLOPE] = 0.0
     out = np.empty((last - first) * TILE, np.float32)
     half = kernel.half_width

@@ -31,10 +31,10 @@ INLIER_SAMPLES = 0.5
 """A window is an inlier within this distance of the clock."""
 
 MAX_FIRST_RESIDUAL, MAX_RESIDUAL = 8.0, 2.0
-"""Samples from the clock within which a window contributes to the device's response: at first, and once it is known."""
+"""Maximum distance from the clock, in samples, of windows for the response of the device: initially, and later."""
 
 DISPLACED_SAMPLES = 16.0
-"""Samples from the clock beyond which a window is displaced, by two cancelling steps: no device delays by so much."""
+"""Distance from the clock, in samples, of a window displaced by two cancelling steps: no device delays that much."""
 
 MIN_SHORT_WEIGHT = 100.0
 """Inverse variance (0.1 samples rms) from which a short window can show a step; windows of few tones have less."""
@@ -52,7 +52,7 @@ MIN_CERTAINTY = 4.0
 """Below that prominence, agreement of the bins over that of chance from which a delay near 0 is detected."""
 
 EXPECTED_REACH = 4
-"""Samples around 0 within which that applies."""
+"""Range of `MIN_CERTAINTY`, in samples around 0."""
 
 MAX_WINDOWS = 480
 """Windows of a take of any length: enough for a line or a slow curve, at constant work."""
@@ -132,7 +132,7 @@ def band_level_db(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
 
 
 def _energy(spectrum: Complex) -> float:
-    # Not BLAS: its sums depend on the number of threads in the last bit.
+    # Without BLAS, whose sums depend on the number of threads in the last bit.
     return float(np.square(np.abs(spectrum)).sum(dtype=np.float64))
 
 
@@ -159,9 +159,9 @@ def measure_lags(
     """Measure the residual lag of each window after warping the wet signal onto the dry clock by `time_map`.
 
     The `known` response of the device is removed, so that the programme does not modulate the lag, and bins are
-    weighted by coherence. Also returns the response pooled over the windows near the clock, None if there are none.
-    Skips windows that touch an excluded range or extend beyond the wet file; with `everything`, skips none and reads
-    zeros beyond the file. Only frequencies `between_hz` are used.
+    weighted by coherence. Also returns the response pooled over the windows near the clock, None without such windows.
+    Skips windows that touch an excluded range or extend beyond the wet file; with `everything`, measures all
+    windows and reads zeros beyond the file. Only frequencies `between_hz` are used.
     """
     size, (low_hz, high_hz) = windows.size, between_hz
     bins = band(size, dry.rate, min(high_hz, wet.max_hz), low_hz)

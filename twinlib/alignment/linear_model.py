@@ -79,7 +79,7 @@ def _filter_phases(phases: Signal, taps: Signal, out: Signal) -> None:
 def decimate(samples: Signal) -> Signal:
     """Low-pass at 4.4 kHz, pre-emphasise and keep every fourth sample, float32.
 
-    The filter uses up `FILTER_MARGIN` samples at either end.
+    The filter shortens the signal by `FILTER_MARGIN` samples at either end.
     """
     out = np.empty((len(samples) - 2 * FILTER_MARGIN) // DECIMATION, np.float32)
     phases = np.ascontiguousarray(samples[: len(samples) // DECIMATION * DECIMATION].reshape(-1, DECIMATION).T)
@@ -90,7 +90,7 @@ def decimate(samples: Signal) -> Signal:
 def read_at_integer_lags(wet: Channel, timemap: TimeMap, start: int, stop: int, margin: int = 0) -> Signal:
     """Read the wet signal at dry positions [start, stop), to the nearest sample frame by frame, float32 `(frames,)`.
 
-    `margin` more samples precede and follow them, at the lag of the first and of the last frame.
+    Reads `margin` more samples on either side, at the lags of the first and the last frame.
     """
     lags = np.round(timemap.lags(frame_centres(start, stop))).astype(np.int64)
     out = np.empty(stop - start + 2 * margin, np.float32)
@@ -143,8 +143,8 @@ class FirModel:
 def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> FirModel:
     """Identify the device's FIR model, without the polarity, from windows spread over dry samples [start, stop).
 
-    Iteratively reweighted least squares of the transfer function: windows count alike whatever their level, and
-    windows that disagree with the others count little. Returns all zeros if the dry signal is silent.
+    Iteratively reweighted least squares of the transfer function: the weight of a window does not depend on its level,
+    and windows that disagree with the others have a small weight. Returns all zeros if the dry signal is silent.
     """
     taper = np.hanning(_WINDOW).astype(np.float32)
     starts = np.linspace(start, max(start, stop - _WINDOW * DECIMATION), MAX_WINDOWS).astype(int) // FRAME * FRAME
@@ -162,7 +162,7 @@ def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop:
     dry_power, wet_power = np.abs(x_spectra) ** 2, np.abs(y_spectra) ** 2
     energy = dry_power.sum(axis=1)
     gain = wet_power.sum(axis=1) / energy
-    # A burst of noise in a soft passage would otherwise outweigh all other windows.
+    # Otherwise a burst of noise in a soft passage would outweigh all other windows.
     trust = np.minimum(1.0, (np.median(gain) + 1e-12) / (gain + 1e-12))
     for _ in range(3):
         weights = (trust / energy)[:, None]

@@ -1,4 +1,4 @@
-"""Coarse alignment: clicks by matched filter, loud excerpts by GCC-PHAT and a vote, and why neither was found."""
+"""Coarse alignment: clicks by matched filter, loud excerpts by GCC-PHAT and a vote, and diagnosis of failures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ MIN_CORRELATION = 0.35
 """Normalised correlation of a click; music reaches about 0.3 by chance in an hour."""
 
 MAX_DRIFT_PPM = 2000.0
-"""Drift between two matches of one recording."""
+"""Maximum drift between two matches of one recording."""
 
 MAX_STEADY_DRIFT_PPM = 100.0
-"""Drift of two sound cards; a larger one between two clicks is more likely a dropout."""
+"""Maximum drift of two sound cards; a larger drift between two clicks is more likely a dropout."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float
                 if near:
                     chosen.append((other, max(near, key=lambda peak: abs(peak.correlation))))
             score = sum(peak.correlation**2 for _, peak in chosen)
-            # Of two similar explanations the earlier wins: the first click found is the first of the reel.
+            # Of two similar explanations the earlier wins: the first detected click is the first click of the reel.
             if best is None or score > best[0] + 0.05:
                 best = (score, chosen)
     if best is None:
@@ -148,7 +148,7 @@ def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float
 
 
 EXCERPTS = 8
-"""Excerpts of the dry signal that are searched for."""
+"""Number of excerpts of the dry signal to search for."""
 
 MIN_PROMINENCE = 8.0
 """Peak of a correlation relative to its rms; noise reaches about 6."""
@@ -195,7 +195,7 @@ def excerpt_size(frames: int, sample_rate: int) -> int:
 def loudest_excerpts(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
     """Return the start of the loudest `size` samples in each of `count` parts of the dry signal, out of 40 per part.
 
-    Parts below -70 dBFS have none.
+    Skips parts below -70 dBFS.
     """
     starts = []
     bounds = np.linspace(dry.start, max(dry.start, dry.stop - size), count + 1).astype(int)
@@ -263,7 +263,7 @@ def find_candidates(
 
 
 def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
-    """Return the line that most excerpts agree on, each with its best candidate; None without candidates."""
+    """Return the line of most excerpts, each with its best candidate; None without candidates."""
     best: tuple[float, float, list[Candidate]] | None = None
     for anchor in found:
         chosen: dict[int, Candidate] = {}

@@ -58,12 +58,12 @@ def align(
     `clicks` (dry samples) make the capture a take of a reel: a matched filter locates them, and they refine the drift
     if the programme agrees. Without clicks, or if none is found, loud excerpts locate the programme. A tracker follows
     the lag from there across dropouts. A robust fit gives drift and lag of each piece, and a curve if the clock varies.
-    A `reference_channel` (from 0) that recorded the dry signal in parallel provides the clock instead of `channel`. A
+    The clock comes from `reference_channel` (from 0) instead of `channel`, if it recorded the dry signal in parallel. A
     wet file at another rate is resampled to the dry rate. Half-open ranges in samples of each file limit the signals.
     `repair` names the properties that the warp corrects. Returns verdict `refused` with the reasons for captures that
     cannot be aligned. `progress` counts to about 100.
 
-    Raises `AudioError` for unreadable files and `AlignmentError` for a range or channel that a file does not have.
+    Raises `AudioError` for unreadable files and `AlignmentError` for a range or channel outside of a file.
     """
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = dry_reader.info.sample_rate
@@ -170,8 +170,8 @@ def fit_track(
     """Fit the clock to a coarse track; None if fewer than two windows are detected.
 
     Once the first fit has converged, the take is measured again at most twice: with the steps of its dropouts, and with
-    the curve of a clock that varies (wow and flutter). A clock that varies and has no steps so far gets its curve
-    first, because short windows would take its curve for steps.
+    the curve of a clock that varies (wow and flutter). If the clock varies and has no steps so far, the curve
+    comes first, because short windows would mistake it for steps.
     """
     fit = _first_fit(dry, wet, windows, coarse, progress)
     if fit is None:

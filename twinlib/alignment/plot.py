@@ -18,7 +18,7 @@ from twinlib.files import atomic_path
 _POINT, _LINE, _OFF, _OUT = "#0072B2", "#000000", "#D55E00", "#CC79A7"
 
 _MAX_RESIDUAL = 0.5
-"""Residual in samples that is drawn at the edge if exceeded."""
+"""Maximum residual in samples; larger residuals are drawn at the edge."""
 
 
 def plot_alignment(alignment: Alignment, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Alignment of a take of the probe reel, by its clicks alone.
 
-Measuring signals do not give a delay: a steady tone has none, and a repeated signal has several. The clicks between
-them define one line. A click off that line means lost samples, and then the take cannot be measured.
+Measuring signals have no unique delay: that of a steady tone is undefined, that of a repeated signal ambiguous. The
+clicks between them define one line. A click off that line indicates lost samples; the take is then useless for
+measurements.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,7 +26,7 @@ from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, SubProgress, no_progress
 
 MIN_CLICKS = 3
-"""Clicks that a line needs."""
+"""Minimum number of clicks for a line."""
 
 MAX_LAG_STEP = 0.5
 """Change of the lag in samples between two clicks, drift apart, above which a sample was lost."""
@@ -139,7 +140,7 @@ def _level_repair(programme: Sequence[Alignment], repair: Collection[Repair]) ->
 def _measure_clicks(
     dry: Channel, wet: Channel, markers: Sequence[int], progress: Progress
 ) -> tuple[_Clicks | None, list[Finding]]:
-    """Find and measure the clicks on the channel that gives the clock; None if there are too few of them."""
+    """Find and measure the clicks on the channel of the clock; None if there are too few clicks."""
     waveform = locate.click_waveform(dry, markers[0])
     peaks = locate.find_clicks(wet, waveform, SubProgress(progress, 90.0, wet.stop - wet.start))
     match = locate.match_clicks(markers, peaks, 0.001 * dry.rate)
@@ -157,7 +158,7 @@ def _min_clicks(expected: int) -> int:
 
 
 def _measure(dry: Channel, wet: Channel, positions: Sequence[int], line: Line, polarity: int) -> _Clicks | None:
-    """Measure clicks exactly, from a line that is right within some samples; None if fewer than two are detected."""
+    """Measure clicks exactly, given a line that is correct within some samples; None if fewer than two are detected."""
     rows = [(position, line.at(position), line.drift_ppm) for position in positions]
     found: list[tuple[float, float, float]] = []
     fit = LineFit(line, np.inf)

@@ -60,7 +60,7 @@ def iterate_fit(
             known = response
             update = update.offset_by(response.delay - float(np.median(track.residual[valid])))
         change = np.abs(update.lags(position) - clock.lags(position))
-        # Some part of a curve always changes: take a quantile.
+        # Some part of a curve always changes, so use a quantile.
         converged = float(np.quantile(change, 0.9) if curved else change.max()) < CONVERGED_SAMPLES
         if (number > 1 and converged) or number == MAX_ITERATIONS - 1:
             break

@@ -36,16 +36,16 @@ from twinlib.progress import Progress, no_progress
 Mask = npt.NDArray[np.bool_]
 
 MIN_ZERO_RUN = 24
-"""Consecutive zeros, half a millisecond, that no audio contains."""
+"""Consecutive zeros, half a millisecond, that do not occur in audio."""
 
 MIN_ZERO_RUN_DRY = 3e-3
-"""Dry sample value, -50 dBFS, that no device answers with digital silence."""
+"""Dry sample value, -50 dBFS, above which no device outputs digital silence."""
 
 GROUP = 6
 """Frames of a group: 35 ms resolve a lower residual than 6 ms."""
 
 COARSE = 32
-"""Frames of one row of the sums that a scan keeps."""
+"""Frames per row of the sums of a scan."""
 
 NEIGHBOURHOOD_SECONDS = 1.5
 """Half width of the neighbourhood of the local baseline."""
@@ -264,7 +264,7 @@ def scan_residual(
 ) -> ResidualScan:
     """Compare the wet signal with its prediction from dry samples [start, stop), in constant memory.
 
-    `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are seen.
+    `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are detected.
     """
     outliers: list[Range] = []
     non_finite: list[Range] = []
@@ -302,7 +302,7 @@ def scan_residual(
 
 @dataclass(frozen=True)
 class _Baseline:
-    """The residual ratio that each row should have: `by_level`, and `local`, which is at least that of its level.
+    """The expected residual ratio of each row: `by_level`, and `local`, which is at least `by_level`.
 
     `significant` rows have a residual above the noise and the leakage of loud neighbours.
     """
@@ -314,7 +314,7 @@ class _Baseline:
     @classmethod
     def estimate(cls, rows: FrameSums, sample_rate: int, size: int) -> "_Baseline":
         """Estimate the baseline of rows of `size` frames."""
-        # Before an attack the model predicts little, and what it predicts is uncertain.
+        # Before an attack the prediction is small and uncertain.
         audible = (rows.predicted > MIN_POWER * FRAME / DECIMATION * size) & (rows.peak > MIN_PEAK)
         ratio, zeros = rows.residual_ratio, np.zeros(len(rows.predicted))
         if not audible.any():
@@ -335,7 +335,7 @@ class _Baseline:
 def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> list[Range]:
     """Return runs of outlier frames with one frame of margin; at least two frames or two groups, or a zero run."""
     ratio = frames.residual_ratio
-    # Digital silence within audio is a buffer under-run, however short.
+    # Digital silence of any length within audio is a buffer under-run.
     outlier = _is_outlier(frames, _Baseline.estimate(frames, sample_rate, 1), 1) | frames.zero_run
     for first, last in find_runs(_is_outlier(groups, _Baseline.estimate(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)

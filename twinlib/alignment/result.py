@@ -13,7 +13,7 @@ from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Verdict
 
 RENAMED = {"off-the-line": "misaligned", "unlike": "disturbed", "not-a-number": "non-finite"}
-"""Reasons of exclusions in files of older versions, and their present codes."""
+"""Current codes of exclusions by the reasons in files of older versions."""
 
 Warp = Literal["sinc", "shift"]
 Repair = Literal["polarity", "gain", "dc"]
@@ -117,12 +117,12 @@ class Alignment:
         return self.timemap.lags(positions)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for `twinlib.files.write_json(path, ALIGNMENT, ...)`."""
+        """Return plain values for `twinlib.files.write_json(path, ALIGNMENT, ...)`."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Alignment":
-        """Return the alignment that `to_dict` gave; raises `AlignmentError` if keys are missing or unknown."""
+        """Return the alignment from the result of `to_dict`; raises `AlignmentError` if keys are missing or unknown."""
         try:
             reference = content["reference"]
             parts = {

@@ -31,10 +31,10 @@ NEARBY_SECONDS = 30.0
 """Range of the first search; the second covers the whole file."""
 
 MAX_SLOPE = 3e-3
-"""Samples a sample: the largest difference of the speeds of two recorders."""
+"""Maximum slope of the lag, in samples per sample: the largest speed difference of two recorders."""
 
 LOOK_AHEAD = 12
-"""Windows ahead, of which two at the expected lag show that no samples were lost."""
+"""Windows ahead; two of them at the expected lag prove that no samples were lost."""
 
 ACCEPT_SAMPLES = 64.0
 """Samples from the expected lag within which a single window is accepted: chance peaks occur anywhere."""
@@ -43,7 +43,7 @@ SAME_LAG_SAMPLES = 16.0
 """Samples within which two windows have the same lag."""
 
 MAX_SLOPE_CHANGE = 3e-4
-"""Samples a sample by which the slope of the lag may change."""
+"""Maximum change of the slope of the lag, in samples per sample."""
 
 MIN_RELATIVE_WEIGHT = 1e-3
 """Share of the median inverse variance below which a window is ignored: tones match any other tones by chance."""
@@ -224,7 +224,7 @@ class _Tracker:
             return None
         size = excerpt_size(self.dry.stop - self.dry.start, self.dry.rate)
         start = int(self.windows.starts[number])
-        # Backwards, the excerpt ends with the window, because the dropout may follow it.
+        # Backwards, the excerpt ends with the window, because the dropout may be after it.
         start = start if self.direction > 0 else max(self.dry.start, start + self.windows.size - size)
         # The order of dry samples is kept on the wet file.
         limit = round(self.lag - (start - self.position))

@@ -297,11 +297,11 @@ class AlignmentReport:
         return 0.0 if self._is_device_phase else rms
 
     def _is_plausible(self, fit: LagFit, programme: Range) -> bool:
-        """Check that the fit describes this pair of files at all."""
+        """Whether the fit describes this pair of files."""
         share, drift_ppm = inlier_share(fit.track), fit.clock.fit.drift_ppm
         is_implausible = abs(drift_ppm) > MAX_PLAUSIBLE_DRIFT_PPM
         if share < MIN_SHARE or is_implausible:
-            # Repetitive music matches in places at any speed.
+            # Parts of repetitive music match at any speed.
             speed = diagnose_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_channel)
             if speed is not None:
                 self.add(speed)
@@ -334,7 +334,7 @@ class AlignmentReport:
                 max(timemap.wet(step.first, number), float(self.wet.start)) / self.rate,
                 min(timemap.wet(step.last, number + 1), float(self.wet.stop)) / self.rate,
             )
-            # The wet file holds both copies of repeated samples, but nothing of lost ones.
+            # The wet file contains both copies of repeated samples, but no lost samples.
             span = Span("wet", min(ends), max(ends))
             self.dropouts.append(Dropout(span.start, span.stop, lost))
             finding = suspect("lost-samples" if lost >= 0 else "repeated-samples", span, samples=abs(lost))
@@ -349,7 +349,7 @@ class AlignmentReport:
             undetected = bool((track.weight[first:last] == 0).any())
             before = track.position[first - 1] if first else track.position[first] - size
             after = track.position[last] if last < len(fits) else track.position[last - 1] + size
-            # Steady tones give hardly any delay: such windows are harmless where the residual is normal.
+            # Steady tones hardly determine a delay: such windows are harmless if the residual is normal.
             if scan is not None and scan.is_informative:
                 if scan.is_similar(int(before), int(after)):
                     continue

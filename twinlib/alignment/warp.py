@@ -21,7 +21,7 @@ class WarpedReader:
     The value at n is applied_polarity * applied_gain * (wet(m + lag(m)) - applied_dc) with m = n - guard_samples: the
     wet signal on the dry clock, delayed by the guard so that it never leads the dry signal. The warp `sinc`
     interpolates (Kaiser window, 48 taps on either side, error below -120 dB); `shift` copies samples. Samples do not
-    depend on the ranges that are read. `channel` counts from 0.
+    depend on the requested ranges. `channel` counts from 0.
 
     Raises `AlignmentError` if the alignment is refused, or if the file lacks the channel or has another length.
     """
@@ -63,7 +63,7 @@ class WarpedReader:
         if found.applied_dc:
             out -= np.float32(found.applied_dc)
         factor = np.float32(found.applied_polarity * found.applied_gain)
-        # Non-finite samples are kept; the alignment excludes them.
+        # Keep non-finite samples: the alignment excludes them.
         with np.errstate(invalid="ignore", over="ignore"):
             return out if factor == 1.0 else np.asarray(factor * out)
 

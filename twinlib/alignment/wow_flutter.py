@@ -45,10 +45,10 @@ FLUTTER_WINDOW = 1024
 """Samples of a flutter window: 23 ms at 44.1 kHz, which halves flutter at 50 Hz."""
 
 FLUTTER_PLACES = 12
-"""Places all over a take at which flutter is measured."""
+"""Number of places in a take at which flutter is measured."""
 
 FLUTTER_SECONDS = 0.25
-"""Length of programme at each of them."""
+"""Length of programme at each place."""
 
 MIN_FLUTTER_WEIGHT = 1000.0
 """Inverse variance (0.03 samples rms) from which a short window is used."""
@@ -228,17 +228,17 @@ def measure_subbands(
 def measure_band(
     dry: Channel, wet: Channel, clock: ClockModel, polarity: int, windows: WindowPlan, band_hz: tuple[float, float]
 ) -> LagTrack:
-    """Measure windows between two frequencies in Hz, with the device's response there taken out."""
+    """Measure windows between two frequencies in Hz, without the response of the device in that band."""
     time_map = clock.time_map(dry.start, dry.stop)
     _, known = measure_lags(dry, wet, windows, time_map, None, polarity, clock.excluded, between_hz=band_hz)
     return measure_lags(dry, wet, windows, time_map, known, polarity, clock.excluded, between_hz=band_hz)[0]
 
 
 def flutter_rms(dry: Channel, wet: Channel, clock: ClockModel, polarity: int, programme: tuple[int, int]) -> float:
-    """Return the rms flutter in samples about the clock, by short windows all over the dry range [start, stop).
+    """Return the rms flutter in samples about the clock, by short windows throughout the dry range [start, stop).
 
     Only variation common to low and high frequencies counts; the rest is the device's. Long windows average faster
-    fluctuations out and look right. Above 50 Hz these short windows are insensitive too.
+    fluctuations out. Above 50 Hz the short windows are insensitive too.
     """
     reach = round(FLUTTER_SECONDS * dry.rate)
     places = np.linspace(programme[0], max(programme[0], programme[1] - reach), FLUTTER_PLACES).astype(np.int64)

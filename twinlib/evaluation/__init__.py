@@ -1,7 +1,7 @@
-"""Evaluation of a twin: errors pooled over whole splits, next to the baselines that need no distortion.
+"""Evaluation of a twin: errors pooled over whole splits, with baselines without distortion.
 
-An error alone means little, because the dry signal of a mild device is already close to the wet one. Every error is
-therefore reported with those of the dry signal, the best gain, the best linear filter and, where known, the noise
+An error alone means little, because the dry signal of a mild device is already close to the wet signal. Each error is
+therefore reported with the errors of the dry signal, the best gain, the best linear filter and, if known, the noise
 floor of the device.
 """
 

@@ -56,12 +56,12 @@ def evaluate_twin(
 
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
     `measurements` are those of the probe reel for the device and this twin (`measurements/1`). Equal input gives equal
-    numbers except `realtime_factor` (seconds of audio per second of CPU time). Progress counts seconds of audio.
+    numbers except `realtime_factor` (seconds of audio per second of CPU time). `progress` counts seconds of audio.
 
     Raises `ConfigError` if ViSQOL is requested but missing, `ModelError` if the twin is unreadable or belongs to
     another data set, `DatasetError` if a split is empty or silent.
     """
-    # First, so that a missing package stops the run before an hour of work.
+    # Before the evaluation, so that a missing package does not waste an hour of work.
     rate = load_visqol() if settings.visqol else None
     twin = load_twin(twin_path)
     _check_match(twin, twin_path, dataset)
@@ -131,7 +131,7 @@ def evaluate_pair(
 
 
 def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate: int) -> float:
-    """Return the approximate seconds of audio that `evaluate_twin` reports to its progress."""
+    """Return the approximate seconds of audio that `evaluate_twin` reports to `progress`."""
     rows = segments[segments["split"].isin(_split_names(settings))]
     return float((rows["stop"] - rows["start"]).sum()) / sample_rate
 

@@ -39,7 +39,7 @@ class SplitEvaluation:
 def evaluate_split(
     runner: TwinRunner, spans: Sequence[AlignedSpan], settings: Evaluation, progress: Progress = no_progress
 ) -> SplitEvaluation:
-    """Evaluate a twin on spans with `runner.warm_up(settings)` samples of history; progress counts seconds.
+    """Evaluate a twin on spans with `runner.warm_up(settings)` samples of history; `progress` counts seconds.
 
     Every span starts from its true history. Errors are pooled over all spans. Raises `DatasetError` without spans, if a
     span lacks history, or if the signals are silent; `ModelError` if the twin's output is not finite.
@@ -99,7 +99,7 @@ def evaluate_split(
 
 
 def group_linear_errors(fir: npt.NDArray[np.float64], spans: Sequence[AlignedSpan], sample_rate: int) -> GroupedErrors:
-    """Group the errors of a linear filter `(taps,)`, such as that of a `SplitEvaluation`, like those of a twin.
+    """Group the errors of a linear filter `(taps,)`, such as `SplitEvaluation.fir`, like the errors of a twin.
 
     This is a second pass over the spans, because the filter is known only after the first.
     """

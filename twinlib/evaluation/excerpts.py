@@ -13,7 +13,7 @@ ReadSamples = Callable[[int, int], Signal]
 """Reads samples [start, stop) of one channel as float32 `(stop - start,)`."""
 
 ProcessBlock = Callable[[Signal], Signal]
-"""A running twin: maps the next `(frames,)` to as many output samples. It keeps state and starts from silence."""
+"""A running twin: maps the next `(frames,)` to as many output samples; has a state and starts from silence."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def peak_magnitudes(spans: Sequence[AlignedSpan]) -> tuple[float, float]:
 
 
 def find_loudest(spans: Sequence[AlignedSpan], frames: int) -> list[Excerpt]:
-    """Return the wet excerpt of `frames` samples with the most energy, or the loudest spans if none is that long.
+    """Return the wet excerpt of `frames` samples with the most energy, or the loudest spans if all are shorter.
 
     Short spans are taken by descending mean energy until their sum reaches `frames`, the last one truncated; the result
     is in the order of the spans. Raises `DatasetError` without spans.

@@ -21,13 +21,13 @@ LEVEL_STEP_DB = 6
 """The width of the level bins."""
 
 MIN_DBFS = -96
-"""The lower edge of the level bins; one more bin holds lower levels, and one levels from 0 dBFS."""
+"""The lower edge of the level bins; one more bin is for lower levels, and one for levels from 0 dBFS."""
 
 MAX_POINTS = 1000
 """The maximum number of points over time; beyond it neighbouring points are pooled."""
 
 MAX_LABELS = 200
-"""The maximum number of tracks with a row of their own."""
+"""The maximum number of tracks with a separate row."""
 
 _BINS = -MIN_DBFS // LEVEL_STEP_DB + 2
 

@@ -21,7 +21,7 @@ _KAISER_BETA = 6.0
 
 
 class LoudnessMeter:
-    """The integrated loudness of one channel that arrives in blocks of any size.
+    """The integrated loudness of one channel, from blocks of any size.
 
     Gating blocks of 400 ms overlap by 75 %. Memory grows by ten numbers per second of audio.
     """
@@ -107,7 +107,7 @@ class TruePeakMeter:
         joined = np.concatenate([self._rest, samples])
         self._rest = joined[max(len(joined) - _TAPS + 1, 0) :]
         if len(joined) >= _TAPS:
-            # Only outputs for which all taps of the filter overlap the signal.
+            # Keep only outputs for which all taps of the filter overlap the signal.
             valid = slice(_OVERSAMPLING * (_TAPS - 1), _OVERSAMPLING * len(joined))
             oversampled = upfirdn(self._taps, joined, _OVERSAMPLING)[valid]
             self.true_peak = max(self.true_peak, float(np.max(np.abs(oversampled))))

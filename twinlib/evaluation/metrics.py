@@ -22,7 +22,7 @@ RESOLUTIONS = (512, 1024, 2048)
 """The window lengths in samples of the multi-resolution STFT distance."""
 
 POWER_FLOOR = 1e-7
-"""The floor of STFT bin powers, about the noise of 16 bits; without it silence would dominate the mean."""
+"""The floor of STFT bin powers, about the noise of 16 bits; without a floor, silence would dominate the mean."""
 
 MEL_WINDOW = 2048
 """The window length in samples of the log-mel distance, one of `RESOLUTIONS`."""
@@ -204,7 +204,7 @@ class ErrorAccumulator:
             peak.add(samples)
 
     def _add_preemphasised(self, wet: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> None:
-        # The first sample of a span has no predecessor and is only the predecessor of the second.
+        # The first sample of a span has no predecessor, so the output starts with the second sample.
         before = self._last
         self._last = (float(wet[-1]), float(error[-1]))
         if before is not None:

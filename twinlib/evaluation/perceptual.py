@@ -12,7 +12,7 @@ SAMPLE_RATE = 48000
 """The sample rate in Hz of ViSQOL's audio mode."""
 
 MIN_SECONDS = 1.0
-"""The shortest signal that is rated: ViSQOL compares patches of 0.6 s."""
+"""The duration of the shortest rated signal: ViSQOL compares patches of 0.6 s."""
 
 Rating = Callable[[Signal, Signal, int], float | None]
 """Rates a twin `(frames,)` against its device `(frames,)` at a sample rate in Hz; None below `MIN_SECONDS`."""

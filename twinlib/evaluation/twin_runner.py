@@ -19,13 +19,13 @@ from twinlib.progress import Progress, no_progress
 
 @dataclass(frozen=True)
 class TwinRunner:
-    """A twin that can be started any number of times; an output sample depends on `receptive_field` input samples."""
+    """A twin as a factory of streams; an output sample depends on `receptive_field` input samples."""
 
     start: Callable[[], ProcessBlock]
     """Returns a new stream of one channel, from silence."""
     sample_rate: int
     guard: int
-    """The deliberate delay of its output, and of the wet signal, in samples."""
+    """The delay of its output and of the wet signal in samples."""
     receptive_field: int
 
     def warm_up(self, settings: Evaluation) -> int:
@@ -58,7 +58,7 @@ def render_excerpt(
 ) -> ExcerptAudio:
     """Return wet samples [start, stop) of a span with their dry input and the outputs of twin and linear filter `fir`.
 
-    The filter `(taps,)` includes the guard, as in linear.json.
+    The filter `(taps,)` includes the guard, as in `linear.json`.
     """
     dry = span.read_dry(start - len(fir) + 1, stop)
     return ExcerptAudio(

@@ -40,7 +40,7 @@ class BurstResponse:
 def envelope(samples: Signal, hz: float, sample_rate: int, periods: int = 2) -> Array:
     """Return the amplitude of the tone of frequency `hz` in samples `(frames,)`, as a moving mean over `periods`.
 
-    Only complete windows count: `(frames - window + 1,)`.
+    Uses complete windows only: `(frames - window + 1,)`.
     """
     demodulated = samples * np.exp(-2j * np.pi * hz * np.arange(len(samples)) / sample_rate)
     window = max(1, round(periods * sample_rate / hz))
@@ -62,11 +62,11 @@ def measure_ramp(samples: Signal, hz: float, sample_rate: int, levels: tuple[flo
 def measure_burst(
     samples: Signal, hz: float, sample_rate: int, steps: tuple[tuple[float, float], ...]
 ) -> tuple[BurstResponse, ...]:
-    """Measure the level `steps` (dBFS, seconds) of a tone; the first one, which fades in, is skipped."""
+    """Measure the level `steps` (dBFS, seconds) of a tone; skips the first step, which fades in."""
     responses, start = [], round(steps[0][1] * sample_rate)
     for level, seconds in steps[1:]:
         stop = start + round(seconds * sample_rate)
-        # With a delay below a millisecond the first samples still belong to the step before.
+        # With a delay below a millisecond the first samples still belong to the previous step.
         part = samples[start + round(0.001 * sample_rate) : stop - round(0.006 * sample_rate)]
         gains = amp_to_db(envelope(part, hz, sample_rate)) - level
         unsettled = np.flatnonzero(np.abs(gains - gains[-1]) > SETTLED_DB)

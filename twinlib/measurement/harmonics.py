@@ -17,13 +17,13 @@ Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
 MAX_ORDER = 10
-"""The highest harmonic that is measured."""
+"""Order of the highest measured harmonic."""
 
 MASK_DB = 6.0
-"""A harmonic counts as audible if its level exceeds the noise around it by more than this."""
+"""A harmonic is audible if its level exceeds the noise around it by more than this."""
 
 _NOISE_BINS = 12
-"""Bins on either side of a harmonic from which the noise is estimated."""
+"""Bins on either side of a harmonic for the estimate of the noise."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SineResponse:
 
     `gain_db` and `degrees` are gain and phase of the fundamental. `dbc`, `noise_dbc` (level of the noise around it)
     and `relative_degrees` hold a value per harmonic 2, 3, ..., `MAX_ORDER` below half the sample rate. `thd_db` sums
-    the audible harmonics (None if there is none), `thd_n_db` everything except the fundamental and DC. `alias_db` is
+    the audible harmonics (None without any), `thd_n_db` everything except the fundamental and DC. `alias_db` is
     the ratio of the inharmonic part to the harmonic part (Sato and Smith 2025, arXiv 2505.04082): noise and, for a
     network, aliases.
     """
@@ -156,7 +156,7 @@ def measure_sweep(
         fade = np.sin(np.pi / 2 * (np.arange(edge) + 0.5) / edge) ** 2
         part[:edge] *= fade
         part[-edge:] *= fade[::-1]
-        # The time origin is a fraction of a sample off the grid.
+        # The time origin is between two samples.
         parts[order] = (part, before + float(np.round(lead) - lead))
     linear = _spectrum_at(*parts[1], hz, sample_rate)
     dbc, relative = {}, {}

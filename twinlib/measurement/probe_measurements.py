@@ -28,9 +28,9 @@ ReadSamples = Callable[[int, int], Signal]
 """Reads samples [start, stop) of the probe reel or of its aligned take without the guard, `(stop - start,)` float32."""
 
 COMPARED_ORDERS = (2, 3, 4, 5)
-"""The harmonics that are compared."""
+"""Orders of the compared harmonics."""
 COMPARED_LEVELS = (-30.0, -3.0)
-"""The range of input levels in dBFS at which they are compared."""
+"""Range of the input levels in dBFS of the comparison."""
 MIN_COMPARED_DBC = -70.0
 """Harmonics of the device below this level are not compared."""
 MAX_DEVIATION_DB = 1.0
@@ -39,7 +39,7 @@ MAX_DEVIATION_DEGREES = 10.0
 """The tolerance of a harmonic's relative phase; this deviation adds as much error as 1.5 dB."""
 
 IMPULSE_LEVEL_DBFS = -24.0
-"""The level of the sweep that gives the linear impulse response: low distortion, high signal-to-noise ratio."""
+"""Level of the sweep for the linear impulse response: low distortion, high signal-to-noise ratio."""
 
 LOOP_POINTS = 128
 LOOP_HERTZ = (100.0, 1245.0)
@@ -60,7 +60,7 @@ def measure_probe_reel(
     `multitones`, `compression`, `bursts` (`BurstResponse`), `noise`, `loops` (output over input of one period),
     `impulse_samples` (`response_length`), and `esr_floor` (`noise_floor_esr` of the excerpt that the reel plays twice).
     If tracks of that excerpt are `withdrawn`, it is not read: `esr_floor` is None and `music_withdrawn` lists them.
-    Progress counts sections (`count_sections`).
+    `progress` counts sections (`count_sections`).
     """
     rate = layout.sample_rate
 
@@ -110,7 +110,7 @@ def measure_probe_reel(
 
 
 def count_sections(layout: ProbeLayout) -> int:
-    """Return the number of sections that `measure_probe_reel` reports to its progress."""
+    """Return the number of sections that `measure_probe_reel` reports to `progress`."""
     return sum(section.kind not in ("marker", "silence", "music") for section in layout.sections) + 1
 
 
@@ -119,8 +119,8 @@ def compare_harmonics(device: dict[str, Any], twin: dict[str, Any]) -> dict[str,
 
     Harmonics `COMPARED_ORDERS` at `COMPARED_LEVELS` count if the device's exceed `MIN_COMPARED_DBC` and the noise.
     `compared` and `within` are numbers of harmonics, `worst_db` is the largest deviation (None if none is compared),
-    `misses` lists those beyond `MAX_DEVIATION_DB`, worst first. `within_degrees`, `worst_degrees` and `rms_degrees`
-    are the same for their phases.
+    `misses` lists deviations beyond `MAX_DEVIATION_DB`, worst first. `within_degrees`, `worst_degrees` and
+    `rms_degrees` are the same for their phases.
     """
     rows = []
     for twin_sine, sine in zip(twin["sines"], device["sines"], strict=True):
