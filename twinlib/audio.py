@@ -1,4 +1,4 @@
-"""Sound files as streams: probe, read a window, write atomically."""
+"""Sound files as streams: read headers, read ranges, write atomically."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,9 +150,7 @@ class Writer:
         peak = float(np.max(np.abs(samples), initial=0.0))
         place = self._position / self._file.samplerate
         if not np.isfinite(peak):
-            raise AudioError(
-                f"{self._path} would contain NaN or Inf near {place:.2f} s: repair the recording it is made from"
-            )
+            raise AudioError(f"{self._path} would contain NaN or Inf near {place:.2f} s: repair its source recording")
         if self._subtype != "FLOAT" and peak > 1.0:
             raise AudioError(
                 f"{self._path} would reach {peak:.3f} times full scale near {place:.2f} s: lower its level"

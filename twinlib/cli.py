@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("check", help="check whether a recording is usable")
     command.add_argument("take", type=Path, help="the recording")
-    command.add_argument("--reel", type=Path, required=True, help="the reel that was played")
+    command.add_argument("--reel", type=Path, required=True, help="the played reel")
     _add_alignment(command, "take")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_check)
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
-    """Add the options of commands that align."""
+    """Add the options of the commands that align."""
     command.add_argument("--channel", type=int, default=1, help=f"channel of the {wet}, counted from 1 (default 1)")
     command.add_argument(
         "--reference-channel",
@@ -244,7 +244,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _use_one_thread() -> None:
     """Use one torch thread, which is faster than several if another core is busy."""
-    import torch  # only for the commands that run a network
+    import torch  # Imported here: only commands that run a network need torch.
 
     torch.set_num_threads(1)
 

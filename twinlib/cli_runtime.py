@@ -15,7 +15,7 @@ from twinlib.errors import TwinError
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run the `main` of a program and exit; SIGTERM acts like Ctrl-C, so that long jobs can save their state."""
+    """Run the `main` of a program and exit; SIGTERM acts like Ctrl-C, so that long jobs save their state."""
     signal.signal(signal.SIGTERM, _interrupt)
     code = 1
     try:
@@ -69,7 +69,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _flushed() -> bool:
-    """Flush standard output; return False if the reader has closed the pipe, and drop the rest."""
+    """Flush standard output; return False, and discard the rest, if the reader has closed the pipe."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,7 +1,7 @@
 """The configuration: the sections of all packages, their cross-checks, JSON schema and reference tables.
 
-Each package defines its own sections as pydantic models, so each setting is defined once and a stage depends only on
-the sections it reads.
+Each package defines its own sections as pydantic models, so that each setting is defined once, and a stage depends
+only on the sections that it reads.
 """
 
 import json
@@ -32,10 +32,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
 
 
 class Device(Captures):
-    """A device. Exactly one of `takes`, `pairs` and `simulate` defines where its wet signals come from."""
+    """A device. Exactly one of `takes`, `pairs` and `simulate` defines the origin of its wet signals."""
 
     simulate: Simulate | None = None
-    """A simulated device, to try the workflow without hardware. Everything made from it is marked as simulated."""
+    """A simulated device, to try the workflow without hardware. All files made from it are marked as simulated."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -72,7 +72,7 @@ class Config(Section):
     excitations: dict[Name, Excitation] = {}
     """Named sets of reels. Once recorded, an excitation is immutable: give new settings a new name."""
     dataset: Dataset = Dataset()
-    """How captures are cut into segments."""
+    """Division of captures into segments."""
     devices: dict[Name, Device]
     """The devices to model, by name."""
     models: dict[Name, Architecture] = {"small": Architecture()}
@@ -84,13 +84,13 @@ class Config(Section):
     evaluation: Evaluation = Evaluation()
     """Evaluation of every twin."""
     tracking: Tracking = Tracking()
-    """Where runs are logged."""
+    """MLflow store of the runs."""
     experiments: list[Experiment] | None = None
     """The twins to train; null for every device with every model, including the results of searches."""
     allow_missing_takes: bool = False
     """Continue without missing or refused takes; `dataset.json` lists them."""
     strict_takes: bool = False
-    """Exit with code 1 if takes are missing; by default a run makes everything else and lists them."""
+    """Exit with code 1 if takes are missing; by default, a run makes all other files and lists the missing takes."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,7 +130,7 @@ class Config(Section):
         return self
 
     def _search_conflict(self, name: str, search: Search) -> str | None:
-        """Return why a search conflicts with other sections, to follow its name; None if it does not."""
+        """Return the conflict of a search with other sections, to follow its name; None without a conflict."""
         if name in self.models:
             return " has the name of a model: its result is a model too, so choose another name"
         if search.device not in self.devices:
@@ -162,7 +162,7 @@ class Config(Section):
         return self.training if own is None else self.training.model_copy(update={"warm_start": own})
 
     def _check_warm_starts(self) -> None:
-        """Raise `ValueError` if twins start from each other in a cycle, or from a twin without experiment."""
+        """Raise `ValueError` if warm starts form a cycle, or need a twin without an experiment."""
         names = [(twin.device, twin.model) for twin in self.twins()]
         files = {twin_file(f"{self.results}/twins/{device}/{model}"): (device, model) for device, model in names}
         for first in names:
@@ -170,7 +170,8 @@ class Config(Section):
             if start and start not in files and start.is_relative_to(Path(self.results) / "twins"):
                 raise ValueError(
                     f"training.warm_start: {'/'.join(first)} starts from {start}, which no experiment trains: add its "
-                    "device and model to `experiments`, or copy the twin out of the results and name the copy"
+                    "device and model to `experiments`, or copy the twin to a folder outside the results and use that "
+                    "path"
                 )
             chain = [first]
             while (file := self.training_settings(*chain[-1]).twin_to_start_from) in files:
@@ -186,9 +187,9 @@ class Config(Section):
                     break
 
     def search_params(self, name: str) -> dict[str, str]:
-        """The settings, network and training of a search, as JSON, that identify its study.
+        """Return the settings, network and training that identify the study of a search, as JSON.
 
-        The number of workers and the training budget do not: the study continues if they change.
+        They exclude the number of workers and the training budget: the study continues if these change.
         """
         search = self.search[name]
         budget = {"steps": 1, "cpu_seconds": None, "checkpoint_seconds": 30.0}
@@ -231,7 +232,7 @@ def load_config(path: Path) -> Config:
 
 
 def json_schema() -> str:
-    """Return the JSON schema (draft 2020-12) of the configuration as text; editors complete and check keys with it."""
+    """Return the JSON schema (draft 2020-12) of the configuration as text, which editors use for completion."""
     content = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 

@@ -1,7 +1,7 @@
 """Conversions between ratios and decibels.
 
 A power ratio p is 10 log10(p) dB and an amplitude ratio a is 20 log10(a) dB. Levels in dBFS use full scale, 1, as
-reference. Every function takes a float or a float64 array `(...)` and returns the same kind.
+reference. Each function takes a float or a float64 array `(...)` and returns the same type.
 """
 
 import math
@@ -61,5 +61,5 @@ def _scaled_log10(scale: float, ratio: float | Array, floor: float) -> float | A
     if isinstance(ratio, np.ndarray):
         levels: Array = scale * np.log10(np.maximum(ratio, floor))
         return levels
-    # The logarithm of the C library: unlike NumPy's it gives the same bits on every CPU.
+    # The logarithm of the C library gives the same bits on every CPU, unlike that of NumPy.
     return scale * math.log10(max(ratio, floor))

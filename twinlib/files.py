@@ -23,7 +23,7 @@ CONTRACT_KEY = b"twin.contract"
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Remove remains of killed runs. Two processes never write the same file.
+    # Remove temporary files of killed runs; two processes never write the same file.
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -53,7 +53,7 @@ def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
 
 
 def sha256_bytes(content: bytes | memoryview) -> str:
-    """Return the sha256 of some bytes, 64 hexadecimal digits."""
+    """Return the sha256 of bytes, 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -91,7 +91,7 @@ def read_json(path: Path, contract: str) -> dict[str, Any]:
 
 def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
     """Write a Parquet table with its contract in the schema metadata; equal rows give equal bytes."""
-    # Imported here: programs without tables save 70 MB and half a second.
+    # Imported here to save 70 MB and half a second in programs without tables.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -107,12 +107,12 @@ def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) 
     import pyarrow.parquet as pq
 
     try:
-        # Checked first: a table of another contract may lack the columns.
+        # Check the contract first: a table with another contract may lack the columns.
         found = (pq.read_schema(path).metadata or {}).get(CONTRACT_KEY, b"none").decode()
         if found != contract:
             raise TwinError(f"{path} has the contract {found}, not {contract}: delete it and run again")
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
-        # Damage may surface only here: the pandas types are stored in the file as JSON.
+        # Damage may appear only here: the file stores the pandas types as JSON.
         frame: pd.DataFrame = arrow.to_pandas()
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that writes it") from None

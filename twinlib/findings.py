@@ -43,7 +43,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Finding":
-        """Return the finding that `to_dict` gave; raises `KeyError` or `TypeError` for anything else."""
+        """Return the finding from the result of `to_dict`; raises `KeyError` or `TypeError` for anything else."""
         span = content["span"]
         return cls(**{**content, "span": Span(**span) if span is not None else None, "values": dict(content["values"])})
 
@@ -70,7 +70,7 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
 
 
 class _Plurals(Formatter):
-    """`str.format` with one more format: `{count:singular|plural}` gives the first word if the value is 1."""
+    """`str.format` with one more format: `{count:singular|plural}` selects the first word if the value is 1."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         singular, separator, plural = format_spec.partition("|")

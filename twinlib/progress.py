@@ -21,7 +21,7 @@ def no_progress(n: float, note: str = "") -> None:
 
 
 class SubProgress:
-    """Progress of a subtask: its `total` own units advance the `whole` by `part` units, and by no more."""
+    """Progress of a subtask: its `total` units advance the `whole` by at most `part` units."""
 
     def __init__(self, whole: Progress, part: float, total: float) -> None:
         self._whole, self._left, self._rate = whole, part, part / max(total, 1.0)
@@ -34,7 +34,7 @@ class SubProgress:
 
 
 class _Lines:
-    """Prints one line every `seconds` at most, and one at the end."""
+    """Progress as lines: at most one every `seconds`, and one at the end."""
 
     def __init__(self, title: str, total: float, unit: str, seconds: float = 10.0) -> None:
         self._title, self._total, self._unit, self._seconds = title, total, unit, seconds
@@ -56,7 +56,7 @@ class _Lines:
 
 @contextmanager
 def show_progress(title: str, total: float, unit: str) -> Iterator[Progress]:
-    """Yield a `Progress` that shows how many of `total` units are done."""
+    """Yield a `Progress` that shows the number of completed units out of `total`."""
     if not sys.stderr.isatty():
         yield _Lines(title, total, unit)
         return

@@ -23,7 +23,7 @@ _METRICS = (
     "parameters", "receptive_field", "realtime_factor", "twin_sha256",
 )  # fmt: skip
 _MAX_WINDOWS = 600
-"""Windows of an alignment in the facts: a figure shows no more."""
+"""Maximum number of windows of an alignment in the facts, sufficient for a figure."""
 
 
 def card(results: ResultsFolder) -> dict[str, Any]:

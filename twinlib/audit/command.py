@@ -38,15 +38,17 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     command.add_argument("--at", type=float, metavar="SECONDS", help="trace this moment of a listening clip")
     command.add_argument("--extract", type=Path, metavar="DIR", help="write the segment as audio, with its records")
 
-    command = question("withdraw", _withdraw, "withdraw a track: list what holds it, exclude it, print how to rebuild")
+    command = question(
+        "withdraw", _withdraw, "withdraw a track: list its data, exclude it, print the command to rebuild"
+    )
     command.add_argument("track", help="a track_id")
     command.add_argument("--reason", help="the reason, for the exclusion list and MLflow")
     command.add_argument("--exclude", type=Path, metavar="FILE", help="exclusion list (default: that of the records)")
     mode = command.add_mutually_exclusive_group()
     mode.add_argument("--undo", action="store_true", help="undo the withdrawal")
-    mode.add_argument("--dry-run", action="store_true", help="only list what holds the track")
+    mode.add_argument("--dry-run", action="store_true", help="only list the data with the track")
 
-    question("leaks", _leaks, "search for tracks, artists, samples and duplicate recordings shared between splits")
+    question("leaks", _leaks, "search for tracks, artists, samples and recordings that splits share")
     question("verify", _verify, "verify all files against their records")
 
     command = question("licences", _licences, "list hours and tracks by licence, and the permitted uses of each twin")

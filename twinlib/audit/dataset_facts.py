@@ -11,7 +11,7 @@ from twinlib.audit.results_folder import ResultsFolder, Track
 from twinlib.contracts import SPLITS
 
 MIN_ARTISTS = 10
-"""With fewer artists, a single one can dominate the errors of a twin."""
+"""With fewer artists, a single artist can dominate the errors of a twin."""
 
 MAX_LEFT_OUT = 0.05
 """A larger share of excluded recording time is listed as a limitation."""

@@ -27,8 +27,8 @@ def audit_leaks(results: Path) -> dict[str, Any]:
     """Search all datasets for leaks: `leaks` is their number, `devices` has one entry per dataset.
 
     An entry holds the `device`, its `excitation` (None for pairs), its `leaks` (as in `leaks/1`, with `code`,
-    `severity` and `remedy`), what was `checked` (as in `leaks/1`) and, in `notes`, checks that were impossible. Raises
-    `AuditError` if there is no dataset.
+    `severity` and `remedy`), the extent of the check in `checked` (as in `leaks/1`) and, in `notes`, checks that were
+    impossible. Raises `AuditError` if there is no dataset.
     """
     paths = sorted(results.glob("devices/*/segments.parquet"))
     if not paths:
@@ -47,7 +47,7 @@ def _find_duplicates(folder: Path, sheet: pd.DataFrame, reels: tuple[str, ...]) 
 def _audit_device(
     path: Path, sheets: Mapping[Path, pd.DataFrame], compare: Callable[[Path, tuple[str, ...]], _Duplicates]
 ) -> dict[str, Any]:
-    # Sources are half of the table, and needed only for segments without tracks.
+    # Sources are half of the table; only segments without tracks need them.
     table = read_arrow(path, SEGMENTS, [name for name in COLUMNS if name != "sources"])
     rows = usable(table.select(["split", *_LISTS.values()]))
     if pc.any(pc.equal(pc.list_value_length(rows["track_ids"]), 0)).as_py():

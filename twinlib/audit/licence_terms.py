@@ -108,8 +108,9 @@ class Conclusion:
     """The combined terms of several licences for a work made from all of them; None means unknown.
 
     `share` says whether it may be distributed, `commercial` whether it may be sold. `non_commercial` lists the licences
-    that forbid selling, `share_alike` those that require themselves. `fits` is the least restrictive Creative Commons
-    licence that satisfies all of them. `questions` are sentences about conflicts and unknown licences, with a remedy.
+    that forbid selling, `share_alike` those that adaptations must keep. `fits` is the least restrictive Creative
+    Commons licence that satisfies all of them. `questions` are sentences about conflicts and unknown licences, with a
+    remedy.
     """
 
     share: bool | None
@@ -124,8 +125,8 @@ class Conclusion:
 def combine_licences(licences: Iterable[str]) -> Conclusion:
     """Combine the licences, as written, of all music in a work.
 
-    An adaptation must keep the conditions of each licence. A share-alike licence requires itself or, from 2.0 on, a
-    later version of itself. So two share-alike licences with different conditions conflict, and so does a share-alike
+    An adaptation must keep the conditions of each licence. A share-alike licence requires the same licence or, from 2.0
+    on, a later version of it. So two share-alike licences with different conditions conflict, and so does a share-alike
     licence that permits selling with a licence that forbids it.
     """
     names = sorted(set(licences))

@@ -41,17 +41,17 @@ class RebuiltRun:
 
 
 def count_runs(results: Path) -> int:
-    """Return the number of runs that `rebuild_runs` visits, as the total of its progress."""
+    """Return the number of runs that `rebuild_runs` visits, as the total of `progress`."""
     return len(_searches(results)) + len(_twins(results))
 
 
 def rebuild_runs(results: Path, uri: str | None = None, progress: Progress = no_progress) -> list[RebuiltRun]:
     """Log every twin and search whose run is missing in the store; write its `run.json` and the record.
 
-    The store is created if missing, and `mlflow/store.json` updated. Existing runs are kept. Times are those of the
-    stage records. The record of a new `run.json` names this module as its program; no other stage file is written.
-    New runs of twins that hold a track of the exclusion list are tagged as withdrawn. Raises `TrackingError` if the
-    store fails or the folder has no twin and no search. Progress counts runs.
+    Creates the store if missing, updates `mlflow/store.json`, and keeps existing runs. Times come from the stage
+    records. The record of a new `run.json` names this module as its program; no other stage file is written.
+    New runs of twins with a track of the exclusion list get the tag of withdrawn tracks. Raises `TrackingError` if the
+    store fails or the folder has no twin and no search. `progress` counts runs.
     """
     searches, twins = _searches(results), _twins(results)
     if not searches and not twins:
@@ -87,7 +87,7 @@ def _rebuild_run(
         if has_finished_run(store, str(run["run_id"]), str(run["experiment"])):
             return RebuiltRun(kind, name, "kept", run["run_id"])
     except (TwinError, KeyError):
-        # The file is missing or damaged: it is written again below.
+        # The file is missing or damaged and will be rewritten below.
         pass
     try:
         log = _log_twin if kind == "twin" else _log_search

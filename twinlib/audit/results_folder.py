@@ -1,4 +1,4 @@
-"""A results folder as an auditor reads it: stage records, tables and JSON files, each loaded once on first use."""
+"""Read access to a results folder: stage records, tables and JSON files, each loaded once on first use."""
 
 import re
 from collections.abc import Mapping
@@ -33,8 +33,8 @@ class Track:
 class ResultsFolder(Results):
     """The files of a results folder by device, capture, excitation and track.
 
-    Tables and JSON files are read on first use and kept, so that one object can be passed to all questions. The files
-    must not change in the meantime. Missing or damaged files raise `TwinError`.
+    Caches tables and JSON files on first use, so that one object serves all questions. The files must not change in
+    the meantime. Missing or damaged files raise `TwinError`.
     """
 
     def __init__(self, folder: Path) -> None:

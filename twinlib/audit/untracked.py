@@ -1,4 +1,4 @@
-"""Files of a results folder that no stage record lists, and the checks that apply to them all the same."""
+"""Files of a results folder without a stage record, and their checks."""
 
 import json
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from twinlib.provenance.results import ROOMS, Results
 from twinlib.provenance.take_history import FILE
 
 _STATES = ("checkpoints", "study-")
-"""Folders that hold the state of interrupted work: they are not results."""
+"""Folders with the state of interrupted work, which are not results."""
 
 _ARTIFACTS = "mlflow/artifacts/"
 
@@ -31,13 +31,13 @@ class UntrackedFiles:
     copies: dict[str, dict[str, Path]]
     """Artifacts of MLflow runs by run folder: copies of outputs, and the records of their stages."""
     unrecorded: list[str]
-    """Files among the results that no record lists, sorted."""
+    """Files among the results without a record, sorted."""
     unchecked: dict[str, int]
     """Number of files that cannot be checked (logs, databases, hidden files), by place."""
 
 
 def find_untracked(results: Results) -> UntrackedFiles:
-    """Classify the files that no record lists. Reads no file content."""
+    """Classify the files without a record, without reading their content."""
     tracked = {name for stage in results.stages for name in (*stage.outputs, stage.name)} | set(results.unreadable)
     states: dict[str, Path] = {}
     runs: dict[str, dict[str, Path]] = defaultdict(dict)

@@ -42,20 +42,20 @@ _LINKED = (".safetensors", ".nam")
 
 
 def bytes_to_verify(results: ResultsFolder) -> int:
-    """Return the number of bytes that `verify` reads, as the total of its progress."""
+    """Return the number of bytes that `verify` reads, as the total of `progress`."""
     untracked = find_untracked(results)
     files = {**_recorded_files(results), **untracked.states, **_copies(untracked)}
     return sum(path.stat().st_size for path in files.values() if path.is_file())
 
 
 def verify(results: ResultsFolder, progress: Progress = no_progress) -> dict[str, Any]:
-    """Compare all files on disk with the stage records, on all cores. Nothing is written.
+    """Compare all files on disk with the stage records, on all cores. Writes nothing.
 
     Each entry of `differences` has `file`, `what` (a sentence), its `code`, `severity` and `values`, and the
     `dependants` of the file. `kept` lists changed inputs of recorded excitations, whose reels are immutable. `not_here`
     lists external files (corpus, takes) that are absent, `unrecorded` files without a record. Training states are
     checked against their own checksums, MLflow artifacts against the records logged with them. `unchecked` counts files
-    that cannot be checked, by place. Progress counts bytes.
+    that cannot be checked, by place. `progress` counts bytes.
     """
     untracked = find_untracked(results)
     files, copies = _recorded_files(results), _copies(untracked)
@@ -176,7 +176,7 @@ def _check_input(results: ResultsFolder, stage: Stage, name: str, checksums: Map
     recorded = stage.inputs[name]
     maker = results.maker(name)
     if maker is None:
-        # An absent external file is no difference.
+        # An absent external file is not a difference.
         if name in checksums and checksums[name] != recorded:
             yield refused("input-changed", file=name, program=stage.program)
         return

@@ -1,4 +1,4 @@
-"""Withdraw a track: find everything that holds it, edit the exclusion list, and name the command that rebuilds."""
+"""Withdraw a track: find all files that contain it, edit the exclusion list, and print the command to rebuild."""
 
 import difflib
 import json
@@ -26,10 +26,10 @@ HEADER = ("track_id", "reason", "date")
 
 
 def find_affected(results: ResultsFolder, track: str) -> dict[str, Any]:
-    """Find everything that holds a track: segments with hours, shards and twins by device, clips and MLflow runs.
+    """Find all data with a track: segments with hours, shards and twins by device, clips and MLflow runs.
 
     `segments` counts the segments with samples of the track, `usable` those of them in a split. `stays` lists recorded
-    reels and their takes, which hold the track too and are kept; `made_again` lists reels without a recording. Raises
+    reels and their takes, which contain the track and are kept; `made_again` lists reels without a recording. Raises
     `AuditError` for a track unknown to the results.
     """
     _require_known(results, track)

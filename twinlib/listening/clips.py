@@ -31,8 +31,8 @@ def common_gain(signals: Sequence[Signal]) -> float:
 def write_clips(folder: Path, excerpts: Sequence[ExcerptAudio], sample_rate: int) -> dict[str, Any]:
     """Write a FLAC file (24 bits, mono) per name of `CLIP_NAMES`, and `clips.json`; return its content.
 
-    Excerpts are joined by 100 ms of silence. All clips share one gain, so the difference has its true level relative to
-    the others. `pieces` lists the position of each excerpt in the clips, in samples, and in its shard.
+    100 ms of silence separate the excerpts. All clips have the same gain, so the difference has its true level relative
+    to the others. `pieces` lists the position of each excerpt in the clips, in samples, and in its shard.
     """
     joined: dict[str, list[Signal]] = {name: [] for name in CLIP_NAMES}
     gap = np.zeros(round(_GAP_SECONDS * sample_rate), np.float32)
@@ -54,8 +54,8 @@ def write_probe_music(
 ) -> dict[str, Any]:
     """Write the music of a probe reel as `music-NAME.flac` for `CLIP_NAMES`, and `music.json`; return its content.
 
-    Sample n of the clips is sample `start + n` of the `reel`. If tracks of it are `withdrawn`, pass silence, like the
-    silenced segments of such tracks in the shards; `music.json` lists them.
+    Sample n of the clips is sample `start + n` of the `reel`. If some of its tracks are `withdrawn`, pass silence, as
+    in the shards; `music.json` lists them.
     """
     content = {
         **_write_flac(folder, "music-", dict(music.signals()), sample_rate),

@@ -19,7 +19,7 @@ from twinlib.plotting import DEVICE, DRY, ERROR, TWIN
 COLOURS = {"dry": DRY, "device": DEVICE, "twin": TWIN, "difference": ERROR}
 
 LEFT, WIDTH, BOTTOM, HEIGHT = 0.085, 0.815, 0.16, 0.80
-"""The area of both panels, along which time runs: shares of the picture's size, from its lower left corner."""
+"""The area of both panels along the time axis, as shares of the picture size from its lower left corner."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

@@ -65,7 +65,7 @@ class ListeningExcerpt:
 
 @dataclass(frozen=True)
 class Stimulus:
-    """One version of an excerpt as the page stores it.
+    """One version of an excerpt as stored in the page.
 
     `flac` (16 bits, mono) is normalised: it is the signal times 10 ** (stored_db / 20). The playback gain `true_gain`
     restores the level relative to the other stimuli, `matched_gain` the loudness of the device; neither exceeds
@@ -103,9 +103,9 @@ class PreparedExcerpt:
 
 
 def prepare_excerpt(excerpt: ListeningExcerpt) -> PreparedExcerpt:
-    """Compute the difference (twin minus device) and the anchors, match their loudness to the device, and encode all.
+    """Compute the difference (twin minus device) and the anchors, match loudness to the device, and encode all signals.
 
-    A sample rate of at most 15 kHz excludes the anchor of 7 kHz, one of at most 8 kHz that of 3.5 kHz.
+    Sample rates of at most 15 kHz exclude the anchor of 7 kHz, rates of at most 8 kHz also the anchor of 3.5 kHz.
     """
     difference = (excerpt.twin.astype(np.float64) - excerpt.device).astype(np.float32)
     signals = {
@@ -140,7 +140,7 @@ def prepare_excerpt(excerpt: ListeningExcerpt) -> PreparedExcerpt:
 def create_anchors(device: Signal, sample_rate: int) -> dict[str, Signal]:
     """Return the anchors of ITU-R BS.1534-3: the device after steep linear-phase low-pass filters, without their delay.
 
-    Flat within 0.1 dB up to 3.5 and 7 kHz, -80 dB from 500 Hz above (the standard asks for -25 dB there).
+    Flat within 0.1 dB up to 3.5 and 7 kHz, -80 dB from 500 Hz above (the standard requires -25 dB).
     """
     anchors = {}
     for name, edge in ANCHORS.items():

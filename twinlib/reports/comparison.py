@@ -16,7 +16,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: heading, meaning, the value it shows, and its number format; a text without `number_format`."""
+    """A column: heading, meaning, value, and number format; a column of text has no `number_format`."""
 
     heading: str
     meaning: str
@@ -49,7 +49,9 @@ _COLUMNS = (
     _Column("model", "the network", itemgetter("model")),
     _Column("test ESR", "error energy over the device's energy on music unseen in training", _metric("esr"), percent),
     _Column("in dB", "the same in dB", _metric("esr_db"), lambda value: f"{value:.1f} dB"),
-    _Column("floor", "the ESR that the device's noise leaves to any twin", _metric("esr_floor"), percent),
+    _Column(
+        "floor", "the lowest possible ESR of any twin, due to the noise of the device", _metric("esr_floor"), percent
+    ),
     _Column("dry", "the ESR of the dry signal", _metric("esr_dry"), percent),
     _Column("linear filter", "the ESR of the best filter without distortion", _metric("esr_linear"), percent),
     _Column("vs. linear", "the ESR gain over the best linear filter", _metric("gain_over_linear_db"), _signed("dB")),
@@ -73,7 +75,7 @@ _COLUMNS = (
 def render_comparison(metrics: Sequence[dict[str, Any]], links: Sequence[str]) -> str:
     """Return an HTML page with a sortable table of all twins, in the given order, and a figure of error over speed.
 
-    `metrics` have the contract `metrics/1`; missing values are shown as an en dash and sort last. `links[i]` is the
+    `metrics` have the contract `metrics/1`; missing values appear as an en dash and sort last. `links[i]` is the
     relative link to the page of `metrics[i]`. Raises `ValueError` if the lengths differ.
     """
     template = html_environment("twinlib.reports").get_template("comparison.html.j2")

@@ -30,6 +30,6 @@ def write_evaluation(folder: Path, evaluation: TwinEvaluation, curve: "pd.DataFr
     figures.draw_baselines(drawn / "esr.svg", title, metrics, floor)
     figures.draw_over_time(drawn / "esr_over_time.svg", title, metrics, floor)
     figures.draw_learning(drawn / "learning.svg", title, curve)
-    # The filter includes the guard, by which the wet signal is delayed.
+    # The filter includes the guard: the delay of the wet signal.
     write_json(folder / "linear.json", LINEAR, {"sample_rate": evaluation.sample_rate, "fir": test.fir.tolist()})
     write_json(folder / "metrics.json", METRICS, metrics)

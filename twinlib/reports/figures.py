@@ -80,7 +80,7 @@ def draw_transfer(path: Path, title: str, device: "TransferQuantiles", twin: "Tr
 def draw_learning(path: Path, title: str, curve: "pd.DataFrame") -> None:
     """Draw training loss and validation ESR over CPU minutes, from a table of contract `training/1`.
 
-    Of several seeds, only the best one is drawn.
+    Draws only the best of several seeds.
     """
     if "seed" in curve and curve["valid_esr"].notna().any():
         best = curve["seed"].to_numpy()[int(np.nanargmin(curve["valid_esr"].to_numpy(dtype=float)))]
@@ -112,7 +112,7 @@ def draw_learning(path: Path, title: str, curve: "pd.DataFrame") -> None:
 
 
 def draw_baselines(path: Path, title: str, metrics: Mapping[str, Any], floor: float | None = None) -> None:
-    """Draw the test ESR of a twin next to its baselines, and the noise floor, an ESR, if it is known.
+    """Draw the test ESR of a twin next to its baselines, and the noise floor (an ESR) if known.
 
     `metrics` is the content of metrics.json.
     """

@@ -131,7 +131,7 @@ def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> Non
                 (sweep,) = [sweep for sweep in measured["sweeps"] if sweep["level_dbfs"] == level]
                 parts = np.array([[np.nan if v is None else v for v in row] for row in sweep["dbc"].values()])
                 power = np.nansum(db_to_power(parts), axis=0)
-                # Above the band of the third harmonic, the sum would lack its largest term.
+                # Above the band of the third harmonic, the sum would omit its largest term.
                 complete = ~np.isnan(parts[1])
                 curves.append(np.where(complete, power_to_db(power), np.nan))
             _plot_pair(axes, sweep["hz"], curves[0], curves[1], width=width)

@@ -39,8 +39,8 @@ def render_twin_page(
     """Return the HTML document of a twin.
 
     `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `figures`
-    holds SVG documents by name, including those of the probe reel; the page offers a choice of excerpts. Equal input
-    gives equal text.
+    holds SVG documents by name, including those of the probe reel; the page includes a menu of `excerpts`. Equal
+    input gives equal text.
     """
     template = html_environment("twinlib.reports").get_template("twin_page.html.j2")
     return template.render(

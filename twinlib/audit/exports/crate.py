@@ -1,7 +1,7 @@
 """A finished run as a Process Run RO-Crate: one metadata file, with an action for each stage record.
 
 RO-Crate 1.3: https://w3id.org/ro/crate/1.3. Process Run Crate 0.6: https://w3id.org/ro/wfrun/process/0.6 (Leo et al.,
-"Recording provenance of workflow runs with RO-Crate", PLOS ONE 2024). The profiles above that one, Workflow and
+"Recording provenance of workflow runs with RO-Crate", PLOS ONE 2024). The more specific profiles, Workflow and
 Provenance Run Crate, require the workflow file in the crate and a record of the whole run. The results contain
 neither, so the crate does not claim these profiles: it names the workflow and lists its stages.
 """
@@ -152,7 +152,7 @@ def _rocrate() -> ModuleType:
 
 
 class _Builder:
-    """Adds entities to a crate, each one once."""
+    """Builder of a crate; adds each entity once."""
 
     def __init__(self, results: ResultsFolder, made: Any, rocrate: ModuleType) -> None:
         self._results, self._crate, self._rocrate = results, made, rocrate

@@ -1,4 +1,4 @@
-"""Answers as text for people: console texts and the datasheet, rendered from the Jinja2 templates in `templates`."""
+"""Answers as readable text: console texts and the datasheet, rendered from the Jinja2 templates in `templates`."""
 
 import lazy_loader
 

@@ -30,7 +30,7 @@ def figure_html(svg: str, name: str, description: str) -> Markup:
 
 
 def capture_kind(capture: Mapping[str, Any]) -> str:
-    """Return how a capture was made, and when if known."""
+    """Return the kind of a capture, and its date if known."""
     if capture["kind"] == "simulated":
         return "simulated" + (f" on {capture['simulated_on']}" if capture["simulated_on"] else "")
     kind = {"take": "recorded", "pair": "pair of files"}[capture["kind"]]

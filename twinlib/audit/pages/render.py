@@ -1,4 +1,4 @@
-"""Jinja2 environments for plain text, Markdown and HTML. Undefined names raise."""
+"""Jinja2 environments for plain text, Markdown and HTML. Undefined names raise errors."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def environment(output: Format) -> Environment:
         keep_trailing_newline=True,
     )
     if output == "markdown":
-        # Values become Markup here, so that Jinja2's own escaping, which is that of HTML, leaves them alone.
+        # Values become Markup here, so that Jinja2 does not escape them as HTML.
         made.finalize = lambda value: value if hasattr(value, "__html__") else Markup(_escape_markdown(str(value)))
     made.filters |= {
         "columns": _columns,
