@@ -9,7 +9,7 @@ _HEADINGS = ("device", "model", "test ESR", "in dB", "floor", "linear filter", "
 
 _NOTE = (
     "test ESR: error energy over the device's energy on music unseen in training; 0 is perfect.\n"
-    "floor: the lowest ESR of any twin given the noise of the device, from music played twice; - without a probe reel.\n"
+    "floor: the lowest possible ESR, given the noise of the device, from music played twice; - without a probe reel.\n"
     "linear filter: the ESR of the best filter without distortion; vs. linear: the gain of the twin over it.\n"
     "speed: seconds of audio rendered per second of one CPU."
 )
