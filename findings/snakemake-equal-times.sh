@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Snakemake 9.27.1 compares modification times as 64-bit floats, which resolve about 240 ns at today's dates.
-# An input whose content changed 100 ns after its output was made is "up to date"; at 300 ns the job runs again.
-# `make` and `stat` compare whole nanoseconds. Consequence: equality of times says nothing about equality of content.
+# An input that changed 100 ns after its output was made is "up to date"; after 300 ns the job runs again.
+# `make` and `stat` compare whole nanoseconds. Equal times therefore do not imply equal content.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

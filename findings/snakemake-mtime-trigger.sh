@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Snakemake 9.27.1 compares modification times even where `--rerun-triggers` leaves `mtime` out. Its help offers the
+# Snakemake 9.27.1 compares modification times even if `--rerun-triggers` omits `mtime`. Its help offers the
 # triggers code, input, mtime, params and software-env; with `--rerun-triggers params` a touched input still reruns the
-# job. A workflow that decides by content cannot switch the comparison off by this option.
-# (The input is larger than 1 MB: of smaller files Snakemake compares checksums first.)
+# job. A workflow that decides by content cannot disable the comparison with this option.
+# (The input is larger than 1 MB, because Snakemake first compares the checksums of smaller files.)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

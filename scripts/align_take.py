@@ -1,4 +1,4 @@
-"""Measure lag, drift and polarity of a capture. Pairs that share their files are measured on the whole files."""
+"""Measure lag, drift and polarity of a capture. Pairs that share files are measured on the complete files."""
 
 from functools import partial
 from pathlib import Path

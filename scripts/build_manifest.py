@@ -1,4 +1,4 @@
-"""Join the captures of a device to one dataset: all segments, exclusions with reasons, checksums."""
+"""Combine the captures of a device into one dataset: all segments, exclusions with reasons, checksums."""
 
 import json
 from pathlib import Path

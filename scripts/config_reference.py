@@ -1,4 +1,4 @@
-"""Write config/config.schema.json and the key tables of config/README.md from the configuration's own types."""
+"""Write config/config.schema.json and the key tables of config/README.md from the settings classes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Compute the audio fingerprints of all slices of an excitation; warn about tracks that are copies."""
+"""Compute the audio fingerprints of all slices of an excitation; warn about duplicate recordings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""List the sources of the corpus with licences and checksums, and the problems of other files."""
+"""List the sources of the corpus with licences and checksums, and unusable files with reasons."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
-    """Make `tracks.parquet` and `index.json`."""
+    """Write `tracks.parquet` and `index.json`."""
     args = options(__doc__, settings=str, tracks=Path, index=Path)
     settings = Corpus.model_validate_json(args.settings)
     files = source_files(settings)

@@ -1,4 +1,4 @@
-"""Log a finished twin to MLflow, with everything that its stage records name."""
+"""Log a finished twin to MLflow, with all files that its stage records list."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from twinlib.tracking.twin import find_twin_files, log_twin
 
 
 def main() -> None:
-    """Make `run.json`."""
+    """Write `run.json`."""
     args = options(__doc__, device=str, model=str, tracking=str, results=Path, records=[Path], run=Path)
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
     files = find_twin_files(args.results, args.device, args.model, args.records)

@@ -13,7 +13,7 @@ from twinlib.training.search_settings import Search
 
 
 def main() -> None:
-    """Make `run.json`."""
+    """Write `run.json`."""
     args = options(
         __doc__,
         search=str,

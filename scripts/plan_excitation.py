@@ -16,7 +16,7 @@ from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
-    """Make `cues.parquet` and `excitation.json`."""
+    """Write `cues.parquet` and `excitation.json`."""
     args = options(__doc__, name=str, settings=str, corpus=str, tracks=Path, exclude=[Path], cues=Path, excitation=Path)
     settings, corpus = Excitation.model_validate_json(args.settings), Corpus.model_validate_json(args.corpus)
     params = {"settings": args.settings, "corpus": args.corpus}

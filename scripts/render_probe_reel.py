@@ -1,4 +1,4 @@
-"""Render the probe reel of an excitation. A recorded one is accepted only with the same bytes."""
+"""Render the probe reel of an excitation. If the reel has been recorded, its bytes must not change."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
-    """Make the probe reel and its cue sheet."""
+    """Write the probe reel and its cue sheet."""
     args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path, probe=Path)
     with stage_record(Path(__file__), [args.cues, args.excitation], [args.reel, args.probe], {}) as record:
         settings = planned_settings(read_json(args.excitation, EXCITATION))

@@ -1,4 +1,4 @@
-"""Render a reel from its cue sheet. A recorded reel is accepted only with the same bytes."""
+"""Render a reel from its cue sheet. If the reel has been recorded, its bytes must not change."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
-    """Make a reel."""
+    """Write a reel."""
     args = options(__doc__, name=str, root=Path, cues=Path, excitation=Path, devices=Path, reel=Path)
     with stage_record(Path(__file__), [args.cues, args.excitation], [args.reel], {}) as record:
         cues = read_table(args.cues, CUES)

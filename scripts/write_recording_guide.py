@@ -11,7 +11,7 @@ from twinlib.provenance.record import stage_record
 
 
 def main() -> None:
-    """Make `recording.md`."""
+    """Write `recording.md`."""
     args = options(__doc__, name=str, excitation=Path, probe=[Path], takes=str, guide=Path)
     with stage_record(Path(__file__), [args.excitation, *args.probe], [args.guide], {"takes": args.takes}):
         excitation = read_json(args.excitation, EXCITATION)

@@ -1,4 +1,4 @@
-"""All records of a results folder, in any location: the makers of files and the records upstream."""
+"""The records of a results folder in any location: makers of files, and upstream records."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def results(request, tmp_path, monkeypatch):
     return Path(request.param)
 
 
-def behind(results: Path, name: str) -> list[str]:
+def upstream(results: Path, name: str) -> list[str]:
     known = Results(results)
     stage = known.maker(name)
     assert stage is not None
@@ -49,7 +49,7 @@ def makers(results: Path) -> dict[str, str]:
     return {name: stage.name for stage in Results(results).stages for name in stage.outputs}
 
 
-def test_makers_know_every_output(results: Path) -> None:
+def test_every_output_has_a_maker(results: Path) -> None:
     found = makers(results)
     assert found == {
         name: f"{first}.prov.json" for first in MADE for name in (first, Path(first).with_name("second").as_posix())
@@ -57,8 +57,8 @@ def test_makers_know_every_output(results: Path) -> None:
 
 
 def test_the_chain_includes_all_paths_to_the_corpus(results: Path) -> None:
-    assert behind(results, "twins/b/two/twin.safetensors") == sorted(MADE)
-    assert behind(results, "twins/a/one/twin.safetensors") == [
+    assert upstream(results, "twins/b/two/twin.safetensors") == sorted(MADE)
+    assert upstream(results, "twins/a/one/twin.safetensors") == [
         "corpus/tracks.parquet",
         "devices/a/dataset.json",
         "twins/a/one/twin.safetensors",
@@ -77,4 +77,4 @@ def test_a_cycle_of_records_terminates(results: Path) -> None:
     path = record_path(results / "corpus/tracks.parquet")
     text = path.read_text().replace("outside/song.wav", "results/twins/a/one/twin.safetensors")
     path.write_text(text)
-    assert "twins/a/one/twin.safetensors" in behind(results, "corpus/tracks.parquet")
+    assert "twins/a/one/twin.safetensors" in upstream(results, "corpus/tracks.parquet")

@@ -22,7 +22,7 @@ VOLATILE = (
     *("metrics.json", "training.parquet", "learning.svg", "twin.nam", "twin.onnx"),
     *("summary.txt", "comparison.html", "index.html"),
 )
-"""Outputs that contain speeds or dates; `told` returns their other content for comparison."""
+"""Outputs that contain speeds or dates; `stable_content` returns their other content for comparison."""
 
 
 def elsewhere(folder: Path) -> Project:
@@ -68,7 +68,7 @@ def without_speed(content: Any) -> Any:
     return [without_speed(value) for value in content] if isinstance(content, list) else content
 
 
-def told(path: Path, metrics: list[Path]) -> Any:
+def stable_content(path: Path, metrics: list[Path]) -> Any:
     """The content of a volatile file without dates and speeds; `metrics` are the files that hold the speeds."""
     if path.name == "metrics.json":
         return without_speed(read_json(path, "metrics/1"))
@@ -97,7 +97,7 @@ def told(path: Path, metrics: list[Path]) -> Any:
 
 def compared(first: Project, second: Project, name: str) -> None:
     one, other = (
-        told(project.folder / "results" / name, sorted((project.folder / "results").rglob("metrics.json")))
+        stable_content(project.folder / "results" / name, sorted((project.folder / "results").rglob("metrics.json")))
         for project in (first, second)
     )
     if isinstance(one, pd.DataFrame):
@@ -123,7 +123,7 @@ def test_volatile_files_differ_only_in_dates_and_speeds(first: tuple[Project, Ru
 
 
 def test_records_differ_only_in_times(first: tuple[Project, Run], second: Project) -> None:
-    def said(project: Project) -> dict[str, Any]:
+    def record_content(project: Project) -> dict[str, Any]:
         results = project.folder / "results"
         records = {}
         for path in sorted(results.rglob(f"*{SUFFIX}")):
@@ -139,7 +139,7 @@ def test_records_differ_only_in_times(first: tuple[Project, Run], second: Projec
             records[name] = (content["program"], content["params"], content["code"], files, places)
         return records
 
-    assert said(second) == said(first[0])
+    assert record_content(second) == record_content(first[0])
 
 
 def test_a_deleted_file_is_made_again_with_the_same_bytes(project: Project) -> None:

@@ -13,7 +13,7 @@ from twinlib import audio
 pytestmark = pytest.mark.slow
 
 
-def edit(path: str, value: Any) -> dict[str, Any]:
+def edited(path: str, value: Any) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
     *parents, key = path.split(".")
     section = content
@@ -24,7 +24,7 @@ def edit(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_a_new_twin_retrains_no_other_twin(project: Project) -> None:
-    content = edit("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
+    content = edited("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})
     project.write(content)
     assert project.plan() == {
@@ -39,7 +39,7 @@ def test_a_new_twin_retrains_no_other_twin(project: Project) -> None:
 
 
 def test_the_source_of_a_warm_start_is_trained_first(project: Project) -> None:
-    content = edit("experiments", [{"device": "amp", "model": "tiny"}])
+    content = edited("experiments", [{"device": "amp", "model": "tiny"}])
     content["experiments"].append({"device": "box", "model": "tiny", "warm_start": "results/twins/amp/tiny"})
     project.write(content)
     run = project.dry("results/twins/box/tiny/run.json")
@@ -49,7 +49,7 @@ def test_the_source_of_a_warm_start_is_trained_first(project: Project) -> None:
 
 
 def test_a_warm_start_from_itself_is_refused(project: Project) -> None:
-    project.write(edit("training.warm_start", "results/twins/amp/tiny"))
+    project.write(edited("training.warm_start", "results/twins/amp/tiny"))
     run = project.dry()
     assert run.code != 0
     assert "amp/tiny starts from amp/tiny" in run.text
@@ -64,7 +64,7 @@ def add_track(project: Project) -> None:
     audio.write(project.folder / "corpus" / "new" / "song.wav", noise(3.0, 50), RATE, "PCM_16")
 
 
-def name_a_loop_back(project: Project) -> None:
+def add_loop_back_channel(project: Project) -> None:
     (project.folder / "pairs.tsv").write_text(
         "capture\tdry\twet\treference_channel\none\tpairs/dry.wav\tpairs/wet.wav\t2\n"
     )
@@ -81,7 +81,7 @@ def replace_pair(project: Project) -> None:
         (exclude, "index_corpus", 1),
         (add_track, "index_corpus", 1),
         (replace_pair, "ingest_take", 1),
-        (name_a_loop_back, "ingest_take", 1),
+        (add_loop_back_channel, "ingest_take", 1),
     ],
 )
 def test_a_changed_input_retrains_only_its_device(

@@ -133,7 +133,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assigned(content: dict[str, Any], step: str) -> None:
+def set_key(content: dict[str, Any], step: str) -> None:
     """Set a key of the configuration, given as `section.key: value`."""
     path, value = step.split(": ", 1)
     *parents, key = path.split(".")
@@ -163,7 +163,7 @@ def test_a_change_reruns_what_the_table_says(
     try:
         for step in row.steps:
             if re.match(r"[a-z_.A-Z]+: ", step):
-                assigned(content, step)
+                set_key(content, step)
                 project.write(content)
                 continue
             if not re.match(r"(twinlib|scripts)/\S+$|[a-z]+==", step):

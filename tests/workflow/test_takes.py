@@ -85,7 +85,7 @@ def test_edits_of_the_device_do_not_unlock_a_recorded_excitation(
     assert "excitations.tiny has been recorded and is immutable (seed: 1 -> 2)" in run.text
 
 
-def ask(project: Project, *words: str) -> dict[str, Any]:
+def audit(project: Project, *words: str) -> dict[str, Any]:
     """Run `twin audit` in the project folder."""
     done = subprocess.run(
         [sys.executable, "-m", "twinlib.cli", "audit", *words, "--json"],
@@ -103,18 +103,18 @@ def ask(project: Project, *words: str) -> dict[str, Any]:
 def test_a_withdrawn_track_is_removed_without_a_new_recording(recorded: Project, tmp_path: Path) -> None:
     project = recorded.copy(tmp_path / "project", metadata=True)
     results = project.folder / "results"
-    precious = sorted([*(results / "excitations").rglob("*"), *(project.folder / "my recordings").rglob("*")])
-    before = {path: sha256_file(path) for path in precious if path.is_file()}
+    recorded_files = sorted([*(results / "excitations").rglob("*"), *(project.folder / "my recordings").rglob("*")])
+    before = {path: sha256_file(path) for path in recorded_files if path.is_file()}
     segments = read_table(results / "devices/silk/segments.parquet", "segments/1")
     used = segments[segments.split == "train"]
     track = used.explode("track_ids").track_ids.value_counts().index[0]
     held = segments[[track in list(ids) for ids in segments.track_ids]]
     assert len(held) >= 10
-    twin = ask(project, "trace", "silk/tiny")
+    twin = audit(project, "trace", "silk/tiny")
     assert twin["head_is_its_record"]
     assert track in {one["track_id"] for one in twin["tracks"]}
 
-    answer = ask(project, "withdraw", track, "--reason", "the artist asks for it")
+    answer = audit(project, "withdraw", track, "--reason", "the artist asks for it")
     assert answer["usable"] >= (held.split == "train").sum() > 0
     assert answer["twins"] == ["silk/tiny"]
     assert answer["command"] == "snakemake --configfile config.yaml --cores all"
@@ -136,15 +136,15 @@ def test_a_withdrawn_track_is_removed_without_a_new_recording(recorded: Project,
         for start, stop in zip(withdrawn.start, withdrawn.stop, strict=True):
             assert not np.any(shard.dry[start:stop])
             assert not np.any(shard.wet[start:stop])
-    told = ask(project, "trace", "silk/tiny")
-    assert told["head_is_its_record"]
-    assert told["head"] != twin["head"], "its chain hash has changed"
-    assert track in told["left_out"]["tracks"]
-    assert track not in {one["track_id"] for one in told["tracks"]}
-    clip = ask(project, "trace", "results/twins/silk/tiny/evaluation/listening/twin.flac")
+    retrained = audit(project, "trace", "silk/tiny")
+    assert retrained["head_is_its_record"]
+    assert retrained["head"] != twin["head"], "its chain hash has changed"
+    assert track in retrained["left_out"]["tracks"]
+    assert track not in {one["track_id"] for one in retrained["tracks"]}
+    clip = audit(project, "trace", "results/twins/silk/tiny/evaluation/listening/twin.flac")
     assert not any(track in one["track_ids"] for one in clip["segments"])
-    assert ask(project, "withdraw", track, "--dry-run")["segments"] == 0
-    assert ask(project, "verify")["differences"] == []
+    assert audit(project, "withdraw", track, "--dry-run")["segments"] == 0
+    assert audit(project, "verify")["differences"] == []
     assert project.plan() == {}
 
 
