@@ -105,7 +105,7 @@ class Delay:
 
 @numba.njit(cache=True)
 def _phase_derivatives(cross: Complex, first: int, step: float, delay: float) -> tuple[float, float, float]:
-    # The sum of the real part and its two derivatives. Each phasor is the previous one times a constant.
+    # The sum of the real part and its two derivatives. Each phasor is the previous phasor times a constant.
     turn = complex(math.cos(step * delay), math.sin(step * delay))
     phase = complex(math.cos(first * step * delay), math.sin(first * step * delay))
     height, slope, curve = 0.0, 0.0, 0.0

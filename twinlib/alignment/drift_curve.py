@@ -23,7 +23,7 @@ INTERVALS_PER_HALF_PERIOD = 2
 """Spline intervals per half period of the fastest variation, which the spline attenuates by half."""
 
 TWICING_PASSES = 3
-"""Smoothing passes, each applied to the residual of the previous ones."""
+"""Smoothing passes, each applied to the residual of the previous passes."""
 
 EXTENSION_WINDOWS = 16
 """Extension of a curve beyond the first and the last window, in windows."""
@@ -168,7 +168,7 @@ def _bic(deviation: Real, weights: Real, parameters: int) -> float:
 
 @dataclass(frozen=True)
 class _Basis:
-    """Cubic B-splines at the windows: the four nonzero ones `(windows, 4)` and the number of the first."""
+    """Cubic B-splines at the windows: the four nonzero splines `(windows, 4)` and the number of the first."""
 
     knots: Real
     first: Labels
@@ -188,7 +188,7 @@ class _Basis:
 
 
 def _design(knots: Real, places: Real) -> tuple[Labels, Real]:
-    """Return the number of the first nonzero B-spline at each place, and the four nonzero ones `(places, 4)`."""
+    """Return the number of the first nonzero B-spline at each place, and the four nonzero splines `(places, 4)`."""
     # Rounding may place the last window beyond the last interval.
     matrix = BSpline.design_matrix(np.clip(places, knots[3], knots[-4]), knots, 3)
     return matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)

@@ -27,7 +27,7 @@ SIDE_WINDOWS = 3
 """Windows on either side of a step whose median is the lag there."""
 
 SHORT_WINDOW = 8192
-"""Samples of the windows that resolve steps between the longer ones."""
+"""Samples of the short windows, which resolve steps between the longer windows."""
 
 SHORT_REACH = 2000
 """Samples within which a short window finds its lag."""
@@ -142,7 +142,7 @@ def remaining_steps(fit: LagFit) -> tuple[LagStep, ...]:
 
 
 def with_small_steps(fit: LagFit) -> tuple[LagStep, ...]:
-    """Return the remaining steps and the small ones that the windows show once the clock is known."""
+    """Return the remaining steps, and the small steps visible in the windows once the clock is known."""
     position, lag, _ = fit.lags()
     # Beyond a step without windows, the coarse track is unreliable, and short windows search there anyway.
     unknown = np.isinf(fit.clock.fit.lag_errors)
@@ -234,7 +234,7 @@ def _zones(fit: LagFit) -> list[tuple[int, int]]:
 
 
 def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
-    """Localise each step by its residual and drop those that it contradicts, or small ones that it does not confirm."""
+    """Localise each step by its residual and drop contradicted steps and unconfirmed small steps."""
     time_map = fit.clock.time_map(dry.start, dry.stop)
     steps, lags = fit.clock.steps, fit.clock.fit.lags
     if not steps:

@@ -131,7 +131,7 @@ class FirModel:
         x = decimate(samples)
         context = PRE_TAPS + POST_TAPS
         count, size = len(x) - context, _ROW + context
-        # Overlap-save. Batched transforms take half the time of single ones; circular wrap-around falls into the
+        # Overlap-save. Batched transforms take half the time of single transforms; circular wrap-around falls into the
         # context of each row.
         padded = np.concatenate((x, np.zeros(-count % _ROW, np.float32)))
         rows = np.lib.stride_tricks.sliding_window_view(padded, size)[::_ROW]

@@ -76,7 +76,7 @@ class CoarseTrack:
 def track_lags(
     dry: Channel, wet: Channel, windows: WindowPlan, anchor: int, line: Line, progress: Progress = no_progress
 ) -> CoarseTrack:
-    """Find all windows, starting with the one nearest to the dry position `anchor`, where `line` is valid."""
+    """Find all windows, starting with the window nearest to the dry position `anchor`, where `line` is valid."""
     centres = windows.starts + windows.size // 2
     first = int(np.abs(centres - anchor).argmin())
     rows: list[Match] = []
@@ -175,13 +175,13 @@ class _Tracker:
         return abs(row[1] - lag - self.slope * distance) < samples + slope * abs(distance)
 
     def is_precise(self, row: Match | None) -> bool:
-        """Return whether a window was matched with a precision comparable to the recent ones."""
+        """Return whether a window was matched with a precision comparable to recent windows."""
         if row is None:
             return False
         return row[2] > MIN_RELATIVE_WEIGHT * float(np.median([other[2] for other in self.recent] or [0.0]))
 
     def confirmed(self, number: int, row: Match | None) -> dict[int, Match]:
-        """Return a window's match and the tentative ones that agree with it, if they are accepted.
+        """Return a window's match and the tentative matches that agree with it, if accepted.
 
         A match away from the expected lag needs a tentative one without common samples: windows that overlap share the
         same chance peak.

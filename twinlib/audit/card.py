@@ -1,6 +1,6 @@
 """Facts for the datasheet of a results folder, after Gebru et al., "Datasheets for Datasets", CACM 2021.
 
-`twinlib.audit.pages.card` renders them. All facts come from the files; missing ones are reported as unknown.
+`twinlib.audit.pages.card` renders them. All facts come from the files; missing facts are reported as unknown.
 """
 
 from collections.abc import Mapping

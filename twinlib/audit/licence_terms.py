@@ -107,7 +107,7 @@ def _creative_commons(licence: str, words: list[str], version: str | None) -> Te
 class Conclusion:
     """The combined terms of several licences for a work made from all of them; None means unknown.
 
-    `share` says whether it may be distributed, `commercial` whether it may be sold. `non_commercial` lists the licences
+    `share`: whether it may be distributed; `commercial`: whether it may be sold. `non_commercial` lists the licences
     that forbid selling, `share_alike` those that adaptations must keep. `fits` is the least restrictive Creative
     Commons licence that satisfies all of them. `questions` are sentences about conflicts and unknown licences, with a
     remedy.

@@ -27,7 +27,7 @@ def sources_between(results: ResultsFolder, excitation: str, reel: str, start: i
     slices = []
     for cue in sorted(cues, key=lambda cue: (cue["start"], cue["position"])):
         first, last = max(start, cue["start"]), min(stop, cue["stop"])
-        # A source at another rate has another number of samples: round outwards to whole ones.
+        # A source at another rate has another number of samples: round outwards to whole samples.
         extent, length = cue["source_stop"] - cue["source_start"], cue["stop"] - cue["start"]
         source_start = cue["source_start"] + (first - cue["start"]) * extent // length
         source_stop = cue["source_start"] - (-(last - cue["start"]) * extent // length)

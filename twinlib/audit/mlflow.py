@@ -29,7 +29,7 @@ class RebuiltRun:
     """The outcome for one run, returned by `rebuild_runs`."""
 
     kind: Literal["twin", "search"]
-    """What the run logs."""
+    """Kind of the logged item."""
     name: str
     """`device/model` of a twin, or the name of a search."""
     outcome: Literal["kept", "logged", "left out"]

@@ -10,7 +10,7 @@ from twinlib.findings import Finding, Verdict
 
 @dataclass(frozen=True)
 class ClippedRun:
-    """Consecutive samples at full scale: first sample on the wet file, number of samples, time of the first one."""
+    """Consecutive samples at full scale: first sample in the wet file, number of samples, time of the first sample."""
 
     start: int
     samples: int

@@ -73,7 +73,7 @@ def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no
 def source_rate(source_frames: int, frames: int, sample_rate: int) -> float:
     """Return the sample rate of a source in Hz, given that `source_frames` of its samples last as long as `frames`.
 
-    The cue sheet rounds `source_frames` up, so a common sample rate is preferred among the possible ones.
+    The cue sheet rounds `source_frames` up, so a common sample rate is preferred among the candidates.
     """
     fitting = [rate for rate in _COMMON_RATES if -(-frames * rate // sample_rate) == source_frames]
     return float(fitting[0]) if fitting else source_frames * sample_rate / frames

@@ -178,7 +178,7 @@ def read_stretch(
 
 
 def _runs(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stretch]:
-    """Return all maximal runs of usable rows of a split. A row joins the previous one if its context covers it."""
+    """Return all maximal runs of usable rows of a split. A row joins the previous row if its context covers it."""
     rows = segments[(segments["split"] == split) & (segments["row"] >= 0)]
     rows = rows.sort_values(["capture", "row"], kind="stable").reset_index(drop=True)
     size = rows["stop"] - rows["start"]

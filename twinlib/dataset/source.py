@@ -47,7 +47,7 @@ class CaptureSource:
 
     @property
     def borders(self) -> list[Range]:
-        """Ranges that no left context may overlap: excluded ones, and those outside the loop-back channel."""
+        """Ranges that no left context may overlap: excluded ranges, and ranges outside the loop-back channel."""
         borders = [(one.start, one.stop) for one in self.excluded]
         if self.looped_back:
             first, last = self.available

@@ -30,7 +30,7 @@ class LinearFit:
 
     The normal equations are exact (covariance method, Makhoul 1975, doi 10.1109/PROC.1975.9792): every sample is
     predicted from its true past, so cuts between spans add no error. FFT correlations give their first row; each
-    following row is the previous one shifted by one sample, plus a correction for both ends of the block.
+    following row is the previous row shifted by one sample, plus a correction for both ends of the block.
     """
 
     def __init__(self, taps: int) -> None:

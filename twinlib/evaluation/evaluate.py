@@ -229,4 +229,4 @@ def _check_match(twin: Twin, path: Path, dataset: dict[str, Any]) -> None:
 
 def _check_measurements(measurements: dict[str, Any], twin_sha256: str) -> None:
     if measurements["twin_sha256"] != twin_sha256:
-        raise ModelError("the measurements belong to another twin: measure this one again")
+        raise ModelError("the measurements belong to another twin: measure this twin again")

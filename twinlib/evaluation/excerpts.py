@@ -109,8 +109,8 @@ def peak_magnitudes(spans: Sequence[AlignedSpan]) -> tuple[float, float]:
 def find_loudest(spans: Sequence[AlignedSpan], frames: int) -> list[Excerpt]:
     """Return the wet excerpt of `frames` samples with the most energy, or the loudest spans if all are shorter.
 
-    Short spans are taken by descending mean energy until their sum reaches `frames`, the last one truncated; the result
-    is in the order of the spans. Raises `DatasetError` without spans.
+    Short spans are taken by descending mean energy until their sum reaches `frames`, the last span truncated; the
+    result is in the order of the spans. Raises `DatasetError` without spans.
     """
     if not spans:
         raise DatasetError("no span to choose an excerpt from: add audio to this split")

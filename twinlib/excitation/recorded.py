@@ -72,7 +72,7 @@ class RecordedExcitations:
         return {path.as_posix() for name in self._recorded for path in self.files(name)}
 
     def active(self, files: Callable[[str], list[Path]]) -> list[str]:
-        """Return the excitations that stages make: unrecorded excitations, and recorded ones with missing files.
+        """Return the excitations that stages make: those not recorded, and recorded excitations with missing files.
 
         `files` is `plan_files` or `files`. While all files of a recorded excitation exist, they are sources.
         """

@@ -194,7 +194,7 @@ PRESETS: dict[PresetName, Network] = {
         dry_path=True,
     ),
 }
-"""Our networks by size, and published ones by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
+"""Networks of this library by size, and published networks by name (neural-amp-modeler, Damskägg 2019, aNN_Audio)."""
 
 
 class Architecture(Section):

@@ -227,7 +227,7 @@ def _upstream(inputs: Iterable[Path], checksums: Mapping[str, str]) -> dict[str,
 
 
 def _read_makers(folder: Path) -> list[_Maker]:
-    """Return the stage records in a folder, except damaged ones and those still being written."""
+    """Return the stage records in a folder, except damaged and unfinished records."""
     found = []
     for record in sorted(folder.glob(f"*{SUFFIX}")):
         try:

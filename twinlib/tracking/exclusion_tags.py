@@ -83,7 +83,7 @@ def find_withdrawn_runs(uri: str, track: str) -> list[str]:
 
 
 def find_runs_by_dataset(uri: str, digests: Iterable[str]) -> list[str]:
-    """Return the runs, earlier ones included, of twins trained on datasets with these digests (64 digits); sorted.
+    """Return the runs, including earlier runs, of twins trained on datasets with these digests (64 digits); sorted.
 
     Includes twins with a warm start from such a twin. Without a store, warns and returns an empty list.
     """

@@ -32,7 +32,7 @@ class TrainingRun:
     settings: Training
     """Recipe."""
     warm_start: WarmStart | None
-    """Twin with the initial weights; None for random ones."""
+    """Twin with the initial weights; None for random weights."""
     segments: Path
     """Table of segments (segments/1)."""
     dataset: Path

@@ -1,4 +1,4 @@
-"""Search for a network and a recipe: many trials with a small budget, the best of them with larger ones.
+"""Search for a network and a recipe: many trials with a small budget, the best of them with larger budgets.
 
 Each budget is a complete training with its own warm-up and decay, so that trials are compared by the error of a
 finished training. Resuming from the state before the decay would save an eighth of the CPU time (52 s instead of 60 s
@@ -92,7 +92,7 @@ def run_worker(
     on_trial: Callable[[Trial], None] = lambda trial: None,
     progress: Progress = no_progress,
 ) -> None:
-    """Run trials until the study has all of them, or until other workers run the last ones.
+    """Run trials until the study has all of them, or until other workers run the last trials.
 
     Any number of processes may run at once, and each may be killed at any time: the next process continues its trial.
     `on_trial` receives a trial at its start, after each budget and at its end; calls may repeat after a kill;

@@ -122,7 +122,7 @@ def check_croissant(path: Path, most: int = 1000) -> int:
 
 
 def check_files(path: Path) -> dict[str, str]:
-    """Check all files that a Croissant file lists; return the missing and changed ones with the problem."""
+    """Check all files that a Croissant file lists; return the missing and changed files with the problem."""
     problems = {}
     for entry in json.loads(path.read_text(encoding="utf-8"))["distribution"]:
         file = path.parent / entry["contentUrl"]

@@ -61,4 +61,4 @@ _FUNCTIONS = {
     "format_knobs": format_knobs,
     "guards": guards,
 }
-"""What the templates call."""
+"""Functions for the templates."""

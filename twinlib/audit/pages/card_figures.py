@@ -19,7 +19,7 @@ _OTHERS = "others"
 
 
 def card_figures(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Draw the figures of the facts of `twinlib.audit.card.card` as SVG by name, without empty ones."""
+    """Draw the figures of the facts of `twinlib.audit.card.card` as SVG by name; omit empty figures."""
     devices = facts["devices"]
     licences: dict[tuple[str, str], dict[str, float]] = {
         (name, split): {
