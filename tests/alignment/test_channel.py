@@ -143,3 +143,23 @@ def test_the_length_at_another_rate_is_rounded_down(rate: int, frames: int) -> N
     count = frames_at_rate(reader, RATE)
     assert count * rate <= frames * RATE < (count + 1) * rate
     assert frames_at_rate(reader, rate) == frames
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_exact_and_clean_views_of_a_channel_do_not_mix(rate: int) -> None:
+    samples = np.zeros(rate)
+    samples[rate // 2] = np.nan
+    clean = channel(samples, rate)
+    exact = replace(clean, exact=True)
+    for _ in range(2):
+        assert np.isfinite(clean.read(0, RATE)).all()
+        assert np.isnan(exact.read(0, RATE)).any()
+
+
+def test_the_decoded_chunks_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twinlib.alignment.channel._CACHED_CHUNKS", 3)
+    samples = np.random.default_rng(0).uniform(-1, 1, 400_000).astype(np.float32)
+    found = channel(samples, RATE)
+    for start in (0, 300_000, 100_000, 0, 200_000):
+        np.testing.assert_array_equal(found.read(start, start + 90_000), samples[start : start + 90_000])
+        assert len(found._chunks) <= 3

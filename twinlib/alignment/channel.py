@@ -17,7 +17,10 @@ MAX_AMPLITUDE = 1e3
 
 _CHUNK = 65_536
 _MARGIN = 2048
-_CACHED_CHUNKS = 4
+
+_CACHED_CHUNKS = 128
+"""Decoded chunks in memory, 32 MiB: overlapping windows and repeated passes decode a minute of audio once."""
+
 _NON_FINITE_REACH = 64
 
 
@@ -36,7 +39,7 @@ class Channel:
     start: int
     stop: int
     exact: bool = False
-    _chunks: "OrderedDict[int, Signal]" = field(default_factory=OrderedDict, compare=False, repr=False)
+    _chunks: "OrderedDict[tuple[int, bool], Signal]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @property
     def max_hz(self) -> float:
@@ -48,8 +51,7 @@ class Channel:
         first, last = max(start, self.start), min(stop, self.stop)
         if first >= last:
             return np.zeros(max(0, stop - start), np.float32)
-        is_same_rate = self.reader.info.sample_rate == self.rate
-        samples = self._read_file(first, last) if is_same_rate else self._read_resampled(first, last)
+        samples = self._read_chunks(first, last)
         if (first, last) == (start, stop):
             return samples
         out = np.zeros(stop - start, np.float32)
@@ -63,18 +65,27 @@ class Channel:
         # A NaN spreads over each transform that contains it.
         return np.where(is_finite_audio(samples), samples, np.float32(0.0))
 
-    def _read_resampled(self, first: int, last: int) -> Signal:
+    def _read_chunks(self, first: int, last: int) -> Signal:
         """Read by chunks on a fixed grid, so that the samples do not depend on the requested ranges."""
         length = self._chunk_size()[0]
         parts = []
         for number in range(first // length, -(-last // length)):
-            if number not in self._chunks:
-                self._chunks[number] = self._resample_chunk(number)
-                while len(self._chunks) > _CACHED_CHUNKS:
-                    self._chunks.popitem(last=False)
             low, high = max(first - number * length, 0), min(last - number * length, length)
-            parts.append(self._chunks[number][low:high])
+            parts.append(self._chunk(number)[low:high])
         return np.concatenate(parts)
+
+    def _chunk(self, number: int) -> Signal:
+        key = number, self.exact
+        if key not in self._chunks:
+            length, info = self._chunk_size()[0], self.reader.info
+            if info.sample_rate == self.rate:
+                self._chunks[key] = self._read_file(number * length, min((number + 1) * length, info.frames))
+            else:
+                self._chunks[key] = self._resample_chunk(number)
+            if len(self._chunks) > _CACHED_CHUNKS:
+                self._chunks.popitem(last=False)
+        self._chunks.move_to_end(key)
+        return self._chunks[key]
 
     def _chunk_size(self) -> Range:
         """Return the samples of a chunk at `rate` and in the file: whole periods of the ratio of the rates."""
