@@ -55,10 +55,8 @@ from alignment_truth import (
 )
 
 from twinlib import audio
-from twinlib.alignment.pipeline import align
-from twinlib.alignment.result import Alignment
-from twinlib.alignment.warp import WarpedReader
-from twinlib.capture.ingest import ingest_take
+from twinlib.alignment import Alignment, WarpedReader, align
+from twinlib.capture import ingest_take
 
 GRID = RATE // 100
 """Applied lags are compared every 10 ms."""

@@ -59,8 +59,7 @@ def make_hours(folder: Path, hours: float) -> dict[str, Any]:
 
 def ours(folder: Path, clicks: list[int]) -> dict[str, Any]:
     """Align, and write the warped wet file like `twin align --out`."""
-    from twinlib.alignment.pipeline import align
-    from twinlib.alignment.warp import WarpedReader
+    from twinlib.alignment import WarpedReader, align
 
     found = align(folder / "dry.wav", folder / "wet.wav", clicks=clicks)
     frames = audio.read_info(folder / "dry.wav").frames

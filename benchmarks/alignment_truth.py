@@ -24,7 +24,7 @@ from scipy.special import erfc
 
 from twinlib import audio
 from twinlib.excitation.sync_click import make_click
-from twinlib.simulation.circuits import process_stream
+from twinlib.simulation import process_stream
 from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 Array = npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.audit.factories import MANY, make_results
-from twinlib.provenance.results import Results
+from twinlib.provenance import Results
 
 QUESTIONS = (
     ("trace", "{segment}"),

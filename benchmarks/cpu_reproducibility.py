@@ -22,9 +22,9 @@ import numpy as np
 import yaml
 
 from twinlib import audio
-from twinlib.dataset.shards import Shard
+from twinlib.dataset import Shard
 from twinlib.files import read_json, sha256_file
-from twinlib.model.twin import load_twin
+from twinlib.model import load_twin
 
 REPOSITORY = Path(__file__).parents[1]
 KINDS: dict[str, dict[str, str]] = {

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib import audio
-from twinlib.simulation.circuits import process_stream
+from twinlib.simulation import process_stream
 from twinlib.simulation.settings import Circuit
+from twinlib.training import Training
 from twinlib.training.data import Pair
-from twinlib.training.settings import Training
 
 Clips = npt.NDArray[np.float32]
 """Mono clips `(count, samples)`."""

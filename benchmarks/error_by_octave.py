@@ -18,10 +18,8 @@ import torch
 from devices import COMPARED_FROM, RATE, ClipData, Clips, Device
 from quality import add_device_options, choose_devices, render_clips
 
-from twinlib.model.architecture import Architecture
-from twinlib.model.twin import Twin
-from twinlib.training.loop import train
-from twinlib.training.settings import Training
+from twinlib.model import Architecture, Twin
+from twinlib.training import Training, train
 
 EDGES_HZ = (0.0, *(62.5 * 2**octave for octave in range(9)))
 """Lower band edges: below 62.5 Hz in one band, then octaves up to Nyquist."""

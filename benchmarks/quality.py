@@ -27,11 +27,9 @@ import torch
 from devices import COMPARED_FROM, ClipData, Clips, Device, from_files, klon, simulated
 
 from twinlib.audio import Signal
-from twinlib.model.architecture import Architecture
-from twinlib.model.twin import Twin
+from twinlib.model import Architecture, Twin
 from twinlib.simulation.settings import DiodeClipper, Transformer
-from twinlib.training.loop import train
-from twinlib.training.settings import Training
+from twinlib.training import Training, train
 
 GAINS, BATCHES = (0, 25, 75), ("16", "1")
 

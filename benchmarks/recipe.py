@@ -28,9 +28,8 @@ from devices import ClipData, Clips, Device
 from quality import add_device_options, choose_devices, error, run_process
 from scipy.linalg import solve_toeplitz
 
-from twinlib.model.architecture import Architecture
-from twinlib.training.loop import train
-from twinlib.training.settings import Training
+from twinlib.model import Architecture
+from twinlib.training import Training, train
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from twinlib import audio
-from twinlib.model.architecture import PRESETS, Architecture
-from twinlib.model.render import render_file
-from twinlib.model.streaming import Stream
-from twinlib.model.twin import Twin
-from twinlib.model.wavenet import WaveNet
+from twinlib.model import PRESETS, Architecture, Stream, Twin, WaveNet, render_file
 
 ROUNDS, SECONDS, RATE = 5, 20, 48000
 

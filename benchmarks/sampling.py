@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 
 from twinlib import audio
-from twinlib.excitation.settings import Excitation
+from twinlib.excitation import Excitation
 from twinlib.excitation.sources import Sources
 
 ROUNDS, OURS, WHOLE, SECONDS, RATE = 7, 2000, 10, 210, 44100

@@ -6,9 +6,9 @@ from pathlib import Path
 from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
-from twinlib.excitation.layout import read_reel
+from twinlib.excitation import read_reel
 from twinlib.files import read_json, write_json
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.dataset.manifest import CaptureFiles, build_manifest, refuse_useless, write_manifest
+from twinlib.dataset import CaptureFiles, build_manifest, refuse_useless, write_manifest
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

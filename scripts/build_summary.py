@@ -5,7 +5,7 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 from twinlib.reports import format_summary
 
 

@@ -9,7 +9,7 @@ from twinlib.contracts import METRICS
 from twinlib.files import read_json, write_text
 from twinlib.listening import ListeningExcerpt, prepare_excerpt, render_listening_page
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 from twinlib.reports import read_figure, render_twin_page
 
 CLIPS = {"dry": "dry", "wet": "device", "twin": "twin", "linear": "linear"}

@@ -6,9 +6,9 @@ import pandas as pd
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset.leaks import COLUMNS, find_audio_leaks, find_duplicates, find_leaks, leak_report, refuse_leaks
+from twinlib.dataset import COLUMNS, find_audio_leaks, find_duplicates, find_leaks, leak_report, refuse_leaks
 from twinlib.files import read_table, write_json
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

@@ -9,17 +9,14 @@ from pathlib import Path
 
 from twinlib.alignment import Alignment, WarpedReader, reference_alignment
 from twinlib.audio import Reader, Signal
-from twinlib.capture.pairs import used_range
+from twinlib.capture import used_range
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, CUES, SEGMENTS, TAKE
-from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
-from twinlib.dataset.settings import Dataset
-from twinlib.dataset.shards import shard_metadata, write_shard
-from twinlib.dataset.source import capture_source
-from twinlib.excitation.layout import read_reel
+from twinlib.dataset import Dataset, capture_source, excluded_ranges, shard_metadata, tile_pair, tile_reel, write_shard
+from twinlib.excitation import read_reel
 from twinlib.files import read_json, read_table, write_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import require_take_files, stage_record
+from twinlib.provenance import require_take_files, stage_record
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 from twinlib.reports import write_evaluation
 
 

@@ -7,7 +7,7 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.model import export_twin, load_twin
-from twinlib.provenance.record import stage_record, started
+from twinlib.provenance import stage_record, started
 
 
 def main() -> None:

@@ -7,11 +7,10 @@ import pandas as pd
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS
-from twinlib.dataset.fingerprint import fingerprint_reel
-from twinlib.dataset.leaks import find_planned_duplicates
+from twinlib.dataset import find_planned_duplicates, fingerprint_reel
 from twinlib.files import read_table, write_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

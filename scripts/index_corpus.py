@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.corpus.index import index_corpus, source_files, write_index
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus import Corpus, index_corpus, source_files, write_index
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twinlib.audio import read_info
-from twinlib.capture.ingest import ingest_take
+from twinlib.capture import ingest_take
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import TAKE
 from twinlib.files import sha256_file, write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
-from twinlib.provenance.take_history import FILE, note_take
+from twinlib.provenance import FILE, note_take, stage_record
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from twinlib.capture.concatenate import concatenate_clips
+from twinlib.capture import concatenate_clips
 from twinlib.cli_runtime import run
 
 

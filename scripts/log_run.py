@@ -5,10 +5,8 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
-from twinlib.provenance.record import stage_record
-from twinlib.tracking.runs import store_uri
-from twinlib.tracking.settings import Tracking
-from twinlib.tracking.twin import find_twin_files, log_twin
+from twinlib.provenance import stage_record
+from twinlib.tracking import Tracking, find_twin_files, log_twin, store_uri
 
 
 def main() -> None:

@@ -5,11 +5,9 @@ from pathlib import Path
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
-from twinlib.provenance.record import stage_record
-from twinlib.tracking.runs import store_uri
-from twinlib.tracking.search import log_search
-from twinlib.tracking.settings import Tracking
-from twinlib.training.search_settings import Search
+from twinlib.provenance import stage_record
+from twinlib.tracking import Tracking, log_search, store_uri
+from twinlib.training import Search
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, MEASUREMENTS, PROBE
-from twinlib.excitation.probe_reel import excluded_music, parse_layout
+from twinlib.excitation import excluded_music, parse_layout
 from twinlib.files import read_json, write_json
 from twinlib.formatting import percent
 from twinlib.measurement import count_sections, measure_probe_reel
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
 from twinlib.evaluation import load_twin_at_rate, play_reel_through_twin
-from twinlib.excitation.probe_reel import parse_layout
+from twinlib.excitation import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
 from twinlib.measurement import compare_harmonics, measure_probe_reel
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 from twinlib.reports import draw_probe
 
 

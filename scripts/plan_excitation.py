@@ -4,15 +4,11 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import TRACKS
-from twinlib.corpus.exclusions import excluded_tracks
-from twinlib.corpus.settings import Corpus
-from twinlib.excitation.cue_sheet import draw_cue_sheet, write_cue_sheet
-from twinlib.excitation.recorded import require_same_cues
-from twinlib.excitation.reels import list_source_files
-from twinlib.excitation.settings import Excitation
+from twinlib.corpus import Corpus, excluded_tracks
+from twinlib.excitation import Excitation, draw_cue_sheet, list_source_files, require_same_cues, write_cue_sheet
 from twinlib.files import read_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

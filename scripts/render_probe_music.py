@@ -11,10 +11,10 @@ from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
 from twinlib.evaluation import ExcerptAudio, load_twin_at_rate, render_probe_music
-from twinlib.excitation.probe_reel import excluded_music, parse_layout
+from twinlib.excitation import excluded_music, parse_layout
 from twinlib.files import read_json
 from twinlib.listening import write_probe_music
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

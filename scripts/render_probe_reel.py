@@ -4,13 +4,10 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, EXCITATION, PROBE
-from twinlib.excitation.layout import probe_name
-from twinlib.excitation.probe_reel import probe_layout, render_probe_reel
-from twinlib.excitation.recorded import require_same_reel
-from twinlib.excitation.reels import planned_settings
+from twinlib.excitation import planned_settings, probe_layout, probe_name, render_probe_reel, require_same_reel
 from twinlib.files import read_json, read_table, write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, EXCITATION
-from twinlib.excitation.recorded import require_same_reel
-from twinlib.excitation.reels import list_source_files, render_reel
+from twinlib.excitation import list_source_files, render_reel, require_same_reel
 from twinlib.files import read_json, read_table
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

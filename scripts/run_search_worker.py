@@ -10,8 +10,7 @@ from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, read_table, write_json
 from twinlib.model import Architecture, Network
 from twinlib.progress import show_progress
-from twinlib.provenance.code_digest import digest
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import digest, stage_record
 from twinlib.tracking import Tracking, log_trial, start_study, store_uri
 from twinlib.training import (
     Search,

@@ -7,7 +7,7 @@ from twinlib.contracts import TRIALS, WORKER
 from twinlib.errors import TrainingError
 from twinlib.files import read_json, write_table, write_text
 from twinlib.model import Architecture
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 from twinlib.training import (
     RECIPE,
     Search,

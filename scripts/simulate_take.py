@@ -10,10 +10,8 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import SIMULATED_TAKE
 from twinlib.files import write_json
 from twinlib.progress import show_progress
-from twinlib.provenance.record import stage_record
-from twinlib.simulation.recorder import ground_truth
-from twinlib.simulation.settings import Simulate, SimulatedClipper, SimulatedTransformer
-from twinlib.simulation.simulate import simulate_take
+from twinlib.provenance import stage_record
+from twinlib.simulation import Simulate, SimulatedClipper, SimulatedTransformer, ground_truth, simulate_take
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, TRAINING
 from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, write_table
-from twinlib.provenance.code_digest import digest
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import digest, stage_record
 from twinlib.tracking import Tracking, log_training
 from twinlib.training import (
     TrainingRun,

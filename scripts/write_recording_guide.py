@@ -7,7 +7,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import EXCITATION, PROBE
 from twinlib.excitation.recording_guide import recording_guide
 from twinlib.files import read_json, write_text
-from twinlib.provenance.record import stage_record
+from twinlib.provenance import stage_record
 
 
 def main() -> None:

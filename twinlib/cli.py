@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinlib import alignment, capture, evaluation, excitation, model, provenance
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
-from twinlib.audit.command import add_audit
+from twinlib.audit import add_audit
 from twinlib.cli_runtime import run
 from twinlib.contracts import PROBE_FILE, TWIN_FILE
 from twinlib.errors import ExcitationError, TwinError

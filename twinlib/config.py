@@ -12,20 +12,18 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
-from twinlib.capture.settings import Captures
+from twinlib.capture import Captures
 from twinlib.contracts import SPLITS
-from twinlib.corpus.settings import Corpus
-from twinlib.dataset.settings import Dataset
+from twinlib.corpus import Corpus
+from twinlib.dataset import Dataset
 from twinlib.errors import ConfigError, ExcitationError
-from twinlib.evaluation.settings import Evaluation
-from twinlib.excitation.layout import probe_name, reel_names
-from twinlib.excitation.settings import Excitation
-from twinlib.model.architecture import PRESETS, Architecture
+from twinlib.evaluation import Evaluation
+from twinlib.excitation import Excitation, probe_name, reel_names
+from twinlib.model import PRESETS, Architecture
 from twinlib.section import Section
-from twinlib.simulation.settings import Simulate
-from twinlib.tracking.settings import Tracking
-from twinlib.training.search_settings import Search
-from twinlib.training.settings import Training, twin_file
+from twinlib.simulation import Simulate
+from twinlib.tracking import Tracking
+from twinlib.training import Search, Training, twin_file
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """A name that is also a folder name: letters, digits, dot, dash and underscore."""

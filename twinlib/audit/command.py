@@ -137,7 +137,7 @@ def _exclude(results: "ResultsFolder", affected: Mapping[str, Any], args: argpar
     """Add the track to the exclusion list and tag its MLflow runs."""
     from twinlib.audit.store import list_experiments, resolve_store
     from twinlib.audit.withdraw import add_exclusion, find_exclusions_file
-    from twinlib.tracking.exclusion_tags import find_runs_by_dataset, find_runs_by_track, mark_withdrawn
+    from twinlib.tracking import find_runs_by_dataset, find_runs_by_track, mark_withdrawn
 
     if not args.reason:
         raise AuditError("give a reason: --reason 'request of the artist' (or use --dry-run to change nothing)")
@@ -154,7 +154,7 @@ def _exclude(results: "ResultsFolder", affected: Mapping[str, Any], args: argpar
 def _undo_withdrawal(results: "ResultsFolder", args: argparse.Namespace) -> dict[str, Any]:
     from twinlib.audit.store import resolve_store
     from twinlib.audit.withdraw import find_exclusions_file, remove_exclusion
-    from twinlib.tracking.exclusion_tags import find_withdrawn_runs, unmark_withdrawn
+    from twinlib.tracking import find_withdrawn_runs, unmark_withdrawn
 
     exclusions = args.exclude or find_exclusions_file(results)
     remove_exclusion(exclusions, args.track)
@@ -237,7 +237,7 @@ def _mlflow(args: argparse.Namespace) -> None:
 
 def _history(args: argparse.Namespace) -> None:
     from twinlib.audit.pages.render import render_text
-    from twinlib.provenance.take_history import FILE, give_reason, read_history
+    from twinlib.provenance import FILE, give_reason, read_history
 
     if not args.results.is_dir():
         raise AuditError(f"{args.results} is not a folder: name the results folder with --results")

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from twinlib.audit.aggregate import usable
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset.leaks import COLUMNS, REMEDIES, Duplicate, Leak, find_audio_leaks, find_duplicates, find_leaks
+from twinlib.dataset import COLUMNS, REMEDIES, Duplicate, Leak, find_audio_leaks, find_duplicates, find_leaks
 from twinlib.errors import AuditError
 from twinlib.files import read_json, read_table
-from twinlib.provenance.results import read_arrow
+from twinlib.provenance import read_arrow
 
 _Duplicates = tuple[list[Duplicate], dict[str, int]]
 """The result of `find_duplicates`."""

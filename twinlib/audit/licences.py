@@ -12,7 +12,7 @@ from twinlib.audit.licence_terms import combine_licences, parse_licence
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import SPLITS
 from twinlib.errors import AuditError, LicenceError
-from twinlib.excitation.sweeps import TRACK as SWEEPS
+from twinlib.excitation import TRACK as SWEEPS
 
 NOTICE = (
     "This is an interpretation of licence names, not legal advice. Whether a trained network is an adaptation of its "

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from twinlib.audit.aggregate import count_by_split, usable
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
-from twinlib.provenance.results import Stage
+from twinlib.provenance import Stage
 
 _CUE = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
 _TAKE = ("path", "sha256", "kind", "verdict", "reasons", "settings", "simulated", "sample_rate", "subtype", "peak_dbfs")

@@ -11,17 +11,22 @@ from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.store import read_experiments, recorded_tracking, resolve_store
 from twinlib.audit.withdraw import HEADER, find_affected, find_exclusions_file
 from twinlib.contracts import RUN, STORE
-from twinlib.corpus.exclusions import read_tsv
+from twinlib.corpus import read_tsv
 from twinlib.errors import AuditError, TrackingError, TwinError
 from twinlib.files import read_json, write_json
 from twinlib.progress import Progress, no_progress
-from twinlib.provenance.record import record_path, stage_record
-from twinlib.tracking.exclusion_tags import mark_withdrawn
-from twinlib.tracking.runs import has_finished_run, make_store
-from twinlib.tracking.search import log_search
-from twinlib.tracking.settings import Tracking
-from twinlib.tracking.twin import find_twin_files, log_twin, stage_period_ms
-from twinlib.training.search_settings import Search
+from twinlib.provenance import record_path, stage_record
+from twinlib.tracking import (
+    Tracking,
+    find_twin_files,
+    has_finished_run,
+    log_search,
+    log_twin,
+    make_store,
+    mark_withdrawn,
+    stage_period_ms,
+)
+from twinlib.training import Search
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from twinlib.audit.headers import read_twin_header
 from twinlib.contracts import ALIGNMENT, CUES, DATASET, EXCITATION, INDEX, LEAKS, PROBE, TAKE, TRACKS
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json
-from twinlib.provenance.results import Results, read_arrow
-from twinlib.provenance.take_history import FILE, read_history
+from twinlib.provenance import FILE, Results, read_arrow, read_history
 
 _EXCITATION = re.compile(r"excitations/([^/]+)/")
 

@@ -7,9 +7,8 @@ from pydantic import ValidationError
 from twinlib.contracts import STORE
 from twinlib.errors import TwinError
 from twinlib.files import read_json
-from twinlib.provenance.record import read_record
-from twinlib.tracking.runs import absolute_uri, store_uri
-from twinlib.tracking.settings import Tracking
+from twinlib.provenance import read_record
+from twinlib.tracking import Tracking, absolute_uri, store_uri
 
 
 def resolve_store(results: Path, uri: str | None) -> str:

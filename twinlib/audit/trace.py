@@ -13,7 +13,7 @@ from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import CLIPS, MUSIC
 from twinlib.errors import AuditError
 from twinlib.files import read_json, sha256_file
-from twinlib.provenance.results import Stage
+from twinlib.provenance import Stage
 
 _CLIP = re.compile(r"twins/([^/]+)/[^/]+/evaluation/listening/[^/]+\.flac")
 _PIECE = ("track_id", "artist", "licence", "source", "source_start", "source_stop", "source_sha256")

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from twinlib.errors import TwinError
 from twinlib.findings import Finding, refused
-from twinlib.model.checksum import tensor_checksum
-from twinlib.provenance.record import SUFFIX, checksum_of, read_record
-from twinlib.provenance.results import ROOMS, Results
-from twinlib.provenance.take_history import FILE
+from twinlib.model import tensor_checksum
+from twinlib.provenance import FILE, ROOMS, SUFFIX, Results, checksum_of, read_record
 
 _STATES = ("checkpoints", "study-")
 """Folders with the state of interrupted work, which are not results."""

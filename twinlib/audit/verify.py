@@ -13,9 +13,7 @@ from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
 from twinlib.findings import Finding, Messages, refused
 from twinlib.progress import Progress, no_progress
-from twinlib.provenance.record import chain_hash_of, checksum_of
-from twinlib.provenance.results import Stage
-from twinlib.provenance.take_history import FILE, read_history
+from twinlib.provenance import FILE, Stage, chain_hash_of, checksum_of, read_history
 
 _Result = TypeVar("_Result")
 

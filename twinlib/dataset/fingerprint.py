@@ -19,7 +19,7 @@ import scipy.fft
 from twinlib.audio import Reader, Signal
 from twinlib.dataset.duplicates import BANDS, STEP_SECONDS, WEAK
 from twinlib.errors import DatasetError
-from twinlib.excitation.sweeps import is_sweep
+from twinlib.excitation import is_sweep
 from twinlib.progress import Progress, no_progress
 
 WINDOW_SECONDS = 0.04

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from twinlib.alignment.result import Alignment, Excluded
-from twinlib.alignment.time_map import TimeMap
+from twinlib.alignment import Alignment, Excluded, TimeMap
 from twinlib.errors import DatasetError
 from twinlib.intervals import Range
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from twinlib.audio import Signal
 from twinlib.contracts import TWIN_FILE
-from twinlib.dataset.loader import Shards, Stretch, find_stretches
+from twinlib.dataset import Shards, Stretch, find_stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.evaluate_split import SplitEvaluation, evaluate_split, group_linear_errors
 from twinlib.evaluation.excerpts import AlignedSpan, ExcerptAudio, ReadSamples, SpanPart, find_loudest, total_seconds
@@ -20,7 +20,7 @@ from twinlib.evaluation.perceptual import load_visqol
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.twin_runner import TwinRunner, create_runner, render_excerpt
 from twinlib.files import sha256_file
-from twinlib.model.twin import Twin, load_twin
+from twinlib.model import Twin, load_twin
 from twinlib.progress import Progress, no_progress
 
 _WAVEFORM_SECONDS = 0.02

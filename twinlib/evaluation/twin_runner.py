@@ -12,8 +12,7 @@ from twinlib.audio import BLOCK, Signal
 from twinlib.errors import ModelError
 from twinlib.evaluation.excerpts import AlignedSpan, ExcerptAudio, ProcessBlock, ReadSamples, predict
 from twinlib.evaluation.settings import Evaluation
-from twinlib.model.streaming import Stream
-from twinlib.model.twin import Twin, load_twin
+from twinlib.model import Stream, Twin, load_twin
 from twinlib.progress import Progress, no_progress
 
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from twinlib.contracts import CUES, EXCITATION, PROBE_FILE, RECORD, TAKE, TRACKS
-from twinlib.corpus.exclusions import excluded_tracks, read_exclusions
-from twinlib.corpus.index import find_sources
-from twinlib.corpus.settings import Corpus
+from twinlib.corpus import Corpus, excluded_tracks, find_sources, read_exclusions
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import TRACK
 from twinlib.files import read_json, read_table, sha256_file
-from twinlib.provenance.record import read_record, record_path
+from twinlib.provenance import read_record, record_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from twinlib import audio
 from twinlib.audio import Signal
 from twinlib.contracts import CLIPS, MUSIC
 from twinlib.db import amp_to_db, db_to_amp
-from twinlib.evaluation.excerpts import ExcerptAudio
+from twinlib.evaluation import ExcerptAudio
 from twinlib.files import write_json
 
 CLIP_NAMES = ("dry", "wet", "twin", "linear", "difference")

@@ -13,7 +13,7 @@ from scipy.signal import fftconvolve, firwin, kaiser_beta
 from twinlib.audio import Signal
 from twinlib.db import amp_to_db, db_to_amp, power_to_db
 from twinlib.errors import DatasetError
-from twinlib.evaluation.loudness import LoudnessMeter
+from twinlib.evaluation import LoudnessMeter
 from twinlib.listening.clips import PEAK, common_gain
 from twinlib.listening.spectrograms import draw_spectrograms
 

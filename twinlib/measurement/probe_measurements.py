@@ -9,7 +9,7 @@ import numpy as np
 
 from twinlib.audio import Signal
 from twinlib.db import db_to_amp
-from twinlib.excitation.probe_reel import ProbeLayout, Section
+from twinlib.excitation import ProbeLayout, Section
 from twinlib.measurement.dynamics import measure_burst, measure_ramp
 from twinlib.measurement.harmonics import (
     MASK_DB,

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinlib.contracts import LINEAR, METRICS
-from twinlib.evaluation.evaluate import TwinEvaluation
+from twinlib.evaluation import TwinEvaluation
 from twinlib.files import write_json
-from twinlib.listening.clips import write_clips
+from twinlib.listening import write_clips
 from twinlib.reports import figures
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from twinlib.plotting import DASHED, DEVICE, DOTTED, DRY, ERROR, PALETTE, TWIN, 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from twinlib.evaluation.excerpts import ExcerptAudio
-    from twinlib.evaluation.statistics import Curve, TransferQuantiles
+    from twinlib.evaluation import Curve, ExcerptAudio, TransferQuantiles
 
 _MARKERS = "os^DvP*X<>ph"
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from twinlib.db import db_to_power, power_to_db
-from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.measurement.harmonics import MASK_DB
+from twinlib.evaluation import PROBE_FIGURES
+from twinlib.measurement import MASK_DB
 from twinlib.plotting import DASHED, DEVICE, DRY, TWIN, axes_grid, frequency_axis
 
 _HERTZ = ((100.0, "o"), (498.0, "s"), (1245.0, "^"), (4978.0, "v"))

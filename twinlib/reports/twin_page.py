@@ -11,8 +11,7 @@ from markupsafe import Markup
 from twinlib.errors import TwinError
 from twinlib.formatting import percent
 from twinlib.html_templates import html_environment
-from twinlib.listening.listening_page import render_abx, render_head, render_null_test
-from twinlib.listening.stimuli import PreparedExcerpt
+from twinlib.listening import PreparedExcerpt, render_abx, render_head, render_null_test
 
 MAX_MISSES = 12
 """The number of deviating harmonics in the table."""

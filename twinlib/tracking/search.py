@@ -7,9 +7,7 @@ from typing import Any
 from twinlib.contracts import TRIALS, WORKER
 from twinlib.files import file_lock, read_json, read_table
 from twinlib.tracking.runs import Run, start_run
-from twinlib.training.search import COUNTS, study_folder
-from twinlib.training.search_settings import Search
-from twinlib.training.trials import Trial, best_trial, from_table
+from twinlib.training import COUNTS, Search, Trial, best_trial, from_table, study_folder
 
 PARENT = "mlflow.parentRunId"
 """The tag that makes a run the child of another in MLflow."""

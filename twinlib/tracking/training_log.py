@@ -9,9 +9,7 @@ from twinlib.errors import TwinError
 from twinlib.files import read_json
 from twinlib.tracking.runs import Run, run_identity, start_run, store_uri
 from twinlib.tracking.settings import Tracking
-from twinlib.training.checkpoint import Row
-from twinlib.training.loop import noop_rows
-from twinlib.training.run import TrainingRun
+from twinlib.training import Row, TrainingRun, noop_rows
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from typing import Any
 from twinlib.contracts import DATASET, METRICS, SEGMENTS, TRAINING
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, sha256_file
-from twinlib.provenance.record import read_record, record_path
-from twinlib.provenance.results import Results
+from twinlib.provenance import Results, read_record, record_path
 from twinlib.tracking.runs import run_identity, start_run
 from twinlib.tracking.tracks import tags_from_tracks
-from twinlib.training.best_config import resolve_model
+from twinlib.training import resolve_model
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
 """The first output of each stage of a twin, except its measurements, which are an input of evaluate."""

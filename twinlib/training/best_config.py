@@ -8,7 +8,7 @@ import yaml
 from twinlib.contracts import BEST
 from twinlib.errors import TrainingError
 from twinlib.files import write_text
-from twinlib.model.architecture import Architecture
+from twinlib.model import Architecture
 from twinlib.training.settings import Training
 
 

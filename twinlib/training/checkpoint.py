@@ -10,7 +10,7 @@ from torch import Tensor
 
 from twinlib.contracts import CHECKPOINT, CHECKPOINT_FILE
 from twinlib.errors import ModelError
-from twinlib.model.tensors import load_tensors, save_tensors
+from twinlib.model import load_tensors, save_tensors
 from twinlib.section import Section
 
 Row = dict[str, JsonValue]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from twinlib.audio import Signal
-from twinlib.dataset.loader import Crops, Shards, Stretch, find_stretches
+from twinlib.dataset import Crops, Shards, Stretch, find_stretches
 from twinlib.errors import DatasetError
 from twinlib.training.settings import Training
 

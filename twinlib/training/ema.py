@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from twinlib.model.wavenet import WaveNet
+from twinlib.model import WaveNet
 
 
 class WeightAverage:

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from twinlib.errors import DivergedError, ModelError, TrainingError
-from twinlib.model.architecture import Network
-from twinlib.model.twin import Twin
-from twinlib.model.wavenet import WaveNet
+from twinlib.model import Network, Twin, WaveNet
 from twinlib.progress import Progress, no_progress
 from twinlib.training import distributed
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint

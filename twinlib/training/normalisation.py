@@ -3,7 +3,7 @@
 import numpy as np
 
 from twinlib.errors import TrainingError
-from twinlib.model.architecture import Network
+from twinlib.model import Network
 from twinlib.training.data import TrainingData
 
 INPUT_RMS = 0.4

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twinlib.contracts import DATASET, SEGMENTS
 from twinlib.files import read_json, read_table
-from twinlib.model.architecture import Architecture
+from twinlib.model import Architecture
 from twinlib.progress import no_progress, show_progress
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import ShardData

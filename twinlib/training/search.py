@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinlib.errors import DatasetError, DivergedError, TrainingError
-from twinlib.model.architecture import Architecture, Network
+from twinlib.model import Architecture, Network
 from twinlib.progress import Progress, no_progress
 from twinlib.training.data import TrainingData
 from twinlib.training.search_settings import Parameters, Search

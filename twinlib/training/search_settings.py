@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from twinlib.model.architecture import STRETCHED, ActivationName, Architecture, Count, Counts
+from twinlib.model import STRETCHED, ActivationName, Architecture, Count, Counts
 from twinlib.section import Section
 from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 

@@ -8,8 +8,7 @@ import pandas as pd
 
 from twinlib.contracts import TWIN_FILE
 from twinlib.errors import ModelError
-from twinlib.model.architecture import Network
-from twinlib.model.twin import Twin, load_twin
+from twinlib.model import Network, Twin, load_twin
 from twinlib.progress import Progress, no_progress
 from twinlib.training.checkpoint import Row
 from twinlib.training.data import TrainingData

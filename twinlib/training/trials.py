@@ -10,7 +10,7 @@ import pandas as pd
 
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_bytes
-from twinlib.model.architecture import Architecture
+from twinlib.model import Architecture
 from twinlib.training.search_settings import Parameters
 
 Outcome = Literal["running", "complete", "pruned", "diverged"]

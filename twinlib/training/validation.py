@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from twinlib.errors import TrainingError
-from twinlib.model.wavenet import WaveNet
+from twinlib.model import WaveNet
 
 
 class ValidationSet:

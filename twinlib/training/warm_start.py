@@ -7,8 +7,7 @@ from torch import Tensor
 
 from twinlib.errors import ModelError, TrainingError
 from twinlib.files import sha256_file
-from twinlib.model.architecture import Network
-from twinlib.model.twin import Twin, load_twin
+from twinlib.model import Network, Twin, load_twin
 
 
 @dataclass(frozen=True)

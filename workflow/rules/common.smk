@@ -9,15 +9,15 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from twinlib import config as configuration
-from twinlib.capture.pairs import read_pairs
-from twinlib.capture.takes import describe_missing_takes, missing_takes, take_path
-from twinlib.corpus.exclusions import read_exclusions
-from twinlib.corpus.index import source_files
+from twinlib.capture import read_pairs
+from twinlib.capture import describe_missing_takes, missing_takes, take_path
+from twinlib.corpus import read_exclusions
+from twinlib.corpus import source_files
 from twinlib.errors import TwinError
-from twinlib.evaluation.settings import PROBE_FIGURES
-from twinlib.excitation.recorded import RecordedExcitations
-from twinlib.provenance.code_digest import digest
-from twinlib.tracking.runs import require_server, store_uri
+from twinlib.evaluation import PROBE_FIGURES
+from twinlib.excitation import RecordedExcitations
+from twinlib.provenance import digest
+from twinlib.tracking import require_server, store_uri
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"

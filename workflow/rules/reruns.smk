@@ -7,7 +7,7 @@ import snakemake.io
 
 from twinlib.contracts import DATASET
 from twinlib.files import read_json
-from twinlib.provenance.staleness import CACHE_FILE, ChecksumCache, find_stale_outputs
+from twinlib.provenance import CACHE_FILE, ChecksumCache, find_stale_outputs
 
 CHECKSUMS = ChecksumCache(RESULTS / CACHE_FILE)
 

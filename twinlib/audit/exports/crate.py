@@ -20,8 +20,7 @@ from twinlib.audit.licences import licences
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, sha256_file, write_text
-from twinlib.provenance.record import SUFFIX
-from twinlib.provenance.results import Stage
+from twinlib.provenance import SUFFIX, Stage
 
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.6"

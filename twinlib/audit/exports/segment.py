@@ -10,7 +10,7 @@ from twinlib.audit.pages.render import render_text
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.trace import trace
 from twinlib.contracts import TRACE
-from twinlib.dataset.shards import Shard
+from twinlib.dataset import Shard
 from twinlib.errors import AuditError
 from twinlib.files import sha256_bytes, write_json, write_text
 

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from twinlib.audit.dataset_facts import format_knobs
 from twinlib.audit.pages.render import environment
-from twinlib.reports.twin_page import inline_figure
+from twinlib.reports import inline_figure
 
 
 def card_markdown(facts: Mapping[str, Any]) -> str:

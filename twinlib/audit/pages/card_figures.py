@@ -9,7 +9,7 @@ import numpy as np
 
 from twinlib.contracts import SPLITS
 from twinlib.plotting import axes_grid
-from twinlib.reports.figures import draw_comparison
+from twinlib.reports import draw_comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """The colour-blind safe palette of Okabe and Ito; hatching distinguishes the bars in grey print."""
