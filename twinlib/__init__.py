@@ -2,6 +2,7 @@
 
 Packages in the order of the data flow; each imports only from those above it:
 
+    provenance    digests, stage records, results folders
     corpus        sources of music with artists and licences
     excitation    cue sheets, reels and probe reels
     capture       takes and pairs: recordings of a device
@@ -14,7 +15,6 @@ Packages in the order of the data flow; each imports only from those above it:
     evaluation    errors of a twin and its baselines
     listening     stimuli and the page for listening tests
     reports       figures, the page of a twin, comparison and summary
-    provenance    digests, stage records, results folders
     tracking      MLflow
     audit         lineage, withdrawal, licences, datasheets and exports
 
