@@ -12,6 +12,7 @@ import soundfile
 
 from twinlib.errors import AudioError
 from twinlib.files import atomic_path
+from twinlib.pcm import open_pcm24
 
 Signal = npt.NDArray[np.float32]
 """float32 samples, full scale 1.0: `(frames, channels)` of a file or `(frames,)` of one channel."""
@@ -68,6 +69,8 @@ class Reader:
         if self.info.frames <= 0:
             file.close()
             raise AudioError(f"{path} contains no samples: record or export it again")
+        is_pcm24 = (file.format, file.subtype) == ("WAV", "PCM_24")
+        self._pcm24 = open_pcm24(path, file.channels, file.frames) if is_pcm24 else None
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +79,8 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if self._pcm24 is not None:
+            self._pcm24.close()
 
     def read(self, start: int = 0, stop: int | None = None) -> Signal:
         """Return samples [start, stop) as float32 `(frames, channels)`; raises `AudioError` outside the file."""
@@ -84,8 +89,7 @@ class Reader:
         if not 0 <= start <= stop <= info.frames:
             raise AudioError(f"{info.path} has samples 0 to {info.frames}: {start} to {stop} is out of range")
         try:
-            self._file.seek(start)
-            samples: Signal = self._file.read(stop - start, dtype="float32", always_2d=True)
+            samples = self._decode(start, stop)
         except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
             raise AudioError(f"{info.path} cannot be read at sample {start} ({error})") from None
         if len(samples) != stop - start:
@@ -94,6 +98,17 @@ class Reader:
                 f"{info.path} ends at sample {place} ({place / info.sample_rate:.2f} s), but its header announces "
                 f"{info.frames}: the file is truncated, copy or record it again"
             )
+        return samples
+
+    def _decode(self, start: int, stop: int) -> Signal:
+        """Decode frames [start, stop); fewer if the file is truncated."""
+        if self._pcm24 is not None:
+            return self._pcm24.read(start, stop)
+        self._file.seek(start)
+        if self.info.subtype == "PCM_16":
+            # Exact, at a third of the time that libsndfile needs for float32.
+            return np.asarray(self._file.read(stop - start, "int16", always_2d=True) * np.float32(2.0**-15))
+        samples: Signal = self._file.read(stop - start, "float32", always_2d=True)
         return samples
 
     def blocks(self, frames: int = BLOCK, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Signal]]:
