@@ -1,4 +1,7 @@
-"""Measure lag, drift and polarity of a capture. Pairs that share files are measured on the complete files."""
+"""Measure lag, drift and polarity of a capture, and whether its device stayed the same.
+
+Pairs that share files are measured on the complete files.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
+from twinlib.diagnosis import diagnose
 from twinlib.excitation import read_reel
 from twinlib.files import read_json, write_json
 from twinlib.provenance import stage_record
@@ -52,6 +56,8 @@ def main() -> None:
             guard_samples=args.guard,
             repair=args.repair,
         )
+        if not is_probe:
+            found = diagnose(found, args.dry, args.wet, channel=args.channel - 1)
         write_json(args.alignment, ALIGNMENT, found.to_dict())
         plot_alignment(found, args.picture)
     print(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinlib import alignment, capture, evaluation, excitation, model, provenance
+from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, provenance
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
 from twinlib.audit import add_audit
 from twinlib.cli_runtime import run
@@ -98,12 +98,15 @@ def _run_alignment(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with show_progress(f"align {wet}", 100, "%") as done:
         # Only probe reels have more than two clicks.
+        is_probe = clicks is not None and len(clicks) > 2
         align = (
-            partial(alignment.align_probe_take, markers=clicks)
-            if clicks is not None and len(clicks) > 2
+            partial(alignment.align_probe_take, markers=clicks or ())
+            if is_probe
             else partial(alignment.align, clicks=clicks)
         )
         found = align(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
+    if not is_probe:
+        found = diagnosis.diagnose(found, dry, wet, channel=_column(args.channel))
     if args.plot:
         alignment.plot_alignment(found, args.plot)
     return found
@@ -219,6 +222,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
     found = alignment.align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
+    found = diagnosis.diagnose(found, args.dry, args.wet, channel=_column(args.channel))
     if found.verdict == "refused":
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if found.sample_rate != twin.sample_rate:

@@ -75,6 +75,7 @@ class Alignment:
     describe its first piece (integer and without drift for `shift`), and the factor applied after subtracting
     `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
     `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
+    `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated.
     """
 
     sample_rate: int
@@ -106,6 +107,7 @@ class Alignment:
     pieces: tuple[Piece, ...]
     track: tuple[Window, ...]
     findings: tuple[Finding, ...] = ()
+    noise_floor_dbfs: float | None = None
 
     @property
     def timemap(self) -> TimeMap:

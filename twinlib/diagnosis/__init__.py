@@ -1,0 +1,10 @@
+"""Diagnosis of an aligned capture: whether the wet file follows one fixed device, and the likely cause if not.
+
+`pipeline.diagnose` takes a finished alignment and returns it with its findings, reasons and verdict amended. The
+alignment finds faults of clocks and lost samples; the diagnosis finds a knob that moved, an effect that was left on,
+and reflections. `messages` holds the sentences, `amend` replaces findings of the alignment that the diagnosis explains.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
