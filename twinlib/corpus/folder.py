@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
-from twinlib.corpus.sources import Problem, Scan, Source, display_path, is_audio, path_problem, walk_files
+from twinlib.corpus.sources import (
+    BROKEN_LINK,
+    Problem,
+    Scan,
+    Source,
+    display_path,
+    is_audio,
+    is_broken_link,
+    path_problem,
+    walk_files,
+)
 
 
 def list_folder(root: Path) -> list[Path]:
     """Return all sound files below the root, sorted."""
-    return sorted(path for path in walk_files(root) if is_audio(path))
+    return sorted(path for path in walk_files(root) if is_audio(path) and not is_broken_link(path))
 
 
 def scan_folder(root: Path) -> Scan:
@@ -17,6 +27,8 @@ def scan_folder(root: Path) -> Scan:
     root; group files of one artist in a folder to keep them in one split.
     """
     found = Scan()
+    broken = [path for path in walk_files(root) if is_audio(path) and is_broken_link(path)]
+    found.problems.extend(Problem(display_path(path, root), BROKEN_LINK) for path in broken)
     for path in list_folder(root):
         reason = path_problem(path, root)
         if reason:

@@ -13,6 +13,7 @@ from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus.exclusions import excluded_tracks, read_tsv, unmatched_exclusions
 from twinlib.corpus.folder import list_folder, scan_folder
 from twinlib.corpus.medleydb import list_medleydb, scan_medleydb
+from twinlib.corpus.mirdata import list_mirdata, mirdata_metadata, scan_mirdata
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
@@ -44,11 +45,12 @@ def source_files(settings: Corpus) -> list[Path]:
     Fast: lists folders and opens no file. Raises `CorpusError` if the root is not a corpus.
     """
     check_root(settings.root)
-    files = (
-        list_folder(settings.root)
-        if settings.layout == "folder"
-        else list_medleydb(settings.root, settings.audio, settings.metadata)
-    )
+    if settings.layout == "folder":
+        files = list_folder(settings.root)
+    elif mirdata_metadata(settings.root):
+        files = list_mirdata(settings.root, settings.audio)
+    else:
+        files = list_medleydb(settings.root, settings.audio, settings.metadata)
     return sorted({*files, *(path for path in (settings.licences, settings.exclude) if path)})
 
 
@@ -119,6 +121,8 @@ def find_sources(settings: Corpus) -> Scan:
     check_root(settings.root)
     if settings.layout == "folder":
         return scan_folder(settings.root)
+    if mirdata_metadata(settings.root):
+        return scan_mirdata(settings.root, settings.audio)
     return scan_medleydb(settings.root, settings.audio, settings.metadata)
 
 

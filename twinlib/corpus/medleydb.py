@@ -14,13 +14,13 @@ from twinlib.corpus.sources import (
     Scan,
     Source,
     display_path,
+    file_on_disk,
     is_audio,
     path_problem,
     walk_files,
 )
+from twinlib.corpus.track_folders import find_track_folders, metadata_path
 from twinlib.errors import CorpusError
-
-METADATA_SUFFIX = "_METADATA.yaml"
 
 _METADATA_LIMIT = 1 << 20
 """Bytes; the largest metadata file of MedleyDB has 16 kB."""
@@ -46,29 +46,11 @@ class Metadata:
     files: list[ListedFile] = field(default_factory=list)
 
 
-def track_folders(root: Path) -> list[Path]:
-    """Return the folders `Audio/<Artist_Title>`, sorted; raises `CorpusError` if there is no `Audio`."""
-    audio = root / "Audio"
-    if not audio.is_dir():
-        raise CorpusError(
-            f"{root} has no folder Audio, so it does not have the MedleyDB layout: set corpus.root to the parent of "
-            "Audio/, or set `layout: folder` and a licence for any other tree of sound files"
-        )
-    return sorted(path for path in audio.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def metadata_path(folder: Path, root: Path, extra: Path | None) -> Path | None:
-    """Return the metadata file of a track from its folder, `Metadata/` or the extra folder; None if missing."""
-    name = folder.name + METADATA_SUFFIX
-    places = [folder, root / "Metadata", *([extra] if extra else [])]
-    return next((place / name for place in places if (place / name).is_file()), None)
-
-
 def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
     """Return all sound and metadata files that this layout can depend on, sorted, without parsing."""
     files = []
     left_out = tuple("_" + word.upper() for word in ("stems", "raw") if word not in words)
-    for folder in track_folders(root):
+    for folder in find_track_folders(root, extra):
         found = metadata_path(folder, root, extra)
         files += [found] if found else []
         files += [path for path in walk_files(folder) if is_audio(path) and not path.parent.name.endswith(left_out)]
@@ -82,7 +64,7 @@ def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
     the metadata but not on disk, or the reverse.
     """
     found, wanted = Scan(), {word.removesuffix("s") for word in words}
-    for folder in track_folders(root):
+    for folder in find_track_folders(root, extra, found.problems):
         problem = path_problem(folder, root)
         if problem:
             found.problems.append(Problem(display_path(folder, root), problem))
@@ -92,7 +74,7 @@ def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
         for listed in meta.files:
             if listed.kind not in wanted:
                 continue
-            path, problem = _on_disk(listed.path, root)
+            path, problem = file_on_disk(listed.path, root)
             if path is None or problem:
                 found.problems.append(Problem(display_path(listed.path, root), problem or "the file does not exist"))
                 continue
@@ -160,15 +142,6 @@ def _load(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise CorpusError(" ".join(str(error).split()) or type(error).__name__) from None
-
-
-def _on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
-    """Return the file, or the same name in another format (such as a corpus converted to FLAC), and its problem."""
-    if problem := path_problem(path, root):
-        return None, problem
-    formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
-    there = next((each for each in formats if each.is_file() and is_audio(each)), None)
-    return there, path_problem(there, root) if there else None
 
 
 def _unlisted(folder: Path, kinds: set[str], used: set[Path]) -> list[Path]:

@@ -18,10 +18,12 @@ class Corpus(Section):
     """The music corpus."""
 
     root: Path
-    """Corpus folder; for `medleydb` the parent of `Audio/`. Audio outside this folder is ignored."""
+    """Corpus folder; for `medleydb` the folder where its archives were unpacked: the parent of `Audio/`, or of `V1/`
+    and `V2/`, or `V1/` itself. Links to folders and files elsewhere are followed."""
 
     layout: Literal["medleydb", "folder"] = "medleydb"
-    """`medleydb` (v1 and v2), or `folder`: any tree of WAV, FLAC, AIFF or OGG files, one folder per artist."""
+    """`medleydb` (v1 and v2, also the selections `medleydb_melody` and `medleydb_pitch` of mirdata), or `folder`: any
+    tree of WAV, FLAC, AIFF or OGG files, one folder per artist."""
 
     audio: tuple[AudioWord, ...] = Field(default=("mix",), min_length=1)
     """Files of a track to use: `mix`, `stems`, `raw`. The layout `folder` has only mixes."""
@@ -33,8 +35,8 @@ class Corpus(Section):
     """TSV file (track_id, licence) that overrides the licence of single tracks."""
 
     metadata: Path | None = None
-    """Additional folder to search for `*_METADATA.yaml`, such as `data/Metadata` of the medleydb package. The track
-    folder and `Metadata/` are always searched."""
+    """Additional folder to search for `*_METADATA.yaml`. The track folder, `Metadata/` next to or above the tracks, and
+    the Python package `medleydb`, if it is installed, are always searched."""
 
     exclude: Path | None = None
     """TSV file (track_id, reason, date) of excluded tracks."""

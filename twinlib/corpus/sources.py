@@ -15,6 +15,9 @@ SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 """Supported formats, in order of preference if one name exists in several formats."""
 
 
+BROKEN_LINK = "the link leads nowhere: check that its disk is mounted"
+
+
 @dataclass(frozen=True)
 class Source:
     """One audio file of a track with its metadata; `path` is below the corpus root."""
@@ -50,16 +53,43 @@ def normalise_name(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is hidden (macOS creates `._song.wav`)."""
+    return path.name.startswith(".")
+
+
 def is_audio(path: Path) -> bool:
-    """Whether the path has the suffix of a sound file and is not hidden (macOS creates `._song.wav`)."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether the path has the suffix of a sound file and is not hidden."""
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path)
+
+
+def is_broken_link(path: Path) -> bool:
+    """Whether a path is a link to a file or folder that does not exist."""
+    return path.is_symlink() and not path.exists()
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, sorted, except hidden ones; does not follow links to folders."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """Yield all files below a folder, sorted, except hidden ones.
+
+    Follows a link to a folder elsewhere, but none to a folder that is already part of the walk.
+    """
+    walked = [folder.resolve()]
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [
+            name for name in sorted(folders) if not name.startswith(".") and _is_new(Path(place, name), walked)
+        ]
         yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _is_new(folder: Path, walked: list[Path]) -> bool:
+    """Whether a folder is not a link into or above the walk; adds the target of a link to the places `walked`."""
+    if not folder.is_symlink():
+        return True
+    target = folder.resolve()
+    if walked[0].is_relative_to(target) or any(target.is_relative_to(place) for place in walked):
+        return False
+    walked.append(target)
+    return True
 
 
 def display_path(path: Path, root: Path) -> str:
@@ -69,16 +99,26 @@ def display_path(path: Path, root: Path) -> str:
 
 
 def path_problem(path: Path, root: Path) -> str | None:
-    """Return the reason to skip a path: it is outside the corpus root by name or link, or not UTF-8; else None."""
+    """Return the reason to skip a path: its name leaves the corpus root, or is not UTF-8; else None.
+
+    Links may lead out of the root: the user made them, whereas names can come from metadata.
+    """
     if ".." in path.parts or not path.is_relative_to(root):
         return "the path leaves the corpus root: skipped"
-    if not path.resolve().is_relative_to(root.resolve()):
-        return "the file is a link out of the corpus root: skipped; copy it into the corpus, or set root to its folder"
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         return "the name is not valid UTF-8: rename the file"
     return None
+
+
+def file_on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
+    """Return the file, or the same name in another format (such as a corpus converted to FLAC), and its problem."""
+    if problem := path_problem(path, root):
+        return None, problem
+    formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
+    there = next((each for each in formats if each.is_file() and is_audio(each)), None)
+    return there, path_problem(there, root) if there else None
 
 
 def check_root(root: Path) -> None:
