@@ -6,18 +6,21 @@ from pathlib import Path
 import torch
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import DEVICE_CARD
+from twinlib.files import read_json
 from twinlib.model import export_twin, load_twin
 from twinlib.provenance import stage_record, started
 
 
 def main() -> None:
     """Write `twin.nam` and `twin.onnx`."""
-    args = options(__doc__, twin=Path, record=Path, outputs=[Path])
+    args = options(__doc__, twin=Path, record=Path, card=Path, outputs=[Path])
     torch.set_num_threads(1)
-    with stage_record(Path(__file__), [args.twin, args.record], args.outputs, {}) as record:
+    with stage_record(Path(__file__), [args.twin, args.record, args.card], args.outputs, {}) as record:
         twin = replace(load_twin(args.twin), provenance=record.chain_hash)
+        card = read_json(args.card, DEVICE_CARD)["card"]
         for path in args.outputs:
-            export_twin(twin, path, started(args.twin))
+            export_twin(twin, path, started(args.twin), card)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.cli_harness import check_error
 from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
-from twinlib.contracts import EXCITATION
+from twinlib.contracts import DEVICE_CARD, EXCITATION
 from twinlib.excitation.sync_click import make_click
 from twinlib.files import write_json
 from twinlib.model.architecture import Architecture
@@ -432,6 +433,22 @@ def test_export_reads_the_date_from_the_training_record(twin: Command, model_fil
     assert metadata["date"] == {"year": 2026, "month": 3, "day": 4, "hour": 5, "minute": 6, "second": 7}
     write_json(record, "record/1", {"started": "last week"})
     refused(twin("export", model_file, tmp_path / "out.nam"), "twin.safetensors.prov.json")
+
+
+def test_export_writes_the_device_card_of_the_results_and_the_version_on_request(
+    twin: Command, model_file: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    home = results / "twins" / "box" / "small"
+    home.mkdir(parents=True)
+    shutil.copy(model_file, home / "twin.safetensors")
+    write_json(
+        results / "devices" / "box" / "device_card.json", DEVICE_CARD, {"device": "box", "card": {"make": "Klon"}}
+    )
+    assert twin("export", home, tmp_path / "out.nam", "--nam-version", "0.7")[0] == 0
+    content = json.loads((tmp_path / "out.nam").read_text())
+    assert (content["version"], content["metadata"]["gear_make"]) == ("0.7.0", "Klon")
+    refused(twin("export", home, tmp_path / "out.onnx", "--nam-version", "0.7"), "only .nam files")
 
 
 def test_export_errors_leave_no_file(twin: Command, model_file: Path, tmp_path: Path) -> None:

@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("export", help="export a twin for a plug-in (.nam) or ONNX Runtime (.onnx)")
     command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")
     command.add_argument("out", type=Path, help="output file: .nam or .onnx")
+    command.add_argument(
+        "--nam-version",
+        choices=["0.5", "0.7"],
+        help="version of the .nam file: 0.5 for plug-ins before 2025, 0.7 for the Python trainer of Neural Amp Modeler "
+        "(default: the oldest that every player plays correctly)",
+    )
     command.set_defaults(action=_export)
 
     add_audit(commands)
@@ -210,7 +216,10 @@ def _export(args: argparse.Namespace) -> None:
     _use_one_thread()
     model.check_export_path(args.out)
     twin = model.load_twin(args.twin)
-    model.export_twin(twin, args.out, provenance.started(args.twin / TWIN_FILE if args.twin.is_dir() else args.twin))
+    file = args.twin / TWIN_FILE if args.twin.is_dir() else args.twin
+    # In a results folder the file is twins/DEVICE/MODEL/twin.safetensors.
+    card = capture.read_device_card(file.absolute().parents[3], twin.device) if len(file.absolute().parents) > 3 else {}
+    model.export_twin(twin, args.out, provenance.started(file), card, args.nam_version)
     milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
     print(
         f"{args.out}: {twin.sample_rate} Hz; latency {twin.guard_samples} samples ({milliseconds:.2f} ms), which a "

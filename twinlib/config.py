@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
-from twinlib.capture import Captures
+from twinlib.capture import Captures, DeviceCard
 from twinlib.contracts import SPLITS
 from twinlib.corpus import Corpus
 from twinlib.dataset import Dataset
@@ -34,6 +34,8 @@ class Device(Captures):
 
     simulate: Simulate | None = None
     """A simulated device, to try the workflow without hardware. All files made from it are marked as simulated."""
+    card: DeviceCard = DeviceCard()
+    """Description of the device, for players, MLflow and the datasheet. An edit trains nothing again."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -25,7 +25,19 @@ from twinlib import audio
 from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.ingest import ingest_take
-from twinlib.contracts import ALIGNMENT, CUES, EXCITATION, LEAKS, METRICS, SEGMENTS, TAKE, TRACKS, TRAINING
+from twinlib.contracts import (
+    ALIGNMENT,
+    CUES,
+    DEVICE_CARD,
+    DEVICE_CARD_FILE,
+    EXCITATION,
+    LEAKS,
+    METRICS,
+    SEGMENTS,
+    TAKE,
+    TRACKS,
+    TRAINING,
+)
 from twinlib.corpus.index import CorpusIndex, write_index
 from twinlib.dataset.leaks import find_leaks, leak_report
 from twinlib.dataset.manifest import CaptureFiles, build_manifest, write_manifest
@@ -136,6 +148,7 @@ def make_results(
                 _take(run, device, capture, recorded_take=k == 0, clipped=k == 0 and capture == captures[-1])
                 _cut(run, device, capture)
             _manifest(run, device, captures)
+            _card(run, device)
         if pairs:
             _pair(run, "pedal", "pair-1")
             _manifest(run, "pedal", ["pair-1"])
@@ -393,6 +406,13 @@ def _manifest(run: _Run, device: str, captures: Sequence[str]) -> None:
     ):
         leaks = find_leaks(segments, "artist", cues=cues)
         write_json(leaks_file, LEAKS, leak_report(leaks, segments, "artist", sorted(cues)))
+
+
+def _card(run: _Run, device: str) -> None:
+    """Write the device card of a device."""
+    path, card = run.results / "devices" / device / DEVICE_CARD_FILE, {"make": "Acme", "serial": f"{device}-7"}
+    with stage_record(_program("write_device_card"), [], [path], {"card": json.dumps(card)}):
+        write_json(path, DEVICE_CARD, {"device": device, "card": card})
 
 
 def _twin(run: _Run, device: str, model: str, seed: int) -> None:

@@ -43,6 +43,10 @@ def page(facts: dict[str, Any], figures: dict[str, str]) -> str:
     return card_html(facts, figures)
 
 
+def test_device_card_is_in_the_sheet(sheet: str) -> None:
+    assert "box: device card make Acme, serial box-7." in sheet
+
+
 def cells(sheet: str, *first: str) -> list[list[str]]:
     """Return the rows of all tables that start with these cells."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in sheet.splitlines() if line[:1] == "|"]

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from tests.model import nam_reader
 from tests.model.factories import loud_twin, make_twin, networks, noise
 from twinlib import audio
+from twinlib.capture.device_card import DeviceCard
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
-from twinlib.model.nam import CURRENT, LEGACY, nam_content, write_nam
+from twinlib.model.nam import CURRENT, LEGACY, NamVersion, nam_content, write_nam
 from twinlib.model.render import render_file
 from twinlib.model.streaming import Stream
 
 NETWORKS = {"small": Architecture().network, "dry": Architecture(dry_path=True).network, **PRESETS}
 NEW = {"nam-a2", "damskagg-2019", "original", "dry"}
+VERSIONS = (None, "0.7")
 
 
 def parse_strict_json(text: str) -> dict:
@@ -30,22 +32,45 @@ def parse_strict_json(text: str) -> dict:
     return json.loads(text, parse_constant=refuse)
 
 
-def assert_same_output(twin, legacy: bool = True, frames: int = 3000) -> None:
+def assert_same_output(twin, version: NamVersion | None = None, frames: int = 3000) -> None:
     """Assert that an independent reader of the file gives the output of the stream, latency included."""
-    content, dry = parse_strict_json(json.dumps(nam_content(twin, legacy=legacy))), noise(frames, 1)
+    content, dry = parse_strict_json(json.dumps(nam_content(twin, version=version))), noise(frames, 1)
     np.testing.assert_allclose(nam_reader.play(content, dry), Stream(twin).process(dry), atol=1e-5)
 
 
-@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_presets_play_from_the_file_as_from_the_stream(name, legacy):
-    assert_same_output(loud_twin(NETWORKS[name], guard=12), legacy)
+def test_presets_play_from_the_file_as_from_the_stream(name, version):
+    assert_same_output(loud_twin(NETWORKS[name], guard=12), version)
 
 
 @settings(max_examples=60, deadline=None)
-@given(networks(), st.integers(0, 20), st.integers(0, 9), st.booleans())
-def test_any_network_plays_from_the_file_as_from_the_stream(network, guard, seed, legacy):
-    assert_same_output(loud_twin(network, seed, guard), legacy, 200)
+@given(networks(), st.integers(0, 20), st.integers(0, 9), st.sampled_from(VERSIONS))
+def test_any_network_plays_from_the_file_as_from_the_stream(network, guard, seed, version):
+    assert_same_output(loud_twin(network, seed, guard), version, 200)
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks())
+def test_readers_that_assume_tanh_play_a_file_correctly_or_refuse_it(network):
+    content = nam_content(make_twin(network))
+    arrays = content["config"]["layers"]
+    assumes_tanh = all(array.get("activation") == "Tanh" and array.get("gated") is False for array in arrays)
+    assert (content["version"] == LEGACY) <= assumes_tanh
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks(), st.integers(0, 9))
+def test_version_for_old_cores_plays_as_the_stream_or_is_refused(network, seed):
+    twin = loud_twin(network, seed)
+    fits = network.skip == "activation" and not network.dry_path
+    fits &= all(len(set(stack.kernel_sizes)) == 1 and stack.head_kernel_size == 1 for stack in network.stacks)
+    if fits:
+        assert nam_content(twin, version="0.5")["version"] == LEGACY
+        assert_same_output(twin, "0.5", 200)
+    else:
+        with pytest.raises(ModelError, match=r"version 0\.5 of the \.nam format cannot hold this network"):
+            nam_content(twin, version="0.5")
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
@@ -58,7 +83,7 @@ def test_version_is_the_oldest_sufficient_one(name):
             "input_size", "condition_size", "head_size", "channels", "kernel_size", "dilations", "activation", "gated",
             "head_bias",
         }  # fmt: skip
-    assert nam_content(make_twin(NETWORKS[name]), legacy=False)["version"] == CURRENT
+    assert nam_content(make_twin(NETWORKS[name]), version="0.7")["version"] == CURRENT
 
 
 def test_weight_count_matches_the_published_network():
@@ -98,6 +123,22 @@ def test_metadata_holds_the_origin():
     assert exported["validation_esr"] == 0.02
     assert exported["receptive_field"] == 4093
     assert "date" not in nam_content(twin)["metadata"]
+
+
+def test_metadata_holds_the_device_card_under_the_keys_of_players():
+    card = DeviceCard.model_validate(
+        {
+            "name": "Gold", "make": "Klon", "model": "Centaur", "serial": "1234", "gear_type": "pedal",
+            "tone_type": "overdrive", "modeled_by": "A. Engineer", "input_level_dbu": 12.5, "output_level_dbu": 13,
+            "date": "2026-05-01", "recorded_by": "B. Friend", "interface": "two channels", "cables": "DI box",
+        }
+    ).given  # fmt: skip
+    metadata = nam_content(make_twin(PRESETS["nam-nano"]), card=card)["metadata"]
+    assert {key: metadata[key] for key in metadata if key not in ("twin", "loudness")} == {
+        "name": "Gold", "gear_make": "Klon", "gear_model": "Centaur", "gear_type": "pedal", "tone_type": "overdrive",
+        "modeled_by": "A. Engineer", "input_level_dbu": 12.5, "output_level_dbu": 13.0,
+    }  # fmt: skip
+    assert metadata["twin"]["device_card"] == card
 
 
 def test_loudness_follows_the_output_gain():
@@ -177,7 +218,7 @@ def test_neural_amp_modeler_plays_all_presets(trainer: str, tmp_path: Path) -> N
     np.save(tmp_path / "dry.npy", dry)
     for name, twin in twins.items():
         # The trainer reads version 0.7.0 only.
-        (tmp_path / f"{name}.nam").write_text(json.dumps(nam_content(twin, legacy=False)))
+        (tmp_path / f"{name}.nam").write_text(json.dumps(nam_content(twin, version="0.7")))
     paths = [str(tmp_path / f"{name}.nam") for name in twins]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(

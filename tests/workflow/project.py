@@ -45,6 +45,7 @@ TINY: dict[str, Any] = {
             "excitation": "tiny",
             "simulate": {"circuit": "diode_clipper", "drive": 0.1, "recorder": {"drift_ppm": 5, "offset_seconds": 0.1}},
             "settings": {"drive": 1},
+            "card": {"make": "Acme", "gear_type": "preamp", "serial": "0042"},
         },
         "box": {"pairs": "pairs.tsv"},
     },

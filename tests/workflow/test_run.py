@@ -109,6 +109,19 @@ def test_every_twin_has_an_mlflow_run(first: tuple[Project, Run]) -> None:
         assert names == {"figures", "listening", "pages", "twin", "records"}
         twins = {Path(item.path).name for item in client.list_artifacts(run_id, "twin")}
         assert twins == {"twin.safetensors", "twin.nam", "twin.onnx"}
+        card = {
+            key: value for key, value in run.data.tags.items() if key.startswith("device.") and key != "device.settings"
+        }
+        assert card == (
+            {"device.make": "Acme", "device.gear_type": "preamp", "device.serial": "0042"} if device == "amp" else {}
+        )
+
+
+def test_the_device_card_reaches_the_exported_twin(first: tuple[Project, Run]) -> None:
+    content = json.loads((first[0].folder / "results" / "twins" / "amp" / "tiny" / "twin.nam").read_text())
+    metadata = content["metadata"]
+    assert (metadata["name"], metadata["gear_make"], metadata["gear_type"]) == ("amp", "Acme", "preamp")
+    assert metadata["twin"]["device_card"]["serial"] == "0042"
 
 
 def test_log_run_reads_all_its_declared_inputs(first: tuple[Project, Run]) -> None:

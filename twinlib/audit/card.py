@@ -9,6 +9,7 @@ from typing import Any
 from twinlib.audit.dataset_facts import Device, device_facts, excluded_tracks, find_limitations, gain_histogram
 from twinlib.audit.licences import licences
 from twinlib.audit.results_folder import ResultsFolder
+from twinlib.capture import read_device_card
 from twinlib.contracts import METRICS
 from twinlib.errors import AuditError
 from twinlib.files import read_json
@@ -88,6 +89,7 @@ def _device(results: ResultsFolder, device: Device) -> dict[str, Any]:
             for capture in device.captures
         },
         "settings": device.settings,
+        "card": read_device_card(results.folder, device.name),
         "genres": device.genres,
         "music": device.music,
         "left_out": device.left_out,

@@ -1,6 +1,7 @@
 """Metadata of an exported twin: origin, accuracy, latency, loudness."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +17,12 @@ PINK_NOISE_DBFS = -14.968
 """RMS level of the noise for loudness: that of Neural Amp Modeler's `loudness_input.wav`."""
 
 
-def export_metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
+def export_metadata(twin: Twin, date: datetime | None, card: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the metadata of a twin for any format: JSON values, equal for equal twins and dates.
 
     `latency_samples` is the guard: a real-time player cannot look ahead, so the delay remains in the output.
     `warm_up_samples` of silence bring an empty player to the initial state of `Stream`. `date` is the time of training,
-    None if unknown; the twin does not store it, so that equal data give equal twins.
+    None if unknown; the twin does not store it, so that equal data give equal twins. `card` is the device card.
     """
     return {
         "contract": EXPORTED_TWIN,
@@ -38,6 +39,7 @@ def export_metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
         "loudness_db": loudness(twin),
         "network": twin.network.model_dump(mode="json"),
         "training": dict(twin.metadata),
+        "device_card": dict(card or {}),
     }
 
 

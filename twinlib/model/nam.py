@@ -14,9 +14,10 @@ length.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,10 +30,24 @@ from twinlib.model.twin import Twin
 
 LEGACY, CURRENT = "0.5.4", "0.7.0"
 """Versions of the format. All releases of the core read the first (leaky rectifiers since 0.2.0), releases since 0.4.1
-also the second."""
+also the second. Readers outside the core play any network of the first as ungated tanh."""
+
+NamVersion = Literal["0.5", "0.7"]
 
 LEAKY_SLOPE = 0.01
 """Negative slope of leaky rectifiers."""
+
+_NAM_KEYS = {
+    "name": "name",
+    "modeled_by": "modeled_by",
+    "make": "gear_make",
+    "model": "gear_model",
+    "gear_type": "gear_type",
+    "tone_type": "tone_type",
+    "input_level_dbu": "input_level_dbu",
+    "output_level_dbu": "output_level_dbu",
+}
+"""Key of the metadata by key of the device card. Players calibrate and sort by them."""
 
 _LEAKY = {"type": "LeakyReLU", "negative_slope": LEAKY_SLOPE}
 _ACTIVATIONS: dict[ActivationName, dict[str, Any]] = {
@@ -44,23 +59,36 @@ _ACTIVATIONS: dict[ActivationName, dict[str, Any]] = {
 }
 
 
-def write_nam(twin: Twin, path: Path, date: datetime | None = None) -> None:
-    """Write a twin as `.nam`, atomically; equal twins and dates give equal bytes.
+def write_nam(
+    twin: Twin,
+    path: Path,
+    date: datetime | None = None,
+    card: Mapping[str, Any] | None = None,
+    version: NamVersion | None = None,
+) -> None:
+    """Write a twin as `.nam`, atomically; equal twins, dates and device cards give equal bytes.
 
-    Raises `ModelError` if a folded weight is not finite.
+    Raises `ModelError` as `nam_content` does.
     """
-    text = json.dumps(nam_content(twin, date), allow_nan=False) + "\n"
+    text = json.dumps(nam_content(twin, date, card, version), allow_nan=False) + "\n"
     with atomic_path(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
-def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -> dict[str, Any]:
+def nam_content(
+    twin: Twin,
+    date: datetime | None = None,
+    card: Mapping[str, Any] | None = None,
+    version: NamVersion | None = None,
+) -> dict[str, Any]:
     """Return the JSON object of a `.nam` file: version, metadata, architecture, config, weights, sample rate in Hz.
 
-    The version is 0.5.4 if its keys suffice, for old plug-ins, else 0.7.0. Without `legacy` it is always 0.7.0, the
-    only version that the trainer of Neural Amp Modeler reads. `date` is the time of training.
+    The default version is 0.5.4 for ungated tanh if its keys suffice, for old plug-ins, else 0.7.0: readers outside the
+    core ignore the activation in files of 0.5.4, and refuse 0.7.0. `version` 0.5 writes other activations as 0.5.4 too,
+    for cores from 0.2.0 to 0.4.0; 0.7 is the only version that the trainer of Neural Amp Modeler reads. `date` is the
+    time of training, `card` the device card.
 
-    Raises `ModelError` if a folded weight is not finite.
+    Raises `ModelError` if a folded weight is not finite, or if version 0.5 cannot hold the network.
     """
     folded = fold_weights(twin)
     arrays = [_array(stack) for stack in folded.stacks]
@@ -68,26 +96,34 @@ def nam_content(twin: Twin, date: datetime | None = None, legacy: bool = True) -
     if twin.network.dry_path:
         arrays.append(_dry_array(folded))
         weights += _dry_weights(folded)
-    old = [_legacy(array) for array in arrays] if legacy else []
-    fits = bool(old) and all(array is not None for array in old)
+    old = [_legacy(array) for array in arrays]
+    fits = all(array is not None for array in old)
+    if version == "0.5" and not fits:
+        raise ModelError(
+            "version 0.5 of the .nam format cannot hold this network: it needs one kernel size, and skips without "
+            "weights, in every stack. Export it as version 0.7"
+        )
+    plain = all(stack.description.activation == "tanh" for stack in folded.stacks)
+    is_legacy = fits and version != "0.7" and (plain or version == "0.5")
     flat = [float(value) for weight in weights for value in weight.reshape(-1)] + [folded.scale]
     # NeuralAmpModelerCore reads past the end of a list that is too short.
     if len(flat) != (expected := sum(map(_weight_count, arrays)) + 1):
         raise ModelError(f"the .nam file would hold {len(flat)} weights, but its configuration needs {expected}")
     return {
-        "version": LEGACY if fits else CURRENT,
-        "metadata": _metadata(twin, date),
+        "version": LEGACY if is_legacy else CURRENT,
+        "metadata": _metadata(twin, date, card or {}),
         "architecture": "WaveNet",
-        "config": {"layers": old if fits else arrays, "head": None, "head_scale": folded.scale},
+        "config": {"layers": old if is_legacy else arrays, "head": None, "head_scale": folded.scale},
         "weights": flat,
         "sample_rate": twin.sample_rate,
     }
 
 
-def _metadata(twin: Twin, date: datetime | None) -> dict[str, Any]:
-    """Return the metadata under NAM's keys, and all of it under `twin`. Levels in dBu are unknown and omitted."""
-    exported = export_metadata(twin, date)
+def _metadata(twin: Twin, date: datetime | None, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata under NAM's keys, and all of it under `twin`. Unknown values are omitted."""
+    exported = export_metadata(twin, date, card)
     content: dict[str, Any] = {"name": twin.device, "loudness": exported["loudness_db"]}
+    content |= {_NAM_KEYS[key]: value for key, value in card.items() if key in _NAM_KEYS}
     if date is not None:
         content["date"] = {part: getattr(date, part) for part in ("year", "month", "day", "hour", "minute", "second")}
     if exported["validation_esr"] is not None:

@@ -37,21 +37,25 @@ LEAKY_SLOPE = 0.01
 _END = np.iinfo(np.int64).max
 
 
-def write_onnx(twin: Twin, path: Path, date: datetime | None = None) -> None:
-    """Write a twin as `.onnx`, atomically; equal twins and dates give equal bytes with the same version of onnx.
+def write_onnx(twin: Twin, path: Path, date: datetime | None = None, card: Mapping[str, Any] | None = None) -> None:
+    """Write a twin as `.onnx`, atomically.
+
+    Equal twins, dates and device cards give equal bytes with the same version of onnx.
 
     Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
-    content = onnx_model(twin, date).SerializeToString(deterministic=True)
+    content = onnx_model(twin, date, card).SerializeToString(deterministic=True)
     with atomic_path(path) as aside:
         aside.write_bytes(content)
 
 
-def onnx_model(twin: Twin, date: datetime | None = None) -> "ModelProto":
+def onnx_model(twin: Twin, date: datetime | None = None, card: Mapping[str, Any] | None = None) -> "ModelProto":
     """Return the checked ONNX model of a twin; `metadata_props` holds its metadata as strings (JSON if not a string).
 
     `metadata_props["states"]` is a JSON object: for each state its shape, with `channels` symbolic, and the name of the
-    corresponding output. `date` is the time of training. Raises `ModelError` as `write_onnx` does.
+    corresponding output. `date` is the time of training, `card` the device card.
+
+    Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
     try:
         import onnx
@@ -82,7 +86,7 @@ def onnx_model(twin: Twin, date: datetime | None = None) -> "ModelProto":
         doc_string=f"{twin.device}, {twin.model}: {twin.sample_rate} Hz, latency {twin.guard_samples} samples",
     )
     states = {name: {"shape": shape, "next": names[name]} for name, shape in shapes.items() if name != "dry"}
-    helper.set_model_props(model, _as_strings({**export_metadata(twin, date), "states": states}))
+    helper.set_model_props(model, _as_strings({**export_metadata(twin, date, card), "states": states}))
     onnx.checker.check_model(model, full_check=True)
     return model
 

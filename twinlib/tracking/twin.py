@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from twinlib.contracts import DATASET, METRICS, SEGMENTS, TRAINING
+from twinlib.capture import read_device_card
+from twinlib.contracts import DATASET, DEVICE_CARD_FILE, METRICS, SEGMENTS, TRAINING
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance import Results, read_record, record_path
@@ -64,9 +65,15 @@ class TwinFiles:
         return self.dataset.with_name("segments.parquet")
 
     @property
+    def card(self) -> list[Path]:
+        """The device card; results of older versions have none."""
+        path = self.dataset.with_name(DEVICE_CARD_FILE)
+        return [path] if path.is_file() else []
+
+    @property
     def all(self) -> list[Path]:
         """All files that `log_twin` reads."""
-        return [*self.outputs, *self.best, *self.records, self.dataset, self.segments]
+        return [*self.outputs, *self.best, *self.records, self.dataset, self.segments, *self.card]
 
 
 def find_twin_files(results: Path, device: str, model: str, records: Sequence[Path] = ()) -> TwinFiles:
@@ -150,6 +157,7 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
         "git.commit": str(trained["git"].get("commit", "unknown")),
         "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),
+        **{f"device.{key}": str(value) for key, value in read_device_card(files.results, files.device).items()},
         "licences": ", ".join(sorted(dataset["licences"])),
         **tags_from_tracks(tracks.tolist()),
         "twin.sha256": sha256_file(files.twin),

@@ -1,4 +1,21 @@
-# Takes: simulated recordings, and the check of every recording.
+# Device cards, simulated takes, and the check of every recording.
+
+
+rule write_device_card:
+    output:
+        card="<results>/devices/{device}/device_card.json",
+        record="<results>/devices/{device}/device_card.json.prov.json",
+    log:
+        "<logs>/write_device_card/{device}.log",
+    benchmark:
+        "<benchmarks>/write_device_card/{device}.tsv"
+    localrule: True
+    params:
+        card=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].card.given, sort_keys=True),
+        code=code("write_device_card.py"),
+    shell:
+        "stage write_device_card --device {wildcards.device} --card {params.card:q} --output {output.card:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule simulate_take:

@@ -7,6 +7,7 @@ rule export_twin:
     input:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         record="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
+        card="<results>/devices/{device}/device_card.json",
     output:
         files=expand("<results>/twins/{{device}}/{{model}}/twin.{format}", format=FORMATS),
         record="<results>/twins/{device}/{model}/twin.nam.prov.json",
@@ -18,7 +19,7 @@ rule export_twin:
     params:
         code=code("export_twin.py"),
     shell:
-        "stage export_twin --twin {input.twin:q} --record {input.record:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
+        "stage export_twin --twin {input.twin:q} --record {input.record:q} --card {input.card:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
 
 
 TWIN_FILES += [
