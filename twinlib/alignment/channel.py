@@ -30,7 +30,7 @@ class Channel:
 
     A file of another sample rate is resampled on the fly by soxr (VHQ): the gain is within 0.005 dB to 20 kHz at
     44.1 kHz, and there is no delay. NaN, infinite and corrupt samples are read as zeros or, if `exact`, unchanged
-    (NaN after resampling).
+    (NaN after resampling). `rectified` reads absolute values, which the output of a full-wave rectifier resembles.
     """
 
     reader: Reader
@@ -39,6 +39,7 @@ class Channel:
     start: int
     stop: int
     exact: bool = False
+    rectified: bool = False
     _chunks: "OrderedDict[tuple[int, bool], Signal]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @property
@@ -52,6 +53,8 @@ class Channel:
         if first >= last:
             return np.zeros(max(0, stop - start), np.float32)
         samples = self._read_chunks(first, last)
+        if self.rectified:
+            samples = np.abs(samples)
         if (first, last) == (start, stop):
             return samples
         out = np.zeros(stop - start, np.float32)

@@ -22,14 +22,14 @@ TILE = 64
 """Samples of a tile; tiles start at multiples of it."""
 
 _PHASES = 4096
-_MARGIN = _PHASES // 8
-"""Rows of the table before fraction 0 and after 1, enough for a lag that changes by 4000 ppm within a tile."""
+_MARGIN = 3 * _PHASES // 8
+"""Rows of the table before fraction 0 and after 1, enough for a lag that changes by 11,000 ppm within a tile."""
 _NODES = math.sqrt(0.5), math.sqrt(0.75)
 """Chebyshev nodes for a line and for a parabola on [-1, 1]."""
 _NEARLY_STEADY = 7e-4
 """Change of the lag over half a tile, in samples, below which two kernels are exact to -120 dB: 22 ppm, more than the
 drift of most clocks."""
-_MOST_SLOPE = 0.12 / (TILE // 2)
+_MOST_SLOPE = 0.36 / (TILE // 2)
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ class Kernel:
 
     @cached_property
     def table(self) -> Float32:
-        """The kernel at fractions of a sample from -1/8 to 9/8, `(rows, taps)`; each row sums to one."""
+        """The kernel at fractions of a sample from -3/8 to 11/8, `(rows, taps)`; each row sums to one."""
         half = self.half_width
         table = np.empty((_PHASES + 2 * _MARGIN + 1, 2 * half), np.float32)
         for part in np.array_split(np.arange(len(table)), 20):

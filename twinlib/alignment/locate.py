@@ -24,6 +24,9 @@ MIN_CORRELATION = 0.35
 MAX_DRIFT_PPM = 2000.0
 """Maximum drift between two matches of one recording."""
 
+MAX_DECK_DRIFT_PPM = 40_000.0
+"""Maximum drift of a tape deck that runs at another speed than it recorded."""
+
 MAX_STEADY_DRIFT_PPM = 100.0
 """Maximum drift of two sound cards; a larger drift between two clicks is more likely a dropout."""
 
@@ -108,7 +111,9 @@ def _peaks(
     return peaks
 
 
-def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float) -> ClickMatch | None:
+def match_clicks(
+    clicks: Sequence[int], found: Sequence[ClickPeak], slack: float, max_drift_ppm: float = MAX_DRIFT_PPM
+) -> ClickMatch | None:
     """Return the line and polarity that explain most of the peaks; None if no peak is strong enough.
 
     `slack` is the allowed deviation of a click from its position, in samples, in addition to the drift.
@@ -121,7 +126,7 @@ def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float
         for click in clicks:
             chosen = []
             for other in clicks:
-                tolerance = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
+                tolerance = slack + abs(other - click) * max_drift_ppm * 1e-6 if other != click else 0.0
                 near = [
                     peak
                     for peak in strong
@@ -145,6 +150,14 @@ def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float
     sign = 1 if chosen[0][1].correlation > 0 else -1
     positions = {click: peak.position for click, peak in chosen}
     return ClickMatch(line, sign, min(abs(peak.correlation) for _, peak in chosen), positions, missing)
+
+
+def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak]) -> tuple[int, Line] | None:
+    """Return a click with its line if the outer clicks are as far apart as on a deck that is off its speed."""
+    match = match_clicks((min(clicks), max(clicks)), found, 0.0, MAX_DECK_DRIFT_PPM)
+    if match is None or match.missing or len(set(clicks)) < 2:
+        return None
+    return min(clicks), match.line
 
 
 EXCERPTS = 8
@@ -313,7 +326,10 @@ SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 
 MIN_SPEED_PROMINENCE = 12.0
 """Prominence of an excerpt that counts as found at another speed."""
 
-_SPEED_REACH_SECONDS = 15.0
+DECK_SPEEDS = tuple(1.0 + 0.004 * step for step in (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8))
+"""The same after a tape deck that is off its speed; an excerpt of less than a second is found between two of them."""
+
+_SPEED_REACH_SECONDS, _DECK_REACH_SECONDS = 15.0, 4.0
 
 
 def diagnose_mismatch(dry: Channel, wet: Channel, clicks_found: bool) -> Finding:
@@ -340,10 +356,29 @@ def estimate_stretch(dry: Channel, wet: Channel) -> float | None:
     them only at the true candidate.
     """
     size = excerpt_size(dry.stop - dry.start, dry.rate)
+    stretch, _ = _search_stretches(dry, wet, SPEEDS, size, _SPEED_REACH_SECONDS)
+    return stretch if stretch != 1.0 else None
+
+
+def search_deck_speed(dry: Channel, wet: Channel) -> tuple[int, Line] | None:
+    """Return a dry position with its line if most loud excerpts are found at the speed of a deck that is off."""
+    size = excerpt_size(dry.stop - dry.start, dry.rate) // 2
+    stretch, coarse = _search_stretches(dry, wet, DECK_SPEEDS, size, _DECK_REACH_SECONDS)
+    if coarse is None or stretch == 1.0:
+        return None
+    position = round(coarse.position / stretch)
+    drift = stretch * (1.0 + coarse.line.drift_ppm * 1e-6) - 1.0
+    return position, Line(coarse.position + coarse.line.at(coarse.position) - position * (1.0 + drift), drift * 1e6)
+
+
+def _search_stretches(
+    dry: Channel, wet: Channel, stretches: Sequence[float], size: int, reach_seconds: float
+) -> tuple[float, CoarseLag | None]:
+    """Return the best of 1 and all stretches, and the coarse lag of the dry signal stretched by it, None if unknown."""
     starts = loudest_excerpts(dry, size, 5)
-    reach = round(_SPEED_REACH_SECONDS * dry.rate)
-    best = (0.0, 1.0)
-    for stretch in (1.0, *SPEEDS):
+    reach = round(reach_seconds * dry.rate)
+    best: tuple[float, float, CoarseLag | None] = (0.0, 1.0, None)
+    for stretch in (1.0, *stretches):
         excerpts = []
         for start in starts:
             samples = dry.read(start, start + int(size / stretch) + 1)
@@ -351,9 +386,9 @@ def estimate_stretch(dry: Channel, wet: Channel) -> float | None:
             excerpts.append((round(start * stretch), np.pad(stretched, (0, size - len(stretched)))))
         found = find_candidates(excerpts, wet, (-reach, reach))
         coarse = vote([each for each in found if each.prominence >= MIN_SPEED_PROMINENCE], len(starts))
-        if coarse is not None and coarse.share > 0.5 and len(starts) > 1:
-            best = max(best, (coarse.score, stretch))
-    return best[1] if best[1] != 1.0 else None
+        if coarse is not None and coarse.share > 0.5 and len(starts) > 1 and coarse.score > best[0]:
+            best = (coarse.score, stretch, coarse)
+    return best[1], best[2]
 
 
 def _read_probes(wet: Channel, count: int = 8) -> list[Signal]:

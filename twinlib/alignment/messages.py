@@ -38,6 +38,10 @@ MESSAGES = Messages(
         ),
         "mostly-excluded": "{share:.0%} of the audio is damaged: too little is left, record it again",
         # Clocks and format.
+        "deck-speed": (
+            "the wet file runs {percent:.2g} % {direction}: correct the deck's speed (or the recorder's sample "
+            "rate) and record again"
+        ),
         "high-drift": (
             "the clocks differ by {drift_ppm:.0f} ppm, more than those of two sound cards do: check that the same "
             "speed was set for playback and recording"

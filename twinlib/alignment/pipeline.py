@@ -74,39 +74,70 @@ def align(
         reference = None
         if reference_channel is not None:
             reference = open_channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
-        report = AlignmentReport(dry_signal, wet_signal, reference, guard_samples, frozenset(repair))
-        _align(report, list(clicks or ()), progress)
-        return report.build()
+        # The output of a full-wave rectifier (octave-up fuzz) does not resemble its input, but its absolute value.
+        reports = [
+            AlignmentReport(view, wet_signal, reference, guard_samples, frozenset(repair))
+            for view in (dry_signal, replace(dry_signal, rectified=True))
+        ]
+        for report, part in zip(reports, (progress, no_progress), strict=True):
+            if _align(report, list(clicks or ()), part):
+                return report.build()
+        return _explain_mismatch(reports[0], list(clicks or ())).build()
 
 
-def _align(report: AlignmentReport, clicks: list[int], progress: Progress) -> None:
-    """Run the stages: locate, track, fit the clock, scan the residual, verdict."""
-    dry, wet = report.dry, report.clock_channel
+def _align(
+    report: AlignmentReport, clicks: list[int], progress: Progress, anchor: tuple[int, Line] | None = None
+) -> bool:
+    """Run the stages: locate, track, fit the clock, scan the residual, verdict. Return whether the files match.
+
+    `anchor` is a dry position with a line valid there, if it is known.
+    """
+    dry, wet = report.clock_dry, report.clock_channel
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
-    # All reels share their clicks: only the programme between them identifies a reel.
-    start = min(clicks) + dry.rate // 4 if clicks else dry.start
-    stop = ends[1] if ends is not None else dry.stop
-    programme = replace(dry, start=start, stop=max(stop, start + 1))
+    programme = _programme(dry, clicks)
     windows = plan_windows(programme.start, programme.stop, dry.rate)
 
-    anchor, clicks_found = _locate(dry, wet, windows, clicks, SubProgress(progress, 10.0, wet.stop - wet.start))
     if anchor is None:
-        report.add(locate.diagnose_mismatch(programme, wet, clicks_found))
-        return
+        part = SubProgress(progress, 10.0, wet.stop - wet.start)
+        anchor, report.clicks_found = _locate(dry, wet, windows, clicks, part)
+    if anchor is None:
+        return False
+    if report.refuses_speed(anchor[1].drift_ppm):
+        return True
     coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
     fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
     if fit is None:
-        report.add(locate.diagnose_mismatch(programme, wet, clicks_found))
-        return
+        return False
     if ends is not None:
         fit = _refine_drift(report, fit, ends)
     if report.reference is not None:
-        device = measure_through_device(dry, report.wet, fit)
-        if device is None:
-            report.add(locate.diagnose_mismatch(programme, report.wet, clicks_found))
-            return
-        report.add_device(device)
-    report.assess(fit, (start, stop), bool(clicks), SubProgress(progress, 30.0, stop - start))
+        device = measure_through_device(report.dry, report.wet, fit)
+        if device is None or not report.add_device(device):
+            return False
+    span = programme.start, ends[1] if ends is not None else dry.stop
+    return report.assess(fit, span, bool(clicks), SubProgress(progress, 30.0, span[1] - span[0]))
+
+
+def _programme(dry: Channel, clicks: list[int]) -> Channel:
+    """Return the dry signal between the clicks: all reels share their clicks, only this part identifies a reel."""
+    start = min(clicks) + dry.rate // 4 if clicks else dry.start
+    stop = max(clicks) if len(clicks) > 1 else dry.stop
+    return replace(dry, start=start, stop=max(stop, start + 1))
+
+
+def _explain_mismatch(report: AlignmentReport, clicks: list[int]) -> AlignmentReport:
+    """Return the report with the reason why the files do not match; follows a deck that is hardly off its speed."""
+    programme, wet = _programme(report.clock_dry, clicks), report.clock_channel
+    finding = locate.diagnose_mismatch(programme, wet, report.clicks_found)
+    if finding.code == "no-match":
+        deck = locate.search_deck_speed(programme, wet)
+        again = AlignmentReport(report.dry, report.wet, report.reference, report.guard, report.repair)
+        if deck is not None and _align(again, clicks, no_progress, deck):
+            return again
+    # The share of the audio that matches is the better reason.
+    if not report.findings or finding.code not in ("no-match", "other-reel"):
+        report.findings = [finding]
+    return report
 
 
 def _locate(
@@ -117,12 +148,13 @@ def _locate(
     Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts.
     """
     guesses: list[tuple[int, Line]] = []
+    peaks: list[locate.ClickPeak] = []
     if clicks:
         waveform = locate.click_waveform(dry, clicks[0])
         if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
             path = dry.reader.info.path
             raise AlignmentError(f"{path} has no click at sample {clicks[0]}: it is not the expected reel")
-        guesses = _locate_clicks(dry, wet, clicks, waveform, progress)
+        guesses, peaks = _locate_clicks(dry, wet, clicks, waveform, progress)
     best: tuple[int, tuple[int, Line] | None] = (0, None)
     for guess in guesses:
         audible, matched = count_consistent(dry, wet, windows, *guess)
@@ -130,6 +162,11 @@ def _locate(
             best = (matched, guess)
     if best[1] is not None:
         return best[1], True
+    deck = locate.match_deck_speed(clicks, peaks) if clicks else None
+    if deck is not None:
+        audible, matched = count_consistent(dry, wet, windows, *deck)
+        if 2 * matched >= max(1, audible):
+            return deck, True
     coarse = locate.search_excerpts(dry, wet, progress)
     if coarse is None:
         return None, bool(guesses)
@@ -138,8 +175,11 @@ def _locate(
 
 def _locate_clicks(
     dry: Channel, wet: Channel, clicks: list[int], waveform: Signal, progress: Progress
-) -> list[tuple[int, Line]]:
-    """Return guesses of a dry position and its line, likeliest first; searches plausible lags, then the whole file."""
+) -> tuple[list[tuple[int, Line]], list[locate.ClickPeak]]:
+    """Return guesses of a dry position and its line, likeliest first, and the peaks that may be clicks.
+
+    Searches plausible lags, then the whole file.
+    """
     slack = round(CLICK_SEARCH_SECONDS * dry.rate)
     room = (wet.stop - wet.start) - (dry.stop - dry.start)
     low, high = wet.start - dry.start + min(0, room) - slack, wet.start - dry.start + max(0, room) + slack
@@ -153,7 +193,7 @@ def _locate_clicks(
         found = locate.find_clicks(wet, waveform, progress)
         match = locate.match_clicks(clicks, found, 0.001 * dry.rate)
     if match is None:
-        return []
+        return [], found
     steady = abs(match.line.drift_ppm) <= locate.MAX_STEADY_DRIFT_PPM
     drift_ppm = match.line.drift_ppm if steady else 0.0
     guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.positions.items()]
@@ -161,7 +201,7 @@ def _locate_clicks(
     if len(match.positions) == 1:
         place = next(iter(match.positions.values()))
         guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.positions]
-    return guesses
+    return guesses, found
 
 
 def fit_track(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.alignment import fractional_delay
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line
 from twinlib.alignment.delay import Complex, Real, band
@@ -21,7 +22,9 @@ from twinlib.alignment.lag_track import (
     estimate_delays,
     windowed_spectra,
 )
-from twinlib.alignment.locate import excerpt_size, find_candidates, read_excerpts
+from twinlib.alignment.locate import MAX_DRIFT_PPM, excerpt_size, find_candidates, read_excerpts
+from twinlib.alignment.time_map import TimeMap
+from twinlib.audio import Signal
 from twinlib.progress import Progress, no_progress
 
 SEARCH_AFTER = 2
@@ -117,6 +120,7 @@ class _Tracker:
         self.bins = band(windows.size, dry.rate, wet.max_hz)
         self.taper = np.hanning(windows.size).astype(np.float32)
         self.position, self.lag, self.slope = float(anchor), line.at(anchor), line.drift_ppm * 1e-6
+        self.speed = self.slope if abs(line.drift_ppm) > MAX_DRIFT_PPM else 0.0
         self.recent: deque[Match] = deque(maxlen=9)
         self.passed: list[int] = []
         self.patience = SEARCH_AFTER
@@ -161,12 +165,20 @@ class _Tracker:
         whole = round(expected)
         if start + whole + size // 2 < self.wet.start or start + whole + size // 2 > self.wet.stop:
             return None
-        y = self.wet.read(start + whole, start + whole + size)
+        y = self.read_wet(start, whole, centre)
         crosses = spectrum.conj() * windowed_spectra(y[np.newaxis], self.taper, self.bins)
         delay, sign = estimate_delays(crosses, self.bins, size, size // 4)[0]
         if delay is None:
             return centre, expected, 0.0, 0.0
         return centre, whole + delay.delay, max(delay.weight, 1e-12), float(sign)
+
+    def read_wet(self, start: int, lag: int, centre: float) -> Signal:
+        """Read a window whose lag at dry position `centre` is `lag`; a deck's other speed would blur its delay."""
+        size = self.windows.size
+        if not self.speed:
+            return self.wet.read(start + lag, start + lag + size)
+        time_map = TimeMap.straight(lag - self.speed * centre, self.speed * 1e6, start, start + size)
+        return fractional_delay.interpolate(self.wet, time_map, start, start + size, fractional_delay.MEASURE_KERNEL)
 
     def is_near(self, row: Match, position: float, lag: float, samples: float) -> bool:
         """Return whether a match is within `samples`, plus the drift's uncertainty, of the lag at `position`."""
@@ -211,7 +223,7 @@ class _Tracker:
         x, y, *_ = np.array(self.recent).T
         slopes = np.diff(y) / np.diff(x)
         if len(slopes) >= 3:
-            self.slope = float(np.clip(np.median(slopes), -MAX_SLOPE, MAX_SLOPE))
+            self.slope = float(np.clip(np.median(slopes), self.speed - MAX_SLOPE, self.speed + MAX_SLOPE))
 
     def search(self, number: int) -> tuple[float, float] | None:
         """Search a longer excerpt from a window on, nearby and then in the whole file; return a position and its lag.

@@ -10,7 +10,7 @@ from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Array, ClockModel, LagFit, Line, wet_sample_period
 from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
-from twinlib.alignment.locate import diagnose_speed
+from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
 from twinlib.alignment.messages import MESSAGES
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
@@ -35,8 +35,11 @@ MAX_RESIDUAL_RMS = 0.02
 MAX_DRIFT_PPM = 500.0
 """Drift between two sound cards is smaller."""
 
-MAX_PLAUSIBLE_DRIFT_PPM = 5000.0
-"""Drift between two recorders, tape machines included, is smaller; beyond it, a sample rate in a header is wrong."""
+MIN_DECK_DRIFT_PPM = 2000.0
+"""Drift from which the speed of a tape deck is the likely cause."""
+
+MAX_PLAUSIBLE_DRIFT_PPM = 10_500.0
+"""Drift up to which a tape deck at another speed is followed."""
 
 MIN_SHARE = 0.5
 """Share of the audible windows that must be inliers, and of the programme that must not be excluded."""
@@ -179,6 +182,7 @@ class AlignmentReport:
         self.fit: LagFit | None = None
         self.device: tuple[LagTrack, float, int] | None = None
         self.is_take = False
+        self.clicks_found = False
         self.clicks_contradict = False
         self.wet_mean = 0.0
         self._is_device_phase: bool | None = None
@@ -187,6 +191,11 @@ class AlignmentReport:
     def clock_channel(self) -> Channel:
         """The channel on which the clock is measured: the loop-back if there is one."""
         return self.reference if self.reference is not None else self.wet
+
+    @property
+    def clock_dry(self) -> Channel:
+        """The dry signal as `clock_channel` contains it: a loop-back is no rectifier."""
+        return self.dry if self.reference is None else replace(self.dry, rectified=False)
 
     @property
     def polarity(self) -> int:
@@ -212,19 +221,38 @@ class AlignmentReport:
             return False
         return choose_warp(fit.clock, self.dry, is_take=True)[0] == "sinc"
 
-    def add_device(self, device: tuple[LagTrack, float, int]) -> None:
-        """Add the track, gain in dB and polarity of the device's channel, measured on the clock of the loop-back."""
+    def refuses_speed(self, drift_ppm: float) -> bool:
+        """Add a finding if the speed of a deck is too far off to be followed; return whether it is."""
+        if abs(drift_ppm) <= MAX_PLAUSIBLE_DRIFT_PPM:
+            return False
+        percent = abs(drift_ppm) * 1e-4
+        if abs(drift_ppm) > MAX_DECK_DRIFT_PPM:
+            self.add(refused("wrong-sample-rate", percent=drift_ppm * 1e-4))
+        else:
+            self.add(refused("deck-speed", percent=percent, direction="slow" if drift_ppm > 0 else "fast"))
+        return True
+
+    def add_device(self, device: tuple[LagTrack, float, int]) -> bool:
+        """Add the track, gain in dB and polarity of the device's channel, measured on the clock of the loop-back.
+
+        Returns whether the device is detected.
+        """
         self.device = device
         track, gain_db, _ = device
         share = float(track.detected.mean())
         if not np.isfinite(gain_db) or share < MIN_SHARE:
             self.add(refused("device-not-detected", share=share))
+            return False
+        return True
 
-    def assess(self, fit: LagFit, programme: Range, is_take: bool, progress: Progress) -> None:
-        """Run all checks on a fit, the residual scan included, and add their findings and excluded ranges."""
+    def assess(self, fit: LagFit, programme: Range, is_take: bool, progress: Progress) -> bool:
+        """Run all checks on a fit, the residual scan included, and add their findings and excluded ranges.
+
+        Returns whether the files match.
+        """
         self.fit, self.is_take = fit, is_take
-        if not self._is_plausible(fit, programme):
-            return
+        if not self._is_plausible(fit):
+            return False
         scan = self._scan(fit, programme, progress)
         self._add_dropouts(fit.clock)
         self._check_windows(fit, scan)
@@ -236,6 +264,7 @@ class AlignmentReport:
         share = self._excluded_share(programme)
         if share > 1.0 - MIN_SHARE:
             self.add(refused("mostly-excluded", share=share))
+        return True
 
     def build(self) -> Alignment:
         """Build the alignment from all that was added."""
@@ -296,22 +325,14 @@ class AlignmentReport:
             self._is_device_phase = is_device_phase(self.dry, self.clock_channel, fit)
         return 0.0 if self._is_device_phase else rms
 
-    def _is_plausible(self, fit: LagFit, programme: Range) -> bool:
+    def _is_plausible(self, fit: LagFit) -> bool:
         """Whether the fit describes this pair of files."""
-        share, drift_ppm = inlier_share(fit.track), fit.clock.fit.drift_ppm
-        is_implausible = abs(drift_ppm) > MAX_PLAUSIBLE_DRIFT_PPM
-        if share < MIN_SHARE or is_implausible:
-            # Parts of repetitive music match at any speed.
-            speed = diagnose_speed(replace(self.dry, start=programme[0], stop=programme[1]), self.clock_channel)
-            if speed is not None:
-                self.add(speed)
-                return False
+        share = inlier_share(fit.track)
         if share < MIN_SHARE:
             self.add(refused("low-match", share=share))
         if int(inliers(fit.track).sum()) < 3:
             self.add(refused("too-short"))
-        if is_implausible:
-            self.add(refused("wrong-sample-rate", percent=drift_ppm * 1e-4))
+        self.refuses_speed(fit.clock.fit.drift_ppm)
         return verdict(self.findings) != "refused"
 
     def _scan(self, fit: LagFit, programme: Range, progress: Progress) -> ResidualScan | None:
@@ -378,7 +399,10 @@ class AlignmentReport:
 
     def _check_clock(self, fit: LagFit) -> None:
         drift_ppm, rms = fit.clock.fit.drift_ppm, self._wander(fit)
-        if abs(drift_ppm) > MAX_DRIFT_PPM:
+        if abs(drift_ppm) > MIN_DECK_DRIFT_PPM:
+            percent, direction = abs(drift_ppm) * 1e-4, "slow" if drift_ppm > 0 else "fast"
+            self.add(suspect("deck-speed", percent=percent, direction=direction))
+        elif abs(drift_ppm) > MAX_DRIFT_PPM:
             self.add(suspect("high-drift", drift_ppm=drift_ppm))
         wet_rate = self.wet.reader.info.sample_rate
         if wet_rate < self.rate and wet_rate / 2.0 < AUDIBLE_HZ:
