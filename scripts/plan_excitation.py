@@ -1,5 +1,6 @@
 """Draw the cue sheet of an excitation: the source and the position of every slice."""
 
+import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
@@ -14,7 +15,7 @@ from twinlib.provenance import stage_record
 def main() -> None:
     """Write `cues.parquet` and `excitation.json`."""
     args = options(__doc__, name=str, settings=str, corpus=str, tracks=Path, exclude=[Path], cues=Path, excitation=Path)
-    settings, corpus = Excitation.model_validate_json(args.settings), Corpus.model_validate_json(args.corpus)
+    settings, corpus = Excitation.from_record(json.loads(args.settings)), Corpus.model_validate_json(args.corpus)
     params = {"settings": args.settings, "corpus": args.corpus}
     inputs = [args.tracks, *args.exclude]
     with stage_record(Path(__file__), inputs, [args.cues, args.excitation], params) as record:

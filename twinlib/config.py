@@ -18,7 +18,7 @@ from twinlib.corpus import Corpus
 from twinlib.dataset import Dataset
 from twinlib.errors import ConfigError, ExcitationError
 from twinlib.evaluation import Evaluation
-from twinlib.excitation import Excitation, probe_name, reel_names
+from twinlib.excitation import Excitation, probe_name, recorded_without_witness, reel_names
 from twinlib.model import PRESETS, Architecture
 from twinlib.section import Section
 from twinlib.simulation import Simulate
@@ -210,12 +210,33 @@ class Config(Section):
 
 
 def parse_config(content: Mapping[str, Any], source: str) -> Config:
-    """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key."""
+    """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key.
+
+    Excitations that were recorded without a witness, such as those of older versions, stay without one.
+    """
     try:
-        return Config.model_validate(dict(content))
+        return Config.model_validate(_without_new_witness(content))
     except ValidationError as error:
         lines = [_sentence(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _without_new_witness(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content with `witness: false` for all excitations that were recorded without one.
+
+    This precedes the validation: with a witness, a short reel may be too short for its slices.
+    """
+    excitations, devices = content.get("excitations"), content.get("devices")
+    if not isinstance(excitations, dict) or not isinstance(devices, dict):
+        return dict(content)
+    results = Path(str(content.get("results", Config.model_fields["results"].default)))
+    changed = dict(excitations)
+    for name, settings in excitations.items():
+        used = [device for device in devices.values() if isinstance(device, dict) and device.get("excitation") == name]
+        takes = [str(device["takes"]) for device in used if device.get("takes")]
+        if isinstance(settings, dict) and recorded_without_witness(results, str(name), takes):
+            changed[name] = {**settings, "witness": False}
+    return {**content, "excitations": changed}
 
 
 def load_config(path: Path) -> Config:

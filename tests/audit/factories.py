@@ -195,6 +195,7 @@ def _excitation(tracks: int, slices: int, reels: int, slice_samples: int, crossf
                 "reel_minutes": minutes,
                 "level_db": (-18.0, 0.0),
                 "split": _split(tracks),
+                "witness": False,
             }
         )
         if len(reel_names("main", settings)) <= reels:

@@ -20,13 +20,15 @@ def spans(rows: pd.DataFrame) -> list[tuple[int, int]]:
 
 def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
     """Masks over the reel: the samples of each split, of the clicks and of the excluded cues."""
-    found = {name: np.zeros(made.frames, bool) for name in (*SPLITS, "click", "excluded")}
+    found = {name: np.zeros(made.frames, bool) for name in (*SPLITS, "click", "witness", "excluded")}
     for cue in made.cues.itertuples():
         found[cue.split][cue.start : cue.stop] = True
         if cue.track_id in excluded:
             found["excluded"][cue.start : cue.stop + GUARD] = True
     for start in made.entry["clicks"]:
         found["click"][start : start + made.entry["click_frames"]] = True
+    for start, stop in made.entry.get("witness", []):
+        found["witness"][start : stop + GUARD] = True
     return found
 
 
@@ -34,10 +36,14 @@ def masks(made: Reel, excluded: set[str]) -> dict[str, np.ndarray]:
     seed=st.integers(0, 10_000),
     size=st.sampled_from([64, 100, 256, 700]),
     excluded=st.sets(st.sampled_from(["train-0", "valid-1", "test-2"])),
+    witness=st.lists(st.integers(0, 12_000).map(lambda start: [start, start + 700]), max_size=3),
 )
 @few
-def test_segments_of_a_reel_match_a_mask_per_sample(seed: int, size: int, excluded: set[str]) -> None:
+def test_segments_of_a_reel_match_a_mask_per_sample(
+    seed: int, size: int, excluded: set[str], witness: list[list[int]]
+) -> None:
     made = reel(seed)
+    made.entry |= {"witness": witness} if witness else {}
     table = tile_reel(source(made.frames), made.cues, made.entry, Dataset(segment_samples=size), excluded)
     assert list(table.columns) == list(COLUMNS)
     assert table["start"].tolist() == list(range(0, made.frames - size + 1, size))
@@ -46,15 +52,16 @@ def test_segments_of_a_reel_match_a_mask_per_sample(seed: int, size: int, exclud
     for row in table.itertuples():
         here = slice(row.start, row.stop)
         found = [name for name in SPLITS if held[name][here].any()]
-        clean = not held["click"][here].any() and not held["excluded"][here].any()
+        clean = not any(held[name][here].any() for name in ("click", "witness", "excluded"))
         assert row.split == (found[0] if len(found) == 1 and clean else "")
         assert (row.split != "") == (len(row.flags) == 0)
         assert ("silence" in row.flags) == (not found)
         assert ("two-splits" in row.flags) == (len(found) > 1)
         assert ("click" in row.flags) == held["click"][here].any()
+        assert ("witness" in row.flags) == held["witness"][here].any()
         assert any(flag.startswith("excluded:") for flag in row.flags) == held["excluded"][here].any()
         if row.split:
-            barred = held["click"] | held["excluded"]
+            barred = held["click"] | held["witness"] | held["excluded"]
             for name in SPLITS:
                 barred |= held[name] if name != row.split else False
             begin = row.start - row.context

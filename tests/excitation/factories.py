@@ -12,7 +12,10 @@ from twinlib.files import sha256_file
 
 RATE = 44100
 EVERY = Split(train=1.0, valid=0.0, test=0.0)
-QUICK = {"seed": 1, "slices": 40, "slice_samples": 2000, "crossfade_samples": 500, "reel_minutes": 0.2}
+QUICK = {
+    **{"seed": 1, "slices": 40, "slice_samples": 2000, "crossfade_samples": 500, "reel_minutes": 0.2},
+    "witness": False,
+}
 
 
 def small(**changes: object) -> Excitation:

@@ -1,3 +1,5 @@
+from itertools import groupby, pairwise
+
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from twinlib.excitation.layout import (
     slice_hop,
 )
 from twinlib.excitation.settings import Excitation, Split
+from twinlib.excitation.witness import SPACING_SECONDS, witness_frames
 
 THREE = Split()
 
@@ -29,6 +32,7 @@ def excitations(draw: st.DrawFn) -> Excitation:
         reel_minutes=draw(st.floats(0.3, 20)),
         guard_seconds=draw(st.floats(0.5, 2)),
         split=draw(st.sampled_from([THREE, Split(train=0.9, valid=0.1, test=0), Split(train=1, valid=0, test=0)])),
+        witness=draw(st.booleans()),
     )
 
 
@@ -47,18 +51,32 @@ def test_reels_contain_every_slice_once_without_gaps(made: Excitation) -> None:
     assert max(counts) - min(counts) <= 1
     for reel in reels:
         assert reel.frames <= made.reel_minutes * 60 * rate
-        assert [block.split for block in reel.blocks] == list(made.split.shares)
+        splits = [block.split for block in reel.blocks]
+        assert [split for split, _ in groupby(splits)] == list(made.split.shares)
         for block in reel.blocks:
             assert block.slices >= 1
             assert block.stop - block.start == block.slices * slice_hop(made) + made.crossfade_samples
-        for before, after in zip(reel.blocks, reel.blocks[1:], strict=False):
-            assert guard <= after.start - before.stop < guard + 1
-        assert reel.programme == (reel.blocks[0].start, reel.blocks[-1].stop)
+        sounds = sorted([*((block.start, block.stop) for block in reel.blocks), *reel.witness])
+        assert reel.programme == (sounds[0][0], sounds[-1][1])
+        for (_, before), (after, _) in pairwise(sounds):
+            assert guard <= after - before < guard + 1
         first, last = reel.clicks
         assert first >= OUTER_SECONDS * rate
         assert reel.frames - last - reel.click_frames >= OUTER_SECONDS * rate
         assert reel.programme[0] - first - reel.click_frames >= INNER_SECONDS * rate
         assert last - reel.programme[1] >= INNER_SECONDS * rate
+        if not made.witness:
+            assert splits == list(made.split.shares)
+            assert reel.witness == ()
+            assert "witness" not in reel.to_dict()
+            continue
+        assert all(stop - start == witness_frames(rate) for start, stop in reel.witness)
+        assert reel.programme == (reel.witness[0][0], reel.witness[-1][1])
+        before = [sum(block.slices for block in reel.blocks if block.start < start) for start, _ in reel.witness]
+        everything = sum(block.slices for block in reel.blocks)
+        assert (before[0], before[-1]) == (0, everything)
+        assert abs(before[len(before) // 2] - everything / 2) <= 1
+        assert max(map(int.__sub__, before[1:], before)) * slice_hop(made) < SPACING_SECONDS * rate + slice_hop(made)
 
 
 @given(st.integers(3, 10**6), st.floats(0.02, 0.45), st.floats(0.02, 0.45))

@@ -243,7 +243,7 @@ def make_project(folder: Path) -> Project:
 def takes_config(**more: Any) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(TINY))
     content["devices"] = {"silk": {"excitation": "tiny", "takes": "my recordings/{reel}.wav"}}
-    content["excitations"]["tiny"]["reel_minutes"] = 0.15
+    content["excitations"]["tiny"] |= {"reel_minutes": 0.15, "witness": False}
     content["experiments"] = [{"device": "silk", "model": "tiny"}]
     content["training"]["steps"] = 20
     content["tracking"] = {"enabled": False}

@@ -54,6 +54,20 @@ def test_a_run_is_complete_once_all_reels_are_recorded(recorded: Project) -> Non
     assert (recorded.folder / "results/twins/silk/tiny/evaluation/metrics.json").is_file()
 
 
+def test_reels_recorded_without_a_witness_are_never_made_again(recorded: Project, tmp_path: Path) -> None:
+    layout = read_json(recorded.folder / "results/excitations/tiny/excitation.json", "excitation/1")
+    assert "witness" not in layout["settings"], "as in the records of older versions"
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    content = takes_config()
+    del content["excitations"]["tiny"]["witness"]
+    project.write(content)
+    assert project.plan() == {}
+    (project.folder / "results/excitations/tiny/excitation.json").unlink()
+    run = project.run("--until", "plan_excitation")
+    assert (run.code, run.rules) == (0, {"plan_excitation": 1}), run.text[-4000:]
+    assert read_json(project.folder / "results/excitations/tiny/excitation.json", "excitation/1") == layout
+
+
 def test_a_recorded_reel_is_read_only(recorded: Project) -> None:
     reel = recorded.folder / "results/excitations/tiny/reels/tiny-01.wav"
     assert reel.stat().st_mode & 0o222 == 0

@@ -67,12 +67,15 @@ def tile_reel(
     clicks = [(int(start), int(start) + int(reel["click_frames"])) for start in reel["clicks"]]
     withdrawn = excluded_ranges(cues, excluded, source.guard_samples)
     withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
-    click_index, withdrawn_index = RangeIndex(clicks), RangeIndex(withdrawn)
+    # Absent from reels of older versions.
+    witness = [(int(start), int(stop) + source.guard_samples) for start, stop in reel.get("witness", [])]
+    click_index, witness_index, withdrawn_index = RangeIndex(clicks), RangeIndex(witness), RangeIndex(withdrawn)
     borders: dict[str, RangeIndex] = {
         split: RangeIndex(
             [
                 *(bounds for bounds, other in zip(ranges, splits, strict=True) if other != split),
                 *clicks,
+                *witness,
                 *withdrawn,
                 *source.borders,
             ]
@@ -88,6 +91,7 @@ def tile_reel(
         flags = [] if found else ["silence"]
         flags += ["two-splits"] if len(found) > 1 else []
         flags += ["click"] if click_index.overlapping(start, stop) else []
+        flags += ["witness"] if witness_index.overlapping(start, stop) else []
         flags += sorted({f"excluded:{withdrawn_tracks[k]}" for k in withdrawn_index.overlapping(start, stop)})
         split = found[0] if len(found) == 1 else ""
         return {

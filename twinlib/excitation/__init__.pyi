@@ -11,6 +11,7 @@ from .probe_reel import probe_layout as probe_layout
 from .probe_reel import render_probe_reel as render_probe_reel
 from .recorded import RecordedExcitations as RecordedExcitations
 from .recorded import find_excluded_tracks as find_excluded_tracks
+from .recorded import recorded_without_witness as recorded_without_witness
 from .recorded import require_same_cues as require_same_cues
 from .recorded import require_same_reel as require_same_reel
 from .reels import list_source_files as list_source_files
@@ -19,3 +20,7 @@ from .reels import render_reel as render_reel
 from .settings import Excitation as Excitation
 from .sweeps import TRACK as TRACK
 from .sweeps import is_sweep as is_sweep
+from .witness import WitnessStep as WitnessStep
+from .witness import make_witness as make_witness
+from .witness import witness_frames as witness_frames
+from .witness import witness_steps as witness_steps

@@ -100,12 +100,14 @@ def draw_cue_sheet(
     redrawn: Counter[str] = Counter()
     with Sources(root, settings) as sources:
         for number, reel in enumerate(reels):
+            samplers = {}
+            for split, pool in pools.items():
+                seed = np.random.SeedSequence(settings.seed, spawn_key=(number, SPLITS.index(split)))
+                generator, sweeps = np.random.default_rng(seed), settings.sweeps if split == "train" else 0.0
+                samplers[split] = _SliceSampler(pool, sources, settings, generator, redrawn, sweeps)
             first = 0
             for block in reel.blocks:
-                seed = np.random.SeedSequence(settings.seed, spawn_key=(number, SPLITS.index(block.split)))
-                generator, sweeps = np.random.default_rng(seed), settings.sweeps if block.split == "train" else 0.0
-                sampler = _SliceSampler(pools[block.split], sources, settings, generator, redrawn, sweeps)
-                cues += _block_cues(reel, block, first, sampler, progress)
+                cues += _block_cues(reel, block, first, samplers[block.split], progress)
                 first += block.slices
     excitation = {
         "name": name,

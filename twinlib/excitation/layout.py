@@ -1,10 +1,12 @@
 """Layout of the reels of an excitation, computed from the settings alone.
 
 A reel is silence, click, short silence, programme, short silence, click, silence. The programme has one block of slices
-per split, in the order train, valid, test, separated by digital silence.
+per split, in the order train, valid, test, separated by digital silence. The witness, with the same silence around it,
+comes before the first block, after the last one, and between slices; it divides the blocks there.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +16,9 @@ from twinlib.contracts import EXCITATION, PROBE, PROBE_FILE, SplitName
 from twinlib.errors import ExcitationError
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sync_click import CLICK_SECONDS
+from twinlib.excitation.witness import witness_cuts, witness_frames
 from twinlib.files import read_json
+from twinlib.intervals import Range
 
 OUTER_SECONDS = 1.2
 """Silence before the first and after the last click; sound cards can lose the start of a stream."""
@@ -25,7 +29,7 @@ INNER_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Block:
-    """The slices of one split, [start, stop) in samples on the reel."""
+    """Consecutive slices of one split, [start, stop) in samples on the reel."""
 
     split: SplitName
     start: int
@@ -35,7 +39,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Reel:
-    """Layout of one reel in samples: length, starts of both clicks, programme and blocks."""
+    """Layout of one reel in samples: length, starts of both clicks, programme, blocks, and repeats of the witness."""
 
     name: str
     frames: int
@@ -43,6 +47,7 @@ class Reel:
     click_frames: int
     programme: tuple[int, int]
     blocks: tuple[Block, ...]
+    witness: tuple[Range, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of the reel in `excitation.json`, without its name."""
@@ -52,6 +57,8 @@ class Reel:
             "click_frames": self.click_frames,
             "programme": list(self.programme),
             "blocks": [asdict(block) for block in self.blocks],
+            # Absent from reels without a witness, as in older versions.
+            **({"witness": [list(span) for span in self.witness]} if self.witness else {}),
         }
 
 
@@ -130,13 +137,12 @@ def _margins(settings: Excitation) -> tuple[int, int, int, int]:
 
 def _slices_by_reel(settings: Excitation) -> list[int]:
     """Return the number of slices of each reel: the fewest reels within `reel_minutes`, filled evenly."""
-    outer, click, inner, guard = _margins(settings)
     splits = len(settings.split.shares)
     limit = math.floor(settings.reel_minutes * 60 * settings.sample_rate)
-    fixed = 2 * (outer + click + inner) + (splits - 1) * guard + splits * settings.crossfade_samples
-    room = (limit - fixed) // slice_hop(settings)
+    most = limit // slice_hop(settings)
+    room = bisect_right(range(splits, most + 1), limit, key=lambda count: _max_frames(count, settings)) + splits - 1
     if room < splits:
-        needed = (fixed + splits * slice_hop(settings)) / settings.sample_rate / 60
+        needed = _max_frames(splits, settings) / settings.sample_rate / 60
         raise ExcitationError(
             f"a reel of {settings.reel_minutes:g} minutes is too short for a slice of each split: set reel_minutes to "
             f"at least {math.ceil(needed * 100) / 100:g}"
@@ -151,14 +157,41 @@ def _slices_by_reel(settings: Excitation) -> list[int]:
     return [each + (number < more) for number in range(reels)]
 
 
+def _max_frames(slices: int, settings: Excitation) -> int:
+    """Return the length of a reel in samples if no cut for the witness is a border of a split."""
+    outer, click, inner, guard = _margins(settings)
+    gaps, cuts = len(settings.split.shares) - 1, len(_cuts(slices, settings))
+    blocks = gaps + 1 + max(0, cuts - 2)
+    repeats = cuts * witness_frames(settings.sample_rate) + max(0, 2 * cuts - 2) * guard
+    fixed = 2 * (outer + click + inner) + gaps * guard + repeats
+    return fixed + slices * slice_hop(settings) + blocks * settings.crossfade_samples
+
+
+def _cuts(slices: int, settings: Excitation) -> list[int]:
+    """Return the numbers of the slices before which the witness is played."""
+    return witness_cuts(slices, slices * slice_hop(settings) / settings.sample_rate) if settings.witness else []
+
+
 def _reel(name: str, slices: int, settings: Excitation) -> Reel:
     outer, click, inner, guard = _margins(settings)
-    position = outer + click + inner
+    excerpt, cuts = witness_frames(settings.sample_rate), _cuts(slices, settings)
+    start = position = outer + click + inner
+    counts = apportion_slices(slices, settings.split.shares)
+    split_by_slice = [split for split, count in counts.items() for _ in range(count)]
+    borders = [number for number in range(1, slices) if split_by_slice[number] != split_by_slice[number - 1]]
+    edges = sorted({0, *borders, *cuts, slices})
     blocks: list[Block] = []
-    for split, count in apportion_slices(slices, settings.split.shares).items():
-        start = blocks[-1].stop + guard if blocks else position
-        stop = start + count * slice_hop(settings) + settings.crossfade_samples
-        blocks.append(Block(split, start, stop, count))
-    stop = blocks[-1].stop
+    witness: list[Range] = []
+    for number, following in zip(edges, [*edges[1:], slices], strict=True):
+        position += guard if number else 0
+        if number in cuts:
+            witness.append((position, position + excerpt))
+            position += excerpt + (guard if number < slices else 0)
+        if number < slices:
+            count = following - number
+            stop = position + count * slice_hop(settings) + settings.crossfade_samples
+            blocks.append(Block(split_by_slice[number], position, stop, count))
+            position = stop
+    stop = witness[-1][1] if cuts else blocks[-1].stop
     frames = stop + inner + click + outer
-    return Reel(name, frames, (outer, stop + inner), click, (position, stop), tuple(blocks))
+    return Reel(name, frames, (outer, stop + inner), click, (start, stop), tuple(blocks), tuple(witness))

@@ -1,5 +1,6 @@
 """Protection of recorded excitations: once a reel has been recorded, its files are immutable sources, like takes."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,8 +127,16 @@ def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) ->
     return None
 
 
+def recorded_without_witness(results: Path, name: str, take_patterns: Iterable[str]) -> bool:
+    """Whether an excitation has been recorded from reels without a witness, as those of older versions."""
+    planned = _planned_settings(results / "excitations" / name)
+    return planned is not None and not planned.witness and bool(recorded_settings(results, name, take_patterns))
+
+
 def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
-    """Return the changed settings as `seed: 1 -> 2`, sorted by name."""
+    """Return the changed settings as `seed: 1 -> 2`, sorted by name; a recorded excitation never gains a witness."""
+    if not recorded.witness:
+        now = now.model_copy(update={"witness": False})
     before, after = _flatten(recorded.planned), _flatten(now.planned)
     return [
         f"{name}: {before.get(name)} -> {after.get(name)}"
@@ -207,13 +216,13 @@ def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
 def _planned_settings(folder: Path) -> Excitation | None:
     """Return the settings in the file of an excitation, or in the record of its cue sheet."""
     try:
-        return Excitation.model_validate(read_json(folder / "excitation.json", EXCITATION)["settings"])
+        return Excitation.from_record(read_json(folder / "excitation.json", EXCITATION)["settings"])
     except (TwinError, KeyError, TypeError, ValidationError):
         pass
     try:
         record = read_json(folder / "cues.parquet.prov.json", RECORD)
-        return Excitation.model_validate_json(record["params"]["settings"])
-    except (TwinError, KeyError, TypeError, ValidationError):
+        return Excitation.from_record(json.loads(record["params"]["settings"]))
+    except (TwinError, KeyError, TypeError, ValueError):
         return None
 
 

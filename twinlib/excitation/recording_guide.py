@@ -40,6 +40,15 @@ def recording_guide(
             if probe
             else []
         ),
+        *(
+            [
+                "Every reel repeats two seconds of noise at its start, in its middle and at its end. By them the"
+                " program notices if a knob moves during the recording.",
+                "",
+            ]
+            if any("witness" in layout for layout in layouts.values())
+            else []
+        ),
         "## Wiring",
         "",
         "    output of the interface -> input of the device -> output of the device -> input of the interface",

@@ -15,6 +15,7 @@ from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp
 from twinlib.excitation.sweeps import is_sweep
 from twinlib.excitation.sync_click import make_click
+from twinlib.excitation.witness import make_witness
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
 
@@ -54,11 +55,17 @@ def _parts(
     cues: pd.DataFrame, layout: dict[str, Any], settings: Excitation, sources: Sources, progress: Progress
 ) -> Iterator[tuple[int, Signal]]:
     """Yield (position, samples) of everything on the reel except silence, in order."""
-    marker = np.repeat(make_click(settings.sample_rate)[:, None], settings.channels, axis=1)
+    marker, witness = (
+        np.repeat(make(settings.sample_rate)[:, None], settings.channels, axis=1) for make in (make_click, make_witness)
+    )
     yield layout["clicks"][0], marker
-    for block in layout["blocks"]:
-        inside = cues[(cues.start >= block["start"]) & (cues.stop <= block["stop"])]
-        yield from _block(inside, settings, sources, progress)
+    blocks = [(block["start"], block["stop"]) for block in layout["blocks"]]
+    repeats = {start for start, _ in layout.get("witness", [])}
+    for start, stop in sorted([*blocks, *((start, start) for start in repeats)]):
+        if start in repeats:
+            yield start, witness
+        else:
+            yield from _block(cues[(cues.start >= start) & (cues.stop <= stop)], settings, sources, progress)
     yield layout["clicks"][1], marker
 
 
@@ -87,8 +94,8 @@ def _silence(frames: int, channels: int) -> Iterator[Signal]:
 def planned_settings(excitation: dict[str, Any]) -> Excitation:
     """Return the settings in `excitation.json`; raises `ExcitationError` if this version does not support them."""
     try:
-        return Excitation.model_validate(excitation["settings"])
-    except (KeyError, ValidationError) as error:
+        return Excitation.from_record(excitation["settings"])
+    except (KeyError, TypeError, ValidationError) as error:
         raise ExcitationError(f"excitation.json has settings that this version does not support ({error})") from None
 
 

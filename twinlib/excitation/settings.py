@@ -1,5 +1,6 @@
 """Section `excitations` of the configuration."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -89,6 +90,11 @@ class Excitation(Section):
     split: Split = Split()
     """Shares of the reel for training, validation and test."""
 
+    witness: bool = True
+    """Repeat the same two seconds of noise at the start, in the middle and at the end of every reel, and every few
+    minutes. By these repeats a take shows whether level, drive or tone of the device changed during the recording, and
+    its noise floor. Excitations that were recorded without them stay without."""
+
     probe_reel: bool = False
     """Also make a probe reel: three minutes of test signals, recorded like any reel, to measure harmonics, responses
     and noise floor of the device. You can add it later: no other reel depends on it."""
@@ -96,7 +102,14 @@ class Excitation(Section):
     @property
     def planned(self) -> dict[str, Any]:
         """Settings that determine the music reels, as JSON; immutable once recorded."""
-        return self.model_dump(mode="json", exclude={"probe_reel"})
+        content = self.model_dump(mode="json", exclude={"probe_reel"})
+        # Records of older versions have no witness: those without one stay the same.
+        return content if self.witness else {key: value for key, value in content.items() if key != "witness"}
+
+    @classmethod
+    def from_record(cls, planned: Mapping[str, Any]) -> Self:
+        """Return the settings in `planned` form of a recorded excitation; raises `ValidationError`."""
+        return cls.model_validate({"witness": False, **planned})
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
