@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.corpus import Corpus, index_corpus, source_files, write_index
+from twinlib.contracts import INDEX
+from twinlib.corpus import Corpus, describe_index, index_corpus, source_files, write_index
+from twinlib.files import read_json
 from twinlib.progress import show_progress
 from twinlib.provenance import stage_record
 
@@ -19,6 +21,8 @@ def main() -> None:
         write_index(args.tracks.parent, found)
     for problem in found.problems:
         print(f"warning: {problem.file}: {problem.reason}")
+    for line in describe_index(read_json(args.index, INDEX)):
+        print(f"note: {line}")
     print(f"{len(found.tracks)} sources of {found.tracks.track_id.nunique()} tracks; {len(found.excluded)} excluded")
 
 

@@ -20,6 +20,9 @@ def main() -> None:
     inputs = [args.tracks, *args.exclude]
     with stage_record(Path(__file__), inputs, [args.cues, args.excitation], params) as record:
         tracks = read_table(args.tracks, TRACKS)
+        # An excitation recorded by an older version, of which a file was lost, keeps the splits of single credits.
+        if "artists" not in corpus.model_fields_set:
+            tracks = tracks.drop(columns="artist_family")
         with show_progress(f"plan {args.name}", settings.slices, "slices") as done:
             made = draw_cue_sheet(args.name, settings, tracks, set(excluded_tracks(tracks, corpus)), corpus.root, done)
         write_cue_sheet(args.cues.parent, made)

@@ -3,8 +3,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.corpus.real_artists import REAL_TRACKS
 from twinlib.corpus import Corpus
-from twinlib.corpus.exclusions import excluded_tracks, read_exclusions, read_tsv, unmatched_exclusions
+from twinlib.corpus.exclusions import (
+    excluded_tracks,
+    partial_exclusions,
+    read_exclusions,
+    read_tsv,
+    unmatched_exclusions,
+)
 from twinlib.errors import CorpusError
 
 HEADER = "track_id\treason\tdate\n"
@@ -87,3 +94,47 @@ def test_exclusions_without_a_match_are_reported(tmp_path: Path) -> None:
     path = listed(tmp_path, HEADER + "b\twithdrawn\t2026-01-31\nz\tunknown\t2026-01-31\n")
     settings = Corpus(root=Path("x"), exclude=path, exclude_artists=("Anna", "Zoe"), exclude_genres=("Polka",))
     assert unmatched_exclusions(TRACKS, settings) == ["track z", "artist Zoe", "genre Polka"]
+
+
+REAL = pd.DataFrame(REAL_TRACKS, columns=["track_id", "artist"]).assign(genre="", has_bleed=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "excluded", "left"),
+    [
+        ("Music Delta", 35, 0),
+        ("music delta multitracks", 35, 0),
+        ("MusicDelta", 35, 0),
+        ("Hops ‘n’ Vinyl", 4, 0),
+        ("Liz Nelson", 3, 0),
+        ("Jennifer Davies", 2, 1),
+        ("Beyonce", 1, 2),
+        ("NYU", 5, 0),
+        ("Wooldog", 5, 0),
+    ],
+)
+def test_an_artist_is_excluded_under_every_name(name: str, excluded: int, left: int) -> None:
+    settings = Corpus(root=Path("x"), exclude_artists=(name,))
+    made = excluded_tracks(REAL, settings)
+    assert len(made) == excluded
+    assert all(reason.startswith("the artist ") for reason in made.values())
+    assert unmatched_exclusions(REAL, settings) == []
+    said = partial_exclusions(REAL, settings)
+    assert len(said) == (left > 0)
+    if left:
+        assert f"{name} matches {excluded} tracks; {left} more" in said[0]
+
+
+def test_an_exclusion_that_leaves_a_similar_name_says_so() -> None:
+    tracks = pd.DataFrame(
+        {"track_id": ["a/1", "b/1", "b/2"], "artist": ["Music Delta", *["Music Delta Multitracks"] * 2]}
+    )
+    tracks = tracks.assign(genre="", has_bleed=None)
+    settings = Corpus(root=Path("x"), exclude_artists=("Music Delta",))
+    assert list(excluded_tracks(tracks, settings)) == ["a/1"]
+    (said,) = partial_exclusions(tracks, settings)
+    assert "2 more (Music Delta Multitracks) with similar names are not excluded" in said
+    aliased = settings.model_copy(update={"artists": {"Music Delta": ("Music Delta Multitracks",)}})
+    assert list(excluded_tracks(tracks, aliased)) == ["a/1", "b/1", "b/2"]
+    assert partial_exclusions(tracks, aliased) == []
+    assert partial_exclusions(tracks, Corpus(root=Path("x"))) == []

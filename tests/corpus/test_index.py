@@ -8,11 +8,22 @@ import soundfile
 from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus import Corpus
-from twinlib.corpus.index import CorpusIndex, index_corpus, source_files, summary, write_index
+from twinlib.corpus.index import CorpusIndex, describe_index, index_corpus, source_files, summary, write_index
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
 
-COLUMNS = ["track_id", "artist", "title", "genre", "licence", "has_bleed", "kind", "instrument", "path"]
+COLUMNS = [
+    "track_id",
+    "artist",
+    "artist_family",
+    "title",
+    "genre",
+    "licence",
+    "has_bleed",
+    "kind",
+    "instrument",
+    "path",
+]
 COLUMNS += ["sample_rate", "channels", "frames", "sha256"]
 
 
@@ -183,3 +194,31 @@ def test_the_demo_corpus_has_no_problems() -> None:
     for row in made.tracks.itertuples():
         assert f"| {row.track_id} |" in page
         assert f"| {row.artist} |" in page
+
+
+def test_the_index_lists_artists_that_are_joined_and_names_that_are_only_similar(tmp_path: Path) -> None:
+    for number, (name, artist) in enumerate(
+        {
+            "MusicDelta_Rock": "Music Delta",
+            "MusicDelta_Beatles": "Music Delta Multitracks",
+            "Metallica_One": "Metallica",
+            "Metalica_Two": "Metalica",
+            "Zoe_Song": "Zoe",
+        }.items()
+    ):
+        track(tmp_path, name, number, artist=artist)
+    settings = Corpus(root=tmp_path, exclude_artists=("Metallica",), artists={"Zoe": ("Zoé", "Nobody")})
+    made = index_corpus(settings)
+    content = summary(made)
+    assert (content["artists"], content["artist_families"]) == (5, 4)
+    assert content["joined_artists"] == {"Music Delta": ["Music Delta", "Music Delta Multitracks"]}
+    assert content["near_names"] == [{"names": ["Metalica", "Metallica"], "reason": "spelling"}]
+    assert made.tracks.artist.nunique() == 5, "as written"
+    assert "corpus.artists: no track is credited to Nobody" in reasons(made)
+    lines = describe_index(content)
+    assert len(lines) == 3
+    assert "Music Delta (Music Delta, Music Delta Multitracks)" in lines[0]
+    assert "Metalica and Metallica" in lines[1]
+    assert "corpus.artists" in lines[1]
+    assert "Metallica matches 1 tracks; 1 more (Metalica)" in lines[2]
+    assert describe_index({"tracks": 1}) == [], "an index of an older version"

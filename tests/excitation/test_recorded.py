@@ -6,7 +6,7 @@ import pytest
 
 from twinlib.errors import ExcitationError
 from twinlib.excitation.recorded import changed_settings, recorded_settings, require_same_reel
-from twinlib.excitation.settings import Excitation
+from twinlib.excitation.settings import Excitation, Split
 from twinlib.files import sha256_file, write_json
 
 SETTINGS = Excitation(seed=1, slices=10)
@@ -18,7 +18,17 @@ def test_equal_settings_have_no_changes() -> None:
 
 def test_every_changed_key_is_named_with_both_values() -> None:
     now = Excitation.model_validate({"seed": 2, "slices": 10, "split": {"salt": "other"}})
-    assert changed_settings(SETTINGS, now) == ["seed: 1 -> 2", "split.salt: twin -> other"]
+    recorded = SETTINGS.model_copy(update={"split": Split(salt="twin")})
+    assert changed_settings(recorded, now) == ["seed: 1 -> 2", "split.salt: twin -> other"]
+
+
+def test_a_salt_that_was_chosen_is_no_change() -> None:
+    recorded = SETTINGS.model_copy(update={"split": Split(salt="twin-7")})
+    assert changed_settings(recorded, SETTINGS) == []
+    assert changed_settings(recorded, recorded) == []
+    assert changed_settings(SETTINGS, recorded) == []
+    other = SETTINGS.model_copy(update={"split": Split(salt="twin")})
+    assert changed_settings(recorded, other) == ["split.salt: twin-7 -> twin"]
 
 
 @pytest.mark.parametrize("kind", ["take", "simulate"])

@@ -1,6 +1,7 @@
 """The music corpus: sources, artists and licences.
 
-`index` tabulates all sources of the layouts `medleydb` and `folder`, which share the types of `sources`;
+`index` tabulates all sources of the layouts `medleydb`, `mirdata` and `folder`, which share the types of `sources`;
+`artists` joins the names of one artist and artists with common tracks, `near_names` finds similar names;
 `exclusions` lists withdrawn tracks; `settings` is the section `corpus` of the configuration.
 """
 

@@ -5,6 +5,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinlib.corpus.artists import Families, artist_key, find_families
+from twinlib.corpus.near_names import find_near_names
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import normalise_name
 from twinlib.errors import CorpusError
@@ -62,7 +64,7 @@ def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
     import pandas as pd
 
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
-    artists = {normalise_name(artist) for artist in settings.exclude_artists}
+    artists = _excluded_credits(_families(tracks, settings), settings)
     genres = {normalise_name(genre) for genre in settings.exclude_genres}
     columns = tracks.drop_duplicates("track_id").sort_values("track_id")
     reasons = {}
@@ -71,8 +73,8 @@ def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
     ):
         if track_id in listed:
             reasons[track_id] = listed[track_id]
-        elif normalise_name(artist) in artists:
-            reasons[track_id] = f"the artist {artist} is excluded"
+        elif artist in artists:
+            reasons[track_id] = artists[artist]
         elif normalise_name(genre) in genres:
             reasons[track_id] = f"the genre {genre} is excluded"
         elif settings.exclude_bleed and not pd.isna(bleed) and bleed:
@@ -83,10 +85,52 @@ def excluded_tracks(tracks: "pd.DataFrame", settings: Corpus) -> dict[str, str]:
 def unmatched_exclusions(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
     """Return excluded track ids, artists and genres that match no track of the table, perhaps misspelt."""
     listed = read_exclusions(settings.exclude) if settings.exclude else {}
-    ids, artists = set(tracks.track_id), {normalise_name(artist) for artist in tracks.artist}
+    ids, families = set(tracks.track_id), _families(tracks, settings)
     genres = {normalise_name(genre) for genre in tracks.genre}
     return [
         *(f"track {track_id}" for track_id in sorted(listed) if track_id not in ids),
-        *(f"artist {artist}" for artist in sorted(settings.exclude_artists) if normalise_name(artist) not in artists),
+        *(f"artist {artist}" for artist in sorted(settings.exclude_artists) if not families.naming(artist)),
         *(f"genre {genre}" for genre in sorted(settings.exclude_genres) if normalise_name(genre) not in genres),
     ]
+
+
+def partial_exclusions(tracks: "pd.DataFrame", settings: Corpus) -> list[str]:
+    """Return a sentence for each excluded artist who leaves tracks of the same family, or of a similar name, in use."""
+    if not settings.exclude_artists:
+        return []
+    families = _families(tracks, settings)
+    excluded = set(_excluded_credits(families, settings))
+    counts = tracks.drop_duplicates("track_id").artist.value_counts()
+    near = find_near_names(zip(tracks.track_id, tracks.artist, strict=True), families)
+    sentences = []
+    for name in sorted(settings.exclude_artists):
+        matched = families.naming(name)
+        family = {families.by_credit[credit] for credit in matched}
+        related = {credit for credit, its in families.by_credit.items() if its in family} - excluded
+        similar = {credit for one in near if matched & set(one.names) for credit in one.names} - excluded
+        for credits, reason in (
+            (related, "of the same family are not excluded, because their credits do not name this artist"),
+            (similar, "with similar names are not excluded; if they are the same artist, add them to corpus.artists"),
+        ):
+            if credits:
+                number = int(counts[sorted(credits)].sum())
+                sentences.append(
+                    f"exclude_artists: {name} matches {int(counts[sorted(matched)].sum())} tracks; {number} more "
+                    f"({', '.join(sorted(credits))}) {reason}"
+                )
+    return sentences
+
+
+def _families(tracks: "pd.DataFrame", settings: Corpus) -> Families:
+    return find_families(zip(tracks.track_id, tracks.artist, strict=True), settings.artists)
+
+
+def _excluded_credits(families: Families, settings: Corpus) -> dict[str, str]:
+    """Return the credits of excluded artists, with the reason."""
+    reasons: dict[str, str] = {}
+    for name in sorted(settings.exclude_artists):
+        for credit in sorted(families.naming(name)):
+            same = artist_key(name) == artist_key(credit)
+            reason = f"the artist {credit if same else name} is excluded" + ("" if same else f" (credited as {credit})")
+            reasons.setdefault(credit, reason)
+    return reasons

@@ -1,6 +1,7 @@
 """The index of the corpus: one row per source with licence, format and digest; and a list of problems."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ import soundfile
 
 from twinlib.audio import AudioInfo, Reader
 from twinlib.contracts import INDEX, TRACKS
-from twinlib.corpus.exclusions import excluded_tracks, read_tsv, unmatched_exclusions
+from twinlib.corpus.artists import find_families
+from twinlib.corpus.exclusions import excluded_tracks, partial_exclusions, read_tsv, unmatched_exclusions
 from twinlib.corpus.folder import list_folder, scan_folder
 from twinlib.corpus.medleydb import list_medleydb, scan_medleydb
 from twinlib.corpus.mirdata import list_mirdata, mirdata_metadata, scan_mirdata
+from twinlib.corpus.near_names import NearNames, find_near_names
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
@@ -23,20 +26,26 @@ from twinlib.progress import Progress, no_progress
 if TYPE_CHECKING:
     import pandas as pd
 
+_LISTED = 5
+"""Number of joined or similar artists in a sentence."""
+
 _TAIL = 4096
 """Frames read at the end of a file, where a truncated compressed file fails."""
 
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """Table `tracks/1` of all sources (including excluded ones), problems, excluded tracks with their reasons, and
-    exclusions without a match.
+    """Table `tracks/1` of all sources (including excluded ones), problems, excluded tracks with their reasons,
+    exclusions without a match, and artists with several names, or with similar names that are not joined.
     """
 
     tracks: "pd.DataFrame"
     problems: list[Problem]
     excluded: dict[str, str]
     not_in_corpus: list[str]
+    partly_excluded: list[str]
+    joined_artists: dict[str, list[str]]
+    near_names: list[NearNames]
 
 
 def source_files(settings: Corpus) -> list[Path]:
@@ -87,10 +96,25 @@ def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIn
         reasons = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:3])
         raise CorpusError(f"no usable sound file under {settings.root}{': ' + reasons if reasons else ''}")
     tracks = _table(rows)
+    credits = list(zip(tracks.track_id, tracks.artist, strict=True))
+    families = find_families(credits, settings.artists)
+    tracks.insert(list(tracks.columns).index("title"), "artist_family", tracks.artist.map(families.by_credit))
     known = set(tracks.track_id)
     for track_id in sorted(set(licences) - known):
         problems.append(Problem(str(settings.licences), f"the track {track_id} is not in the corpus"))
-    return CorpusIndex(tracks, problems, excluded_tracks(tracks, settings), unmatched_exclusions(tracks, settings))
+    written = find_families(credits)
+    for name in sorted({name for names in settings.artists.values() for name in names}):
+        if not written.naming(name):
+            problems.append(Problem("corpus.artists", f"no track is credited to {name}: check the spelling"))
+    return CorpusIndex(
+        tracks,
+        problems,
+        excluded_tracks(tracks, settings),
+        unmatched_exclusions(tracks, settings),
+        partial_exclusions(tracks, settings),
+        families.joined,
+        find_near_names(credits, families),
+    )
 
 
 def write_index(folder: Path, index: CorpusIndex) -> None:
@@ -106,14 +130,33 @@ def summary(index: CorpusIndex) -> dict[str, Any]:
     return {
         "tracks": int(tracks.track_id.nunique()),
         "artists": int(tracks.artist.nunique()),
+        "artist_families": int(tracks.artist_family.nunique()),
         "sources": len(tracks),
         "hours": round(float(hours.sum()), 6),
         "hours_by_kind": _sums(hours, tracks.kind),
         "hours_by_licence": _sums(hours, tracks.licence),
         "excluded": [{"track_id": track_id, "reason": reason} for track_id, reason in index.excluded.items()],
         "excluded_not_in_corpus": index.not_in_corpus,
+        "partly_excluded": index.partly_excluded,
+        "joined_artists": index.joined_artists,
+        "near_names": [{"names": list(near.names), "reason": near.reason} for near in index.near_names],
         "problems": [{"file": problem.file, "reason": problem.reason} for problem in index.problems],
     }
+
+
+def describe_index(content: Mapping[str, Any]) -> list[str]:
+    """Return what the user should know from the content of `index.json`, as sentences; empty if there is nothing."""
+    lines = []
+    if joined := [f"{family} ({', '.join(credits)})" for family, credits in content.get("joined_artists", {}).items()]:
+        lines.append(f"one artist, or artists with common tracks, in one split: {_some(joined)}")
+    if near := [NearNames(tuple(one["names"]), one["reason"]).sentence for one in content.get("near_names", [])]:
+        lines.append(f"similar names of artists: {_some(near)}. If they are one artist, list them in corpus.artists")
+    return [*lines, *content.get("partly_excluded", [])]
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f"; and {len(items) - _LISTED} more in index.json" if len(items) > _LISTED else ""
+    return "; ".join(items[:_LISTED]) + more
 
 
 def find_sources(settings: Corpus) -> Scan:

@@ -38,11 +38,16 @@ class Corpus(Section):
     """Additional folder to search for `*_METADATA.yaml`. The track folder, `Metadata/` next to or above the tracks, and
     the Python package `medleydb`, if it is installed, are always searched."""
 
+    artists: dict[str, tuple[str, ...]] = {}
+    """Other names of an artist, such as `Brandon Webster: [Caitlin Michelle Remmel & Benjamin Hood]`: splits and
+    exclusions treat them as one artist. Names that differ in typography, agree with the prefix of MedleyDB's track
+    folders, or share a credit are joined without it; `index.json` lists similar names that are not."""
+
     exclude: Path | None = None
     """TSV file (track_id, reason, date) of excluded tracks."""
 
     exclude_artists: tuple[str, ...] = ()
-    """Excluded artists; case and spacing are ignored."""
+    """Excluded artists, under any of their names, with all tracks whose credits name them."""
 
     exclude_genres: tuple[str, ...] = ()
     """Excluded genres; case and spacing are ignored."""

@@ -17,7 +17,7 @@ from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import Block, Reel, lay_out_reels, slice_hop
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
-from twinlib.excitation.splits import assign_splits, group_by_split
+from twinlib.excitation.splits import assign_splits, group_by_split, with_salt
 from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256
 from twinlib.files import write_json, write_table
 from twinlib.progress import Progress, no_progress
@@ -87,14 +87,18 @@ def draw_cue_sheet(
 ) -> CueSheet:
     """Draw the cue sheet of an excitation from the sources in `tracks` (contract `tracks/1`) below `root`.
 
+    Splits are by `artist_family`; without this column, by `artist`.
+
     Every slice is drawn independently: a source with a probability proportional to its duration, a start, and a gain
     uniform in dB. Redraws silent slices. A share `settings.sweeps` of the training slices are sweeps. Each reel and
     split has its own random generator. `progress` counts slices. Raises `ExcitationError` if no source is long or loud
-    enough, or if a split has no track.
+    enough, or if a split has no track. `excitation` records the salt of the splits.
     """
     reels = lay_out_reels(name, settings)
     usable, skipped = _usable_sources(tracks, excluded, settings)
-    splits = assign_splits(dict(zip(usable.track_id, usable.artist, strict=True)), settings.split)
+    artists = dict(zip(usable.track_id, usable.get("artist_family", usable.artist), strict=True))
+    settings = settings.model_copy(update={"split": with_salt(artists, settings.split)})
+    splits = assign_splits(artists, settings.split)
     pools = {split: _pool(usable[usable.track_id.map(splits) == split]) for split in settings.split.shares}
     cues: list[Cue] = []
     redrawn: Counter[str] = Counter()

@@ -134,10 +134,15 @@ def recorded_without_witness(results: Path, name: str, take_patterns: Iterable[s
 
 
 def changed_settings(recorded: Excitation, now: Excitation) -> list[str]:
-    """Return the changed settings as `seed: 1 -> 2`, sorted by name; a recorded excitation never gains a witness."""
+    """Return the changed settings as `seed: 1 -> 2`, sorted by name.
+
+    A recorded excitation never gains a witness, and a salt that the program chose is no change.
+    """
     if not recorded.witness:
         now = now.model_copy(update={"witness": False})
     before, after = _flatten(recorded.planned), _flatten(now.planned)
+    if None in (before["split.salt"], after["split.salt"]):
+        before["split.salt"] = after["split.salt"]
     return [
         f"{name}: {before.get(name)} -> {after.get(name)}"
         for name in sorted(before.keys() | after.keys())

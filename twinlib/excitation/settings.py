@@ -24,8 +24,9 @@ class Split(Section):
     by: Literal["artist", "track"] = "artist"
     """Assign all tracks of an artist to one split (`artist`), or each track separately (`track`)."""
 
-    salt: str = "twin"
-    """Salt of the hash that assigns artists to splits; change it for another assignment."""
+    salt: str | None = None
+    """Salt of the hash that assigns artists to splits; set it for another assignment. By default the first of `twin`,
+    `twin-2`, `twin-3` and so on with which no split is empty; `excitation.json` records it."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -11,11 +11,12 @@ from snakemake.exceptions import WorkflowError
 from twinlib import config as configuration
 from twinlib.capture import read_pairs
 from twinlib.capture import describe_missing_takes, missing_takes, take_path
-from twinlib.corpus import read_exclusions
-from twinlib.corpus import source_files
+from twinlib.contracts import INDEX
+from twinlib.corpus import describe_index, read_exclusions, source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
+from twinlib.files import read_json
 from twinlib.provenance import digest
 from twinlib.tracking import require_server, store_uri
 
@@ -140,6 +141,13 @@ ACTIVE_PLANS, ACTIVE_REELS = (
 EXCLUDED_TRACKS = {
     name: as_workflow_error(RECORDED.excluded_tracks, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
 }
+
+
+def report_corpus():
+    """Print what the index of an earlier run says about artists; the index of this run prints it itself."""
+    index = RESULTS / "corpus" / "index.json"
+    if CONFIG.excitations and index.is_file():
+        print(*describe_index(as_workflow_error(read_json, index, INDEX)), sep="\n", file=sys.stderr)
 
 
 def report_missing_takes():
