@@ -147,7 +147,8 @@ def report_corpus():
     """Print what the index of an earlier run says about artists; the index of this run prints it itself."""
     index = RESULTS / "corpus" / "index.json"
     if CONFIG.excitations and index.is_file():
-        print(*describe_index(as_workflow_error(read_json, index, INDEX)), sep="\n", file=sys.stderr)
+        for line in describe_index(as_workflow_error(read_json, index, INDEX)):
+            print(f"corpus: {line}", file=sys.stderr)
 
 
 def report_missing_takes():
