@@ -35,7 +35,7 @@ def made(corpus: Path) -> CueSheet:
 
 
 def test_cues_tile_the_blocks(made: CueSheet) -> None:
-    settings = Excitation.model_validate(made.excitation["settings"])
+    settings = Excitation.from_record(made.excitation["settings"])
     step = settings.slice_samples - settings.crossfade_samples
     for reel, layout in made.excitation["reels"].items():
         mine = made.cues[made.cues.reel == reel]
@@ -78,7 +78,7 @@ def test_seconds_add_up(made: CueSheet) -> None:
 
 
 def test_the_same_seed_gives_the_same_cues_and_another_seed_others(made: CueSheet, corpus: Path) -> None:
-    settings = Excitation.model_validate(made.excitation["settings"])
+    settings = Excitation.from_record(made.excitation["settings"])
     again = planned(corpus, settings)
     pd.testing.assert_frame_equal(again.cues, made.cues)
     assert again.excitation == made.excitation
