@@ -8,6 +8,6 @@ from .index import find_sources as find_sources
 from .index import index_corpus as index_corpus
 from .index import source_files as source_files
 from .index import write_index as write_index
-from .near_names import NearNames as NearNames
+from .near_names import describe_near_names as describe_near_names
 from .near_names import find_near_names as find_near_names
 from .settings import Corpus as Corpus

@@ -1,8 +1,8 @@
 """The index of the corpus: one row per source with licence, format and digest; and a list of problems."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from twinlib.corpus.exclusions import excluded_tracks, partial_exclusions, read_
 from twinlib.corpus.folder import list_folder, scan_folder
 from twinlib.corpus.medleydb import list_medleydb, scan_medleydb
 from twinlib.corpus.mirdata import list_mirdata, mirdata_metadata, scan_mirdata
-from twinlib.corpus.near_names import NearNames, find_near_names
+from twinlib.corpus.near_names import NearNames, describe_near_names, find_near_names, first_of
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
@@ -25,9 +25,6 @@ from twinlib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_LISTED = 5
-"""Number of joined or similar artists in a sentence."""
 
 _TAIL = 4096
 """Frames read at the end of a file, where a truncated compressed file fails."""
@@ -43,9 +40,9 @@ class CorpusIndex:
     problems: list[Problem]
     excluded: dict[str, str]
     not_in_corpus: list[str]
-    partly_excluded: list[str]
-    joined_artists: dict[str, list[str]]
-    near_names: list[NearNames]
+    partly_excluded: list[str] = field(default_factory=list)
+    joined_artists: dict[str, list[str]] = field(default_factory=dict)
+    near_names: list[NearNames] = field(default_factory=list)
 
 
 def source_files(settings: Corpus) -> list[Path]:
@@ -130,7 +127,7 @@ def summary(index: CorpusIndex) -> dict[str, Any]:
     return {
         "tracks": int(tracks.track_id.nunique()),
         "artists": int(tracks.artist.nunique()),
-        "artist_families": int(tracks.artist_family.nunique()),
+        "artist_families": int(tracks.get("artist_family", tracks.artist).nunique()),
         "sources": len(tracks),
         "hours": round(float(hours.sum()), 6),
         "hours_by_kind": _sums(hours, tracks.kind),
@@ -148,15 +145,8 @@ def describe_index(content: Mapping[str, Any]) -> list[str]:
     """Return what the user should know from the content of `index.json`, as sentences; empty if there is nothing."""
     lines = []
     if joined := [f"{family} ({', '.join(credits)})" for family, credits in content.get("joined_artists", {}).items()]:
-        lines.append(f"one artist, or artists with common tracks, in one split: {_some(joined)}")
-    if near := [NearNames(tuple(one["names"]), one["reason"]).sentence for one in content.get("near_names", [])]:
-        lines.append(f"similar names of artists: {_some(near)}. If they are one artist, list them in corpus.artists")
-    return [*lines, *content.get("partly_excluded", [])]
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f"; and {len(items) - _LISTED} more in index.json" if len(items) > _LISTED else ""
-    return "; ".join(items[:_LISTED]) + more
+        lines.append(f"one artist, or artists with common tracks, in one split: {first_of(joined)}")
+    return [*lines, *describe_near_names(content.get("near_names", [])), *content.get("partly_excluded", [])]
 
 
 def find_sources(settings: Corpus) -> Scan:

@@ -1,9 +1,9 @@
 """Similar names of artists that were not joined into one family, for the user to decide."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 from twinlib.corpus.artists import MINOR_WORDS, Families, artist_key, credited_names, folder_prefix, words_of
 
@@ -20,6 +20,9 @@ REASONS: dict[Reason, str] = {
 _SHORT, _LONG = 5, 10
 """Letters of a name from which one letter, or two, may differ."""
 
+_LISTED = 5
+"""Number of items in a sentence."""
+
 _MANY = 20
 """A word or prefix of more artists than this is no sign that two of them are the same."""
 
@@ -30,11 +33,6 @@ class NearNames:
 
     names: tuple[str, str]
     reason: Reason
-
-    @property
-    def sentence(self) -> str:
-        """The two names and the reason, in words."""
-        return f"{self.names[0]} and {self.names[1]} ({REASONS[self.reason]})"
 
 
 def find_near_names(tracks: Iterable[tuple[str, str]], families: Families) -> list[NearNames]:
@@ -59,6 +57,20 @@ def find_near_names(tracks: Iterable[tuple[str, str]], families: Families) -> li
             if len(both) > 1 and (reason in ("folder", "name") or _comparable(first, second)):
                 found.setdefault(both, NearNames((first, second), reason))
     return sorted(found.values())
+
+
+def describe_near_names(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the `near_names` of `index.json` or `leaks.json` as a sentence; empty without similar names."""
+    pairs = [f"{' and '.join(one['names'])} ({REASONS[one['reason']]})" for one in entries]
+    if not pairs:
+        return []
+    return [f"similar names of artists: {first_of(pairs)}. If they are one artist, list them in corpus.artists"]
+
+
+def first_of(items: Sequence[str]) -> str:
+    """Return the first items, and the number of the others."""
+    more = f"; and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return "; ".join(items[:_LISTED]) + more
 
 
 def _groups(keyed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
