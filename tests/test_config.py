@@ -1,6 +1,7 @@
 """The configuration: errors and their messages, generated schema and tables."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,41 @@ def test_files_without_keys_are_refused(tmp_path: Path, text: str) -> None:
         load_config(path)
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_knob_positions_and_keys_stay_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    knobs = "{time: 12:30, mix: 3:00, bright: on, cut: off, ratio: 010, level: 7, tone: 7.5, boost: true}"
+    path.write_text(f"devices: {{1176: {{pairs: a.tsv, settings: {knobs}, card: {{serial: 0042, date: 2026-05-01}}}}}}")
+    device = load_config(path).devices["1176"]
+    assert device.settings == {
+        "time": "12:30", "mix": "3:00", "bright": "on", "cut": "off", "ratio": "010", "level": 7, "tone": 7.5,
+        "boost": True,
+    }  # fmt: skip
+    assert device.card.given == {"serial": "0042", "date": "2026-05-01"}
+
+
+def test_later_files_and_overrides_replace_single_keys(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("devices: {box: {pairs: a.tsv, channel: 2}}\ntraining: {steps: 10, seed: 3}")
+    second.write_text("training: {steps: 20}")
+    config = load_config(first, second, overrides={"devices": {"box": {"channel": 1}}})
+    assert (config.training.steps, config.training.seed) == (20, 3)
+    assert (str(config.devices["box"].pairs), config.devices["box"].channel) == ("a.tsv", 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("results", "my {results}"),
+        ("corpus.exclude", "excluded {old}.tsv"),
+        ("devices.silk.takes", "takes/<date>/{reel}.wav"),
+    ],
+)
+def test_paths_that_the_workflow_would_change_are_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(key) + ".*rename") as caught:
+        parse_config(edited(key, value), "x")
+    assert value.replace("{reel}", "reel") in str(caught.value)
 
 
 def test_experiments_default_to_all_devices_with_all_models() -> None:

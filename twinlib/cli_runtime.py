@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -40,13 +41,19 @@ def run(main: Callable[[], None]) -> NoReturn:
 def options(description: str, /, **types: type | list[type]) -> argparse.Namespace:
     """Parse the options of a stage, all required: `dry=Path` takes one value, `shards=[Path]` any number."""
     parser = argparse.ArgumentParser(description=description)
-    for name, kind in types.items():
-        flag = f"--{name.replace('_', '-')}"
+    flags = {f"--{name.replace('_', '-')}": kind for name, kind in types.items()}
+    for flag, kind in flags.items():
         if isinstance(kind, list):
             parser.add_argument(flag, type=kind[0], nargs="*", required=True)
         else:
             parser.add_argument(flag, type=kind, required=True)
-    return parser.parse_args()
+    words, current = [], None
+    for word in sys.argv[1:]:
+        current = flags.get(word, current)
+        # A file name may start with a dash.
+        is_name = word.startswith("-") and word not in flags and current in (Path, [Path])
+        words.append(f"./{word}" if is_name else word)
+    return parser.parse_args(words)
 
 
 def _refuse(reason: str) -> None:

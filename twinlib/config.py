@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
-from pydantic import StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, StringConstraints, ValidationError, model_validator
 
 from twinlib.capture import Captures, DeviceCard
 from twinlib.contracts import SPLITS
 from twinlib.corpus import Corpus
 from twinlib.dataset import Dataset
-from twinlib.errors import ConfigError, ExcitationError
+from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.evaluation import Evaluation
 from twinlib.excitation import Excitation, probe_name, recorded_without_witness, reel_names
+from twinlib.files import read_yaml
 from twinlib.model import PRESETS, Architecture
-from twinlib.section import Section
+from twinlib.section import Section, require_plain
 from twinlib.simulation import Simulate
 from twinlib.tracking import Tracking
 from twinlib.training import Search, Training, twin_file
@@ -65,7 +65,7 @@ class Experiment(Section):
 class Config(Section):
     """The whole configuration."""
 
-    results: str = "results"
+    results: Annotated[str, AfterValidator(require_plain)] = "results"
     """Output folder, relative to the working directory of Snakemake."""
     corpus: Corpus | None = None
     """The music; required if `excitations` is not empty."""
@@ -239,17 +239,33 @@ def _without_new_witness(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, "excitations": changed}
 
 
-def load_config(path: Path) -> Config:
-    """Read and validate a YAML file; the `ConfigError` names the file, the key or line, and the allowed values."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not readable YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} has no keys: config/README.md lists all keys")
-    return parse_config(content, str(path))
+def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read YAML files and validate their content; later files and `overrides` replace single keys of earlier ones.
+
+    Knob positions stay as written: `12:30` and `on` are text. Raises `ConfigError` with the file, the key or line, and
+    the allowed values.
+    """
+    content: dict[str, Any] = {}
+    for path in paths:
+        try:
+            part = read_yaml(path)
+        except FileNotFoundError:
+            raise ConfigError(f"{path} does not exist") from None
+        except TwinError as error:
+            raise ConfigError(str(error)) from None
+        if not isinstance(part, dict):
+            raise ConfigError(f"{path} has no keys: config/README.md lists all keys")
+        content = _merged(content, part)
+    return parse_config(_merged(content, overrides or {}), ", ".join(map(str, paths)))
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `old` with the keys of `new`, mapping by mapping, as Snakemake merges configurations."""
+    merged = dict(old)
+    for key, value in new.items():
+        before = merged.get(key)
+        merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def json_schema() -> str:

@@ -5,10 +5,13 @@ import glob
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from twinlib.errors import TwinError
 
@@ -119,3 +122,42 @@ def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) 
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
     return frame
+
+
+class _TextLoader(yaml.SafeLoader):
+    """YAML 1.2 scalars: `12:30`, `on`, `010` and dates are text, not 750, true, 8 and a date; keys are always text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("null", "merge")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
+for _type, _pattern, _first in (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", "[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", r"[-+]?((0|[1-9][0-9_]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+0123456789."),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+):
+    _TextLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(rf"({_pattern})\Z"), list(_first))
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file safely, with scalars as a musician writes them: `12:30`, `on`, `010` and dates stay text.
+
+    Keys of mappings are always text. Raises `FileNotFoundError`, and `TwinError` if the file is not readable YAML.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            return yaml.load(stream, _TextLoader)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TwinError(f"{path} is not readable YAML: {error}") from None

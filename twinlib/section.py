@@ -1,9 +1,13 @@
 """Base class of all configuration sections."""
 
+import re
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+_Path = TypeVar("_Path", str, Path)
 
 
 class Section(BaseModel):
@@ -25,3 +29,14 @@ class Section(BaseModel):
                     hint = f" (did you mean '{near[0]}'?)" if near else ""
                     raise ValueError(f"unknown key '{key}'{hint}; allowed are {', '.join(sorted(known))}")
         return content
+
+
+def require_plain(path: _Path) -> _Path:
+    """Return the path; raises `ValueError` if it contains `{name}` or `<name>`, which the workflow would replace."""
+    if found := re.search(r"[{}]|<[a-z][a-z0-9_]*>", str(path)):
+        raise ValueError(f"{str(path)!r} contains {found[0]!r}, which the workflow would replace: rename the file")
+    return path
+
+
+PlainPath = Annotated[Path, AfterValidator(require_plain)]
+"""A path that the workflow passes on unchanged."""

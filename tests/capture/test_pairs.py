@@ -62,6 +62,8 @@ def test_channels_default_to_those_of_the_device(tmp_path: Path) -> None:
         ("capture\tdry\twet\tstart\na\td\tw\t-1\n", "start is '-1'"),
         ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "is not greater than start"),
         ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "integer"),
+        ("capture\tdry\twet\na\tdry {live}.wav\tw\n", "line 2: 'dry {live}.wav' contains '{'.*rename the file"),
+        ("capture\tdry\twet\na\td\t<take>.wav\n", "line 2: '<take>.wav' contains '<take>'.*rename the file"),
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, text: str, words: str) -> None:

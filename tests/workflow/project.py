@@ -25,6 +25,8 @@ from twinlib.simulation.settings import Recorder, SimulatedClipper
 from twinlib.simulation.simulate import simulate_take
 
 REPOSITORY = Path(__file__).parents[2]
+ODD_NAME = "-Song {Live} 100% <take> #2 'it' $HOME.wav"
+"""Special characters of the shell, Snakemake and format strings in the name of a song."""
 RATE = 44100
 
 TINY: dict[str, Any] = {
@@ -44,7 +46,7 @@ TINY: dict[str, Any] = {
         "amp": {
             "excitation": "tiny",
             "simulate": {"circuit": "diode_clipper", "drive": 0.1, "recorder": {"drift_ppm": 5, "offset_seconds": 0.1}},
-            "settings": {"drive": 1},
+            "settings": {"drive": 1, "tone": "12:30"},
             "card": {"make": "Acme", "gear_type": "preamp", "serial": "0042"},
         },
         "box": {"pairs": "pairs.tsv"},
@@ -229,7 +231,8 @@ def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tupl
 def make_project(folder: Path) -> Project:
     """A corpus of six artists, one dry and wet pair, and the configuration `TINY`."""
     for number in range(6):
-        audio.write(folder / "corpus" / f"artist{number}" / "song.wav", noise(3.0, number), RATE, "PCM_16")
+        name = ODD_NAME if number == 5 else "song.wav"
+        audio.write(folder / "corpus" / f"artist{number}" / name, noise(3.0, number), RATE, "PCM_16")
     dry = noise(12.0, 99)
     audio.write(folder / "pairs" / "dry.wav", dry, RATE, "PCM_24")
     audio.write(folder / "pairs" / "wet.wav", -0.5 * np.tanh(3 * dry), RATE, "PCM_24")

@@ -23,6 +23,14 @@ def edited(path: str, value: Any) -> dict[str, Any]:
     return content
 
 
+def test_a_knob_position_without_quotes_is_the_same_as_with_quotes(project: Project) -> None:
+    path = project.folder / "config.yaml"
+    text = path.read_text()
+    assert "tone: '12:30'" in text
+    path.write_text(text.replace("tone: '12:30'", "tone: 12:30"))
+    assert project.plan() == {}
+
+
 def test_a_new_twin_retrains_no_other_twin(project: Project) -> None:
     content = edited("models.other", {"channels": 3, "kernel_size": 3, "dilations": [1, 2]})
     content["experiments"].append({"device": "box", "model": "other"})

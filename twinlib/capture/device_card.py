@@ -16,7 +16,7 @@ GearType = Literal["amp", "pedal", "pedal_amp", "amp_cab", "amp_pedal_cab", "pre
 ToneType = Literal["clean", "overdrive", "crunch", "hi_gain", "fuzz"]
 
 
-class DeviceCard(Section):
+class DeviceCard(Section, coerce_numbers_to_str=True):
     """Description of a device and of its recording. Every key is optional; it changes no dataset and no weights."""
 
     name: str | None = None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from twinlib.audio import read_info
 from twinlib.errors import CaptureError
+from twinlib.section import require_plain
 
 COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples", "reference_channel")
 
@@ -88,6 +89,10 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
             raise CaptureError(f"{where}: {name} is empty: every pair needs one")
     if not _NAME.fullmatch(cells["capture"]) or set(cells["capture"]) == {"."}:
         raise CaptureError(f"{where}: the capture {cells['capture']!r} may contain only letters, digits, _ . and -")
+    try:
+        dry, wet = (require_plain(Path(cells[name])) for name in ("dry", "wet"))
+    except ValueError as error:
+        raise CaptureError(f"{where}: {error}") from None
     split = cells.get("split") or None
     if split not in (None, "train", "valid", "test"):
         raise CaptureError(f"{where}: the split {split!r} must be train, valid or test, or empty")
@@ -104,8 +109,8 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
         )
     return Pair(
         capture=cells["capture"],
-        dry=Path(cells["dry"]),
-        wet=Path(cells["wet"]),
+        dry=dry,
+        wet=wet,
         split=split,  # type: ignore[arg-type]
         channel=channel,
         start=start,

@@ -1,11 +1,10 @@
 """Settings of captures: where the recordings of a device are and how they are used."""
 
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from twinlib.section import Section
+from twinlib.section import PlainPath, Section, require_plain
 
 
 class Captures(Section):
@@ -15,10 +14,11 @@ class Captures(Section):
     """The excitation whose reels were played through the device; for `takes` and `simulate`."""
     takes: str | None = None
     """The recordings of the reels; `{reel}` is replaced by the name of the reel: `recordings/silk/{reel}.wav`."""
-    pairs: Path | None = None
+    pairs: PlainPath | None = None
     """A TSV of dry/wet pairs that were not made from a reel: capture, dry, wet, and optionally split, channel, ..."""
     settings: dict[str, str | int | float | bool] = {}
-    """The knob positions of the device during the recording, by name. They are stored with every segment."""
+    """The knob positions of the device during the recording, by name, as written: `12:30` and `on` need no quotes. They
+    are stored with every segment."""
     channel: int = Field(default=1, ge=1)
     """The channel of the wet files to use, counted from 1."""
     reference_channel: int | None = Field(default=None, ge=1)
@@ -28,6 +28,13 @@ class Captures(Section):
     """Corrections of the wet signal by alignment; all other properties are left to the twin. Hum is measured and
     reported but never removed, because that would remove music too. A take of a probe reel gets the gain and DC
     correction of the music takes."""
+
+    @field_validator("takes")
+    @classmethod
+    def _plain(cls, takes: str | None) -> str | None:
+        if takes is not None and "<" in takes:
+            require_plain(takes.replace("{reel}", "reel"))
+        return takes
 
     @model_validator(mode="after")
     def _valid_pattern(self) -> Self:

@@ -4,6 +4,7 @@ from .exclusions import excluded_tracks as excluded_tracks
 from .exclusions import read_exclusions as read_exclusions
 from .exclusions import read_tsv as read_tsv
 from .index import describe_index as describe_index
+from .index import file_names_digest as file_names_digest
 from .index import find_sources as find_sources
 from .index import index_corpus as index_corpus
 from .index import source_files as source_files

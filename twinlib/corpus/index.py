@@ -20,7 +20,7 @@ from twinlib.corpus.near_names import NearNames, describe_near_names, find_near_
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
-from twinlib.files import sha256_file, write_json, write_table
+from twinlib.files import sha256_bytes, sha256_file, write_json, write_table
 from twinlib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ def source_files(settings: Corpus) -> list[Path]:
     else:
         files = list_medleydb(settings.root, settings.audio, settings.metadata)
     return sorted({*files, *(path for path in (settings.licences, settings.exclude) if path)})
+
+
+def file_names_digest(settings: Corpus) -> str:
+    """Return the sha256 of the names of `source_files`, which changes if a file is added, renamed or removed."""
+    return sha256_bytes("\0".join(path.as_posix() for path in source_files(settings)).encode(errors="surrogateescape"))
 
 
 def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIndex:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from twinlib.section import Section
+from twinlib.section import PlainPath, Section
 
 AudioWord = Literal["mix", "stems", "raw"]
 
@@ -43,7 +43,7 @@ class Corpus(Section):
     exclusions treat them as one artist. Names that differ in typography, agree with the prefix of MedleyDB's track
     folders, or share a credit are joined without it; `index.json` lists similar names that are not."""
 
-    exclude: Path | None = None
+    exclude: PlainPath | None = None
     """TSV file (track_id, reason, date) of excluded tracks."""
 
     exclude_artists: tuple[str, ...] = ()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from twinlib import config as configuration
+from twinlib.config import load_config
 from twinlib.capture import read_pairs
 from twinlib.capture import describe_missing_takes, missing_takes, take_path
 from twinlib.contracts import INDEX
-from twinlib.corpus import describe_index, read_exclusions, source_files
+from twinlib.corpus import describe_index, file_names_digest, read_exclusions, source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
@@ -32,8 +32,10 @@ def as_workflow_error(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-SOURCE = ", ".join(str(path) for path in workflow.overwrite_configfiles) or "config/config.yaml"
-CONFIG = as_workflow_error(configuration.parse_config, config, SOURCE)
+# Snakemake reads YAML 1.1, in which a knob at 12:30 is 750: the files are read again.
+CONFIG_FILES = [Path(path) for path in workflow.overwrite_configfiles] or [Path("config/config.yaml")]
+SOURCE = ", ".join(map(str, CONFIG_FILES))
+CONFIG = as_workflow_error(lambda: load_config(*CONFIG_FILES, overrides=workflow.config_settings.config))
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
 TRAINING_GPUS = int(

@@ -2,8 +2,6 @@
 
 
 rule index_corpus:
-    input:
-        lambda wildcards: as_workflow_error(source_files, CONFIG.corpus),
     output:
         tracks="<results>/corpus/tracks.parquet",
         index="<results>/corpus/index.json",
@@ -14,6 +12,9 @@ rule index_corpus:
         "<benchmarks>/index_corpus.tsv"
     params:
         settings=lambda wildcards: CONFIG.corpus.model_dump_json(),
+        # Names of songs may contain braces and angle brackets, which Snakemake would fill in as wildcards of an input. The
+        # stage record holds the content of the files.
+        files=lambda wildcards: as_workflow_error(file_names_digest, CONFIG.corpus),
         code=code("index_corpus.py"),
     shell:
         "stage index_corpus --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"
