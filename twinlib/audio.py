@@ -13,25 +13,32 @@ import soundfile
 from twinlib.errors import AudioError
 from twinlib.files import atomic_path
 from twinlib.pcm import open_pcm24
+from twinlib.sound_header import RIFF_LIMIT, Header
+from twinlib.sound_open import is_pcm, open_sound
 
 Signal = npt.NDArray[np.float32]
 """float32 samples, full scale 1.0: `(frames, channels)` of a file or `(frames,)` of one channel."""
 
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 
-RIFF_LIMIT = 2**32 - 2**16
-"""Largest number of sample bytes in a RIFF file; beyond it the writer uses RF64 (EBU Tech 3306)."""
-
 BLOCK = 1 << 16
 """Frames per block in streaming code."""
 
+UNFINISHED = "has a header without a valid length, as after a power failure or from a pipe"
+"""Description of an unfinished header."""
+
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_CODECS = {"VORBIS": "Vorbis", "OPUS": "Opus", "MPEG_LAYER_III": "MP3", "MPEG_LAYER_II": "MP2", "MPEG_LAYER_I": "MP1"}
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Header of a sound file: sample rate in Hz, frames per channel, container and sample format."""
+    """Header of a sound file: sample rate in Hz, frames per channel, container and sample format.
+
+    `header` tells whether the length in the header is right; `frames` is always that of the samples in the file, and
+    `announced` that of the header of a truncated file, if known.
+    """
 
     path: Path
     sample_rate: int
@@ -39,6 +46,8 @@ class AudioInfo:
     frames: int
     format: str
     subtype: str
+    header: Header = "complete"
+    announced: int = 0
 
     @property
     def seconds(self) -> float:
@@ -50,6 +59,26 @@ class AudioInfo:
         """Bits per sample of an integer format; None for floating-point and lossy formats."""
         return _BITS.get(self.subtype)
 
+    @property
+    def codec(self) -> str | None:
+        """Name of a lossy codec; None for lossless formats."""
+        if is_pcm(self.subtype) or self.subtype.startswith("ALAC"):
+            return None
+        return _CODECS.get(self.subtype, self.subtype)
+
+    def describe_header(self) -> str | None:
+        """Return a sentence for the log on a file of unknown length or a truncated one; None for a complete file."""
+        if self.header == "unfinished":
+            return f"{self.path} {UNFINISHED}: read to its end ({self.seconds:.2f} s)"
+        return f"{self.path} is truncated {self.describe_loss()}" if self.header == "truncated" else None
+
+    def describe_loss(self) -> str:
+        """Return where a truncated file ends and where it should end."""
+        where = f"at {self.seconds:.2f} s"
+        if self.announced > self.frames:
+            where += f", but its header announces {self.announced / self.sample_rate:.2f} s"
+        return where
+
 
 class Reader:
     """An open sound file with random access; a context manager.
@@ -58,16 +87,20 @@ class Reader:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise AudioError(f"{path} does not exist")
-        try:
-            self._file = soundfile.SoundFile(str(path))
-        except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-            raise AudioError(f"{path} is not a readable sound file ({error})") from None
-        file = self._file
-        self.info = AudioInfo(path, file.samplerate, file.channels, file.frames, file.format, file.subtype)
+        self._sound = sound = open_sound(path)
+        self._file = file = sound.file
+        self.info = AudioInfo(
+            path,
+            file.samplerate,
+            file.channels,
+            sound.frames,
+            sound.container,
+            file.subtype,
+            sound.header,
+            sound.announced,
+        )
         if self.info.frames <= 0:
-            file.close()
+            sound.close()
             raise AudioError(f"{path} contains no samples: record or export it again")
         is_pcm24 = (file.format, file.subtype) == ("WAV", "PCM_24")
         self._pcm24 = open_pcm24(path, file.channels, file.frames) if is_pcm24 else None
@@ -78,7 +111,7 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._sound.close()
         if self._pcm24 is not None:
             self._pcm24.close()
 

@@ -68,7 +68,7 @@ def ingest_take(
         hum_dbfs=hum.dbfs if hum else None,
         settings=dict(settings or {}),
     )
-    findings = check_take(take, levels, dry, frames, reference_channel)
+    findings = check_take(take, info, levels, dry, frames, reference_channel)
     return dataclasses.replace(take, findings=findings, verdict=verdict(findings), reasons=MESSAGES.reasons(findings))
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import BLOCK, Reader, Signal
+from twinlib.capture.dc_step import DcStep, DcTrack
 from twinlib.db import amp_to_db, power_to_db
 from twinlib.intervals import find_runs
 from twinlib.progress import Progress, no_progress
@@ -69,6 +71,7 @@ class LevelMeter:
         self._channel = channel if channel < channels else None
         self._sums, self._squares = np.zeros(channels), np.zeros(channels)
         self._histogram = np.zeros(1601, np.int64)
+        self._offsets = DcTrack()
 
     def add(self, block: Signal) -> None:
         """Add the next samples, `(frames, channels)`."""
@@ -84,7 +87,9 @@ class LevelMeter:
         count = len(samples) // self.window
         if count and self._channel is not None:
             windows = samples[: count * self.window, self._channel].reshape(count, self.window)
-            level = power_to_db(windows.var(axis=1), 1e-16)
+            variances = windows.var(axis=1)
+            level = power_to_db(variances, 1e-16)
+            self._offsets.add((self.frames - len(block)) / self.window, windows.mean(axis=1), variances)
             bins = np.clip(np.round(-10.0 * level), 0, 1600).astype(int)
             self._histogram += np.bincount(bins, minlength=len(self._histogram))
             self.quietest.add(windows)
@@ -98,6 +103,11 @@ class LevelMeter:
     def means(self) -> Array:
         """The mean by channel."""
         return self._sums / self.frames
+
+    @cached_property
+    def dc_step(self) -> DcStep | None:
+        """The largest step of the mean of the channel; None without a step."""
+        return self._offsets.find_step(1.0 / WINDOWS_PER_SECOND)
 
     @property
     def rms(self) -> Array:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from twinlib.audio import AudioInfo, Reader
+from twinlib.capture.dc_step import DcStep
+from twinlib.capture.file_checks import FILE_SENTENCES, check_file
 from twinlib.capture.hum import Hum, measure_hum
 from twinlib.capture.levels import LevelMeter, measure_levels
 from twinlib.capture.take import Take
@@ -44,6 +46,7 @@ _START_EARLIER = "Start recording before the dry file plays and stop after its e
 
 MESSAGES = Messages(
     {
+        **FILE_SENTENCES,
         "no-such-channel": "`channel` is {channel} but the file has {channels} {channels:channel|channels}: "
         "correct `channel`",
         "too-short": "the take lasts {seconds:.2f} s, {missing_seconds:.2f} s ({missing_samples} "
@@ -66,6 +69,8 @@ MESSAGES = Messages(
         "{channel}: check `channel`",
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
         "input",
+        "dc-step": "the mean jumps from {before:.3f} to {after:.3f} of full scale between {start:.2f} and {stop:.2f} s: "
+        "the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or record again",
         "low-level": "the peak is only {peak_dbfs:.0f} dBFS: raise the input gain and record again",
         "loop-back-clipped": "the loop-back (channel {channel}) reaches full scale: lower its input gain and record "
         "again",
@@ -100,32 +105,36 @@ class DryFile:
 
 def check_take(
     take: Take,
+    wet: AudioInfo,
     levels: LevelMeter,
     dry: DryFile | None = None,
     frames: int | None = None,
     reference_channel: int | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings on a take whose properties and `levels` have been measured.
+    """Return the findings on a take whose properties and `levels` have been measured; `wet` is the header of its file.
 
     The take should last as long as `dry`, or as long as its first `frames` if given. `reference_channel` counts from 1
-    and is the loop-back. Findings of severity `suspect` are omitted if the take is refused.
+    and is the loop-back. Findings of severity `suspect` are omitted if the take is refused, except those on the files.
     """
     missing = _missing_seconds(take, dry, frames)
     # The missing part may contain the pauses; the noise is then unknown.
     with_pauses = dry if dry is not None and not _missing_seconds(take, dry) else None
+    files = [*check_file(wet, "the take"), *(check_file(dry.info, "the dry file", "info") if dry is not None else [])]
     found = _check_usable(take, missing, levels.first_non_finite)
     if not found:
         found = _check_programme(take, levels.dynamic_range_db, with_pauses)
     if not found:
         found = [
             *_check_clipping(take),
-            *_check_length(take, missing),
+            # A truncated file has its own sentence.
+            *(_check_length(take, missing) if wet.header != "truncated" else []),
             *_check_channel(take),
             *_check_level(take),
+            *_check_dc_step(levels.dc_step, dry),
             *_check_loop_back(take, reference_channel),
             *_check_hum_and_noise(take, dry, with_pauses),
         ]
-    return tuple(found)
+    return *files, *found
 
 
 def _missing_seconds(take: Take, dry: DryFile | None, frames: int | None = None) -> float:
@@ -199,6 +208,13 @@ def _check_channel(take: Take) -> list[Finding]:
 def _check_level(take: Take) -> list[Finding]:
     found = [suspect("dc-offset", dc=take.dc)] if abs(take.dc) > MAX_DC else []
     return found + ([suspect("low-level", peak_dbfs=take.peak_dbfs)] if take.peak_dbfs < QUIET_DBFS else [])
+
+
+def _check_dc_step(step: DcStep | None, dry: DryFile | None) -> list[Finding]:
+    """Report a step of the mean, unless the dry file has steps: a device may follow them."""
+    if step is None or (dry is not None and dry.levels.dc_step is not None):
+        return []
+    return [suspect("dc-step", Span("wet", step.start, step.stop), before=step.before, after=step.after)]
 
 
 def _check_loop_back(take: Take, channel: int | None) -> list[Finding]:

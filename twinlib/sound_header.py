@@ -1,0 +1,215 @@
+"""Headers of WAV, RF64, BW64 and CAF files: where the samples are, whatever the sizes in the header say.
+
+A recorder that loses power leaves sizes of 0 or of its last update; a program that writes into a pipe leaves the
+maximum; an interrupted copy leaves sizes beyond the end of the file. libsndfile reads nothing, too little, or refuses
+such files. `find_samples` compares the header with the file, and `SplicedFile` gives libsndfile a correct header.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+Header = Literal["complete", "unfinished", "truncated"]
+"""Complete; without a valid length, although the samples are there; or announcing more samples than there are."""
+
+STREAM_SIZE = 0x7FFF0000
+"""Programs that write into a pipe announce at least this size, usually 0x7FFFF000 or 0xFFFFFFFF."""
+NO_SIZE = 0xFFFFFFFF
+"""32-bit size of a chunk whose size is in the chunk `ds64`, or unknown."""
+RIFF_LIMIT = 2**32 - 2**16
+"""Largest number of sample bytes in a RIFF file; larger files are RF64 (EBU Tech 3306)."""
+
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS")
+"""Start of tags that music programs append to any file."""
+_CHUNKS = (b"LIST", b"bext", b"iXML", b"axml", b"chna", b"cue ", b"smpl", b"inst", b"fact", b"JUNK", b"FLLR", b"id3 ")
+"""Chunks that follow the samples; their own size may be wrong."""
+_STREAMINFO = 42
+"""Bytes of a FLAC file up to the end of its first metadata block."""
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a file: `size` bytes from byte `first` on, of `announced` bytes according to the header.
+
+    `correct` is a header that agrees with the file, or None if libsndfile reads the file as it is.
+    """
+
+    container: str
+    first: int
+    size: int
+    announced: int
+    header: Header
+    correct: bytes | None
+
+
+def find_samples(path: Path) -> Samples | None:
+    """Find the samples of a WAV, RF64, BW64 or CAF file; None for other formats and for headers without samples."""
+    with path.open("rb") as file:
+        end = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        magic = file.read(12)
+        if magic[:4] in (b"RIFF", b"RF64", b"BW64") and magic[8:] == b"WAVE":
+            return _find_in_riff(file, end, magic[:4], int.from_bytes(magic[4:8], "little"))
+        if magic[:4] == b"caff":
+            return _find_in_caf(file, end)
+        return None
+
+
+class SplicedFile(io.RawIOBase):
+    """A read-only file: the bytes `head`, followed by bytes [first, first + size) of another file."""
+
+    def __init__(self, path: Path, head: bytes, first: int, size: int) -> None:
+        self._file = path.open("rb")
+        self._head, self._first, self._size = head, first, size
+        self._position = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._head) + self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer and return the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        part = self._head[self._position : self._position + len(view)]
+        view[: len(part)] = part
+        at = self._position + len(part) - len(self._head)
+        count = len(part)
+        if count < len(view) and 0 <= at < self._size:
+            self._file.seek(self._first + at)
+            count += self._file.readinto(view[count : count + self._size - at])
+        self._position += count
+        return count
+
+
+def flac_with_length(path: Path, frames: int) -> SplicedFile | None:
+    """Return a FLAC file whose header announces `frames`, without its ID3 tag and checksum; None for other formats."""
+    with path.open("rb") as file:
+        tag = file.read(10)
+        # The size of an ID3v2 tag has four groups of 7 bits.
+        start = 10 + sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=False))
+        start = start if tag.startswith(b"ID3") else 0
+        file.seek(start)
+        head = bytearray(file.read(_STREAMINFO))
+        end = file.seek(0, io.SEEK_END)
+    if len(head) < _STREAMINFO or not head.startswith(b"fLaC"):
+        return None
+    # The number of samples has 36 bits (RFC 9639, section 8.2); the MD5 checksum follows.
+    head[21] = head[21] & 0xF0 | frames >> 32
+    head[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    head[26:] = bytes(16)
+    first = start + _STREAMINFO
+    return SplicedFile(path, bytes(head), first, end - first)
+
+
+def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Samples | None:
+    at, fmt, large, is_plain = 12, b"", None, magic != b"BW64"
+    while at + 8 <= end:
+        file.seek(at)
+        name, size = struct.unpack("<4sI", file.read(8))
+        first = at + 8
+        if name == b"ds64" and size >= 16:
+            large = int(struct.unpack("<QQ", file.read(16))[1])
+        elif name == b"fmt ":
+            fmt = file.read(min(size, 1 << 12))
+        elif name == b"data" and fmt:
+            if size or not _is_chunk(file, first, end):
+                announced = large if size == NO_SIZE and large is not None else size
+                is_whole = abs(riff_size + 8 - end) <= 1
+                header, count = _compare(file, first, end, announced, is_whole)
+                correct = None if is_plain and header == "complete" else _riff_header(fmt, count)
+                container = "WAV" if magic == b"RIFF" else magic.decode()
+                return Samples(container, first, count, announced, header, correct)
+            is_plain = False
+        at = first + size + size % 2
+    return None
+
+
+def _compare(file: BinaryIO, first: int, end: int, announced: int, is_whole: bool) -> tuple[Header, int]:
+    """Return the state of the header, and the number of bytes of samples in the file.
+
+    `is_whole` states that the size of the whole file in the header is right.
+    """
+    rest = end - first
+    if announced > rest:
+        unknown = announced >= STREAM_SIZE if announced <= NO_SIZE else announced >= 2**62
+        return ("unfinished" if unknown or is_whole else "truncated"), rest
+    if announced == rest or (announced and _is_end(file, first + announced, end)):
+        return "complete", announced
+    return "unfinished", rest
+
+
+def _is_end(file: BinaryIO, at: int, end: int) -> bool:
+    """Return whether other data than samples follow: chunks, tags or zeros."""
+    file.seek(at)
+    start = file.read(9)
+    if end - at <= 8 or start.startswith(_TAGS) or start[1:].startswith(_TAGS):
+        return True
+    # Some programs omit the padding byte of an odd number of bytes.
+    if any(_is_chunk(file, place, end) for place in (at, at + 1)):
+        return True
+    file.seek(at)
+    return not any(any(block) for block in iter(lambda: file.read(_BLOCK), b""))
+
+
+def _is_chunk(file: BinaryIO, at: int, end: int) -> bool:
+    """Return whether a chunk of a RIFF file starts at a byte."""
+    file.seek(at)
+    head = file.read(8)
+    if len(head) < 8:
+        return False
+    name, size = head[:4], int.from_bytes(head[4:], "little")
+    return name in _CHUNKS or (all(0x20 <= byte < 0x7F for byte in name) and (name == b"data" or at + 8 + size <= end))
+
+
+def _riff_header(fmt: bytes, size: int) -> bytes:
+    """Return the header of a WAV or RF64 file of `size` bytes of samples, up to the first of them."""
+    chunk = b"fmt " + struct.pack("<I", len(fmt)) + fmt + bytes(len(fmt) % 2)
+    if size <= RIFF_LIMIT:
+        return b"RIFF" + struct.pack("<I", 12 + len(chunk) + size) + b"WAVE" + chunk + b"data" + struct.pack("<I", size)
+    frames = size // max(1, int.from_bytes(fmt[12:14], "little"))
+    ds64 = b"ds64" + struct.pack("<IQQQI", 28, 48 + len(chunk) + size, size, frames, 0)
+    no_size = struct.pack("<I", NO_SIZE)
+    return b"RF64" + no_size + b"WAVE" + ds64 + chunk + b"data" + no_size
+
+
+def _find_in_caf(file: BinaryIO, end: int) -> Samples | None:
+    """Find the samples of a CAF file, whose chunks have 64-bit sizes; -1 means up to the end of the file."""
+    at = 8
+    while at + 12 <= end:
+        file.seek(at)
+        name, size = struct.unpack(">4sq", file.read(12))
+        if name == b"data":
+            # The samples follow a 32-bit number of edits.
+            first, rest = at + 16, max(0, end - at - 16)
+            announced = max(0, size - 4)
+            if 0 < announced <= rest:
+                return Samples("CAF", first, announced, announced, "complete", None)
+            file.seek(0)
+            correct = file.read(at + 4) + struct.pack(">qI", rest + 4, 0)
+            return Samples("CAF", first, rest, announced, "truncated" if announced else "unfinished", correct)
+        if size < 0:
+            return None
+        at += 12 + size
+    return None
