@@ -38,7 +38,7 @@ def main() -> None:
         print(f"{args.wet}: added to {args.take.with_name(FILE)}")
     if args.kind == "take":
         args.dry.chmod(0o444)
-    print(f"{args.wet}: {take.verdict}" + "".join(f"\n  {reason}" for reason in take.reasons))
+    print("\n  ".join((f"{args.wet}: {take.verdict}", *take.reasons, *(f"note: {note}" for note in take.notes))))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,15 @@ Signal = npt.NDArray[np.float32]
 
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 
+# fmt: off
+SOUND_SUFFIXES = frozenset((
+    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".bw64", ".bwf", ".caf", ".dff",
+    ".dsf", ".dts", ".eac3", ".flac", ".m4a", ".m4b", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpc", ".oga",
+    ".ogg", ".opus", ".rf64", ".snd", ".spx", ".tta", ".w64", ".wav", ".wave", ".webm", ".wma", ".wv",
+))
+# fmt: on
+"""Suffixes of files with sound, whether or not they can be read."""
+
 BLOCK = 1 << 16
 """Frames per block in streaming code."""
 
@@ -78,6 +87,11 @@ class AudioInfo:
         if self.announced > self.frames:
             where += f", but its header announces {self.announced / self.sample_rate:.2f} s"
         return where
+
+
+def is_sound_name(path: Path) -> bool:
+    """Return whether a path has the suffix of a sound file and is not hidden (macOS creates `._take.wav`)."""
+    return path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(".")
 
 
 class Reader:

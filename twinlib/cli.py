@@ -121,6 +121,7 @@ def _run_alignment(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[
 def _align(args: argparse.Namespace) -> None:
     _check_output(args.out, (".wav", ".flac"), args.dry, args.wet)
     _check_output(args.plot, (".svg",), args.dry, args.wet)
+    _note_headers(args.dry, args.wet)
     found = _run_alignment(args, args.dry, args.wet)
     _print(_without_track(found) if args.json else alignment_table(found), args.json)
     if not args.json and found.verdict == "suspect":
@@ -139,6 +140,13 @@ def _check_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -
         raise TwinError(f"{path}: unsupported format, use {' or '.join(suffixes)}")
     if path.resolve() in [each.resolve() for each in inputs]:
         raise TwinError(f"{path} is one of the input files: choose another name for the output")
+
+
+def _note_headers(*paths: Path) -> None:
+    """Report files whose header does not give their true length."""
+    for path in paths:
+        if note := read_info(path).describe_header():
+            print(f"note: {note}", file=sys.stderr)
 
 
 def _write_aligned(wet: Path, found: "Alignment", channel: int, out: Path) -> None:
@@ -180,8 +188,8 @@ def _check(args: argparse.Namespace) -> None:
         _print(content, True)
     else:
         print(f"{args.take}: {verdict}")
-        for reason in reasons:
-            print(f"  {reason}")
+        for line in (*reasons, *(f"note: {note}" for note in take.notes)):
+            print(f"  {line}")
         shown = {name.removesuffix("_dbfs").replace("_", " "): f"{getattr(take, name):.1f} dBFS" for name in _LEVELS}
         if take.hum_hz is not None:
             shown["hum"] = f"{take.hum_hz:.2f} Hz, {take.hum_dbfs:.1f} dBFS"
@@ -208,6 +216,7 @@ def _read_clicks(reel: Path) -> list[int] | None:
 def _render(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
+    _note_headers(args.dry)
     with show_progress(f"render {args.out}", read_info(args.dry).frames, "samples") as done:
         model.render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
 
@@ -230,6 +239,7 @@ def _export(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
+    _note_headers(args.dry, args.wet)
     found = alignment.align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
     found = diagnosis.diagnose(found, args.dry, args.wet, channel=_column(args.channel))
     if found.verdict == "refused":

@@ -103,3 +103,7 @@ class Messages:
     def reasons(self, findings: Iterable[Finding]) -> tuple[str, ...]:
         """Return the sentences of all findings that change the verdict, in their order."""
         return tuple(self.sentence(finding) for finding in findings if finding.severity != "info")
+
+    def notes(self, findings: Iterable[Finding]) -> tuple[str, ...]:
+        """Return the sentences of all findings that do not change the verdict, in their order."""
+        return tuple(self.sentence(finding) for finding in findings if finding.severity == "info")

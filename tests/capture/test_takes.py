@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from twinlib.capture.takes import missing_takes, take_path
+from twinlib.capture.takes import missing_takes
 from twinlib.config import Device
 from twinlib.errors import CaptureError
+from twinlib.excitation.take_files import take_path
 
 
 def test_reels_without_a_file_are_missing(tmp_path: Path) -> None:

@@ -6,5 +6,5 @@ from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures
 from .takes import describe_missing_takes as describe_missing_takes
+from .takes import existing_takes as existing_takes
 from .takes import missing_takes as missing_takes
-from .takes import take_path as take_path

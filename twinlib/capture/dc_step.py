@@ -74,6 +74,7 @@ def _find_step(track: Array, size: float, window_seconds: float) -> DcStep | Non
     return DcStep(
         start=round(start * window_seconds, 3),
         stop=round(stop * window_seconds, 3),
-        before=round(float(before[best]), 4),
-        after=round(float(after[best]), 4),
+        # Adding 0.0 turns -0.0 into 0.0.
+        before=round(float(before[best]), 3) + 0.0,
+        after=round(float(after[best]), 3) + 0.0,
     )

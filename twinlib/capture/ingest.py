@@ -67,9 +67,11 @@ def ingest_take(
         hum_hz=hum.hz if hum else None,
         hum_dbfs=hum.dbfs if hum else None,
         settings=dict(settings or {}),
+        header=info.header,
     )
     findings = check_take(take, info, levels, dry, frames, reference_channel)
-    return dataclasses.replace(take, findings=findings, verdict=verdict(findings), reasons=MESSAGES.reasons(findings))
+    reasons, notes = MESSAGES.reasons(findings), MESSAGES.notes(findings)
+    return dataclasses.replace(take, findings=findings, verdict=verdict(findings), reasons=reasons, notes=notes)
 
 
 def _find_clipping(reader: Reader, index: int, levels: LevelMeter) -> ClippingDetector:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twinlib.findings import Finding, Verdict
+from twinlib.sound_header import Header
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Take:
     most 5 %) of windows of 50 ms; `snr_db` is the ratio of the rms level to it. `clips` counts the clipped runs, and
     `clipped` lists the first 100. `hum_hz` is the fundamental of mains hum, to 0.01 Hz, and `hum_dbfs` the rms level of
     it and its harmonics (`twinlib.capture.hum`), measured in the quietest second that is not digital silence; both are
-    None if there is no hum. `reasons` are the sentences of the `findings` behind the `verdict`.
+    None if there is no hum. `reasons` are the sentences of the `findings` behind the `verdict`, `notes` those of the
+    others. `header` tells whether the length in the header of the file is right (`twinlib.audio.AudioInfo`).
     """
 
     path: str
@@ -54,6 +56,8 @@ class Take:
     reasons: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    header: Header = "complete"
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `twinlib.files.write_json(path, TAKE, ...)`."""

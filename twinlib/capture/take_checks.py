@@ -69,8 +69,8 @@ MESSAGES = Messages(
         "{channel}: check `channel`",
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
         "input",
-        "dc-step": "the mean jumps from {before:.3f} to {after:.3f} of full scale between {start:.2f} and {stop:.2f} s: "
-        "the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or record again",
+        "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} and "
+        "{stop:.2f} s: the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or record again",
         "low-level": "the peak is only {peak_dbfs:.0f} dBFS: raise the input gain and record again",
         "loop-back-clipped": "the loop-back (channel {channel}) reaches full scale: lower its input gain and record "
         "again",
@@ -129,8 +129,8 @@ def check_take(
             # A truncated file has its own sentence.
             *(_check_length(take, missing) if wet.header != "truncated" else []),
             *_check_channel(take),
+            *(_check_dc_step(levels.dc_step, dry) or _check_dc(take)),
             *_check_level(take),
-            *_check_dc_step(levels.dc_step, dry),
             *_check_loop_back(take, reference_channel),
             *_check_hum_and_noise(take, dry, with_pauses),
         ]
@@ -205,9 +205,12 @@ def _check_channel(take: Take) -> list[Finding]:
     return [suspect("other-channel-louder", **values, difference_db=round(difference, 2))]
 
 
+def _check_dc(take: Take) -> list[Finding]:
+    return [suspect("dc-offset", dc=take.dc)] if abs(take.dc) > MAX_DC else []
+
+
 def _check_level(take: Take) -> list[Finding]:
-    found = [suspect("dc-offset", dc=take.dc)] if abs(take.dc) > MAX_DC else []
-    return found + ([suspect("low-level", peak_dbfs=take.peak_dbfs)] if take.peak_dbfs < QUIET_DBFS else [])
+    return [suspect("low-level", peak_dbfs=take.peak_dbfs)] if take.peak_dbfs < QUIET_DBFS else []
 
 
 def _check_dc_step(step: DcStep | None, dry: DryFile | None) -> list[Finding]:

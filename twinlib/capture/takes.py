@@ -5,30 +5,70 @@ from pathlib import Path
 
 from twinlib.capture.settings import Captures
 from twinlib.errors import CaptureError
+from twinlib.excitation import find_takes, list_sounds, take_path
 
-
-def take_path(pattern: str, reel: str) -> Path:
-    """Return the file of the take of a reel: the pattern with the name of the reel in place of `{reel}`."""
-    if "{reel}" not in pattern:
-        raise CaptureError(f"takes is {pattern!r}: put {{reel}} at the place of the reel's name")
-    return Path(pattern.replace("{reel}", reel))
+MAX_LISTED = 6
+"""Largest number of files that a message names."""
 
 
 def missing_takes(name: str, device: Captures, reels: Iterable[str]) -> list[tuple[str, Path]]:
-    """Return the reels without a take of the device `name`, in order, each with the path of its take."""
+    """Return the reels without a take of the device `name`, in order, each with the path of its take.
+
+    A take with several candidates is missing too.
+    """
+    names = list(reels)
+    found = existing_takes(name, device, names)
+    return [(reel, take_path(str(device.takes), reel)) for reel in names if reel not in found]
+
+
+def existing_takes(name: str, device: Captures, reels: Iterable[str]) -> dict[str, Path]:
+    """Return the file of the take of each recorded reel of the device `name`, in order."""
     if device.takes is None:
         raise CaptureError(f"device {name} is not recorded from reels: only devices with `takes` have takes to record")
-    paths = [(reel, take_path(device.takes, reel)) for reel in reels]
-    return [(reel, path) for reel, path in paths if not path.is_file()]
+    names = list(reels)
+    candidates = {reel: find_takes(device.takes, reel, names) for reel in names}
+    return {reel: files[0] for reel, files in candidates.items() if len(files) == 1}
 
 
-def describe_missing_takes(name: str, missing: Iterable[tuple[str, Path]], excitation: Path) -> str:
-    """Return instructions to record the missing takes of device `name`. `excitation` is its folder."""
-    lines = [f"  play {excitation / 'reels' / reel}.wav, save the recording as {path}" for reel, path in missing]
+def describe_missing_takes(name: str, device: Captures, reels: Iterable[str], excitation: Path) -> str:
+    """Return instructions to record, or to rename, the missing takes of device `name`.
+
+    `reels` are all reels of the device, and `excitation` is the folder of its excitation.
+    """
+    names, pattern = list(reels), str(device.takes)
+    missing = missing_takes(name, device, names)
+    used = set(existing_takes(name, device, names).values())
+    lines = []
+    for reel, path in missing:
+        candidates = find_takes(pattern, reel, names)
+        used.update(candidates)
+        if candidates:
+            lines.append(
+                f"  {path.parent} holds {_list(candidates)} for the reel {reel}: {_remedy(pattern, reel, candidates)}"
+            )
+        else:
+            lines.append(f"  play {excitation / 'reels' / reel}.wav, save the recording as {path}")
+    for folder in sorted({path.parent for _, path in missing}):
+        if others := [file for file in list_sounds(folder) if file not in used]:
+            lines.append(f"  {folder} also holds {_list(others)}: if one is such a recording, give it the name above")
     return "\n".join(
         (
-            f"{name} waits for {len(lines)} recording(s). How to record: {excitation / 'recording.md'}",
+            f"{name} waits for {len(missing)} recording(s). How to record: {excitation / 'recording.md'}",
             *lines,
             "  Then run the same command again, or set allow_missing_takes: true to continue without them.",
         )
     )
+
+
+def _remedy(pattern: str, reel: str, candidates: list[Path]) -> str:
+    """Return how to say which candidate is the take: alone in its folder, or by a pattern with another suffix."""
+    suffixes = [file.suffix for file in candidates if file.stem == take_path(pattern, reel).stem]
+    remedy = "leave only the right one there"
+    return f"{remedy}, or write takes: {Path(pattern).with_suffix(suffixes[0])}" if suffixes else remedy
+
+
+def _list(files: list[Path]) -> str:
+    names = [file.name for file in files[:MAX_LISTED]]
+    if len(files) > MAX_LISTED:
+        names.append(f"{len(files) - MAX_LISTED} more")
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]

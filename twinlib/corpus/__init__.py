@@ -2,7 +2,8 @@
 
 `index` tabulates all sources of the layouts `medleydb`, `mirdata` and `folder`, which share the types of `sources`;
 `artists` joins the names of one artist and artists with common tracks, `near_names` finds similar names;
-`exclusions` lists withdrawn tracks; `settings` is the section `corpus` of the configuration.
+`passed_over` counts files of other formats; `exclusions` lists withdrawn tracks; `settings` is the section `corpus` of
+the configuration.
 """
 
 import lazy_loader

@@ -1,13 +1,12 @@
 """The index of the corpus: one row per source with licence, format and digest; and a list of problems."""
 
-import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
 
 from twinlib.audio import AudioInfo, Reader
 from twinlib.contracts import INDEX, TRACKS
@@ -17,6 +16,7 @@ from twinlib.corpus.folder import list_folder, scan_folder
 from twinlib.corpus.medleydb import list_medleydb, scan_medleydb
 from twinlib.corpus.mirdata import list_mirdata, mirdata_metadata, scan_mirdata
 from twinlib.corpus.near_names import NearNames, describe_near_names, find_near_names, first_of
+from twinlib.corpus.passed_over import count_passed_over, describe_empty, describe_passed_over
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TAIL = 4096
-"""Frames read at the end of a file, where a truncated compressed file fails."""
+"""Frames read at the end of a file, where a damaged compressed file fails."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class CorpusIndex:
     partly_excluded: list[str] = field(default_factory=list)
     joined_artists: dict[str, list[str]] = field(default_factory=dict)
     near_names: list[NearNames] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """Number of files of unsupported formats by suffix."""
+    lossy: dict[str, int] = field(default_factory=dict)
+    """Number of sources by lossy codec."""
 
 
 def source_files(settings: Corpus) -> list[Path]:
@@ -78,6 +82,7 @@ def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIn
     problems = list(found.problems)
     rows: list[dict[str, Any]] = []
     owners: dict[str, Source] = {}
+    lossy: Counter[str] = Counter()
     for source in sorted(found.sources, key=lambda each: (each.track_id, each.kind, each.path.as_posix())):
         name = display_path(source.path, settings.root)
         progress(1, name)
@@ -92,11 +97,16 @@ def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIn
             reason = f"the same audio as {display_path(owner.path, settings.root)} of another track: skipped"
             problems.append(Problem(name, reason))
             continue
+        if info.header == "unfinished":
+            problems.append(Problem(name, str(info.describe_header())))
+        if info.codec is not None:
+            lossy[info.codec] += 1
         licence = licences.get(source.track_id, settings.licence_of_all)
         rows.append(_row(source, licence, name, info, digest))
+    passed_over = count_passed_over(settings.root)
     if not rows:
         reasons = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:3])
-        raise CorpusError(f"no usable sound file under {settings.root}{': ' + reasons if reasons else ''}")
+        raise CorpusError(f"no usable sound file under {settings.root}: {reasons or describe_empty(passed_over)}")
     tracks = _table(rows)
     credits = list(zip(tracks.track_id, tracks.artist, strict=True))
     families = find_families(credits, settings.artists)
@@ -116,6 +126,8 @@ def index_corpus(settings: Corpus, progress: Progress = no_progress) -> CorpusIn
         partial_exclusions(tracks, settings),
         families.joined,
         find_near_names(credits, families),
+        passed_over=passed_over,
+        lossy=dict(sorted(lossy.items())),
     )
 
 
@@ -126,7 +138,7 @@ def write_index(folder: Path, index: CorpusIndex) -> None:
 
 
 def summary(index: CorpusIndex) -> dict[str, Any]:
-    """Return the content of `index.json`: counts, hours by kind and licence, problems, exclusions."""
+    """Return the content of `index.json`: counts, hours by kind and licence, problems, exclusions, other files."""
     tracks = index.tracks
     hours = tracks.frames / tracks.sample_rate / 3600
     return {
@@ -142,6 +154,8 @@ def summary(index: CorpusIndex) -> dict[str, Any]:
         "partly_excluded": index.partly_excluded,
         "joined_artists": index.joined_artists,
         "near_names": [{"names": list(near.names), "reason": near.reason} for near in index.near_names],
+        "passed_over": index.passed_over,
+        "lossy": index.lossy,
         "problems": [{"file": problem.file, "reason": problem.reason} for problem in index.problems],
     }
 
@@ -151,7 +165,12 @@ def describe_index(content: Mapping[str, Any]) -> list[str]:
     lines = []
     if joined := [f"{family} ({', '.join(credits)})" for family, credits in content.get("joined_artists", {}).items()]:
         lines.append(f"one artist, or artists with common tracks, in one split: {first_of(joined)}")
-    return [*lines, *describe_near_names(content.get("near_names", [])), *content.get("partly_excluded", [])]
+    lines += [*describe_near_names(content.get("near_names", [])), *content.get("partly_excluded", [])]
+    if passed_over := describe_passed_over(content.get("passed_over", {})):
+        lines.append(passed_over)
+    for codec, count in content.get("lossy", {}).items():
+        lines.append(f"{count} sources are lossy ({codec}): reels hold little of them above the cut-off of the codec")
+    return lines
 
 
 def find_sources(settings: Corpus) -> Scan:
@@ -179,8 +198,8 @@ def _checked(path: Path) -> AudioInfo:
         info = reader.info
         if info.channels > 2:
             raise AudioError(f"{info.channels} channels; only one or two are supported")
-        if loss := _loss(path):
-            raise AudioError(f"the file is truncated: {loss}; copy it again")
+        if info.header == "truncated":
+            raise AudioError(f"the file is truncated: it ends {info.describe_loss()}; copy it again")
         reader.read(max(0, info.frames - _TAIL))
         if info.subtype in ("FLOAT", "DOUBLE"):
             for start, block in reader.blocks():
@@ -188,19 +207,6 @@ def _checked(path: Path) -> AudioInfo:
                     place = start + int(np.argmin(np.isfinite(block).all(axis=1)))
                     raise AudioError(f"sample {place} ({place / info.sample_rate:.2f} s) is NaN or Inf")
     return info
-
-
-def _loss(path: Path) -> str | None:
-    """Describe the missing data of a truncated WAV, AIFF or OGG file, which libsndfile only logs; None if complete."""
-    with soundfile.SoundFile(str(path)) as file:
-        log = file.extra_info
-    if "end-of-stream" in log.lower():
-        return "its last page is missing"
-    found = re.search(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    # Programs that write to a pipe do not know the length and write the maximum.
-    if found and int(found[2]) < int(found[1]) < 0x7FFFFF00:
-        return f"{int(found[1]) - int(found[2])} bytes announced in the header are missing"
-    return None
 
 
 def _row(source: Source, licence: str, path: str, info: AudioInfo, digest: str) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from .reels import render_reel as render_reel
 from .settings import Excitation as Excitation
 from .sweeps import TRACK as TRACK
 from .sweeps import is_sweep as is_sweep
+from .take_files import find_takes as find_takes
+from .take_files import list_sounds as list_sounds
+from .take_files import take_path as take_path
 from .witness import WitnessStep as WitnessStep
 from .witness import make_witness as make_witness
 from .witness import witness_frames as witness_frames

@@ -13,6 +13,7 @@ from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import TRACK
+from twinlib.excitation.take_files import find_takes
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance import read_record, record_path
 
@@ -115,13 +116,13 @@ def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) ->
     """Return the original settings of a recorded excitation; None if it has not been recorded.
 
     An excitation is recorded if the results hold a `take.json` of a real take of one of its reels, whatever the
-    current configuration, or if a take exists at a path of `take_patterns` (with `{reel}` in it).
+    current configuration, or if a file may be a take according to `take_patterns` (with `{reel}` in them).
     """
     settings = _planned_settings(results / "excitations" / name)
     if settings is None:
         return None
     reels = [*reel_names(name, settings), probe_name(name)]
-    waiting = any(Path(pattern.replace("{reel}", reel)).is_file() for pattern in take_patterns for reel in reels)
+    waiting = any(find_takes(pattern, reel, reels) for pattern in take_patterns for reel in reels)
     if waiting or any(True for reel in reels for _ in _takes(reel, results / "devices")):
         return settings
     return None

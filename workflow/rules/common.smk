@@ -10,12 +10,12 @@ from snakemake.exceptions import WorkflowError
 
 from twinlib.config import load_config
 from twinlib.capture import read_pairs
-from twinlib.capture import describe_missing_takes, missing_takes, take_path
+from twinlib.capture import describe_missing_takes, existing_takes, missing_takes
 from twinlib.contracts import INDEX
-from twinlib.corpus import describe_index, file_names_digest, read_exclusions, source_files
+from twinlib.corpus import count_passed_over, describe_index, file_names_digest, read_exclusions, source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
-from twinlib.excitation import RecordedExcitations
+from twinlib.excitation import RecordedExcitations, take_path
 from twinlib.files import read_json
 from twinlib.provenance import digest
 from twinlib.tracking import require_server, store_uri
@@ -91,13 +91,23 @@ if CONFIG.excitations:
     as_workflow_error(source_files, CONFIG.corpus)
     if CONFIG.corpus.exclude:
         as_workflow_error(read_exclusions, CONFIG.corpus.exclude)
-MISSING = {
-    name: as_workflow_error(
-        missing_takes, name, device, [*CONFIG.reels(device.excitation), *probes_of(device.excitation)]
-    )
-    for name, device in CONFIG.devices.items()
-    if device.takes
-}
+
+
+def reels(device):
+    """All reels of a device, the probe reel included."""
+    excitation = CONFIG.devices[device].excitation
+    return [*CONFIG.reels(excitation), *probes_of(excitation)]
+
+
+# The take of each recorded reel, and the reels without one.
+TAKES, MISSING = (
+    {
+        name: as_workflow_error(function, name, device, reels(name))
+        for name, device in CONFIG.devices.items()
+        if device.takes
+    }
+    for function in (existing_takes, missing_takes)
+)
 
 
 def recorded(device, reels):
@@ -146,19 +156,29 @@ EXCLUDED_TRACKS = {
 
 
 def report_corpus():
-    """Print what the index of an earlier run says about artists; the index of this run prints it itself."""
+    """Print what the index of an earlier run says, and the files passed over; the index of this run prints it itself."""
+    if not CONFIG.excitations:
+        return
     index = RESULTS / "corpus" / "index.json"
-    if CONFIG.excitations and index.is_file():
-        for line in describe_index(as_workflow_error(read_json, index, INDEX)):
-            print(f"corpus: {line}", file=sys.stderr)
+    content = as_workflow_error(read_json, index, INDEX) if index.is_file() else {}
+    content["passed_over"] = count_passed_over(CONFIG.corpus.root)
+    for line in describe_index(content):
+        print(f"corpus: {line}", file=sys.stderr)
+
+
+def describe_missing():
+    """The reels to record, a text for each device that waits."""
+    return [
+        describe_missing_takes(
+            name, CONFIG.devices[name], reels(name), RESULTS / "excitations" / CONFIG.devices[name].excitation
+        )
+        for name in WAITING
+    ]
 
 
 def report_missing_takes():
     """List the reels to record. Missing takes are an error only with `strict_takes`."""
-    lines = []
-    for device in WAITING:
-        folder = RESULTS / "excitations" / CONFIG.devices[device].excitation
-        lines.append(describe_missing_takes(device, MISSING[device], folder))
+    lines = describe_missing()
     if lines and CONFIG.strict_takes:
         raise WorkflowError("\n".join(lines))
     print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)

@@ -1,10 +1,17 @@
-# Repeat the error message of each failed program at the end of a run.
+# Repeat the error message of each failed program at the end of a run, and list the missing takes after a dry run.
 from snakemake.logging import logger
 
 
 def is_no_repetition(record):
     """Whether a log message is not just the exception of a program that has already printed its error."""
     return not str(record.msg).startswith("RuleException:\nCalledProcessError")
+
+
+def add_missing_takes(record):
+    """Append the missing takes to the last message of a dry run."""
+    if str(record.msg).startswith("This was a dry-run"):
+        record.msg = "\n".join((record.msg, *describe_missing()))
+    return True
 
 
 def find_errors(logs):
@@ -17,3 +24,4 @@ def find_errors(logs):
 
 
 logger.addFilter(is_no_repetition)
+logger.addFilter(add_missing_takes)

@@ -46,8 +46,9 @@ def get_wet(wildcards):
 
 def get_take(device, reel):
     """The take of a reel, recorded or simulated."""
-    takes = CONFIG.devices[device].takes
-    return str(take_path(takes, reel)) if takes else f"<results>/devices/{device}/{reel}/take.wav"
+    if device in TAKES:
+        return str(TAKES[device].get(reel) or take_path(CONFIG.devices[device].takes, reel))
+    return f"<results>/devices/{device}/{reel}/take.wav"
 
 
 def get_reel_layout(wildcards):
