@@ -131,6 +131,32 @@ def test_files_beyond_the_riff_limit_are_rf64(tmp_path: Path, monkeypatch: pytes
     assert audio.read_info(tmp_path / "y.wav").format == "WAV"
 
 
+def test_a_file_of_unknown_length_never_loses_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "RIFF_LIMIT", 1000)
+    with audio.Writer(tmp_path / "x.wav", 44100, 1, "FLOAT") as writer:
+        writer.write(noise(250, 1))
+        with pytest.raises(AudioError, match=r"x\.wav would exceed 4 GiB"):
+            writer.write(noise(1, 1))
+    with audio.Writer(tmp_path / "x.flac", 44100, 1, "PCM_24") as writer:
+        writer.write(noise(2000, 1))
+    assert audio.read_info(tmp_path / "x.flac").frames == 2000
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_floating_point_file_does_not_hold_the_time(tmp_path: Path, channels: int) -> None:
+    """Left alone, libsndfile writes the time in seconds into the chunk PEAK."""
+    path, samples = tmp_path / "x.wav", noise(100, channels)
+    audio.write(path, samples, 44100, "FLOAT")
+    content = path.read_bytes()
+    at = content.index(b"PEAK")
+    assert content[at + 12 : at + 16] == bytes(4)
+    with soundfile.SoundFile(tmp_path / "peer.wav", "w", 44100, channels, "FLOAT") as file:
+        file.write(samples)
+    peer = (tmp_path / "peer.wav").read_bytes()
+    assert content == peer[: at + 12] + bytes(4) + peer[at + 16 :]
+    assert peer[at + 12 : at + 16] != bytes(4)
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     audio.write(path, noise(100, 1), 44100, "FLOAT")

@@ -13,7 +13,7 @@ import soundfile
 from twinlib.errors import AudioError
 from twinlib.files import atomic_path
 from twinlib.pcm import open_pcm24
-from twinlib.sound_header import RIFF_LIMIT, Header
+from twinlib.sound_header import RIFF_LIMIT, Header, clear_peak_time
 from twinlib.sound_open import is_pcm, open_sound
 
 Signal = npt.NDArray[np.float32]
@@ -180,18 +180,22 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> Signal:
 class Writer:
     """A streamed WAV or FLAC file, moved into place when the context ends without an error.
 
-    `frames` is the expected length; it selects RIFF or RF64. `write` raises `AudioError` on NaN or Inf, and in integer
-    formats on samples beyond full scale, which would wrap or clip.
+    `frames` is the expected length; it selects RIFF or RF64. `write` raises `AudioError` on NaN or Inf, in integer
+    formats on samples beyond full scale, which would wrap or clip, and beyond the size of RIFF if that was selected.
+    Equal samples give equal bytes.
     """
 
     def __init__(self, path: Path, sample_rate: int, channels: int, subtype: Subtype, frames: int = 0) -> None:
         self._path, self._subtype, self._position = path, subtype, 0
-        large = frames * channels * _BYTES[subtype] > RIFF_LIMIT
-        container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if large else "WAV"
+        limit = RIFF_LIMIT // (channels * _BYTES[subtype])
+        container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if frames > limit else "WAV"
+        self._limit = limit if container == "WAV" else None
         self._aside = atomic_path(path)
-        aside = self._aside.__enter__()
+        self._temporary = self._aside.__enter__()
         try:
-            self._file = soundfile.SoundFile(str(aside), "w", sample_rate, channels, subtype, format=container)
+            self._file = soundfile.SoundFile(
+                str(self._temporary), "w", sample_rate, channels, subtype, format=container
+            )
         except (soundfile.LibsndfileError, RuntimeError, ValueError, OSError) as error:
             self._fail(error)
 
@@ -203,7 +207,9 @@ class Writer:
     ) -> None:
         try:
             self._file.close()
-        except (soundfile.LibsndfileError, RuntimeError) as problem:
+            if self._subtype == "FLOAT" and kind is None:
+                clear_peak_time(self._temporary)
+        except (soundfile.LibsndfileError, RuntimeError, OSError) as problem:
             self._fail(problem)
         self._aside.__exit__(kind, error, trace)
 
@@ -216,6 +222,10 @@ class Writer:
         if self._subtype != "FLOAT" and peak > 1.0:
             raise AudioError(
                 f"{self._path} would reach {peak:.3f} times full scale near {place:.2f} s: lower its level"
+            )
+        if self._limit is not None and self._position + len(samples) > self._limit:
+            raise AudioError(
+                f"{self._path} would exceed 4 GiB, the limit of WAV, near {place:.2f} s: use .flac, or several files"
             )
         try:
             self._file.write(samples)

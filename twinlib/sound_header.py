@@ -123,6 +123,25 @@ def flac_with_length(path: Path, frames: int) -> SplicedFile | None:
     return SplicedFile(path, bytes(head), first, end - first)
 
 
+def clear_peak_time(path: Path) -> None:
+    """Set the time in the chunk `PEAK` of a WAV file to 0; libsndfile writes the clock of the computer there."""
+    with path.open("r+b") as file:
+        at = 12
+        while len(head := _read(file, at, 8)) == 8:
+            if head.startswith(b"PEAK"):
+                # After the version of the chunk.
+                file.seek(at + 12)
+                file.write(bytes(4))
+                return
+            size = int.from_bytes(head[4:], "little")
+            at += 8 + size + size % 2
+
+
+def _read(file: BinaryIO, at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size)
+
+
 def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Samples | None:
     at, fmt, large, is_plain = 12, b"", None, magic != b"BW64"
     while at + 8 <= end:

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
@@ -74,7 +74,7 @@ def _open_samples(path: Path, samples: Samples) -> OpenSound:
     announced = round(file.frames * samples.announced / samples.size) if samples.header == "truncated" else file.frames
     container = file.format if samples.container == "WAV" else samples.container
     sound = OpenSound(file, stream, container, file.frames, announced, samples.header)
-    return sound if is_pcm(file.subtype) else _find_end(sound)
+    return sound if is_pcm(file.subtype) else _require_end(path, sound)
 
 
 def _open(path: Path, stream: SplicedFile | None) -> soundfile.SoundFile:
@@ -92,7 +92,7 @@ def _open_other(path: Path) -> OpenSound:
     sound = OpenSound(file, None, file.format, file.frames, announced, header)
     if file.format == "FLAC":
         return sound if _has_frame(file, file.frames - 1) else _open_flac(path, sound)
-    return sound if is_pcm(file.subtype) else _find_end(sound)
+    return sound if is_pcm(file.subtype) else _require_end(path, sound)
 
 
 def is_pcm(subtype: str) -> bool:
@@ -100,19 +100,29 @@ def is_pcm(subtype: str) -> bool:
     return subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
 
 
-def _find_end(sound: OpenSound) -> OpenSound:
-    """Return a compressed file with the number of frames that can be decoded, if its header announces more."""
+def _require_end(path: Path, sound: OpenSound) -> OpenSound:
+    """Return a compressed file; raises `AudioError` if it ends before the last frame that its header announces."""
     if _has_frame(sound.file, sound.frames - 1):
         return sound
     frames = _last_frame(lambda frame: _has_frame(sound.file, frame)) + 1
-    return replace(sound, frames=frames, announced=sound.frames, header="truncated")
+    rate = sound.file.samplerate
+    sound.close()
+    raise _truncated(path, frames, sound.frames, rate)
+
+
+def _truncated(path: Path, frames: int, announced: int, rate: int) -> AudioError:
+    return AudioError(
+        f"{path} is truncated: it ends at {frames / rate:.2f} s, but its header announces {announced / rate:.2f} s. "
+        "Copy it again, or record it again"
+    )
 
 
 def _open_flac(path: Path, sound: OpenSound) -> OpenSound:
-    """Open a FLAC file of unknown length, or cut short, with a header of its true length.
+    """Open a FLAC file of unknown length, in which libsndfile cannot seek, with a header of its true length.
 
-    libsndfile fails to seek in the one, and to read the end of either.
+    Raises `AudioError` if the file ends before the last frame that its header announces.
     """
+    rate = sound.file.samplerate
     sound.close()
 
     def has_frame(frame: int) -> bool:
@@ -125,18 +135,12 @@ def _open_flac(path: Path, sound: OpenSound) -> OpenSound:
         return False
 
     frames = _last_frame(has_frame) + 1
+    if sound.frames <= MAX_FRAMES:
+        raise _truncated(path, frames, sound.frames, rate)
     stream = flac_with_length(path, frames) if frames else None
     if stream is None:
         raise AudioError(f"{path} contains no samples: record or export it again")
-    is_unknown = sound.announced > MAX_FRAMES
-    return OpenSound(
-        file=_open(path, stream),
-        stream=stream,
-        container=sound.container,
-        frames=frames,
-        announced=frames if is_unknown else sound.announced,
-        header="unfinished" if is_unknown else "truncated",
-    )
+    return OpenSound(_open(path, stream), stream, sound.container, frames, frames, "unfinished")
 
 
 def _has_frame(file: soundfile.SoundFile, frame: int) -> bool:

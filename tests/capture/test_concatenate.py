@@ -25,6 +25,15 @@ def test_clips_are_ordered_by_number(tmp_path: Path) -> None:
     np.testing.assert_allclose(joined, clips[:, 100:].reshape(-1), atol=2**-23)
 
 
+def test_clips_beyond_the_limit_of_wav_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "RIFF_LIMIT", 10_000)
+    clips = write_clips(tmp_path / "clips", 12)
+    (tmp_path / "clips/sample11.wav").rename(tmp_path / "clips/sample11.WAV")
+    assert concatenate_clips(tmp_path / "clips", tmp_path / "all.wav") == 12
+    assert audio.read_info(tmp_path / "all.wav").format == "RF64"
+    np.testing.assert_array_equal(audio.read(tmp_path / "all.wav")[:, 0], clips.reshape(-1))
+
+
 def test_common_drift_is_subtracted(tmp_path: Path) -> None:
     drift = -0.4 * np.exp(-np.arange(400) / 150) + 0.05
     clips = write_clips(tmp_path / "clips", 100, drift)

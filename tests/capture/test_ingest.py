@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.finding_codes import used_codes
 from twinlib import audio
-from twinlib.capture import levels, take_checks
+from twinlib.capture import file_checks, levels, take_checks
 from twinlib.capture.ingest import ingest_take
 from twinlib.capture.take_checks import MESSAGES
 from twinlib.contracts import TAKE
@@ -22,7 +22,7 @@ from .conftest import RATE, Write, music
 VALUES = dict.fromkeys(
     ["channel", "channels", "seconds", "missing_seconds", "missing_samples", "percent", "peak_dbfs", "other_channels",
      "level_dbfs", "hum_hz", "hum_dbfs", "runs", "samples", "other_channel", "difference_db", "dc", "distance_db",
-     "noise_floor_dbfs", "snr_db"],
+     "noise_floor_dbfs", "snr_db", "file", "loss", "codec", "before", "after"],
     1,
 )  # fmt: skip
 """A value for every field of the sentences."""
@@ -382,7 +382,7 @@ def test_clipped_or_silent_loop_back(write: Write, peak: float, words: str | Non
 
 
 def test_every_finding_has_its_own_message() -> None:
-    codes = used_codes([Path(take_checks.__file__)])
+    codes = used_codes([Path(take_checks.__file__), Path(file_checks.__file__)])
     assert codes == MESSAGES.codes
     sentences = [MESSAGES.sentence(Finding(code, "suspect", Span("wet", 1, 2), VALUES)) for code in sorted(codes)]
     assert len(set(sentences)) == len(sentences)

@@ -7,7 +7,7 @@ import soundfile
 
 from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.contracts import INDEX, TRACKS
-from twinlib.corpus import Corpus
+from twinlib.corpus import Corpus, describe_passed_over
 from twinlib.corpus.index import CorpusIndex, describe_index, index_corpus, source_files, summary, write_index
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
@@ -141,6 +141,33 @@ def test_a_header_of_unknown_length_is_accepted(tmp_path: Path) -> None:
     path.write_bytes(content)
     made = of_folder(tmp_path)
     assert made.tracks.frames.tolist() == [8820]
+
+
+def test_an_unfinished_header_is_used_and_reported(tmp_path: Path) -> None:
+    path = sound(tmp_path / "Anna/take.wav", 1)
+    content = path.read_bytes()
+    at = content.index(b"data") + 4
+    path.write_bytes(content[:4] + bytes(4) + content[8:at] + bytes(4) + content[at + 4 :])
+    made = of_folder(tmp_path)
+    assert made.tracks.frames.tolist() == [8820]
+    assert "read to its end (0.20 s)" in reasons(made)
+
+
+def test_files_of_other_formats_are_counted_by_kind(tmp_path: Path) -> None:
+    for name in ("one.mp3", "two.MP3", "three.caf", "four.WAVE", "cover.jpg", "notes", ".hidden.mp3"):
+        (tmp_path / "Anna").mkdir(exist_ok=True)
+        (tmp_path / "Anna" / name).write_bytes(b"x")
+    with pytest.raises(CorpusError, match=r"no WAV, FLAC, AIFF or OGG among 6 files: \.caf, \.jpg, \.mp3, \.wave"):
+        of_folder(tmp_path)
+    sound(tmp_path / "Anna/song.wav", 1)
+    sound(tmp_path / "Bert/song.ogg", 2)
+    content = summary(of_folder(tmp_path))
+    assert content["passed_over"] == {".caf": 1, ".jpg": 1, ".mp3": 2, ".wave": 1, "no suffix": 1}
+    assert content["lossy"] == {"Vorbis": 1}
+    assert "4 files of the corpus are passed over (1 .caf, 2 .mp3, 1 .wave)" in str(
+        describe_passed_over(content["passed_over"])
+    )
+    assert describe_passed_over({".jpg": 3}) is None
 
 
 def test_the_same_audio_of_two_artists_is_used_once(tmp_path: Path) -> None:

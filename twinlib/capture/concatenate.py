@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.audio import Reader, Signal, Writer, read_info
+from twinlib.audio import Reader, Signal, Subtype, Writer, is_sound_name, read_info
 from twinlib.errors import AudioError
 
 DRIFT_DEGREE = 4
@@ -20,7 +20,10 @@ def concatenate_clips(folder: Path, out: Path, skip: int = 0, subtract_drift: bo
     polynomial fitted to their mean, such as the start-up transient of a simulation. Returns the number of clips. Raises
     `AudioError` if the folder has no clips, or if they differ in format or length.
     """
-    clips = sorted(folder.glob("*.wav"), key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name))
+    clips = sorted(
+        (path for path in folder.glob("*") if path.suffix.lower() == ".wav" and is_sound_name(path)),
+        key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name),
+    )
     if not clips:
         raise AudioError(f"{folder} contains no .wav files: give the folder of the clips")
     first = read_info(clips[0])
@@ -31,9 +34,9 @@ def concatenate_clips(folder: Path, out: Path, skip: int = 0, subtract_drift: bo
         if (info.sample_rate, info.channels, info.frames) != (first.sample_rate, first.channels, first.frames):
             raise AudioError(f"{clip} and {clips[0]} differ in sample rate, channels or length: all clips must match")
     drift = _common_drift(clips, skip) if subtract_drift else np.float32(0.0)
-    with Writer(
-        out, first.sample_rate, first.channels, "PCM_24" if out.suffix.lower() == ".flac" else "FLOAT"
-    ) as writer:
+    subtype: Subtype = "PCM_24" if out.suffix.lower() == ".flac" else "FLOAT"
+    frames = len(clips) * (first.frames - skip)
+    with Writer(out, first.sample_rate, first.channels, subtype, frames) as writer:
         for clip in clips:
             writer.write(_read(clip, skip) - drift)
     return len(clips)

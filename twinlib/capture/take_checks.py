@@ -70,7 +70,8 @@ MESSAGES = Messages(
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
         "input",
         "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} and "
-        "{stop:.2f} s: the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or record again",
+        "{stop:.2f} s: the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or "
+        "record again",
         "low-level": "the peak is only {peak_dbfs:.0f} dBFS: raise the input gain and record again",
         "loop-back-clipped": "the loop-back (channel {channel}) reaches full scale: lower its input gain and record "
         "again",
