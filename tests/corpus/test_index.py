@@ -7,8 +7,9 @@ import soundfile
 
 from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.contracts import INDEX, TRACKS
-from twinlib.corpus import Corpus, describe_passed_over
+from twinlib.corpus import Corpus
 from twinlib.corpus.index import CorpusIndex, describe_index, index_corpus, source_files, summary, write_index
+from twinlib.corpus.passed_over import describe_passed_over
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
 

@@ -12,5 +12,4 @@ from .index import write_index as write_index
 from .near_names import describe_near_names as describe_near_names
 from .near_names import find_near_names as find_near_names
 from .passed_over import count_passed_over as count_passed_over
-from .passed_over import describe_passed_over as describe_passed_over
 from .settings import Corpus as Corpus
