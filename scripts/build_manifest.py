@@ -16,6 +16,7 @@ def main() -> None:
         device=str,
         missing=str,
         tolerant=str,
+        divided=str,
         shards=[Path],
         takes=[Path],
         alignments=[Path],
@@ -27,10 +28,11 @@ def main() -> None:
         for shard, take, alignment in zip(args.shards, args.takes, args.alignments, strict=True)
     ]
     inputs = [path for one in captures for path in (one.segments, one.shard, one.take, one.alignment)]
-    params = {"missing": args.missing, "tolerant": args.tolerant}
+    params = {"missing": args.missing, "tolerant": args.tolerant, "divided": args.divided}
     with stage_record(Path(__file__), inputs, [args.segments, args.dataset], params):
         with show_progress(f"manifest {args.device}", len(captures), "captures") as done:
-            segments, dataset = build_manifest(args.device, captures, json.loads(args.missing), done)
+            divided = json.loads(args.divided)
+            segments, dataset = build_manifest(args.device, captures, json.loads(args.missing), done, divided)
         if not json.loads(args.tolerant):
             refuse_useless(dataset)
         written = write_manifest(args.segments.parent, segments, dataset)

@@ -1,30 +1,49 @@
 """Fail if two splits of a device share a track, an artist, a sample or a recording."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset import COLUMNS, find_audio_leaks, find_duplicates, find_leaks, leak_report, refuse_leaks
+from twinlib.corpus import describe_near_names
+from twinlib.dataset import (
+    COLUMNS,
+    artist_report,
+    find_audio_leaks,
+    find_duplicates,
+    find_leaks,
+    leak_report,
+    refuse_leaks,
+)
+from twinlib.excitation import find_cue_families, find_divided_families
 from twinlib.files import read_table, write_json
 from twinlib.provenance import stage_record
 
 
 def main() -> None:
     """Write `leaks.json`."""
-    args = options(__doc__, by=str, segments=Path, cues=[Path], fingerprints=[Path], leaks=Path)
+    args = options(__doc__, by=str, artists=str, segments=Path, cues=[Path], fingerprints=[Path], leaks=Path)
     inputs = [args.segments, *args.cues, *args.fingerprints]
-    with stage_record(Path(__file__), inputs, [args.leaks], {"by": args.by}):
+    with stage_record(Path(__file__), inputs, [args.leaks], {"by": args.by, "artists": args.artists}):
         segments = read_table(args.segments, SEGMENTS, COLUMNS)
-        sheets = {str(reel): rows for path in args.cues for reel, rows in read_table(path, CUES).groupby("reel")}
-        cues = {name: sheets[name] for name in sorted(set(segments.capture)) if name in sheets}
-        leaks, audio = find_leaks(segments, args.by, cues=cues), None
+        sheets = [read_table(path, CUES) for path in args.cues]
+        reels = {str(reel): rows for sheet in sheets for reel, rows in sheet.groupby("reel")}
+        cues = {name: reels[name] for name in sorted(set(segments.capture)) if name in reels}
+        families, artists = None, None
+        if args.by == "artist" and sheets:
+            aliases = json.loads(args.artists)
+            families = find_cue_families(sheets[0], aliases)
+            artists = artist_report(sheets[0], families, find_divided_families(sheets[0], aliases), aliases)
+        leaks, audio = find_leaks(segments, args.by, cues=cues, families=families), None
         for path in args.fingerprints if cues else []:
             duplicates, audio = find_duplicates(pd.concat(cues.values()), read_table(path, FINGERPRINTS))
             leaks += find_audio_leaks(segments, duplicates)
         refuse_leaks(leaks)
-        write_json(args.leaks, LEAKS, leak_report(leaks, segments, args.by, sorted(cues), audio))
+        write_json(args.leaks, LEAKS, leak_report(leaks, segments, args.by, sorted(cues), audio, artists))
+    for line in describe_near_names(artists["near_names"] if artists else []):
+        print(f"note: in different splits: {line}")
     print(f"no leaks in {len(segments)} segments")
 
 

@@ -70,6 +70,26 @@ def test_a_copy_is_found_in_the_results_alone(results: Path) -> None:
         assert part in text
 
 
+def test_an_artist_under_two_names_is_found_in_results_of_older_versions(results: Path) -> None:
+    cues = read_table(results / "excitations/p/cues.parquet", "cues/1")
+    first, second = (sorted(set(cues[cues.split == split].track_id))[0] for split in ("train", "test"))
+    credits = {first: "Hops 'n Vinyl", second: "Hops ’n Vinyl"}
+    write_table(
+        results / "excitations/p/cues.parquet",
+        "cues/1",
+        cues.assign(artist=[credits.get(track_id, track_id) for track_id in cues.track_id]),
+    )
+    path = results / "devices/amp/segments.parquet"
+    segments = read_table(path, "segments/1")
+    artists = [sorted({credits.get(track_id, track_id) for track_id in ids}) for ids in segments.track_ids]
+    write_table(path, "segments/1", segments.assign(artists=artists))
+    write_json(results / "devices/amp/leaks.json", "leaks/1", {"leaks": [], "checked": {"by": "artist"}})
+    leaks = audit_leaks(results)["devices"][0]["leaks"]
+    assert [leak["what"] for leak in leaks if leak["kind"] == "artist"] == [
+        "Hops 'n Vinyl (Hops 'n Vinyl, Hops ’n Vinyl)"
+    ]
+
+
 def test_a_shared_artist_is_found_unless_splits_are_by_track(results: Path) -> None:
     path = results / "devices/amp/segments.parquet"
     segments = read_table(path, "segments/1")

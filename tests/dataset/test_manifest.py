@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -190,3 +191,17 @@ def test_a_refused_capture_is_listed_with_its_reasons(tmp_path: Path) -> None:
     refuse_useless(build_manifest("box", parts)[1])
     with pytest.raises(DatasetError, match=r"no usable segment for train.*r-03: it is silence"):
         build_manifest("box", [part(tmp_path, "r-03", made.frames, **changes)])
+
+
+def test_tracks_of_divided_artists_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    parts = device(tmp_path)
+    whole, _ = build_manifest("box", parts)
+    segments, dataset = build_manifest("box", parts, divided={"test-1": "Anna"})
+    held = np.array(["test-1" in ids for ids in segments["track_ids"]])
+    assert 0 < (held & (whole["split"] == "test")).sum() < (whole["split"] == "test").sum()
+    assert segments["split"].tolist() == ["" if out else split for out, split in zip(held, whole["split"], strict=True)]
+    assert dataset["divided_artists"] == {"Anna": ["test-1"]}
+    count = dataset["excluded"]["reasons"]["artist-in-two-splits"]["segments"]
+    assert count == (held & (whole["split"] == "test")).sum()
+    with pytest.raises(DatasetError, match=r"no usable segment for test.*artist in several splits.*another name"):
+        build_manifest("box", parts, divided=dict.fromkeys([f"test-{k}" for k in range(4)], "Anna"))

@@ -13,13 +13,14 @@ from twinlib.audit.aggregate import usable
 from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
 from twinlib.dataset import COLUMNS, REMEDIES, Duplicate, Leak, find_audio_leaks, find_duplicates, find_leaks
 from twinlib.errors import AuditError
+from twinlib.excitation import find_cue_families
 from twinlib.files import read_json, read_table
 from twinlib.provenance import read_arrow
 
 _Duplicates = tuple[list[Duplicate], dict[str, int]]
 """The result of `find_duplicates`."""
 
-_CUE = ("reel", "start", "stop", "track_id", "split")
+_CUE = ("reel", "start", "stop", "track_id", "artist", "split")
 _LISTS = {"tracks": "track_ids", "artists": "artists"}
 
 
@@ -59,8 +60,9 @@ def _audit_device(
     cues: dict[str, pd.DataFrame] = {}
     if folder is not None:
         cues = {str(reel): rows for reel, rows in sheets[folder].groupby("reel") if reel in captures}
-    by = _split_unit(path.with_name("leaks.json"))
-    leaks, audio, notes = find_leaks(segments, by, cues=cues), None, []
+    by, aliases = _known_artists(path.with_name("leaks.json"))
+    families = find_cue_families(sheets[folder], aliases) if folder is not None else None
+    leaks, audio, notes = find_leaks(segments, by, cues=cues, families=families), None, []
     if folder is None:
         notes.append("no cue sheet names its captures: only file names and audio content were compared")
     elif not (folder / "fingerprints.parquet").is_file():
@@ -91,8 +93,7 @@ def _counts(rows: pa.Table) -> dict[str, Any]:
     return {"segments": dict(sorted(splits.items())), **counts}
 
 
-def _split_unit(path: Path) -> Literal["artist", "track"]:
-    """Return `track` if the stage checked splits by track alone, else `artist`."""
-    if path.is_file() and read_json(path, LEAKS).get("checked", {}).get("by") == "track":
-        return "track"
-    return "artist"
+def _known_artists(path: Path) -> tuple[Literal["artist", "track"], Mapping[str, list[str]]]:
+    """Return the unit of the splits, `track` or `artist`, and the names of artists with which the stage checked."""
+    found = read_json(path, LEAKS) if path.is_file() else {}
+    return "track" if found.get("checked", {}).get("by") == "track" else "artist", found.get("aliases", {})

@@ -1,3 +1,4 @@
+from .divided_artists import artist_report as artist_report
 from .fingerprint import fingerprint_reel as fingerprint_reel
 from .leaks import COLUMNS as COLUMNS
 from .leaks import REMEDIES as REMEDIES

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinlib.contracts import LEAKS
+from twinlib.corpus import Families
 from twinlib.dataset.duplicates import match_fingerprints
 from twinlib.errors import DatasetError, LeakError
 from twinlib.files import read_json
@@ -91,13 +92,15 @@ def find_leaks(
     by: Literal["artist", "track"] = "artist",
     receptive_field: int | None = None,
     cues: Mapping[str, pd.DataFrame] | None = None,
+    families: Families | None = None,
 ) -> list[Leak]:
     """Return all leaks between the usable segments of different splits; an empty list proves that there are none.
 
     A leak is a track (or, with `by="artist"`, an artist) in two splits; a segment whose samples or left context overlap
     a cue of another split; overlapping ranges of one dry file in two splits; identical dry samples, other than silence,
     in two splits. The left context is at most `receptive_field - 1` samples, or, without a `receptive_field`, the whole
-    left context of the segment. `cues` are the rows of the cue sheet (`cues/1`) by capture.
+    left context of the segment. `cues` are the rows of the cue sheet (`cues/1`) by capture. With `families`, all
+    artists of a family are one artist.
     """
     used = _usable(segments)
     reach = used["context"].to_numpy(dtype=np.int64)
@@ -106,7 +109,7 @@ def find_leaks(
     used = used.assign(begin=used["start"].to_numpy(dtype=np.int64) - reach)
     leaks = _shared(used, "track", "track_ids")
     if by == "artist":
-        leaks += _shared(used, "artist", "artists")
+        leaks += _shared(used, "artist", "artists", _labels(families) if families else None)
     places = used.groupby("capture", sort=False).indices if cues else {}
     for capture in sorted(cues or {}):
         leaks += _foreign_cues(used.iloc[places.get(capture, [])], (cues or {})[capture])
@@ -214,11 +217,12 @@ def leak_report(
     by: str,
     captures: Sequence[str],
     audio: Mapping[str, int] | None = None,
+    artists: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the content of `leaks/1`: all leaks, and the extent of the check.
 
     `captures` are the captures checked against a cue sheet. `audio` is the size of the comparison of `find_duplicates`,
-    None without fingerprints.
+    None without fingerprints. `artists` is the result of `artist_report`, None with splits by track.
     """
     used = segments.loc[segments["split"] != "", ["split", "track_ids", "artists"]]
     return {
@@ -231,6 +235,7 @@ def leak_report(
             "captures_against_cues": sorted(captures),
             "audio": dict(audio) if audio is not None else None,
         },
+        **(artists or {}),
     }
 
 
@@ -286,9 +291,26 @@ def _in_several_splits(
     return leaks
 
 
-def _shared(used: pd.DataFrame, kind: Literal["track", "artist"], column: str) -> list[Leak]:
+def _shared(
+    used: pd.DataFrame, kind: Literal["track", "artist"], column: str, labels: Mapping[str, str] | None = None
+) -> list[Leak]:
     lists = _lists(used[column])
-    return _in_several_splits(kind, kind, pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(), used)
+    values = pc.list_flatten(lists).dictionary_encode()
+    if labels:
+        names = pa.array([labels.get(name, name) for name in values.dictionary.to_pylist()], pa.string())
+        values = names.take(values.indices)
+    else:
+        values = values.dictionary_decode()
+    return _in_several_splits(kind, kind, values, pc.list_parent_indices(lists).to_numpy(), used)
+
+
+def _labels(families: Families) -> dict[str, str]:
+    """Return the name of the family of each credit, with its credits if there are several."""
+    joined = families.joined
+    return {
+        credit: f"{family} ({', '.join(joined[family])})" if family in joined else family
+        for credit, family in families.by_credit.items()
+    }
 
 
 def _same_content(used: pd.DataFrame) -> list[Leak]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from twinlib.contracts import ALIGNMENT, DATASET, SEGMENTS, SPLITS, TAKE
+from twinlib.dataset.divided_artists import FLAG, leave_out_tracks
 from twinlib.dataset.segments import COLUMNS
 from twinlib.dataset.shards import Shard, ShardMetadata
 from twinlib.errors import DatasetError
@@ -20,6 +21,7 @@ REMEDIES = {
     "silence": "the reels are short compared to dataset.segment_samples: lower it",
     "two-splits": "dataset.segment_samples is longer than the silence between two splits: lower it",
     "excluded": "too many tracks of the split are excluded: create an excitation with another seed or salt",
+    FLAG: "the excitation has one artist in several splits: create an excitation under another name",
     "clipped": "lower the input level of the interface and record the take again",
     "outside-take": "the take contains only part of its reel: start recording before the reel plays and stop after its "
     "end",
@@ -52,13 +54,15 @@ def build_manifest(
     captures: Sequence[CaptureFiles],
     missing: Iterable[str] = (),
     progress: Progress = no_progress,
+    divided: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Join the captures of a device into its segments (`segments/1`) and their summary (`dataset/1`).
 
-    `missing` are captures of the configuration that may be absent. The segments are sorted by capture and start. The
-    result does not depend on time, location or the order of `captures`; `write_manifest` adds the digests. Raises
-    `DatasetError` if there is no capture, if captures differ in sample rate, segment length or guard, if a shard and
-    its table do not match, or if a split has no usable segment. `progress` counts captures.
+    `missing` are captures of the configuration that may be absent. `divided` are tracks to leave out, with their
+    artist, because the artist is in another split of a recorded excitation. The segments are sorted by capture and
+    start. The result does not depend on time, location or the order of `captures`; `write_manifest` adds the digests.
+    Raises `DatasetError` if there is no capture, if captures differ in sample rate, segment length or guard, if a shard
+    and its table do not match, or if a split has no usable segment. `progress` counts captures.
     """
     if not captures:
         raise DatasetError(
@@ -75,6 +79,7 @@ def build_manifest(
             raise DatasetError(f"capture {name} of {device} is given twice: {files.shard} and another shard")
         _check_match(device, files, table, shard)
         take, alignment = read_json(files.take, TAKE), read_json(files.alignment, ALIGNMENT)
+        table = leave_out_tracks(table, divided or {})
         tables[name], metadata[name] = table, shard.metadata
         summaries[name] = _summarise_capture(shard.metadata, take, alignment, table)
         sums["alignments"][name] = sha256_file(files.alignment)
@@ -96,6 +101,10 @@ def build_manifest(
         "captures": {name: summaries[name] for name in names},
         "missing_captures": sorted(missing),
         "excluded": _count_excluded(segments, size, rate),
+        "divided_artists": {
+            artist: sorted(track for track, its in (divided or {}).items() if its == artist)
+            for artist in sorted(set((divided or {}).values()))
+        },
         "licences": _count_by_value(segments["licences"][segments["split"] != ""], size, rate),
         "sums": {kind: dict(sorted(digests.items())) for kind, digests in sums.items()},
     }

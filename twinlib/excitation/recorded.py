@@ -20,6 +20,9 @@ from twinlib.provenance import read_record, record_path
 if TYPE_CHECKING:
     import pandas as pd
 
+    from twinlib.excitation.divided import DividedFamily
+
+_CUE_COLUMNS = ["track_id", "artist", "split"]
 _TRACK_COLUMNS = ["track_id", "artist", "genre", "has_bleed"]
 
 
@@ -110,6 +113,20 @@ class RecordedExcitations:
     def excluded_tracks(self, name: str, corpus: Corpus) -> list[str]:
         """Return the tracks on recorded reels that are now excluded; empty if nothing has been recorded."""
         return find_excluded_tracks(self._results, name, corpus) if name in self._recorded else []
+
+    def divided_families(self, name: str, corpus: Corpus) -> list["DividedFamily"]:
+        """Return the families of artists in several splits of a recorded excitation; empty with splits by track."""
+        settings = self._recorded.get(name)
+        if settings is None or settings.split.by != "artist":
+            return []
+        # Projects without recordings never need pandas.
+        from twinlib.excitation.divided import find_divided_families
+
+        try:
+            cues = read_table(self._results / "excitations" / name / "cues.parquet", CUES, _CUE_COLUMNS)
+        except TwinError:
+            return []
+        return find_divided_families(cues, corpus.artists)
 
 
 def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) -> Excitation | None:
@@ -215,8 +232,9 @@ def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
             known = pd.concat([index, found[found["track_id"].isin(doubtful)]], ignore_index=True)
             doubtful -= set(found["track_id"])
     gone = held[~held["track_id"].isin(known["track_id"])]
-    judged = pd.concat([known[known["track_id"].isin(held["track_id"])], gone[_TRACK_COLUMNS]], ignore_index=True)
-    return sorted({*excluded_tracks(judged, corpus), *doubtful})
+    # Tracks that are not on the reels may show that two credits are one artist.
+    judged = pd.concat([known, gone[_TRACK_COLUMNS]], ignore_index=True)
+    return sorted({*excluded_tracks(judged, corpus)}.intersection(held["track_id"]) | doubtful)
 
 
 def _planned_settings(folder: Path) -> Excitation | None:

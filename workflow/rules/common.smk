@@ -153,6 +153,7 @@ ACTIVE_PLANS, ACTIVE_REELS = (
 EXCLUDED_TRACKS = {
     name: as_workflow_error(RECORDED.excluded_tracks, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
 }
+DIVIDED = {name: as_workflow_error(RECORDED.divided_families, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)}
 
 
 def report_corpus():
@@ -164,6 +165,9 @@ def report_corpus():
     content["passed_over"] = count_passed_over(CONFIG.corpus.root)
     for line in describe_index(content):
         print(f"corpus: {line}", file=sys.stderr)
+    for name, families in DIVIDED.items():
+        for family in families:
+            print(f"excitation {name}: {family.sentence}", file=sys.stderr)
 
 
 def describe_missing():

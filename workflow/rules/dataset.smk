@@ -52,12 +52,13 @@ rule build_manifest:
         "<benchmarks>/build_manifest/{device}.tsv"
     params:
         missing=get_missing_captures,
+        divided=get_divided_tracks,
         code=code("build_manifest.py"),
         # Params that depend on the output trigger no rerun: this one matters only if a capture is refused.
         tolerant=lambda wildcards, output: json.dumps(CONFIG.allow_missing_takes),
     shell:
         "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"
-        " --tolerant {params.tolerant} --shards {input.shards:q} --takes {input.takes:q}"
+        " --tolerant {params.tolerant} --divided {params.divided:q} --shards {input.shards:q} --takes {input.takes:q}"
         " --alignments {input.alignments:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
 
 
@@ -79,9 +80,11 @@ rule check_leaks:
             if CONFIG.devices[wildcards.device].excitation
             else "track"
         ),
+        # Params that depend on the output trigger no rerun: a name that matters changes the manifest.
+        artists=lambda wildcards, output: json.dumps(CONFIG.corpus.artists if CONFIG.corpus else {}),
         code=code("check_leaks.py"),
     shell:
-        "stage check_leaks --by {params.by} --segments {input.segments:q} --cues {input.cues:q}"
+        "stage check_leaks --by {params.by} --artists {params.artists:q} --segments {input.segments:q} --cues {input.cues:q}"
         " --fingerprints {input.fingerprints:q} --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
 
 

@@ -129,6 +129,12 @@ def get_excluded_tracks(wildcards):
     return json.dumps(EXCLUDED_TRACKS.get(CONFIG.devices[wildcards.device].excitation, []))
 
 
+def get_divided_tracks(wildcards):
+    """The tracks on recorded reels whose artist is in another split, with the artist, as JSON."""
+    families = DIVIDED.get(CONFIG.devices[wildcards.device].excitation, [])
+    return json.dumps({track: family.family for family in families for track in family.left_out})
+
+
 def get_training(wildcards):
     """The training settings of a twin."""
     return CONFIG.training_settings(wildcards.device, wildcards.model)
