@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twinlib.alignment import Alignment, WarpedReader, reference_alignment
 from twinlib.audio import Reader, Signal
-from twinlib.capture import used_range
+from twinlib.capture import find_silence, used_range
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, CUES, SEGMENTS, TAKE
 from twinlib.dataset import Dataset, capture_source, excluded_ranges, shard_metadata, tile_pair, tile_reel, write_shard
@@ -47,8 +47,15 @@ def main() -> None:
         source = capture_source(args.device, args.name, take, alignment, used_range(args.dry, pair))
         silenced: list[tuple[int, int]] = []
         if pair is not None:
+            with Reader(args.dry) as dry:
+                silence = find_silence(dry, args.channel - 1 if args.channel <= dry.info.channels else 0)
             segments = tile_pair(
-                source, args.dry.as_posix(), settings, split=pair["split"], clip_samples=pair["clip_samples"]
+                source,
+                args.dry.as_posix(),
+                settings,
+                split=pair["split"],
+                clip_samples=pair["clip_samples"],
+                silence=silence,
             )
         else:
             cues = read_table(args.cues[0], CUES)

@@ -95,6 +95,12 @@ class Messages:
         """The codes that have a sentence."""
         return frozenset(self._templates)
 
+    def replace(self, templates: Mapping[str, str]) -> "Messages":
+        """Return the table with other sentences for some codes; raises `KeyError` for a code without a sentence."""
+        if unknown := sorted(set(templates) - self.codes):
+            raise KeyError(unknown[0])
+        return Messages({**self._templates, **templates})
+
     def sentence(self, finding: Finding) -> str:
         """Return the sentence of a finding; raises `KeyError` if the code or a value of its template is missing."""
         span = asdict(finding.span) if finding.span is not None else {}

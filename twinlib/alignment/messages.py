@@ -1,4 +1,7 @@
-"""The sentences of all findings of an alignment: what is wrong, where, and what to do."""
+"""The sentences of all findings of an alignment: what is wrong, where, and what to do.
+
+A pair has no reel, and its files may come from anywhere: `PAIR_MESSAGES` replaces the sentences about recording.
+"""
 
 from twinlib.findings import Messages
 
@@ -144,3 +147,81 @@ MESSAGES = Messages(
         ),
     }
 )
+
+_MAKE_AGAIN = "export or record the wet file again"
+_LISTEN = "listen there, and replace the wet file if it is damaged"
+
+PAIR_MESSAGES = MESSAGES.replace(
+    {
+        "silent": "the wet file is silent: check `wet` and `channel` of the pair",
+        "hum-only": "the wet file contains nothing but hum: check `wet` and `channel` of the pair",
+        "wrong-speed": (
+            "the wet file runs at {speed:.4g} times the speed of the dry file: the wet file's sample rate ({wet_rate} "
+            "Hz, dry file {dry_rate} Hz) is wrong, or it was stretched or slowed down; correct its rate, or export it "
+            "at the speed of the dry file"
+        ),
+        "no-match": (
+            "nothing of the dry file was found in the wet file: the two files do not belong together; check `dry`, "
+            "`wet` and `channel` of the pair"
+        ),
+        "low-match": (
+            "only {share:.0%} of the wet file matches the dry file: it belongs to another dry file, or large parts are "
+            "missing; check `dry` and `wet` of the pair, and set its `start` and `stop` to the part that both files "
+            "hold"
+        ),
+        "device-not-detected": (
+            "only {share:.0%} of the audio is detected on the device's channel although the loop-back channel has it: "
+            "check `channel` and `reference_channel` of the pair"
+        ),
+        "mostly-excluded": (
+            "{share:.0%} of the audio is damaged: too little is left; replace the wet file, or set `start` and `stop` "
+            "of the pair to the part that is good"
+        ),
+        "deck-speed": (
+            "the wet file runs {percent:+.2f} % off the speed of the dry file: it was played or recorded on a tape "
+            "machine, or stretched; the speed is followed where it is steady; replace the wet file if you can"
+        ),
+        "high-drift": (
+            "the clocks of the two files differ by {drift_ppm:.0f} ppm, more than those of two sound cards do: check "
+            "that neither file was stretched or resampled"
+        ),
+        "low-sample-rate": (
+            "the wet file has a sample rate of {wet_rate} Hz, so nothing above {nyquist_hz:.0f} Hz is in it and the "
+            "twin would sound dull: use a wet file at {dry_rate} Hz, the rate of the dry file"
+        ),
+        "wander": (
+            "the lag wanders by {rms_samples:.3f} samples rms, faster than it can be tracked (limit {limit_samples}): "
+            f"the files were not made on one clock; {_MAKE_AGAIN} on one clock"
+        ),
+        "flutter": (
+            "the speed flutters: the lag varies by {rms_samples:.3f} samples rms within a second, faster than it can "
+            f"be tracked (limit {{limit_samples}}): the wet file comes from a tape or was modulated; {_MAKE_AGAIN} "
+            "without that"
+        ),
+        "lost-samples": (
+            "{samples} {samples:sample is|samples are} missing between {start:.3f} s and {stop:.3f} s of the {file} "
+            f"file: both sides are aligned separately and the place is excluded; {_LISTEN}"
+        ),
+        "repeated-samples": (
+            "{samples} {samples:sample is|samples are} repeated between {start:.3f} s and {stop:.3f} s of the {file} "
+            f"file: both sides are aligned separately and the place is excluded; {_LISTEN}"
+        ),
+        "disturbed": (
+            "the wet file does not follow the dry file between {start:.2f} s and {stop:.2f} s (muted, repeated or "
+            f"disturbed): the place is excluded; {_LISTEN}"
+        ),
+        "noisy": (
+            "in {share:.0%} of the audio, noise is louder than the device's output: check `channel` of the pair, and "
+            "use a louder wet file"
+        ),
+        "missing-start": (
+            "the first {seconds:.2f} s of the dry file are not on the wet file and are left out: if this is right, set "
+            "`start` of the pair to {sample}"
+        ),
+        "missing-end": (
+            "the last {seconds:.2f} s of the dry file are not on the wet file and are left out: if this is right, set "
+            "`stop` of the pair to {sample}"
+        ),
+    }
+)
+"""Sentence of each finding on a pair."""

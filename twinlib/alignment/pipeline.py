@@ -92,6 +92,7 @@ def _align(
 
     `anchor` is a dry position with a line valid there, if it is known.
     """
+    report.is_take = bool(clicks)
     dry, wet = report.clock_dry, report.clock_channel
     ends = (min(clicks), max(clicks)) if len(clicks) > 1 else None
     programme = _programme(dry, clicks)
@@ -115,7 +116,7 @@ def _align(
         if device is None or not report.add_device(device):
             return False
     span = programme.start, ends[1] if ends is not None else dry.stop
-    return report.assess(fit, span, bool(clicks), SubProgress(progress, 30.0, span[1] - span[0]))
+    return report.assess(fit, span, SubProgress(progress, 30.0, span[1] - span[0]))
 
 
 def _programme(dry: Channel, clicks: list[int]) -> Channel:

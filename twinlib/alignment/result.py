@@ -76,6 +76,7 @@ class Alignment:
     `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
     `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
     `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated.
+    `is_pair` marks a capture without a reel.
     """
 
     sample_rate: int
@@ -108,6 +109,7 @@ class Alignment:
     track: tuple[Window, ...]
     findings: tuple[Finding, ...] = ()
     noise_floor_dbfs: float | None = None
+    is_pair: bool = False
 
     @property
     def timemap(self) -> TimeMap:

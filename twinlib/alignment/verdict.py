@@ -1,5 +1,6 @@
 """The verdict on an alignment: checks and their findings, excluded ranges, and the `Alignment` built from all of it."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,11 +12,12 @@ from twinlib.alignment.clock import Array, ClockModel, LagFit, Line, wet_sample_
 from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
-from twinlib.alignment.messages import MESSAGES
+from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
+from twinlib.capture import find_silence
 from twinlib.db import db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs
@@ -120,6 +122,7 @@ def build_alignment(
     applied_line: Line | None = None,
     dropouts: Sequence[Dropout] = (),
     excluded: Sequence[Excluded] = (),
+    is_pair: bool = False,
 ) -> Alignment:
     """Build the contract `alignment/2` of any capture; `applied_line` is the measured line if it is not given."""
     info = wet.reader.info
@@ -142,7 +145,7 @@ def build_alignment(
         dropouts=tuple(dropouts),
         excluded=tuple(sorted(excluded, key=lambda each: (each.start, each.stop, each.reason))),
         verdict=verdict(findings),
-        reasons=MESSAGES.reasons(findings),
+        reasons=(PAIR_MESSAGES if is_pair else MESSAGES).reasons(findings),
         guard_samples=guard_samples,
         reference=measurement.reference,
         warp=warp,
@@ -154,6 +157,7 @@ def build_alignment(
         pieces=pieces,
         track=measurement.track,
         findings=tuple(findings),
+        is_pair=is_pair,
     )
 
 
@@ -245,12 +249,12 @@ class AlignmentReport:
             return False
         return True
 
-    def assess(self, fit: LagFit, programme: Range, is_take: bool, progress: Progress) -> bool:
+    def assess(self, fit: LagFit, programme: Range, progress: Progress) -> bool:
         """Run all checks on a fit, the residual scan included, and add their findings and excluded ranges.
 
         Returns whether the files match.
         """
-        self.fit, self.is_take = fit, is_take
+        self.fit = fit
         if not self._is_plausible(fit):
             return False
         scan = self._scan(fit, programme, progress)
@@ -304,6 +308,7 @@ class AlignmentReport:
             applied_line=Line(lag, 0.0 if warp == "shift" else drift_ppm),
             dropouts=self.dropouts,
             excluded=self.excluded,
+            is_pair=not self.is_take,
         )
 
     def _exclude(self, start: float, stop: float, code: str) -> None:
@@ -413,14 +418,23 @@ class AlignmentReport:
             self.add(suspect("flutter", rms_samples=fit.flutter, limit_samples=MAX_RESIDUAL_RMS))
 
     def _check_ends(self, fit: LagFit, programme: Range) -> None:
+        """Report programme before or after the wet file."""
         timemap = fit.clock.time_map(self.dry.start, self.dry.stop)
         allowed = max(0.0 if self.is_take else ALLOWED_MISSING_SECONDS * self.rate, 1.0)
+        first, last = math.ceil(timemap.dry(self.wet.start)), math.floor(timemap.dry(self.wet.stop))
         missing = self.wet.start - timemap.wet(programme[0])
-        if missing > allowed:
-            self.add(suspect("missing-start", seconds=missing / self.rate))
+        if missing > allowed and self._sounding_samples(programme[0], first) > allowed:
+            self.add(suspect("missing-start", seconds=missing / self.rate, sample=first))
         missing = timemap.wet(programme[1]) - self.wet.stop
-        if missing > allowed:
-            self.add(suspect("missing-end", seconds=missing / self.rate))
+        if missing > allowed and self._sounding_samples(last, programme[1]) > allowed:
+            self.add(suspect("missing-end", seconds=missing / self.rate, sample=last))
+
+    def _sounding_samples(self, start: int, stop: int) -> float:
+        """Return the number of dry samples in [start, stop) without the silence of a pair; infinite for a take."""
+        if self.is_take:
+            return math.inf
+        silence = find_silence(self.dry.reader, self.dry.channel)
+        return stop - start - sum(max(0, min(stop, last) - max(start, first)) for first, last in silence)
 
     def _check_residual(self, scan: ResidualScan) -> None:
         """Exclude faults that do not shift the rest of the take."""

@@ -5,6 +5,7 @@ from .ingest import ingest_take as ingest_take
 from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures
+from .silence import find_silence as find_silence
 from .takes import describe_missing_takes as describe_missing_takes
 from .takes import existing_takes as existing_takes
 from .takes import missing_takes as missing_takes

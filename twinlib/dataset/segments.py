@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from twinlib.contracts import SPLITS
@@ -18,6 +19,9 @@ BLOCK_SHARES = (0.8, 0.1, 0.1)
 
 BLOCK_GUARD_SECONDS = 0.5
 """Minimum gap between the blocks of such a pair."""
+
+MAX_PAUSE_SECONDS = 2.0
+"""Silence of a pair that is this long is left out."""
 
 MAX_RESIDUAL = 0.5
 """The largest residual lag of a usable segment in samples. Half a sample alone causes an ESR of 1e-2."""
@@ -114,13 +118,16 @@ def tile_pair(
     *,
     split: str | None = None,
     clip_samples: int | None = None,
+    silence: Sequence[Range] = (),
 ) -> pd.DataFrame:
     """Return the segments of a pair: a row for every complete segment from the start of its range, clip by clip.
 
-    `dry_name` is the name of the dry file in the provenance. Clips of `clip_samples` are divided separately: neither
-    segments nor contexts cross their borders. Without a `split` the rows form three contiguous blocks of 80, 10 and
-    10 % with gaps of max(0.5 s, one segment). Columns as for `tile_reel`; a pair has no tracks. Raises `DatasetError`
-    if clips are shorter than a segment or the pair is too short for three blocks.
+    `dry_name` is the name of the dry file in the provenance, and `silence` are its silent ranges. Clips of
+    `clip_samples` are divided separately: neither segments nor contexts cross their borders. Without a `split`, the
+    rows that both files hold and that sound form three blocks of 80, 10 and 10 %, in this order, with gaps of
+    max(0.5 s, one segment). Silence before, between and after the blocks is left out, and so are pauses of
+    `MAX_PAUSE_SECONDS`. Columns as for `tile_reel`; a pair has no tracks. Raises `DatasetError` if clips are shorter
+    than a segment or the pair is too short for three blocks.
     """
     size = settings.segment_samples
     if split is not None and split not in SPLITS:
@@ -133,8 +140,10 @@ def tile_pair(
     step = clip_samples or source.stop - source.start
     clips = [(at, min(at + step, source.stop)) for at in range(source.start, source.stop, step)]
     rows = [at for start, stop in clips for at in range(start, stop - size + 1, size)]
-    names = [split] * len(rows) if split else _assign_blocks(source, len(rows), size)
-    assigned = dict(zip(rows, names, strict=True))
+    find_faults, pauses = _fault_finder(source), RangeIndex(silence)
+    pause_seconds = {at: _pause_seconds(pauses, silence, at, at + size, source.sample_rate) for at in rows}
+    is_usable = [not pause_seconds[at] and not find_faults(at, at + size) for at in rows]
+    assigned = dict(zip(rows, _assign(source, split, is_usable, size), strict=True))
     borders: dict[str, RangeIndex] = {
         name: RangeIndex([(at, at + size) for at in rows if assigned[at] not in ("", name)] + source.borders)
         for name in SPLITS
@@ -142,8 +151,9 @@ def tile_pair(
     clip_starts = np.array([start for start, _ in clips])
 
     def describe(start: int, stop: int) -> dict[str, Any]:
-        name = assigned[start]
+        name, pause = assigned[start], pause_seconds[start]
         border = int(clip_starts[np.searchsorted(clip_starts, start, side="right") - 1])
+        is_silent = pause >= MAX_PAUSE_SECONDS or (pause > 0 and not name)
         return {
             "split": name,
             "context": start - max(border, borders[name].free_from(start)) if name else 0,
@@ -151,49 +161,85 @@ def tile_pair(
             "artists": [],
             "licences": [],
             "sources": [f"{dry_name}[{start}:{stop}]"],
-            "flags": [] if name else ["between-splits"],
+            "flags": ["silence"] if is_silent else [] if name or find_faults(start, stop) else ["between-splits"],
         }
 
     return _tile(source, clips, size, describe)
 
 
-def _assign_blocks(source: CaptureSource, rows: int, size: int) -> list[str]:
-    """Return the split of every row of a pair without a split; empty for the rows between two blocks."""
-    guard = math.ceil(max(BLOCK_GUARD_SECONDS * source.sample_rate, size) / size)
-    shared = rows - 2 * guard
-    if shared < len(SPLITS):
-        needed = (len(SPLITS) + 2 * guard) * size / source.sample_rate
+def _pause_seconds(pauses: RangeIndex, silence: Sequence[Range], start: int, stop: int, rate: int) -> float:
+    """Return the length in seconds of the silent range that holds [start, stop); 0 if none does."""
+    around = (silence[k] for k in pauses.overlapping(start, stop))
+    return max(((last - first) / rate for first, last in around if first <= start and stop <= last), default=0.0)
+
+
+def _assign(source: CaptureSource, split: str | None, is_usable: Sequence[bool], size: int) -> list[str]:
+    """Return the split of every row of a pair; empty for the rows outside the blocks."""
+    names = np.full(len(is_usable), "", dtype=object)
+    usable = np.flatnonzero(is_usable)
+    if source.refused:
+        return [split or "train"] * len(names)
+    blocks = [(split, 0, len(usable))] if split else _divide(source, usable, len(names), size)
+    for name, first, last in blocks:
+        if first < last:
+            names[usable[first] : usable[last - 1] + 1] = name
+    return list(names)
+
+
+def _divide(source: CaptureSource, usable: npt.NDArray[np.int64], rows: int, size: int) -> list[tuple[str, int, int]]:
+    """Divide the usable rows of a pair: return each split with its range [first, last) of `usable`.
+
+    Blocks are taken from the end. The rows between two blocks are at least a gap, usable or not.
+    """
+    gap = math.ceil(max(BLOCK_GUARD_SECONDS * source.sample_rate, size) / size)
+    blocks, last = [], len(usable)
+    for name, share in zip(SPLITS[:0:-1], BLOCK_SHARES[:0:-1], strict=True):
+        first = last - max(1, round(share * (len(usable) - 2 * gap)))
+        if first <= 0:
+            break
+        blocks.append((name, first, last))
+        last = int(np.searchsorted(usable, usable[first] - gap))
+    if len(blocks) < len(SPLITS) - 1 or not last:
+        needed = (len(SPLITS) + 2 * gap) * size / source.sample_rate
         raise DatasetError(
-            f"pair {source.capture} is too short for {', '.join(SPLITS)}: it needs {needed:.1f} s and has "
-            f"{(source.stop - source.start) / source.sample_rate:.1f} s. Give it a split in the list of pairs, "
-            "or set a smaller dataset.segment_samples"
+            f"pair {source.capture} is too short for {', '.join(SPLITS)}: it needs {needed:.1f} s that both files "
+            f"hold and that sound, and has {len(usable) * size / source.sample_rate:.1f} s of "
+            f"{rows * size / source.sample_rate:.1f} s. Use a longer pair, correct its `start` and `stop`, give it a "
+            "`split` in the list of pairs, or set a smaller dataset.segment_samples"
         )
-    valid, test = (max(1, round(share * shared)) for share in BLOCK_SHARES[1:])
-    gap = [""] * guard
-    return ["train"] * (shared - valid - test) + gap + ["valid"] * valid + gap + ["test"] * test
+    return [*blocks, (SPLITS[0], 0, last)]
+
+
+def _fault_finder(source: CaptureSource) -> Callable[[int, int], list[str]]:
+    """Return a function that returns the flags of the recording faults in [start, stop)."""
+    clipped, excluded = RangeIndex(source.clipped), RangeIndex((one.start, one.stop) for one in source.excluded)
+
+    def find_faults(start: int, stop: int) -> list[str]:
+        flags = ["clipped"] if clipped.overlapping(start, stop) else []
+        flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
+        flags += sorted({source.excluded[k].reason for k in excluded.overlapping(start, stop)})
+        flags += ["unsteady"] if abs(source.residual((start + stop) / 2)) > MAX_RESIDUAL else []
+        return flags + (["refused-take"] if source.refused else [])
+
+    return find_faults
 
 
 def _tile(
     source: CaptureSource, parts: Sequence[Range], size: int, describe: Callable[[int, int], dict[str, Any]]
 ) -> pd.DataFrame:
     """Return a row for every complete segment of every part: the result of `describe` plus recording faults."""
-    clipped, excluded = RangeIndex(source.clipped), RangeIndex((one.start, one.stop) for one in source.excluded)
+    find_faults = _fault_finder(source)
     rows = []
     for first, last in parts:
         for start in range(first, last - size + 1, size):
             stop = start + size
             found = describe(start, stop)
-            flags = found["flags"]
-            flags += ["clipped"] if clipped.overlapping(start, stop) else []
-            flags += ["outside-take"] if not source.available[0] <= start < stop <= source.available[1] else []
-            flags += sorted({source.excluded[k].reason for k in excluded.overlapping(start, stop)})
-            residual = source.residual((start + stop) / 2)
-            flags += ["unsteady"] if abs(residual) > MAX_RESIDUAL else []
-            flags += ["refused-take"] if source.refused else []
+            flags = found["flags"] + find_faults(start, stop)
             usable = found["split"] and not flags
             rows.append(
                 {
                     **found,
+                    "flags": flags,
                     "segment_id": f"{source.device}/{source.capture}/{start:010d}",
                     "device": source.device,
                     "capture": source.capture,
@@ -204,7 +250,7 @@ def _tile(
                     "settings": source.settings,
                     "take_sha256": source.take_sha256,
                     "lag": source.lag((start + stop) / 2),
-                    "residual": residual,
+                    "residual": source.residual((start + stop) / 2),
                     "shard": "",
                     "row": -1,
                     "dry_sha256": "",
