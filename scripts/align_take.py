@@ -3,10 +3,12 @@
 Pairs that share files are measured on the complete files.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 
 from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
+from twinlib.capture import used_range
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
 from twinlib.diagnosis import diagnose
@@ -21,6 +23,7 @@ def main() -> None:
         __doc__,
         name=str,
         guard=int,
+        dry_range=str,
         channel=int,
         reference_channel=int,
         repair=[str],
@@ -33,6 +36,7 @@ def main() -> None:
     )
     params = {
         "guard": str(args.guard),
+        "dry_range": args.dry_range,
         "channel": str(args.channel),
         "reference_channel": str(args.reference_channel),
         "repair": " ".join(args.repair),
@@ -45,7 +49,7 @@ def main() -> None:
         aligner = (
             partial(align_probe_take, markers=clicks, programme=programme)
             if is_probe
-            else partial(align, clicks=clicks or None)
+            else partial(align, clicks=clicks or None, dry_range=used_range(args.dry, json.loads(args.dry_range)))
         )
         found = aligner(
             args.dry,

@@ -15,21 +15,18 @@ from twinlib.provenance import FILE, note_take, stage_record
 
 def main() -> None:
     """Write `take.json`."""
-    args = options(
-        __doc__, kind=str, knobs=str, pair=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path
-    )
-    pair = json.loads(args.pair)
-    params = {"kind": args.kind, "knobs": args.knobs, "pair": args.pair, "channel": str(args.channel)}
+    args = options(__doc__, kind=str, knobs=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path)
+    params = {"kind": args.kind, "knobs": args.knobs, "channel": str(args.channel)}
     params["reference_channel"] = str(args.reference_channel)
     with stage_record(Path(__file__), [args.wet, args.dry], [args.take], params):
         with show_progress(f"ingest {args.wet}", read_info(args.wet).frames, "samples") as done:
             take = ingest_take(
                 args.wet,
                 reel=args.dry,
-                frames=pair["stop"] or pair["start"] + 1 if pair else None,
                 channel=args.channel,
                 reference_channel=args.reference_channel or None,
                 simulated=args.kind == "simulated",
+                is_pair=args.kind == "pair",
                 settings=json.loads(args.knobs),
                 progress=done,
             )

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
+from twinlib.findings import Finding, Messages, Span, Value
+
 _MAKERS = {"info", "suspect", "refused", "Finding"}
 
 
@@ -17,6 +19,16 @@ def used_codes(paths: Iterable[Path]) -> set[str]:
                 if name in _MAKERS:
                     codes |= set(_literals(node.args[0]))
     return codes
+
+
+def written_out(messages: Messages, code: str) -> str:
+    """Return the sentence of a code with 1 for every value."""
+    values: dict[str, Value] = {}
+    while True:
+        try:
+            return messages.sentence(Finding(code, "suspect", Span("wet", 1, 2), values))
+        except KeyError as missing:
+            values[missing.args[0]] = 1
 
 
 def _literals(node: ast.expr) -> list[str]:

@@ -121,7 +121,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "truth": f"{CAPTURE}/truth.json",
         },
         "ingest_take": {
-            **capture,
+            **files,
             "reference_channel": 0,
             "kind": "simulated",
             "knobs": '{"drive": 1}',
@@ -134,6 +134,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "programme": [],
             "name": "tiny-01",
             "guard": config.dataset.guard_samples,
+            "dry_range": "null",
             "excitation": excitation,
             "alignment": f"{CAPTURE}/alignment.json",
             "picture": f"{CAPTURE}/alignment.svg",
@@ -358,7 +359,7 @@ def test_invalid_settings_are_reported(fails: Fails, stage: str, name: str, text
 @pytest.mark.parametrize(
     ("stage", "name"),
     [
-        ("ingest_take", "pair"),
+        ("align_take", "dry_range"),
         ("ingest_take", "knobs"),
         ("cut_shard", "pair"),
         ("cut_shard", "withdrawn"),

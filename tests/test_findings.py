@@ -46,3 +46,13 @@ def test_a_finding_without_a_message_is_a_programming_error() -> None:
         Messages({}).sentence(suspect("unknown"))
     with pytest.raises(KeyError):
         Messages({"lost": "{samples} lost"}).sentence(suspect("lost"))
+
+
+def test_a_table_with_other_sentences_has_the_same_codes() -> None:
+    messages = Messages({"lost": "record again", "late": "{n} late"})
+    variant = messages.replace({"lost": "export again"})
+    assert variant.codes == messages.codes
+    assert variant.reasons([suspect("lost"), suspect("late", n=3)]) == ("export again", "3 late")
+    assert messages.sentence(suspect("lost")) == "record again"
+    with pytest.raises(KeyError, match="other"):
+        messages.replace({"other": "a sentence"})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlib.capture.pairs import Pair, read_pairs
+from twinlib.capture.pairs import Pair, aligned_range, read_pairs
 from twinlib.errors import CaptureError
 
 
@@ -70,6 +70,15 @@ def test_errors_name_the_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(CaptureError, match=words) as caught:
         read_pairs(listed(tmp_path, text))
     assert "pairs.tsv" in str(caught.value)
+
+
+def test_pairs_of_the_same_files_are_aligned_on_their_common_range() -> None:
+    files = (Path("d.wav"), Path("w.wav"))
+    pairs = [Pair("a", *files, start=100, stop=300), Pair("b", *files, start=300, stop=900)]
+    assert [aligned_range(pairs, pair) for pair in pairs] == [(100, 900)] * 2
+    others = [Pair("c", Path("d.wav"), Path("x.wav")), Pair("d", *files, channel=2, start=5)]
+    assert [aligned_range([*pairs, *others], pair) for pair in others] == [(0, None), (5, None)]
+    assert aligned_range([*pairs, Pair("e", *files, start=50)], pairs[0]) == (50, None)
 
 
 @given(st.binary(max_size=200))

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,29 @@ def test_an_unsteady_capture_has_a_remedy(tmp_path: Path) -> None:
     write(tmp_path, tile_pair(origin, "d", SETTINGS, split="train"), origin, *signals(40_000))
     with pytest.raises(DatasetError, match=r"unsteady: .*one interface"):
         build_manifest("box", [part(tmp_path, "p", 40_000)])
+
+
+@pytest.mark.parametrize("flag", ["lost-samples", "not-recognised", "disturbed", "outside-take", "silence"])
+def test_the_remedies_of_a_pair_mention_no_recording(tmp_path: Path, flag: str) -> None:
+    excluded = () if flag in ("outside-take", "silence") else (Excluded(0, 40_000, flag),)
+    frames = 100 if flag == "outside-take" else 40_000
+    origin = source(40_000, "p", lag=0.0, excluded=excluded, wet_frames=frames)
+    silence = [(0, 40_000)] if flag == "silence" else []
+    segments = tile_pair(origin, "d", SETTINGS, split="train", silence=silence)
+    write(tmp_path, segments, origin, *signals(40_000))
+    with pytest.raises(DatasetError, match=rf"Remedies: {flag}: ") as caught:
+        build_manifest("box", [part(tmp_path, "p", 40_000, kind="pair")])
+    assert not re.search(r"\b(reel|(?<!-)take|interface|buffer)\b", str(caught.value))
+
+
+def test_a_refused_pair_is_not_to_be_recorded(tmp_path: Path) -> None:
+    changes = {"verdict": "refused", "reasons": ["it is silence"], "kind": "pair"}
+    origin = source(40_000, "p", take_changes=dict(changes))
+    write(tmp_path, tile_pair(origin, "d", SETTINGS), origin, *signals(40_000))
+    written_pair(tmp_path, 40_000, "q")
+    dataset = build_manifest("box", [part(tmp_path, "p", 40_000, **changes), part(tmp_path, "q", 40_000)])[1]
+    with pytest.raises(DatasetError, match=r"p: it is silence\. Correct or replace these pairs"):
+        refuse_useless(dataset)
 
 
 def test_an_alignment_of_another_contract_is_rejected(tmp_path: Path) -> None:

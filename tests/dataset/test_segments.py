@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,10 @@ from twinlib.alignment.time_map import Piece
 from twinlib.dataset.segments import COLUMNS, excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import DatasetError
+from twinlib.intervals import merge_ranges
+
+GAP_ROWS = -(-RATE // (2 * SIZE))
+"""Segments between two splits of a pair, half a second."""
 
 few = settings(max_examples=25, deadline=None)
 
@@ -170,9 +176,11 @@ def test_excluded_ranges_are_outside_usable_segments_and_contexts(
     pair = source(20_000, lag=-1000.0, excluded=tuple(excluded), **changes)
     tables = [
         (origin, tile_reel(origin, made.cues, made.entry, SETTINGS)),
-        (pair, tile_pair(pair, "d", SETTINGS)),
         (pair, tile_pair(pair, "d", SETTINGS, split="valid", clip_samples=3000)),
     ]
+    whole = tile_pair(pair, "d", SETTINGS, split="train")
+    if (whole["split"] != "").sum() >= 3 + 2 * GAP_ROWS:
+        tables.append((pair, tile_pair(pair, "d", SETTINGS)))
     for found, table in tables:
         held = {reason: np.zeros(30_000, bool) for reason in REASONS}
         for one in excluded:
@@ -285,6 +293,59 @@ def test_a_pair_without_split_has_blocks_with_gaps(frames: int, start: int, clip
     assert abs(counts["valid"] - 0.1 * len(used)) <= 1
     assert abs(counts["test"] - 0.1 * len(used)) <= 1
     assert all(flags == ["between-splits"] for flags in table["flags"][table["split"] == ""])
+
+
+silent_parts = st.lists(st.tuples(st.integers(0, 55_000), st.integers(100, 25_000)), max_size=4).map(
+    lambda parts: [(start, start + length) for start, length in parts]
+)
+
+
+@given(silence=silent_parts, wet_frames=st.integers(8000, 70_000), lag=st.integers(-10_000, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_blocks_hold_what_both_files_hold_and_what_sounds(
+    silence: list[tuple[int, int]], wet_frames: int, lag: int
+) -> None:
+    """The 80, 10 and 10 % count neither silence nor samples that the wet file lacks."""
+    origin = source(60_000, lag=float(lag), wet_frames=wet_frames)
+    silent = np.zeros(200_000, bool)
+    for start, stop in merge_ranges(silence):
+        silent[start:stop] = True
+
+    def sounds(row: Any) -> bool:
+        return bool(not silent[row.start : row.stop].all() and "outside-take" not in row.flags)
+
+    whole = tile_pair(origin, "d", SETTINGS, split="train", silence=merge_ranges(silence))
+    sounding = sum(sounds(row) for row in whole.itertuples())
+    if sounding < 3:
+        return
+    try:
+        table = tile_pair(origin, "d", SETTINGS, silence=merge_ranges(silence))
+    except DatasetError:
+        table = None
+    assert table is not None or sounding < 3 + 2 * GAP_ROWS
+    if table is None:
+        return
+    used = table[table["split"] != ""]
+    counts = {split: sum(map(sounds, used[used["split"] == split].itertuples())) for split in SPLITS}
+    assert abs(counts["test"] - max(1, 0.1 * (sounding - 2 * GAP_ROWS))) <= 1
+    assert counts["valid"] == counts["test"]
+    assert sounding - sum(counts.values()) <= 2 * GAP_ROWS
+    first, *_, last = used.itertuples()
+    assert sounds(first)
+    assert sounds(last)
+    for row in table.itertuples():
+        pause = next((b - a for a, b in merge_ranges(silence) if a <= row.start and row.stop <= b), 0)
+        if pause >= 2 * RATE:
+            assert "silence" in row.flags
+        if not row.split:
+            assert row.flags
+
+
+def test_silence_is_never_a_split() -> None:
+    """A pair in the split test that is silent has no usable segment."""
+    table = tile_pair(source(20_000, lag=0.0), "d", SETTINGS, split="test", silence=[(0, 20_000)])
+    assert all(flags == ["silence"] for flags in table["flags"])
+    assert not table["split"].any()
 
 
 def test_a_pair_without_lag_keeps_its_first_segment() -> None:

@@ -140,7 +140,9 @@ def open_channel(reader: Reader, channel: int, rate: int, wanted: Range | None, 
         raise AlignmentError(f"{info.path} has {info.channels} channels, no channel {channel + 1}: correct `{key}`")
     start, stop = wanted if wanted is not None else (0, info.frames)
     if not 0 <= start < stop <= info.frames:
-        raise AlignmentError(f"{info.path} has samples 0 to {info.frames}: the range {start} to {stop} is not in it")
+        raise AlignmentError(
+            f"{info.path} has samples 0 to {info.frames}: the range {start} to {stop} is not in it: correct it"
+        )
     if info.sample_rate == rate:
         return Channel(reader, channel, rate, start, stop)
     first = -(-start * rate // info.sample_rate)

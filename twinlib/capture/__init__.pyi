@@ -2,6 +2,7 @@ from .concatenate import concatenate_clips as concatenate_clips
 from .device_card import DeviceCard as DeviceCard
 from .device_card import read_device_card as read_device_card
 from .ingest import ingest_take as ingest_take
+from .pairs import aligned_range as aligned_range
 from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,6 +127,17 @@ def _number(where: str, cells: dict[str, str], name: str, minimum: int) -> int |
     if not (text.isascii() and text.isdigit()) or int(text) < minimum:
         raise CaptureError(f"{where}: {name} is {text!r}: it must be an integer, at least {minimum}")
     return int(text)
+
+
+def aligned_range(pairs: Iterable[Pair], pair: Pair) -> tuple[int, int | None]:
+    """Return the range [start, stop) of the dry file that all pairs of the same files and channels use together.
+
+    They are aligned on this range, so that all have the same lag. A stop of None is the end of the file.
+    """
+    files = (pair.dry, pair.wet, pair.channel, pair.reference_channel)
+    same = [each for each in pairs if (each.dry, each.wet, each.channel, each.reference_channel) == files]
+    stops = [each.stop for each in same if each.stop is not None]
+    return min(each.start for each in same), max(stops) if len(stops) == len(same) else None
 
 
 def used_range(dry: Path, pair: Mapping[str, Any] | None) -> tuple[int, int] | None:

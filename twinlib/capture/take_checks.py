@@ -85,6 +85,30 @@ MESSAGES = Messages(
 )
 """Sentence of each finding on a take."""
 
+_REPLACE = "check `wet` and `channel` of the pair"
+
+PAIR_MESSAGES = MESSAGES.replace(
+    {
+        "mostly-clipped": "{percent:.1f} % of the samples are clipped: replace the wet file by one of a lower level",
+        "silent": f"channel {{channel}} of the wet file is silent (peak {{peak_dbfs:.0f}} dBFS): {_REPLACE}",
+        "only-noise": f"the wet file holds only noise ({{level_dbfs:.0f}} dBFS): {_REPLACE}",
+        "only-hum": f"the wet file holds only hum ({{hum_hz:.0f}} Hz, {{hum_dbfs:.0f}} dBFS): {_REPLACE}",
+        "clipped": "the wet file is clipped in {runs} {runs:place|places} ({samples} samples, first at {start:.2f} s). "
+        "These segments are excluded; replace it by one of a lower level to keep them",
+        "dc-offset": "the mean of the wet file is {dc:.3f} of full scale: remove the DC, or put `dc` into `repair`",
+        "low-level": "the peak of the wet file is only {peak_dbfs:.0f} dBFS: use a louder export or recording",
+        "loop-back-clipped": "the loop-back (channel {channel}) reaches full scale: use a recording of a lower level, "
+        "or none of the loop-back",
+        "loop-back-silent": "the loop-back (channel {channel}) is silent (peak {peak_dbfs:.0f} dBFS): check "
+        "`reference_channel` of the pair",
+        "hum": "the wet file hums at {hum_hz:.0f} Hz ({hum_dbfs:.0f} dBFS, only {distance_db:.0f} dB below its level), "
+        "and the twin would learn that from the wrong cause: use a recording without hum",
+        "noise": "the noise of the wet file in the pauses is {noise_floor_dbfs:.0f} dBFS, only {snr_db:.0f} dB below "
+        "its level. If the device is not that noisy, use a cleaner recording",
+    }
+)
+"""Sentence of each finding on the wet file of a pair, which may come from anywhere."""
+
 
 @dataclass(frozen=True)
 class DryFile:
@@ -109,18 +133,20 @@ def check_take(
     wet: AudioInfo,
     levels: LevelMeter,
     dry: DryFile | None = None,
-    frames: int | None = None,
+    is_pair: bool = False,
     reference_channel: int | None = None,
 ) -> tuple[Finding, ...]:
     """Return the findings on a take whose properties and `levels` have been measured; `wet` is the header of its file.
 
-    The take should last as long as `dry`, or as long as its first `frames` if given. `reference_channel` counts from 1
-    and is the loop-back. Findings of severity `suspect` are omitted if the take is refused, except those on the files.
+    The take should last as long as `dry`, unless it is the wet file of a pair. `reference_channel` counts from 1 and is
+    the loop-back. Findings of severity `suspect` are omitted if the take is refused, except those on the files.
     """
-    missing = _missing_seconds(take, dry, frames)
+    missing = _missing_seconds(take, dry)
     # The missing part may contain the pauses; the noise is then unknown.
-    with_pauses = dry if dry is not None and not _missing_seconds(take, dry) else None
-    files = [*check_file(wet, "the take"), *(check_file(dry.info, "the dry file", "info") if dry is not None else [])]
+    with_pauses = dry if not missing else None
+    missing = 0.0 if is_pair else missing
+    named = "the wet file" if is_pair else "the take"
+    files = [*check_file(wet, named), *(check_file(dry.info, "the dry file", "info") if dry is not None else [])]
     found = _check_usable(take, missing, levels.first_non_finite)
     if not found:
         found = _check_programme(take, levels.dynamic_range_db, with_pauses)
@@ -138,12 +164,12 @@ def check_take(
     return *files, *found
 
 
-def _missing_seconds(take: Take, dry: DryFile | None, frames: int | None = None) -> float:
-    """Return the seconds missing from the take, compared with the first `frames` of the dry file, or the whole file."""
-    rate = dry.info.sample_rate if dry is not None else take.sample_rate
-    needed = frames if frames is not None else dry.info.frames if dry is not None else 0
-    missing = needed / rate - take.frames / take.sample_rate
-    return missing if missing > ROUNDING / min(rate, take.sample_rate) else 0.0
+def _missing_seconds(take: Take, dry: DryFile | None) -> float:
+    """Return the seconds missing from the take, compared with the dry file."""
+    if dry is None:
+        return 0.0
+    missing = dry.info.seconds - take.frames / take.sample_rate
+    return missing if missing > ROUNDING / min(dry.info.sample_rate, take.sample_rate) else 0.0
 
 
 def _missing_values(take: Take, missing: float) -> dict[str, int | float | str]:

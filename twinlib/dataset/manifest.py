@@ -38,6 +38,24 @@ REMEDIES = {
 }
 """Remedy for excluded segments, by flag."""
 
+PAIR_REMEDIES = REMEDIES | {
+    "silence": "the dry file is silent there: correct `start` and `stop` of the pair",
+    "clipped": "the wet file is clipped: replace it by one of a lower level",
+    "outside-take": "the wet file holds only part of the dry file: set `start` and `stop` of the pair to this part",
+    "lost-samples": "samples of the wet file are missing: export or record it again",
+    "repeated-samples": "samples of the wet file are repeated: export or record it again",
+    "not-recognised": "part of the wet file does not match the dry file: set `start` and `stop` of the pair to the "
+    "part that does",
+    "misaligned": "part of the wet file is shifted: export it again without edits, or set `start` and `stop` of the "
+    "pair",
+    "disturbed": "part of the wet file is muted, repeated or disturbed: set `start` and `stop` of the pair to the part "
+    "that is good",
+    "unknown-lag": "part of the pair has too little programme to measure the lag: set `start` and `stop` of the pair",
+    "unsteady": "the two files were made on different clocks: export or record the wet file again on one clock",
+    "refused-take": "correct or replace the files, for the following reasons",
+}
+"""Remedy for excluded segments of a pair, by flag."""
+
 
 @dataclass(frozen=True)
 class CaptureFiles:
@@ -154,6 +172,8 @@ def _summarise_capture(
         )
     size, rate = metadata.segment_samples, metadata.sample_rate
     return {
+        # Absent from files of older versions.
+        "kind": take.get("kind", "take"),
         "take_verdict": take["verdict"],
         "take_reasons": list(take["reasons"]),
         "alignment_verdict": alignment["verdict"],
@@ -209,10 +229,16 @@ def refuse_useless(dataset: Mapping[str, Any]) -> None:
     """Raise `DatasetError` with all reasons if a capture is refused; `dataset` as returned by `build_manifest`."""
     reasons = _refusal_sentences(dataset["captures"])
     if reasons:
+        remedy = "Correct or replace these pairs" if _has_pairs(dataset["captures"]) else "Record them again"
         raise DatasetError(
             f"device {dataset['device']} has {len(reasons)} of {len(dataset['captures'])} captures that are unusable: "
-            f"{'; '.join(reasons)}. Record them again"
+            f"{'; '.join(reasons)}. {remedy}"
         )
+
+
+def _has_pairs(captures: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the captures of a device are pairs: a device has either pairs or takes."""
+    return any(capture.get("kind") == "pair" for capture in captures.values())
 
 
 def _refusal_sentences(captures: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -237,14 +263,18 @@ def _require_splits(device: str, segments: pd.DataFrame, captures: Mapping[str, 
         reasons = [str(flag).split(":", 1)[0] for flags in segments["flags"] for flag in flags]
         counts = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
         summary = ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "none has a flag"
+        are_pairs = _has_pairs(captures)
+        known = PAIR_REMEDIES if are_pairs else REMEDIES
         remedies = "; ".join(
-            [f"{name}: {REMEDIES[name]}" for name in counts if name in REMEDIES] + _refusal_sentences(captures)
+            [f"{name}: {known[name]}" for name in counts if name in known] + _refusal_sentences(captures)
         )
         raise DatasetError(
             f"device {device} has no usable segment for {split}. Of its {len(segments)} segments: {summary}. "
             + (
                 f"Remedies: {remedies}."
                 if remedies
+                else f"Give one of its pairs the split {split}, or leave the splits empty."
+                if are_pairs
                 else f"Give one of its captures the split {split}, or record the reel that contains it."
             )
         )

@@ -26,13 +26,14 @@ rule align_take:
         "<benchmarks>/align_take/{device}/{capture}.tsv"
     params:
         guard=CONFIG.dataset.guard_samples,
+        dry_range=get_aligned_range,
         channel=get_channel,
         reference_channel=get_reference_channel,
         # The order does not matter.
         repair=lambda wildcards: sorted(set(CONFIG.devices[wildcards.device].repair)),
         code=code("align_take.py"),
     shell:
-        "stage align_take --name {wildcards.capture} --guard {params.guard}"
+        "stage align_take --name {wildcards.capture} --guard {params.guard} --dry-range {params.dry_range:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --programme {input.programme:q} --alignment {output.alignment:q}"

@@ -56,12 +56,11 @@ rule ingest_take:
     params:
         kind=get_kind,
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
-        pair=get_pair,
         channel=get_channel,
         reference_channel=get_reference_channel,
         code=code("ingest_take.py"),
     shell:
-        "stage ingest_take --kind {params.kind} --knobs {params.knobs:q} --pair {params.pair:q}"
+        "stage ingest_take --kind {params.kind} --knobs {params.knobs:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --dry {input.dry:q}"
         " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from twinlib.config import load_config
-from twinlib.capture import read_pairs
-from twinlib.capture import describe_missing_takes, existing_takes, missing_takes
+from twinlib.capture import aligned_range, describe_missing_takes, existing_takes, missing_takes, read_pairs
 from twinlib.contracts import INDEX
 from twinlib.corpus import count_passed_over, describe_index, file_names_digest, read_exclusions, source_files
 from twinlib.errors import TwinError

@@ -104,6 +104,13 @@ def get_pair(wildcards):
     return json.dumps({part: getattr(pair, part) for part in parts} if pair else None)
 
 
+def get_aligned_range(wildcards):
+    """The range of the dry file to align, as JSON; `null` for a reel."""
+    pairs = PAIRS.get(wildcards.device, {})
+    pair = pairs.get(wildcards.capture)
+    return json.dumps(dict(zip(("start", "stop"), aligned_range(pairs.values(), pair), strict=True)) if pair else None)
+
+
 def get_channel(wildcards):
     """The channel of the wet file that recorded the device, counted from 1."""
     return (PAIRS.get(wildcards.device, {}).get(wildcards.capture) or CONFIG.devices[wildcards.device]).channel
