@@ -37,7 +37,8 @@ def probe_options() -> Options:
     return {
         "align_take": {
             "name": "tiny-probe", "guard": 12, "dry_range": "null", "channel": 1, "reference_channel": 0,
-            "repair": ["polarity"], "programme": [], "dry": reel, "wet": take, "excitation": probe, "alignment": alignment,
+            "repair": ["polarity"], "programme": [],
+            "dry": reel, "wet": take, "excitation": probe, "alignment": alignment,
             "picture": f"{PROBE_CAPTURE}/alignment.svg",
         },
         "measure_device": {

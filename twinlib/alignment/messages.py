@@ -178,8 +178,8 @@ PAIR_MESSAGES = MESSAGES.replace(
             "of the pair to the part that is good"
         ),
         "deck-speed": (
-            "the wet file runs {percent:+.2f} % off the speed of the dry file: it was played or recorded on a tape "
-            "machine, or stretched; the speed is followed where it is steady; replace the wet file if you can"
+            "the wet file runs {percent:.2g} % {direction}: it comes from a tape machine, or was stretched, or its "
+            "sample rate is wrong; correct its speed"
         ),
         "high-drift": (
             "the clocks of the two files differ by {drift_ppm:.0f} ppm, more than those of two sound cards do: check "
