@@ -172,7 +172,7 @@ def test_dropouts_are_reported_and_both_sides_aligned(twin: Command, tmp_path: P
     assert ended[0] == 0
     content = strict_json(ended[1])
     assert content["verdict"] == "suspect"
-    assert "record again" in content["reasons"][0]
+    assert "replace the wet file" in content["reasons"][0]
     (dropout,) = content["dropouts"]
     assert dropout.keys() == {"start", "stop", "lost_samples"}
     assert dropout["lost_samples"] == 40

@@ -130,7 +130,8 @@ class TestRefused:
     def test_too_short(self, write: Write) -> None:
         self.refused("0.51 s (", write("w.wav", music(0.99)), reel=write("r.wav", music(1.5)))
         self.refused("This is too little", write("w.wav", music(1.5)), reel=write("r.wav", music(31)))
-        self.refused("This is too little", write("w.wav", music(1.5)), frames=31 * RATE)
+        reel = write("r.wav", np.zeros(31 * RATE))
+        self.refused("This is too little", write("w.wav", music(1.5)), reel=reel)
         self.refused("3.51 s (", write("w.wav", music(0.5), 44100), reel=write("r.wav", music(4.01)))
 
     def test_one_frame(self, write: Write) -> None:

@@ -161,7 +161,7 @@ PAIR_MESSAGES = MESSAGES.replace(
             "at the speed of the dry file"
         ),
         "no-match": (
-            "nothing of the dry file was found in the wet file: the two files do not belong together; check `dry`, "
+            "nothing of the dry signal was found in the wet file: the two files do not belong together; check `dry`, "
             "`wet` and `channel` of the pair"
         ),
         "low-match": (
