@@ -69,7 +69,7 @@ MESSAGES = Messages(
         "{channel}: check `channel`",
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
         "input",
-        "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} and "
+        "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} "
         "{stop:.2f} s: the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or "
         "record again",
         "low-level": "the peak is only {peak_dbfs:.0f} dBFS: raise the input gain and record again",
@@ -96,8 +96,9 @@ PAIR_MESSAGES = MESSAGES.replace(
         "clipped": "the wet file is clipped in {runs} {runs:place|places} ({samples} samples, first at {start:.2f} s). "
         "These segments are excluded; replace it by one of a lower level to keep them",
         "dc-offset": "the mean of the wet file is {dc:.3f} of full scale: remove the DC, or put `dc` into `repair`",
-        "dc-step": "the mean of the wet file changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} "
-        "and {stop:.2f} s: a plugin, an edit or a recording changed the DC offset there. Use a high-pass filter at 5 Hz",
+        "dc-step": "the mean of the wet file changes from {before:.3f} to {after:.3f} of full scale between "
+        "{start:.2f} and {stop:.2f} s: a plugin, an edit or the recorder changed the DC offset. Use a high-pass filter "
+        "at 5 Hz",
         "truncated": "{file} is truncated: it ends {loss}. The missing part is excluded. Copy or export it again",
         "low-level": "the peak of the wet file is only {peak_dbfs:.0f} dBFS: use a louder export or recording",
         "loop-back-clipped": "the loop-back (channel {channel}) reaches full scale: use a recording of a lower level, "
