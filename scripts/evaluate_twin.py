@@ -6,7 +6,7 @@ import torch
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
-from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds
+from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, verdict_lines
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
@@ -15,7 +15,7 @@ from twinlib.reports import write_evaluation
 
 
 def main() -> None:
-    """Write `metrics.json`, `linear.json`, the figures and the clips."""
+    """Write `metrics.json`, `verdict.json`, `linear.json`, the figures and the clips."""
     args = options(
         __doc__,
         device=str,
@@ -34,6 +34,7 @@ def main() -> None:
     inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
     with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
+        curve = read_table(args.curve, TRAINING)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])
         with show_progress(f"evaluate {args.device}/{args.model}", seconds, "s of audio") as done:
             evaluation = evaluate_twin(
@@ -43,10 +44,12 @@ def main() -> None:
                 dataset,
                 settings,
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),
+                curve,
                 done,
             )
-        write_evaluation(args.outputs[0].parent, evaluation, read_table(args.curve, TRAINING))
+        write_evaluation(args.outputs[0].parent, evaluation, curve)
     metrics = evaluation.metrics
+    print(*verdict_lines(metrics), sep="\n")
     floor = f", noise floor of the device {percent(metrics['esr_floor'])}" if "esr_floor" in metrics else ""
     print(
         f"{args.device}/{args.model}: test ESR {percent(metrics['esr'])}{floor}, "

@@ -259,10 +259,15 @@ def _evaluate(args: argparse.Namespace) -> None:
                 lambda first, last: wet.read(start + first, start + last),
                 stop - start,
                 evaluation.Evaluation(),
+                evaluation.TakeUnderTest(
+                    str(args.wet), (start + found.lag_samples) / twin.sample_rate, found.verdict, found.reasons
+                ),
                 done,
             )
     aligned = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
-    _print({**metrics, "alignment": aligned} if args.json else metrics, args.json)
+    if not args.json:
+        print(*evaluation.verdict_lines(metrics), "", sep="\n")
+    _print({**metrics, "alignment": aligned} if args.json else evaluation.without_verdict(metrics), args.json)
 
 
 def _use_one_thread() -> None:

@@ -69,6 +69,12 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return "refused" if "refused" in severities else "suspect" if "suspect" in severities else "ok"
 
 
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the worst of some verdicts; `ok` if there are none."""
+    order: tuple[Verdict, ...] = ("ok", "suspect", "refused")
+    return max(verdicts, key=order.index, default="ok")
+
+
 class _Plurals(Formatter):
     """`str.format` with one more format: `{count:singular|plural}` selects the first word if the value is 1."""
 

@@ -73,6 +73,22 @@ def test_table_shows_formatted_metrics(page):
     assert Page(page).buttons == len(head) - 1
 
 
+def test_verdicts_are_above_the_table_and_in_it():
+    takes = {"one": {"verdict": "ok", "reasons": []}, "two": {"verdict": "suspect", "reasons": ["<clipped>"]}}
+    judged = {**FULL, "verdict": "usable", "reasons": ["the error is high"], "takes": takes}
+    judged["harmonics"] = {"worst_db": 4.0, "compared": 10, "within": 7}
+    page = render_comparison([judged, METRICS], ["a", "b"])
+    head, first, second = Page(page).rows
+    names = [cell["text"] for cell in head]
+    for name, text in (("verdict", "usable"), ("within 1 dB", "70%"), ("takes", "50%")):
+        assert first[names.index(name)]["text"] == text
+        assert second[names.index(name)]["text"] == MISSING
+    above = page[: page.index("<table>")]
+    for words in ("klon, small: usable", "the error is high", "take two (suspect): &lt;clipped&gt;"):
+        assert words in above
+    assert "silk, small" not in above
+
+
 def test_comparison_is_self_contained_and_reproducible(page):
     assert all(place.startswith("#") for place in Page(page).loaded)
     assert not re.search(r"url\((?!#)|@import|fetch\(", page)

@@ -38,3 +38,29 @@ def test_rows_keep_the_given_order():
 def test_missing_folder_raises():
     with pytest.raises(ValueError, match="shorter"):
         format_summary([METRICS, METRICS], ["here"])
+
+
+FULL = {
+    **METRICS,
+    "verdict": "usable",
+    "reasons": ["3 of 10 harmonics are off by more than 3 dB", "1 of 2 takes is suspect"],
+    "takes": {"one": {"verdict": "ok", "reasons": []}, "two": {"verdict": "suspect", "reasons": ["it is clipped"]}},
+    "harmonics": {"compared": 10, "within": 7, "worst_db": 4.04},
+}
+
+
+def test_verdicts_are_above_the_table_and_in_it():
+    lines = format_summary([FULL, METRICS], ["here", "there"]).splitlines()
+    assert lines[0] == "silk, small: usable"
+    assert lines[1:4] == [f"  {reason}" for reason in FULL["reasons"]] + ["  take two (suspect): it is clipped"]
+    head, first, second = lines[5], lines[7], lines[8]
+    for heading, text, missing in (
+        ("verdict", "usable", "-"),
+        ("harmonics", "7 of 10, 4.0 dB", "-"),
+        ("takes", "1 of 2 ok", "-"),
+    ):
+        assert text in first
+        end = head.index(heading) + len(heading)
+        # Text is aligned left, numbers right.
+        place = head.index(heading) if heading == "verdict" else max(end, first.index(text) + len(text)) - 1
+        assert second[place] == missing

@@ -121,6 +121,16 @@ def test_twin_page_without_a_probe_reel_explains_how_to_add_it() -> None:
     assert "limits every twin" not in page
 
 
+def test_verdict_is_at_the_top_of_the_twin_page() -> None:
+    takes = {"one": {"verdict": "suspect", "reasons": ["<from 1.0 to 3.5 s>"]}}
+    judged = {**METRICS, "verdict": "not usable", "reasons": ["the error is high"], "takes": takes}
+    page = render_twin_page(judged, {}, prepared())
+    places = [page.index(words) for words in ("</h1>", "not usable", "the error is high", "take one (suspect)", "<h2>")]
+    assert places == sorted(places)
+    assert "&lt;from 1.0 to 3.5 s&gt;" in page
+    assert "Verdict" not in render_twin_page(METRICS, {}, prepared()), "metrics of older versions"
+
+
 def test_weak_and_noisy_harmonics_are_not_compared(measured: tuple[dict, dict]) -> None:
     device, twin = measured
     silent = [{**sine, "dbc": [-90.0] * len(sine["dbc"])} for sine in device["sines"]]

@@ -1,3 +1,4 @@
+from .evaluate import TakeUnderTest as TakeUnderTest
 from .evaluate import TwinEvaluation as TwinEvaluation
 from .evaluate import evaluate_pair as evaluate_pair
 from .evaluate import evaluate_twin as evaluate_twin
@@ -11,3 +12,7 @@ from .statistics import TransferQuantiles as TransferQuantiles
 from .twin_runner import load_twin_at_rate as load_twin_at_rate
 from .twin_runner import play_reel_through_twin as play_reel_through_twin
 from .twin_runner import render_probe_music as render_probe_music
+from .verdict import suspect_takes as suspect_takes
+from .verdict import verdict_content as verdict_content
+from .verdict import verdict_lines as verdict_lines
+from .verdict import without_verdict as without_verdict

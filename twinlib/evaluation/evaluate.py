@@ -10,18 +10,23 @@ import numpy as np
 import pandas as pd
 
 from twinlib.audio import Signal
-from twinlib.contracts import TWIN_FILE
+from twinlib.contracts import SPLITS, TWIN_FILE
 from twinlib.dataset import Shards, Stretch, find_stretches
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.evaluate_split import SplitEvaluation, evaluate_split, group_linear_errors
 from twinlib.evaluation.excerpts import AlignedSpan, ExcerptAudio, ReadSamples, SpanPart, find_loudest, total_seconds
 from twinlib.evaluation.grouped_errors import tabulate
+from twinlib.evaluation.outliers import find_outliers
 from twinlib.evaluation.perceptual import load_visqol
+from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, residual_seconds
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.twin_runner import TwinRunner, create_runner, render_excerpt
+from twinlib.evaluation.verdict import judge_takes, judge_twin
 from twinlib.files import sha256_file
+from twinlib.findings import Finding, Verdict
 from twinlib.model import Twin, load_twin
 from twinlib.progress import Progress, no_progress
+from twinlib.training import late_improvement
 
 _WAVEFORM_SECONDS = 0.02
 
@@ -43,6 +48,16 @@ class TwinEvaluation:
     waveform_seconds: float
 
 
+@dataclass(frozen=True)
+class TakeUnderTest:
+    """The wet file of an evaluated pair: name, seconds before its first aligned sample, verdict of the alignment."""
+
+    name: str = "take"
+    seconds: float = 0.0
+    verdict: Verdict = "ok"
+    reasons: tuple[str, ...] = ()
+
+
 def evaluate_twin(
     twin_path: Path,
     segments: pd.DataFrame,
@@ -50,13 +65,15 @@ def evaluate_twin(
     dataset: dict[str, Any],
     settings: Evaluation,
     measurements: dict[str, Any] | None = None,
+    curve: pd.DataFrame | None = None,
     progress: Progress = no_progress,
 ) -> TwinEvaluation:
     """Evaluate a twin on its data set.
 
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
-    `measurements` are those of the probe reel for the device and this twin (`measurements/1`). Equal input gives equal
-    numbers except `realtime_factor` (seconds of audio per second of CPU time). `progress` counts seconds of audio.
+    `measurements` are those of the probe reel for the device and this twin (`measurements/1`), `curve` is the learning
+    curve (`training/1`). Equal input gives equal numbers except `realtime_factor` (seconds of audio per second of CPU
+    time). `progress` counts seconds of audio.
 
     Raises `ConfigError` if ViSQOL is requested but missing, `ModelError` if the twin is unreadable or belongs to
     another data set, `DatasetError` if a split is empty or silent.
@@ -87,6 +104,7 @@ def evaluate_twin(
     }
     if measurements is not None:
         metrics |= _probe_metrics(measurements)
+    metrics |= _judge(metrics, _outliers(runner, segments, shards, progress), dataset["captures"], curve)
     if rate is not None:
         wet, predicted = (np.concatenate([getattr(clip, name) for clip in clips]) for name in ("wet", "twin"))
         metrics["visqol"] = rate(wet, predicted, runner.sample_rate)
@@ -110,13 +128,14 @@ def evaluate_pair(
     read_wet: ReadSamples,
     frames: int,
     settings: Evaluation,
+    take: TakeUnderTest | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Evaluate a twin on any aligned pair of `frames` samples; return the metrics of one split and the twin's identity.
+    """Evaluate a twin on any aligned pair of `frames` samples; return the metrics of one split, verdict and identity.
 
     The readers return samples [start, stop) of one channel as float32. The wet signal is delayed by the twin's guard,
-    as `twinlib.alignment.warp` returns it. The first samples serve as history and are not evaluated. Raises
-    `DatasetError` if the pair is shorter than that history.
+    as `twinlib.alignment.warp` returns it. The first samples serve as history and are not evaluated. `take` names the
+    wet file for the verdict. Raises `DatasetError` if the pair is shorter than that history.
     """
     runner = create_runner(twin)
     warm_up = runner.warm_up(settings)
@@ -126,18 +145,41 @@ def evaluate_pair(
             f"the pair is too short: {frames} samples ({seconds:.2f} s), but the twin needs {warm_up} samples of "
             "history before the first evaluated one"
         )
-    result = evaluate_split(runner, [AlignedSpan(read_dry, read_wet, warm_up, frames, warm_up)], settings, progress)
-    return {**_describe(twin), "realtime_factor": _realtime_factor(result), **result.metrics}
+    span, take = AlignedSpan(read_dry, read_wet, warm_up, frames, warm_up), take or TakeUnderTest()
+    result = evaluate_split(runner, [span], settings, progress)
+    labelled = LabelledSpan(span, take.name, "test", take.seconds + warm_up / runner.sample_rate)
+    outliers = find_outliers(measure_residuals(runner, [labelled]))
+    metrics = {**_describe(twin), "realtime_factor": _realtime_factor(result), **result.metrics}
+    capture = {"alignment_verdict": take.verdict, "alignment_reasons": take.reasons}
+    return metrics | _judge(metrics, outliers, {take.name: capture})
 
 
 def evaluation_seconds(segments: pd.DataFrame, settings: Evaluation, sample_rate: int) -> float:
     """Return the approximate seconds of audio that `evaluate_twin` reports to `progress`."""
-    rows = segments[segments["split"].isin(_split_names(settings))]
-    return float((rows["stop"] - rows["start"]).sum()) / sample_rate
+    lengths = (segments["stop"] - segments["start"]).groupby(segments["split"]).sum() / sample_rate
+    evaluated, used = (float(lengths.reindex(list(names)).sum()) for names in (_split_names(settings), SPLITS))
+    return evaluated + residual_seconds(used)
 
 
 def _split_names(settings: Evaluation) -> list[str]:
     return [*(["train"] if settings.judge_train else []), "valid", "test"]
+
+
+def _outliers(runner: TwinRunner, segments: pd.DataFrame, shards: Path, progress: Progress) -> dict[str, list[Finding]]:
+    """Return the outliers of the residual by capture, over all splits."""
+    source = _SpanSource(segments, shards, max(runner.receptive_field - 1, runner.guard))
+    windows = measure_residuals(runner, [span for split in SPLITS for span in source.open_labelled(split)], progress)
+    return find_outliers(windows)
+
+
+def _judge(
+    metrics: dict[str, Any],
+    outliers: dict[str, list[Finding]],
+    captures: dict[str, Any],
+    curve: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    improvement = None if curve is None else late_improvement(curve)
+    return judge_twin(metrics, judge_takes(captures, outliers), improvement)
 
 
 class _SpanSource:
@@ -152,19 +194,26 @@ class _SpanSource:
         self._shards = Shards(segments, shards, warm_up + 1)
 
     def open_split(self, split: str) -> list[AlignedSpan]:
+        return [labelled.span for labelled in self.open_labelled(split)]
+
+    def open_labelled(self, split: str) -> list[LabelledSpan]:
         rows = self._segments[(self._segments["split"] == split) & (self._segments["row"] >= 0)]
-        columns = (rows[name] for name in ("shard", "row", "capture", "track_ids"))
-        labels = {
-            (str(shard), int(row)): tuple(str(track) for track in tracks) or (str(capture),)
-            for shard, row, capture, tracks in zip(*columns, strict=True)
-        }
+        columns = (rows[name] for name in ("shard", "row", "capture", "track_ids", "lag"))
+        labels, lags = {}, {}
+        for shard_name, row, capture, tracks, lag in zip(*columns, strict=True):
+            place = str(shard_name), int(row)
+            labels[place] = tuple(str(track) for track in tracks) or (str(capture),)
+            lags[place] = float(lag)
         spans = []
         for stretch in find_stretches(self._segments, split, self._warm_up + 1):
             shard = self._shards[stretch.shard]
             first = stretch.first_output(self._warm_up + 1)
-            parts = _split_into_parts(stretch, labels, shard.metadata.segment_samples)
+            size, rate = shard.metadata.segment_samples, shard.metadata.sample_rate
+            parts = _split_into_parts(stretch, labels, size)
             dry, wet = _copying_reader(shard.dry), _copying_reader(shard.wet)
-            spans.append(AlignedSpan(dry, wet, first, stretch.stop, self._warm_up, parts, stretch.shard))
+            span = AlignedSpan(dry, wet, first, stretch.stop, self._warm_up, parts, stretch.shard)
+            seconds = (stretch.dry_start + first - stretch.start + lags[stretch.shard, first // size]) / rate
+            spans.append(LabelledSpan(span, stretch.capture, split, seconds))
         return spans
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from twinlib.evaluation import suspect_takes, verdict_lines
 from twinlib.formatting import percent
 from twinlib.html_templates import html_environment
 from twinlib.reports.figures import draw_comparison
@@ -39,14 +40,29 @@ def _worst_harmonic(metrics: dict[str, Any]) -> Any:
     return (metrics.get("harmonics") or {}).get("worst_db")
 
 
+def _harmonics_within(metrics: dict[str, Any]) -> Any:
+    harmonics = metrics.get("harmonics") or {}
+    return harmonics["within"] / harmonics["compared"] if harmonics.get("compared") else None
+
+
+def _takes_without_finding(metrics: dict[str, Any]) -> Any:
+    takes = metrics.get("takes")
+    return 1 - len(suspect_takes(metrics)) / len(takes) if takes else None
+
+
 def _signed(unit: str) -> Callable[[float], str]:
     # Adding zero removes the sign of a negative zero.
     return lambda value: f"{round(value, 1) + 0.0:+.1f} {unit}"
 
 
+def _whole_percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
 _COLUMNS = (
     _Column("device", "the recorded device", itemgetter("device")),
     _Column("model", "the network", itemgetter("model")),
+    _Column("verdict", "good, usable or not usable, for the reasons above the table", _metric("verdict")),
     _Column("test ESR", "error energy over the device's energy on music unseen in training", _metric("esr"), percent),
     _Column("in dB", "the same in dB", _metric("esr_db"), lambda value: f"{value:.1f} dB"),
     _Column(
@@ -62,6 +78,15 @@ _COLUMNS = (
     _Column("loudness", "the twin's loudness minus the device's", _metric("lufs_difference_db"), _signed("LU")),
     _Column(
         "harmonics", "the largest deviation of the harmonics H2 to H5", _worst_harmonic, lambda value: f"{value:.1f} dB"
+    ),
+    _Column(
+        "within 1 dB", "the share of these harmonics within 1 dB of the device's", _harmonics_within, _whole_percent
+    ),
+    _Column(
+        "takes",
+        "the share of takes without a finding at ingest, alignment or in the residual of the twin",
+        _takes_without_finding,
+        _whole_percent,
     ),
     _Column(
         "parameters", "the size of the network", _metric("parameters"), lambda value: f"{value:,.0f}".replace(",", " ")
@@ -80,7 +105,11 @@ def render_comparison(metrics: Sequence[dict[str, Any]], links: Sequence[str]) -
     """
     template = html_environment("twinlib.reports").get_template("comparison.html.j2")
     return template.render(
-        columns=_COLUMNS, twins=list(zip(metrics, links, strict=True)), missing=MISSING, figure=_draw_figure(metrics)
+        columns=_COLUMNS,
+        twins=list(zip(metrics, links, strict=True)),
+        verdicts=[lines for row in metrics if (lines := verdict_lines(row))],
+        missing=MISSING,
+        figure=_draw_figure(metrics),
     )
 
 

@@ -1,10 +1,10 @@
-"""The files of an evaluation: metrics, linear filter, figures and listening clips."""
+"""The files of an evaluation: metrics, verdict, linear filter, figures and listening clips."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinlib.contracts import LINEAR, METRICS
-from twinlib.evaluation import TwinEvaluation
+from twinlib.contracts import LINEAR, METRICS, VERDICT, VERDICT_FILE
+from twinlib.evaluation import TwinEvaluation, verdict_content
 from twinlib.files import write_json
 from twinlib.listening import write_clips
 from twinlib.reports import figures
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_evaluation(folder: Path, evaluation: TwinEvaluation, curve: "pd.DataFrame") -> None:
-    """Write `metrics.json`, `linear.json`, `figures/` and `listening/` into a folder.
+    """Write `metrics.json`, `verdict.json`, `linear.json`, `figures/` and `listening/` into a folder.
 
     `curve` is the learning curve of contract `training/1`.
     """
@@ -32,4 +32,5 @@ def write_evaluation(folder: Path, evaluation: TwinEvaluation, curve: "pd.DataFr
     figures.draw_learning(drawn / "learning.svg", title, curve)
     # The filter includes the guard: the delay of the wet signal.
     write_json(folder / "linear.json", LINEAR, {"sample_rate": evaluation.sample_rate, "fir": test.fir.tolist()})
+    write_json(folder / VERDICT_FILE, VERDICT, verdict_content(metrics))
     write_json(folder / "metrics.json", METRICS, metrics)

@@ -1,45 +1,71 @@
 """The text table that compares twins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twinlib.evaluation import suspect_takes, verdict_lines
 from twinlib.formatting import percent
 
-_HEADINGS = ("device", "model", "test ESR", "in dB", "floor", "linear filter", "vs. linear", "speed", "folder")
+_HEADINGS = (
+    "device", "model", "verdict", "test ESR", "in dB", "floor", "linear filter", "vs. linear", "harmonics", "takes",
+    "speed", "folder",
+)  # fmt: skip
 
 _NOTE = (
     "test ESR: error energy over the device's energy on music unseen in training; 0 is perfect.\n"
     "floor: the lowest possible ESR, given the noise of the device, from music played twice; - without a probe reel.\n"
     "linear filter: the ESR of the best filter without distortion; vs. linear: the gain of the twin over it.\n"
+    "harmonics: the number within 1 dB of the device's, and the largest deviation; - without a probe reel.\n"
+    "takes: the number without a finding at ingest, alignment or in the residual of the twin.\n"
     "speed: seconds of audio rendered per second of one CPU."
 )
 
 
 def format_summary(metrics: Sequence[dict[str, Any]], folders: Sequence[str]) -> str:
-    """Return a text table with a row per twin in the given order; `folders[i]` holds the files of `metrics[i]`."""
+    """Return the verdicts, and a text table with a row per twin in the given order.
+
+    `folders[i]` holds the files of `metrics[i]`. Files of older versions have no verdict.
+    """
     rows = [_HEADINGS, *(_format_row(row, folder) for row, folder in zip(metrics, folders, strict=True))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     # Align text columns left, numbers right.
     aligned = [
         "  ".join(
-            cell.ljust(width) if column in (0, 1, len(widths) - 1) else cell.rjust(width)
+            cell.ljust(width) if column in (0, 1, 2, len(widths) - 1) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
     rule = "-" * max(len(line) for line in aligned)
-    return "\n".join([aligned[0], rule, *aligned[1:], "", _NOTE]) + "\n"
+    verdicts = [line for row in metrics for line in verdict_lines(row)]
+    return "\n".join([*verdicts, *([""] if verdicts else []), aligned[0], rule, *aligned[1:], "", _NOTE]) + "\n"
 
 
 def _format_row(metrics: dict[str, Any], folder: str) -> tuple[str, ...]:
     return (
         str(metrics["device"]),
         str(metrics["model"]),
+        metrics.get("verdict", "-"),
         percent(metrics["esr"]),
         f"{metrics['esr_db']:.1f} dB",
         "-" if metrics.get("esr_floor") is None else percent(metrics["esr_floor"]),
         percent(metrics["esr_linear"]),
         f"{metrics['gain_over_linear_db']:+.1f} dB",
+        _format_harmonics(metrics.get("harmonics") or {}),
+        _format_takes(metrics),
         f"{metrics['realtime_factor']:.1f} x",
         folder,
     )
+
+
+def _format_harmonics(harmonics: Mapping[str, Any]) -> str:
+    if not harmonics.get("compared"):
+        return "-"
+    return f"{harmonics['within']} of {harmonics['compared']}, {harmonics['worst_db']:.1f} dB"
+
+
+def _format_takes(metrics: Mapping[str, Any]) -> str:
+    if "takes" not in metrics:
+        return "-"
+    takes = len(metrics["takes"])
+    return f"{takes - len(suspect_takes(metrics))} of {takes} ok"

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from twinlib.errors import TwinError
+from twinlib.evaluation import verdict_lines
 from twinlib.formatting import percent
 from twinlib.html_templates import html_environment
 from twinlib.listening import PreparedExcerpt, render_abx, render_head, render_null_test
@@ -45,6 +46,7 @@ def render_twin_page(
     return template.render(
         title=f"{metrics['device']}, {metrics['model']}",
         metrics=metrics,
+        verdict=verdict_lines(metrics)[1:],
         figures={name: Markup(inline_figure(name, svg)) for name, svg in figures.items()},
         misses=_miss_rows(metrics.get("harmonics", {}).get("misses", [])),
         errors=list(_error_rows(metrics)),

@@ -1,6 +1,7 @@
 from .best_config import resolve_model as resolve_model
 from .best_config import write_best as write_best
 from .checkpoint import Row as Row
+from .convergence import late_improvement as late_improvement
 from .data import ShardData as ShardData
 from .data import check_shards as check_shards
 from .distributed import launch as launch

@@ -86,6 +86,7 @@ rule evaluate_twin:
         ),
         gains="<results>/twins/{device}/{model}/evaluation/listening/clips.json",
         linear="<results>/twins/{device}/{model}/evaluation/linear.json",
+        verdict="<results>/twins/{device}/{model}/evaluation/verdict.json",
         record="<results>/twins/{device}/{model}/evaluation/metrics.json.prov.json",
     log:
         "<logs>/evaluate_twin/{device}/{model}.log",
@@ -99,7 +100,7 @@ rule evaluate_twin:
         "stage evaluate_twin --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
-        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.gains:q} {output.linear:q}"
+        " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.gains:q} {output.linear:q} {output.verdict:q}"
         " 2>&1 | tee -i {log:q}"
 
 

@@ -1,0 +1,61 @@
+"""The sentences of all findings on a twin and on its takes: what is wrong, where, and what to do."""
+
+from twinlib.findings import Messages
+
+MESSAGES = Messages(
+    {
+        # Outliers of the residual, in seconds of the take.
+        "outlier-level": (
+            "from {start:.1f} to {stop:.1f} s the device is {change_db:+.1f} dB off the level of the twin, and the "
+            "error is {excess_db:.0f} dB above that of other music at the same input level: a knob or the gain of the "
+            "interface was changed; record the take again"
+        ),
+        "outlier-stretch": (
+            "from {start:.1f} to {stop:.1f} s the error of the twin is {excess_db:.0f} dB above that of other music at "
+            "the same input level ({esr_percent:.2g} % of the device's energy): a setting was changed, an effect was "
+            "on, or the recording is disturbed; listen to it and record the take again"
+        ),
+        "outlier-take": (
+            "in the whole take the error of the twin is {excess_db:.0f} dB above that of other takes at the same input "
+            "level ({esr_percent:.2g} % of the device's energy): it was recorded with other settings or another "
+            "device; record it again, or make it a device of its own"
+        ),
+        # The verdict on a twin.
+        "low-error": (
+            "the error has {esr_percent:.2g} % of the device's energy, {gain_db:.1f} dB less than that of the best "
+            "linear filter"
+        ),
+        "linear-device": (
+            "the error has {esr_percent:.2g} % of the device's energy, but a linear filter does as well: the device "
+            "does not distort at these levels"
+        ),
+        "at-noise-floor": (
+            "the error is at the noise floor of the device ({floor_percent:.2g} % of its energy): longer training "
+            "lowers it no further"
+        ),
+        "worse-than-linear": (
+            "the error ({esr_percent:.2g} % of the device's energy) is not below that of the best linear filter "
+            "({linear_percent:.2g} %): the twin has not learned the distortion; train longer, or check the takes"
+        ),
+        "near-linear": (
+            "the error is only {gain_db:.1f} dB below that of the best linear filter: most of the distortion is "
+            "missing; train longer, or use a larger network"
+        ),
+        "high-error": (
+            "the error has {esr_percent:.2g} % of the device's energy: train longer, use a larger network, or check "
+            "the takes"
+        ),
+        "harmonics-off": (
+            "{off} of {compared} harmonics are off by more than {limit_db:g} dB (largest deviation {worst_db:.1f} dB): "
+            "train longer, use a larger network, or add sweeps and loud passages to the excitation"
+        ),
+        "still-falling": (
+            "the validation error was still falling when the budget ended: the second half of the training at the full "
+            "learning rate lowered it by {percent:.0f} %; train longer (`training.steps` or `training.cpu_seconds`)"
+        ),
+        "suspect-takes": (
+            "{count} of {takes} {takes:take is|takes are} suspect or refused ({names}): check or repeat "
+            "{count:this recording|these recordings}"
+        ),
+    }
+)
