@@ -1,14 +1,15 @@
 """Settings and fixtures of all tests."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# No deadline, because machines may be busy. In CI, draw the same examples in every run.
-settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
+# No deadline, because machines may be busy. Hypothesis fixes the examples in CI by default; here a new seed draws them.
+settings.register_profile("project", deadline=None, derandomize=False)
 settings.load_profile("project")
 
 LONGEST = (
@@ -25,6 +26,19 @@ LONGEST = (
     "tests/workflow/test_reruns.py",
 )
 """The slowest files, the slowest first. They start first, so that all workers finish at about the same time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """In CI, draw a seed for Hypothesis, unless one is given; workers of pytest-xdist inherit it."""
+    if os.environ.get("CI") and config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Print the seed, to repeat a run."""
+    seed = config.getoption("hypothesis_seed", None)
+    return f"examples of Hypothesis: repeat them with --hypothesis-seed={seed}" if seed is not None else None
 
 
 @pytest.fixture(scope="session")

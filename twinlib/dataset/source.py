@@ -157,9 +157,9 @@ class _Clock:
     wet_rate: int
     guard: int
 
-    def dry(self, wet: int) -> float:
-        """Return the dry position of a sample of the wet file."""
-        return self.timemap.dry(wet * self.rate / self.wet_rate) + self.guard
+    def dry(self, wet: int, reach: int = 0) -> float:
+        """Return the dry position of a sample of the wet file, `reach` samples of the dry rate later."""
+        return self.timemap.dry(wet * self.rate / self.wet_rate + reach) + self.guard
 
     def contaminated(self, start: int, stop: int) -> Range:
         """Return the dry samples that depend on samples [start, stop) of the wet file."""
@@ -167,7 +167,8 @@ class _Clock:
         if self.wet_rate != self.rate:
             # Resampling spreads a fault, like the warp.
             reach += math.ceil(WARP_REACH * max(1.0, self.rate / self.wet_rate))
-        return math.floor(self.dry(start)) - reach, math.ceil(self.dry(stop)) + reach
+        # Interpolation reaches along the wet file, where lost and repeated samples do not count as on the dry clock.
+        return math.floor(self.dry(start, -reach)), math.ceil(self.dry(stop, reach))
 
     def available(self, start: int, wet_start: int, wet_stop: int) -> Range:
         """Return the dry samples that have a wet sample.
