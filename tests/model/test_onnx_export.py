@@ -74,6 +74,14 @@ def test_any_network_matches_the_stream_for_any_block_size(network, guard, chann
     assert_same_output(loud_twin(network, seed, guard), dry, sizes)
 
 
+def test_the_smallest_block_is_documented():
+    player = Player(onnx_model(make_twin(PRESETS["nam-nano"])).SerializeToString(), 1)
+    smallest = int(player.props["min_frames"])
+    assert player.process(np.zeros((smallest, 1), np.float32)).shape == (smallest, 1)
+    with pytest.raises(Exception, match="ONNXRuntimeError"):
+        player.process(np.zeros((smallest - 1, 1), np.float32))
+
+
 def test_channels_are_independent():
     content = onnx_model(loud_twin(NETWORKS["small"])).SerializeToString()
     dry = np.stack([noise(500, 1), noise(500, 2)], axis=1)

@@ -2,9 +2,9 @@
 
 Inputs are `dry`, float32 `(channels, 1, frames)`, and a state `state.STACK.LAYER` for each convolution with left
 context, float32 `(channels, width, samples)`: its last input samples, oldest first. Outputs are `wet`, of the shape of
-`dry`, and `next.STATE` for each state, to be passed in with the next block. Channels and frames are dynamic: the output
-does not depend on the block size, and channels are independent. To start, pass zeros as states and process
-`warm_up_samples` of silence. `wet` lags by `latency_samples`, the guard of the twin.
+`dry`, and `next.STATE` for each state, to be passed in with the next block. Channels and frames are dynamic, at least
+one of each: the output does not depend on the block size, and channels are independent. To start, pass zeros as states
+and process `warm_up_samples` of silence. `wet` lags by `latency_samples`, the guard of the twin.
 
 The graph uses standard operators only: Conv, Concat, Slice, Split, Add, Mul, Tanh, Sigmoid, Relu, LeakyRelu. Gains are
 folded into the weights (`export_weights`). The format holds every network that `architecture` describes.
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 OPSET, IR = 13, 8
 """The oldest sufficient operator set and file version, for old runtimes: ONNX 1.8 and 1.10."""
+
+MIN_FRAMES = 1
+"""Smallest block: convolutions of ONNX Runtime refuse to return no samples."""
 
 LEAKY_SLOPE = 0.01
 """Negative slope of leaky rectifiers."""
@@ -86,7 +89,8 @@ def onnx_model(twin: Twin, date: datetime | None = None, card: Mapping[str, Any]
         doc_string=f"{twin.device}, {twin.model}: {twin.sample_rate} Hz, latency {twin.guard_samples} samples",
     )
     states = {name: {"shape": shape, "next": names[name]} for name, shape in shapes.items() if name != "dry"}
-    helper.set_model_props(model, _as_strings({**export_metadata(twin, date, card), "states": states}))
+    interface = {"states": states, "min_frames": MIN_FRAMES}
+    helper.set_model_props(model, _as_strings({**export_metadata(twin, date, card), **interface}))
     onnx.checker.check_model(model, full_check=True)
     return model
 
