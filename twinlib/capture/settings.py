@@ -13,7 +13,8 @@ class Captures(Section):
     excitation: str | None = None
     """The excitation whose reels were played through the device; for `takes` and `simulate`."""
     takes: str | None = None
-    """The recordings of the reels; `{reel}` is replaced by the name of the reel: `recordings/silk/{reel}.wav`."""
+    """The recordings of the reels; `{reel}` is replaced by the name of the reel: `recordings/silk/{reel}.wav`. A file
+    with another suffix, in other case or with the number of a take at its end is found too, if it is the only one."""
     pairs: PlainPath | None = None
     """A TSV of dry/wet pairs that were not made from a reel: capture, dry, wet, and optionally split, channel, ..."""
     settings: dict[str, str | int | float | bool] = {}
