@@ -21,7 +21,7 @@ from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
 
-NAME = "croissant.json"
+CROISSANT_FILE = "croissant.json"
 RECORDS = "segments"
 """The id of the record set, which has one record per segment."""
 
