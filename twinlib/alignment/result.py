@@ -61,6 +61,18 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The features of the repeated excerpt in a take, by which takes of one device are compared.
+
+    `levels_dbfs` are the levels of the warped signal by step and frequency band of the excerpt, as the mean over its
+    repeats in their most frequent state; `noise_dbfs` are those of the silence before them, by band.
+    """
+
+    levels_dbfs: tuple[tuple[float, ...], ...]
+    noise_dbfs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Alignment:
     """The lag, drift, polarity, gain and faults of a capture, the warp that corrects them, and the verdict.
 
@@ -75,8 +87,8 @@ class Alignment:
     describe its first piece (integer and without drift for `shift`), and the factor applied after subtracting
     `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
     `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
-    `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated.
-    `is_pair` marks a capture without a reel.
+    `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated;
+    `witness` are the features of that excerpt. `is_pair` marks a capture without a reel.
     """
 
     sample_rate: int
@@ -109,6 +121,7 @@ class Alignment:
     track: tuple[Window, ...]
     findings: tuple[Finding, ...] = ()
     noise_floor_dbfs: float | None = None
+    witness: Witness | None = None
     is_pair: bool = False
 
     @property
@@ -144,9 +157,16 @@ class Alignment:
                 "reasons": tuple(content["reasons"]),
                 # Absent from files of older versions.
                 "findings": tuple(Finding.from_dict(finding) for finding in content.get("findings", ())),
+                "witness": _witness(content.get("witness")),
                 "dry_range": tuple(content["dry_range"]),
                 "wet_range": tuple(content["wet_range"]),
             }
             return cls(**{**content, **parts})
         except (KeyError, TypeError) as error:
             raise AlignmentError(f"this file does not follow the contract {ALIGNMENT} ({error}): align again") from None
+
+
+def _witness(content: dict[str, Any] | None) -> Witness | None:
+    if content is None:
+        return None
+    return Witness(tuple(tuple(row) for row in content["levels_dbfs"]), tuple(content["noise_dbfs"]))

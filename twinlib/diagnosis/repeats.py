@@ -1,0 +1,204 @@
+"""Comparison of repeats of one excerpt: how much two recordings differ beyond their noise, and that noise.
+
+Sums and differences of two repeats, rather than one as the reference of the other, keep the noise of the reference out
+of the result. All functions take arrays and know nothing of files.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, signal
+
+from twinlib.excitation import witness_steps
+
+Array = npt.NDArray[np.float64]
+
+FRAME_SECONDS = 0.046
+"""Length of the frames of the spectra: short enough for tremolo, long enough for the combs of chorus."""
+
+SETTLE_SECONDS = (0.15, 0.03)
+"""Skipped start of the first step, which follows silence, and of the other steps."""
+
+BLOCK_SECONDS = 0.25
+"""Length of the blocks in which the remaining error of the clock is removed."""
+
+BANDS_HZ = (40.0, 80.0, 160.0, 320.0, 640.0, 1280.0, 2560.0, 5120.0, 10240.0, 16000.0)
+"""Edges of the bands of the features."""
+
+MASKED_HZ = 1000.0
+"""Hum has most of its energy below this frequency. If its phase is the same in two repeats, it is not in their
+difference."""
+
+SILENCE_SECONDS = 0.2
+"""Silence before each repeat from which the noise below `MASKED_HZ` is measured too."""
+
+MIN_SNR, MIN_SNR_OF_HUM = 30.0, 3000.0
+"""Power of a bin relative to silence from which it counts: hum is as steady as the excerpt, but not of the device."""
+
+MIN_CLEAR_SHARE = 0.5
+"""Share of the energy of a step that these bins need: otherwise it is mostly noise, and is not compared."""
+
+HUM_COHERENCE = 0.6
+"""Coherence of successive frames of silence from which a bin holds hum."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two repeats.
+
+    `change` is its energy, by step, as far as a filter of the other repeat predicts it, relative to the energy of the
+    repeats and without noise; `error` is the standard error. `flutter` is the variance of the gain within the steps,
+    likewise without noise. `noise` is the noise power of one repeat and `low_noise` its share below `MASKED_HZ`.
+    """
+
+    change: Array
+    error: Array
+    flutter: float
+    noise: float
+    low_noise: float
+
+    @property
+    def largest(self) -> float:
+        """The largest change of a step that is above noise, as a share of the energy."""
+        return float(np.max(np.where(self.change > 5.0 * self.error, self.change, 0.0)))
+
+
+def measure_difference(first: Array, second: Array, required: Array, rate: int) -> Difference:
+    """Compare two repeats `(frames,)` of the witness; `required` is the power of a bin that counts (`required_power`)."""
+    middle, difference = 0.5 * (first + second), _without_delay(first, second, rate)
+    change, error, flutter, weight = [], [], 0.0, 0.0
+    for part in _analysed_steps(rate):
+        m, d = (_spectra(samples[part], rate) for samples in (middle, difference))
+        power = np.square(np.abs(m))
+        clear = power.mean(axis=0) > required
+        if power[:, clear].sum() < MIN_CLEAR_SHARE * power.sum():
+            clear[:] = False
+        m, d, power = (np.where(clear, values, 0.0) for values in (m, d, power))
+        total = power.sum(axis=0) + 1e-30
+        gain = (d * m.conj()).sum(axis=0) / total
+        noise = np.square(np.abs(d - gain * m)).sum(axis=0) / (len(m) - 1)
+        change.append(float((np.square(np.abs(gain)) * total - noise).sum() / total.sum()))
+        error.append(float(np.sqrt(np.square(noise).sum()) / total.sum()))
+        by_frame = power.sum(axis=1) + 1e-30
+        gains = (d * m.conj()).real.sum(axis=1) / by_frame
+        expected = 0.5 * (power * noise).sum(axis=1) / by_frame**2
+        weights = by_frame / by_frame.mean()
+        mean = float(np.average(gains, weights=weights))
+        flutter += float((weights * (np.square(gains - mean) - expected)).sum())
+        weight += len(gains) - 1
+    noise_power, low = _noise_power(middle, difference, rate)
+    return Difference(np.array(change), np.array(error), flutter / weight, noise_power, low)
+
+
+def measure_levels(repeat: Array, rate: int) -> Array:
+    """Return the power of a repeat in dB of full scale by step and band of `BANDS_HZ`, `(steps, bands)`."""
+    return 10.0 * np.log10(np.array([_band_powers(repeat[part], rate) for part in _analysed_steps(rate)]) + 1e-30)
+
+
+def required_power(silence: Array, rate: int) -> Array:
+    """Return the power by bin from which a bin of a frame counts, given silence `(repeats, samples)`."""
+    frames = np.array([_spectra(part, rate) for part in silence])
+    power = np.square(np.abs(frames)).mean(axis=(0, 1))
+    # Two frames apart, so that they do not overlap.
+    steady = np.abs((frames[:, 2:] * frames[:, :-2].conj()).mean(axis=1)).mean(axis=0)
+    snr = np.where(steady > HUM_COHERENCE * power, MIN_SNR_OF_HUM, MIN_SNR)
+    return np.asarray(snr * power + 1e-20)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The noise power of silence: in all, by band of `BANDS_HZ`, and below `MASKED_HZ`."""
+
+    power: float
+    bands: Array
+    low: float
+
+
+def measure_silence(silence: Array, rate: int) -> Silence:
+    """Measure the noise of silence `(repeats, samples)`."""
+    steady = signal.detrend(silence, axis=1)
+    bands = np.mean([_band_powers(part, rate) for part in steady], axis=0)
+    return Silence(
+        float(np.mean(np.square(steady))), bands, float(np.mean([_power_below(part, rate) for part in steady]))
+    )
+
+
+def measure_linearity(dry: Array, repeat: Array, noise: float, rate: int) -> float:
+    """Return the energy of a repeat that no gain of the dry signal explains, in its loudest step and without noise.
+
+    It is relative to the energy of the repeat; `noise` is the noise power.
+    """
+    part = _analysed_steps(rate)[0]
+    left = _residual(np.stack([column[part] for column in (dry, _derivative(dry, 1))]), repeat[part])
+    return float((np.mean(np.square(left)) - noise) / (np.mean(np.square(repeat[part])) + 1e-30))
+
+
+@cache
+def _analysed_steps(rate: int) -> tuple[slice, ...]:
+    """Return the samples of each step in which the device has settled."""
+    steps = witness_steps(rate)
+    skips = [SETTLE_SECONDS[0], *(SETTLE_SECONDS[1] for _ in steps[1:])]
+    return tuple(slice(step.start + round(skip * rate), step.stop) for step, skip in zip(steps, skips, strict=True))
+
+
+def _spectra(samples: Array, rate: int) -> npt.NDArray[np.complex128]:
+    """Return spectra of frames that overlap by half, `(frames, bins)`."""
+    size = 2 * round(FRAME_SECONDS * rate / 2)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
+    return np.asarray(fft.rfft(frames * signal.windows.hann(size, sym=False), axis=1))
+
+
+def _without_delay(first: Array, second: Array, rate: int) -> Array:
+    """Return `second - first` without the part due to a delay and a drift between them, block by block."""
+    # An odd function of the delay: the second derivative has no part in it.
+    middle, out = 0.5 * (first + second), second - first
+    slope, third = _derivative(middle, 1), _derivative(middle, 3)
+    for block in _blocks(len(first), rate):
+        ramp = np.linspace(-1.0, 1.0, block.stop - block.start)
+        out[block] = _residual(np.stack([slope[block], ramp * slope[block], third[block]]), out[block])
+    return out
+
+
+def _noise_power(middle: Array, difference: Array, rate: int) -> tuple[float, float]:
+    """Return the noise power of one repeat, in all and below `MASKED_HZ`, without changes of gain."""
+    left = difference.copy()
+    for block in _blocks(len(left), rate):
+        local = middle[block]
+        left[block] = _residual(np.stack([local, np.linspace(-1.0, 1.0, len(local)) * local]), left[block])
+    return 0.5 * float(np.mean(np.square(left))), 0.5 * _power_below(left, rate)
+
+
+def _blocks(frames: int, rate: int) -> list[slice]:
+    count = round(frames / (BLOCK_SECONDS * rate))
+    edges = np.linspace(0, frames, count + 1).astype(int).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _residual(basis: Array, target: Array) -> Array:
+    """Return what a least-squares combination of the rows of `basis` leaves of `target`."""
+    weights = np.linalg.lstsq(basis @ basis.T, basis @ target, rcond=None)[0]
+    return np.asarray(target - weights @ basis)
+
+
+def _derivative(samples: Array, order: int) -> Array:
+    """Return a derivative by time in samples."""
+    spectrum = fft.rfft(samples)
+    factor = (2j * np.pi * np.arange(len(spectrum)) / len(samples)) ** order
+    return np.asarray(fft.irfft(factor * spectrum, len(samples)))
+
+
+def _band_powers(samples: Array, rate: int) -> Array:
+    window = signal.windows.hann(len(samples), sym=False)
+    power = 2.0 * np.square(np.abs(fft.rfft(samples * window))) / (np.square(window).sum() * len(samples))
+    hertz = np.arange(len(power)) * rate / len(samples)
+    edges = np.searchsorted(hertz, [edge for edge in BANDS_HZ if edge < 0.45 * rate])
+    return np.asarray(np.add.reduceat(power, edges)[:-1])
+
+
+def _power_below(samples: Array, rate: int) -> float:
+    window = signal.windows.hann(len(samples), sym=False)
+    power = 2.0 * np.square(np.abs(fft.rfft(samples * window))) / (np.square(window).sum() * len(samples))
+    return float(power[: round(MASKED_HZ * len(samples) / rate)].sum())

@@ -1,0 +1,223 @@
+"""The device by its witness: whether all repeats of the excerpt sound alike, what changed if not, and the noise floor.
+
+Repeats that sound alike are one state of the device. A few states are steps: a knob, a switch. As many states as
+repeats are a trend, if each differs from the last as that one from its predecessor, and modulation otherwise.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from twinlib.alignment import Alignment, Witness
+from twinlib.audio import Signal
+from twinlib.db import power_to_db
+from twinlib.diagnosis import repeats
+from twinlib.diagnosis.change import describe_change
+from twinlib.diagnosis.repeats import Array, Difference
+from twinlib.excitation import witness_frames
+from twinlib.findings import Finding, Span, suspect
+from twinlib.intervals import Range, RangeIndex
+
+MAX_CHANGE = 1e-3
+"""Energy of a difference, relative to the signal, from which two repeats differ: 0.27 dB. A twin cannot learn more."""
+
+MAX_FLUTTER = 4e-4
+"""Variance of the gain within a repeat from which two repeats differ: a tremolo of 4 % has 8e-4."""
+
+MODULATED_SHARE = 0.1
+"""Flutter relative to the change from which the difference varies within the repeats themselves."""
+
+TREND_COSINE = 0.5
+"""Cosine of successive differences from which they are a trend; independent states have -0.5."""
+
+RANDOM_SHARE, RANDOM_RATIO = 5e-3, 4.0
+"""Energy of a difference that no filter predicts, relative to the signal and to the noise of silence, from which it is
+the comb of a chorus rather than noise."""
+
+BYPASSED_RESIDUAL, BYPASSED_RATIO = 0.02, 0.1
+"""Share of the energy that is not the dry signal: its maximum in a bypassed repeat, alone and relative to others."""
+
+MIN_DEVICE_RESIDUAL = 5e-3
+"""The same share from which a device does more than change the level, so that its bypass can be recognised."""
+
+ReadSamples = Callable[[int, int], Signal]
+"""Reads samples [start, stop) of the dry signal, or of the wet signal without the guard, float32 `(frames,)`."""
+
+
+@dataclass(frozen=True)
+class WitnessReport:
+    """Findings of the comparison, the noise floor in dBFS, and the features of the witness; None if not measured."""
+
+    findings: tuple[Finding, ...] = ()
+    noise_floor_dbfs: float | None = None
+    witness: Witness | None = None
+
+
+@dataclass(frozen=True)
+class _Repeats:
+    """The usable repeats: their dry ranges, their samples, and the silence before them, `(repeats, samples)`."""
+
+    spans: list[Range]
+    samples: Array
+    silence: Array
+    rate: int
+
+
+def compare_witness(
+    alignment: Alignment, spans: Sequence[Range], read_dry: ReadSamples, read_wet: ReadSamples
+) -> WitnessReport:
+    """Compare the repeats of the witness at the dry ranges `spans` of an aligned take.
+
+    Repeats with excluded samples, or outside of the take, do not count; with fewer than two, the report is empty.
+    """
+    made = _read_repeats(alignment, spans, read_wet)
+    if len(made.spans) < 2:
+        return WitnessReport()
+    rate, required = made.rate, repeats.required_power(made.silence, made.rate)
+
+    def difference(first: int, second: int) -> Difference:
+        return repeats.measure_difference(made.samples[first], made.samples[second], required, rate)
+
+    states, differences = _find_states(len(made.spans), difference)
+    silence = repeats.measure_silence(made.silence, rate)
+    alike = [found for (first, second), found in differences.items() if states[first] == states[second]]
+    floor = _noise_floor(alike or [min(differences.values(), key=lambda found: found.noise)], silence.low)
+    levels = np.array([repeats.measure_levels(repeat, rate) for repeat in made.samples])
+    main = max(set(states), key=lambda state: (states.count(state), -state))
+    mean = levels[[state == main for state in states]].mean(axis=0)
+    witness = Witness(
+        levels_dbfs=tuple(tuple(round(value, 2) for value in row) for row in mean.tolist()),
+        noise_dbfs=tuple(round(value, 2) for value in power_to_db(silence.bands, 1e-16).tolist()),
+    )
+    findings: list[Finding] = []
+    is_random = bool(alike) and floor > max(
+        RANDOM_SHARE * float(np.mean(np.square(made.samples))), RANDOM_RATIO * silence.power
+    )
+    if is_random or _is_modulated(made, states, differences, silence.power):
+        findings.append(suspect("modulated", _whole(alignment, made)))
+    elif _is_varied(states):
+        change = describe_change(levels[-1] - levels[0], levels, silence.bands)
+        findings.append(suspect("warming-up", _whole(alignment, made), change_db=round(change.change_db, 2)))
+    elif len(set(states)) > 1:
+        dry = read_dry(*made.spans[0]).astype(np.float64)
+        bypassed = _bypassed_states(made, states, main, dry, floor)
+        findings = _find_steps(alignment, made, states, differences, levels, silence.bands, bypassed)
+    return WitnessReport(tuple(findings), round(power_to_db(floor, 1e-16), 2), witness)
+
+
+def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSamples) -> _Repeats:
+    rate = alignment.sample_rate
+    excluded = RangeIndex((each.start, each.stop) for each in alignment.excluded)
+    before = round(repeats.SILENCE_SECONDS * rate)
+    start, stop = (place * rate / alignment.wet_sample_rate for place in alignment.wet_range)
+    kept, samples = [], []
+    for first, last in spans:
+        inside = start <= alignment.timemap.wet(first - before) and alignment.timemap.wet(last) <= stop
+        usable = inside and not excluded.overlapping(first - before, last) and last - first == witness_frames(rate)
+        if usable and np.isfinite(read := read_wet(first - before, last).astype(np.float64)).all():
+            kept.append((first, last))
+            samples.append(read)
+    both = np.array(samples).reshape(len(kept), before + witness_frames(rate))
+    return _Repeats(kept, both[:, before:], both[:, :before], rate)
+
+
+def _find_states(
+    count: int, difference: Callable[[int, int], Difference]
+) -> tuple[list[int], dict[tuple[int, int], Difference]]:
+    """Return the state of each repeat, numbered from 0, and the differences measured to find them.
+
+    Each repeat is compared with the first repeat of each known state, the latest state first.
+    """
+    states, firsts = [0], [0]
+    measured: dict[tuple[int, int], Difference] = {}
+    for number in range(1, count):
+        for state in sorted(range(len(firsts)), key=lambda state: state != states[-1]):
+            pair = (firsts[state], number)
+            measured[pair] = difference(*pair)
+            if measured[pair].largest < MAX_CHANGE and measured[pair].flutter < MAX_FLUTTER:
+                states.append(state)
+                break
+        else:
+            states.append(len(firsts))
+            firsts.append(number)
+    return states, measured
+
+
+def _noise_floor(alike: Sequence[Difference], low_noise: float) -> float:
+    """Return the noise power of the take: below `repeats.MASKED_HZ` at least that of silence."""
+    low = float(np.mean([found.low_noise for found in alike]))
+    return float(np.mean([found.noise for found in alike])) - low + max(low, low_noise)
+
+
+def _is_varied(states: list[int]) -> bool:
+    """Whether most repeats differ from all others."""
+    return len(states) > 2 and len(set(states)) > (len(states) + 1) / 2
+
+
+def _is_modulated(
+    made: _Repeats, states: list[int], differences: dict[tuple[int, int], Difference], noise: float
+) -> bool:
+    """Whether the differences vary within the repeats, or from repeat to repeat without a trend."""
+    worst = max(differences.values(), key=lambda found: found.largest + found.flutter)
+    if worst.flutter > max(MAX_FLUTTER, MODULATED_SHARE * worst.largest):
+        return True
+    return _is_varied(states) and not _is_trend(made.samples, noise * made.samples.shape[1])
+
+
+def _is_trend(samples: Array, noise: float) -> bool:
+    """Whether the repeats `(repeats, frames)` change in one direction; `noise` is the noise energy of each."""
+    steps = np.diff(samples, axis=0)
+    # Neighbouring steps share the noise of one repeat.
+    energies = np.maximum(np.square(steps).sum(axis=1) - 2.0 * noise, 1e-30)
+    cosines = ((steps[1:] * steps[:-1]).sum(axis=1) + noise) / np.sqrt(energies[1:] * energies[:-1])
+    return bool(np.mean(cosines) > TREND_COSINE)
+
+
+def _bypassed_states(made: _Repeats, states: list[int], main: int, dry: Array, noise: float) -> set[int]:
+    """Return the rare states that are the dry signal at another gain, if the device is not."""
+
+    def residual(state: int) -> float:
+        mine = [repeat for repeat, one in zip(made.samples, states, strict=True) if one == state]
+        return float(np.mean([repeats.measure_linearity(dry, repeat, noise, made.rate) for repeat in mine]))
+
+    device = residual(main)
+    if device < MIN_DEVICE_RESIDUAL:
+        return set()
+    limit = min(BYPASSED_RESIDUAL, BYPASSED_RATIO * device)
+    return {state for state in set(states) - {main} if residual(state) < limit}
+
+
+def _find_steps(
+    alignment: Alignment,
+    made: _Repeats,
+    states: list[int],
+    differences: dict[tuple[int, int], Difference],
+    levels: Array,
+    noise: Array,
+    bypassed: set[int],
+) -> list[Finding]:
+    """Return a finding for every change from one state to another."""
+    findings = []
+    for number, (before, after) in enumerate(pairwise(states)):
+        span = Span("wet", _seconds(alignment, made.spans[number][1]), _seconds(alignment, made.spans[number + 1][0]))
+        if before == after or before in bypassed:
+            continue
+        if after in bypassed:
+            findings.append(suspect("bypassed", span))
+            continue
+        old, new = (levels[[one == state for one in states]].mean(axis=0) for state in (before, after))
+        pair = states.index(min(before, after)), states.index(max(before, after))
+        energy = differences[pair].largest if pair in differences else 0.0
+        findings.append(describe_change(new - old, levels, noise, energy).finding("changed", span))
+    return findings
+
+
+def _whole(alignment: Alignment, made: _Repeats) -> Span:
+    return Span("wet", _seconds(alignment, made.spans[0][0]), _seconds(alignment, made.spans[-1][1]))
+
+
+def _seconds(alignment: Alignment, position: int) -> float:
+    """Return the time of a dry position in the wet file."""
+    return round(alignment.timemap.wet(position) / alignment.sample_rate, 3)
