@@ -43,7 +43,8 @@ def main() -> None:
     }
     inputs = [args.dry, args.wet, *args.excitation, *args.programme]
     with stage_record(Path(__file__), inputs, [args.alignment, args.picture], params):
-        clicks = [click for path in args.excitation for click in read_reel(path, args.name)["clicks"]]
+        reels = [read_reel(path, args.name) for path in args.excitation]
+        clicks = [click for reel in reels for click in reel["clicks"]]
         is_probe = any(path.name == PROBE_FILE for path in args.excitation)
         programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]
         aligner = (
@@ -61,7 +62,8 @@ def main() -> None:
             repair=args.repair,
         )
         if not is_probe:
-            found = diagnose(found, args.dry, args.wet, channel=args.channel - 1)
+            witness = [(start, stop) for reel in reels for start, stop in reel.get("witness", [])]
+            found = diagnose(found, args.dry, args.wet, channel=args.channel - 1, witness=witness)
         write_json(args.alignment, ALIGNMENT, found.to_dict())
         plot_alignment(found, args.picture)
     print(

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -100,19 +100,23 @@ def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
     command.add_argument("--plot", type=Path, help="plot lag over time and excluded ranges as SVG")
 
 
-def _run_alignment(args: argparse.Namespace, dry: Path, wet: Path, clicks: list[int] | None = None) -> "Alignment":
+def _run_alignment(
+    args: argparse.Namespace, dry: Path, wet: Path, reel: Mapping[str, Any] | None = None
+) -> "Alignment":
     reference = None if args.reference_channel is None else _column(args.reference_channel)
     with show_progress(f"align {wet}", 100, "%") as done:
+        clicks, witness = ([], []) if reel is None else (list(reel["clicks"]), reel.get("witness", []))
         # Only probe reels have more than two clicks.
-        is_probe = clicks is not None and len(clicks) > 2
+        is_probe = len(clicks) > 2
         align = (
-            partial(alignment.align_probe_take, markers=clicks or ())
+            partial(alignment.align_probe_take, markers=clicks)
             if is_probe
-            else partial(alignment.align, clicks=clicks)
+            else partial(alignment.align, clicks=clicks or None)
         )
         found = align(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
     if not is_probe:
-        found = diagnosis.diagnose(found, dry, wet, channel=_column(args.channel))
+        spans = [(start, stop) for start, stop in witness]
+        found = diagnosis.diagnose(found, dry, wet, channel=_column(args.channel), witness=spans)
     if args.plot:
         alignment.plot_alignment(found, args.plot)
     return found
@@ -178,7 +182,7 @@ def _check(args: argparse.Namespace) -> None:
     verdicts, reasons = [take.verdict], list(take.reasons)
     found = None
     if take.verdict != "refused":
-        found = _run_alignment(args, args.reel, args.take, _read_clicks(args.reel))
+        found = _run_alignment(args, args.reel, args.take, _read_reel(args.reel))
         content["alignment"] = _without_track(found)
         verdicts.append(found.verdict)
         reasons += found.reasons
@@ -199,15 +203,15 @@ def _check(args: argparse.Namespace) -> None:
         raise TwinError(f"{args.take} is not usable")
 
 
-def _read_clicks(reel: Path) -> list[int] | None:
-    """Return the click positions of a reel from the JSON file in the parent folder; None if there is none."""
+def _read_reel(reel: Path) -> Mapping[str, Any] | None:
+    """Return the layout of a reel from the JSON file in the parent folder; None if there is none."""
     folder = reel.absolute().parent.parent
     path = folder / (PROBE_FILE if reel.stem == excitation.probe_name(folder.name) else "excitation.json")
     if not path.is_file():
         print(f"note: {path} does not exist, click positions are unknown: aligning on the music", file=sys.stderr)
         return None
     try:
-        return list(excitation.read_reel(path, reel.stem)["clicks"])
+        return excitation.read_reel(path, reel.stem)
     except ExcitationError:
         print(f"note: {path} has no reel {reel.stem}: aligning on the music", file=sys.stderr)
         return None
@@ -304,6 +308,8 @@ def alignment_table(found: "Alignment") -> dict[str, str]:
     }
     if found.residual_rms_samples is not None:
         table["residual"] = f"{found.residual_rms_samples:.4f} samples rms"
+    if found.noise_floor_dbfs is not None:
+        table["noise"] = f"{found.noise_floor_dbfs:.1f} dBFS, between repeats of the witness"
     if found.wander_rms_samples:
         table["wander"] = f"{found.wander_rms_samples:.3f} samples rms, corrected"
     if found.wet_sample_rate != rate:

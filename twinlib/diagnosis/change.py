@@ -34,11 +34,14 @@ class Change:
     rms_db: float
     """Over all steps and bands."""
 
-    def finding(self, suffix: str, span: Span | None = None, **values: str) -> Finding:
-        """Return the finding `level-{suffix}`, `drive-{suffix}` or `tone-{suffix}`."""
+    def finding(self, span: Span) -> Finding:
+        """Return the finding on a change at a place."""
         change_db = round(self.change_db, 2)
-        extra = {"hertz": self.hertz} if self.kind == "tone" else {}
-        return suspect(f"{self.kind}-{suffix}", span, change_db=change_db, **extra, **values)
+        if self.kind == "level":
+            return suspect("level-changed", span, change_db=change_db)
+        if self.kind == "drive":
+            return suspect("drive-changed", span, change_db=change_db)
+        return suspect("tone-changed", span, change_db=change_db, hertz=self.hertz)
 
 
 def describe_change(change: Array, levels: Array, noise: Array, energy: float = 0.0) -> Change:

@@ -32,16 +32,19 @@ MASKED_HZ = 1000.0
 """Hum has most of its energy below this frequency. If its phase is the same in two repeats, it is not in their
 difference."""
 
+MARGIN_SECONDS = 0.05
+"""Silence before and after each repeat that is read with it, for the decay of the device."""
+
 SILENCE_SECONDS = 0.2
 """Silence before each repeat from which the noise below `MASKED_HZ` is measured too."""
 
-MIN_SNR, MIN_SNR_OF_HUM = 30.0, 3000.0
+MIN_SNR, MIN_SNR_OF_HUM = 30.0, 30_000.0
 """Power of a bin relative to silence from which it counts: hum is as steady as the excerpt, but not of the device."""
 
 MIN_CLEAR_SHARE = 0.5
 """Share of the energy of a step that these bins need: otherwise it is mostly noise, and is not compared."""
 
-HUM_COHERENCE = 0.6
+HUM_COHERENCE = 0.4
 """Coherence of successive frames of silence from which a bin holds hum."""
 
 
@@ -67,7 +70,7 @@ class Difference:
 
 
 def measure_difference(first: Array, second: Array, required: Array, rate: int) -> Difference:
-    """Compare two repeats `(frames,)` of the witness; `required` is the power of a bin that counts (`required_power`)."""
+    """Compare two repeats; `required` (`required_power`) is the power of bins that count."""
     middle, difference = 0.5 * (first + second), _without_delay(first, second, rate)
     change, error, flutter, weight = [], [], 0.0, 0.0
     for part in _analysed_steps(rate):
@@ -139,9 +142,9 @@ def measure_linearity(dry: Array, repeat: Array, noise: float, rate: int) -> flo
 @cache
 def _analysed_steps(rate: int) -> tuple[slice, ...]:
     """Return the samples of each step in which the device has settled."""
-    steps = witness_steps(rate)
-    skips = [SETTLE_SECONDS[0], *(SETTLE_SECONDS[1] for _ in steps[1:])]
-    return tuple(slice(step.start + round(skip * rate), step.stop) for step, skip in zip(steps, skips, strict=True))
+    steps, margin = witness_steps(rate), round(MARGIN_SECONDS * rate)
+    skips = [margin + round(seconds * rate) for seconds in (SETTLE_SECONDS[0], *[SETTLE_SECONDS[1]] * len(steps[1:]))]
+    return tuple(slice(step.start + skip, step.stop + margin) for step, skip in zip(steps, skips, strict=True))
 
 
 def _spectra(samples: Array, rate: int) -> npt.NDArray[np.complex128]:

@@ -57,7 +57,7 @@ class WitnessReport:
 
 @dataclass(frozen=True)
 class _Repeats:
-    """The usable repeats: their dry ranges, their samples, and the silence before them, `(repeats, samples)`."""
+    """The usable repeats: dry ranges, samples with margins, and the silence before, `(repeats, samples)`."""
 
     spans: list[Range]
     samples: Array
@@ -101,7 +101,8 @@ def compare_witness(
         change = describe_change(levels[-1] - levels[0], levels, silence.bands)
         findings.append(suspect("warming-up", _whole(alignment, made), change_db=round(change.change_db, 2)))
     elif len(set(states)) > 1:
-        dry = read_dry(*made.spans[0]).astype(np.float64)
+        margin = round(repeats.MARGIN_SECONDS * rate)
+        dry = read_dry(made.spans[0][0] - margin, made.spans[0][1] + margin).astype(np.float64)
         bypassed = _bypassed_states(made, states, main, dry, floor)
         findings = _find_steps(alignment, made, states, differences, levels, silence.bands, bypassed)
     return WitnessReport(tuple(findings), round(power_to_db(floor, 1e-16), 2), witness)
@@ -110,17 +111,18 @@ def compare_witness(
 def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSamples) -> _Repeats:
     rate = alignment.sample_rate
     excluded = RangeIndex((each.start, each.stop) for each in alignment.excluded)
-    before = round(repeats.SILENCE_SECONDS * rate)
+    before, margin = round(repeats.SILENCE_SECONDS * rate), round(repeats.MARGIN_SECONDS * rate)
     start, stop = (place * rate / alignment.wet_sample_rate for place in alignment.wet_range)
     kept, samples = [], []
     for first, last in spans:
-        inside = start <= alignment.timemap.wet(first - before) and alignment.timemap.wet(last) <= stop
-        usable = inside and not excluded.overlapping(first - before, last) and last - first == witness_frames(rate)
-        if usable and np.isfinite(read := read_wet(first - before, last).astype(np.float64)).all():
+        ends = first - before, last + margin
+        inside = start <= alignment.timemap.wet(ends[0]) and alignment.timemap.wet(ends[1]) <= stop
+        usable = inside and not excluded.overlapping(*ends) and last - first == witness_frames(rate)
+        if usable and np.isfinite(read := read_wet(*ends).astype(np.float64)).all():
             kept.append((first, last))
             samples.append(read)
-    both = np.array(samples).reshape(len(kept), before + witness_frames(rate))
-    return _Repeats(kept, both[:, before:], both[:, :before], rate)
+    both = np.array(samples).reshape(len(kept), before + witness_frames(rate) + margin)
+    return _Repeats(kept, both[:, before - margin :], both[:, :before], rate)
 
 
 def _find_states(
@@ -210,7 +212,7 @@ def _find_steps(
         old, new = (levels[[one == state for one in states]].mean(axis=0) for state in (before, after))
         pair = states.index(min(before, after)), states.index(max(before, after))
         energy = differences[pair].largest if pair in differences else 0.0
-        findings.append(describe_change(new - old, levels, noise, energy).finding("changed", span))
+        findings.append(describe_change(new - old, levels, noise, energy).finding(span))
     return findings
 
 

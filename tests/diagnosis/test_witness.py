@@ -1,0 +1,192 @@
+"""The witness tells an unchanged device from a changed one, names the change and its place, and measures the noise."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from tests.dataset.factories import alignment
+from twinlib.alignment import TimeMap
+from twinlib.alignment.result import Excluded
+from twinlib.diagnosis.messages import MESSAGES
+from twinlib.diagnosis.witness import WitnessReport, compare_witness
+from twinlib.excitation import make_witness
+
+RATE = 16000
+GAP = 0.5
+EXCERPT = make_witness(RATE).astype(np.float64)
+PERIOD = len(EXCERPT) + round(3.5 * RATE)
+FIRST = round(GAP * RATE)
+STARTS = [FIRST + number * PERIOD for number in range(3)]
+SPANS = [(start, start + len(EXCERPT)) for start in STARTS]
+
+Device = Callable[[np.ndarray], np.ndarray]
+
+
+def programme() -> np.ndarray:
+    """Three repeats with noise of varying level between them, and silence around each."""
+    random = np.random.default_rng(0)
+    dry = np.zeros(STARTS[-1] + len(EXCERPT) + FIRST)
+    for start in STARTS:
+        dry[start : start + len(EXCERPT)] = EXCERPT
+        first, last = start + len(EXCERPT) + FIRST, start + PERIOD - FIRST
+        if last < len(dry):
+            dry[first:last] = 0.1 * random.standard_normal(last - first)
+    return dry
+
+
+DRY = programme()
+HALF = (STARTS[1] + len(EXCERPT) + STARTS[2]) // 2
+SECONDS = np.arange(len(DRY)) / RATE
+
+
+def clipper(drive: float = 4.0) -> Device:
+    return lambda dry: 0.5 * (np.tanh(drive * lfilter([0.98, -0.98], [1, -0.96], dry) + 0.2) - np.tanh(0.2))
+
+
+def fuzz(dry: np.ndarray) -> np.ndarray:
+    return lfilter([0.5, 0.5], [1], np.clip(60 * lfilter([0.98, -0.98], [1, -0.96], dry), -0.4, 0.5))
+
+
+def octave(dry: np.ndarray) -> np.ndarray:
+    return lfilter([0.99, -0.99], [1, -0.98], np.abs(clipper()(dry)))
+
+
+def gate(dry: np.ndarray) -> np.ndarray:
+    level = lfilter([0.01], [1, -0.99], np.abs(dry))
+    return 0.5 * dry * np.clip(level / 0.01, 0, 1) ** 2
+
+
+def clean(dry: np.ndarray) -> np.ndarray:
+    return 0.7 * lfilter([0.9], [1, -0.1], dry)
+
+
+DEVICES = {"clipper": clipper(), "fuzz": fuzz, "octave": octave, "gate": gate, "clean": clean}
+
+
+def low_pass(hertz: float) -> Device:
+    pole = np.exp(-2 * np.pi * hertz / RATE)
+    return lambda wet: lfilter([1 - pole], [1, -pole], wet)
+
+
+def delayed(wet: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    return np.interp(np.arange(len(wet)) - samples, np.arange(len(wet)), wet)
+
+
+def compare(wet: np.ndarray, noise: float = 1e-4, seed: int = 0, spans: list[tuple[int, int]] = SPANS) -> WitnessReport:
+    """Add white noise, and an error of the clock of 0.01 samples at each repeat as an alignment leaves it."""
+    random = np.random.default_rng(seed)
+    wet = wet + noise * random.standard_normal(len(wet))
+    hertz = np.fft.rfftfreq(PERIOD)
+    for start in STARTS:
+        part = slice(start - FIRST, start - FIRST + PERIOD)
+        phase = np.exp(-2j * np.pi * hertz[: len(np.fft.rfft(wet[part]))] * random.normal(0, 0.01))
+        wet[part] = np.fft.irfft(np.fft.rfft(wet[part]) * phase, len(wet[part]))
+    found = alignment(
+        len(wet), 0.0, sample_rate=RATE, wet_sample_rate=RATE, wet_frames=len(wet), guard_samples=0,
+        pieces=TimeMap.straight(0.0, 0.0, 0, len(wet)).pieces,
+    )  # fmt: skip
+    return compare_witness(
+        found, spans, lambda first, last: DRY[first:last].astype("f4"), lambda first, last: wet[first:last].astype("f4")
+    )
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize(("noise", "hum"), [(3e-5, 0.0), (1e-4, 0.02), (0.1, 0.0)])
+def test_an_unchanged_device_is_ok_and_its_noise_is_measured(name: str, noise: float, hum: float) -> None:
+    wet = DEVICES[name](DRY)
+    # A tenth of the level of the signal is 20 dB below it.
+    noise = noise * float(np.sqrt(np.mean(np.square(wet)))) if noise > 0.01 else noise
+    hums = hum * (np.sin(2 * np.pi * 50.02 * SECONDS) + 0.3 * np.sin(2 * np.pi * 150.06 * SECONDS + 1))
+    report = compare(wet + hums, noise)
+    assert report.findings == ()
+    assert report.noise_floor_dbfs is not None
+    power = noise**2 + np.mean(np.square(hums))
+    assert report.noise_floor_dbfs == pytest.approx(10 * np.log10(power), abs=1.0)
+
+
+def test_the_same_take_gives_the_same_report() -> None:
+    assert compare(clipper()(DRY)) == compare(clipper()(DRY))
+
+
+CHANGES: dict[str, Callable[[Device, np.ndarray], np.ndarray]] = {
+    "level-changed": lambda device, dry: device(dry) * 10 ** (-1 / 20),
+    "drive-changed": lambda device, dry: device(1.2 * dry),
+    "tone-changed": lambda device, dry: low_pass(1500)(device(dry)),
+    "bypassed": lambda device, dry: 0.4 * dry,
+}
+
+
+@pytest.mark.parametrize("code", CHANGES)
+@pytest.mark.parametrize("noise", [1e-5, 3e-3])
+def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float) -> None:
+    device = clipper()
+    changed = CHANGES[code](device, DRY)
+    before = low_pass(3000)(device(DRY)) if code == "tone-changed" else device(DRY)
+    report = compare(np.where(np.arange(len(DRY)) < HALF, before, changed), noise)
+    (finding,) = report.findings
+    assert (finding.code, finding.severity) == (code, "suspect")
+    assert finding.span is not None
+    assert (finding.span.start, finding.span.stop) == (SPANS[1][1] / RATE, SPANS[2][0] / RATE)
+    assert f"{SPANS[1][1] / RATE:.1f} s" in MESSAGES.sentence(finding)
+    if code == "level-changed":
+        assert finding.values["change_db"] == pytest.approx(-1.0, abs=0.1)
+    if code == "drive-changed":
+        assert finding.values["change_db"] == pytest.approx(20 * np.log10(1.2), abs=0.2)
+    assert report.noise_floor_dbfs == pytest.approx(20 * np.log10(noise), abs=1.0)
+
+
+def test_a_device_that_is_bypassed_for_a_while_is_named_once() -> None:
+    middle = np.abs(np.arange(len(DRY)) - STARTS[1] - len(EXCERPT) / 2) < 1.2 * RATE
+    (finding,) = compare(np.where(middle, 0.4 * DRY, clipper()(DRY))).findings
+    assert finding.code == "bypassed"
+    assert finding.span is not None
+    assert finding.span.start == SPANS[0][1] / RATE
+
+
+@pytest.mark.parametrize("name", ["clipper", "clean", "octave"])
+def test_a_device_that_changes_all_along_is_warming_up(name: str) -> None:
+    device, share = DEVICES[name], SECONDS / SECONDS[-1]
+    (finding,) = compare((1 - share) * device(0.6 * DRY) + share * device(1.2 * DRY)).findings
+    assert finding.code == "warming-up"
+
+
+@pytest.mark.parametrize("name", ["clipper", "clean", "fuzz"])
+@pytest.mark.parametrize("noise", [1e-5, 3e-3])
+def test_effects_with_an_oscillator_are_modulation(name: str, noise: float) -> None:
+    wet = DEVICES[name](DRY)
+
+    def delay(milliseconds: float, depth: float, hertz: float) -> np.ndarray:
+        return delayed(wet, RATE * 1e-3 * (milliseconds + depth * np.sin(2 * np.pi * hertz * SECONDS)))
+
+    effects = {
+        "chorus": 0.8 * wet + 0.2 * delay(12, 3, 0.83),
+        "flanger": 0.6 * wet + 0.6 * delay(2, 1.8, 0.31),
+        "tremolo": wet * (1 + 0.04 * np.sin(2 * np.pi * 5.3 * SECONDS)),
+        "slow tremolo": wet * (1 + 0.04 * np.sin(2 * np.pi * 0.71 * SECONDS)),
+    }
+    for effect, sound in effects.items():
+        assert [finding.code for finding in compare(sound, noise).findings] == ["modulated"], effect
+
+
+def test_damaged_repeats_do_not_count() -> None:
+    wet = clipper()(DRY)
+    wet[SPANS[1][0] + 4000 : SPANS[1][0] + 9000] = 0.0
+    excluded = (Excluded(SPANS[1][0] + 4000, SPANS[1][0] + 9000, "disturbed"),)
+    found = alignment(
+        len(wet), 0.0, sample_rate=RATE, wet_sample_rate=RATE, wet_frames=len(wet), guard_samples=0,
+        pieces=TimeMap.straight(0.0, 0.0, 0, len(wet)).pieces, excluded=excluded,
+    )  # fmt: skip
+    noisy = (wet + 1e-4 * np.random.default_rng(0).standard_normal(len(wet))).astype("f4")
+
+    def report(spans: list[tuple[int, int]]) -> WitnessReport:
+        return compare_witness(
+            found, spans, lambda first, last: DRY[first:last].astype("f4"), lambda first, last: noisy[first:last]
+        )
+
+    assert report(SPANS).findings == ()
+    assert report(SPANS).noise_floor_dbfs == pytest.approx(-80.0, abs=1.0)
+    assert report(SPANS[:2]) == WitnessReport(), "one repeat has nothing to be compared with"
+    outside = (SPANS[-1][0] + len(wet), SPANS[-1][1] + len(wet))
+    assert report([SPANS[0], outside]) == WitnessReport()
