@@ -61,7 +61,12 @@ def test_json_keeps_the_whole_alignment(
 
 def test_missing_and_unknown_keys_are_refused() -> None:
     whole = alignment(9000, 1.5, reference=Reference(1, 1, 0.0)).to_dict()
-    for name in {field.name for field in dataclasses.fields(Alignment)} - {"findings", "noise_floor_dbfs", "witness", "is_pair"}:
+    for name in {field.name for field in dataclasses.fields(Alignment)} - {
+        "findings",
+        "noise_floor_dbfs",
+        "witness",
+        "is_pair",
+    }:
         with pytest.raises(AlignmentError, match="align again"):
             Alignment.from_dict({key: value for key, value in whole.items() if key != name})
     for name in ("track", "dropouts", "excluded", "pieces", "reference", "findings", "witness"):
