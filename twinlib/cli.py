@@ -232,7 +232,8 @@ def _export(args: argparse.Namespace) -> None:
     file = args.twin / TWIN_FILE if args.twin.is_dir() else args.twin
     # In a results folder the file is twins/DEVICE/MODEL/twin.safetensors.
     card = capture.read_device_card(file.absolute().parents[3], twin.device) if len(file.absolute().parents) > 3 else {}
-    model.export_twin(twin, args.out, provenance.started(file), card, args.nam_version)
+    verdict = evaluation.read_verdict_of(file)
+    model.export_twin(twin, args.out, provenance.started(file), card, verdict, args.nam_version)
     milliseconds = 1e3 * twin.guard_samples / twin.sample_rate
     print(
         f"{args.out}: {twin.sample_rate} Hz; latency {twin.guard_samples} samples ({milliseconds:.2f} ms), which a "

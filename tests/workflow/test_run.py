@@ -237,7 +237,14 @@ STAGES_TO_TWIN = {
     "train_twin",
     "export_twin",
 }
-STAGES_AFTER_TRAINING = {"evaluate_twin", "build_twin_page", "build_summary", "build_comparison", "log_run"}
+STAGES_AFTER_TRAINING = {
+    "evaluate_twin",
+    "export_twin",
+    "build_twin_page",
+    "build_summary",
+    "build_comparison",
+    "log_run",
+}
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,8 @@ def _summarise_capture(
         "take_reasons": list(take["reasons"]),
         "alignment_verdict": alignment["verdict"],
         "alignment_reasons": list(alignment["reasons"]),
+        # Alignments of older versions have no noise floor.
+        "noise_floor_dbfs": alignment.get("noise_floor_dbfs"),
         "simulated": metadata.simulated,
         "usable": _amount(int((table["split"] != "").sum()), size, rate),
         "all": _amount(len(table), size, rate),

@@ -12,6 +12,8 @@ from .statistics import TransferQuantiles as TransferQuantiles
 from .twin_runner import load_twin_at_rate as load_twin_at_rate
 from .twin_runner import play_reel_through_twin as play_reel_through_twin
 from .twin_runner import render_probe_music as render_probe_music
+from .verdict import read_verdict as read_verdict
+from .verdict import read_verdict_of as read_verdict_of
 from .verdict import suspect_takes as suspect_takes
 from .verdict import verdict_content as verdict_content
 from .verdict import verdict_lines as verdict_lines

@@ -18,7 +18,7 @@ from twinlib.evaluation.excerpts import AlignedSpan, ExcerptAudio, ReadSamples, 
 from twinlib.evaluation.grouped_errors import tabulate
 from twinlib.evaluation.outliers import find_outliers
 from twinlib.evaluation.perceptual import load_visqol
-from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, residual_seconds
+from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, noise_floor_of_takes, residual_seconds
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.twin_runner import TwinRunner, create_runner, render_excerpt
 from twinlib.evaluation.verdict import judge_takes, judge_twin
@@ -104,7 +104,10 @@ def evaluate_twin(
     }
     if measurements is not None:
         metrics |= _probe_metrics(measurements)
-    metrics |= _judge(metrics, _outliers(runner, segments, shards, progress), dataset["captures"], curve)
+    windows = _residuals(runner, segments, shards, progress)
+    if "esr_floor" not in metrics and (floor := noise_floor_of_takes(windows, dataset["captures"])) is not None:
+        metrics["esr_floor"] = floor
+    metrics |= _judge(metrics, find_outliers(windows), dataset["captures"], curve)
     if rate is not None:
         wet, predicted = (np.concatenate([getattr(clip, name) for clip in clips]) for name in ("wet", "twin"))
         metrics["visqol"] = rate(wet, predicted, runner.sample_rate)
@@ -165,11 +168,10 @@ def _split_names(settings: Evaluation) -> list[str]:
     return [*(["train"] if settings.judge_train else []), "valid", "test"]
 
 
-def _outliers(runner: TwinRunner, segments: pd.DataFrame, shards: Path, progress: Progress) -> dict[str, list[Finding]]:
-    """Return the outliers of the residual by capture, over all splits."""
+def _residuals(runner: TwinRunner, segments: pd.DataFrame, shards: Path, progress: Progress) -> pd.DataFrame:
+    """Return the windows of the residual over all splits."""
     source = _SpanSource(segments, shards, max(runner.receptive_field - 1, runner.guard))
-    windows = measure_residuals(runner, [span for split in SPLITS for span in source.open_labelled(split)], progress)
-    return find_outliers(windows)
+    return measure_residuals(runner, [span for split in SPLITS for span in source.open_labelled(split)], progress)
 
 
 def _judge(

@@ -1,12 +1,14 @@
 """The residual of a twin in short windows of all takes, training split included."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from twinlib.db import db_to_power
 from twinlib.evaluation.excerpts import AlignedSpan
 from twinlib.evaluation.twin_runner import TwinRunner
 from twinlib.progress import Progress, no_progress
@@ -56,6 +58,17 @@ def measure_residuals(
 def residual_seconds(total: float) -> float:
     """Return the approximate seconds of audio that `measure_residuals` reports to `progress` for `total` seconds."""
     return total / max(math.ceil(total / MAX_SECONDS), 1)
+
+
+def noise_floor_of_takes(windows: pd.DataFrame, captures: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Return the lowest possible ESR of the test split, given the noise of the takes between repeats of the witness.
+
+    `captures` are those of dataset.json. None if no noise is known, as without a witness, or without test windows.
+    """
+    levels = [capture.get("noise_floor_dbfs") for capture in captures.values()]
+    noise = [db_to_power(level) for level in levels if level is not None]
+    power = float(windows.loc[windows["split"] == "test", "wet"].mean())
+    return float(np.mean(noise)) / power if noise and power > 0.0 else None
 
 
 def _blocks(spans: Sequence[LabelledSpan], window: int) -> Iterator[tuple[LabelledSpan, int, int]]:

@@ -1,11 +1,14 @@
 """The verdict on a twin in words, and the verdict on each take of its data set."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
+from twinlib.contracts import VERDICT, VERDICT_FILE
 from twinlib.db import power_to_db
 from twinlib.evaluation.messages import MESSAGES
 from twinlib.evaluation.metrics import MIN_ESR
+from twinlib.files import read_json, sha256_file
 from twinlib.findings import Finding, Severity, Verdict, info, refused, suspect, verdict, worst
 
 TwinVerdict = Literal["good", "usable", "not usable"]
@@ -111,6 +114,20 @@ def suspect_takes(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def verdict_content(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of verdict.json: the verdicts in metrics.json, without the measured speed."""
     return {name: metrics[name] for name in ("device", "model", "twin_sha256", *VERDICT_KEYS)}
+
+
+def read_verdict(path: Path) -> dict[str, Any]:
+    """Return the verdicts in a verdict.json, without the twin's identity; raises `TwinError` if it is unreadable."""
+    content = read_json(path, VERDICT)
+    return {name: content[name] for name in VERDICT_KEYS}
+
+
+def read_verdict_of(twin: Path) -> dict[str, Any]:
+    """Return the verdicts that the evaluation of a twin left next to its file; empty if it has not been evaluated."""
+    path = twin.parent / "evaluation" / VERDICT_FILE
+    if not path.is_file() or read_json(path, VERDICT)["twin_sha256"] != sha256_file(twin):
+        return {}
+    return read_verdict(path)
 
 
 def without_verdict(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,21 +19,22 @@ def export_twin(
     path: Path,
     date: datetime | None = None,
     card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
     nam_version: NamVersion | None = None,
 ) -> None:
     """Write a twin as `.nam` (Neural Amp Modeler) or `.onnx`, atomically.
 
-    `date` is the time of training, `card` the device card. `nam_version` is the version of a `.nam` file, by default
-    the oldest that plays correctly. Raises `ModelError` for another suffix, a missing package, a version that cannot
-    hold the network, and folded weights that overflow float32.
+    `date` is the time of training, `card` the device card, `verdict` that of the evaluation on the twin and its takes.
+    `nam_version` is the version of a `.nam` file, by default the oldest that plays correctly. Raises `ModelError` for
+    another suffix, a missing package, a version that cannot hold the network, and folded weights that overflow float32.
     """
     check_export_path(path)
     if path.suffix.lower() == ".nam":
-        write_nam(twin, path, date, card, nam_version)
+        write_nam(twin, path, date, card, verdict, nam_version)
     elif nam_version is not None:
         raise ModelError(f"{path}: only .nam files have a version of the .nam format")
     else:
-        write_onnx(twin, path, date, card)
+        write_onnx(twin, path, date, card, verdict)
 
 
 def check_export_path(path: Path) -> None:

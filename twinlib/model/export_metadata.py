@@ -17,12 +17,18 @@ PINK_NOISE_DBFS = -14.968
 """RMS level of the noise for loudness: that of Neural Amp Modeler's `loudness_input.wav`."""
 
 
-def export_metadata(twin: Twin, date: datetime | None, card: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def export_metadata(
+    twin: Twin,
+    date: datetime | None,
+    card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the metadata of a twin for any format: JSON values, equal for equal twins and dates.
 
     `latency_samples` is the guard: a real-time player cannot look ahead, so the delay remains in the output.
     `warm_up_samples` of silence bring an empty player to the initial state of `Stream`. `date` is the time of training,
-    None if unknown; the twin does not store it, so that equal data give equal twins. `card` is the device card.
+    None if unknown; the twin does not store it, so that equal data give equal twins. `card` is the device card,
+    `verdict` the verdict of the evaluation on the twin and on each of its takes; both are empty if unknown.
     """
     return {
         "contract": EXPORTED_TWIN,
@@ -40,6 +46,7 @@ def export_metadata(twin: Twin, date: datetime | None, card: Mapping[str, Any] |
         "network": twin.network.model_dump(mode="json"),
         "training": dict(twin.metadata),
         "device_card": dict(card or {}),
+        "verdict": dict(verdict or {}),
     }
 
 

@@ -64,13 +64,14 @@ def write_nam(
     path: Path,
     date: datetime | None = None,
     card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
     version: NamVersion | None = None,
 ) -> None:
-    """Write a twin as `.nam`, atomically; equal twins, dates and device cards give equal bytes.
+    """Write a twin as `.nam`, atomically; equal twins, dates, device cards and verdicts give equal bytes.
 
     Raises `ModelError` as `nam_content` does.
     """
-    text = json.dumps(nam_content(twin, date, card, version), allow_nan=False) + "\n"
+    text = json.dumps(nam_content(twin, date, card, verdict, version), allow_nan=False) + "\n"
     with atomic_path(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
@@ -79,6 +80,7 @@ def nam_content(
     twin: Twin,
     date: datetime | None = None,
     card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
     version: NamVersion | None = None,
 ) -> dict[str, Any]:
     """Return the JSON object of a `.nam` file: version, metadata, architecture, config, weights, sample rate in Hz.
@@ -86,7 +88,7 @@ def nam_content(
     The default version is 0.5.4 for ungated tanh if its keys suffice, for old plug-ins, else 0.7.0: readers outside the
     core ignore the activation in files of 0.5.4, and refuse 0.7.0. `version` 0.5 writes other activations as 0.5.4 too,
     for cores from 0.2.0 to 0.4.0; 0.7 is the only version that the trainer of Neural Amp Modeler reads. `date` is the
-    time of training, `card` the device card.
+    time of training, `card` the device card, `verdict` that of the evaluation.
 
     Raises `ModelError` if a folded weight is not finite, or if version 0.5 cannot hold the network.
     """
@@ -111,7 +113,7 @@ def nam_content(
         raise ModelError(f"the .nam file would hold {len(flat)} weights, but its configuration needs {expected}")
     return {
         "version": LEGACY if is_legacy else CURRENT,
-        "metadata": _metadata(twin, date, card or {}),
+        "metadata": _metadata(twin, export_metadata(twin, date, card, verdict), date),
         "architecture": "WaveNet",
         "config": {"layers": old if is_legacy else arrays, "head": None, "head_scale": folded.scale},
         "weights": flat,
@@ -119,11 +121,10 @@ def nam_content(
     }
 
 
-def _metadata(twin: Twin, date: datetime | None, card: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(twin: Twin, exported: dict[str, Any], date: datetime | None) -> dict[str, Any]:
     """Return the metadata under NAM's keys, and all of it under `twin`. Unknown values are omitted."""
-    exported = export_metadata(twin, date, card)
     content: dict[str, Any] = {"name": twin.device, "loudness": exported["loudness_db"]}
-    content |= {_NAM_KEYS[key]: value for key, value in card.items() if key in _NAM_KEYS}
+    content |= {_NAM_KEYS[key]: value for key, value in exported["device_card"].items() if key in _NAM_KEYS}
     if date is not None:
         content["date"] = {part: getattr(date, part) for part in ("year", "month", "day", "hour", "minute", "second")}
     if exported["validation_esr"] is not None:

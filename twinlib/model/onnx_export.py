@@ -40,23 +40,35 @@ LEAKY_SLOPE = 0.01
 _END = np.iinfo(np.int64).max
 
 
-def write_onnx(twin: Twin, path: Path, date: datetime | None = None, card: Mapping[str, Any] | None = None) -> None:
+def write_onnx(
+    twin: Twin,
+    path: Path,
+    date: datetime | None = None,
+    card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
+) -> None:
     """Write a twin as `.onnx`, atomically.
 
-    Equal twins, dates and device cards give equal bytes with the same version of onnx.
+    Equal twins, dates, device cards and verdicts give equal bytes with the same version of onnx.
 
     Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
-    content = onnx_model(twin, date, card).SerializeToString(deterministic=True)
+    content = onnx_model(twin, date, card, verdict).SerializeToString(deterministic=True)
     with atomic_path(path) as aside:
         aside.write_bytes(content)
 
 
-def onnx_model(twin: Twin, date: datetime | None = None, card: Mapping[str, Any] | None = None) -> "ModelProto":
+def onnx_model(
+    twin: Twin,
+    date: datetime | None = None,
+    card: Mapping[str, Any] | None = None,
+    verdict: Mapping[str, Any] | None = None,
+) -> "ModelProto":
     """Return the checked ONNX model of a twin; `metadata_props` holds its metadata as strings (JSON if not a string).
 
     `metadata_props["states"]` is a JSON object: for each state its shape, with `channels` symbolic, and the name of the
-    corresponding output. `date` is the time of training, `card` the device card.
+    corresponding output. `date` is the time of training, `card` the device card, `verdict` that of the
+    evaluation.
 
     Raises `ModelError` if the package onnx is missing or a folded weight is not finite.
     """
@@ -90,7 +102,7 @@ def onnx_model(twin: Twin, date: datetime | None = None, card: Mapping[str, Any]
     )
     states = {name: {"shape": shape, "next": names[name]} for name, shape in shapes.items() if name != "dry"}
     interface = {"states": states, "min_frames": MIN_FRAMES}
-    helper.set_model_props(model, _as_strings({**export_metadata(twin, date, card), **interface}))
+    helper.set_model_props(model, _as_strings({**export_metadata(twin, date, card, verdict), **interface}))
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -13,7 +13,7 @@ _HEADINGS = (
 
 _NOTE = (
     "test ESR: error energy over the device's energy on music unseen in training; 0 is perfect.\n"
-    "floor: the lowest possible ESR, given the noise of the device, from music played twice; - without a probe reel.\n"
+    "floor: the lowest possible ESR, given the noise of the device, from audio played twice; - if unknown.\n"
     "linear filter: the ESR of the best filter without distortion; vs. linear: the gain of the twin over it.\n"
     "harmonics: the number within 1 dB of the device's, and the largest deviation; - without a probe reel.\n"
     "takes: the number without a finding at ingest, alignment or in the residual of the twin.\n"

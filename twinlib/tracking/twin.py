@@ -10,7 +10,9 @@ from typing import Any
 from twinlib.capture import read_device_card
 from twinlib.contracts import DATASET, DEVICE_CARD_FILE, METRICS, SEGMENTS, TRAINING
 from twinlib.errors import TwinError
+from twinlib.evaluation import suspect_takes, without_verdict
 from twinlib.files import read_json, read_table, sha256_file
+from twinlib.findings import worst
 from twinlib.provenance import Results, read_record, record_path
 from twinlib.tracking.runs import run_identity, start_run
 from twinlib.tracking.tracks import tags_from_tracks
@@ -18,6 +20,9 @@ from twinlib.training import resolve_model
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
 """The first output of each stage of a twin, except its measurements, which are an input of evaluate."""
+
+_TAG_LENGTH = 5000
+"""MLflow's limit of the length of a tag."""
 
 _REQUIRED = ("twin.safetensors", "evaluation/metrics.json")
 _FOLDERS = {".svg": "figures", ".html": "pages", ".json": "records"}
@@ -120,14 +125,15 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
         trained["params"]["warm_start"],
     )
     side, (start_time_ms, _) = files.folder / "checkpoints" / "run.json", stage_period_ms(record_path(files.twin))
-    tags = run_tags(files, trained, dataset)
+    metrics = read_json(files.folder / "evaluation" / "metrics.json", METRICS)
+    tags = {**run_tags(files, trained, dataset), **verdict_tags(metrics)}
     run = start_run(uri, files.device, files.model, side, identity, tags, start_time_ms=start_time_ms)
     run.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
     run.log_dataset(dataset["digest"], files.device, files.dataset)
     curve = read_table(files.folder / "training.parquet", TRAINING)
     rows = [{str(name): value for name, value in row.items()} for row in curve.to_dict("records")]
     run.log_curve(rows, by_seed=curve["seed"].nunique() > 1)
-    run.log_metrics(read_json(files.folder / "evaluation" / "metrics.json", METRICS), end_time_ms)
+    run.log_metrics(without_verdict(metrics), end_time_ms)
     for path in files.outputs:
         # The learning curve is logged as metrics.
         if path.suffix != ".parquet":
@@ -165,6 +171,23 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
         "chain": str(trained.get("link") or ""),
     }
     return {name: value for name, value in tags.items() if value}
+
+
+def verdict_tags(metrics: dict[str, Any]) -> dict[str, str]:
+    """Return the verdict on a twin and on its takes as tags; empty for metrics of older versions.
+
+    `takes.verdict` is the worst of all takes, `takes.suspect` lists those with a finding.
+    """
+    if "verdict" not in metrics:
+        return {}
+    suspects = suspect_takes(metrics)
+    tags = {
+        "verdict": metrics["verdict"],
+        "verdict.reasons": "; ".join(metrics["reasons"]),
+        "takes.verdict": worst(take["verdict"] for take in metrics["takes"].values()),
+        "takes.suspect": "; ".join(f"{name}: {', '.join(take['reasons'])}" for name, take in suspects.items()),
+    }
+    return {name: value[:_TAG_LENGTH] for name, value in tags.items() if value}
 
 
 def stage_period_ms(record: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ rule export_twin:
         twin="<results>/twins/{device}/{model}/twin.safetensors",
         record="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
         card="<results>/devices/{device}/device_card.json",
+        verdict="<results>/twins/{device}/{model}/evaluation/verdict.json",
     output:
         files=expand("<results>/twins/{{device}}/{{model}}/twin.{format}", format=FORMATS),
         record="<results>/twins/{device}/{model}/twin.nam.prov.json",
@@ -19,7 +20,8 @@ rule export_twin:
     params:
         code=code("export_twin.py"),
     shell:
-        "stage export_twin --twin {input.twin:q} --record {input.record:q} --card {input.card:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
+        "stage export_twin --twin {input.twin:q} --record {input.record:q} --card {input.card:q}"
+        " --verdict {input.verdict:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
 
 
 TWIN_FILES += [
