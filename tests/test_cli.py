@@ -20,9 +20,9 @@ from tests.cli_harness import check_error
 from tests.model.factories import make_twin
 from tests.workflow.project import RATE, noise
 from twinlib import audio, cli
-from twinlib.contracts import DEVICE_CARD, EXCITATION
+from twinlib.contracts import DEVICE_CARD, EXCITATION, VERDICT
 from twinlib.excitation.sync_click import make_click
-from twinlib.files import write_json
+from twinlib.files import sha256_file, write_json
 from twinlib.model.architecture import Architecture
 from twinlib.model.export import export_twin
 from twinlib.model.streaming import Stream
@@ -442,13 +442,24 @@ def test_export_writes_the_device_card_of_the_results_and_the_version_on_request
     home = results / "twins" / "box" / "small"
     home.mkdir(parents=True)
     shutil.copy(model_file, home / "twin.safetensors")
+    verdict = {"verdict": "good", "reasons": ["the error is low"], "findings": [], "takes": {}}
+    write_json(
+        home / "evaluation" / "verdict.json",
+        VERDICT,
+        {"twin_sha256": sha256_file(home / "twin.safetensors"), **verdict},
+    )
     write_json(
         results / "devices" / "box" / "device_card.json", DEVICE_CARD, {"device": "box", "card": {"make": "Klon"}}
     )
     assert twin("export", home, tmp_path / "out.nam", "--nam-version", "0.7")[0] == 0
     content = json.loads((tmp_path / "out.nam").read_text())
     assert (content["version"], content["metadata"]["gear_make"]) == ("0.7.0", "Klon")
+    assert content["metadata"]["twin"]["verdict"] == verdict
     refused(twin("export", home, tmp_path / "out.onnx", "--nam-version", "0.7"), "only .nam files")
+    write_json(home / "evaluation" / "verdict.json", VERDICT, {"twin_sha256": "0" * 64, **verdict})
+    assert twin("export", home, tmp_path / "out.nam")[0] == 0
+    content = json.loads((tmp_path / "out.nam").read_text())
+    assert content["metadata"]["twin"]["verdict"] == {}, "the verdict on another twin"
 
 
 def test_export_errors_leave_no_file(twin: Command, model_file: Path, tmp_path: Path) -> None:
@@ -474,9 +485,12 @@ def test_a_twin_has_no_error_on_its_own_output(
     assert content["alignment"]["lag_samples"] == pytest.approx(777, abs=0.5)
     assert content["alignment"]["polarity"] == 1
     assert (content["device"], content["model"], content["sample_rate"]) == ("box", "tiny", RATE)
+    assert (content["verdict"], content["takes"][str(wet)]["verdict"]) == ("good", content["alignment"]["verdict"])
     code, text, _ = twin("evaluate", model_file.parent, dry, wet)
     assert code == 0
+    assert text.startswith("box, tiny: good\n  the error")
     assert "\nesr " in text
+    assert "findings" not in text
 
 
 def test_a_stereo_pair_is_evaluated_on_its_aligned_channel(

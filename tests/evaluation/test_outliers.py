@@ -13,7 +13,7 @@ from twinlib.audio import Signal
 from twinlib.evaluation import residuals
 from twinlib.evaluation.excerpts import AlignedSpan, ProcessBlock
 from twinlib.evaluation.outliers import find_outliers
-from twinlib.evaluation.residuals import LabelledSpan, measure_residuals
+from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, noise_floor_of_takes
 from twinlib.evaluation.twin_runner import TwinRunner
 
 GUARD, FIELD, SECONDS, OFFSET = 4, 64, 24, 2.5
@@ -173,3 +173,12 @@ def test_long_audio_is_sampled_evenly_over_all_takes(monkeypatch: pytest.MonkeyP
     assert 15.0 < 0.25 * len(windows) <= 21.0
     assert sum(done) == pytest.approx(0.25 * len(windows))
     assert windows.groupby("capture")["start"].diff().max() < 6.0
+
+
+def test_noise_of_the_takes_gives_the_floor_of_the_test_split() -> None:
+    windows = measure_residuals(RUNNER, [labelled(name, wet) for name, wet in WET.items()])
+    power = windows.loc[windows["split"] == "test", "wet"].mean()
+    captures = {"one": {"noise_floor_dbfs": -60.0}, "two": {"noise_floor_dbfs": None}, "three": {}}
+    assert noise_floor_of_takes(windows, captures) == pytest.approx(1e-6 / power)
+    assert noise_floor_of_takes(windows, {"two": {}}) is None
+    assert noise_floor_of_takes(windows[windows["split"] == "train"], captures) is None

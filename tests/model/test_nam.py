@@ -141,6 +141,13 @@ def test_metadata_holds_the_device_card_under_the_keys_of_players():
     assert metadata["twin"]["device_card"] == card
 
 
+def test_metadata_holds_the_verdict_of_the_evaluation():
+    verdict = {"verdict": "usable", "reasons": ["1 of 2 takes are suspect"], "takes": {"one": {"verdict": "suspect"}}}
+    twin = make_twin(PRESETS["nam-nano"])
+    assert nam_content(twin, verdict=verdict)["metadata"]["twin"]["verdict"] == verdict
+    assert nam_content(twin)["metadata"]["twin"]["verdict"] == {}
+
+
 def test_loudness_follows_the_output_gain():
     twin = make_twin(PRESETS["nam-nano"])
     before = nam_content(twin)["metadata"]["loudness"]

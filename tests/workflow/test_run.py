@@ -112,9 +112,27 @@ def test_every_twin_has_an_mlflow_run(first: tuple[Project, Run]) -> None:
         card = {
             key: value for key, value in run.data.tags.items() if key.startswith("device.") and key != "device.settings"
         }
+        verdict = read_json(results / "twins" / device / "tiny" / "evaluation" / "verdict.json", "verdict/1")
+        assert (run.data.tags["verdict"], run.data.tags["takes.verdict"]) == (verdict["verdict"], "ok")
+        assert run.data.tags["verdict.reasons"] == "; ".join(verdict["reasons"])
         assert card == (
             {"device.make": "Acme", "device.gear_type": "preamp", "device.serial": "0042"} if device == "amp" else {}
         )
+
+
+def test_the_verdict_is_above_the_table_and_in_the_exported_twin(first: tuple[Project, Run]) -> None:
+    results = first[0].folder / "results"
+    verdict = read_json(results / "twins" / "amp" / "tiny" / "evaluation" / "verdict.json", "verdict/1")
+    # Sixty steps do not train a twin.
+    assert verdict["verdict"] == "not usable"
+    assert {name: take["verdict"] for name, take in verdict["takes"].items()} == {"tiny-01": "ok"}
+    lines = ["amp, tiny: not usable", *(f"  {reason}" for reason in verdict["reasons"])]
+    assert (results / "summary.txt").read_text().splitlines()[: len(lines)] == lines
+    for name in ("comparison.html", "twins/amp/tiny/evaluation/index.html"):
+        page = (results / name).read_text()
+        assert page.index("not usable") < page.index("<table")
+    exported = json.loads((results / "twins" / "amp" / "tiny" / "twin.nam").read_text())["metadata"]["twin"]["verdict"]
+    assert exported == {name: verdict[name] for name in ("verdict", "reasons", "findings", "takes")}
 
 
 def test_the_device_card_reaches_the_exported_twin(first: tuple[Project, Run]) -> None:
