@@ -221,7 +221,9 @@ def _find_in_caf(file: BinaryIO, end: int) -> Samples | None:
         name, size = struct.unpack(">4sq", file.read(12))
         if name == b"data":
             # The samples follow a 32-bit number of edits.
-            first, rest = at + 16, max(0, end - at - 16)
+            first, rest = at + 16, end - at - 16
+            if rest < 0:
+                return None
             announced = max(0, size - 4)
             if 0 < announced <= rest:
                 return Samples("CAF", first, announced, announced, "complete", None)

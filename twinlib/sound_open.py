@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
@@ -74,7 +74,7 @@ def _open_samples(path: Path, samples: Samples) -> OpenSound:
     announced = round(file.frames * samples.announced / samples.size) if samples.header == "truncated" else file.frames
     container = file.format if samples.container == "WAV" else samples.container
     sound = OpenSound(file, stream, container, file.frames, announced, samples.header)
-    return sound if is_pcm(file.subtype) else _require_end(path, sound)
+    return sound if is_pcm(file.subtype) else _find_end(path, sound)
 
 
 def _open(path: Path, stream: SplicedFile | None) -> soundfile.SoundFile:
@@ -92,7 +92,7 @@ def _open_other(path: Path) -> OpenSound:
     sound = OpenSound(file, None, file.format, file.frames, announced, header)
     if file.format == "FLAC":
         return sound if _has_frame(file, file.frames - 1) else _open_flac(path, sound)
-    return sound if is_pcm(file.subtype) else _require_end(path, sound)
+    return sound if is_pcm(file.subtype) else _find_end(path, sound)
 
 
 def is_pcm(subtype: str) -> bool:
@@ -100,21 +100,17 @@ def is_pcm(subtype: str) -> bool:
     return subtype.startswith(("PCM", "FLOAT", "DOUBLE"))
 
 
-def _require_end(path: Path, sound: OpenSound) -> OpenSound:
-    """Return a compressed file; raises `AudioError` if it ends before the last frame that its header announces."""
+def _find_end(path: Path, sound: OpenSound) -> OpenSound:
+    """Return a compressed file with the number of frames that can be decoded, if fewer than announced."""
     if _has_frame(sound.file, sound.frames - 1):
         return sound
     frames = _last_frame(lambda frame: _has_frame(sound.file, frame)) + 1
-    rate = sound.file.samplerate
-    sound.close()
-    raise _truncated(path, frames, sound.frames, rate)
-
-
-def _truncated(path: Path, frames: int, announced: int, rate: int) -> AudioError:
-    return AudioError(
-        f"{path} is truncated: it ends at {frames / rate:.2f} s, but its header announces {announced / rate:.2f} s. "
-        "Copy it again, or record it again"
-    )
+    with path.open("rb") as file:
+        head = file.read(1 << 12)
+    # Without this tag, libsndfile estimates the length of an MP3 file from its first frames.
+    if sound.container == "MP3" and b"Xing" not in head and b"Info" not in head:
+        return replace(sound, frames=frames, announced=frames, header="unfinished")
+    return replace(sound, frames=frames, announced=sound.frames, header="truncated")
 
 
 def _open_flac(path: Path, sound: OpenSound) -> OpenSound:
@@ -136,7 +132,10 @@ def _open_flac(path: Path, sound: OpenSound) -> OpenSound:
 
     frames = _last_frame(has_frame) + 1
     if sound.frames <= MAX_FRAMES:
-        raise _truncated(path, frames, sound.frames, rate)
+        raise AudioError(
+            f"{path} is truncated: it ends at {frames / rate:.2f} s, but its header announces "
+            f"{sound.frames / rate:.2f} s. Copy it again, or record it again"
+        )
     stream = flac_with_length(path, frames) if frames else None
     if stream is None:
         raise AudioError(f"{path} contains no samples: record or export it again")
@@ -188,7 +187,10 @@ def _describe_unreadable(path: Path, error: Exception) -> str:
     except OSError:
         return f"{path} is not readable ({error}): check its permissions and its disk"
     if not any(head):
-        return f"{path} holds only zeros, no sound: it was never written or not copied. Copy or record it again"
+        return (
+            f"{path} starts with zeros instead of a header: it was not written to its end, or not copied. Copy it "
+            "again, or repair it with the program that recorded it"
+        )
     for at, start, name in _OTHER_FORMATS:
         if head[at:].startswith(start):
             return f"{path} is {name}, which cannot be read: {_EXPORT}"

@@ -72,8 +72,8 @@ def _find_step(track: Array, size: float, window_seconds: float) -> DcStep | Non
     best = near[np.argmax(np.abs(np.diff(means)[ends[near] - 1]))]
     start, stop = place[ends[best] - 1], place[ends[best]] + 1.0
     return DcStep(
-        start=round(start * window_seconds, 3),
-        stop=round(stop * window_seconds, 3),
+        start=round(float(start) * window_seconds, 3),
+        stop=round(float(stop) * window_seconds, 3),
         # Adding 0.0 turns -0.0 into 0.0.
         before=round(float(before[best]), 3) + 0.0,
         after=round(float(after[best]), 3) + 0.0,
