@@ -125,7 +125,7 @@ def _run_alignment(
 def _align(args: argparse.Namespace) -> None:
     _check_output(args.out, (".wav", ".flac"), args.dry, args.wet)
     _check_output(args.plot, (".svg",), args.dry, args.wet)
-    _note_headers(args.dry, args.wet)
+    _note_files(args.dry, args.wet)
     found = _run_alignment(args, args.dry, args.wet)
     _print(_without_track(found) if args.json else alignment_table(found), args.json)
     if not args.json and found.verdict == "suspect":
@@ -146,10 +146,10 @@ def _check_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -
         raise TwinError(f"{path} is one of the input files: choose another name for the output")
 
 
-def _note_headers(*paths: Path) -> None:
-    """Report files whose header does not give their true length."""
+def _note_files(*paths: Path) -> None:
+    """Report files that are truncated or lossy, or whose header does not give their length."""
     for path in paths:
-        if note := read_info(path).describe_header():
+        for note in capture.describe_file(read_info(path)):
             print(f"note: {note}", file=sys.stderr)
 
 
@@ -220,8 +220,10 @@ def _read_reel(reel: Path) -> Mapping[str, Any] | None:
 def _render(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
-    _note_headers(args.dry)
-    with show_progress(f"render {args.out}", read_info(args.dry).frames, "samples") as done:
+    info = read_info(args.dry)
+    if note := info.describe_header():
+        print(f"note: {note}", file=sys.stderr)
+    with show_progress(f"render {args.out}", info.frames, "samples") as done:
         model.render_file(twin, args.dry, args.out, _SUBTYPES[args.bits] if args.bits else None, progress=done)
 
 
@@ -244,7 +246,7 @@ def _export(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
-    _note_headers(args.dry, args.wet)
+    _note_files(args.dry, args.wet)
     found = alignment.align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
     found = diagnosis.diagnose(found, args.dry, args.wet, channel=_column(args.channel))
     if found.verdict == "refused":

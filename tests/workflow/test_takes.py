@@ -230,3 +230,39 @@ def test_a_take_of_another_reel_is_refused_with_the_reason(recorded: Project, tm
     assert (
         read_json(project.folder / "results/devices/silk/tiny-01/alignment.json", "alignment/2")["verdict"] == "refused"
     )
+
+
+def test_takes_under_other_names_are_found_and_doubtful_ones_listed(
+    waiting: tuple[Project, Run], tmp_path: Path
+) -> None:
+    project = waiting[0].copy(tmp_path / "project", metadata=True)
+    folder = project.folder / "my recordings"
+    for reel in ("tiny-01", "tiny-02"):
+        record(project, reel)
+    (folder / "tiny-01.wav").rename(folder / "tiny-01.WAV")
+    (folder / "tiny-02.wav").rename(folder / "tiny-02_01.wav")
+    planned = project.plan()
+    assert planned["ingest_take"] == planned["align_take"] == 2
+    shutil.copy(folder / "tiny-02_01.wav", folder / "tiny-02.aif")
+    (folder / "Audio 3.wav").touch()
+    run = project.dry()
+    assert (run.code, run.rules.get("ingest_take")) == (0, 1)
+    ending = run.text[run.text.index("This was a dry-run") :]
+    assert "silk waits for 1 recording(s)" in ending
+    assert "my recordings holds tiny-02.aif and tiny-02_01.wav for the reel tiny-02: leave only the right one" in ending
+    assert "my recordings also holds Audio 3.wav" in ending
+    content = takes_config()
+    content["excitations"]["tiny"]["seed"] = 2
+    project.write(content)
+    assert "excitations.tiny has been recorded and is immutable" in project.dry().text
+
+
+def test_a_renamed_take_keeps_its_results_and_another_one_does_not(recorded: Project, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    folder = project.folder / "my recordings"
+    (folder / "tiny-01.wav").rename(folder / "tiny-01.WAV")
+    planned = project.plan()
+    print(planned)
+    shutil.copy(folder / "tiny-02.wav", folder / "tiny-01.WAV")
+    assert {"ingest_take", "align_take", "cut_shard"} <= set(project.plan())
+    assert not planned

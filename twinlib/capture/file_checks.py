@@ -1,7 +1,7 @@
 """Checks of the files of a capture, whatever their content: header, codec, bit depth."""
 
 from twinlib.audio import UNFINISHED, AudioInfo
-from twinlib.findings import Finding, Severity, info, suspect
+from twinlib.findings import Finding, Messages, Severity, info, suspect
 
 FILE_SENTENCES = {
     "header-unfinished": "{file} " + UNFINISHED + ": it was read to the end of the file ({seconds:.2f} s)",
@@ -27,3 +27,9 @@ def check_file(audio: AudioInfo, file: str, bits: Severity = "suspect") -> list[
     if audio.bit_depth == 8:
         found.append(Finding("8-bit", bits, values={"file": file}))
     return found
+
+
+def describe_file(audio: AudioInfo) -> list[str]:
+    """Return the sentences of all findings on a file, by its path."""
+    messages = Messages(FILE_SENTENCES)
+    return [messages.sentence(finding) for finding in check_file(audio, str(audio.path))]
