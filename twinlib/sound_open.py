@@ -14,6 +14,9 @@ from twinlib.sound_header import Header, Samples, SplicedFile, find_samples, fla
 MAX_FRAMES = 2**36 - 1
 """The largest length that a FLAC header can announce; libsndfile reports a larger one if the length is unknown."""
 
+_EMPTY_FILE = 256
+"""Largest size in bytes that the header of an empty file announces."""
+
 _EXPORT = "export it as WAV or FLAC"
 _OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyp", "MPEG-4 (.m4a, .mp4)"),
@@ -166,15 +169,18 @@ def _last_frame(has_frame: Callable[[int], bool]) -> int:
 
 
 def _compare_log(file: soundfile.SoundFile) -> tuple[Header, int]:
-    """Return the state of the header of other formats, which only the log of libsndfile reveals, and its length."""
+    """Return the state of the header of other formats, which only the log of libsndfile reveals, and its length.
+
+    The log compares the size of the samples of AIFF files and of whole W64 files with the file.
+    """
     log = file.extra_info
     if "end-of-stream" in log.lower():
         return "truncated", file.frames
-    if found := re.search(r"^\s*(?:FORM|riff)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE):
+    if found := re.search(r"^\s*(?:SSND|riff)\s*:\s*(\d+) \(should be (\d+)\)", log, re.MULTILINE):
         announced, size = int(found[1]), int(found[2])
         if announced > size + 1:
             return "truncated", round(file.frames * announced / max(1, size))
-        if announced < size - 1:
+        if announced < _EMPTY_FILE:
             return "unfinished", file.frames
     return "complete", file.frames
 

@@ -255,14 +255,3 @@ def test_takes_under_other_names_are_found_and_doubtful_ones_listed(
     content["excitations"]["tiny"]["seed"] = 2
     project.write(content)
     assert "excitations.tiny has been recorded and is immutable" in project.dry().text
-
-
-def test_a_renamed_take_keeps_its_results_and_another_one_does_not(recorded: Project, tmp_path: Path) -> None:
-    project = recorded.copy(tmp_path / "project", metadata=True)
-    folder = project.folder / "my recordings"
-    (folder / "tiny-01.wav").rename(folder / "tiny-01.WAV")
-    planned = project.plan()
-    print(planned)
-    shutil.copy(folder / "tiny-02.wav", folder / "tiny-01.WAV")
-    assert {"ingest_take", "align_take", "cut_shard"} <= set(project.plan())
-    assert not planned
