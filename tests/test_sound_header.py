@@ -239,29 +239,48 @@ def test_a_compressed_file_is_read_to_its_end(tmp_path: Path) -> None:
 @given(
     head=st.binary(max_size=20),
     body=st.binary(max_size=60),
+    parts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 20)), max_size=3),
     reads=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40)), max_size=5),
-    data=st.data(),
 )
 @settings(max_examples=30, deadline=None)
 def test_a_spliced_file_equals_its_parts(
     tmp_path_factory: pytest.TempPathFactory,
     head: bytes,
     body: bytes,
+    parts: list[tuple[int, int]],
     reads: list[tuple[int, int]],
-    data: st.DataObject,
 ) -> None:
     path = tmp_path_factory.mktemp("spliced") / "x"
-    path.write_bytes(body)
-    first = data.draw(st.integers(0, len(body)))
-    size = data.draw(st.integers(0, len(body) - first))
-    expected = head + body[first : first + size]
-    with SplicedFile(path, head, first, size) as file:
+    path.write_bytes(body.ljust(60))
+    expected = head + b"".join(body.ljust(60)[first : first + size] for first, size in parts)
+    with SplicedFile(path, head, *parts) as file:
         assert file.seek(0, os.SEEK_END) == len(expected)
         for at, count in reads:
             file.seek(at)
             assert file.read(count) == expected[at : at + count]
         file.seek(0)
         assert file.read() == expected
+
+
+@pytest.mark.parametrize("sizes", [(500, 501), (1, 1000), (333, 0, 668)])
+def test_all_chunks_of_samples_are_read(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    samples = noise(1001)
+    pieces = np.split(samples, np.cumsum(sizes)[:-1])
+    before = [part for piece in pieces[:-1] for part in (chunk(b"data", pcm(piece, 24)), INFO)]
+    path = wav(tmp_path / "x.wav", pcm(pieces[-1], 24), fmt(24), before=before)
+    np.testing.assert_array_equal(audio.read(path), samples)
+    np.testing.assert_array_equal(audio.read(path, 300, 700), samples[300:700])
+    assert audio.read_info(path).header == "complete"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert audio.read_info(path).header == "truncated"
+    np.testing.assert_array_equal(audio.read(path), samples[: audio.read_info(path).frames])
+
+
+@pytest.mark.parametrize("extra", [0, 1, 4])
+def test_a_part_of_a_sample_at_the_end_is_left_out(tmp_path: Path, extra: int) -> None:
+    samples = noise(500, 2)
+    path = wav(tmp_path / "x.wav", pcm(samples, 24) + b"\1" * extra, fmt(24, 2), data_size=0)
+    np.testing.assert_array_equal(audio.read(path), samples)
 
 
 @given(
@@ -274,4 +293,5 @@ def test_any_bytes_give_samples_in_the_file_or_none(
     path = tmp_path_factory.mktemp("any") / "x.wav"
     path.write_bytes(magic + fmt(16) * (magic[:1] == b"R") + content + b"data" + content)
     found = find_samples(path)
-    assert found is None or 0 <= found.first <= found.first + found.size <= path.stat().st_size
+    for first, size in found.parts if found else ():
+        assert 0 <= first <= first + size <= path.stat().st_size

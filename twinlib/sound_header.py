@@ -18,6 +18,9 @@ STREAM_SIZE = 0x7FFF0000
 """Programs that write into a pipe announce at least this size, usually 0x7FFFF000 or 0xFFFFFFFF."""
 NO_SIZE = 0xFFFFFFFF
 """32-bit size of a chunk whose size is in the chunk `ds64`, or unknown."""
+Part = tuple[int, int]
+"""First byte and number of bytes of a part of a file."""
+
 RIFF_LIMIT = 2**32 - 2**16
 """Largest number of sample bytes in a RIFF file; larger files are RF64 (EBU Tech 3306)."""
 
@@ -32,17 +35,21 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of a file: `size` bytes from byte `first` on, of `announced` bytes according to the header.
+    """The samples of a file: `size` bytes in `parts` (first byte, bytes), of `announced` bytes according to the header.
 
     `correct` is a header that agrees with the file, or None if libsndfile reads the file as it is.
     """
 
     container: str
-    first: int
-    size: int
+    parts: tuple[Part, ...]
     announced: int
     header: Header
     correct: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all samples."""
+        return sum(size for _, size in self.parts)
 
 
 def find_samples(path: Path) -> Samples | None:
@@ -59,11 +66,12 @@ def find_samples(path: Path) -> Samples | None:
 
 
 class SplicedFile(io.RawIOBase):
-    """A read-only file: the bytes `head`, followed by bytes [first, first + size) of another file."""
+    """A read-only file: the bytes `head`, followed by parts of another file."""
 
-    def __init__(self, path: Path, head: bytes, first: int, size: int) -> None:
+    def __init__(self, path: Path, head: bytes, *parts: Part) -> None:
         self._file = path.open("rb")
-        self._head, self._first, self._size = head, first, size
+        self._head, self._parts = head, parts
+        self._size = len(head) + sum(size for _, size in parts)
         self._position = 0
 
     def close(self) -> None:
@@ -85,20 +93,24 @@ class SplicedFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._head) + self._size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer and return the number of bytes."""
         view = memoryview(buffer).cast("B")
-        part = self._head[self._position : self._position + len(view)]
-        view[: len(part)] = part
-        at = self._position + len(part) - len(self._head)
-        count = len(part)
-        if count < len(view) and 0 <= at < self._size:
-            self._file.seek(self._first + at)
-            count += self._file.readinto(view[count : count + self._size - at])
+        start = self._head[self._position : self._position + len(view)]
+        count = len(start)
+        view[:count] = start
+        # The position in the parts.
+        at = self._position + count - len(self._head)
+        for first, size in self._parts:
+            if 0 <= at < size and count < len(view):
+                self._file.seek(first + at)
+                read = self._file.readinto(view[count : count + size - at])
+                count, at = count + read, at + read
+            at -= size
         self._position += count
         return count
 
@@ -120,7 +132,7 @@ def flac_with_length(path: Path, frames: int) -> SplicedFile | None:
     head[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
     head[26:] = bytes(16)
     first = start + _STREAMINFO
-    return SplicedFile(path, bytes(head), first, end - first)
+    return SplicedFile(path, bytes(head), (first, end - first))
 
 
 def clear_peak_time(path: Path) -> None:
@@ -144,25 +156,31 @@ def _read(file: BinaryIO, at: int, size: int) -> bytes:
 
 def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Samples | None:
     at, fmt, large, is_plain = 12, b"", None, magic != b"BW64"
-    while at + 8 <= end:
-        file.seek(at)
-        name, size = struct.unpack("<4sI", file.read(8))
+    parts: list[Part] = []
+    total = 0
+    header: Header = "complete"
+    while at + 8 <= end and header == "complete":
+        name, size = struct.unpack("<4sI", _read(file, at, 8))
         first = at + 8
-        if name == b"ds64" and size >= 16:
-            large = int(struct.unpack("<QQ", file.read(16))[1])
-        elif name == b"fmt ":
-            fmt = file.read(min(size, 1 << 12))
-        elif name == b"data" and fmt:
-            if size or not _is_chunk(file, first, end):
-                announced = large if size == NO_SIZE and large is not None else size
-                is_whole = abs(riff_size + 8 - end) <= 1
-                header, count = _compare(file, first, end, announced, is_whole)
-                correct = None if is_plain and header == "complete" else _riff_header(fmt, count)
-                container = "WAV" if magic == b"RIFF" else magic.decode()
-                return Samples(container, first, count, announced, header, correct)
-            is_plain = False
         at = first + size + size % 2
-    return None
+        if name == b"ds64" and size >= 16:
+            large = int(struct.unpack("<QQ", _read(file, first, 16))[1])
+        elif name == b"fmt ":
+            fmt = _read(file, first, min(size, 1 << 12))
+        elif name == b"data" and fmt and not size and _is_chunk(file, first, end):
+            is_plain = False
+        elif name == b"data" and fmt:
+            announced = large if size == NO_SIZE and large is not None else size
+            header, count = _compare(file, first, end, announced, abs(riff_size + 8 - end) <= 1)
+            parts.append((first, count))
+            total += announced
+            at = first + count + (0 if _is_chunk(file, first + count, end) else count % 2)
+    if not parts:
+        return None
+    correct = None
+    if header != "complete" or not is_plain or len(parts) > 1:
+        correct = _riff_header(fmt, sum(size for _, size in parts))
+    return Samples("WAV" if magic == b"RIFF" else magic.decode(), tuple(parts), total, header, correct)
 
 
 def _compare(file: BinaryIO, first: int, end: int, announced: int, is_whole: bool) -> tuple[Header, int]:
@@ -226,10 +244,10 @@ def _find_in_caf(file: BinaryIO, end: int) -> Samples | None:
                 return None
             announced = max(0, size - 4)
             if 0 < announced <= rest:
-                return Samples("CAF", first, announced, announced, "complete", None)
+                return Samples("CAF", ((first, announced),), announced, "complete", None)
             file.seek(0)
             correct = file.read(at + 4) + struct.pack(">qI", rest + 4, 0)
-            return Samples("CAF", first, rest, announced, "truncated" if announced else "unfinished", correct)
+            return Samples("CAF", ((first, rest),), announced, "truncated" if announced else "unfinished", correct)
         if size < 0:
             return None
         at += 12 + size

@@ -72,7 +72,7 @@ def _open_samples(path: Path, samples: Samples) -> OpenSound:
         raise AudioError(f"{path} contains no samples: record or export it again")
     stream = None
     if samples.correct is not None:
-        stream = SplicedFile(path, samples.correct, samples.first, samples.size)
+        stream = SplicedFile(path, samples.correct, *samples.parts)
     file = _open(path, stream)
     announced = round(file.frames * samples.announced / samples.size) if samples.header == "truncated" else file.frames
     container = file.format if samples.container == "WAV" else samples.container
