@@ -156,10 +156,13 @@ def test_exact_and_clean_views_of_a_channel_do_not_mix(rate: int) -> None:
         assert np.isnan(exact.read(0, RATE)).any()
 
 
-def test_the_decoded_chunks_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twinlib.alignment.channel._CACHED_CHUNKS", 3)
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_the_samples_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch, rate: int) -> None:
+    """A file longer than that is read directly at the dry rate, and resampled by chunks at another rate."""
     samples = np.random.default_rng(0).uniform(-1, 1, 400_000).astype(np.float32)
-    found = channel(samples, RATE)
+    whole = channel(samples, rate).read(0, 390_000)
+    monkeypatch.setattr("twinlib.alignment.channel._CACHED_SAMPLES", 200_000)
+    found = channel(samples, rate)
     for start in (0, 300_000, 100_000, 0, 200_000):
-        np.testing.assert_array_equal(found.read(start, start + 90_000), samples[start : start + 90_000])
-        assert len(found._chunks) <= 3
+        np.testing.assert_array_equal(found.read(start, start + 90_000), whole[start : start + 90_000])
+        assert sum(len(chunk) for chunk in found._chunks.values()) <= 200_000

@@ -18,8 +18,8 @@ MAX_AMPLITUDE = 1e3
 _CHUNK = 65_536
 _MARGIN = 2048
 
-_CACHED_CHUNKS = 128
-"""Decoded chunks in memory, 32 MiB: overlapping windows and repeated passes decode a minute of audio once."""
+_CACHED_SAMPLES = 1 << 23
+"""Samples in memory, 32 MiB: overlapping windows and repeated passes decode three minutes of audio once."""
 
 _NON_FINITE_REACH = 64
 
@@ -52,7 +52,9 @@ class Channel:
         first, last = max(start, self.start), min(stop, self.stop)
         if first >= last:
             return np.zeros(max(0, stop - start), np.float32)
-        samples = self._read_chunks(first, last)
+        # The windows of a long take are far apart: whole chunks would decode twice as much.
+        is_direct = self.reader.info.sample_rate == self.rate and self.stop - self.start > _CACHED_SAMPLES
+        samples = self._read_file(first, last) if is_direct else self._read_chunks(first, last)
         if self.rectified:
             samples = np.abs(samples)
         if (first, last) == (start, stop):
@@ -79,13 +81,13 @@ class Channel:
 
     def _chunk(self, number: int) -> Signal:
         key = number, self.exact
+        length, info = self._chunk_size()[0], self.reader.info
         if key not in self._chunks:
-            length, info = self._chunk_size()[0], self.reader.info
             if info.sample_rate == self.rate:
                 self._chunks[key] = self._read_file(number * length, min((number + 1) * length, info.frames))
             else:
                 self._chunks[key] = self._resample_chunk(number)
-            if len(self._chunks) > _CACHED_CHUNKS:
+            if len(self._chunks) * length > _CACHED_SAMPLES:
                 self._chunks.popitem(last=False)
         self._chunks.move_to_end(key)
         return self._chunks[key]
