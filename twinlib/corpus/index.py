@@ -169,11 +169,8 @@ def describe_index(content: Mapping[str, Any]) -> list[str]:
     if passed_over := describe_passed_over(content.get("passed_over", {})):
         lines.append(passed_over)
     for codec, count in content.get("lossy", {}).items():
-        one = count == 1
-        lines.append(
-            f"{count} {'source is' if one else 'sources are'} lossy ({codec}): reels hold little of {'it' if one else 'them'} "
-            "above the cut-off of the codec"
-        )
+        sources = "source is" if count == 1 else "sources are"
+        lines.append(f"{count} {sources} lossy ({codec}): reels hold nothing of them above the cut-off of the codec")
     return lines
 
 
