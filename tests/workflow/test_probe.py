@@ -102,11 +102,11 @@ def test_a_missing_probe_take_of_a_recorded_device_is_listed(first: tuple[Projec
     (takes / "tiny-probe.wav").write_bytes(b"RIFF")
     content["devices"]["amp"]["repair"] = ["gain"]
     with (project.folder / "excluded.tsv").open("a") as file:
-        file.write("artist5/song\twithdrawn\t2026-01-01\n")
+        file.write("artist4/song\twithdrawn\t2026-01-01\n")
     project.write(content)
     words = [line.partition("stage ")[2] for line in project.dry("--printshellcmds").text.splitlines()]
     commands = {line.split()[0]: line for line in words if line}
     for stage in ("measure_device", "render_probe_music"):
-        assert """--withdrawn '["artist5/song"]'""" in commands[stage]
+        assert """--withdrawn '["artist4/song"]'""" in commands[stage]
     assert "align_take --name tiny-probe" in commands["align_take"]
     assert "--programme results/devices/amp/tiny-01/alignment.json" in commands["align_take"]
