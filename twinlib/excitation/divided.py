@@ -36,7 +36,7 @@ class DividedFamily:
         number = len(self.left_out)
         return (
             f"{self.family} is in several splits ({where}): the segments of {self.kept} stay, {number} "
-            f"{'track is' if number == 1 else 'tracks are'} left out"
+            f"{'track is' if number == 1 else 'tracks are'} left out. A new excitation keeps artists together"
         )
 
 
