@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.workflow.project import Project, Run
-from twinlib.files import read_json, sha256_file
+from twinlib.files import read_json, read_table, sha256_file
 from twinlib.model.twin import load_twin
 from twinlib.provenance.record import SUFFIX
 from twinlib.provenance.staleness import CACHE_FILE, RACY_NS
@@ -72,6 +72,21 @@ def test_the_simulated_take_is_aligned_to_its_true_lag(first: tuple[Project, Run
     assert abs(found["lag_samples"] - truth["lag_samples"]) < 0.5, "the circuit's own delay is below half a sample"
     assert abs(found["drift_ppm"] - truth["drift_ppm"]) < 0.2
     assert read_json(folder / "take.json", "take/1")["simulated"] is True
+
+
+def test_the_witness_gives_the_noise_floor_of_a_take(first: tuple[Project, Run]) -> None:
+    results = first[0].folder / "results"
+    found = read_json(results / "devices/amp/tiny-01/alignment.json", "alignment/2")
+    assert found["verdict"] == "ok"
+    # The noise of the simulated recorder.
+    assert found["noise_floor_dbfs"] == pytest.approx(-90.0, abs=0.5)
+    reel = read_json(results / "excitations/tiny/excitation.json", "excitation/1")["reels"]["tiny-01"]
+    assert len(reel["witness"]) == 3
+    segments = read_table(results / "devices/amp/segments.parquet", "segments/1")
+    used = segments[segments["split"] != ""]
+    for start, stop in reel["witness"]:
+        assert not ((used["start"] - used["context"] < stop) & (used["stop"] > start)).any()
+    assert 0 < read_json(results / "twins/amp/tiny/evaluation/metrics.json", "metrics/1")["esr_floor"] < 1e-5
 
 
 def test_inputs_of_every_record_are_recorded_outputs_or_sources(first: tuple[Project, Run]) -> None:

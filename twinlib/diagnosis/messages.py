@@ -4,6 +4,20 @@ from twinlib.findings import Messages
 
 MESSAGES = Messages(
     {
+        # The witness of the takes of a device.
+        "level-differs": (
+            "the level is {change_db:+.1f} dB relative to {others}: a knob, a fader or the input gain was moved "
+            "between the takes; record this take again with the settings of the others"
+        ),
+        "drive-differs": (
+            "the device is driven differently than in {others} (by {change_db:+.1f} dB where most): a knob or the "
+            "output level of the interface was moved between the takes; record this take again with the settings of "
+            "the others"
+        ),
+        "tone-differs": (
+            "the tone is not that of {others} (by {change_db:+.1f} dB around {hertz:.0f} Hz): a knob or a switch was "
+            "moved between the takes; record this take again with the settings of the others"
+        ),
         # The repeats of the witness.
         "level-changed": (
             "the level changes by {change_db:+.1f} dB between {start:.1f} s and {stop:.1f} s of the {file} file: a "

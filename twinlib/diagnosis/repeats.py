@@ -32,6 +32,10 @@ MASKED_HZ = 1000.0
 """Hum has most of its energy below this frequency. If its phase is the same in two repeats, it is not in their
 difference."""
 
+BAND_SHARE = 0.4
+"""Share of the sample rate up to which repeats are compared. Above it, the result of interpolation depends on the
+fraction of the lag."""
+
 MARGIN_SECONDS = 0.05
 """Silence before and after each repeat that is read with it, for the decay of the device."""
 
@@ -111,22 +115,30 @@ def required_power(silence: Array, rate: int) -> Array:
     return np.asarray(snr * power + 1e-20)
 
 
+def limit_band(repeat: Array, max_hz: float, rate: int) -> Array:
+    """Return repeats `(..., samples)` without frequencies above a limit."""
+    spectrum = fft.rfft(repeat)
+    spectrum[..., round(max_hz * repeat.shape[-1] / rate) :] = 0.0
+    return np.asarray(fft.irfft(spectrum, repeat.shape[-1]))
+
+
 @dataclass(frozen=True)
 class Silence:
-    """The noise power of silence: in all, by band of `BANDS_HZ`, and below `MASKED_HZ`."""
+    """The noise power of silence: in all, by band of `BANDS_HZ`, below `MASKED_HZ`, and above `max_hz`."""
 
     power: float
     bands: Array
     low: float
+    high: float
 
 
-def measure_silence(silence: Array, rate: int) -> Silence:
+def measure_silence(silence: Array, max_hz: float, rate: int) -> Silence:
     """Measure the noise of silence `(repeats, samples)`."""
     steady = signal.detrend(silence, axis=1)
     bands = np.mean([_band_powers(part, rate) for part in steady], axis=0)
-    return Silence(
-        float(np.mean(np.square(steady))), bands, float(np.mean([_power_below(part, rate) for part in steady]))
-    )
+    power = float(np.mean(np.square(steady)))
+    low, below = (float(np.mean([_power_below(part, hertz, rate) for part in steady])) for hertz in (MASKED_HZ, max_hz))
+    return Silence(power, bands, low, max(0.0, power - below))
 
 
 def measure_linearity(dry: Array, repeat: Array, noise: float, rate: int) -> float:
@@ -171,7 +183,7 @@ def _noise_power(middle: Array, difference: Array, rate: int) -> tuple[float, fl
     for block in _blocks(len(left), rate):
         local = middle[block]
         left[block] = _residual(np.stack([local, np.linspace(-1.0, 1.0, len(local)) * local]), left[block])
-    return 0.5 * float(np.mean(np.square(left))), 0.5 * _power_below(left, rate)
+    return 0.5 * float(np.mean(np.square(left))), 0.5 * _power_below(left, MASKED_HZ, rate)
 
 
 def _blocks(frames: int, rate: int) -> list[slice]:
@@ -201,7 +213,7 @@ def _band_powers(samples: Array, rate: int) -> Array:
     return np.asarray(np.add.reduceat(power, edges)[:-1])
 
 
-def _power_below(samples: Array, rate: int) -> float:
+def _power_below(samples: Array, hertz: float, rate: int) -> float:
     window = signal.windows.hann(len(samples), sym=False)
     power = 2.0 * np.square(np.abs(fft.rfft(samples * window))) / (np.square(window).sum() * len(samples))
-    return float(power[: round(MASKED_HZ * len(samples) / rate)].sum())
+    return float(power[: round(hertz * len(samples) / rate)].sum())

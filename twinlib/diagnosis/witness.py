@@ -15,7 +15,7 @@ from twinlib.audio import Signal
 from twinlib.db import power_to_db
 from twinlib.diagnosis import repeats
 from twinlib.diagnosis.change import describe_change
-from twinlib.diagnosis.repeats import Array, Difference
+from twinlib.diagnosis.repeats import Array, Difference, Silence
 from twinlib.excitation import witness_frames
 from twinlib.findings import Finding, Span, suspect
 from twinlib.intervals import Range, RangeIndex
@@ -81,9 +81,9 @@ def compare_witness(
         return repeats.measure_difference(made.samples[first], made.samples[second], required, rate)
 
     states, differences = _find_states(len(made.spans), difference)
-    silence = repeats.measure_silence(made.silence, rate)
+    silence = repeats.measure_silence(made.silence, _max_hz(alignment), rate)
     alike = [found for (first, second), found in differences.items() if states[first] == states[second]]
-    floor = _noise_floor(alike or [min(differences.values(), key=lambda found: found.noise)], silence.low)
+    floor = _noise_floor(alike or [min(differences.values(), key=lambda found: found.noise)], silence)
     levels = np.array([repeats.measure_levels(repeat, rate) for repeat in made.samples])
     main = max(set(states), key=lambda state: (states.count(state), -state))
     mean = levels[[state == main for state in states]].mean(axis=0)
@@ -122,7 +122,8 @@ def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSa
             kept.append((first, last))
             samples.append(read)
     both = np.array(samples).reshape(len(kept), before + witness_frames(rate) + margin)
-    return _Repeats(kept, both[:, before - margin :], both[:, :before], rate)
+    limited = repeats.limit_band(both[:, before - margin :], _max_hz(alignment), rate)
+    return _Repeats(kept, limited, both[:, :before], rate)
 
 
 def _find_states(
@@ -147,10 +148,14 @@ def _find_states(
     return states, measured
 
 
-def _noise_floor(alike: Sequence[Difference], low_noise: float) -> float:
-    """Return the noise power of the take: below `repeats.MASKED_HZ` at least that of silence."""
+def _noise_floor(alike: Sequence[Difference], silence: Silence) -> float:
+    """Return the noise power of the take: of silence above the band, and at least that below `repeats.MASKED_HZ`."""
     low = float(np.mean([found.low_noise for found in alike]))
-    return float(np.mean([found.noise for found in alike])) - low + max(low, low_noise)
+    return float(np.mean([found.noise for found in alike])) - low + max(low, silence.low) + silence.high
+
+
+def _max_hz(alignment: Alignment) -> float:
+    return repeats.BAND_SHARE * min(alignment.sample_rate, alignment.wet_sample_rate)
 
 
 def _is_varied(states: list[int]) -> bool:
