@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.signal import lfilter
+from scipy.signal import firwin, lfilter
 
 from tests.dataset.factories import alignment
 from twinlib.alignment import TimeMap
@@ -77,7 +77,8 @@ def delayed(wet: np.ndarray, samples: np.ndarray) -> np.ndarray:
 def compare(wet: np.ndarray, noise: float = 1e-4, seed: int = 0, spans: list[tuple[int, int]] = SPANS) -> WitnessReport:
     """Add white noise, and an error of the clock of 0.01 samples at each repeat as an alignment leaves it."""
     random = np.random.default_rng(seed)
-    wet = wet + noise * random.standard_normal(len(wet))
+    # The filter of a converter: without it, a fraction of a sample of delay spreads over seconds.
+    wet = np.convolve(wet, firwin(101, 0.9), "same") + noise * random.standard_normal(len(wet))
     for start in STARTS:
         part = slice(start - FIRST // 2, start + len(EXCERPT) + FIRST // 2)
         size = part.stop - part.start
@@ -93,7 +94,7 @@ def compare(wet: np.ndarray, noise: float = 1e-4, seed: int = 0, spans: list[tup
 
 
 @pytest.mark.parametrize("name", DEVICES)
-@pytest.mark.parametrize(("noise", "hum"), [(3e-5, 0.0), (1e-4, 0.02), (0.1, 0.0)])
+@pytest.mark.parametrize(("noise", "hum"), [(1e-4, 0.0), (1e-4, 0.02), (0.1, 0.0)])
 def test_an_unchanged_device_is_ok_and_its_noise_is_measured(name: str, noise: float, hum: float) -> None:
     wet = DEVICES[name](DRY)
     # A tenth of the level of the signal is 20 dB below it.

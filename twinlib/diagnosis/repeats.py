@@ -142,12 +142,17 @@ def measure_silence(silence: Array, max_hz: float, rate: int) -> Silence:
 
 
 def measure_linearity(dry: Array, repeat: Array, noise: float, rate: int) -> float:
-    """Return the energy of a repeat that no gain of the dry signal explains, in its loudest step and without noise.
+    """Return the energy of a repeat that no gain and delay of the dry signal explain, in its loudest step.
 
-    It is relative to the energy of the repeat; `noise` is the noise power.
+    It is without noise, whose power is `noise`, and relative to the energy of the repeat. A bypass may delay more or
+    less than the device, to which the take is aligned.
     """
-    part = _analysed_steps(rate)[0]
-    left = _residual(np.stack([column[part] for column in (dry, _derivative(dry, 1))]), repeat[part])
+    part, reach = _analysed_steps(rate)[0], round(MARGIN_SECONDS * rate / 2)
+    correlation = fft.irfft(fft.rfft(repeat) * fft.rfft(dry).conj(), len(dry))
+    delay = int(np.argmax(np.abs(np.roll(correlation, reach)[: 2 * reach]))) - reach
+    delayed = np.roll(dry, delay)
+    basis = np.stack([_derivative(delayed, order)[part] for order in range(3)])
+    left = _residual(basis, repeat[part])
     return float((np.mean(np.square(left)) - noise) / (np.mean(np.square(repeat[part])) + 1e-30))
 
 
