@@ -92,11 +92,10 @@ def test_a_complete_file_is_read_exactly(tmp_path: Path, kind: str, bits: int) -
     ],
 )
 def test_unusual_formats_are_read_exactly(tmp_path: Path, form: bytes, bits: int, container: int) -> None:
-    # libsndfile looks at the samples to find out about 24 bits in blocks of 4 bytes.
-    samples = 0.3 * np.sin(0.05 * np.arange(10_001))[:, None]
-    for size in (None, 0):
-        path = wav(tmp_path / "x.wav", pcm(samples, bits, container), form, data_size=size)
-        np.testing.assert_allclose(audio.read(path), samples, atol=2.0**-19, rtol=0)
+    for samples in (noise(1001), 0.3 * np.sin(0.05 * np.arange(10_001))[:, None], 1e-3 * noise(50_000)):
+        for size in (None, 0):
+            path = wav(tmp_path / "x.wav", pcm(samples, bits, container), form, data_size=size)
+            np.testing.assert_allclose(audio.read(path), samples, atol=2.0**-19, rtol=0)
 
 
 @pytest.mark.parametrize("bits", [16, 24, 0])

@@ -31,6 +31,8 @@ _CHUNKS = (b"LIST", b"bext", b"iXML", b"axml", b"chna", b"cue ", b"smpl", b"inst
 _STREAMINFO = 42
 """Bytes of a FLAC file up to the end of its first metadata block."""
 _BLOCK = 1 << 20
+_BLOCKS = 1 << 14
+"""Blocks of 4 bytes in the middle of a file that show whether its samples are padded."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,28 @@ def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Sam
             at = first + count + (0 if _is_chunk(file, first + count, end) else count % 2)
     if not parts:
         return None
+    is_padded = _has_padded_samples(file, fmt, parts[0])
+    if is_padded:
+        # 32 bits per sample.
+        fmt = fmt[:14] + bytes((32, 0)) + fmt[16:]
     correct = None
-    if header != "complete" or not is_plain or len(parts) > 1:
+    if header != "complete" or not is_plain or len(parts) > 1 or is_padded:
         correct = _riff_header(fmt, sum(size for _, size in parts))
     return Samples("WAV" if magic == b"RIFF" else magic.decode(), tuple(parts), total, header, correct)
+
+
+def _has_padded_samples(file: BinaryIO, fmt: bytes, part: Part) -> bool:
+    """Return whether samples of 24 bits are in the upper bytes of blocks of 4 bytes.
+
+    Plain WAV files cannot declare this; libsndfile guesses from the samples, and may read noise.
+    """
+    tag, channels, _, _, align, bits = struct.unpack("<HHIIHH", fmt[:16].ljust(16, b"\0"))
+    if (tag, bits) != (1, 24) or align != 4 * channels:
+        return False
+    # Files may start with silence.
+    blocks = part[1] // 4
+    content = _read(file, part[0] + 4 * max(0, blocks // 2 - _BLOCKS // 2), 4 * min(blocks, _BLOCKS))
+    return any(content) and not any(content[::4])
 
 
 def _compare(file: BinaryIO, first: int, end: int, announced: int, is_whole: bool) -> tuple[Header, int]:
