@@ -1,16 +1,20 @@
-"""The result of an alignment: the contract `alignment/2`."""
+"""The result of an alignment, the contract `alignment/2`, and its construction from what was measured."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
-from twinlib.findings import Finding, Verdict
+from twinlib.findings import Finding, Verdict, verdict
+from twinlib.intervals import Range
 
 RENAMED = {"off-the-line": "misaligned", "unlike": "disturbed", "not-a-number": "non-finite"}
 """Current codes of exclusions by the reasons in files of older versions."""
@@ -170,3 +174,81 @@ def _witness(content: dict[str, Any] | None) -> Witness | None:
     if content is None:
         return None
     return Witness(tuple(tuple(row) for row in content["levels_dbfs"]), tuple(content["noise_dbfs"]))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The measured clock, level and quality of a capture; the defaults are those of a refused one."""
+
+    lag_samples: float = 0.0
+    drift_ppm: float = 0.0
+    drift_error_ppm: float | None = None
+    polarity: int = 1
+    gain_db: float = 0.0
+    residual_rms_samples: float | None = None
+    wander_rms_samples: float = 0.0
+    confidence: float = 0.0
+    reference: Reference | None = None
+    track: tuple[Window, ...] = ()
+
+
+def build_alignment(
+    dry: Channel,
+    wet: Channel,
+    measurement: Measurement,
+    findings: Sequence[Finding],
+    pieces: tuple[Piece, ...],
+    *,
+    guard_samples: int,
+    repair: Collection[Repair],
+    applied_gain: float,
+    applied_dc: float,
+    warp: Warp = "sinc",
+    applied_line: tuple[float, float] | None = None,
+    dropouts: Sequence[Dropout] = (),
+    excluded: Sequence[Excluded] = (),
+    is_pair: bool = False,
+) -> Alignment:
+    """Build the contract `alignment/2` of any capture; `applied_line` is (lag, drift in ppm), as measured by default."""
+    info = wet.reader.info
+    applied_lag, applied_drift_ppm = applied_line or (measurement.lag_samples, measurement.drift_ppm)
+    return Alignment(
+        sample_rate=dry.rate,
+        wet_sample_rate=info.sample_rate,
+        dry_frames=dry.reader.info.frames,
+        wet_frames=info.frames,
+        dry_range=(dry.start, dry.stop),
+        wet_range=_wet_range(wet),
+        lag_samples=measurement.lag_samples,
+        drift_ppm=measurement.drift_ppm,
+        drift_error_ppm=measurement.drift_error_ppm,
+        polarity=1 if measurement.polarity > 0 else -1,
+        gain_db=measurement.gain_db,
+        residual_rms_samples=measurement.residual_rms_samples,
+        wander_rms_samples=measurement.wander_rms_samples,
+        confidence=measurement.confidence,
+        dropouts=tuple(dropouts),
+        excluded=tuple(sorted(excluded, key=lambda each: (each.start, each.stop, each.reason))),
+        verdict=verdict(findings),
+        reasons=(PAIR_MESSAGES if is_pair else MESSAGES).reasons(findings),
+        guard_samples=guard_samples,
+        reference=measurement.reference,
+        warp=warp,
+        applied_lag_samples=applied_lag,
+        applied_drift_ppm=applied_drift_ppm,
+        applied_polarity=-1 if "polarity" in repair and measurement.polarity < 0 else 1,
+        applied_gain=applied_gain,
+        applied_dc=applied_dc,
+        pieces=pieces,
+        track=measurement.track,
+        findings=tuple(findings),
+        is_pair=is_pair,
+    )
+
+
+def _wet_range(wet: Channel) -> Range:
+    info = wet.reader.info
+    if info.sample_rate == wet.rate:
+        return wet.start, wet.stop
+    stop = -(-wet.stop * info.sample_rate // wet.rate)
+    return wet.start * info.sample_rate // wet.rate, min(info.frames, stop)

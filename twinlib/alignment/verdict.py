@@ -1,20 +1,28 @@
 """The verdict on an alignment: checks and their findings, excluded ranges, and the `Alignment` built from all of it."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.channel import Channel
-from twinlib.alignment.clock import Array, ClockModel, LagFit, Line, wet_sample_period
+from twinlib.alignment.clock import Array, ClockModel, LagFit, wet_sample_period
 from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
-from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
-from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Repair, Warp, Window
+from twinlib.alignment.result import (
+    Alignment,
+    Dropout,
+    Excluded,
+    Measurement,
+    Reference,
+    Repair,
+    Warp,
+    Window,
+    build_alignment,
+)
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
@@ -89,84 +97,6 @@ def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, t
 
 def _bounded(errors: Array) -> Array:
     return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The measured clock, level and quality of a capture; the defaults are those of a refused one."""
-
-    lag_samples: float = 0.0
-    drift_ppm: float = 0.0
-    drift_error_ppm: float | None = None
-    polarity: int = 1
-    gain_db: float = 0.0
-    residual_rms_samples: float | None = None
-    wander_rms_samples: float = 0.0
-    confidence: float = 0.0
-    reference: Reference | None = None
-    track: tuple[Window, ...] = ()
-
-
-def build_alignment(
-    dry: Channel,
-    wet: Channel,
-    measurement: Measurement,
-    findings: Sequence[Finding],
-    pieces: tuple[Piece, ...],
-    *,
-    guard_samples: int,
-    repair: Collection[Repair],
-    applied_gain: float,
-    applied_dc: float,
-    warp: Warp = "sinc",
-    applied_line: Line | None = None,
-    dropouts: Sequence[Dropout] = (),
-    excluded: Sequence[Excluded] = (),
-    is_pair: bool = False,
-) -> Alignment:
-    """Build the contract `alignment/2` of any capture; `applied_line` is the measured line if it is not given."""
-    info = wet.reader.info
-    line = applied_line or Line(measurement.lag_samples, measurement.drift_ppm)
-    return Alignment(
-        sample_rate=dry.rate,
-        wet_sample_rate=info.sample_rate,
-        dry_frames=dry.reader.info.frames,
-        wet_frames=info.frames,
-        dry_range=(dry.start, dry.stop),
-        wet_range=_wet_range(wet),
-        lag_samples=measurement.lag_samples,
-        drift_ppm=measurement.drift_ppm,
-        drift_error_ppm=measurement.drift_error_ppm,
-        polarity=1 if measurement.polarity > 0 else -1,
-        gain_db=measurement.gain_db,
-        residual_rms_samples=measurement.residual_rms_samples,
-        wander_rms_samples=measurement.wander_rms_samples,
-        confidence=measurement.confidence,
-        dropouts=tuple(dropouts),
-        excluded=tuple(sorted(excluded, key=lambda each: (each.start, each.stop, each.reason))),
-        verdict=verdict(findings),
-        reasons=(PAIR_MESSAGES if is_pair else MESSAGES).reasons(findings),
-        guard_samples=guard_samples,
-        reference=measurement.reference,
-        warp=warp,
-        applied_lag_samples=line.lag,
-        applied_drift_ppm=line.drift_ppm,
-        applied_polarity=-1 if "polarity" in repair and measurement.polarity < 0 else 1,
-        applied_gain=applied_gain,
-        applied_dc=applied_dc,
-        pieces=pieces,
-        track=measurement.track,
-        findings=tuple(findings),
-        is_pair=is_pair,
-    )
-
-
-def _wet_range(wet: Channel) -> Range:
-    info = wet.reader.info
-    if info.sample_rate == wet.rate:
-        return wet.start, wet.stop
-    stop = -(-wet.stop * info.sample_rate // wet.rate)
-    return wet.start * info.sample_rate // wet.rate, min(info.frames, stop)
 
 
 class AlignmentReport:
@@ -305,7 +235,7 @@ class AlignmentReport:
             applied_gain=db_to_amp(-gain_db) if "gain" in self.repair else 1.0,
             applied_dc=self.wet_mean if "dc" in self.repair else 0.0,
             warp=warp,
-            applied_line=Line(lag, 0.0 if warp == "shift" else drift_ppm),
+            applied_line=(lag, 0.0 if warp == "shift" else drift_ppm),
             dropouts=self.dropouts,
             excluded=self.excluded,
             is_pair=not self.is_take,
