@@ -209,7 +209,7 @@ def build_alignment(
     excluded: Sequence[Excluded] = (),
     is_pair: bool = False,
 ) -> Alignment:
-    """Build the contract `alignment/2` of any capture; `applied_line` is (lag, drift in ppm), as measured by default."""
+    """Build the contract `alignment/2` of any capture; `applied_line` is lag and drift, as measured by default."""
     info = wet.reader.info
     applied_lag, applied_drift_ppm = applied_line or (measurement.lag_samples, measurement.drift_ppm)
     return Alignment(
