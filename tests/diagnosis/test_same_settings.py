@@ -24,9 +24,9 @@ def takes(wets: Sequence[np.ndarray], applied_gain: float = 1.0) -> dict[str, Al
 
 SAME = clipper()(DRY)
 OTHERS = {
-    "level-differs": 10 ** (1 / 20) * SAME,
-    "drive-differs": clipper(6)(DRY),
-    "tone-differs": low_pass(2000)(SAME),
+    "level-outlier": 10 ** (1 / 20) * SAME,
+    "drive-outlier": clipper(6)(DRY),
+    "tone-outlier": low_pass(2000)(SAME),
 }
 
 
@@ -47,12 +47,12 @@ def test_takes_with_the_same_settings_are_alike() -> None:
 
 
 def test_levels_that_the_alignment_corrects_do_not_count() -> None:
-    assert compare_settings(takes([SAME, SAME, OTHERS["level-differs"]], applied_gain=0.9)) == []
-    ((name, _),) = compare_settings(takes([SAME, SAME, OTHERS["tone-differs"]], applied_gain=0.9))
+    assert compare_settings(takes([SAME, SAME, OTHERS["level-outlier"]], applied_gain=0.9)) == []
+    ((name, _),) = compare_settings(takes([SAME, SAME, OTHERS["tone-outlier"]], applied_gain=0.9))
     assert name == "main-03"
 
 
 def test_of_two_takes_the_second_differs_from_the_first() -> None:
-    ((name, finding),) = compare_settings(takes([SAME, OTHERS["level-differs"]]))
+    ((name, finding),) = compare_settings(takes([SAME, OTHERS["level-outlier"]]))
     assert (name, finding.values["others"]) == ("main-02", "main-01")
     assert finding.values["change_db"] == pytest.approx(1.0, abs=0.1)

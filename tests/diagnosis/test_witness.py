@@ -112,10 +112,10 @@ def test_the_same_take_gives_the_same_report() -> None:
 
 
 CHANGES: dict[str, Callable[[Device, np.ndarray], np.ndarray]] = {
-    "level-changed": lambda device, dry: device(dry) * 10 ** (-1 / 20),
-    "drive-changed": lambda device, dry: device(1.2 * dry),
-    "tone-changed": lambda device, dry: low_pass(1500)(device(dry)),
-    "bypassed": lambda device, dry: 0.4 * dry,
+    "witness-level": lambda device, dry: device(dry) * 10 ** (-1 / 20),
+    "witness-drive": lambda device, dry: device(1.2 * dry),
+    "witness-tone": lambda device, dry: low_pass(1500)(device(dry)),
+    "witness-bypassed": lambda device, dry: 0.4 * dry,
 }
 
 
@@ -124,16 +124,16 @@ CHANGES: dict[str, Callable[[Device, np.ndarray], np.ndarray]] = {
 def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float) -> None:
     device = clipper()
     changed = CHANGES[code](device, DRY)
-    before = low_pass(3000)(device(DRY)) if code == "tone-changed" else device(DRY)
+    before = low_pass(3000)(device(DRY)) if code == "witness-tone" else device(DRY)
     report = compare(np.where(np.arange(len(DRY)) < HALF, before, changed), noise)
     (finding,) = report.findings
     assert (finding.code, finding.severity) == (code, "suspect")
     assert finding.span is not None
     assert (finding.span.start, finding.span.stop) == (SPANS[1][1] / RATE, SPANS[2][0] / RATE)
     assert f"{SPANS[1][1] / RATE:.1f} s" in MESSAGES.sentence(finding)
-    if code == "level-changed":
+    if code == "witness-level":
         assert finding.values["change_db"] == pytest.approx(-1.0, abs=0.1)
-    if code == "drive-changed":
+    if code == "witness-drive":
         assert finding.values["change_db"] == pytest.approx(20 * np.log10(1.2), abs=0.2)
     assert report.noise_floor_dbfs == pytest.approx(20 * np.log10(noise), abs=1.0)
 
@@ -141,7 +141,7 @@ def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float
 def test_a_device_that_is_bypassed_for_a_while_is_named_once() -> None:
     middle = np.abs(np.arange(len(DRY)) - STARTS[1] - len(EXCERPT) / 2) < 1.2 * RATE
     (finding,) = compare(np.where(middle, 0.4 * DRY, clipper()(DRY))).findings
-    assert finding.code == "bypassed"
+    assert finding.code == "witness-bypassed"
     assert finding.span is not None
     assert finding.span.start == SPANS[0][1] / RATE
 
@@ -150,7 +150,7 @@ def test_a_device_that_is_bypassed_for_a_while_is_named_once() -> None:
 def test_a_device_that_changes_all_along_is_warming_up(name: str) -> None:
     device, share = DEVICES[name], SECONDS / SECONDS[-1]
     (finding,) = compare((1 - share) * device(0.6 * DRY) + share * device(1.2 * DRY)).findings
-    assert finding.code == "warming-up"
+    assert finding.code == "witness-warm-up"
 
 
 @pytest.mark.parametrize("name", ["clipper", "clean", "fuzz"])
@@ -168,7 +168,7 @@ def test_effects_with_an_oscillator_are_modulation(name: str, noise: float) -> N
         "slow tremolo": wet * (1 + 0.04 * np.sin(2 * np.pi * 0.71 * SECONDS)),
     }
     for effect, sound in effects.items():
-        assert [finding.code for finding in compare(sound, noise).findings] == ["modulated"], effect
+        assert [finding.code for finding in compare(sound, noise).findings] == ["witness-modulated"], effect
 
 
 def test_damaged_repeats_do_not_count() -> None:

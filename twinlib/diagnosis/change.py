@@ -38,10 +38,10 @@ class Change:
         """Return the finding on a change at a place."""
         change_db = round(self.change_db, 2)
         if self.kind == "level":
-            return suspect("level-changed", span, change_db=change_db)
+            return suspect("witness-level", span, change_db=change_db)
         if self.kind == "drive":
-            return suspect("drive-changed", span, change_db=change_db)
-        return suspect("tone-changed", span, change_db=change_db, hertz=self.hertz)
+            return suspect("witness-drive", span, change_db=change_db)
+        return suspect("witness-tone", span, change_db=change_db, hertz=self.hertz)
 
 
 def describe_change(change: Array, levels: Array, noise: Array, energy: float = 0.0) -> Change:

@@ -64,7 +64,7 @@ def _noise(alignment: Alignment) -> Array:
 def _finding(change: Change, others: str) -> Finding:
     change_db = round(change.change_db, 2)
     if change.kind == "level":
-        return suspect("level-differs", change_db=change_db, others=others)
+        return suspect("level-outlier", change_db=change_db, others=others)
     if change.kind == "drive":
-        return suspect("drive-differs", change_db=change_db, others=others)
-    return suspect("tone-differs", change_db=change_db, hertz=change.hertz, others=others)
+        return suspect("drive-outlier", change_db=change_db, others=others)
+    return suspect("tone-outlier", change_db=change_db, hertz=change.hertz, others=others)

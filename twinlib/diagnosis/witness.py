@@ -96,10 +96,10 @@ def compare_witness(
         RANDOM_SHARE * float(np.mean(np.square(made.samples))), RANDOM_RATIO * silence.power
     )
     if is_random or _is_modulated(made, states, differences, silence.power):
-        findings.append(suspect("modulated", _whole(alignment, made)))
+        findings.append(suspect("witness-modulated", _whole(alignment, made)))
     elif _is_varied(states):
         change = describe_change(levels[-1] - levels[0], levels, silence.bands)
-        findings.append(suspect("warming-up", _whole(alignment, made), change_db=round(change.change_db, 2)))
+        findings.append(suspect("witness-warm-up", _whole(alignment, made), change_db=round(change.change_db, 2)))
     elif len(set(states)) > 1:
         margin = round(repeats.MARGIN_SECONDS * rate)
         dry = read_dry(made.spans[0][0] - margin, made.spans[0][1] + margin).astype(np.float64)
@@ -212,7 +212,7 @@ def _find_steps(
         if before == after or before in bypassed:
             continue
         if after in bypassed:
-            findings.append(suspect("bypassed", span))
+            findings.append(suspect("witness-bypassed", span))
             continue
         old, new = (levels[[one == state for one in states]].mean(axis=0) for state in (before, after))
         pair = states.index(min(before, after)), states.index(max(before, after))
