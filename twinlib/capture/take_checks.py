@@ -69,7 +69,7 @@ MESSAGES = Messages(
         "{channel}: check `channel`",
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
         "input",
-        "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} "
+        "dc-step": "the mean changes from {before:.3f} to {after:.3f} of full scale between {start:.2f} and "
         "{stop:.2f} s: the interface, a plugin or an edit changed the DC offset there. Use a high-pass filter, or "
         "record again",
         "low-level": "the peak is only {peak_dbfs:.0f} dBFS: raise the input gain and record again",
