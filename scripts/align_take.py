@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
-from twinlib.capture import used_range
+from twinlib.capture import Known, used_range
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
-from twinlib.diagnosis import diagnose
+from twinlib.diagnosis import apply_known, diagnose
 from twinlib.excitation import read_reel
 from twinlib.files import read_json, write_json
 from twinlib.provenance import stage_record
@@ -24,6 +24,7 @@ def main() -> None:
         name=str,
         guard=int,
         dry_range=str,
+        known=str,
         channel=int,
         reference_channel=int,
         repair=[str],
@@ -37,6 +38,7 @@ def main() -> None:
     params = {
         "guard": str(args.guard),
         "dry_range": args.dry_range,
+        "known": args.known,
         "channel": str(args.channel),
         "reference_channel": str(args.reference_channel),
         "repair": " ".join(args.repair),
@@ -64,6 +66,8 @@ def main() -> None:
         if not is_probe:
             witness = [(start, stop) for reel in reels for start, stop in reel.get("witness", [])]
             found = diagnose(found, args.dry, args.wet, channel=args.channel - 1, witness=witness)
+        if known := json.loads(args.known):
+            found = apply_known(found, Known(**known), args.repair)
         write_json(args.alignment, ALIGNMENT, found.to_dict())
         plot_alignment(found, args.picture)
     print(

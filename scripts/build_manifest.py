@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
+from twinlib.contracts import CAPTURES
 from twinlib.dataset import CaptureFiles, build_manifest, refuse_useless, write_manifest
+from twinlib.files import read_json
 from twinlib.progress import show_progress
 from twinlib.provenance import stage_record
 
@@ -20,6 +22,7 @@ def main() -> None:
         shards=[Path],
         takes=[Path],
         alignments=[Path],
+        captures=Path,
         segments=Path,
         dataset=Path,
     )
@@ -28,11 +31,18 @@ def main() -> None:
         for shard, take, alignment in zip(args.shards, args.takes, args.alignments, strict=True)
     ]
     inputs = [path for one in captures for path in (one.segments, one.shard, one.take, one.alignment)]
+    inputs.append(args.captures)
     params = {"missing": args.missing, "tolerant": args.tolerant, "divided": args.divided}
     with stage_record(Path(__file__), inputs, [args.segments, args.dataset], params):
         with show_progress(f"manifest {args.device}", len(captures), "captures") as done:
-            divided = json.loads(args.divided)
-            segments, dataset = build_manifest(args.device, captures, json.loads(args.missing), done, divided)
+            segments, dataset = build_manifest(
+                args.device,
+                captures,
+                json.loads(args.missing),
+                done,
+                divided=json.loads(args.divided),
+                compared=read_json(args.captures, CAPTURES)["captures"],
+            )
         if not json.loads(args.tolerant):
             refuse_useless(dataset)
         written = write_manifest(args.segments.parent, segments, dataset)

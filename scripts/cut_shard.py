@@ -11,8 +11,9 @@ from twinlib.alignment import Alignment, WarpedReader, reference_alignment
 from twinlib.audio import Reader, Signal
 from twinlib.capture import find_silence, used_range
 from twinlib.cli_runtime import options, run
-from twinlib.contracts import ALIGNMENT, CUES, SEGMENTS, TAKE
+from twinlib.contracts import ALIGNMENT, CAPTURES, CUES, SEGMENTS, TAKE
 from twinlib.dataset import Dataset, capture_source, excluded_ranges, shard_metadata, tile_pair, tile_reel, write_shard
+from twinlib.diagnosis import with_constant_lag
 from twinlib.excitation import read_reel
 from twinlib.files import read_json, read_table, write_table
 from twinlib.progress import show_progress
@@ -33,6 +34,7 @@ def main() -> None:
         wet=Path,
         take=Path,
         alignment=Path,
+        captures=[Path],
         cues=[Path],
         excitation=[Path],
         shard=Path,
@@ -40,10 +42,13 @@ def main() -> None:
     )
     settings, pair = Dataset.model_validate_json(args.settings), json.loads(args.pair)
     params = {"settings": args.settings, "withdrawn": args.withdrawn, "pair": args.pair, "channel": str(args.channel)}
-    inputs = [args.dry, args.wet, args.take, args.alignment, *args.cues, *args.excitation]
+    inputs = [args.dry, args.wet, args.take, args.alignment, *args.captures, *args.cues, *args.excitation]
     with stage_record(Path(__file__), inputs, [args.shard, args.segments], params) as record:
         require_take_files(record, args.take, args.wet, args.dry)
         take, alignment = read_json(args.take, TAKE), Alignment.from_dict(read_json(args.alignment, ALIGNMENT))
+        for path in args.captures:
+            shift = read_json(path, CAPTURES)["captures"][args.name]["shift"]
+            alignment = alignment if shift is None else with_constant_lag(alignment, shift)
         source = capture_source(args.device, args.name, take, alignment, used_range(args.dry, pair))
         silenced: list[tuple[int, int]] = []
         if pair is not None:

@@ -15,8 +15,10 @@ from twinlib.provenance import FILE, note_take, stage_record
 
 def main() -> None:
     """Write `take.json`."""
-    args = options(__doc__, kind=str, knobs=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path)
-    params = {"kind": args.kind, "knobs": args.knobs, "channel": str(args.channel)}
+    args = options(
+        __doc__, kind=str, knobs=str, accept=str, channel=int, reference_channel=int, dry=Path, wet=Path, take=Path
+    )
+    params = {"kind": args.kind, "knobs": args.knobs, "accept": args.accept, "channel": str(args.channel)}
     params["reference_channel"] = str(args.reference_channel)
     with stage_record(Path(__file__), [args.wet, args.dry], [args.take], params):
         with show_progress(f"ingest {args.wet}", read_info(args.wet).frames, "samples") as done:
@@ -27,6 +29,7 @@ def main() -> None:
                 reference_channel=args.reference_channel or None,
                 simulated=args.kind == "simulated",
                 is_pair=args.kind == "pair",
+                accept=args.accept,
                 settings=json.loads(args.knobs),
                 progress=done,
             )

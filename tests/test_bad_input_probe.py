@@ -36,7 +36,7 @@ def probe_options() -> Options:
     music = [f"{EVALUATION}/listening/music-{name}.flac" for name in SOUNDS]
     return {
         "align_take": {
-            "name": "tiny-probe", "guard": 12, "dry_range": "null", "channel": 1, "reference_channel": 0,
+            "name": "tiny-probe", "guard": 12, "dry_range": "null", "known": "{}", "channel": 1, "reference_channel": 0,
             "repair": ["polarity"], "programme": [],
             "dry": reel, "wet": take, "excitation": probe, "alignment": alignment,
             "picture": f"{PROBE_CAPTURE}/alignment.svg",

@@ -13,6 +13,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
 ALIGNMENT = "alignment/2"
 BEST = "best/1"
+CAPTURES = "captures/1"
 CHECKPOINT = "checkpoint/1"
 CLIPS = "clips/1"
 CUES = "cues/1"

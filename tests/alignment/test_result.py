@@ -66,6 +66,7 @@ def test_missing_and_unknown_keys_are_refused() -> None:
         "noise_floor_dbfs",
         "witness",
         "is_pair",
+        "known",
     }:
         with pytest.raises(AlignmentError, match="align again"):
             Alignment.from_dict({key: value for key, value in whole.items() if key != name})

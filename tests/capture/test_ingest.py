@@ -23,7 +23,7 @@ from .conftest import RATE, Write, music
 VALUES = dict.fromkeys(
     ["channel", "channels", "seconds", "missing_seconds", "missing_samples", "percent", "peak_dbfs", "other_channels",
      "level_dbfs", "hum_hz", "hum_dbfs", "runs", "samples", "other_channel", "difference_db", "dc", "distance_db",
-     "noise_floor_dbfs", "snr_db", "file", "loss", "codec", "before", "after"],
+     "noise_floor_dbfs", "snr_db", "reason", "file", "loss", "codec", "before", "after"],
     1,
 )  # fmt: skip
 """A value for every field of the sentences."""
@@ -239,6 +239,18 @@ def test_the_wet_file_of_a_pair_may_be_shorter(write: Write) -> None:
     silent = ingest_take(write("take.wav", np.zeros(RATE)), reel=reel, is_pair=True)
     assert silent.reasons == (PAIR_MESSAGES.sentence(silent.findings[0]),)
     assert "`wet` and `channel` of the pair" in silent.reasons[0]
+
+
+def test_a_clipped_wet_file_is_used_for_a_reason(write: Write) -> None:
+    """A device that clips at full scale, such as a plugin."""
+    samples = np.clip(50 * music(2.0), -1, 1)
+    wet, reel = write("wet.wav", samples, subtype="PCM_16"), write("reel.wav", music(2.0))
+    assert ingest_take(wet, reel=reel, is_pair=True).verdict == "refused"
+    take = ingest_take(wet, reel=reel, is_pair=True, accept="a plugin that clips")
+    assert take.verdict == "suspect"
+    assert take.reasons[0].endswith("accepts it: a plugin that clips")
+    silent = ingest_take(write("w.wav", np.zeros(RATE)), reel=reel, is_pair=True, accept="by ear")
+    assert silent.verdict == "refused"
 
 
 def test_sentences_of_pairs_mention_no_recording_of_a_reel() -> None:

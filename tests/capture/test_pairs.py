@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlib.capture.pairs import Pair, aligned_range, read_pairs
+from twinlib.capture.pairs import Known, Pair, aligned_range, read_pairs
 from twinlib.errors import CaptureError
 
 
@@ -25,6 +25,18 @@ def test_optional_columns_and_their_order(tmp_path: Path) -> None:
         Pair("a.1", Path("d.wav"), Path("w.wav"), "train", 2, 0, 44100, 11025),
         Pair("a-2", Path("d.wav"), Path("w.wav"), None, 1, 44100, None, None),
         Pair("b", Path("d é.wav"), Path("my wet.wav")),
+    ]
+
+
+def test_what_the_user_knows_is_read(tmp_path: Path) -> None:
+    text = (
+        "capture\tdry\twet\tlag\tsame_clock\tpolarity\taccept\n"
+        "a\td\tw\t-2.5\tyes\t-1\ta gate, by ear {exact}\nb\td\tw\t\tno\t+1\t\nc\td\tw\n"
+    )
+    assert [pair.known for pair in read_pairs(listed(tmp_path, text))] == [
+        Known(-2.5, True, -1, "a gate, by ear {exact}"),
+        Known(None, False, 1, None),
+        Known(),
     ]
 
 
@@ -62,6 +74,10 @@ def test_channels_default_to_those_of_the_device(tmp_path: Path) -> None:
         ("capture\tdry\twet\tstart\na\td\tw\t-1\n", "start is '-1'"),
         ("capture\tdry\twet\tstart\tstop\na\td\tw\t10\t10\n", "is not greater than start"),
         ("capture\tdry\twet\tclip_samples\na\td\tw\t1.5\n", "integer"),
+        ("capture\tdry\twet\tlag\na\td\tw\tnan\n", "lag is 'nan'"),
+        ("capture\tdry\twet\tsame_clock\na\td\tw\ttrue\n", "yes or no"),
+        ("capture\tdry\twet\tpolarity\na\td\tw\t0\n", "1 or -1"),
+        ("capture\tdry\twet\tlag\tsame_clock\na\td\tw\t3\tno\n", "only for files on one clock"),
         ("capture\tdry\twet\na\tdry {live}.wav\tw\n", "line 2: 'dry {live}.wav' contains '{'.*rename the file"),
         ("capture\tdry\twet\na\td\t<take>.wav\n", "line 2: '<take>.wav' contains '<take>'.*rename the file"),
     ],

@@ -181,3 +181,9 @@ def test_unlisted_clipped_runs_extend_to_the_end() -> None:
     assert more.clipped[:2] == listed.clipped
     assert more.clipped[2][0] <= 3010
     assert more.clipped[2][1] >= 10_000
+
+
+def test_accepted_clipping_is_that_of_the_device() -> None:
+    clipped = {"clipped": [{"start": 500, "samples": 9, "seconds": 0.1}]}
+    assert source(9000, take_changes=dict(clipped)).clipped
+    assert not source(9000, take_changes={**clipped, "findings": [{"code": "accepted"}]}).clipped

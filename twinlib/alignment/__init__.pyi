@@ -5,5 +5,6 @@ from .result import Alignment as Alignment
 from .result import Excluded as Excluded
 from .result import Witness as Witness
 from .time_map import TimeMap as TimeMap
+from .verdict import ZERO_LAGS as ZERO_LAGS
 from .warp import WarpedReader as WarpedReader
 from .warp import reference_alignment as reference_alignment

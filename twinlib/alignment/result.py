@@ -11,6 +11,7 @@ import numpy.typing as npt
 from twinlib.alignment.channel import Channel
 from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.alignment.time_map import Piece, TimeMap
+from twinlib.capture import Known
 from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Verdict, verdict
@@ -92,7 +93,8 @@ class Alignment:
     `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
     `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
     `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated;
-    `witness` are the features of that excerpt. `is_pair` marks a capture without a reel.
+    `witness` are the features of that excerpt. `is_pair` marks a capture without a reel, and `known` is what the list
+    of pairs says about it.
     """
 
     sample_rate: int
@@ -127,6 +129,7 @@ class Alignment:
     noise_floor_dbfs: float | None = None
     witness: Witness | None = None
     is_pair: bool = False
+    known: Known | None = None
 
     @property
     def timemap(self) -> TimeMap:
@@ -164,6 +167,7 @@ class Alignment:
                 "witness": _witness(content.get("witness")),
                 "dry_range": tuple(content["dry_range"]),
                 "wet_range": tuple(content["wet_range"]),
+                "known": Known(**content["known"]) if content.get("known") is not None else None,
             }
             return cls(**{**content, **parts})
         except (KeyError, TypeError) as error:

@@ -3,6 +3,7 @@ from .device_card import DeviceCard as DeviceCard
 from .device_card import read_device_card as read_device_card
 from .file_checks import describe_file as describe_file
 from .ingest import ingest_take as ingest_take
+from .pairs import Known as Known
 from .pairs import aligned_range as aligned_range
 from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range

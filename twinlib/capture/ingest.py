@@ -8,7 +8,7 @@ from twinlib.audio import Reader, read_info
 from twinlib.capture.hum import measure_hum
 from twinlib.capture.levels import ClippingDetector, LevelMeter, find_clipping, measure_levels, to_dbfs
 from twinlib.capture.take import ClippedRun, Take
-from twinlib.capture.take_checks import CLIP_DBFS, MESSAGES, PAIR_MESSAGES, DryFile, check_take
+from twinlib.capture.take_checks import CLIP_DBFS, MESSAGES, PAIR_MESSAGES, DryFile, accept_findings, check_take
 from twinlib.db import db_to_amp
 from twinlib.errors import CaptureError
 from twinlib.files import sha256_file
@@ -24,14 +24,15 @@ def ingest_take(
     reference_channel: int | None = None,
     simulated: bool = False,
     is_pair: bool = False,
+    accept: str = "",
     settings: Mapping[str, str | int | float | bool] | None = None,
     progress: Progress = no_progress,
 ) -> Take:
     """Read a recording once (twice if it may be clipped), in constant memory, and check it.
 
     `reel` is the dry file. The take should last as long, unless it is the wet file of a pair (`is_pair`); the sample
-    rates may differ. `channel` and `reference_channel` (the loop-back, if any) count from 1. A useless take raises no
-    error;
+    rates may differ. `accept` is a reason to use a clipped or steady wet file. `channel` and `reference_channel` (the
+    loop-back, if any) count from 1. A useless take raises no error;
     its verdict is `refused`. Raises `AudioError` if a file is unreadable. `progress` counts frames.
     """
     if channel < 1:
@@ -71,6 +72,7 @@ def ingest_take(
         header=info.header,
     )
     findings = check_take(take, info, levels, dry, is_pair, reference_channel)
+    findings = accept_findings(findings, accept) if accept else findings
     messages = PAIR_MESSAGES if is_pair else MESSAGES
     reasons, notes = messages.reasons(findings), messages.notes(findings)
     return dataclasses.replace(take, findings=findings, verdict=verdict(findings), reasons=reasons, notes=notes)

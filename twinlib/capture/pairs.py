@@ -11,9 +11,26 @@ from twinlib.audio import read_info
 from twinlib.errors import CaptureError
 from twinlib.section import require_plain
 
-COLUMNS = ("capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples", "reference_channel")
+COLUMNS = (
+    "capture", "dry", "wet", "split", "channel", "start", "stop", "clip_samples", "reference_channel", "lag",
+    "same_clock", "polarity", "accept",
+)  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the user knows about a pair; None if unknown.
+
+    `lag` is that of the wet file in samples of the dry file. `same_clock` tells whether one clock made both files, so
+    that there is no drift. `polarity` is 1 or -1. `accept` is the reason to use the pair even if it is refused.
+    """
+
+    lag: float | None = None
+    same_clock: bool | None = None
+    polarity: Literal[1, -1] | None = None
+    accept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,7 @@ class Pair:
     stop: int | None = None
     clip_samples: int | None = None
     reference_channel: int | None = None
+    known: Known = Known()
 
 
 def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None) -> list[Pair]:
@@ -117,6 +135,25 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
         stop=stop,
         clip_samples=_number(where, cells, "clip_samples", 1),
         reference_channel=reference_channel,
+        known=_known(where, cells),
+    )
+
+
+def _known(where: str, cells: dict[str, str]) -> Known:
+    lag, same_clock, polarity = (cells.get(name, "") for name in ("lag", "same_clock", "polarity"))
+    if lag and not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", lag):
+        raise CaptureError(f"{where}: lag is {lag!r}: give samples, such as 0 or 213.5")
+    if same_clock not in ("", "yes", "no"):
+        raise CaptureError(f"{where}: same_clock is {same_clock!r}: it must be yes or no, or empty")
+    if polarity not in ("", "1", "+1", "-1"):
+        raise CaptureError(f"{where}: polarity is {polarity!r}: it must be 1 or -1, or empty")
+    if lag and same_clock == "no":
+        raise CaptureError(f"{where}: a `lag` holds only for files on one clock: leave it empty, or same_clock")
+    return Known(
+        lag=float(lag) if lag else None,
+        same_clock=same_clock == "yes" if same_clock else None,
+        polarity=None if not polarity else -1 if polarity == "-1" else 1,
+        accept=cells.get("accept") or None,
     )
 
 

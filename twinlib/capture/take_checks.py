@@ -1,6 +1,7 @@
 """Checks of a take: findings on its length, level, clipping, DC, noise and hum, and their sentences."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from twinlib.audio import AudioInfo, Reader
@@ -39,6 +40,8 @@ HUM_POWER_DB = 3.0
 """Hum within this distance of the noise floor is at least half of the power of the quietest second."""
 SAME_MAINS_HZ = 5.0
 """Maximum difference of two fundamentals of the same mains frequency."""
+ACCEPTABLE = frozenset({"mostly-clipped", "only-noise", "only-hum"})
+"""Refusals that a user may overrule: the device itself may clip, or hold one level."""
 ROUNDING = 0.999
 """Difference in length, in samples, of two files at different rates that rounding explains."""
 
@@ -65,6 +68,7 @@ MESSAGES = Messages(
         "Lower the input gain and record again, or these segments are excluded",
         "incomplete": "the take lasts {seconds:.2f} s, {missing_seconds:.2f} s ({missing_samples} "
         "{missing_samples:sample|samples}) less than the dry file. The missing part is excluded. " + _START_EARLIER,
+        "accepted": "the wet file was refused, and is used because the list of pairs accepts it: {reason}",
         "other-channel-louder": "channel {other_channel} is {difference_db:.0f} dB louder than the chosen channel "
         "{channel}: check `channel`",
         "dc-offset": "the mean is {dc:.3f} of full scale: the interface adds DC. Use its high-pass filter or another "
@@ -166,6 +170,14 @@ def check_take(
             *_check_hum_and_noise(take, dry, with_pauses),
         ]
     return *files, *found
+
+
+def accept_findings(findings: Sequence[Finding], reason: str) -> tuple[Finding, ...]:
+    """Return the findings of a refused pair that is used all the same; a file that cannot be used stays refused."""
+    if not {each.code for each in findings if each.severity == "refused"} & ACCEPTABLE:
+        return tuple(findings)
+    found = [replace(each, severity="suspect") if each.code in ACCEPTABLE else each for each in findings]
+    return suspect("accepted", reason=reason), *found
 
 
 def _missing_seconds(take: Take, dry: DryFile | None) -> float:

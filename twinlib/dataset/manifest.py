@@ -73,14 +73,16 @@ def build_manifest(
     missing: Iterable[str] = (),
     progress: Progress = no_progress,
     divided: Mapping[str, str] | None = None,
+    compared: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Join the captures of a device into its segments (`segments/1`) and their summary (`dataset/1`).
 
     `missing` are captures of the configuration that may be absent. `divided` are tracks to leave out, with their
-    artist, because the artist is in another split of a recorded excitation. The segments are sorted by capture and
-    start. The result does not depend on time, location or the order of `captures`; `write_manifest` adds the digests.
-    Raises `DatasetError` if there is no capture, if captures differ in sample rate, segment length or guard, if a shard
-    and its table do not match, or if a split has no usable segment. `progress` counts captures.
+    artist, because the artist is in another split of a recorded excitation. `compared` are the results of the
+    comparison of the captures (`captures/1`). The segments are sorted by capture and start. The result does not depend
+    on time, location or the order of `captures`; `write_manifest` adds the digests. Raises `DatasetError` if there is
+    no capture, if captures differ in sample rate, segment length or guard, if a shard and its table do not match, or if
+    a split has no usable segment. `progress` counts captures.
     """
     if not captures:
         raise DatasetError(
@@ -99,7 +101,7 @@ def build_manifest(
         take, alignment = read_json(files.take, TAKE), read_json(files.alignment, ALIGNMENT)
         table = leave_out_tracks(table, divided or {})
         tables[name], metadata[name] = table, shard.metadata
-        summaries[name] = _summarise_capture(shard.metadata, take, alignment, table)
+        summaries[name] = _summarise_capture(shard.metadata, take, alignment, table, (compared or {}).get(name))
         sums["alignments"][name] = sha256_file(files.alignment)
         sums["shards"][name] = sha256_file(files.shard)
         sums["takes"][name] = shard.metadata.take_sha256
@@ -163,7 +165,11 @@ def _check_match(device: str, files: CaptureFiles, table: pd.DataFrame, shard: S
 
 
 def _summarise_capture(
-    metadata: ShardMetadata, take: Mapping[str, Any], alignment: Mapping[str, Any], table: pd.DataFrame
+    metadata: ShardMetadata,
+    take: Mapping[str, Any],
+    alignment: Mapping[str, Any],
+    table: pd.DataFrame,
+    compared: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     if take["sha256"] != metadata.take_sha256:
         raise DatasetError(
@@ -171,13 +177,18 @@ def _summarise_capture(
             "run again"
         )
     size, rate = metadata.segment_samples, metadata.sample_rate
+    aligned, reasons = alignment["verdict"], list(alignment["reasons"])
+    if compared is not None:
+        aligned = compared["verdict"] if aligned == "ok" else aligned
+        reasons += compared["reasons"]
     return {
         # Absent from files of older versions.
         "kind": take.get("kind", "take"),
         "take_verdict": take["verdict"],
         "take_reasons": list(take["reasons"]),
-        "alignment_verdict": alignment["verdict"],
-        "alignment_reasons": list(alignment["reasons"]),
+        "alignment_verdict": aligned,
+        "alignment_reasons": reasons,
+        "accepted": (alignment.get("known") or {}).get("accept"),
         # Alignments of older versions have no noise floor.
         "noise_floor_dbfs": alignment.get("noise_floor_dbfs"),
         "simulated": metadata.simulated,

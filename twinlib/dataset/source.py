@@ -140,8 +140,10 @@ def _clipped(take: Mapping[str, Any], wet_frames: int) -> list[Range]:
     """Return the runs of clipped samples of the wet file.
 
     A take lists its first runs only, and counts all runs in `clips`. If there are more, all samples after the last
-    listed run count as clipped.
+    listed run count as clipped. The clipping of an accepted wet file is that of the device.
     """
+    if any(finding["code"] == "accepted" for finding in take.get("findings", ())):
+        return []
     runs = [(int(run["start"]), int(run["start"]) + int(run["samples"])) for run in take["clipped"]]
     if int(take["clips"]) > len(runs):
         runs.append((runs[-1][1] if runs else 0, wet_frames))

@@ -4,6 +4,39 @@ from twinlib.findings import Messages
 
 MESSAGES = Messages(
     {
+        # What the user knows about a pair.
+        "accepted": "the pair was refused, and is used because the list of pairs accepts it: {reason}",
+        "lag-contradicts": (
+            "the list of pairs says a lag of {lag:g} samples, but {samples:.2f} were measured: check `lag` of the pair"
+        ),
+        "polarity-contradicts": (
+            "the list of pairs says a polarity of {polarity}, but {measured} was measured: check `polarity` of the pair"
+        ),
+        # Comparison of the captures of a device.
+        "lag-outlier": (
+            "the wet file is {samples:.2f} samples late, but those of the other captures are {median:.2f} late: check "
+            "where it begins; if it belongs to the others, set `lag` of the pair to {lag:g}"
+        ),
+        "drift-outlier": (
+            "the clocks of this capture differ by {drift_ppm:.2f} ppm, while the other captures were made on one "
+            "clock: check how it was made; if all are on one clock, set `same_clock` of the pair to yes"
+        ),
+        "shifted-alike": (
+            "a lag of {samples:.2f} samples and a drift of {drift_ppm:.2f} ppm were measured, but the other captures "
+            "of the device show that both files are on one clock: it is shifted by {lag:g} samples like them"
+        ),
+        "polarity-outlier": (
+            "the polarity is not that of the other captures of the device and was corrected: check the cables, or the "
+            "switch or plugin that inverts"
+        ),
+        "polarity-uncorrected": (
+            "the polarity is not that of the other captures of the device: put `polarity` into `repair`, or invert the "
+            "wet file"
+        ),
+        "gain-outlier": (
+            "the gain is {gain_db:.1f} dB, but {median_db:.1f} dB in the other captures of the device: check that no "
+            "knob or fader was moved, or make it a device of its own"
+        ),
         # The witness of the takes of a device.
         "level-outlier": (
             "the level is {change_db:+.1f} dB relative to {others}: a knob, a fader or the input gain was moved "

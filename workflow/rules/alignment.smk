@@ -27,6 +27,7 @@ rule align_take:
     params:
         guard=CONFIG.dataset.guard_samples,
         dry_range=get_aligned_range,
+        known=get_known,
         channel=get_channel,
         reference_channel=get_reference_channel,
         # The order does not matter.
@@ -34,10 +35,29 @@ rule align_take:
         code=code("align_take.py"),
     shell:
         "stage align_take --name {wildcards.capture} --guard {params.guard} --dry-range {params.dry_range:q}"
+        " --known {params.known:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --programme {input.programme:q} --alignment {output.alignment:q}"
         " --picture {output.picture:q} 2>&1 | tee -i {log:q}"
+
+
+rule compare_captures:
+    input:
+        alignments=lambda wildcards: get_capture_files(wildcards, "{capture}/alignment.json"),
+    output:
+        captures="<results>/devices/{device}/captures.json",
+        record="<results>/devices/{device}/captures.json.prov.json",
+    log:
+        "<logs>/compare_captures/{device}.log",
+    benchmark:
+        "<benchmarks>/compare_captures/{device}.tsv"
+    params:
+        names=lambda wildcards: captures(wildcards.device),
+        code=code("compare_captures.py"),
+    shell:
+        "stage compare_captures --device {wildcards.device} --names {params.names:q} --alignments {input.alignments:q}"
+        " --captures {output.captures:q} 2>&1 | tee -i {log:q}"
 
 
 CAPTURE_FILES += [

@@ -56,11 +56,12 @@ rule ingest_take:
     params:
         kind=get_kind,
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
+        accept=get_acceptance,
         channel=get_channel,
         reference_channel=get_reference_channel,
         code=code("ingest_take.py"),
     shell:
-        "stage ingest_take --kind {params.kind} --knobs {params.knobs:q}"
+        "stage ingest_take --kind {params.kind} --knobs {params.knobs:q} --accept {params.accept:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --dry {input.dry:q}"
         " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
 

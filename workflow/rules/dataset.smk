@@ -7,6 +7,7 @@ rule cut_shard:
         wet=get_wet,
         take="<results>/devices/{device}/{capture}/take.json",
         alignment="<results>/devices/{device}/{capture}/alignment.json",
+        captures=get_comparison,
         cues=lambda wildcards: get_excitation_file(wildcards, "cues.parquet"),
         excitation=lambda wildcards: get_excitation_file(wildcards, "excitation.json"),
     output:
@@ -27,7 +28,7 @@ rule cut_shard:
         "stage cut_shard --device {wildcards.device} --name {wildcards.capture}"
         " --settings {params.settings:q} --withdrawn {params.withdrawn:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take:q}"
-        " --alignment {input.alignment:q} --cues {input.cues:q} --excitation {input.excitation:q}"
+        " --alignment {input.alignment:q} --captures {input.captures:q} --cues {input.cues:q} --excitation {input.excitation:q}"
         " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i {log:q}"
 
 
@@ -37,6 +38,7 @@ rule build_manifest:
         segments=lambda wildcards: get_capture_files(wildcards, "shards/{capture}.parquet"),
         takes=lambda wildcards: get_capture_files(wildcards, "{capture}/take.json"),
         alignments=lambda wildcards: get_capture_files(wildcards, "{capture}/alignment.json"),
+        captures="<results>/devices/{device}/captures.json",
     output:
         segments="<results>/devices/{device}/segments.parquet",
         dataset=report(
@@ -59,7 +61,7 @@ rule build_manifest:
     shell:
         "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"
         " --tolerant {params.tolerant} --divided {params.divided:q} --shards {input.shards:q} --takes {input.takes:q}"
-        " --alignments {input.alignments:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
+        " --alignments {input.alignments:q} --captures {input.captures:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
 
 
 rule check_leaks:
@@ -93,6 +95,6 @@ DATASET_FILES = [
     for name in READY
     for path in (
         *expand(rules.cut_shard.output, device=name, capture=captures(name)),
-        *expand([*rules.build_manifest.output, *rules.check_leaks.output], device=name),
+        *expand([*rules.compare_captures.output, *rules.build_manifest.output, *rules.check_leaks.output], device=name),
     )
 ]

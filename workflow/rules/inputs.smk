@@ -111,6 +111,24 @@ def get_aligned_range(wildcards):
     return json.dumps(dict(zip(("start", "stop"), aligned_range(pairs.values(), pair), strict=True)) if pair else None)
 
 
+def get_known(wildcards):
+    """What the list of pairs says about a pair, as JSON; empty for a reel."""
+    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
+    known = vars(pair.known) if pair else {}
+    return json.dumps({name: value for name, value in known.items() if value is not None})
+
+
+def get_acceptance(wildcards):
+    """The reason to accept a refused pair; empty if there is none."""
+    return json.loads(get_known(wildcards)).get("accept", "")
+
+
+def get_comparison(wildcards):
+    """The comparison of the pairs of a device, which may set their lags; nothing for takes and a single pair."""
+    several = len(PAIRS.get(wildcards.device, {})) > 1
+    return f"<results>/devices/{wildcards.device}/captures.json" if several else []
+
+
 def get_channel(wildcards):
     """The channel of the wet file that recorded the device, counted from 1."""
     return (PAIRS.get(wildcards.device, {}).get(wildcards.capture) or CONFIG.devices[wildcards.device]).channel
