@@ -9,6 +9,7 @@ from twinlib.alignment import Alignment
 from twinlib.capture import Known
 from twinlib.diagnosis.known import common_lag, median_lag
 from twinlib.diagnosis.messages import MESSAGES
+from twinlib.diagnosis.same_settings import compare_settings
 from twinlib.findings import Finding, Severity, suspect, verdict
 
 MAX_LAG_SPREAD = 8.0
@@ -32,11 +33,11 @@ def compare_captures(alignments: Mapping[str, Alignment]) -> dict[str, Any]:
 
     `captures` holds for each capture its findings, with `verdict` and `reasons`, and `shift`: the lag in samples to
     apply instead of its own, None if its own is right. Pairs on one clock get the same lag. A capture whose lag or
-    drift is an outlier is named; so are outliers of polarity and gain. Refused captures are not compared.
+    drift is an outlier is named; so are outliers of polarity, gain and settings. Refused captures are not compared.
     """
     usable = {name: one for name, one in sorted(alignments.items()) if one.verdict != "refused"}
     shifts, findings = _compare_lags(usable)
-    for name, finding in [*_compare_polarity(usable), *_compare_gain(usable)]:
+    for name, finding in [*_compare_polarity(usable), *_compare_gain(usable), *compare_settings(usable)]:
         findings.setdefault(name, []).append(finding)
     captures = {}
     for name in sorted(alignments):
@@ -112,8 +113,11 @@ def _compare_polarity(usable: Mapping[str, Alignment]) -> list[tuple[str, Findin
 
 
 def _compare_gain(usable: Mapping[str, Alignment]) -> list[tuple[str, Finding]]:
-    """Return a finding for each of at least three captures whose gain differs from that of the others."""
-    gains = {name: one.gain_db for name, one in usable.items()}
+    """Return a finding for each of at least three captures whose gain differs from that of the others.
+
+    The settings of takes with a witness are compared by the witness.
+    """
+    gains = {name: one.gain_db for name, one in usable.items() if one.witness is None}
     if len(gains) < 3:
         return []
     median = float(np.median(list(gains.values())))
