@@ -29,7 +29,7 @@ def main() -> None:
                 reference_channel=args.reference_channel or None,
                 simulated=args.kind == "simulated",
                 is_pair=args.kind == "pair",
-                accept=args.accept,
+                accept=json.loads(args.accept),
                 settings=json.loads(args.knobs),
                 progress=done,
             )

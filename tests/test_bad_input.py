@@ -127,7 +127,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "reference_channel": 0,
             "kind": "simulated",
             "knobs": '{"drive": 1}',
-            "accept": "",
+            "accept": "null",
             "take": f"{CAPTURE}/take.json",
         },
         "align_take": {
@@ -377,6 +377,8 @@ def test_invalid_settings_are_reported(fails: Fails, stage: str, name: str, text
     ("stage", "name"),
     [
         ("align_take", "dry_range"),
+        ("align_take", "known"),
+        ("ingest_take", "accept"),
         ("ingest_take", "knobs"),
         ("cut_shard", "pair"),
         ("cut_shard", "withdrawn"),

@@ -24,7 +24,7 @@ def ingest_take(
     reference_channel: int | None = None,
     simulated: bool = False,
     is_pair: bool = False,
-    accept: str = "",
+    accept: str | None = None,
     settings: Mapping[str, str | int | float | bool] | None = None,
     progress: Progress = no_progress,
 ) -> Take:

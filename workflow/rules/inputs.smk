@@ -119,8 +119,8 @@ def get_known(wildcards):
 
 
 def get_acceptance(wildcards):
-    """The reason to accept a refused pair; empty if there is none."""
-    return json.loads(get_known(wildcards)).get("accept", "")
+    """The reason to accept a refused pair, as JSON; `null` if there is none."""
+    return json.dumps(json.loads(get_known(wildcards)).get("accept"))
 
 
 def get_comparison(wildcards):
