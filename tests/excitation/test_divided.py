@@ -13,7 +13,7 @@ from twinlib.corpus import Corpus
 from twinlib.excitation import RecordedExcitations
 from twinlib.excitation.divided import find_cue_families, find_divided_families
 from twinlib.excitation.settings import Excitation, Split
-from twinlib.excitation.splits import assign_splits, with_salt
+from twinlib.excitation.splits import assign_splits, find_salt, with_salt
 from twinlib.excitation.sweeps import TRACK
 from twinlib.files import write_json, write_table
 
@@ -24,7 +24,9 @@ def sheet(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 def old_sheet(salt: str) -> pd.DataFrame:
     """The cue sheet of an older version, which took every credit of real metadata for another artist."""
-    splits = assign_splits(dict(REAL_TRACKS), Split(salt=salt))
+    split = Split(salt=salt)
+    split = split.model_copy(update={"salt": find_salt({credit for _, credit in REAL_TRACKS}, split)})
+    splits = assign_splits(dict(REAL_TRACKS), split)
     return sheet(*((track_id, credit, splits[track_id]) for track_id, credit in REAL_TRACKS))
 
 
