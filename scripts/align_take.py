@@ -7,7 +7,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from twinlib.alignment import Alignment, align, align_probe_take, plot_alignment
+from twinlib.alignment import Alignment, align, align_probe_take
 from twinlib.capture import Known, used_range
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import ALIGNMENT, PROBE_FILE
@@ -15,6 +15,7 @@ from twinlib.diagnosis import apply_known, diagnose
 from twinlib.excitation import read_reel
 from twinlib.files import read_json, write_json
 from twinlib.provenance import stage_record
+from twinlib.reports import plot_alignment
 
 
 def main() -> None:

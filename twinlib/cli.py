@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, provenance
+from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, provenance, reports
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
 from twinlib.audit import add_audit
 from twinlib.cli_runtime import run
@@ -118,7 +118,7 @@ def _run_alignment(
         spans = [(start, stop) for start, stop in witness]
         found = diagnosis.diagnose(found, dry, wet, channel=_column(args.channel), witness=spans)
     if args.plot:
-        alignment.plot_alignment(found, args.plot)
+        reports.plot_alignment(found, args.plot)
     return found
 
 

@@ -14,9 +14,9 @@ from scipy.signal import butter, chirp, sosfilt
 from scipy.signal.windows import tukey
 
 from twinlib import audio
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.result import Alignment, Window
 from twinlib.alignment.time_map import Piece, TimeMap
+from twinlib.channel import Channel
 from twinlib.simulation.circuits import process_stream
 from twinlib.simulation.settings import Circuit
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from twinlib import audio
 from twinlib.alignment.fractional_delay import interpolate
-from twinlib.alignment.plot import plot_alignment
 from twinlib.alignment.result import Reference
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.warp import WarpedReader, reference_alignment
 from twinlib.errors import AlignmentError
+from twinlib.reports.alignment_plot import plot_alignment
 
 from .conftest import RATE, Write, alignment, channel, pieces
 

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment import fractional_delay, locate
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import ClockModel, Line, LineFit
 from twinlib.alignment.delay import Complex, band, integer_peaks, subsample_delay
 from twinlib.alignment.lag_track import LAG_FLOOR as PROGRAMME_FLOOR
 from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
 from twinlib.alignment.time_map import TimeMap
+from twinlib.channel import Channel
 
 CLICK_REACH = 64
 """Search range for a click, in samples around the expected lag."""

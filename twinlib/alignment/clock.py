@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.drift_curve import fit_drift_curve
 from twinlib.alignment.lag_track import LAG_FLOOR, LagTrack, WindowPlan
 from twinlib.alignment.time_map import Curve, Labels, Piece, TimeMap
+from twinlib.channel import Channel
 
 Array = npt.NDArray[np.float64]
 

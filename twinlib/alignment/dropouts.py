@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.delay import Real
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
@@ -16,6 +15,7 @@ from twinlib.alignment.linear_model import FRAME, FirModel, identify_fir
 from twinlib.alignment.residual import FrameSums, compare_frames, improves_with_shift
 from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import CoarseTrack
+from twinlib.channel import Channel
 
 MIN_STEP = 0.5
 """Minimum step in samples: interfaces lose whole samples."""

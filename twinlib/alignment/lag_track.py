@@ -8,7 +8,6 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.alignment import fractional_delay
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.delay import (
     HIGH_HZ,
     LOW_HZ,
@@ -24,6 +23,7 @@ from twinlib.alignment.delay import (
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
+from twinlib.channel import Channel
 from twinlib.db import amp_to_db, power_to_db
 from twinlib.intervals import merge_ranges
 

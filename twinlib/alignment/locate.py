@@ -8,10 +8,10 @@ import numpy.typing as npt
 import scipy.fft
 import soxr
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line, theil_sen
 from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
 from twinlib.audio import Signal
+from twinlib.channel import Channel
 from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
 

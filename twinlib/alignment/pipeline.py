@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from twinlib.alignment import locate
-from twinlib.alignment.channel import Channel, open_channel
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
 from twinlib.alignment.clock import LagFit, Line, LineFit, fit_clock, wet_sample_period
 from twinlib.alignment.dropouts import coarse_steps, find_steps, with_small_steps
@@ -25,6 +24,7 @@ from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
 from twinlib.audio import Reader, Signal
+from twinlib.channel import Channel, open_channel
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, SubProgress, no_progress
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment import locate
-from twinlib.alignment.channel import Channel, open_channel
 from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
 from twinlib.alignment.clock import Line, LineFit, fit_line
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
@@ -21,6 +20,7 @@ from twinlib.alignment.result import Alignment, Measurement, Reference, Repair, 
 from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MAX_DRIFT_PPM, MAX_RESIDUAL_RMS
 from twinlib.audio import Reader
+from twinlib.channel import Channel, open_channel
 from twinlib.db import amp_to_db, db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, SubProgress, no_progress

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import ClockModel, LagFit, LagStep, fit_clock, wet_sample_period
 from twinlib.alignment.dropouts import remaining_steps
 from twinlib.alignment.lag_track import LagTrack, Response, WindowPlan, inliers, measure_lags, plan_dense_windows
 from twinlib.alignment.wow_flutter import is_broadband, is_device_phase, measure_subbands, wander_rms
+from twinlib.channel import Channel
 from twinlib.progress import Progress, no_progress
 
 MIN_WANDER = 0.01

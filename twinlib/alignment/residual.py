@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, percentile_filter
 
-from twinlib.alignment.channel import Channel, is_finite_audio
 from twinlib.alignment.delay import Real
 from twinlib.alignment.linear_model import (
     CONTEXT_AFTER,
@@ -30,6 +29,7 @@ from twinlib.alignment.linear_model import (
 )
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import BLOCK, Signal
+from twinlib.channel import Channel, is_finite_audio
 from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress, no_progress
 

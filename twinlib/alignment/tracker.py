@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment import fractional_delay
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Line
 from twinlib.alignment.delay import Complex, Real, band
 from twinlib.alignment.lag_track import (
@@ -25,6 +24,7 @@ from twinlib.alignment.lag_track import (
 from twinlib.alignment.locate import MAX_DRIFT_PPM, excerpt_size, find_candidates, read_excerpts
 from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
+from twinlib.channel import Channel
 from twinlib.progress import Progress, no_progress
 
 SEARCH_AFTER = 2

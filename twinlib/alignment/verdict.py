@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import Array, ClockModel, LagFit, wet_sample_period
 from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
@@ -26,6 +25,7 @@ from twinlib.alignment.result import (
 from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
+from twinlib.channel import Channel
 from twinlib.db import db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs

@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 
 from twinlib.alignment import fractional_delay
-from twinlib.alignment.channel import Channel, frames_at_rate
 from twinlib.alignment.result import Alignment
 from twinlib.audio import Reader, Signal
+from twinlib.channel import Channel, frames_at_rate
 from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
 

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtri
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.clock import ClockModel, LagFit
 from twinlib.alignment.delay import HIGH_HZ, LOW_HZ, Real
 from twinlib.alignment.drift_curve import biweight
 from twinlib.alignment.lag_track import INLIER_SAMPLES, MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
+from twinlib.channel import Channel
 from twinlib.db import db_to_amp
 
 BLOCK_SECONDS = 10.0

@@ -1,4 +1,4 @@
-"""Reports: figures, the page of a twin, the comparison of twins and their summary."""
+"""Reports: the plot of an alignment, figures, the page of a twin, the comparison of twins and their summary."""
 
 import lazy_loader
 

@@ -1,3 +1,4 @@
+from .alignment_plot import plot_alignment as plot_alignment
 from .comparison import render_comparison as render_comparison
 from .evaluation_files import write_evaluation as write_evaluation
 from .figures import draw_comparison as draw_comparison

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from twinlib.alignment.result import Alignment
+from twinlib.alignment import Alignment
 from twinlib.files import atomic_path
 
 # The palette of Okabe & Ito, distinguishable by colour-blind readers; markers and hatching differ too.
