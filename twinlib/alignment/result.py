@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.capture import Known
+from twinlib.channel import Channel
 from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Verdict, verdict
