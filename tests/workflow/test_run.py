@@ -264,6 +264,7 @@ STAGES_TO_TWIN = {
     "simulate_take",
     "ingest_take",
     "align_take",
+    "compare_captures",
     "cut_shard",
     "build_manifest",
     "check_leaks",
@@ -295,7 +296,7 @@ STAGES_AFTER_TRAINING = {
         ),
         (
             "devices/amp/tiny-01/alignment.svg",
-            {"align_take", "cut_shard", "build_manifest", "check_leaks", "train_twin", "export_twin"}
+            {"align_take", "compare_captures", "cut_shard", "build_manifest", "check_leaks", "train_twin"}
             | STAGES_AFTER_TRAINING,
         ),
         (
