@@ -7,6 +7,7 @@ Packages in the order of the data flow; each imports only from those above it:
     excitation    cue sheets, reels and probe reels
     capture       takes and pairs: recordings of a device
     simulation    simulated devices with known ground truth
+    resampling    signals at another sample rate and along a varying lag
     alignment     lag, drift, polarity and dropouts; the wet signal on the dry clock
     diagnosis     changes of the device during a take, modulation, echoes; the witness
     dataset       segments, splits, shards and leak checks
@@ -19,8 +20,7 @@ Packages in the order of the data flow; each imports only from those above it:
     tracking      MLflow
     audit         lineage, withdrawal, licences, datasheets and exports
 
-Modules shared by all: `audio` sound files, `channel` one channel of a file at another sample rate, `files` atomic I/O,
-`contracts` names and versions of files, `intervals` sample ranges, `db` decibels, `findings` results of checks,
-`formatting` numbers, `plotting` figures, `errors`, `progress`, `section` the base of `config`, and `cli` with
-`cli_runtime` for the `twin` command.
+Modules shared by all: `audio` sound files, `files` atomic I/O, `contracts` names and versions of files, `intervals`
+sample ranges, `db` decibels, `findings` results of checks, `formatting` numbers, `plotting` figures, `errors`,
+`progress`, `section` the base of `config`, and `cli` with `cli_runtime` for the `twin` command.
 """

@@ -15,8 +15,8 @@ from scipy.signal.windows import tukey
 
 from twinlib import audio
 from twinlib.alignment.result import Alignment, Window
-from twinlib.alignment.time_map import Piece, TimeMap
-from twinlib.channel import Channel
+from twinlib.resampling.channel import Channel
+from twinlib.resampling.time_map import Piece, TimeMap
 from twinlib.simulation.circuits import process_stream
 from twinlib.simulation.settings import Circuit
 

@@ -8,7 +8,7 @@ import pytest
 
 from twinlib.alignment.dropouts import CONFIRMED, detect_steps, locate_step
 from twinlib.alignment.linear_model import FirModel, identify_fir
-from twinlib.alignment.time_map import TimeMap
+from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme

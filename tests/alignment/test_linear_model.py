@@ -18,7 +18,7 @@ from twinlib.alignment.linear_model import (
     identify_fir,
     read_at_integer_lags,
 )
-from twinlib.alignment.time_map import TimeMap
+from twinlib.resampling.time_map import TimeMap
 
 from .conftest import RATE, Array, channel, filtered, noise, programme, rush, warped
 

@@ -80,7 +80,7 @@ def test_the_spacing_of_the_clicks_must_match_the_reel() -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twinlib.channel._CACHED_SAMPLES", 1 << 19)  # less than the shorter file
+    monkeypatch.setattr("twinlib.resampling.channel._CACHED_SAMPLES", 1 << 19)  # less than the shorter file
     peaks = []
     for seconds in (20, 80):
         part, clicks = reel(6.0)

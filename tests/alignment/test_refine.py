@@ -10,8 +10,8 @@ from twinlib.alignment.dropouts import find_spurious
 from twinlib.alignment.lag_track import LagTrack, plan_windows
 from twinlib.alignment.linear_model import identify_fir
 from twinlib.alignment.pipeline import fit_track
-from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import track_lags
+from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twinlib.alignment.linear_model import FRAME
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
-from twinlib.alignment.time_map import TimeMap
+from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 
 from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped

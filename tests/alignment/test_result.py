@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Reference, Window
-from twinlib.alignment.time_map import Piece
 from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Span, info, suspect
+from twinlib.resampling.time_map import Piece
 
 from .conftest import alignment, pieces
 

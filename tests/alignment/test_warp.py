@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib import audio
-from twinlib.alignment.fractional_delay import interpolate
 from twinlib.alignment.result import Reference
-from twinlib.alignment.time_map import Piece
 from twinlib.alignment.warp import WarpedReader, reference_alignment
 from twinlib.errors import AlignmentError
 from twinlib.reports.alignment_plot import plot_alignment
+from twinlib.resampling.fractional_delay import interpolate
+from twinlib.resampling.time_map import Piece
 
 from .conftest import RATE, Write, alignment, channel, pieces
 

@@ -7,8 +7,8 @@ from twinlib.alignment.clock import LagStep, fit_clock, fit_line
 from twinlib.alignment.drift_curve import fit_drift_curve
 from twinlib.alignment.lag_track import LagTrack
 from twinlib.alignment.pipeline import align
-from twinlib.alignment.time_map import Curve
 from twinlib.alignment.wow_flutter import common_rms, is_broadband, residual_rms, subbands_covary, wander_rms
+from twinlib.resampling.time_map import Curve
 
 from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
 

@@ -23,7 +23,6 @@ import pandas as pd
 
 from twinlib import audio
 from twinlib.alignment.result import Alignment, Window
-from twinlib.alignment.time_map import TimeMap
 from twinlib.capture.ingest import ingest_take
 from twinlib.contracts import (
     ALIGNMENT,
@@ -55,6 +54,7 @@ from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.splits import assign_splits
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text
 from twinlib.provenance.record import stage_record
+from twinlib.resampling.time_map import TimeMap
 
 REPOSITORY = Path(__file__).parents[2]
 RATE, GUARD, LAG = 8000, 12, 500

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from twinlib.alignment.result import Alignment, Window
-from twinlib.alignment.time_map import TimeMap
 from twinlib.contracts import ALIGNMENT
 from twinlib.dataset.segments import tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.shards import shard_metadata, write_shard
 from twinlib.dataset.source import CaptureSource, capture_source
 from twinlib.files import write_json, write_table
+from twinlib.resampling.time_map import TimeMap
 
 RATE = 8000
 SIZE = 256

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.dataset.factories import GUARD, RATE, SETTINGS, SIZE, SPLITS, Reel, reel, source
 from twinlib.alignment.result import Excluded, Reference, Window
-from twinlib.alignment.time_map import Piece
 from twinlib.dataset.segments import COLUMNS, excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
 from twinlib.errors import DatasetError
 from twinlib.intervals import merge_ranges
+from twinlib.resampling.time_map import Piece
 
 GAP_ROWS = -(-RATE // (2 * SIZE))
 """Segments between two splits of a pair, half a second."""

@@ -24,7 +24,6 @@ from tests.dataset.factories import (
 )
 from twinlib import audio
 from twinlib.alignment.result import Excluded
-from twinlib.alignment.time_map import Piece
 from twinlib.alignment.warp import WarpedReader
 from twinlib.dataset.segments import excluded_ranges, tile_pair, tile_reel
 from twinlib.dataset.settings import Dataset
@@ -32,6 +31,7 @@ from twinlib.dataset.shards import Shard, shard_metadata, write_shard
 from twinlib.dataset.source import capture_source
 from twinlib.errors import DatasetError
 from twinlib.files import read_table, sha256_file
+from twinlib.resampling.time_map import Piece
 
 
 def test_flat_buffers_hold_the_aligned_signals(tmp_path: Path) -> None:

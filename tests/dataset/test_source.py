@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.dataset.factories import GUARD, RATE, alignment, source, take
 from twinlib.alignment.result import Alignment, Excluded, Reference, Window
-from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.dataset.source import WARP_REACH, capture_source
 from twinlib.errors import DatasetError
+from twinlib.resampling.time_map import Piece, TimeMap
 
 FRAMES = 20_000
 RATES = st.sampled_from([RATE, 7350, 8820])

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dataset.factories import RATE, alignment
-from twinlib.alignment import Alignment, TimeMap
+from twinlib.alignment import Alignment
 from twinlib.alignment.result import Window
 from twinlib.capture import Known
 from twinlib.diagnosis import compare_captures, with_constant_lag
 from twinlib.findings import refused
+from twinlib.resampling import TimeMap
 
 FRAMES = 60 * RATE
 

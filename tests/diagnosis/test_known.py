@@ -6,10 +6,10 @@ from dataclasses import replace
 from tests.dataset.factories import alignment
 from twinlib.alignment import Alignment, Excluded
 from twinlib.alignment.result import Dropout
-from twinlib.alignment.time_map import Piece
 from twinlib.capture import Known
 from twinlib.diagnosis import apply_known
 from twinlib.findings import refused, suspect
+from twinlib.resampling.time_map import Piece
 
 REPAIR = ("polarity",)
 FRAMES = 50_000

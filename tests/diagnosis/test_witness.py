@@ -7,11 +7,11 @@ import pytest
 from scipy.signal import firwin, lfilter
 
 from tests.dataset.factories import alignment
-from twinlib.alignment import TimeMap
 from twinlib.alignment.result import Excluded
 from twinlib.diagnosis.messages import MESSAGES
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
 from twinlib.excitation import make_witness
+from twinlib.resampling import TimeMap
 
 RATE = 16000
 GAP = 0.5

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment import fractional_delay, locate
+from twinlib.alignment import locate
 from twinlib.alignment.clock import ClockModel, Line, LineFit
 from twinlib.alignment.delay import Complex, band, integer_peaks, subsample_delay
 from twinlib.alignment.lag_track import LAG_FLOOR as PROGRAMME_FLOOR
 from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
-from twinlib.alignment.time_map import TimeMap
-from twinlib.channel import Channel
+from twinlib.resampling import Channel, TimeMap, interpolate
 
 CLICK_REACH = 64
 """Search range for a click, in samples around the expected lag."""
@@ -83,7 +82,7 @@ def detect_click(
     start = click - (size - length) // 4
     timemap = TimeMap.straight(lag - drift_ppm * 1e-6 * click, drift_ppm, start, start + size)
     x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
-    y = fractional_delay.interpolate(wet, timemap, start, start + size).astype(np.float64)
+    y = interpolate(wet, timemap, start, start + size).astype(np.float64)
     cross = x.conj() * polarity * np.fft.rfft(y)[bins]
     peak = integer_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
     if peak.sign < 0 or abs(peak.delay) >= CLICK_REACH:

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from twinlib.alignment.drift_curve import fit_drift_curve
 from twinlib.alignment.lag_track import LAG_FLOOR, LagTrack, WindowPlan
-from twinlib.alignment.time_map import Curve, Labels, Piece, TimeMap
-from twinlib.channel import Channel
+from twinlib.resampling import Channel, Curve, Labels, Piece, TimeMap
 
 Array = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
 
 from twinlib.alignment.delay import Real
-from twinlib.alignment.time_map import Labels
+from twinlib.resampling import Labels
 
 WINDOWS_PER_HALF_PERIOD = 4
 """Windows per half period of the fastest variation that a fit tries."""

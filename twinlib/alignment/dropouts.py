@@ -13,9 +13,8 @@ from twinlib.alignment.delay import Real
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
 from twinlib.alignment.linear_model import FRAME, FirModel, identify_fir
 from twinlib.alignment.residual import FrameSums, compare_frames, improves_with_shift
-from twinlib.alignment.time_map import TimeMap
 from twinlib.alignment.tracker import CoarseTrack
-from twinlib.channel import Channel
+from twinlib.resampling import Channel, TimeMap
 
 MIN_STEP = 0.5
 """Minimum step in samples: interfaces lose whole samples."""

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from twinlib.alignment import fractional_delay
 from twinlib.alignment.delay import (
     HIGH_HZ,
     LOW_HZ,
@@ -21,11 +20,10 @@ from twinlib.alignment.delay import (
     phat_weighted,
     subsample_delay,
 )
-from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
-from twinlib.channel import Channel
 from twinlib.db import amp_to_db, power_to_db
 from twinlib.intervals import merge_ranges
+from twinlib.resampling import MEASURE_BAND, MEASURE_KERNEL, WARP_KERNEL, Channel, TimeMap, interpolate
 
 INLIER_SAMPLES = 0.5
 """A window is an inlier within this distance of the clock."""
@@ -181,14 +179,10 @@ def measure_lags(
             return False
         return everything or (time_map.wet(start) >= wet.start and time_map.wet(stop) <= wet.stop)
 
-    kernel = (
-        fractional_delay.MEASURE_KERNEL
-        if fractional_delay.MEASURE_BAND * wet.rate > HIGH_HZ
-        else fractional_delay.WARP_KERNEL
-    )
+    kernel = MEASURE_KERNEL if MEASURE_BAND * wet.rate > HIGH_HZ else WARP_KERNEL
 
     def warped(start: int, stop: int) -> Signal:
-        return fractional_delay.interpolate(wet, time_map, start, stop, kernel)
+        return interpolate(wet, time_map, start, stop, kernel)
 
     starts_used = [start for start in windows.starts.tolist() if is_usable(start, start + size)]
     for first in range(0, len(starts_used), BATCH):

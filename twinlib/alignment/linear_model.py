@@ -13,9 +13,8 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.alignment.delay import Complex
-from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
-from twinlib.channel import Channel, is_finite_audio
+from twinlib.resampling import Channel, TimeMap, is_finite_audio
 
 DECIMATION = 4
 """Ratio of the sample rate to the rate at which dry and wet are compared."""

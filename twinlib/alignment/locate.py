@@ -11,9 +11,9 @@ import soxr
 from twinlib.alignment.clock import Line, theil_sen
 from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
 from twinlib.audio import Signal
-from twinlib.channel import Channel
 from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
+from twinlib.resampling import Channel
 
 SIZE = 1 << 16
 """Samples of one transform of the matched filter."""

@@ -24,9 +24,9 @@ from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
 from twinlib.audio import Reader, Signal
-from twinlib.channel import Channel, open_channel
 from twinlib.errors import AlignmentError
 from twinlib.progress import Progress, SubProgress, no_progress
+from twinlib.resampling import Channel, open_channel
 
 __all__ = ["GUARD_SAMPLES", "Alignment", "Dropout", "Excluded", "Window", "align"]
 

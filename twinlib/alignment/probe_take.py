@@ -17,13 +17,12 @@ from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
 from twinlib.alignment.clock import Line, LineFit, fit_line
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
 from twinlib.alignment.result import Alignment, Measurement, Reference, Repair, Window, build_alignment
-from twinlib.alignment.time_map import Piece
 from twinlib.alignment.verdict import MAX_DRIFT_PPM, MAX_RESIDUAL_RMS
 from twinlib.audio import Reader
-from twinlib.channel import Channel, open_channel
 from twinlib.db import amp_to_db, db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, SubProgress, no_progress
+from twinlib.resampling import Channel, Piece, open_channel
 
 MIN_CLICKS = 3
 """Minimum number of clicks for a line."""

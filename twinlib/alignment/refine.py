@@ -9,8 +9,8 @@ from twinlib.alignment.clock import ClockModel, LagFit, LagStep, fit_clock, wet_
 from twinlib.alignment.dropouts import remaining_steps
 from twinlib.alignment.lag_track import LagTrack, Response, WindowPlan, inliers, measure_lags, plan_dense_windows
 from twinlib.alignment.wow_flutter import is_broadband, is_device_phase, measure_subbands, wander_rms
-from twinlib.channel import Channel
 from twinlib.progress import Progress, no_progress
+from twinlib.resampling import Channel
 
 MIN_WANDER = 0.01
 """Samples rms about a line above which a curve is tried."""

@@ -27,11 +27,10 @@ from twinlib.alignment.linear_model import (
     identify_fir,
     read_at_integer_lags,
 )
-from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import BLOCK, Signal
-from twinlib.channel import Channel, is_finite_audio
 from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress, no_progress
+from twinlib.resampling import Channel, TimeMap, is_finite_audio
 
 Mask = npt.NDArray[np.bool_]
 

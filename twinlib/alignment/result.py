@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.messages import MESSAGES, PAIR_MESSAGES
-from twinlib.alignment.time_map import Piece, TimeMap
 from twinlib.capture import Known
-from twinlib.channel import Channel
 from twinlib.contracts import ALIGNMENT
 from twinlib.errors import AlignmentError
 from twinlib.findings import Finding, Verdict, verdict
 from twinlib.intervals import Range
+from twinlib.resampling import Channel, Piece, TimeMap
 
 RENAMED = {"off-the-line": "misaligned", "unlike": "disturbed", "not-a-number": "non-finite"}
 """Current codes of exclusions by the reasons in files of older versions."""

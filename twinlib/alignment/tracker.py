@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment import fractional_delay
 from twinlib.alignment.clock import Line
 from twinlib.alignment.delay import Complex, Real, band
 from twinlib.alignment.lag_track import (
@@ -22,10 +21,9 @@ from twinlib.alignment.lag_track import (
     windowed_spectra,
 )
 from twinlib.alignment.locate import MAX_DRIFT_PPM, excerpt_size, find_candidates, read_excerpts
-from twinlib.alignment.time_map import TimeMap
 from twinlib.audio import Signal
-from twinlib.channel import Channel
 from twinlib.progress import Progress, no_progress
+from twinlib.resampling import MEASURE_KERNEL, Channel, TimeMap, interpolate
 
 SEARCH_AFTER = 2
 """Windows in a row without a match after which the programme is searched elsewhere."""
@@ -178,7 +176,7 @@ class _Tracker:
         if not self.speed:
             return self.wet.read(start + lag, start + lag + size)
         time_map = TimeMap.straight(lag - self.speed * centre, self.speed * 1e6, start, start + size)
-        return fractional_delay.interpolate(self.wet, time_map, start, start + size, fractional_delay.MEASURE_KERNEL)
+        return interpolate(self.wet, time_map, start, start + size, MEASURE_KERNEL)
 
     def is_near(self, row: Match, position: float, lag: float, samples: float) -> bool:
         """Return whether a match is within `samples`, plus the drift's uncertainty, of the lag at `position`."""

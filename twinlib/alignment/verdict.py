@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.clock import Array, ClockModel, LagFit, wet_sample_period
-from twinlib.alignment.fractional_delay import WARP_KERNEL
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
@@ -22,14 +21,13 @@ from twinlib.alignment.result import (
     Window,
     build_alignment,
 )
-from twinlib.alignment.time_map import Curve, Piece
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
-from twinlib.channel import Channel
 from twinlib.db import db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress
+from twinlib.resampling import WARP_KERNEL, Channel, Curve, Piece
 
 ZERO_LAGS = (-4, 16)
 """Lags in samples of a pair on one clock that are set to zero. The phase of the device makes the lag uncertain by a few

@@ -7,12 +7,11 @@ from typing import Self
 
 import numpy as np
 
-from twinlib.alignment import fractional_delay
 from twinlib.alignment.result import Alignment
 from twinlib.audio import Reader, Signal
-from twinlib.channel import Channel, frames_at_rate
 from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
+from twinlib.resampling import WARP_KERNEL, Channel, frames_at_rate, interpolate
 
 
 class WarpedReader:
@@ -57,9 +56,7 @@ class WarpedReader:
     def read(self, start: int, stop: int) -> Signal:
         """Read positions [start, stop) of the dry clock, float32 `(frames,)`, zero outside of the wet file."""
         found = self._alignment
-        out = fractional_delay.interpolate(
-            self._channel, self._map, start - found.guard_samples, stop - found.guard_samples
-        )
+        out = interpolate(self._channel, self._map, start - found.guard_samples, stop - found.guard_samples)
         if found.applied_dc:
             out -= np.float32(found.applied_dc)
         factor = np.float32(found.applied_polarity * found.applied_gain)
@@ -70,7 +67,7 @@ class WarpedReader:
     def valid_range(self) -> tuple[int, int]:
         """Return the positions [start, stop) within the dry range that depend on samples of the wet file alone."""
         guard = self._alignment.guard_samples
-        margin = 0 if self._alignment.warp == "shift" else fractional_delay.WARP_KERNEL.half_width
+        margin = 0 if self._alignment.warp == "shift" else WARP_KERNEL.half_width
         first, last = self._channel.start + margin, self._channel.stop - margin
         low, high = self._alignment.dry_range
         start = max(low, int(np.ceil(self._map.dry(first))) + guard)

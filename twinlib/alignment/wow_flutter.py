@@ -10,8 +10,8 @@ from twinlib.alignment.clock import ClockModel, LagFit
 from twinlib.alignment.delay import HIGH_HZ, LOW_HZ, Real
 from twinlib.alignment.drift_curve import biweight
 from twinlib.alignment.lag_track import INLIER_SAMPLES, MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
-from twinlib.channel import Channel
 from twinlib.db import db_to_amp
+from twinlib.resampling import Channel
 
 BLOCK_SECONDS = 10.0
 """Clocks wander over many seconds; a device's phase changes with the programme, from window to window."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from twinlib.alignment import Alignment, Excluded, TimeMap
+from twinlib.alignment import Alignment, Excluded
 from twinlib.errors import DatasetError
 from twinlib.intervals import Range
+from twinlib.resampling import TimeMap
 
 WARP_REACH = 64
 """Samples on either side of a fault of the wet file that windowed-sinc interpolation contaminates."""

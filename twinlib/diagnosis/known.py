@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from twinlib.alignment import ZERO_LAGS, Alignment, TimeMap
+from twinlib.alignment import ZERO_LAGS, Alignment
 from twinlib.capture import Known
 from twinlib.diagnosis.amend import amend
 from twinlib.findings import suspect
+from twinlib.resampling import TimeMap
 
 MAX_LAG_ERROR = 16.0
 """Difference in samples between a given and a measured lag that the phase of the device explains."""

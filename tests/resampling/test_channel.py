@@ -16,7 +16,7 @@ from tests.alignment.conftest import RATE, channel, decibels, noise, programme, 
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.warp import WarpedReader
 from twinlib.audio import write
-from twinlib.channel import Channel, frames_at_rate
+from twinlib.resampling.channel import Channel, frames_at_rate
 
 RATES = (48_000, 88_200, 96_000, 22_050)
 
@@ -160,7 +160,7 @@ def test_the_samples_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch, rate
     """A file longer than that is read directly at the dry rate, and resampled by chunks at another rate."""
     samples = np.random.default_rng(0).uniform(-1, 1, 400_000).astype(np.float32)
     whole = channel(samples, rate).read(0, 390_000)
-    monkeypatch.setattr("twinlib.channel._CACHED_SAMPLES", 200_000)
+    monkeypatch.setattr("twinlib.resampling.channel._CACHED_SAMPLES", 200_000)
     found = channel(samples, rate)
     for start in (0, 300_000, 100_000, 0, 200_000):
         np.testing.assert_array_equal(found.read(start, start + 90_000), whole[start : start + 90_000])

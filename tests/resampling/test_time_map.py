@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.alignment.conftest import RATE, pieces
 from twinlib.alignment.clock import ClockModel, LagStep, PieceFit
-from twinlib.alignment.time_map import Curve, Piece, TimeMap
-
-from .conftest import RATE, pieces
+from twinlib.resampling.time_map import Curve, Piece, TimeMap
 
 HOUR = 3600 * RATE
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.fractional_delay import MEASURE_BAND, MEASURE_KERNEL, TILE, WARP_KERNEL, Kernel, interpolate
-from twinlib.alignment.time_map import Piece, TimeMap
-
-from .conftest import RATE, Array, channel, decibels, pieces
+from tests.alignment.conftest import RATE, Array, channel, decibels, pieces
+from twinlib.resampling.fractional_delay import MEASURE_BAND, MEASURE_KERNEL, TILE, WARP_KERNEL, Kernel, interpolate
+from twinlib.resampling.time_map import Piece, TimeMap
 
 HALF_WIDTH = WARP_KERNEL.half_width
 NOISE = channel(np.random.default_rng(0).uniform(-1, 1, 9000))

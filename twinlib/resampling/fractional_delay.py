@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import i0
 
-from twinlib.alignment.time_map import TimeMap
-from twinlib.channel import Channel
+from twinlib.resampling.channel import Channel
+from twinlib.resampling.time_map import TimeMap
 
 TILE = 64
 """Samples of a tile; tiles start at multiples of it."""

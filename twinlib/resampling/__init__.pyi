@@ -1,0 +1,12 @@
+from .channel import Channel as Channel
+from .channel import frames_at_rate as frames_at_rate
+from .channel import is_finite_audio as is_finite_audio
+from .channel import open_channel as open_channel
+from .fractional_delay import MEASURE_BAND as MEASURE_BAND
+from .fractional_delay import MEASURE_KERNEL as MEASURE_KERNEL
+from .fractional_delay import WARP_KERNEL as WARP_KERNEL
+from .fractional_delay import interpolate as interpolate
+from .time_map import Curve as Curve
+from .time_map import Labels as Labels
+from .time_map import Piece as Piece
+from .time_map import TimeMap as TimeMap
