@@ -10,8 +10,8 @@
     residual    the whole take against a linear prediction of it (`linear_model`)
     verdict     findings, excluded ranges and the choice of the warp
 
-`result` defines the contract alignment/2, `warp` reads the wet signal on the dry clock, and `probe_take` aligns takes of
-the probe reel.
+`result` defines the contract alignment/2, `warp` reads the wet signal on the dry clock, and `probe_take` aligns takes
+of the probe reel.
 """
 
 import lazy_loader
