@@ -80,20 +80,24 @@ class Witness:
 class Alignment:
     """The lag, drift, polarity, gain and faults of a capture, the warp that corrects them, and the verdict.
 
-    wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry index, in samples at the dry rate (positive: wet late, wet
-    longer), is the line of the first piece, without a curve. `drift_error_ppm` is its standard error. `gain_db` is the
-    least-squares gain from 200 Hz to 16 kHz. `residual_rms_samples` is the scatter of the windows about the pieces
-    after the phase of the device is removed, and also one constant if the line is that of the clicks;
-    `wander_rms_samples` is the rms of the curve about the line. `confidence` is the share of inliers among the audible
-    windows.
+    Lags are in samples at the dry rate: positive if the wet signal is late. Ranges are half-open; `wet_range` and
+    `wet_frames` are in samples of the file, at `wet_sample_rate`. The measured quantities:
 
-    The warp follows `pieces`: the lag over the dry clock, a line or a curve, a new one after each dropout. `applied_*`
-    describe its first piece (integer and without drift for `shift`), and the factor applied after subtracting
-    `applied_dc`. Ranges are half-open; `wet_range` and `wet_frames` are in samples of the file, at `wet_sample_rate`.
-    `findings` are the results of all checks, and `reasons` are the sentences of those that change the verdict.
-    `noise_floor_dbfs` is the noise of the take between repeats of the same excerpt, None if nothing is repeated;
-    `witness` are the features of that excerpt. `is_pair` marks a capture without a reel, and `known` is what the list
-    of pairs says about it.
+    - `lag_samples`, `drift_ppm`: the line of the first piece, wet index = lag_samples + (1 + drift_ppm * 1e-6) * dry
+      index, without a curve; `drift_error_ppm` is its standard error.
+    - `gain_db`: the least-squares gain from 200 Hz to 16 kHz.
+    - `residual_rms_samples`: the scatter of the windows about the pieces, without the phase of the device and, if the
+      line is that of the clicks, without a constant. `wander_rms_samples`: the rms of the curve about the line.
+    - `confidence`: the share of inliers among the audible windows.
+    - `noise_floor_dbfs`: the noise of the take between repeats of the same excerpt, None if nothing is repeated;
+      `witness`: the features of that excerpt.
+
+    The warp follows `pieces`, the lag over the dry clock: a line or a curve, and a new piece after each dropout.
+    `applied_lag_samples` and `applied_drift_ppm` describe the first piece, an integer without drift for `shift`. The
+    warp subtracts `applied_dc`, then multiplies by `applied_polarity` and `applied_gain`.
+
+    `findings` are the results of all checks, `reasons` the sentences of those that change the verdict. `is_pair` marks
+    a capture without a reel, and `known` is what the list of pairs says about it.
     """
 
     sample_rate: int

@@ -20,14 +20,16 @@ class ClippedRun:
 
 @dataclass(frozen=True)
 class Take:
-    """Properties of one recording. `peaks_dbfs` is by channel, everything else of the chosen `channel` (from 1).
+    """Properties of one recording: those of the chosen `channel` (from 1), and `peaks_dbfs` of every channel.
 
-    Levels are in dB of full scale. `noise_floor_dbfs` is the highest rms level among the quietest second (at
-    most 5 %) of windows of 50 ms; `snr_db` is the ratio of the rms level to it. `clips` counts the clipped runs, and
-    `clipped` lists the first 100. `hum_hz` is the fundamental of mains hum, to 0.01 Hz, and `hum_dbfs` the rms level of
-    it and its harmonics (`twinlib.capture.hum`), measured in the quietest second that is not digital silence; both are
-    None if there is no hum. `reasons` are the sentences of the `findings` behind the `verdict`, `notes` those of the
-    others. `header` tells whether the length in the header of the file is right (`twinlib.audio.AudioInfo`).
+    - Levels are in dB of full scale. `dc` is the mean, relative to full scale.
+    - `noise_floor_dbfs`: the highest rms level among the quietest second (at most 5 %) of windows of 50 ms. `snr_db`:
+      the ratio of the rms level to it.
+    - `clips`: the number of clipped runs. `clipped`: the first 100 of them.
+    - `hum_hz`: the fundamental of mains hum, to 0.01 Hz. `hum_dbfs`: the rms level of the fundamental and its harmonics
+      (`twinlib.capture.hum`) in the quietest second that is not digital silence. Both are None without hum.
+    - `reasons`: the sentences of the `findings` behind the `verdict`. `notes`: the sentences of the other findings.
+    - `header`: whether the header of the file announces the right length (`twinlib.audio.AudioInfo`).
     """
 
     path: str
