@@ -1,17 +1,17 @@
 """The drift curve of a clock that varies: a smoothing spline through the lags of windows, with standard errors.
 
 `scipy.interpolate.make_smoothing_spline` has neither a constant for each piece, nor a harmonic penalty (needed to
-continue a curve across pauses), nor standard errors. The same equations in `scipy.sparse` take 2.4 times as long.
+continue a curve across pauses), nor standard errors.
 """
 
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+from scipy import sparse
 from scipy.interpolate import BSpline
-from scipy.linalg import cholesky_banded, solveh_banded
 from scipy.ndimage import median_filter
+from scipy.sparse.linalg import splu
 
 from twinlib.alignment.delay import Real
 from twinlib.resampling import Labels
@@ -30,6 +30,9 @@ EXTENSION_WINDOWS = 16
 
 MAX_INTERVALS_PER_HALF_PERIOD = 128
 """Limit of the intervals for each half period: beyond it, rounding errors dominate."""
+
+ROWS_AT_ONCE = 256
+"""Places whose standard errors are computed together."""
 
 WINDOWS_PER_SAMPLE = 4.0
 """Windows per independent sample: windows overlap by half and share programme."""
@@ -68,44 +71,72 @@ def fit_drift_curve(position: Real, residual: Real, weights: Real, labels: Label
         while WINDOWS_PER_HALF_PERIOD * half_periods <= len(position):
             intervals = max(INTERVALS_PER_HALF_PERIOD * half_periods, min_intervals)
             if intervals <= MAX_INTERVALS_PER_HALF_PERIOD * half_periods:
-                basis, places = _make_basis(position, intervals, omega)
                 stiffness = len(position) / intervals * (intervals / half_periods / np.pi) ** 6
-                found = _fit_spline(basis, _harmonic_penalty(basis, omega, stiffness), residual, weights, start, pieces)
+                found = _fit_spline(
+                    _make_basis(position, intervals, omega, stiffness), residual, weights, start, pieces
+                )
                 criterion = _bic(found.deviation, weights, half_periods + 3 + 2 * (omega > 0.0))
                 if criterion < lowest:
-                    knots = places, basis.at(places, found.coefficients)
-                    errors = _standard_errors(basis, found.precision, found.penalty, places)
-                    best, lowest = DriftCurve(knots, errors, found.constants), criterion
+                    best, lowest = found, criterion
             half_periods *= 2
-    return best
+    return best.curve() if best is not None else None
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """Cubic B-splines with uniform knots, their `design` matrix `(windows, splines)`, and the penalty for weights of 1.
+
+    The values of a curve at `places` determine it.
+    """
+
+    knots: Real
+    places: Real
+    design: sparse.csr_array
+    penalty: sparse.csr_array
 
 
 @dataclass(frozen=True)
 class _SplineFit:
-    """Spline coefficients, piece constants, the residual of the windows, their weights, and the roughness penalty."""
+    """Spline coefficients, piece constants, the residual of the windows, and the normal matrix of the spline."""
 
+    basis: _Basis
     coefficients: Real
     constants: Real
     deviation: Real
-    precision: Real
-    penalty: Real
+    normal: sparse.csc_array
+
+    def curve(self) -> DriftCurve:
+        """Return the values of the spline and their standard errors."""
+        places = self.basis.places
+        solve, variance = splu(self.normal).solve, []
+        # A few rows at a time: the inverse of a band matrix is dense.
+        for part in np.array_split(places, -(-len(places) // ROWS_AT_ONCE)):
+            rows = BSpline.design_matrix(part, self.basis.knots, 3, extrapolate=True).toarray()
+            variance.append((rows * solve(rows.T).T).sum(axis=1))
+        errors = np.sqrt(WINDOWS_PER_SAMPLE * np.maximum(np.concatenate(variance), 0.0))
+        return DriftCurve((places, BSpline(self.basis.knots, self.coefficients, 3)(places)), errors, self.constants)
 
 
-def _fit_spline(
-    basis: "_Basis", unit: Real, residual: Real, weights: Real, precision: Real, pieces: Labels
-) -> _SplineFit:
-    """Fit a spline robustly, starting with the weights `precision`; `unit` is the penalty for weights of 1."""
+def _fit_spline(basis: _Basis, residual: Real, weights: Real, precision: Real, pieces: Labels) -> _SplineFit:
+    """Fit a spline and the piece constants robustly, starting with the weights `precision`."""
+    count, own = basis.design.shape[1], int(pieces.max()) + 1
+    membership = sparse.csr_array((np.ones(len(pieces)), (np.arange(len(pieces)), pieces)), (len(pieces), own))
+    joint = sparse.hstack((basis.design, membership), format="csr")
     for _ in range(6):
         # The bandwidth of the spline grows with the sixth root of the weights.
-        penalty = float(np.mean(precision ** (1 / 6))) ** 6 * unit
-        coefficients, constants, deviation = np.zeros(basis.count), np.zeros(pieces.max() + 1), residual
+        penalty = float(np.mean(precision ** (1 / 6))) ** 6 * basis.penalty
+        normal = joint.T @ (precision[:, None] * joint) + sparse.block_diag((penalty, sparse.csr_array((own, own))))
+        # Regularises the common constant, which is ambiguous, and intervals whose windows are nearly rejected.
+        normal = sparse.csc_array(normal + 1e-10 * sparse.diags_array(normal.diagonal()))
+        solve = splu(normal).solve
+        solution, deviation = np.zeros(count + own), residual
         # Twicing (Tukey 1977): a single pass underestimates the curve at the ends and next to pauses.
         for _ in range(TWICING_PASSES):
-            more = _solve(basis, deviation, precision, pieces, penalty)
-            coefficients, constants = coefficients + more[0], constants + more[1]
-            deviation = residual - basis.values(coefficients) - constants[pieces]
+            solution = solution + solve(joint.T @ (precision * deviation))
+            deviation = residual - joint @ solution
+        mean = float(np.average(basis.design @ solution[:count], weights=precision))
         precision = _robust_weights(deviation, weights)
-    return _SplineFit(coefficients, constants, deviation, precision, penalty)
+    return _SplineFit(basis, solution[:count] - mean, solution[count:] + mean, deviation, normal[:count, :count])
 
 
 def _neighbour_residuals(residual: Real) -> Real:
@@ -166,38 +197,10 @@ def _bic(deviation: Real, weights: Real, parameters: int) -> float:
     return len(deviation) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(deviation))
 
 
-@dataclass(frozen=True)
-class _Basis:
-    """Cubic B-splines at the windows: the four nonzero splines `(windows, 4)` and the number of the first."""
+def _make_basis(position: Real, intervals: int, omega: float, stiffness: float) -> _Basis:
+    """Return B-splines with uniform intervals that extend beyond the windows, some windows or a period of `omega`.
 
-    knots: Real
-    first: Labels
-    four: Real
-
-    @property
-    def count(self) -> int:
-        return len(self.knots) - 4
-
-    def values(self, coefficients: Real) -> Real:
-        """Evaluate a spline at the windows."""
-        return np.asarray((self.four * coefficients[self.first[:, None] + np.arange(4)]).sum(axis=1))
-
-    def at(self, places: Real, coefficients: Real) -> Real:
-        """Evaluate a spline anywhere."""
-        return np.asarray(BSpline(self.knots, coefficients, 3)(places))
-
-
-def _design(knots: Real, places: Real) -> tuple[Labels, Real]:
-    """Return the number of the first nonzero B-spline at each place, and the four nonzero splines `(places, 4)`."""
-    # Rounding may place the last window beyond the last interval.
-    matrix = BSpline.design_matrix(np.clip(places, knots[3], knots[-4]), knots, 3)
-    return matrix.indices[::4].astype(np.int64), matrix.data.reshape(-1, 4)
-
-
-def _make_basis(position: Real, intervals: int, omega: float) -> tuple[_Basis, Real]:
-    """Return B-splines with uniform intervals, and places whose values determine the curve.
-
-    They extend beyond the first and last window by some windows, or by a period of the oscillation `omega`.
+    The penalty is that of curves other than a parabola or an oscillation `omega`.
     """
     length = float(position[-1] - position[0]) / intervals
     reach = EXTENSION_WINDOWS * float(np.median(np.diff(position)))
@@ -205,83 +208,9 @@ def _make_basis(position: Real, intervals: int, omega: float) -> tuple[_Basis, R
     more = math.ceil(reach / length)
     first, count = float(position[0]) - more * length, intervals + 2 * more
     knots = np.asarray(first + length * np.arange(-3, count + 4), np.float64)
-    basis = _Basis(knots, *_design(knots, position))
     # Four places an interval: a natural spline through them differs only at its very ends.
     places = first + length * np.arange(4 * count + 1) / 4.0
-    return basis, places[(places > position[0] - reach) & (places < position[-1] + reach)]
-
-
-def _harmonic_penalty(basis: _Basis, omega: float, stiffness: float) -> Real:
-    """Return the banded penalty `(4, splines)` of curves other than a parabola or an oscillation `omega`."""
-    factor = 1.0 + 2.0 * math.cos(omega * float(basis.knots[1] - basis.knots[0]))
-    third, count = np.array([-1.0, factor, -factor, 1.0]), basis.count
-    banded = np.zeros((4, count))
-    for low in range(4):
-        for high in range(low, 4):
-            banded[high - low, low : count - 3 + low] += stiffness * third[low] * third[high]
-    return banded
-
-
-def _normal_equations(basis: _Basis, weights: Real, penalty: Real) -> Real:
-    """Return the banded normal equations of a spline, `(4, splines)`."""
-    banded = penalty.copy()
-    weighted = weights[:, None] * basis.four
-    for low in range(4):
-        for high in range(low, 4):
-            products = weighted[:, low] * basis.four[:, high]
-            banded[high - low] += np.bincount(basis.first + low, products, basis.count)
-    # Regularises intervals whose windows are nearly rejected.
-    banded[0] *= 1.0 + 1e-10
-    return banded
-
-
-def _standard_errors(basis: _Basis, weights: Real, penalty: Real, places: Real) -> Real:
-    """Return the standard errors of a spline at some places."""
-    inverse = np.zeros((4, basis.count + 3))
-    _invert(cholesky_banded(_normal_equations(basis, weights, penalty), lower=True), inverse)
-    first, four = _design(basis.knots, places)
-    variance = np.zeros(len(places))
-    for low in range(4):
-        for high in range(4):
-            variance += four[:, low] * four[:, high] * inverse[abs(high - low), first + min(low, high)]
-    return np.asarray(np.sqrt(WINDOWS_PER_SAMPLE * np.maximum(variance, 0.0)))
-
-
-@numba.njit(cache=True)
-def _invert(factor: Real, inverse: Real) -> None:
-    # The diagonals of the inverse follow from the last column backwards (Takahashi et al. 1973).
-    count = factor.shape[1]
-    for j in range(count - 1, -1, -1):
-        for d in range(3, -1, -1):
-            if j + d >= count:
-                continue
-            total = 0.0
-            for k in range(1, min(4, count - j)):
-                total += factor[k, j] * inverse[abs(k - d), j + min(k, d)]
-            own = 1.0 / factor[0, j] if d == 0 else 0.0
-            inverse[d, j] = (own - total) / factor[0, j]
-
-
-def _solve(basis: _Basis, values: Real, weights: Real, pieces: Labels, penalty: Real) -> tuple[Real, Real]:
-    """Solve the joint least-squares problem of the spline and the piece constants; return coefficients, constants.
-
-    The banded spline part of the normal equations is eliminated (Schur complement).
-    """
-    count, own = basis.count, int(pieces.max()) + 1
-    weighted = weights[:, None] * basis.four
-    shared, right = np.zeros((count, own)), np.zeros(count)
-    for number in range(4):
-        index = basis.first + number
-        right += np.bincount(index, weighted[:, number] * values, count)
-        shared += np.bincount(index * own + pieces, weighted[:, number], count * own).reshape(count, own)
-    solved = solveh_banded(_normal_equations(basis, weights, penalty), np.column_stack((right, shared)), lower=True)
-    alone, through = solved[:, 0], solved[:, 1:]
-    total = np.bincount(pieces, weights, own)
-    left = np.diag(total) - np.einsum("ij,ik->jk", shared, through)
-    rest = np.bincount(pieces, weights * values, own) - (shared * alone[:, None]).sum(axis=0)
-    # A common constant is ambiguous: take the smallest solution, then a curve with mean 0.
-    unit = np.sqrt(total)
-    constants = np.linalg.lstsq(left / np.outer(unit, unit), rest / unit, rcond=1e-8)[0] / unit
-    coefficients = alone - (through * constants).sum(axis=1)
-    mean = float(np.average(basis.values(coefficients), weights=weights))
-    return coefficients - mean, constants + mean
+    places = places[(places > position[0] - reach) & (places < position[-1] + reach)]
+    factor = 1.0 + 2.0 * math.cos(omega * length)
+    third = sparse.diags_array([-1.0, factor, -factor, 1.0], offsets=[0, 1, 2, 3], shape=(count, count + 3))
+    return _Basis(knots, places, BSpline.design_matrix(position, knots, 3), stiffness * third.T @ third)
