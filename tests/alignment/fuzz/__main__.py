@@ -13,16 +13,16 @@ from .run import attempt, described, table
 def main() -> None:
     """Try many seeds and print the table."""
     parser = argparse.ArgumentParser(description="Align randomly damaged takes and print the table of verdicts.")
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000, help="number of seeds from the first on")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--step", type=int, default=1, help="stride between seeds, to split the work between processes")
+    parser.add_argument("--step", type=int, default=1, help="stride between these seeds")
     parser.add_argument("--seeds", type=int, nargs="*", help="only these seeds")
     parser.add_argument("--out", type=Path, help="write a line of JSON for each seed")
     args = parser.parse_args()
     outcomes = []
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
-        for seed in args.seeds or range(args.first, args.count, args.step):
+        for seed in args.seeds or range(args.first, args.first + args.count, args.step):
             outcome = attempt(seed, folder)
             outcomes.append(outcome)
             if outcome.failures or outcome.warned:
