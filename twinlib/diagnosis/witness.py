@@ -123,7 +123,7 @@ def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSa
             samples.append(read)
     both = np.array(samples).reshape(len(kept), before + witness_frames(rate) + margin)
     limited = repeats.limit_band(both[:, before - margin :], _max_hz(alignment), rate)
-    return _Repeats(kept, limited, both[:, :before], rate)
+    return _Repeats(kept, limited, both[:, : before - round(repeats.ONSET_SECONDS * rate)], rate)
 
 
 def _find_states(
@@ -167,7 +167,10 @@ def _is_modulated(
     made: _Repeats, states: list[int], differences: dict[tuple[int, int], Difference], noise: float
 ) -> bool:
     """Whether the differences vary within the repeats, or from repeat to repeat without a trend."""
-    worst = max(differences.values(), key=lambda found: found.largest + found.flutter)
+    # A knob that moves within a repeat changes the gain within it, but the repeats before and after differ most.
+    worst = max(differences.values(), key=lambda found: (found.largest, found.flutter))
+    if worst.largest < MAX_CHANGE:
+        worst = max(differences.values(), key=lambda found: found.flutter)
     if worst.flutter > max(MAX_FLUTTER, MODULATED_SHARE * worst.largest):
         return True
     return _is_varied(states) and not _is_trend(made.samples, noise * made.samples.shape[1])
