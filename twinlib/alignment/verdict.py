@@ -349,7 +349,7 @@ class AlignmentReport:
         """Report programme before or after the wet file."""
         timemap = fit.clock.time_map(self.dry.start, self.dry.stop)
         allowed = max(0.0 if self.is_take else ALLOWED_MISSING_SECONDS * self.rate, 1.0)
-        first, last = math.ceil(timemap.dry(self.wet.start)), math.floor(timemap.dry(self.wet.stop))
+        first, last = round(timemap.dry(self.wet.start)), round(timemap.dry(self.wet.stop))
         missing = self.wet.start - timemap.wet(programme[0])
         if missing > allowed and self._sounding_samples(programme[0], first) > allowed:
             self.add(suspect("missing-start", seconds=missing / self.rate, sample=first))

@@ -13,17 +13,25 @@ def amend(alignment: Alignment, found: Sequence[Finding], explained: Collection[
 
     Findings of the alignment whose codes are `explained` are removed, with their excluded places.
     """
+    rest = remove_findings(alignment, explained)
+    findings = (*found, *rest.findings)
+    reasons = (*MESSAGES.reasons(found), *rest.reasons)
+    return replace(rest, findings=findings, reasons=reasons, verdict=verdict(findings))
+
+
+def remove_findings(alignment: Alignment, codes: Collection[str]) -> Alignment:
+    """Return the alignment without the findings of some codes, their sentences and their excluded places."""
     sentences = iter(alignment.reasons)
-    findings, reasons = list(found), list(MESSAGES.reasons(found))
-    for finding in alignment.findings:
-        reason = next(sentences, "") if finding.severity != "info" else ""
-        if finding.code not in explained:
-            findings.append(finding)
-            reasons += [reason] if reason else []
+    reasons = [next(sentences, "") if finding.severity != "info" else "" for finding in alignment.findings]
+    kept = [
+        (finding, reason)
+        for finding, reason in zip(alignment.findings, reasons, strict=True)
+        if finding.code not in codes
+    ]
     return replace(
         alignment,
-        findings=tuple(findings),
-        reasons=tuple(reasons),
-        verdict=verdict(findings),
-        excluded=tuple(each for each in alignment.excluded if each.reason not in explained),
+        findings=tuple(finding for finding, _ in kept),
+        reasons=tuple(reason for _, reason in kept if reason),
+        verdict=verdict(finding for finding, _ in kept),
+        excluded=tuple(each for each in alignment.excluded if each.reason not in codes),
     )

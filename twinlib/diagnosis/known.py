@@ -8,7 +8,7 @@ import numpy as np
 
 from twinlib.alignment import ZERO_LAGS, Alignment
 from twinlib.capture import Known
-from twinlib.diagnosis.amend import amend
+from twinlib.diagnosis.amend import amend, remove_findings
 from twinlib.findings import suspect
 from twinlib.resampling import TimeMap
 
@@ -63,7 +63,7 @@ def with_constant_lag(alignment: Alignment, lag: float) -> Alignment:
     track = tuple(replace(window, residual=window.lag - median) for window in alignment.track)
     residuals = [window.residual for window in track if window.weight > 0]
     return replace(
-        amend(alignment, [], CLOCK_CODES),
+        remove_findings(alignment, CLOCK_CODES),
         lag_samples=median,
         drift_ppm=0.0,
         drift_error_ppm=None,
