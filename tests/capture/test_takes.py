@@ -58,6 +58,17 @@ def test_the_name_of_another_reel_is_no_take(tmp_path: Path) -> None:
     assert find_takes(pattern, "a-01-01", ["a-01", "a-01-01"]) == [tmp_path / "a-01-01.wav"]
 
 
+def test_the_take_of_another_device_is_left_to_it(tmp_path: Path) -> None:
+    names(tmp_path, "main-01_02.wav")
+    pattern, other = str(tmp_path / "{reel}.wav"), tmp_path / "main-01_02.wav"
+    assert find_takes(pattern, "main-01") == [other]
+    assert find_takes(pattern, "main-01", taken={other}) == []
+    device = Device(excitation="main", takes=pattern)
+    assert existing_takes("silk", device, ["main-01"], {other}) == {}
+    assert missing_takes("silk", device, ["main-01"], {other}) == [("main-01", tmp_path / "main-01.wav")]
+    assert "main-01_02" not in describe_missing_takes("silk", device, ["main-01"], Path("results"), {other})
+
+
 def test_several_candidates_are_listed_and_none_is_taken(tmp_path: Path) -> None:
     device = Device(excitation="main", takes=str(tmp_path / "{reel}.wav"))
     names(tmp_path, "main-01.WAV", "main-01.aif", "main-01_01.wav", "main-02.aif", "Audio 7.wav")

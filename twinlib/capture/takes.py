@@ -1,6 +1,6 @@
 """The files of the takes, and the missing takes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from twinlib.capture.settings import Captures
@@ -11,36 +11,44 @@ MAX_LISTED = 6
 """Largest number of files that a message names."""
 
 
-def missing_takes(name: str, device: Captures, reels: Iterable[str]) -> list[tuple[str, Path]]:
+def missing_takes(
+    name: str, device: Captures, reels: Iterable[str], taken: Collection[Path] = ()
+) -> list[tuple[str, Path]]:
     """Return the reels without a take of the device `name`, in order, each with the path of its take.
 
-    A take with several candidates is missing too.
+    A take with several candidates is missing too. `taken` are the files of other devices.
     """
     names = list(reels)
-    found = existing_takes(name, device, names)
+    found = existing_takes(name, device, names, taken)
     return [(reel, take_path(str(device.takes), reel)) for reel in names if reel not in found]
 
 
-def existing_takes(name: str, device: Captures, reels: Iterable[str]) -> dict[str, Path]:
-    """Return the file of the take of each recorded reel of the device `name`, in order."""
+def existing_takes(name: str, device: Captures, reels: Iterable[str], taken: Collection[Path] = ()) -> dict[str, Path]:
+    """Return the file of the take of each recorded reel of the device `name`, in order.
+
+    `taken` are the files of other devices.
+    """
     if device.takes is None:
         raise CaptureError(f"device {name} is not recorded from reels: only devices with `takes` have takes to record")
     names = list(reels)
-    candidates = {reel: find_takes(device.takes, reel, names) for reel in names}
+    candidates = {reel: find_takes(device.takes, reel, names, taken) for reel in names}
     return {reel: files[0] for reel, files in candidates.items() if len(files) == 1}
 
 
-def describe_missing_takes(name: str, device: Captures, reels: Iterable[str], excitation: Path) -> str:
+def describe_missing_takes(
+    name: str, device: Captures, reels: Iterable[str], excitation: Path, taken: Collection[Path] = ()
+) -> str:
     """Return instructions to record, or to rename, the missing takes of device `name`.
 
-    `reels` are all reels of the device, and `excitation` is the folder of its excitation.
+    `reels` are all reels of the device, `excitation` is the folder of its excitation, and `taken` are the files of
+    other devices.
     """
     names, pattern = list(reels), str(device.takes)
-    missing = missing_takes(name, device, names)
-    used = set(existing_takes(name, device, names).values())
+    missing = missing_takes(name, device, names, taken)
+    used = {*existing_takes(name, device, names, taken).values(), *taken}
     lines = []
     for reel, path in missing:
-        candidates = find_takes(pattern, reel, names)
+        candidates = find_takes(pattern, reel, names, taken)
         used.update(candidates)
         if candidates:
             lines.append(

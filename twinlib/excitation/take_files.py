@@ -1,7 +1,7 @@
 """The files of takes, under the names of the configuration or under those that recorders and audio programs give."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from twinlib.audio import is_sound_name
@@ -18,12 +18,12 @@ def take_path(pattern: str, reel: str) -> Path:
     return Path(pattern.replace("{reel}", reel))
 
 
-def find_takes(pattern: str, reel: str, reels: Iterable[str] = ()) -> list[Path]:
+def find_takes(pattern: str, reel: str, reels: Iterable[str] = (), taken: Collection[Path] = ()) -> list[Path]:
     """Return the files that may be the take of a reel, sorted: only that of `take_path` if it exists.
 
     Otherwise sound files of any format in its folder count if their names differ only in case, separators, leading
     zeros, or by the number of a take at the end. `reels` are all reels of the pattern: a file named as another reel is
-    the take of that reel.
+    the take of that reel, and `taken` are takes of other devices.
     """
     path = take_path(pattern, reel)
     if path.is_file():
@@ -33,7 +33,8 @@ def find_takes(pattern: str, reel: str, reels: Iterable[str] = ()) -> list[Path]
     return [
         file
         for file in list_sounds(path.parent)
-        if (key := _key(file.stem)) not in others
+        if file not in taken
+        and (key := _key(file.stem)) not in others
         and (wanted.fullmatch(key) or file.stem.casefold() == path.stem.replace("-", "").casefold())
     ]
 

@@ -98,10 +98,17 @@ def reels(device):
     return [*CONFIG.reels(excitation), *probes_of(excitation)]
 
 
+def takes_of_others(device):
+    """The files that the configuration names as takes of devices with other names of files."""
+    pattern = CONFIG.devices[device].takes
+    others = {name: one.takes for name, one in CONFIG.devices.items() if one.takes and one.takes != pattern}
+    return {take_path(takes, reel) for name, takes in others.items() for reel in reels(name)}
+
+
 # The take of each recorded reel, and the reels without one.
 TAKES, MISSING = (
     {
-        name: as_workflow_error(function, name, device, reels(name))
+        name: as_workflow_error(function, name, device, reels(name), takes_of_others(name))
         for name, device in CONFIG.devices.items()
         if device.takes
     }
@@ -152,7 +159,9 @@ ACTIVE_PLANS, ACTIVE_REELS = (
 EXCLUDED_TRACKS = {
     name: as_workflow_error(RECORDED.excluded_tracks, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
 }
-DIVIDED = {name: as_workflow_error(RECORDED.divided_families, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)}
+DIVIDED = {
+    name: as_workflow_error(RECORDED.divided_families, name, CONFIG.corpus) for name in sorted(CONFIG.excitations)
+}
 
 
 def report_corpus():
@@ -171,12 +180,12 @@ def report_corpus():
 
 def describe_missing():
     """The reels to record, a text for each device that waits."""
-    return [
-        describe_missing_takes(
-            name, CONFIG.devices[name], reels(name), RESULTS / "excitations" / CONFIG.devices[name].excitation
-        )
-        for name in WAITING
-    ]
+    lines = []
+    for name in WAITING:
+        device = CONFIG.devices[name]
+        folder = RESULTS / "excitations" / device.excitation
+        lines.append(describe_missing_takes(name, device, reels(name), folder, takes_of_others(name)))
+    return lines
 
 
 def report_missing_takes():
