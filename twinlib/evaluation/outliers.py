@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.ndimage import median_filter
 
-from twinlib.db import amp_to_db, power_to_db
+from twinlib.db import MIN_POWER, amp_to_db, power_to_db
 from twinlib.findings import Finding, Span, suspect
 from twinlib.intervals import find_runs
 
@@ -42,8 +42,8 @@ MIN_ESR = 1e-3
 MAX_GAP_SECONDS = 2.0
 """Outliers of a take closer than this are one span."""
 
-GAIN_SHARE = 0.8
-"""The share of the residual that a gain must remove to be named as its cause."""
+GAIN_SHARE, SMALL_GAIN_SHARE = 0.8, 0.5
+"""The share of the residual that a gain must remove to be named as its cause, and the same if no excess remains."""
 
 GAIN_RANGE_DB = (0.3, 12.0)
 """The gains that are named as the cause; beyond them the device was muted."""
@@ -112,7 +112,7 @@ def _limit(excess: Levels, least: float) -> float:
 
 
 def _take_findings(take: pd.DataFrame, outliers: npt.NDArray[np.bool_]) -> list[Finding]:
-    runs = find_runs(_without_gaps(take, outliers))
+    runs = find_runs(_without_gaps(take, _grown(take, outliers)))
     if sum(last - first for first, last in runs) >= WHOLE_SHARE * len(take):
         runs = [(0, len(take))]
     found = [_describe(_trimmed(take.iloc[first:last]), whole=last - first == len(take)) for first, last in runs]
@@ -126,6 +126,16 @@ def _trimmed(part: pd.DataFrame) -> pd.DataFrame:
     return part.iloc[high[0] : high[-1] + 1]
 
 
+def _grown(take: pd.DataFrame, outliers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Mark also the neighbours of outliers whose smooth excess is more than half of theirs."""
+    marks, smooth = outliers.copy(), _running_median(take["excess"].to_numpy(), SCALES[0][0])
+    for first, last in find_runs(outliers):
+        low = smooth <= np.median(smooth[first:last]) / 2
+        marks[np.max(np.flatnonzero(low[:first]), initial=-1) + 1 : first] = True
+        marks[last : last + int(np.argmax(np.append(low[last:], True)))] = True
+    return marks
+
+
 def _without_gaps(take: pd.DataFrame, outliers: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Mark the windows between outliers that are less than `MAX_GAP_SECONDS` apart."""
     marks, starts, stops = outliers.copy(), take["start"].to_numpy(), take["stop"].to_numpy()
@@ -137,15 +147,17 @@ def _without_gaps(take: pd.DataFrame, outliers: npt.NDArray[np.bool_]) -> npt.ND
 
 def _describe(part: pd.DataFrame, whole: bool) -> Finding | None:
     """Return the finding on consecutive windows; None if their residual or its excess is negligible."""
-    wet, twin, product, error = (float(part[name].sum()) for name in ("wet", "twin", "product", "error"))
-    esr = error / max(wet, twin)
+    wet, twin, product, error = (part[name].to_numpy(dtype=np.float64) for name in ("wet", "twin", "product", "error"))
+    esr = float(error.sum() / max(wet.sum(), twin.sum()))
     excess_db, percent = float(part["excess"].median()), 100 * esr
     if esr < MIN_ESR or excess_db < MIN_EXCESS_DB:
         return None
     span = Span(str(part["capture"].iloc[0]), float(part["start"].iloc[0]), float(part["stop"].iloc[-1]))
-    gain = product / twin if twin > 0.0 else 0.0
+    # Medians, because windows at both ends may be unchanged.
+    gain = float(np.median(product / np.maximum(twin, MIN_POWER)))
     change_db = amp_to_db(gain)
-    removed = error - (wet - gain * product)
-    if removed >= GAIN_SHARE * error and GAIN_RANGE_DB[0] <= abs(change_db) <= GAIN_RANGE_DB[1]:
+    rest = float(np.median((wet - 2 * gain * product + gain**2 * twin) / np.maximum(error, MIN_POWER)))
+    share = SMALL_GAIN_SHARE if excess_db + power_to_db(rest) < MIN_EXCESS_DB else GAIN_SHARE
+    if rest <= 1 - share and GAIN_RANGE_DB[0] <= abs(change_db) <= GAIN_RANGE_DB[1]:
         return suspect("outlier-level", span, change_db=change_db, excess_db=excess_db, esr_percent=percent)
     return suspect("outlier-take" if whole else "outlier-stretch", span, excess_db=excess_db, esr_percent=percent)
