@@ -17,7 +17,7 @@ from twinlib.model.architecture import Architecture
 
 @pytest.fixture(scope="module")
 def music() -> audio.Signal:
-    return noise(4.0, 1)
+    return noise(3.0, 1)
 
 
 @pytest.fixture
@@ -38,9 +38,6 @@ def test_an_unfinished_take_is_checked_with_a_note(
     assert code == 0
     assert out.splitlines()[0] == f"{take}: ok"
     assert "note: the take has a header without a valid length" in out.splitlines()[1]
-    code, out, err = twin("align", reel, take, "--json")
-    assert (code, round(json.loads(out)["lag_samples"])) == (0, 500)
-    assert f"note: {take} has a header without a valid length" in err
 
 
 def test_lossy_and_empty_takes_are_named(
@@ -51,10 +48,9 @@ def test_lossy_and_empty_takes_are_named(
 ) -> None:
     take = tmp_path / "take.ogg"
     soundfile.write(take, 0.5 * late(music, 500), RATE, "VORBIS", format="OGG")
-    code, out, err = twin("check", take, "--reel", reel, "--json")
-    content = json.loads(out)
-    assert (code, content["take"]["verdict"]) == (0, "suspect"), err
-    assert any("the take is lossy (Vorbis)" in reason for reason in content["reasons"])
+    code, out, err = twin("align", reel, take, "--json")
+    assert (code, round(json.loads(out)["lag_samples"])) == (0, 500)
+    assert f"note: {take} is lossy (Vorbis)" in err
     (tmp_path / "empty.wav").touch()
     refused(twin("check", tmp_path / "empty.wav", "--reel", reel), "empty.wav", "is empty (0 bytes)")
 

@@ -100,16 +100,15 @@ def test_a_step_of_the_mean_is_reported_with_its_place(write: Write) -> None:
     }
 
 
-@pytest.mark.parametrize("drive", [1.0, 30.0])
 @pytest.mark.parametrize("device", ["asymmetric", "rectifier", "biased", "constant"])
-def test_the_mean_of_a_distorted_sound_is_no_step(write: Write, device: str, drive: float) -> None:
+def test_the_mean_of_a_distorted_sound_is_no_step(write: Write, device: str) -> None:
     """Distortion that is not symmetric moves the mean with the level of the sound."""
     samples = np.concatenate((music(4.0, 0.02), np.zeros(RATE), music(6.0, 0.9, seed=1), np.zeros(RATE)))
-    driven = drive * samples
+    driven = 8.0 * samples
     shaped = {
         "asymmetric": np.tanh(driven + 0.3) - np.tanh(0.3),
         "rectifier": np.abs(np.tanh(driven)),
-        "biased": np.maximum(driven, -0.05) / drive,
+        "biased": np.maximum(samples, -0.05),
         "constant": np.tanh(driven) + 0.5,
     }[device]
     take = ingest_take(write("take.wav", 0.5 * shaped), reel=write("reel.wav", samples))
