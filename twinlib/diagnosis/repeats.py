@@ -39,11 +39,11 @@ fraction of the lag."""
 MARGIN_SECONDS = 0.05
 """Silence before and after each repeat that is read with it, for the decay of the device."""
 
-ONSET_SECONDS = 0.005
-"""End of that silence that is left out: filters of converters ring before a sound too."""
-
 SILENCE_SECONDS = 0.2
 """Silence before each repeat from which the noise below `MASKED_HZ` is measured too."""
+
+ONSET_SECONDS = 0.005
+"""End of that silence that is left out: filters of converters ring before a sound too."""
 
 MIN_SNR, MIN_SNR_OF_HUM = 30.0, 30_000.0
 """Power of a bin relative to silence from which it counts: hum is as steady as the excerpt, but not of the device."""
