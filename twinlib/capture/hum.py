@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import next_fast_len, rfft
-from scipy.signal.windows import blackmanharris
 
 from twinlib.db import power_to_db
 
@@ -80,9 +79,15 @@ def measure_hum(samples: Array, sample_rate: int) -> Hum | None:
     return Hum(round(fundamental, 2), round(level, 2))
 
 
+def _blackman_harris(count: int) -> Array:
+    """Return the periodic window; `scipy.signal` would take longer to import than a take to check."""
+    turn = 2.0 * np.pi * np.arange(count) / count
+    return np.asarray(0.35875 - 0.48829 * np.cos(turn) + 0.14128 * np.cos(2.0 * turn) - 0.01168 * np.cos(3.0 * turn))
+
+
 def _spectrum(samples: Array, sample_rate: int) -> Spectrum:
     """Return the spectrum of the band, under a window with side lobes of -92 dB."""
-    window = blackmanharris(len(samples), sym=False)
+    window = _blackman_harris(len(samples))
     frames = int(next_fast_len(8 * len(samples), real=True))
     stop = int((BAND_HZ[1] + MAINS_HZ[1]) * frames / sample_rate)
     bins = np.asarray(rfft(window * (samples - samples.mean()), frames))[:stop]
@@ -120,7 +125,7 @@ def _is_dominant(spectrum: Spectrum, fundamental: float, strongest: _Line, lobe:
 def _is_steady(samples: Array, sample_rate: int, line: _Line) -> bool:
     """Return whether the line is as strong in the first half as in the second."""
     half = len(samples) // 2
-    wave = blackmanharris(half, sym=False) * np.exp(-2j * np.pi * line.hz / sample_rate * np.arange(half))
+    wave = _blackman_harris(half) * np.exp(-2j * np.pi * line.hz / sample_rate * np.arange(half))
     first, second = (np.abs(wave @ part) ** 2 for part in (samples[:half], samples[half : 2 * half]))
     return abs(_ratio_db(first, second)) <= MAX_CHANGE_DB
 

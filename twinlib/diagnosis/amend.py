@@ -7,6 +7,58 @@ from twinlib.alignment import Alignment
 from twinlib.diagnosis.messages import MESSAGES
 from twinlib.findings import Finding, verdict
 
+MAX_FALSE_STEP = 3
+"""Samples by which the phase of a device changes with its tone."""
+
+STEP_CODES = frozenset({"lost-samples", "repeated-samples"})
+"""Codes of the places at a step."""
+
+STEP_SECONDS = 1.0
+"""Distance of a change of the device from the step of the lag that it causes."""
+
+
+def without_false_steps(alignment: Alignment, found: Sequence[Finding]) -> Alignment:
+    """Return the alignment without the steps of the lag that a change of the device explains.
+
+    The phase of a device changes with its tone, so that the lag seems to change by a few samples there. The parts on
+    both sides of such a step keep the lag of the first.
+    """
+    places = [finding.span for finding in found if finding.span is not None]
+    pieces = list(alignment.pieces)
+    dropouts, findings, reasons = list(alignment.dropouts), list(alignment.findings), list(alignment.reasons)
+    excluded = list(alignment.excluded)
+    for number, dropout in reversed(list(enumerate(alignment.dropouts))):
+        near = [p for p in places if p.start - STEP_SECONDS < dropout.stop and dropout.start < p.stop + STEP_SECONDS]
+        if not near or abs(dropout.lost_samples) > MAX_FALSE_STEP or len(pieces) != len(dropouts) + 1:
+            continue
+        for later in range(number + 1, len(pieces)):
+            lags = tuple(lag + dropout.lost_samples for lag in pieces[later].lags)
+            pieces[later] = replace(pieces[later], lags=lags)
+        joined = replace(pieces[number], stop=pieces[number + 1].stop)
+        between = pieces[number].stop, pieces[number + 1].start
+        pieces[number : number + 2] = [joined]
+        del dropouts[number]
+        lost = [
+            f for f in findings if f.span is not None and (f.span.start, f.span.stop) == (dropout.start, dropout.stop)
+        ]
+        for finding in lost:
+            if finding.severity != "info":
+                del reasons[[f for f in findings if f.severity != "info"].index(finding)]
+            findings.remove(finding)
+        excluded = [
+            each
+            for each in excluded
+            if each.reason not in STEP_CODES or each.stop < between[0] or each.start > between[1]
+        ]
+    return replace(
+        alignment,
+        pieces=tuple(pieces),
+        dropouts=tuple(dropouts),
+        findings=tuple(findings),
+        reasons=tuple(reasons),
+        excluded=tuple(excluded),
+    )
+
 
 def amend(alignment: Alignment, found: Sequence[Finding], explained: Collection[str] = ()) -> Alignment:
     """Return the alignment with the findings of a diagnosis, and their sentences and verdict.

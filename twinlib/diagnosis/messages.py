@@ -76,5 +76,52 @@ MESSAGES = Messages(
             "the same sound comes out differently at random between {start:.1f} s and {stop:.1f} s of the {file} "
             "file: a chorus, flanger, tremolo or vibrato is on, which no twin can learn; turn it off and record again"
         ),
+        # The device is not the same from beginning to end.
+        "level-changed": (
+            "the device changes at {seconds:.1f} s of the {file} file: its level by {change_db:+.1f} dB, so a knob, a "
+            "switch or the recording level was moved; record again without touching anything"
+        ),
+        "drive-changed": (
+            "the device changes at {seconds:.1f} s of the {file} file: it distorts by another amount, so the drive or "
+            "the input level was moved; record again without touching anything"
+        ),
+        "tone-changed": (
+            "the device changes at {seconds:.1f} s of the {file} file: its tone, so a tone knob or a switch was moved; "
+            "record again without touching anything"
+        ),
+        "bypassed": (
+            "the device changes at {seconds:.1f} s of the {file} file: it was bypassed or switched on there; record "
+            "again without touching anything"
+        ),
+        "warm-up": (
+            "the device changes slowly from the beginning to the end of the wet file, its level by {change_db:+.1f} "
+            "dB: it warmed up; wait until it is warm and record again"
+        ),
+        # An effect is on.
+        "modulated-delay": (
+            "the wet file is modulated {rate_hz:.2g} times a second: a chorus, flanger, phaser or vibrato is on; "
+            "switch it off and record again, since a twin has no clock and cannot learn it"
+        ),
+        "tremolo": (
+            "the level of the wet file swings {rate_hz:.2g} times a second by {percent:.0f} %: a tremolo is on; switch "
+            "it off and record again, since a twin has no clock and cannot learn it"
+        ),
+        "vibrato": (
+            "the pitch of the wet file swings {rate_hz:.2g} times a second by {percent:.1f} %: a vibrato is on, or the "
+            "tape transport is defective; switch it off and record again, since a twin has no clock and cannot learn it"
+        ),
+        "gate": "the device is silent below a level of the dry signal: it is a gate, or contains one",
+        "echo": (
+            "the wet file holds an echo after {milliseconds:.0f} ms at {level_db:.0f} dB: a delay is on, or the "
+            "recording loops back; switch it off and record again"
+        ),
+        "room": (
+            "the wet file holds reverberation at {level_db:.0f} dB: a reverb is on, or a microphone picks up the room; "
+            "switch it off and record again"
+        ),
+        "direct-monitoring": (
+            "the wet file holds the dry signal {milliseconds:.0f} ms before the device's own, at {level_db:.0f} dB: "
+            "direct monitoring of the interface is on; switch it off and record again"
+        ),
     }
 )

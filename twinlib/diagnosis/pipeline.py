@@ -1,16 +1,44 @@
-"""Diagnose an aligned capture: run all checks and amend the alignment."""
+"""Diagnose an aligned capture: observe the device window by window, run all checks, and amend the alignment."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
-from twinlib.diagnosis.amend import amend
+from twinlib.diagnosis.amend import amend, without_false_steps
+from twinlib.diagnosis.causes import describe_changes, describe_modulation, describe_reflection
+from twinlib.diagnosis.device_model import DeviceModel, identify_device
+from twinlib.diagnosis.modulation import (
+    ProductSpectra,
+    find_delay_modulation,
+    find_gain_modulation,
+    find_vibrato,
+    programme_rates,
+)
+from twinlib.diagnosis.observations import Observations, observe, relative_error
+from twinlib.diagnosis.reflections import DelayedProducts
+from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
+from twinlib.diagnosis.stationarity import find_changes, is_gate, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
-from twinlib.findings import Finding
+from twinlib.findings import Finding, info
 from twinlib.intervals import Range
-from twinlib.progress import Progress, no_progress
+from twinlib.progress import Progress, SubProgress, no_progress
+from twinlib.resampling import Channel, open_channel
+
+MIN_SECONDS = 5.0
+"""Duration of programme below which nothing can be told about the device."""
+
+REFLECTION_BLOCKS = 2
+"""Blocks of windows in which reflections are looked for: they do not change."""
+
+LEAST_CYCLES = 8.0
+"""Periods of a modulation in a take with one change, from which it is not the change itself."""
+
+KEPT = frozenset({"disturbed"})
+"""Codes of excluded places that are observed: they may be what the diagnosis explains."""
 
 
 def diagnose(
@@ -30,12 +58,19 @@ def diagnose(
     """
     if alignment.verdict == "refused":
         return alignment
-    found: list[Finding] = []
+    repeats: Sequence[Finding] = ()
     if witness:
         report = _compare_witness(alignment, dry, wet, channel, witness)
-        found += report.findings
+        repeats = report.findings
         alignment = replace(alignment, noise_floor_dbfs=report.noise_floor_dbfs, witness=report.witness)
-    return amend(alignment, found)
+    with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
+        rate = alignment.sample_rate
+        column = channel if dry_reader.info.channels > channel else 0
+        dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
+        wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
+        found, explained = _check_programme(alignment, dry_channel, wet_channel, progress)
+    alignment = without_false_steps(alignment, found)
+    return amend(alignment, [*found, *(each for each in repeats if not _is_known(each, found))], explained)
 
 
 def _compare_witness(
@@ -50,3 +85,108 @@ def _compare_witness(
             lambda start, stop: played.read(start, stop)[:, column],
             lambda start, stop: warped.read(start + guard, stop + guard),
         )
+
+
+def _is_known(repeat: Finding, found: Sequence[Finding]) -> bool:
+    """Whether the programme names the cause of what the repeats of the witness show."""
+    for finding in found:
+        if finding.severity == "info":
+            continue
+        here, there = finding.span, repeat.span
+        if here is None or there is None or (there.start < here.stop and here.start < there.stop):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """All that one pass over the windows collects."""
+
+    observations: Observations
+    products: ProductSpectra
+    reflections: DelayedProducts
+    error: float
+
+
+def _check_programme(
+    alignment: Alignment, dry: Channel, wet: Channel, progress: Progress
+) -> tuple[list[Finding], frozenset[str]]:
+    """Return the findings on the programme, and the codes of the findings of the alignment that they explain."""
+    time_map, rate = alignment.timemap, alignment.sample_rate
+    vibrato = find_vibrato(time_map, *alignment.dry_range, rate)
+    if vibrato is not None:
+        return describe_modulation(vibrato, "vibrato")
+    # The windows of the track are within the programme: the clicks of a reel are not.
+    positions = [window.position for window in alignment.track]
+    start = max(min(positions, default=0.0), time_map.dry(wet.start) + 1)
+    stop = min(max(positions, default=0.0), time_map.dry(wet.stop) - 1)
+    grid = Grid.over(int(start), int(stop), rate)
+    if grid.count * grid.hop_seconds < MIN_SECONDS:
+        return [], frozenset()
+    model = identify_device(dry, wet, time_map, grid)
+    if model is None:
+        return [], frozenset()
+    observed = _observe(alignment, dry, wet, model, grid, SubProgress(progress, 90.0, grid.count))
+    mixing = sectioning(observed.observations, grid.hop_seconds)
+    seconds = grid.count * grid.hop_seconds
+    changes = find_changes(observed.observations, grid.hop_seconds)
+    reflection = observed.reflections.find()
+    is_gated = is_gate(observed.observations)
+    if is_gated and reflection is not None and reflection.kind == "room":
+        reflection = None
+    if reflection is not None and reflection.is_distant:
+        return describe_reflection(reflection)
+    tempo = programme_rates(observed.observations, grid.hop_seconds)
+    # The spectrum of one change is large at low rates.
+    cycles = LEAST_CYCLES if len(changes) == 1 else 0.0
+    modulation = find_delay_modulation(observed.products, observed.error, mixing, seconds, tempo)
+    if modulation is not None and modulation.rate_hz * seconds > cycles:
+        return describe_modulation(modulation, "delay")
+    modulation = find_gain_modulation(observed.observations, grid.hop_seconds, mixing, tempo)
+    if modulation is not None and modulation.rate_hz * seconds > cycles:
+        return describe_modulation(modulation, "gain")
+    if reflection is not None:
+        return describe_reflection(reflection)
+    if not changes and is_gated:
+        return [info("gate")], frozenset({"disturbed"})
+    return describe_changes(changes, observed.observations, grid, time_map)
+
+
+def _observe(
+    alignment: Alignment, dry: Channel, wet: Channel, model: DeviceModel, grid: Grid, progress: Progress
+) -> _Observed:
+    """Compare all windows with the model, in constant memory but for some numbers of each window."""
+    intact = _intact_windows(alignment, grid)
+    products, reflections = ProductSpectra(grid), DelayedProducts(grid)
+    parts: list[Observations] = []
+    noise: Real | None = None
+    error = wet_energy = 0.0
+    for first, stop in blocks(grid):
+        spectra = read_spectra(dry, wet, alignment.timemap, grid, first, stop, model.scale)
+        predicted = model.predict(spectra)
+        noise = relative_error(spectra, predicted) if noise is None else noise
+        seen = observe(model, spectra, predicted, noise, grid)
+        seen = replace(seen, level=seen.level * intact[first:stop])
+        parts.append(seen)
+        rest = spectra.wet - predicted
+        if first < REFLECTION_BLOCKS * (stop - first):
+            reflections.add(rest, predicted, spectra.functions[0], spectra.wet)
+        # What only changes the gain is found by the gains.
+        for number, band in enumerate(grid.bands):
+            rest[:, band] -= (seen.gain[number] - 1.0).astype(np.float32)[:, None] * predicted[:, band]
+        products.add(rest, predicted, seen.audible)
+        error += float(np.square(np.abs(rest)).sum())
+        wet_energy += float(np.square(np.abs(spectra.wet)).sum())
+        progress(stop - first)
+    return _Observed(Observations.concatenate(parts), products, reflections, error / (wet_energy + 1e-20))
+
+
+def _intact_windows(alignment: Alignment, grid: Grid) -> Real:
+    """Return 1 for windows that touch no excluded place, else 0."""
+    intact = np.ones(grid.count)
+    for place in alignment.excluded:
+        if place.reason not in KEPT:
+            first = (place.start - grid.start) // grid.hop - 1
+            stop = -(-(place.stop - grid.start) // grid.hop) + 1
+            intact[max(0, first) : max(0, stop)] = 0.0
+    return intact

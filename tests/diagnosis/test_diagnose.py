@@ -1,0 +1,213 @@
+"""What musicians leave on or move during a take is named, and devices that stay the same are not suspected."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import fftconvolve, lfilter
+
+from tests.alignment.conftest import RATE, Array, alignment, noise
+from twinlib import audio
+from twinlib.alignment import Alignment
+from twinlib.alignment.result import Dropout, Excluded, Window
+from twinlib.diagnosis import diagnose
+from twinlib.findings import Span, suspect
+from twinlib.resampling import Piece
+
+SECONDS = 20
+FRAMES = SECONDS * RATE
+HALF = FRAMES // 2
+TIME = np.arange(FRAMES) / RATE
+
+
+def slices(seed: int = 0) -> Array:
+    """A programme of short notes and noises of random pitch, level and colour, as on a reel."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros(FRAMES + RATE)
+    for start in np.sort(rng.integers(0, FRAMES, FRAMES // 7000)).tolist():
+        t = np.arange(10000) / RATE
+        pitch = 55.0 * 2 ** (rng.integers(0, 40) / 12)
+        note = sum(
+            np.sin(2 * np.pi * pitch * k * t + rng.uniform(0, 6)) / k ** rng.uniform(0.6, 1.6) for k in range(1, 12)
+        )
+        note = note * np.exp(-t * rng.uniform(1, 8)) + rng.standard_normal(len(t)) * np.exp(-t * 60)
+        out[start : start + len(t)] += 10 ** rng.uniform(-1.5, 0.0) * note * np.hanning(len(t))
+    return 0.4 * out[:FRAMES] / np.abs(out).max()
+
+
+DRY = slices()
+
+
+def device(x: Array, drive: float = 4.0) -> Array:
+    y = lfilter([0.995, -0.995], [1, -0.99], x)
+    return np.asarray(0.5 * lfilter([0.6], [1, -0.4], np.tanh(drive * y + 0.1) - np.tanh(0.1)))
+
+
+WET = device(DRY)
+
+
+def late(x: Array, seconds: float) -> Array:
+    samples = round(seconds * RATE)
+    return np.concatenate((np.zeros(samples), x))[:FRAMES]
+
+
+def modulated(x: Array, milliseconds: float, depth: float, hertz: float) -> Array:
+    lag = 1e-3 * RATE * (milliseconds + depth * np.sin(2 * np.pi * hertz * TIME))
+    return np.interp(np.clip(np.arange(FRAMES) - lag, 0, None), np.arange(FRAMES), x)
+
+
+def halves(first: Array, second: Array) -> Array:
+    return np.concatenate((first[:HALF], second[HALF:]))
+
+
+def aligned(**changes: object) -> Alignment:
+    """The alignment of a take without a lag."""
+    ends = Window(0.0, 0.0, 100.0, 0.0), Window(float(FRAMES), 0.0, 100.0, 0.0)
+    return alignment(FRAMES, 0.0, **{"track": ends, **changes})
+
+
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("diagnosis") / "dry.wav"
+    audio.write(path, DRY.astype(np.float32), RATE, "FLOAT")
+    return path
+
+
+@pytest.fixture
+def check(dry: Path, tmp_path: Path) -> Callable[..., Alignment]:
+    def run(wet: Array, found: Alignment | None = None, dbfs: float = -90.0) -> Alignment:
+        path = tmp_path / "wet.wav"
+        audio.write(path, (wet + noise(FRAMES, dbfs)).astype(np.float32), RATE, "FLOAT")
+        return diagnose(found or aligned(), dry, path)
+
+    return run
+
+
+def codes(found: Alignment) -> list[str]:
+    return [finding.code for finding in found.findings]
+
+
+def gated() -> Array:
+    level = lfilter([0.001], [1, -0.999], np.abs(WET))
+    return np.asarray(WET * lfilter([0.002], [1, -0.998], (level > 0.03).astype(float)))
+
+
+def compressed() -> Array:
+    level = lfilter([0.0003], [1, -0.9997], np.abs(DRY))
+    return np.asarray(np.tanh(2 * DRY) * 0.05 / (0.05 + level))
+
+
+STEPS = {
+    "level-changed": [halves(WET, 0.5 * WET), halves(WET, 0.05 * WET), halves(WET, 1.122 * WET)],
+    "tone-changed": [halves(WET, lfilter([0.3], [1, -0.7], WET))],
+    "bypassed": [halves(WET, DRY)],
+}
+
+
+@pytest.mark.parametrize("code", STEPS)
+def test_a_change_is_named_with_its_place(check: Callable[..., Alignment], code: str) -> None:
+    for wet in STEPS[code]:
+        found = check(wet)
+        assert (codes(found), found.verdict) == ([code], "suspect")
+        span = found.findings[0].span
+        assert span is not None
+        assert span.start - 0.5 < SECONDS / 2 < span.stop + 0.5
+        assert "record again" in found.reasons[0]
+
+
+def test_another_drive_is_a_change(check: Callable[..., Alignment]) -> None:
+    found = check(halves(WET, device(DRY, 8.0)))
+    assert found.verdict == "suspect"
+    assert codes(found)[0] in {"drive-changed", "level-changed"}
+
+
+def test_warming_up_is_gradual(check: Callable[..., Alignment]) -> None:
+    rise = TIME / SECONDS
+    assert codes(check((1 - rise) * device(DRY, 2.5) + rise * device(DRY, 5.0))) == ["warm-up"]
+
+
+EFFECTS = {
+    "modulated-delay": [
+        0.6 * WET + 0.6 * modulated(WET, 12, 3, 0.8),
+        0.8 * WET + 0.2 * modulated(WET, 10, 1, 2.1),
+        0.6 * WET + 0.6 * modulated(WET, 2, 1.8, 0.3),
+    ],
+    "tremolo": [WET * (0.6 + 0.4 * np.sin(2 * np.pi * 5 * TIME)), WET * (1 + 0.06 * np.sin(2 * np.pi * 1.7 * TIME))],
+    "echo": [WET + 0.4 * late(WET, 0.35), WET + 0.2 * late(WET, 0.11), WET + late(WET, 0.02)],
+    "direct-monitoring": [late(WET, 0.1) + 0.2 * DRY, late(WET, 0.012) + 0.2 * DRY],
+}
+
+
+@pytest.mark.parametrize("code", EFFECTS)
+def test_an_effect_is_named_in_one_sentence(check: Callable[..., Alignment], code: str) -> None:
+    places = [suspect("disturbed", Span("wet", float(k), k + 0.1)) for k in range(5)]
+    for wet in EFFECTS[code]:
+        delay = {"direct-monitoring": [4410, 529]}.get(code, [0] * 9)[[w is wet for w in EFFECTS[code]].index(True)]
+        line = Piece(0, FRAMES, (0.0, float(FRAMES)), (float(delay), float(delay)))
+        before = aligned(findings=tuple(places), reasons=("elsewhere",) * 5, verdict="suspect", pieces=(line,))
+        found = check(wet, before)
+        assert (codes(found), len(found.reasons), found.verdict) == ([code], 1, "suspect")
+
+
+def test_a_room_is_named(check: Callable[..., Alignment]) -> None:
+    t = np.arange(RATE) / RATE
+    tail = 0.02 * np.random.default_rng(0).standard_normal(RATE) * np.exp(-t / 0.3)
+    tail[0] = 1.0
+    assert codes(check(0.5 * fftconvolve(WET, tail)[:FRAMES])) == ["room"]
+
+
+def test_the_pitch_of_a_vibrato_is_not_a_wandering_clock(check: Callable[..., Alignment]) -> None:
+    knots = np.arange(0.0, FRAMES, 0.1 * RATE)
+    lags = 176.0 * np.sin(2 * np.pi * 0.5 * knots / RATE)
+    curve = Piece(0, FRAMES, tuple(knots.tolist()), tuple(lags.tolist()))
+    before = aligned(pieces=(curve,), findings=(suspect("unknown-lag", count=1, seconds=1.0),), reasons=("the clock",))
+    assert codes(check(WET, before)) == ["vibrato"]
+
+
+@pytest.mark.parametrize(
+    "wet",
+    [WET, WET + 0.01 * np.sin(2 * np.pi * 50.0 * TIME), compressed(), np.tanh(30 * DRY), np.abs(DRY)],
+    ids=["clean", "hum", "compressor", "fuzz", "octave"],
+)
+def test_a_device_that_stays_the_same_is_not_suspected(check: Callable[..., Alignment], wet: Array) -> None:
+    level = 20 * np.log10(np.sqrt(np.mean(np.square(wet))))
+    for dbfs in (-90.0, level - 20.0):
+        assert check(wet, dbfs=dbfs) == aligned()
+
+
+def test_a_gate_explains_its_silence(check: Callable[..., Alignment]) -> None:
+    before = aligned(
+        findings=(suspect("disturbed", Span("wet", 1.0, 1.1)),), reasons=("elsewhere",), verdict="suspect",
+        excluded=(Excluded(RATE, 2 * RATE, "disturbed"),),
+    )  # fmt: skip
+    found = check(gated(), before)
+    assert (codes(found), found.verdict, found.reasons, found.excluded) == (["gate"], "ok", (), ())
+
+
+def test_a_tone_knob_loses_no_samples(check: Callable[..., Alignment]) -> None:
+    """The phase of the device changes with its tone: the lag seems to change by a sample."""
+    pieces = tuple(Piece(HALF * n, HALF * (n + 1), (0.0, float(FRAMES)), (float(n), float(n))) for n in (0, 1))
+    place = SECONDS / 2 - 0.05, SECONDS / 2 + 0.05
+    lost = Excluded(HALF - 500, HALF + 500, "repeated-samples")
+    before = aligned(
+        pieces=pieces,
+        dropouts=(Dropout(*place, -1),),
+        excluded=(lost,),
+        findings=(suspect("repeated-samples", Span("wet", *place), samples=1),),
+        reasons=("1 sample was repeated",),
+        verdict="suspect",
+    )
+    found = check(halves(WET, lfilter([0.3], [1, -0.7], WET)), before)
+    assert (codes(found), found.dropouts, found.excluded) == (["tone-changed"], (), ())
+    assert len(found.pieces) == 1
+    assert "repeated" not in found.reasons[0]
+
+
+def test_refused_and_short_captures_are_left_alone(check: Callable[..., Alignment]) -> None:
+    refused = aligned(verdict="refused")
+    assert check(WET, refused) is refused
+    short = aligned(track=(Window(0.0, 0.0, 1.0, 0.0), Window(2.0 * RATE, 0.0, 1.0, 0.0)))
+    assert check(halves(WET, 0.5 * WET), short) == short
+    assert replace(short, track=()) == check(WET, replace(short, track=()))

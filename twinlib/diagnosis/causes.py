@@ -1,0 +1,118 @@
+"""Findings from what the checks measured: the likely cause of a change, a modulation or a reflection."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from twinlib.diagnosis.modulation import Modulation
+from twinlib.diagnosis.observations import Observations
+from twinlib.diagnosis.reflections import Reflection
+from twinlib.diagnosis.spectra import Grid, Real
+from twinlib.diagnosis.stationarity import Change
+from twinlib.findings import Finding, Span, suspect
+from twinlib.resampling import TimeMap
+
+Described = tuple[list[Finding], frozenset[str]]
+"""Findings, and the codes of the findings of the alignment that they explain."""
+
+PLACE_SECONDS = 0.25
+"""Half of the span of a change."""
+
+LINEAR_LIKENESS = 0.99
+"""Correlation of wet and dry from which the wet signal is a copy of the dry one."""
+
+LEVEL_SPREAD = 0.35
+"""Spread of the changes of the bands, relative to the largest, up to which all bands change alike."""
+
+LARGE_DB = 4.0
+"""Change of the level from which the energies show the changes of the bands better than the gains."""
+
+DRIVE_SPREAD = 0.3
+"""Difference between the changes of quiet and loud programme, relative to the larger, from which it is a drive."""
+
+EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
+EXPLAINED_BY_VIBRATO = frozenset({"disturbed", "unknown-lag", "wander", "flutter", "high-drift"})
+EXPLAINED_BY_CHANGE = frozenset({"disturbed"})
+
+
+def describe_reflection(reflection: Reflection) -> Described:
+    """Return the finding of a reflection."""
+    milliseconds, level = 1e3 * abs(reflection.seconds), reflection.level_db
+    if reflection.kind == "monitoring":
+        found = suspect("direct-monitoring", milliseconds=milliseconds, level_db=level)
+    elif reflection.kind == "echo":
+        found = suspect("echo", milliseconds=milliseconds, level_db=level)
+    else:
+        found = suspect("room", level_db=level)
+    return [found], EXPLAINED_BY_EFFECT
+
+
+def describe_modulation(modulation: Modulation, kind: Literal["delay", "gain", "vibrato"]) -> Described:
+    """Return the finding of a modulation."""
+    if kind == "vibrato":
+        percent = 100.0 * modulation.depth
+        return [suspect("vibrato", rate_hz=modulation.rate_hz, percent=percent)], EXPLAINED_BY_VIBRATO
+    if kind == "delay":
+        return [suspect("modulated-delay", rate_hz=modulation.rate_hz)], EXPLAINED_BY_EFFECT
+    return [
+        suspect("tremolo", rate_hz=modulation.rate_hz, percent=100.0 * min(1.0, modulation.depth))
+    ], EXPLAINED_BY_EFFECT
+
+
+def describe_changes(changes: Sequence[Change], observations: Observations, grid: Grid, time_map: TimeMap) -> Described:
+    """Return a finding for each change."""
+    found = [_describe_change(change, observations, grid, time_map) for change in changes]
+    return found, EXPLAINED_BY_CHANGE if found else frozenset()
+
+
+def _describe_change(change: Change, observations: Observations, grid: Grid, time_map: TimeMap) -> Finding:
+    place = time_map.wet(grid.centre(change.window - 0.5)) / grid.rate
+    span = Span("wet", max(0.0, place - PLACE_SECONDS), place + PLACE_SECONDS)
+    change_db = _change_db(change, observations)
+    if change.gradual:
+        return suspect("warm-up", change_db=change_db)
+    if _is_bypass(change, observations):
+        return suspect("bypassed", span, seconds=place)
+    bands = np.array(change.gains[: len(grid.bands)])
+    if abs(change_db) > LARGE_DB:
+        bands = np.array([_step_db(series, change.window, observations) for series in observations.energy[:-1]])
+        bands *= np.log(10.0) / 20.0
+    known = np.array(change.errors[: len(grid.bands)]) < 0.5 * np.abs(bands).max()
+    spread = float(np.ptp(bands[known])) / float(np.abs(bands[known]).max()) if known.sum() > 1 else 0.0
+    largest = max(abs(change.quiet), abs(change.loud), 1e-9)
+    if abs(change.quiet - change.loud) > DRIVE_SPREAD * largest and spread < 2.0 * LEVEL_SPREAD:
+        return suspect("drive-changed", span, seconds=place)
+    if spread > LEVEL_SPREAD:
+        return suspect("tone-changed", span, seconds=place)
+    return suspect("level-changed", span, seconds=place, change_db=change_db)
+
+
+def _change_db(change: Change, observations: Observations) -> float:
+    """Return the change of the level: before and after a step, or from the first quarter of a take to the last."""
+    energy = observations.energy[-1]
+    margin = len(energy) // 4 if change.gradual else 0
+    return _step_db(energy, change.window, observations, margin)
+
+
+def _step_db(energy: Real, window: float, observations: Observations, quarter: int = 0) -> float:
+    """Return the difference of the medians of an energy after and before a window, or in the outer quarters."""
+    audible, places = observations.audible > 0, np.arange(len(energy))
+    before, after = places < window, places >= window
+    if quarter:
+        before, after = places < quarter, places >= len(energy) - quarter
+    sides = energy[audible & before], energy[audible & after]
+    if not all(len(side) for side in sides):
+        return 0.0
+    return float(20.0 / np.log(10.0) * (np.median(sides[1]) - np.median(sides[0])))
+
+
+def _is_bypass(change: Change, observations: Observations) -> bool:
+    """Whether the wet signal is a copy of the dry one on one side of a change only."""
+    audible = observations.audible > 0
+    later = np.arange(len(audible)) >= change.window
+    sides = [observations.likeness[audible & side] for side in (~later, later)]
+    if not all(len(side) for side in sides):
+        return False
+    low, high = sorted(float(np.median(side)) for side in sides)
+    return high > LINEAR_LIKENESS and 1.0 - low > 3.0 * (1.0 - high)

@@ -1,0 +1,263 @@
+"""Modulation: a chorus, flanger, phaser, vibrato or tremolo that was left on.
+
+An oscillator at a constant rate modulates gain or delay. The products of wet and predicted spectra then contain lines
+at multiples of that rate, in every bin (cyclostationarity; Gardner 1991), whatever the programme is. Errors of the
+device model follow the programme and have no lines.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from scipy.ndimage import median_filter, uniform_filter1d
+
+from twinlib.diagnosis.observations import Observations
+from twinlib.diagnosis.spectra import Complex, Grid, Real
+from twinlib.resampling import TimeMap
+
+SPAN_WINDOWS = 2048
+"""Windows of one spectrum of the modulation, 95 s; those of longer takes are averaged."""
+
+RATES_HZ = (0.15, 9.0)
+"""Rates of modulation that are looked for."""
+
+HARMONICS = 4
+"""Multiples of the rate whose lines are summed."""
+
+MIN_CYCLES = 3.0
+"""Periods that a take must contain."""
+
+MIN_LINES = 1.35
+"""Sum of the lines of the products, relative to the mean of the noise, from which something modulates the delay."""
+
+SECTION_LINES = 1.3
+"""Increase of `MIN_LINES` with the sectioning of the programme: music has a tempo."""
+
+NEGLIGIBLE_ERROR = 0.02
+"""Error of the prediction relative to the wet signal, below which lines count less: 17 dB below the signal."""
+
+MIN_GAIN_LINE = 14.0
+"""Power of the line of the gain, relative to the noise around it, from which something modulates the gain."""
+
+SECTION_GAIN_LINE = 20.0
+"""Increase of `MIN_GAIN_LINE` with the sectioning of the programme."""
+
+MIN_DEPTH = 0.012
+"""Smallest depth of a tremolo: the amplitude of the relative gain."""
+
+MIN_SPEED = 4e-3
+"""Smallest change of speed of a vibrato; a tape machine in order stays within 2e-3."""
+
+MIN_VIBRATO_SHARE = 0.4
+"""Share of the variance of the clock that the oscillation of a vibrato has."""
+
+COMMON_BINS = 33
+"""Neighbouring bins, 360 Hz, whose common error is no modulation of the delay."""
+
+LINE_BINS = 3
+"""Half width of a line in bins, of which there are two for each period of the take."""
+
+PROGRAMME_LINE = 12.0
+"""Power of a line of the dry level over that around it, from which it is a tempo."""
+
+NOISE_REACH_HZ = 0.5
+"""Half width of the neighbourhood of a line whose median is the noise."""
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """A modulation of `rate_hz`, of the gain with an amplitude `depth`, or of the delay (`depth` 0)."""
+
+    rate_hz: float
+    depth: float
+    statistic: float
+
+
+class ProductSpectra:
+    """Spectra over time of the phases of the products of wet and predicted spectra, averaged over bins and spans."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._rows: list[Complex] = []
+        self._count = 0
+        self._sum: Real | None = None
+        self._spans = 0
+
+    def add(self, error: Complex, predicted: Complex, audible: Real) -> None:
+        """Add windows, in order: the error of the prediction, the prediction, and which windows are audible."""
+        product = error * predicted.conj()
+        product /= np.abs(product) + np.float32(1e-20)
+        # An error common to neighbouring bins, as at the joins of clips, may be periodic; an effect's delay turns every
+        # bin by its own phase.
+        product -= uniform_filter1d(product, COMMON_BINS, axis=1, mode="nearest")
+        product *= audible.astype(np.float32)[:, None]
+        self._rows.append(product)
+        self._count += len(product)
+        while self._count >= SPAN_WINDOWS:
+            rows = np.concatenate(self._rows)
+            self._transform(rows[:SPAN_WINDOWS])
+            self._rows, self._count = [rows[SPAN_WINDOWS:]], self._count - SPAN_WINDOWS
+
+    def spectrum(self) -> tuple[Real, Real] | None:
+        """Return rates in Hz and the mean power of each, 1 for noise; None for a take that is too short."""
+        if self._sum is None and self._count:
+            self._transform(np.concatenate(self._rows))
+        if self._sum is None:
+            return None
+        count = len(self._sum)
+        power = self._sum / self._spans
+        rates = np.arange(count // 2) / (count * self._grid.hop_seconds)
+        return rates, 0.5 * (power[: count // 2] + np.roll(power[::-1], 1)[: count // 2])
+
+    def _transform(self, rows: Complex) -> None:
+        present = np.abs(rows)
+        count = present.sum(axis=0) + 1e-9
+        centred = rows - present * (rows.sum(axis=0) / count)
+        size = SPAN_WINDOWS if self._spans else len(rows)
+        # Twice the length: a line between two bins keeps its power.
+        size = 1 << int(np.ceil(np.log2(2 * max(size, len(rows)))))
+        power = np.square(np.abs(scipy.fft.fft(centred, size, axis=0))) / count
+        mean = power.mean(axis=1, dtype=np.float64)
+        self._sum = mean if self._sum is None else self._sum + mean
+        self._spans += 1
+
+
+def programme_rates(observations: Observations, hop_seconds: float) -> Real:
+    """Return the rates at which the level of the dry signal has lines: its tempo, or the spacing of slices."""
+    level = np.log(observations.level + 1e-2)
+    size = 1 << int(np.ceil(np.log2(2 * max(len(level), 2))))
+    power = np.square(np.abs(np.fft.rfft(level - level.mean(), size)))
+    rates = np.arange(len(power)) / (size * hop_seconds)
+    return np.asarray(rates[power > PROGRAMME_LINE * (_noise(rates, power) + 1e-20)])
+
+
+def find_delay_modulation(
+    products: ProductSpectra, error: float, sectioning: float, seconds: float, tempo: Real
+) -> Modulation | None:
+    """Return the modulation whose lines stand out of the spectra of the products, None if there is none.
+
+    `error` is the energy of the error of the prediction relative to the wet signal. Lines at the rates `tempo` of the
+    programme do not count.
+    """
+    found = products.spectrum()
+    if found is None:
+        return None
+    rates, power = found
+    candidates = _candidates(rates, seconds)
+    if not len(candidates):
+        return None
+    lines = np.where(_near(rates, tempo, seconds), 0.0, power - _noise(rates, power))
+    total = np.zeros(len(candidates))
+    for harmonic in range(1, HARMONICS + 1):
+        # The rate is known to half a bin, and its multiples less well.
+        reach = harmonic // 2
+        places = [np.clip(candidates * harmonic + offset, 0, len(lines) - 1) for offset in range(-reach, reach + 1)]
+        best = np.max([lines[place] for place in places], axis=0)
+        total += np.where(candidates * harmonic < len(lines), np.clip(best, 0.0, 4.0), 0.0)
+    top = int(total.argmax())
+    statistic = float(total[top]) * min(1.0, error / NEGLIGIBLE_ERROR)
+    if statistic < MIN_LINES + SECTION_LINES * sectioning:
+        return None
+    return Modulation(float(rates[candidates[top]]), 0.0, statistic)
+
+
+def find_gain_modulation(
+    observations: Observations, hop_seconds: float, sectioning: float, tempo: Real
+) -> Modulation | None:
+    """Return the modulation of the gain over all bands at no rate of the programme, None if there is none."""
+    audible = observations.audible
+    inside = audible > 0
+    if inside.sum() < 32:
+        return None
+    conditions = observations.conditions(hop_seconds)
+    regressors = np.column_stack(
+        (np.ones(len(audible)), (conditions - conditions.mean(axis=0)) / (conditions.std(axis=0) + 1e-9))
+    )
+    energy = observations.weight[-1]
+    weight = audible * energy / (energy + np.median(energy[inside]))
+    best: Modulation | None = None
+    for series in (observations.gain[-1], observations.energy[-1]):
+        found = _strongest_line(_unexplained(series, weight, regressors), weight, hop_seconds, tempo)
+        if found is not None and found.depth > MIN_DEPTH and (best is None or found.statistic > best.statistic):
+            best = found
+    return best if best is not None and best.statistic > MIN_GAIN_LINE + SECTION_GAIN_LINE * sectioning else None
+
+
+def find_vibrato(time_map: TimeMap, start: int, stop: int, rate: int) -> Modulation | None:
+    """Return an oscillation of the clock too large and too regular for a tape machine, None if there is none."""
+    spacing = rate // 40
+    positions = np.arange(start, stop, spacing, dtype=np.float64)
+    if len(positions) < 64 or all(len(piece.positions) < 3 for piece in time_map.pieces):
+        return None
+    lags = time_map.lags(positions)
+    design = np.column_stack((np.ones(len(positions)), positions - positions.mean()))
+    rest = lags - design @ np.linalg.lstsq(design, lags, rcond=None)[0]
+    size = 1 << int(np.ceil(np.log2(4 * len(rest))))
+    spectrum = np.abs(np.fft.rfft(rest * np.hanning(len(rest)), size)) / (0.5 * len(rest))
+    rates = np.arange(len(spectrum), dtype=np.float64) * (rate / spacing / size)
+    candidates = _candidates(rates, len(rest) * spacing / rate)
+    if not len(candidates):
+        return None
+    top = int(candidates[spectrum[candidates].argmax()])
+    amplitude, hertz = 2.0 * float(spectrum[top]), float(rates[top])
+    is_regular = 0.5 * amplitude**2 > MIN_VIBRATO_SHARE * float(rest.var())
+    speed = 2.0 * np.pi * hertz * amplitude / rate
+    return Modulation(hertz, speed, speed / MIN_SPEED) if is_regular and speed > MIN_SPEED else None
+
+
+def _near(rates: Real, tempo: Real, seconds: float) -> npt.NDArray[np.bool_]:
+    """Return which rates are within one and a half periods in the take of one of the programme."""
+    if not len(tempo):
+        return np.zeros(len(rates), np.bool_)
+    place = np.searchsorted(tempo, rates)
+    below, above = tempo[np.maximum(place - 1, 0)], tempo[np.minimum(place, len(tempo) - 1)]
+    return np.asarray(np.minimum(np.abs(rates - below), np.abs(rates - above)) < 1.5 / seconds)
+
+
+def _candidates(rates: Real, seconds: float) -> npt.NDArray[np.int64]:
+    low = max(RATES_HZ[0], MIN_CYCLES / max(seconds, 1e-9))
+    return np.flatnonzero((rates >= low) & (rates <= RATES_HZ[1]))
+
+
+def _noise(rates: Real, power: Real, factor: float = 1.0) -> Real:
+    """Return the power without a line at each rate: the median around it times a factor, or the slope it is on.
+
+    A step of the device has the largest power at the lowest rates, but no lines.
+    """
+    size = 2 * round(NOISE_REACH_HZ / float(rates[1])) + 1
+    around = factor * median_filter(power, size=size, mode="reflect")
+    padded = np.pad(power, LINE_BINS, mode="edge")
+    return np.asarray(np.maximum(around, np.maximum(padded[: -2 * LINE_BINS], padded[2 * LINE_BINS :])))
+
+
+def _unexplained(series: Real, weight: Real, regressors: Real) -> Real:
+    """Return the part of a series that the conditions do not explain, by robust weighted least squares."""
+    inside = weight > 0
+    middle = float(np.median(series[inside]))
+    spread = 1.4826 * float(np.median(np.abs(series[inside] - middle))) + 1e-9
+    limited = np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
+    robust = np.ones(len(series))
+    rest = limited - middle
+    for _ in range(2):
+        weighted = regressors * (weight * robust)[:, None]
+        gram = weighted.T @ regressors + 1e-6 * len(series) * np.eye(regressors.shape[1])
+        rest = limited - regressors @ np.linalg.solve(gram, weighted.T @ limited)
+        scale = 1.4826 * float(np.median(np.abs(rest[inside]))) + 1e-12
+        robust = 1.0 / np.maximum(1.0, np.abs(rest) / (2.0 * scale))
+    return np.asarray(rest * robust)
+
+
+def _strongest_line(series: Real, weight: Real, hop_seconds: float, tempo: Real) -> Modulation | None:
+    size = 1 << int(np.ceil(np.log2(2 * len(series))))
+    amplitude = np.abs(np.fft.rfft(weight * series, size))
+    rates = np.arange(len(amplitude)) / (size * hop_seconds)
+    candidates = _candidates(rates, len(series) * hop_seconds)
+    if not len(candidates):
+        return None
+    power = np.square(amplitude)
+    # The median of exponentially distributed powers is log(2) of their mean.
+    ratio = power / (_noise(rates, power, 1.0 / np.log(2.0)) + 1e-20)
+    ratio[_near(rates, tempo, len(series) * hop_seconds)] = 0.0
+    top = int(candidates[ratio[candidates].argmax()])
+    return Modulation(float(rates[top]), float(2.0 * amplitude[top] / weight.sum()), float(ratio[top]))

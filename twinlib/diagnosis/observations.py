@@ -1,0 +1,97 @@
+"""What each window shows: the gains relative to the device model, and the dry signal that they depend on."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from twinlib.diagnosis.device_model import DeviceModel
+from twinlib.diagnosis.spectra import Complex, Grid, Real, Spectra
+
+HISTORY_SECONDS = (0.1, 0.4, 1.5)
+"""Time constants of the past level of the dry signal, on which the gain of a compressor depends."""
+
+ENERGY_FLOOR = 0.01
+"""Share of the median energy that is added to every energy, so that silence does not count."""
+
+MIN_LEVEL = 0.02
+"""Level of the dry signal relative to its rms, below which a window counts as silent."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The windows of a grid, float64.
+
+    `gain` is the wet signal relative to its prediction, `energy` half the log ratio of their energies, and `weight` the
+    energy of the prediction, all `(bands + 1, windows)`: each band and then all together. Distortion that the model
+    cannot predict disturbs the energy less than the gain. `level` is the dry rms, `tilt` the log of the dry energy of
+    each band `(bands, windows)`, `likeness` the correlation of wet and dry spectra without any filter.
+    """
+
+    gain: Real
+    energy: Real
+    weight: Real
+    level: Real
+    tilt: Real
+    likeness: Real
+
+    @classmethod
+    def concatenate(cls, parts: list["Observations"]) -> "Observations":
+        """Return the windows of all parts."""
+        columns = ([getattr(part, column.name) for part in parts] for column in fields(cls))
+        return cls(*(np.concatenate(column, axis=-1) for column in columns))
+
+    @property
+    def audible(self) -> Real:
+        """1 for windows with dry signal, else 0."""
+        return (self.level > MIN_LEVEL).astype(np.float64)
+
+    def conditions(self, hop_seconds: float) -> Real:
+        """Return what the response of an unchanged device may depend on, `(windows, conditions)`.
+
+        These are the level, its past with several time constants, their squares, and the colour of the dry signal.
+        """
+        now = np.log(self.level + 1e-2)
+        columns = [now, now**2]
+        for seconds in HISTORY_SECONDS:
+            past = 0.5 * np.log(_smoothed_past(np.square(self.level), np.exp(-hop_seconds / seconds)) + 1e-4)
+            columns += [past, past**2]
+        return np.array([*columns, *(self.tilt[1:] - self.tilt.mean(axis=0))]).T
+
+
+def observe(model: DeviceModel, spectra: Spectra, predicted: Complex, noise: Real, grid: Grid) -> Observations:
+    """Return what windows show; `noise` is the mean relative error of the prediction in each bin."""
+    wet, linear = spectra.wet, spectra.functions[0] * grid.emphasis
+    weight = (1.0 / noise).astype(np.float32)
+    product, power = weight * (predicted.conj() * wet).real, weight * np.square(np.abs(predicted))
+    dry_power, wet_power = np.square(np.abs(linear)), np.square(np.abs(wet))
+    recorded = weight * np.square(np.abs(wet))
+    sums = np.array(
+        [[part[:, band].sum(axis=1) for part in (product, power, recorded)] for band in (*grid.bands, slice(None))],
+        np.float64,
+    ).transpose(1, 0, 2)
+    floor = ENERGY_FLOOR * np.median(sums[1:], axis=2, keepdims=True) + 1e-20
+    dry_energy = np.array([dry_power[:, band].sum(axis=1) for band in grid.bands], np.float64)
+    cross = np.abs((linear.conj() * wet).sum(axis=1))
+    return Observations(
+        gain=sums[0] / (sums[1] + 1e-20),
+        energy=0.5 * np.log((sums[2] + floor[1]) / (sums[1] + floor[0])),
+        weight=sums[1],
+        level=spectra.level,
+        tilt=np.log(dry_energy + 1e-4 * grid.size),
+        likeness=np.asarray(cross / np.sqrt(dry_power.sum(axis=1) * wet_power.sum(axis=1) + 1e-20), np.float64),
+    )
+
+
+def relative_error(spectra: Spectra, predicted: Complex) -> Real:
+    """Return the mean error of the prediction in each bin, relative to the energy of each window."""
+    energy = np.square(np.abs(spectra.wet)).sum(axis=1, keepdims=True)
+    share = np.square(np.abs(spectra.wet - predicted)) / (energy + 1e-3 * np.median(energy) + 1e-20)
+    return np.asarray(share.mean(axis=0) + 1e-9, np.float64)
+
+
+def _smoothed_past(values: Real, pole: float) -> Real:
+    out, state = np.empty_like(values), float(values[0])
+    for number, value in enumerate(values.tolist()):
+        state += (1.0 - pole) * (value - state)
+        out[number] = state
+    return out

@@ -1,0 +1,270 @@
+"""Whether the device is the same from beginning to end: steps and trends of its gains over the programme.
+
+The gain of an unchanged device depends on the level and colour of the programme, which the device model cannot follow
+in full. A Gaussian process over these conditions models that dependence, so that repetitions of similar programme do
+not count as independent evidence, and generalised least squares estimates the step at every place (GLS; Aitken 1935).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinlib.diagnosis.observations import Observations
+from twinlib.diagnosis.spectra import Real
+
+MAX_BLOCKS = 300
+"""Blocks into which the windows of a take are averaged, whatever its length."""
+
+MIN_BLOCKS = 24
+"""Fewest blocks in which a change can be told from the programme."""
+
+SIMILARITY = 0.35
+"""Distance of similar conditions, in standard deviations of each condition."""
+
+RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Tried ratios of the variance that depends on the conditions to the independent variance."""
+
+MIN_GATED_WINDOWS, MAX_GATED_GAIN = 8, 0.3
+"""Windows of quiet programme that a gate is recognised by, and their gain relative to that of loud programme."""
+
+EDGE_SECONDS = 1.0
+"""Time at either end of a take in which no change is looked for."""
+
+MIN_T = 5.7
+"""t statistic of a change of all bands together, for a programme that is mixed well over the take, as on a reel."""
+
+BAND_T = 1.5
+"""Increase of `MIN_T` for a change of one band: there are more of them, and the model fits single bands less well."""
+
+SECTION_T = 1.5
+"""Increase of `MIN_T` for each e-fold by which the conditions vary more from section to section than mixed ones do."""
+
+SECTION_SECONDS = 3.0
+"""Duration of a section."""
+
+MIN_CHANGE = 0.045
+"""Smallest change of the gain over all bands, 0.4 dB."""
+
+MIN_BAND_CHANGE = 0.09
+"""Smallest change of the gain in one band."""
+
+FOLLOWING_SHARE = 0.3
+"""Share of the t statistic of the clearest change that further ones need."""
+
+MAX_CHANGES = 4
+"""Changes that are looked for in one take."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of gain before `window`: relative gains of each band and of all after it, minus those before it.
+
+    `quiet` and `loud` are the changes in the quieter and the louder half of the windows. A `gradual` change takes the
+    whole take.
+    """
+
+    window: float
+    gains: tuple[float, ...]
+    errors: tuple[float, ...]
+    quiet: float
+    loud: float
+    statistic: float
+    gradual: bool
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Averages over blocks of `size` windows: `gain` `(series, blocks)`, `weight` and `conditions`."""
+
+    size: int
+    gain: Real
+    weight: Real
+    conditions: Real
+
+
+def sectioning(observations: Observations, hop_seconds: float) -> float:
+    """Return how much more the programme varies from section to section than a mixed one, as a logarithm from 0 on."""
+    return _log_sectioning(_average(observations, observations.conditions(hop_seconds)), hop_seconds)
+
+
+def find_changes(observations: Observations, hop_seconds: float) -> list[Change]:
+    """Return the changes of the device in the order of the take."""
+    blocks = _average(observations, observations.conditions(hop_seconds))
+    count = len(blocks.weight)
+    if count < MIN_BLOCKS or not blocks.weight.any():
+        return []
+    edge = max(2, round(EDGE_SECONDS / hop_seconds / blocks.size))
+    threshold = MIN_T + SECTION_T * _log_sectioning(blocks, hop_seconds)
+    whitened = _Whitened(blocks)
+    found: list[Change] = []
+    places: list[int] = []
+    while len(found) < MAX_CHANGES:
+        best = None
+        for number in range(len(blocks.gain)):
+            fit = whitened.fit(number, places)
+            is_total = (number + 1) % (len(blocks.gain) // 2) == 0
+            large = np.abs(fit.change) > (MIN_CHANGE if is_total else MIN_BAND_CHANGE)
+            scores = np.where(large, np.abs(fit.statistic) - (0.0 if is_total else BAND_T), 0.0)
+            for place in places:
+                scores[max(0, place - edge) : place + edge] = 0.0
+            scores[:edge] = scores[count - edge :] = 0.0
+            top = int(scores.argmax())
+            if best is None or scores[top] > best[0]:
+                best = float(scores[top]), top, number, fit
+        assert best is not None
+        statistic, place, number, fit = best
+        # After a large change, errors of the model are larger too.
+        if statistic < max(threshold, FOLLOWING_SHARE * max((change.statistic for change in found), default=0.0)):
+            break
+        gradual = not places and fit.ramp_statistic > 1.05 * statistic
+        found.append(_describe(observations, blocks, whitened, place, places, statistic, gradual))
+        if gradual:
+            break
+        places.append(place)
+    return sorted(found, key=lambda change: change.window)
+
+
+def is_gate(observations: Observations) -> bool:
+    """Whether the device is silent below a level, as a gate is: its gain falls to nothing for quiet programme."""
+    inside = observations.audible > 0
+    if inside.sum() < 4 * MIN_GATED_WINDOWS:
+        return False
+    level, gain = observations.level[inside], observations.gain[-1][inside]
+    order = np.argsort(level, kind="stable")
+    quiet, loud = order[: max(MIN_GATED_WINDOWS, len(order) // 10)], order[len(order) // 2 :]
+    return bool(np.median(gain[quiet]) < MAX_GATED_GAIN * np.median(gain[loud]))
+
+
+def _average(observations: Observations, conditions: Real) -> _Blocks:
+    """Average the windows over blocks, with outliers limited and one weight for all series."""
+    windows = len(observations.level)
+    size = max(2, -(-windows // MAX_BLOCKS))
+    count = windows // size
+    if not count:
+        return _Blocks(size, np.zeros((2 * len(observations.gain), 0)), np.zeros(0), np.zeros((0, conditions.shape[1])))
+    audible = observations.audible
+    inside = audible > 0
+    typical = np.median(observations.weight[-1][inside]) if inside.any() else 1.0
+    weight = audible * observations.weight[-1] / (observations.weight[-1] + typical)
+    limited = np.concatenate((_limited(observations.gain, inside), _limited(observations.energy, inside)))
+
+    def summed(values: Real) -> Real:
+        return np.asarray(values[..., : count * size].reshape(*values.shape[:-1], count, size).sum(axis=-1))
+
+    total = summed(weight)
+    mean = summed(weight * limited) / (total + 1e-9)
+    return _Blocks(size, mean, total / max(float(np.median(total)), 1e-9), summed(conditions.T).T / size)
+
+
+def _limited(series: Real, inside: npt.NDArray[np.bool_]) -> Real:
+    """Limit the outliers of each series."""
+    middle = np.median(series[:, inside], axis=1, keepdims=True) if inside.any() else np.zeros((len(series), 1))
+    spread = 1.4826 * np.median(np.abs(series[:, inside] - middle), axis=1, keepdims=True) if inside.any() else middle
+    return np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
+
+
+def _standardised(conditions: Real) -> Real:
+    return np.asarray((conditions - conditions.mean(axis=0)) / (conditions.std(axis=0) + 1e-9))
+
+
+def _log_sectioning(blocks: _Blocks, hop_seconds: float) -> float:
+    """Return the log of how much more the conditions vary between sections than if they were mixed, at least 0."""
+    size = max(1, round(SECTION_SECONDS / hop_seconds / blocks.size))
+    z = _standardised(blocks.conditions)
+    count = len(z) // size
+    if count < 3:
+        return 0.0
+    means = z[: count * size].reshape(count, size, -1).mean(axis=1)
+    return max(0.0, float(np.log(np.mean(means.var(axis=0)) * size / 4.0)))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Estimates of a step before every block of one series, their t statistics, and that of a ramp."""
+
+    change: Real
+    statistic: Real
+    ramp_statistic: float
+    error: Real
+
+
+class _Whitened:
+    """The blocks in the eigenbasis of the covariance, where generalised least squares becomes ordinary."""
+
+    def __init__(self, blocks: _Blocks) -> None:
+        z = _standardised(blocks.conditions)
+        distance = np.square(z).sum(axis=1)[:, None] + np.square(z).sum(axis=1) - 2.0 * z @ z.T
+        kernel = np.exp(-0.5 * np.maximum(distance, 0.0) / z.shape[1] / SIMILARITY**2)
+        root = np.sqrt(np.minimum(blocks.weight, 3.0))
+        values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
+        self._values = np.maximum(values, 0.0)
+        self._turn = vectors.T
+        self._weighted = vectors.T * root
+        count = len(z)
+        self._regressors = self._weighted @ np.column_stack((np.ones(count), z))
+        self._steps = np.cumsum(self._weighted[:, ::-1], axis=1)[:, ::-1]
+        self._ramp = self._weighted @ (np.arange(count) / max(1, count - 1) - 0.5)
+        self._gain = blocks.gain @ self._weighted.T
+
+    def fit(self, number: int, places: list[int]) -> _Fit:
+        """Fit a step before every block of one series, given the steps before the blocks `places`."""
+        regressors = np.column_stack((self._regressors, self._steps[:, places]))
+        target = self._gain[number]
+        count, free = len(target), len(target) - regressors.shape[1]
+        best = None
+        for ratio in RATIOS:
+            variance = 1.0 + ratio * self._values
+            scale = 1.0 / np.sqrt(variance)
+            a, b = regressors * scale[:, None], target * scale
+            gram = a.T @ a + 1e-6 * count * np.eye(a.shape[1])
+            error = b - a @ np.linalg.solve(gram, a.T @ b)
+            likelihood = -0.5 * (
+                free * np.log(error @ error / free + 1e-18) + np.log(variance).sum() + np.linalg.slogdet(gram)[1]
+            )
+            if best is None or likelihood > best[0]:
+                best = likelihood, scale, a, gram, error
+        assert best is not None
+        _, scale, a, gram, error = best
+        steps = np.column_stack((self._steps, self._ramp)) * scale[:, None]
+        steps -= a @ np.linalg.solve(gram, a.T @ steps)
+        energy, product = np.square(steps).sum(axis=0) + 1e-12, steps.T @ error
+        change = product / energy
+        rest = np.maximum(error @ error - product * change, 1e-12) / max(1, free - 1)
+        deviation = np.sqrt(rest / energy)
+        statistic = change / deviation
+        return _Fit(change[:-1], statistic[:-1], abs(float(statistic[-1])), deviation[:-1])
+
+
+def _describe(
+    observations: Observations,
+    blocks: _Blocks,
+    whitened: _Whitened,
+    place: int,
+    places: list[int],
+    statistic: float,
+    gradual: bool,
+) -> Change:
+    """Measure a change before block `place`."""
+    fits = [whitened.fit(number, places) for number in range(len(blocks.gain))]
+    level = blocks.conditions[:, 0]
+    later = np.arange(len(level)) >= place
+    low = max((other for other in places if other <= place), default=0)
+    high = min((other for other in places if other > place), default=len(level))
+    near = (np.arange(len(level)) >= low) & (np.arange(len(level)) < high) & (blocks.weight > 0.1)
+    middle = float(np.median(level[near])) if near.any() else 0.0
+    parts = []
+    for half in (level <= middle, level > middle):
+        before, after = (np.flatnonzero(half & near & side) for side in (~later, later))
+        series = blocks.gain[-1]
+        known = len(before) > 0 and len(after) > 0
+        parts.append(float(np.median(series[after]) - np.median(series[before])) if known else 0.0)
+    return Change(
+        window=float(place * blocks.size),
+        gains=tuple(float(fit.change[place]) for fit in fits),
+        errors=tuple(float(fit.error[place]) for fit in fits),
+        quiet=parts[0],
+        loud=parts[1],
+        statistic=statistic,
+        gradual=gradual,
+    )
