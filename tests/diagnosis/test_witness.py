@@ -138,6 +138,17 @@ def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float
     assert report.noise_floor_dbfs == pytest.approx(20 * np.log10(noise), abs=1.0)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.0, 1.6])
+@pytest.mark.parametrize("code", ["level", "drive"])
+def test_a_change_within_a_repeat_is_no_modulation(code: str, seconds: float) -> None:
+    device, place = clipper(), STARTS[1] + round(seconds * RATE)
+    changed = 0.5 * device(DRY) if code == "level" else device(2 * DRY)
+    (finding,) = compare(np.where(np.arange(len(DRY)) < place, device(DRY), changed)).findings
+    assert finding.code == f"witness-{code}"
+    assert finding.span is not None
+    assert (finding.span.start, finding.span.stop) == (SPANS[0][1] / RATE, SPANS[2][0] / RATE)
+
+
 def test_a_device_that_is_bypassed_for_a_while_is_named_once() -> None:
     middle = np.abs(np.arange(len(DRY)) - STARTS[1] - len(EXCERPT) / 2) < 1.2 * RATE
     (finding,) = compare(np.where(middle, 0.4 * DRY, clipper()(DRY))).findings

@@ -70,6 +70,10 @@ class Difference:
     noise: float
     low_noise: float
 
+    def exceeds(self, change: float) -> npt.NDArray[np.bool_]:
+        """Return the mask of steps that change by more than a share of their energy, and more than noise."""
+        return np.asarray(self.change > np.maximum(change, 5.0 * self.error))
+
     @property
     def largest(self) -> float:
         """The largest change of a step that is above noise, as a share of the energy."""

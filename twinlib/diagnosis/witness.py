@@ -80,6 +80,8 @@ def compare_witness(
     def difference(first: int, second: int) -> Difference:
         return repeats.measure_difference(made.samples[first], made.samples[second], required, rate)
 
+    changed = _changed_within(len(made.spans), difference)
+    made = _without(made, changed)
     states, differences = _find_states(len(made.spans), difference)
     silence = repeats.measure_silence(made.silence, _max_hz(alignment), rate)
     alike = [found for (first, second), found in differences.items() if states[first] == states[second]]
@@ -124,6 +126,29 @@ def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSa
     both = np.array(samples).reshape(len(kept), before + witness_frames(rate) + margin)
     limited = repeats.limit_band(both[:, before - margin :], _max_hz(alignment), rate)
     return _Repeats(kept, limited, both[:, : before - round(repeats.ONSET_SECONDS * rate)], rate)
+
+
+def _changed_within(count: int, difference: Callable[[int, int], Difference]) -> set[int]:
+    """Return the repeats within which the device changes: each is like the one before up to a step, then like the next.
+
+    They belong to no state.
+    """
+    found = set()
+    nearest = [difference(number, number + 1).exceeds(MAX_CHANGE) for number in range(count - 1)]
+    for number in range(1, count - 1):
+        from_last, to_next = nearest[number - 1], nearest[number]
+        if not from_last.any() or not to_next.any():
+            continue
+        # The step in which the device changes differs from both.
+        first, last = int(np.argmax(from_last)), len(to_next) - 1 - int(np.argmax(to_next[::-1]))
+        if last <= first and difference(number - 1, number + 1).largest > MAX_CHANGE:
+            found.add(number)
+    return found
+
+
+def _without(made: _Repeats, left_out: set[int]) -> _Repeats:
+    kept = [number for number in range(len(made.spans)) if number not in left_out]
+    return _Repeats([made.spans[number] for number in kept], made.samples[kept], made.silence, made.rate)
 
 
 def _find_states(
