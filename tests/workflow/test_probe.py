@@ -35,6 +35,7 @@ def test_an_added_probe_reel_is_measured_without_retraining(project: Project) ->
     assert set(run.rules) == MEASURED | {
         "write_recording_guide",
         "evaluate_twin",
+        "export_twin",
         "build_twin_page",
         "build_summary",
         "build_comparison",
