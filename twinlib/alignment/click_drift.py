@@ -63,13 +63,14 @@ class ClickLine:
 @dataclass(frozen=True)
 class ClickFit:
     """A click on both files: cross-spectrum `(bins,)` at `omega` (radians a sample), delay in samples relative to the
-    assumed lag, and gain.
+    assumed lag, gain, and sign. An envelope filter may invert the click, but not the programme.
     """
 
     cross: Complex
     omega: npt.NDArray[np.float64]
     delay: float
     gain: float
+    sign: int
 
 
 def detect_click(
@@ -85,12 +86,13 @@ def detect_click(
     y = interpolate(wet, timemap, start, start + size).astype(np.float64)
     cross = x.conj() * polarity * np.fft.rfft(y)[bins]
     peak = integer_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
-    if peak.sign < 0 or abs(peak.delay) >= CLICK_REACH:
+    if abs(peak.delay) >= CLICK_REACH:
         return None
+    cross = peak.sign * cross
     delay = subsample_delay(cross, bins, size, peak.delay).delay
     omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
     gain = float((cross * np.exp(1j * omega * delay)).real.sum() / np.square(np.abs(x)).sum())
-    return ClickFit(cross, omega, delay, gain)
+    return ClickFit(cross, omega, delay, gain, peak.sign)
 
 
 def fit_click_line(
@@ -108,15 +110,17 @@ def fit_click_line(
     error = np.inf
     for _ in range(_PASSES):
         aligned: list[Complex] = []
+        signs: set[int] = set()
         for number, click in enumerate(clicks):
             click_fit = detect_click(dry, wet, click, float(lags[number]), drift, polarity)
             if click_fit is None:
                 return None
+            signs.add(click_fit.sign)
             omega = click_fit.omega
             aligned.append(np.asarray(click_fit.cross * np.exp(1j * omega * click_fit.delay)))
             lags[number] += click_fit.delay
         curve = float((omega**2 * (aligned[0] + aligned[1]).real).sum()) / 2.0
-        if curve <= 0.0:
+        if curve <= 0.0 or len(signs) > 1:
             return None
         error = float(np.sqrt((np.abs(omega * (aligned[1] - aligned[0])) ** 2).sum() / 2.0)) / curve
         drift = drift if clock.steps else float(lags[1] - lags[0]) / span * 1e6

@@ -265,7 +265,8 @@ def wet_sample_period(wet: Channel) -> float:
 class LagFit:
     """The fitted clock, the lag track measured against it, the gain and polarity of the device, and the windows.
 
-    `flutter` is the rms in samples of the lag's fluctuation within seconds about the clock.
+    `flutter` is the rms in samples of the lag's fluctuation within seconds about the clock. `pooled` marks a constant
+    lag that the correlation pooled over all windows confirms, whatever single windows show.
     """
 
     clock: ClockModel
@@ -274,6 +275,7 @@ class LagFit:
     polarity: int
     windows: WindowPlan
     flutter: float = 0.0
+    pooled: bool = False
 
     def lags(self) -> tuple[Array, Array, Array]:
         """Return dry position, lag in samples and weight of the windows detected with the right polarity."""

@@ -58,6 +58,9 @@ MAX_WINDOWS = 480
 BATCH = 4
 """Windows transformed together, in a third of the time of single transforms."""
 
+FAINT_DB = 20.0
+"""A window this far below the median level may be masked by noise, so that a missing delay does not count."""
+
 CENTROID_PARTS = 512
 """Parts of a window from whose energies its centroid is computed."""
 
@@ -271,3 +274,17 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
 def inliers(measured: LagTrack) -> npt.NDArray[np.bool_]:
     """Mask of the detected windows within half a sample of the clock."""
     return np.asarray((measured.weight > 0) & (np.abs(measured.residual) < INLIER_SAMPLES) & (measured.sign > 0))
+
+
+def counted(track: LagTrack) -> npt.NDArray[np.bool_]:
+    """Return the mask of windows with a delay, or loud enough to have one."""
+    if not len(track.level_db):
+        return np.zeros(0, np.bool_)
+    loud = track.level_db > float(np.median(track.level_db)) - FAINT_DB
+    return np.asarray(track.detected | loud)
+
+
+def inlier_share(track: LagTrack) -> float:
+    """Return the share of the counted windows whose delay agrees with the clock."""
+    counts = counted(track)
+    return float(inliers(track)[counts].mean()) if counts.any() else 0.0

@@ -20,6 +20,7 @@ from twinlib.alignment.refine import (
     remeasure_with_steps,
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
+from twinlib.alignment.same_clock import clicks_prove_one_clock, is_better, prefer_same_clock, without_drift
 from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
@@ -101,12 +102,15 @@ def _align(
     if anchor is None:
         part = SubProgress(progress, 10.0, wet.stop - wet.start)
         anchor, report.clicks_found = _locate(dry, wet, windows, clicks, part)
-    if anchor is None:
-        return False
-    if report.refuses_speed(anchor[1].drift_ppm):
-        return True
-    coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
-    fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
+    guess = anchor[1].at(anchor[0]) if anchor is not None else None
+    fit = None
+    if anchor is not None:
+        if report.refuses_speed(anchor[1].drift_ppm):
+            return True
+        coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
+        fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
+    if not clicks or fit is None:
+        fit = prefer_same_clock(dry, wet, windows, guess if guess is not None else wet.start - dry.start, fit)
     if fit is None:
         return False
     if ends is not None:
@@ -257,6 +261,11 @@ def _refine_drift(report: AlignmentReport, fit: LagFit, clicks: tuple[int, int])
     if measured is None:
         report.clicks_contradict = clicks_in_range(wet, clock, clicks, dry.rate // 4)
         return fit
+    if clicks_prove_one_clock(measured, clock):
+        same = without_drift(fit)
+        again = fit_click_line(dry, wet, clicks, same.clock, fit.polarity) if is_better(same, fit) else None
+        if again is not None:
+            fit, clock, measured = same, same.clock, again
     line = LineFit(Line(float(clock.fit.lags[0]), clock.fit.drift_ppm), clock.fit.drift_error_ppm)
     found = anchor_to_clicks(line, fit.track, measured) if report.trusts_clicks(fit) else None
     if found is None:

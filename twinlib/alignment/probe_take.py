@@ -165,7 +165,7 @@ def _measure(dry: Channel, wet: Channel, positions: Sequence[int], line: Line, p
         found = []
         for position, lag, drift in rows:
             click = detect_click(dry, wet, position, lag, drift, polarity)
-            if click is not None:
+            if click is not None and click.sign > 0:
                 found.append((float(position), lag + click.delay, click.gain))
         if len(found) < 2:
             return None

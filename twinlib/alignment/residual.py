@@ -86,7 +86,16 @@ LOUD_PEAK = 1e-2
 """Dry peak, -40 dBFS, that must be audible above the noise of a recording."""
 
 MASKED_RATIO = 0.9
-"""Residual ratio of a group that noise masks; strong distortion reaches a third."""
+"""Residual ratio of a group that noise masks; a fuzz reaches as much."""
+
+QUIET_PEAK = 1e-3
+"""Dry peak, -60 dBFS, below which the wet signal is the noise of the recording."""
+
+MIN_QUIET_FRAMES = 16
+"""Quiet frames, 0.1 s, that determine that noise."""
+
+MAX_NOISE_FACTOR = 4.0
+"""Wet energy relative to the noise from which a group stands out of it."""
 
 INVERTED_RATIO = 1.4
 """Residual ratio of a group with inverted polarity, an outlier whatever its baseline."""
@@ -268,7 +277,10 @@ def scan_residual(
     outliers: list[Range] = []
     non_finite: list[Range] = []
     sums: list[Real] = []
-    total, audible, masked = 0.0, 0, 0
+    total = 0.0
+    loud_energy: list[Real] = []
+    loud_masked: list[Mask] = []
+    quiet: list[Real] = []
     model = identify_fir(dry, wet, timemap, start, stop, polarity)
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
@@ -281,11 +293,16 @@ def scan_residual(
         outliers += [(first + a * FRAME, first + b * FRAME) for a, b in _find_outliers(frames, groups, dry.rate)]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
         loud = groups.peak > LOUD_PEAK
-        audible += int(loud.sum())
-        masked += int((loud & (groups.residual_ratio > MASKED_RATIO) & (groups.wet > groups.predicted)).sum())
+        loud_masked.append((groups.residual_ratio > MASKED_RATIO)[loud] & (groups.wet > groups.predicted)[loud])
+        loud_energy.append(groups.wet[loud] / GROUP)
+        quiet.append(frames.wet[frames.peak < QUIET_PEAK])
         sums.append(np.array([coarse.cross, coarse.predicted, coarse.wet]))
         progress(last - first)
     cross, predicted, wet_energy = np.concatenate(sums, axis=1)
+    masked = np.concatenate(loud_masked)
+    noise = np.concatenate(quiet)
+    if len(noise) >= MIN_QUIET_FRAMES:
+        masked &= np.concatenate(loud_energy) < MAX_NOISE_FACTOR * float(np.percentile(noise, 10.0))
     return ResidualScan(
         start=start,
         model=model,
@@ -294,7 +311,7 @@ def scan_residual(
         wet=wet_energy,
         outliers=tuple(outliers),
         non_finite=tuple(non_finite),
-        low_snr_share=masked / max(1, audible),
+        low_snr_share=float(masked.mean()) if len(masked) else 0.0,
         mean=total / max(1, stop - start),
     )
 

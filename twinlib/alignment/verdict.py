@@ -4,10 +4,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from twinlib.alignment.clock import Array, ClockModel, LagFit, wet_sample_period
-from twinlib.alignment.lag_track import LagTrack, inliers
+from twinlib.alignment.lag_track import LagTrack, counted, inlier_share, inliers
 from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
 from twinlib.alignment.result import (
@@ -52,17 +51,15 @@ MAX_PLAUSIBLE_DRIFT_PPM = 10_500.0
 MIN_SHARE = 0.5
 """Share of the audible windows that must be inliers, and of the programme that must not be excluded."""
 
-FAINT_DB = 20.0
-"""A window this far below the median level may be masked by noise, so that a missing delay does not count."""
-
 AUDIBLE_HZ = 20_000.0
 """Bandwidth that a take below the dry sample rate should have."""
 
 MAX_CURVE_ERROR = 0.05
 """Standard error in samples of a clock curve above which the lag is unknown."""
 
-MAX_OUTLIER_WINDOWS = 3
-"""Consecutive outlier windows from which a span is excluded if the residual is not informative."""
+MAX_OUTLIER_WINDOWS, MAX_POOLED_WINDOWS = 3, 10
+"""Consecutive outlier windows from which a span is excluded if the residual is not informative; and if in addition only
+the correlation pooled over all windows shows the lag, as for single notes through a fuzz."""
 
 ALLOWED_MISSING_SECONDS = 0.5
 """Latency that a pair may lack at its ends without a finding."""
@@ -261,7 +258,7 @@ class AlignmentReport:
     def _is_plausible(self, fit: LagFit) -> bool:
         """Whether the fit describes this pair of files."""
         share = inlier_share(fit.track)
-        if share < MIN_SHARE:
+        if share < MIN_SHARE and not fit.pooled:
             self.add(refused("low-match", share=share))
         if int(inliers(fit.track).sum()) < 3:
             self.add(refused("too-short"))
@@ -298,7 +295,7 @@ class AlignmentReport:
     def _check_windows(self, fit: LagFit, scan: ResidualScan | None) -> None:
         """Exclude runs of windows without a delay, or with an outlier delay, unless the residual is normal there."""
         track, size = fit.track, fit.windows.size
-        fits, counts = inliers(track), _counted(track)
+        fits, counts = inliers(track), counted(track)
         for first, last in find_runs(~fits & counts):
             undetected = bool((track.weight[first:last] == 0).any())
             before = track.position[first - 1] if first else track.position[first] - size
@@ -307,7 +304,7 @@ class AlignmentReport:
             if scan is not None and scan.is_informative:
                 if scan.is_similar(int(before), int(after)):
                     continue
-            elif last - first < MAX_OUTLIER_WINDOWS:
+            elif last - first < (MAX_POOLED_WINDOWS if fit.pooled else MAX_OUTLIER_WINDOWS):
                 continue
             samples = float(np.median(track.residual[first:last]))
             upright = bool((track.sign[first:last] > 0).all())
@@ -407,20 +404,6 @@ class AlignmentReport:
         for each in self.excluded:
             mask[max(0, each.start - start) // step : max(0, each.stop - start) // step] = True
         return float(mask.mean())
-
-
-def inlier_share(track: LagTrack) -> float:
-    """Return the share of the counted windows whose delay agrees with the clock."""
-    counted = _counted(track)
-    return float(inliers(track)[counted].mean()) if counted.any() else 0.0
-
-
-def _counted(track: LagTrack) -> npt.NDArray[np.bool_]:
-    """Return the mask of windows with a delay, or loud enough to have one."""
-    if not len(track.level_db):
-        return np.zeros(0, np.bool_)
-    loud = track.level_db > float(np.median(track.level_db)) - FAINT_DB
-    return np.asarray(track.detected | loud)
 
 
 def _curve_rms(clock: ClockModel, track: LagTrack) -> float:

@@ -1,0 +1,163 @@
+"""One clock for both files, by far the likeliest case of a pair: preferred unless the evidence for two is overwhelming.
+
+Windows of single notes through a strong distortion have few independent lags, each off by the device's phase. Their
+drift, steps and curves are chance. The hypothesis of one clock has a single constant, the lag at which the correlation
+pooled over all windows peaks.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import scipy.fft
+
+from twinlib.alignment.channel import Channel
+from twinlib.alignment.click_drift import MAX_CLICK_ERROR, MAX_CLICK_OFFSET, ClickLine
+from twinlib.alignment.clock import ClockModel, LagFit, PieceFit
+from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
+from twinlib.alignment.lag_track import MIN_LEVEL_DB, WindowPlan, band_level_db, inlier_share, inliers, measure_lags
+from twinlib.alignment.refine import MIN_INLIER_SHARE
+
+BLOCK_WINDOWS = 4
+"""Consecutive windows that count as one independent lag, about one note."""
+
+PRIOR_SCATTER, PRIOR_BLOCKS = 0.05, 2.0
+"""Scatter of such lags in samples that is assumed a priori, with the weight of some blocks."""
+
+MIN_DRIFT_SIGMAS = 6.0
+"""Standard errors from which a drift is more than chance in a long capture; more in a capture of few blocks."""
+
+MIN_PROMINENCE = 12.0
+"""Peak of the pooled correlation relative to its rms from which the files match; noise reaches about 5."""
+
+MIN_GAIN = 12.0
+"""Log-likelihood by which another clock must describe the windows better."""
+
+SCATTER_FLOOR = 0.01
+"""Samples of scatter of the most precise windows in that comparison."""
+
+WHITENING = 0.8
+"""Power of the phase transform of a pooled window."""
+
+POOLED_WINDOWS = 240
+"""Maximum number of windows whose correlation is pooled."""
+
+
+def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float, fit: LagFit | None) -> LagFit | None:
+    """Return the fit of one clock near `lag` in samples instead of `fit`, unless the windows clearly contradict it."""
+    clear = fit is not None and inlier_share(fit.track) >= MIN_INLIER_SHARE
+    if fit is not None and clear and not fit.clock.steps and fit.clock.curve is None:
+        return fit if drift_is_significant(fit) else without_drift(fit)
+    same = fit_same_clock(dry, wet, windows, lag)
+    if same is None or fit is None or is_better(same, fit):
+        return same or fit
+    return fit
+
+
+def drift_is_significant(fit: LagFit) -> bool:
+    """Return whether the drift exceeds by far what the scatter of a few notes explains."""
+    position, lag, weight = fit.lags()
+    valid = np.abs(lag - fit.clock.lags(position)) < 0.5
+    blocks = np.arange(int(valid.sum())) // BLOCK_WINDOWS
+    weight = weight[valid]
+    total = np.bincount(blocks, weight)
+    x, y = (np.bincount(blocks, weight * each[valid]) / total for each in (position, lag))
+    freedom = len(x) - 2 + PRIOR_BLOCKS
+    x = x - x.mean()
+    inertia = float((x * x).sum())
+    if len(x) < 2 or inertia <= 0.0:
+        return False
+    slope = float((x * y).sum()) / inertia
+    squares = float(np.square(y - y.mean() - slope * x).sum()) + PRIOR_BLOCKS * PRIOR_SCATTER**2
+    error = math.sqrt(squares / freedom / inertia)
+    return abs(slope) > MIN_DRIFT_SIGMAS * (1.0 + MIN_DRIFT_SIGMAS / freedom) * error
+
+
+def clicks_prove_one_clock(clicks: ClickLine, clock: ClockModel) -> bool:
+    """Return whether both clicks have the same lag although the clock has a drift or steps between them."""
+    change = clicks.line.drift_ppm * 1e-6 * clicks.span + clock.total_step
+    ends = clock.lags(np.array(clicks.clicks, float))
+    agrees = abs(float(ends[1] - ends[0]) - change) < MAX_CLICK_OFFSET
+    return clock.curve is None and not agrees and math.hypot(clicks.error, change) < MAX_CLICK_ERROR
+
+
+def without_drift(fit: LagFit) -> LagFit:
+    """Return the fit of one constant lag, the mean; the windows keep their lags."""
+    _, lag, weight = fit.lags()
+    near = np.abs(lag - np.median(lag)) < 1.0
+    constant = float(np.average(lag[near], weights=weight[near]))
+    clock = _constant(constant, float(fit.clock.fit.lag_errors[0]))
+    track = fit.track
+    residual = np.where(track.detected, fit.clock.lags(track.position) + track.residual - constant, 0.0)
+    return replace(fit, clock=clock, track=replace(track, residual=residual))
+
+
+def _constant(lag: float, error: float) -> ClockModel:
+    return ClockModel(PieceFit(np.array([lag]), 0.0, np.array([error]), 0.0), None, ())
+
+
+def fit_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float) -> LagFit | None:
+    """Return the fit of one constant lag near `lag`; None if the pooled correlation has no prominent peak."""
+    delay, sign, prominence = pooled_delay(dry, wet, windows, round(lag))
+    if prominence < MIN_PROMINENCE:
+        return None
+    clock, known, gain_db = _constant(round(lag) + delay, np.inf), None, 0.0
+    for number in range(4):
+        time_map = clock.time_map(dry.start, dry.stop)
+        track, response = measure_lags(dry, wet, windows, time_map, known, sign)
+        if response is None:
+            return None
+        if number < 3:
+            known, gain_db = response, response.gain_db
+            clock = clock.offset_by(response.delay)
+    return LagFit(clock, track, gain_db, sign, windows, pooled=True)
+
+
+def pooled_delay(dry: Channel, wet: Channel, windows: WindowPlan, lag: int) -> tuple[float, int, float]:
+    """Return the delay relative to `lag` within half a window, its sign, and its prominence.
+
+    The correlation is pooled over all windows, each weighted by the effective number of its bins: attacks determine the
+    delay, single tones have a peak at every period.
+    """
+    size = windows.size
+    bins = band(2 * size, dry.rate, min(MIDDLE_HZ, wet.max_hz))
+    taper = np.hanning(size).astype(np.float32)
+    pooled = np.zeros(bins.stop - bins.start, np.complex128)
+    chosen = np.linspace(0, len(windows.starts) - 1, min(POOLED_WINDOWS, len(windows.starts))).astype(int)
+    for start in windows.starts[chosen].tolist():
+        x = scipy.fft.rfft(dry.read(start, start + size) * taper, 2 * size)[bins]
+        if band_level_db(x, taper) < MIN_LEVEL_DB:
+            continue
+        first = start + lag - size // 2
+        y = scipy.fft.rfft(wet.read(first, first + 2 * size))[bins]
+        cross = phat_weighted(x.conj() * y, WHITENING)
+        height = np.abs(cross)
+        pooled += cross * (float(height.sum()) / (float(np.square(height).sum()) + 1e-30))
+    full = np.zeros(size + 1, np.complex128)
+    full[bins] = pooled
+    # The wet windows start half a window before the expected lag.
+    values = scipy.fft.irfft(full)[:size]
+    best = int(np.abs(values).argmax())
+    away = np.abs(np.arange(size) - best) > 64
+    noise = float(np.sqrt(np.mean(np.square(values[away])))) + 1e-30
+    return float(best - size // 2), 1 if values[best] > 0 else -1, abs(float(values[best])) / noise
+
+
+def is_better(same: LagFit, other: LagFit) -> bool:
+    """Return whether the windows follow one clock about as well as the other, which has more parameters."""
+    residual = other.track.residual[inliers(other.track)]
+    scatter = max(SCATTER_FLOOR, 1.4826 * float(np.median(np.abs(residual)))) if len(residual) else 0.5
+    parameters = 1 + len(other.clock.steps) + (len(other.clock.curve[0]) if other.clock.curve is not None else 0)
+    # Windows overlap by half.
+    gain = 0.5 * (_misfit(same, scatter) - _misfit(other, scatter))
+    return gain < MIN_GAIN + parameters
+
+
+def _misfit(fit: LagFit, scatter: float) -> float:
+    """Return the negative log-likelihood of all windows with Cauchy errors; a window without a delay is an outlier."""
+    track = fit.track
+    missing = ~track.detected | (track.sign < 0)
+    errors = np.where(missing, 4.0, np.abs(track.residual)) / np.hypot(
+        scatter, 1.0 / np.sqrt(np.maximum(track.weight, 1e-2))
+    )
+    return float(np.log1p(np.square(errors)).sum())
