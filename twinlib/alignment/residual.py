@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, percentile_filter
 
+from twinlib.alignment.brief_faults import PART, FrameShapes, find_brief_faults, measure_shapes
 from twinlib.alignment.delay import Real
 from twinlib.alignment.linear_model import (
     CONTEXT_AFTER,
@@ -28,7 +29,7 @@ from twinlib.alignment.linear_model import (
     read_at_integer_lags,
 )
 from twinlib.audio import BLOCK, Signal
-from twinlib.intervals import Range, find_runs
+from twinlib.intervals import Range, find_runs, merge_ranges
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel, TimeMap, is_finite_audio
 
@@ -114,7 +115,8 @@ class FrameSums:
     """Sums of products over each frame, float64 `(frames,)`, and flags of bad samples.
 
     `cross` is predicted times wet, `predicted` and `wet` are energies, `peak` is the dry peak. `non_finite` marks
-    frames with NaN or infinite samples, `zero_run` frames with a run of digital zeros.
+    frames with NaN or infinite samples, `zero_run` frames with a run of digital zeros. The edges and parts are those of
+    `FrameShapes`.
     """
 
     cross: Real
@@ -123,6 +125,10 @@ class FrameSums:
     peak: Real
     non_finite: Mask
     zero_run: Mask
+    dry_edge: Real
+    wet_edge: Real
+    dry_parts: Real
+    wet_parts: Real
 
     @classmethod
     def concatenate(cls, parts: Sequence["FrameSums"]) -> "FrameSums":
@@ -134,7 +140,16 @@ class FrameSums:
         edges = np.arange(0, len(self.cross), size)
         cross, predicted, wet = (np.add.reduceat(part, edges) for part in (self.cross, self.predicted, self.wet))
         non_finite, zero_run = (np.logical_or.reduceat(part, edges) for part in (self.non_finite, self.zero_run))
-        return FrameSums(cross, predicted, wet, np.maximum.reduceat(self.peak, edges), non_finite, zero_run)
+        peak, dry_edge, wet_edge = (
+            np.maximum.reduceat(part, edges) for part in (self.peak, self.dry_edge, self.wet_edge)
+        )
+        dry_parts, wet_parts = (np.add.reduceat(part, edges) for part in (self.dry_parts, self.wet_parts))
+        return FrameSums(cross, predicted, wet, peak, non_finite, zero_run, dry_edge, wet_edge, dry_parts, wet_parts)
+
+    @property
+    def shapes(self) -> FrameShapes:
+        """The shape of each frame."""
+        return FrameShapes(self.dry_edge, self.wet_edge, self.dry_parts, self.wet_parts)
 
     @property
     def residual_ratio(self) -> Real:
@@ -162,6 +177,14 @@ def compare_frames(
         if bad.any():
             y = np.where(bad, np.float32(0.0), y)
         total = float(y[inside].sum())
+        count = (padded - first) // FRAME + ((padded - first) % FRAME > 0)
+        shapes = np.empty((2, 2, count)), np.empty((2, count, FRAME // PART))
+        for number, (part, margin, end) in enumerate(
+            ((x, CONTEXT_BEFORE, CONTEXT_AFTER), (y, FILTER_MARGIN, FILTER_MARGIN))
+        ):
+            framed = part[margin - 1 : len(part) - end + 1]
+            framed = np.pad(framed, (0, count * FRAME + 2 - len(framed)))
+            measure_shapes(framed, shapes[0][0, number], shapes[0][1, number], shapes[1][number])
         level = np.abs(x[CONTEXT_BEFORE : len(x) - CONTEXT_AFTER])
         zero = _in_zero_run(y)[inside] & (level > MIN_ZERO_RUN_DRY)
         lags = timemap.lags(frame_centres(first, padded))
@@ -170,8 +193,9 @@ def compare_frames(
         recorded = _in_frames(np.float32(polarity) * decimate(y), FRAME // DECIMATION)
         sums = np.empty((3, len(predicted)))
         _sum_products(predicted, slope, recorded, fractions, sums)
-        peak = _in_frames(level, FRAME).max(axis=1).astype(np.float64)
-        yield FrameSums(sums[0], sums[1], sums[2], peak, _any_in_frame(bad[inside]), _any_in_frame(zero)), total
+        (dry_edge, wet_edge), (peak, _) = shapes[0]
+        flags = _any_in_frame(bad[inside]), _any_in_frame(zero)
+        yield FrameSums(sums[0], sums[1], sums[2], peak, *flags, dry_edge, wet_edge, shapes[1][0], shapes[1][1]), total
 
 
 @numba.njit(cache=True, fastmath={"reassoc"})
@@ -291,6 +315,8 @@ def scan_residual(
         frames = FrameSums.concatenate(parts)
         groups, coarse = frames.grouped(GROUP), frames.grouped(COARSE)
         outliers += [(first + a * FRAME, first + b * FRAME) for a, b in _find_outliers(frames, groups, dry.rate)]
+        brief = find_brief_faults(frames.shapes)
+        outliers += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in brief]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
         loud = groups.peak > LOUD_PEAK
         loud_masked.append((groups.residual_ratio > MASKED_RATIO)[loud] & (groups.wet > groups.predicted)[loud])
@@ -309,7 +335,7 @@ def scan_residual(
         cross=cross,
         predicted=predicted,
         wet=wet_energy,
-        outliers=tuple(outliers),
+        outliers=tuple(merge_ranges(outliers)),
         non_finite=tuple(non_finite),
         low_snr_share=float(masked.mean()) if len(masked) else 0.0,
         mean=total / max(1, stop - start),

@@ -1,0 +1,132 @@
+"""Faults shorter than a frame: crackles of a few samples, and mutes of milliseconds.
+
+Both compare the wet signal with its own neighbourhood, because the residual of a distorting device hides them, and with
+the dry signal, because music has attacks and rests.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from scipy.ndimage import maximum_filter1d, percentile_filter, rank_filter
+
+from twinlib.alignment.delay import Real
+from twinlib.alignment.linear_model import FRAME
+from twinlib.audio import Signal
+from twinlib.intervals import find_runs
+
+PART = 64
+"""Samples of a part of a frame, 1.5 ms at 44.1 kHz."""
+
+REACH = 12
+"""Frames on either side of a frame that are its neighbourhood, 70 ms: several periods of a low note."""
+
+EDGES_NEARBY = 9
+"""Frames of a neighbourhood whose edges may be as sharp: those of a low note through a clipper, other crackles."""
+
+MIN_CREST, MIN_CREST_GAIN = 6.0, 3.0
+"""Edge of a crackle relative to its neighbourhood, and relative to the square of the same measure of the dry signal: a
+distorting device sharpens attacks."""
+
+MAX_GAIN_RATIO, EDGE_PERCENTILE = 3.0, 98.0
+"""Gain of an edge relative to this percentile of all frames from which it is a crackle."""
+
+MAX_GAIN_SPREAD = 3.0
+"""The same percentile relative to the median up to which a device is nearly linear."""
+
+ISOLATION = 4.0
+"""Edge of a crackle relative to those a frame before and after: attacks last longer."""
+
+MIN_EDGE = 5e-3
+"""Smallest second difference of a crackle."""
+
+MAX_MUTED = 1e-3
+"""Energy of a mute relative to its neighbourhood; a low note reaches 0.02 near its zero crossings."""
+
+MIN_DRY = 0.05
+"""Energy of the dry signal in a mute, relative to its neighbourhood."""
+
+MIN_DRY_POWER = 1e-5
+"""Power of the dry signal, -50 dBFS, above which a device is not silent for milliseconds."""
+
+MUTED_PARTS = 2, 20
+"""Fewest and most consecutive parts of a mute; the residual shows longer ones."""
+
+MIN_FLANK = 0.05
+"""Energy right before and after a mute, relative to its neighbourhood: a gate closes slowly."""
+
+MAX_SHARE = 0.03
+"""Share of the frames above which the device itself makes such edges or rests."""
+
+
+@dataclass(frozen=True)
+class FrameShapes:
+    """The largest second difference in each frame `(frames,)` and the energy of its parts `(frames, parts)`."""
+
+    dry_edge: Real
+    wet_edge: Real
+    dry_parts: Real
+    wet_parts: Real
+
+
+@numba.njit(cache=True)
+def measure_shapes(samples: Signal, edges: Real, peaks: Real, parts: Real) -> None:
+    """Measure whole frames of `samples`, which include one more sample on either side."""
+    for i in range(len(edges)):
+        edge, peak = np.float32(0.0), np.float32(0.0)
+        for k in range(parts.shape[1]):
+            energy = np.float32(0.0)
+            first = 1 + i * FRAME + k * PART
+            for j in range(first, first + PART):
+                value = samples[j]
+                energy += value * value
+                peak = max(peak, abs(value))
+                edge = max(edge, abs(samples[j - 1] - value - value + samples[j + 1]))
+            parts[i, k] = energy
+        edges[i], peaks[i] = edge, peak
+
+
+def find_brief_faults(shapes: FrameShapes) -> list[tuple[int, int]]:
+    """Return runs of frames with a crackle or a mute."""
+    crackles, muted = _crackles(shapes), _mutes(shapes)
+    faults = np.zeros(len(crackles), np.bool_)
+    for found in (crackles, muted):
+        if float(found.mean()) < MAX_SHARE:
+            faults |= found
+    return [(first, last) for first, last in find_runs(faults)]
+
+
+def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    crests = []
+    for edge in (shapes.dry_edge, shapes.wet_edge):
+        nearby = rank_filter(edge, rank=-EDGES_NEARBY, size=2 * REACH + 1, mode="nearest")
+        crests.append(edge / np.maximum(nearby, 1e-6))
+    # The wet signal may be a fraction of a frame late.
+    dry = np.maximum(maximum_filter1d(crests[0], 3), 1.0)
+    edge = shapes.wet_edge
+    around = np.pad(edge, 2, mode="edge")
+    isolated = edge > ISOLATION * np.maximum(around[:-4], around[4:])
+    # A crackle between two frames belongs to both.
+    isolated &= edge > ISOLATION * np.minimum(around[1:-3], around[3:-1])
+    sharp = crests[1] > np.maximum(MIN_CREST, MIN_CREST_GAIN * dry**2)
+    # A nearly linear device scales all edges alike, those of attacks too.
+    gain = edge / np.maximum(maximum_filter1d(shapes.dry_edge, 3), 1e-6)
+    loud = shapes.dry_edge > MIN_EDGE / 10.0
+    median, high = np.percentile(gain[loud], (50.0, EDGE_PERCENTILE)) if loud.any() else (0.0, np.inf)
+    if high < MAX_GAIN_SPREAD * median:
+        sharp |= gain > MAX_GAIN_RATIO * high
+    return np.asarray(isolated & sharp & (edge > MIN_EDGE))
+
+
+def _mutes(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    dry, wet = shapes.dry_parts.reshape(-1), shapes.wet_parts.reshape(-1)
+    count = shapes.wet_parts.shape[1]
+    size = count * (2 * (REACH // 3) + 1)
+    dry_level, wet_level = (percentile_filter(part, 40, size, mode="nearest") for part in (dry, wet))
+    muted = (wet < MAX_MUTED * wet_level) & (dry > MIN_DRY * dry_level) & (dry > MIN_DRY_POWER * PART)
+    sounding = np.pad(wet > MIN_FLANK * wet_level, 3)
+    for first, last in find_runs(muted):
+        # The part at either end of the mute may be muted partly.
+        flanked = sounding[first : first + 2].any() and sounding[last + 4 : last + 6].any()
+        muted[first:last] = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1] and flanked
+    return np.asarray(muted.reshape(-1, count).any(axis=1))
