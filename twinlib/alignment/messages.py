@@ -85,6 +85,11 @@ MESSAGES = Messages(
             "the wet file does not follow the dry file between {start:.2f} s and {stop:.2f} s (muted, repeated or "
             "disturbed): the place is excluded; listen there"
         ),
+        "brief-faults": (
+            "the wet file crackles or is muted for milliseconds in {count} {count:place|places}, first near "
+            "{start:.2f} s: they are excluded; check cables and contacts, raise the interface's buffer size, and "
+            "record again if there are many"
+        ),
         "non-finite": (
             "the wet file contains NaN or infinite samples in {count} {count:place|places}, first near {start:.2f} s: "
             "they are excluded; export it again without plugins"

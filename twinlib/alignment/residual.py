@@ -7,12 +7,13 @@ above the baseline of its level and of its neighbourhood.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d, percentile_filter
+from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
 from twinlib.alignment.brief_faults import PART, FrameShapes, find_brief_faults, measure_shapes
 from twinlib.alignment.delay import Real
@@ -76,6 +77,10 @@ MIN_PEAK = 1e-4
 
 MAX_REMAINING = 0.5
 """Share of the residual that may remain at the true lag of a span."""
+
+RAISED_FACTOR, MIN_RAISED_RATIO, RAISED_GROUPS = 3.0, 0.1, 15
+"""Residual ratio of a stretch around an outlier relative to the baseline of its level, its least value, and the number
+of groups, half a second, over which their median counts."""
 
 LEVEL_BINS = 24
 """Bins of similar level with their own baseline: devices distort loud signals more."""
@@ -243,8 +248,9 @@ class ResidualScan:
     """The residual of a take from dry sample `start` on, by the device's linear `model`.
 
     `cross`, `predicted` and `wet` are sums of products over `COARSE` frames each. `outliers` are the dry ranges
-    [start, stop) whose residual is an outlier or whose wet signal is muted, `non_finite` those with NaN or infinite
-    samples. `low_snr_share` is the share of the audible part that noise masks, `mean` the mean of the wet signal.
+    [start, stop) whose residual is an outlier or whose wet signal is muted, `brief` those with crackles or mutes of
+    milliseconds, `non_finite` those with NaN or infinite samples. `low_snr_share` is the share of the audible part that
+    noise masks, `mean` the mean of the wet signal.
     """
 
     start: int
@@ -253,6 +259,7 @@ class ResidualScan:
     predicted: Real
     wet: Real
     outliers: tuple[Range, ...]
+    brief: tuple[Range, ...]
     non_finite: tuple[Range, ...]
     low_snr_share: float
     mean: float
@@ -299,6 +306,7 @@ def scan_residual(
     `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are detected.
     """
     outliers: list[Range] = []
+    brief: list[Range] = []
     non_finite: list[Range] = []
     sums: list[Real] = []
     total = 0.0
@@ -315,8 +323,7 @@ def scan_residual(
         frames = FrameSums.concatenate(parts)
         groups, coarse = frames.grouped(GROUP), frames.grouped(COARSE)
         outliers += [(first + a * FRAME, first + b * FRAME) for a, b in _find_outliers(frames, groups, dry.rate)]
-        brief = find_brief_faults(frames.shapes)
-        outliers += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in brief]
+        brief += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in find_brief_faults(frames.shapes)]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
         loud = groups.peak > LOUD_PEAK
         loud_masked.append((groups.residual_ratio > MASKED_RATIO)[loud] & (groups.wet > groups.predicted)[loud])
@@ -335,7 +342,8 @@ def scan_residual(
         cross=cross,
         predicted=predicted,
         wet=wet_energy,
-        outliers=tuple(merge_ranges(outliers)),
+        outliers=tuple(outliers),
+        brief=tuple(merge_ranges(brief)),
         non_finite=tuple(non_finite),
         low_snr_share=float(masked.mean()) if len(masked) else 0.0,
         mean=total / max(1, stop - start),
@@ -384,7 +392,23 @@ def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> li
         # The outer frames of a group may belong to the intact neighbours.
         high = np.flatnonzero(ratio[inside] > 0.5 * float(np.median(ratio[inside])))
         outlier[inside.start + high[0] : inside.start + high[-1] + 1] = True
-    return [(first - 1, last + 1) for first, last in find_runs(outlier)]
+    return [(first - 1, last + 1) for first, last in find_runs(outlier | _around(outlier, groups, sample_rate))]
+
+
+def _around(outlier: Mask, groups: FrameSums, sample_rate: int) -> Mask:
+    """Return the mask of frames of stretches with outliers, a voice over the music for example, in which the residual
+    is raised throughout.
+    """
+    baseline = _Baseline.estimate(groups, sample_rate, GROUP)
+    excess = groups.residual_ratio / np.maximum(RAISED_FACTOR * baseline.by_level, MIN_RAISED_RATIO)
+    smooth = median_filter(np.where(baseline.significant, excess, 0.0), RAISED_GROUPS, mode="nearest")
+    raised = np.repeat(smooth > 1.0, GROUP)[: len(outlier)]
+    for first, last in find_runs(raised):
+        raised[first:last] = outlier[first:last].any()
+    seeds = find_runs(raised)
+    for (_, first), (last, _) in pairwise(seeds):
+        raised[first:last] |= last - first < RAISED_GROUPS * GROUP
+    return np.asarray(raised)
 
 
 def _is_outlier(rows: FrameSums, baseline: _Baseline, size: int) -> Mask:

@@ -48,6 +48,11 @@ def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: floa
     clear = fit is not None and inlier_share(fit.track) >= MIN_INLIER_SHARE
     if fit is not None and clear and not fit.clock.steps and fit.clock.curve is None:
         return fit if drift_is_significant(fit) else without_drift(fit)
+    if fit is not None and any(
+        step.last - step.first < windows.size // 4 + abs(step.samples) for step in fit.clock.steps
+    ):
+        # The residual has confirmed a step so well that its place is known.
+        return fit
     same = fit_same_clock(dry, wet, windows, lag)
     if same is None or fit is None or is_better(same, fit):
         return same or fit

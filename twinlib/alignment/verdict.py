@@ -371,6 +371,10 @@ class AlignmentReport:
         if scan.non_finite:
             span = self._wet_span(self.fit, *scan.non_finite[0])
             self.add(suspect("non-finite", span, count=len(scan.non_finite)))
+        for first, last in scan.brief:
+            self._exclude(first, last, "brief-faults")
+        if scan.brief:
+            self.add(suspect("brief-faults", self._wet_span(self.fit, *scan.brief[0]), count=len(scan.brief)))
         known = [(each.start, each.stop) for each in self.excluded]
         for first, last in scan.outliers:
             if not any(start < last and first < stop for start, stop in known):
