@@ -55,6 +55,10 @@ MUTED_PARTS = 2, 20
 MIN_FLANK = 0.05
 """Energy right before and after a mute, relative to its neighbourhood: a gate closes slowly."""
 
+MAX_CLOSED, MAX_CLOSED_SHARE = 1e-2, 0.1
+"""Gain, relative to the median, of a closed gate, and the share of closed frames at the level of a mute that a gate
+explains."""
+
 MAX_SHARE = 0.03
 """Share of the frames above which the device itself makes such edges or rests."""
 
@@ -129,4 +133,11 @@ def _mutes(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         # The part at either end of the mute may be muted partly.
         flanked = sounding[first : first + 2].any() and sounding[last + 4 : last + 6].any()
         muted[first:last] = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1] and flanked
-    return np.asarray(muted.reshape(-1, count).any(axis=1))
+    frames = np.asarray(muted.reshape(-1, count).any(axis=1))
+    # A gate is silent at such levels.
+    power, output = shapes.dry_parts.sum(axis=1), shapes.wet_parts.sum(axis=1)
+    closed = output < MAX_CLOSED * power * float(np.median(output / (power + 1e-12)))
+    for frame in np.flatnonzero(frames):
+        similar = (power > power[frame] / 4.0) & (power < power[frame] * 2.0)
+        frames[frame] = float(closed[similar].mean()) < MAX_CLOSED_SHARE
+    return frames

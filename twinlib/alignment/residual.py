@@ -78,7 +78,7 @@ MIN_PEAK = 1e-4
 MAX_REMAINING = 0.5
 """Share of the residual that may remain at the true lag of a span."""
 
-RAISED_FACTOR, MIN_RAISED_RATIO, RAISED_GROUPS = 3.0, 0.1, 15
+RAISED_FACTOR, MIN_RAISED_RATIO, RAISED_GROUPS = 2.0, 0.05, 15
 """Residual ratio of a stretch around an outlier relative to the baseline of its level, its least value, and the number
 of groups, half a second, over which their median counts."""
 
@@ -108,6 +108,12 @@ INVERTED_RATIO = 1.4
 
 MAX_EXCESS_ENERGY = 10.0
 """Wet energy, relative to the prediction, that distortion cannot explain."""
+
+MAX_SILENT_ENERGY = 0.3
+"""Wet energy, relative to the prediction, of a gate that is closed or closing."""
+
+MIN_BAND_SHARE = 0.03
+"""Energy of an outlier's residual, below 4 kHz, relative to the whole wet energy."""
 
 SIMILAR_FACTOR, SIMILAR_OFFSET = 4.0, 0.02
 """A span passes if its residual ratio is below 4 times the baseline plus 0.02."""
@@ -326,7 +332,9 @@ def scan_residual(
         brief += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in find_brief_faults(frames.shapes)]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
         loud = groups.peak > LOUD_PEAK
-        loud_masked.append((groups.residual_ratio > MASKED_RATIO)[loud] & (groups.wet > groups.predicted)[loud])
+        in_band = groups.wet * DECIMATION > MIN_BAND_SHARE * groups.wet_parts.sum(axis=1)
+        in_noise = (groups.residual_ratio > MASKED_RATIO) & (groups.wet > groups.predicted) & in_band
+        loud_masked.append(in_noise[loud])
         loud_energy.append(groups.wet[loud] / GROUP)
         quiet.append(frames.wet[frames.peak < QUIET_PEAK])
         sums.append(np.array([coarse.cross, coarse.predicted, coarse.wet]))
@@ -379,19 +387,25 @@ class _Baseline:
             return cls(zeros, zeros, clear)
         by_level = _level_baseline(ratio, rows.peak, clear)
         nearby = percentile_filter(np.where(clear, ratio, 0.0), 90, width, mode="nearest")
-        return cls(by_level, np.maximum(by_level, nearby), audible & (ratio * energy > limit))
+        # Of a tone above the band of the comparison, only the skirt is in it.
+        in_band = ratio * energy * DECIMATION > MIN_BAND_SHARE * rows.wet_parts.sum(axis=1)
+        return cls(by_level, np.maximum(by_level, nearby), audible & in_band & (ratio * energy > limit))
 
 
 def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> list[Range]:
     """Return runs of outlier frames with one frame of margin; at least two frames or two groups, or a zero run."""
     ratio = frames.residual_ratio
     # Digital silence of any length within audio is a buffer under-run.
-    outlier = _is_outlier(frames, _Baseline.estimate(frames, sample_rate, 1), 1) | frames.zero_run
+    baseline = _Baseline.estimate(frames, sample_rate, 1)
+    outlier = _is_outlier(frames, baseline, 1)
     for first, last in find_runs(_is_outlier(groups, _Baseline.estimate(groups, sample_rate, GROUP), GROUP)):
         inside = slice(first * GROUP, last * GROUP)
         # The outer frames of a group may belong to the intact neighbours.
         high = np.flatnonzero(ratio[inside] > 0.5 * float(np.median(ratio[inside])))
         outlier[inside.start + high[0] : inside.start + high[-1] + 1] = True
+    # A gate is silent at low levels.
+    outlier &= (baseline.by_level < MIN_RESIDUAL_RATIO) | (frames.wet > MAX_SILENT_ENERGY * frames.predicted)
+    outlier |= frames.zero_run
     return [(first - 1, last + 1) for first, last in find_runs(outlier | _around(outlier, groups, sample_rate))]
 
 
@@ -401,13 +415,13 @@ def _around(outlier: Mask, groups: FrameSums, sample_rate: int) -> Mask:
     """
     baseline = _Baseline.estimate(groups, sample_rate, GROUP)
     excess = groups.residual_ratio / np.maximum(RAISED_FACTOR * baseline.by_level, MIN_RAISED_RATIO)
-    smooth = median_filter(np.where(baseline.significant, excess, 0.0), RAISED_GROUPS, mode="nearest")
+    smooth = median_filter(np.where(groups.peak > MIN_PEAK, excess, 0.0), RAISED_GROUPS, mode="nearest")
     raised = np.repeat(smooth > 1.0, GROUP)[: len(outlier)]
     for first, last in find_runs(raised):
         raised[first:last] = outlier[first:last].any()
     seeds = find_runs(raised)
     for (_, first), (last, _) in pairwise(seeds):
-        raised[first:last] |= last - first < RAISED_GROUPS * GROUP
+        raised[first:last] |= last - first < 2 * RAISED_GROUPS * GROUP
     return np.asarray(raised)
 
 
@@ -417,7 +431,10 @@ def _is_outlier(rows: FrameSums, baseline: _Baseline, size: int) -> Mask:
     outlier = ratio > np.maximum(OUTLIER_FACTOR * baseline.local, MIN_RESIDUAL_RATIO)
     if size > 1:
         outlier |= ratio > np.maximum(LEVEL_OUTLIER_FACTOR * baseline.by_level, MIN_RESIDUAL_RATIO)
-        outlier |= (ratio > MASKED_RATIO) & (rows.wet > MAX_EXCESS_ENERGY * rows.predicted)
+        # A filter that follows the envelope exceeds its mean response, too.
+        gain = rows.wet / (rows.predicted + 1e-20)
+        common = float(np.percentile(gain[baseline.significant], 90.0)) if baseline.significant.any() else 1.0
+        outlier |= (ratio > MASKED_RATIO) & (gain > MAX_EXCESS_ENERGY * max(1.0, common))
         outlier |= ratio > INVERTED_RATIO
     outlier &= baseline.significant
     for first, last in find_runs(outlier):

@@ -371,13 +371,14 @@ class AlignmentReport:
         if scan.non_finite:
             span = self._wet_span(self.fit, *scan.non_finite[0])
             self.add(suspect("non-finite", span, count=len(scan.non_finite)))
-        for first, last in scan.brief:
-            self._exclude(first, last, "brief-faults")
-        if scan.brief:
-            self.add(suspect("brief-faults", self._wet_span(self.fit, *scan.brief[0]), count=len(scan.brief)))
         known = [(each.start, each.stop) for each in self.excluded]
+        brief = [each for each in scan.brief if not any(_overlap(each, other) for other in (*known, *scan.outliers))]
+        for first, last in brief:
+            self._exclude(first, last, "brief-faults")
+        if brief:
+            self.add(suspect("brief-faults", self._wet_span(self.fit, *brief[0]), count=len(brief)))
         for first, last in scan.outliers:
-            if not any(start < last and first < stop for start, stop in known):
+            if not any(_overlap((first, last), other) for other in known):
                 self._exclude(first, last, "disturbed")
                 self.add(suspect("disturbed", self._wet_span(self.fit, first, last)))
 
@@ -408,6 +409,10 @@ class AlignmentReport:
         for each in self.excluded:
             mask[max(0, each.start - start) // step : max(0, each.stop - start) // step] = True
         return float(mask.mean())
+
+
+def _overlap(one: Range, other: Range) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _curve_rms(clock: ClockModel, track: LagTrack) -> float:
