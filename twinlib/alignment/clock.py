@@ -266,7 +266,7 @@ class LagFit:
     """The fitted clock, the lag track measured against it, the gain and polarity of the device, and the windows.
 
     `flutter` is the rms in samples of the lag's fluctuation within seconds about the clock. `pooled` marks a constant
-    lag that the correlation pooled over all windows confirms, whatever single windows show.
+    lag that the clicks, or the correlation pooled over all windows, confirm whatever single windows show.
     """
 
     clock: ClockModel

@@ -152,12 +152,19 @@ def match_clicks(
     return ClickMatch(line, sign, min(abs(peak.correlation) for _, peak in chosen), positions, missing)
 
 
-def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak]) -> tuple[int, Line] | None:
-    """Return a click with its line if the outer clicks are as far apart as on a deck that is off its speed."""
-    match = match_clicks((min(clicks), max(clicks)), found, 0.0, MAX_DECK_DRIFT_PPM)
-    if match is None or match.missing or len(set(clicks)) < 2:
-        return None
-    return min(clicks), match.line
+def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak], count: int = 6) -> list[tuple[int, Line]]:
+    """Return the first click with likely lines, likeliest first, if a deck off its speed moved the outer clicks."""
+    first, last = min(clicks), max(clicks)
+    pairs: list[tuple[float, Line]] = []
+    for one in found:
+        for other in found:
+            drift = (other.position - one.position) / max(1, last - first) - 1.0
+            # Of a click at another speed, peaks of either sign are about as high.
+            if abs(drift) <= MAX_DECK_DRIFT_PPM * 1e-6:
+                line = Line(one.position - first * (1.0 + drift), drift * 1e6)
+                pairs.append((min(abs(one.correlation), abs(other.correlation)), line))
+    pairs.sort(key=lambda pair: -pair[0])
+    return [(first, line) for _, line in pairs[:count]]
 
 
 EXCERPTS = 8

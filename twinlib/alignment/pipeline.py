@@ -10,7 +10,7 @@ from twinlib.alignment import locate
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
 from twinlib.alignment.clock import LagFit, Line, LineFit, fit_clock, wet_sample_period
 from twinlib.alignment.dropouts import coarse_steps, find_steps, with_small_steps
-from twinlib.alignment.lag_track import WindowPlan, plan_windows
+from twinlib.alignment.lag_track import WindowPlan, inlier_share, plan_windows
 from twinlib.alignment.refine import (
     MAX_ITERATIONS,
     clock_varies,
@@ -20,7 +20,7 @@ from twinlib.alignment.refine import (
     remeasure_with_steps,
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
-from twinlib.alignment.same_clock import clicks_prove_one_clock, is_better, prefer_same_clock, without_drift
+from twinlib.alignment.same_clock import MIN_SHARE, clicks_prove_one_clock, is_better, prefer_same_clock, without_drift
 from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
@@ -109,7 +109,7 @@ def _align(
             return True
         coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
         fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
-    if not clicks or fit is None:
+    if not clicks or fit is None or inlier_share(fit.track) < MIN_SHARE:
         fit = prefer_same_clock(dry, wet, windows, guess if guess is not None else wet.start - dry.start, fit)
     if fit is None:
         return False
@@ -165,13 +165,15 @@ def _locate(
         audible, matched = count_consistent(dry, wet, windows, *guess)
         if matched > best[0] and 2 * matched >= audible:
             best = (matched, guess)
-    if best[1] is not None:
+    # Two windows match by chance.
+    if best[1] is not None and best[0] > 2:
         return best[1], True
-    deck = locate.match_deck_speed(clicks, peaks) if clicks else None
-    if deck is not None:
+    for deck in locate.match_deck_speed(clicks, peaks) if len(clicks) > 1 else []:
         audible, matched = count_consistent(dry, wet, windows, *deck)
         if 2 * matched >= max(1, audible):
             return deck, True
+    if best[1] is not None:
+        return best[1], True
     coarse = locate.search_excerpts(dry, wet, progress)
     if coarse is None:
         return None, bool(guesses)
@@ -262,10 +264,11 @@ def _refine_drift(report: AlignmentReport, fit: LagFit, clicks: tuple[int, int])
         report.clicks_contradict = clicks_in_range(wet, clock, clicks, dry.rate // 4)
         return fit
     if clicks_prove_one_clock(measured, clock):
-        same = without_drift(fit)
+        same = replace(without_drift(fit), pooled=True)
         again = fit_click_line(dry, wet, clicks, same.clock, fit.polarity) if is_better(same, fit) else None
         if again is not None:
-            fit, clock, measured = same, same.clock, again
+            # The clicks give the constant, too: tones of the programme are delayed by other amounts.
+            return replace(same, clock=same.clock.offset_by(again.line.lag - float(same.clock.fit.lags[0])))
     line = LineFit(Line(float(clock.fit.lags[0]), clock.fit.drift_ppm), clock.fit.drift_error_ppm)
     found = anchor_to_clicks(line, fit.track, measured) if report.trusts_clicks(fit) else None
     if found is None:

@@ -11,18 +11,21 @@ from dataclasses import replace
 import numpy as np
 import scipy.fft
 
-from twinlib.alignment.channel import Channel
 from twinlib.alignment.click_drift import MAX_CLICK_ERROR, MAX_CLICK_OFFSET, ClickLine
 from twinlib.alignment.clock import ClockModel, LagFit, PieceFit
 from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
 from twinlib.alignment.lag_track import MIN_LEVEL_DB, WindowPlan, band_level_db, inlier_share, inliers, measure_lags
 from twinlib.alignment.refine import MIN_INLIER_SHARE
+from twinlib.resampling import Channel
 
 BLOCK_WINDOWS = 4
 """Consecutive windows that count as one independent lag, about one note."""
 
 PRIOR_SCATTER, PRIOR_BLOCKS = 0.05, 2.0
 """Scatter of such lags in samples that is assumed a priori, with the weight of some blocks."""
+
+MIN_SHARE = 0.5
+"""Share of the audible windows that must be inliers of a clock that no pooled correlation confirms."""
 
 MIN_DRIFT_SIGMAS = 6.0
 """Standard errors from which a drift is more than chance in a long capture; more in a capture of few blocks."""
@@ -54,9 +57,9 @@ def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: floa
         # The residual has confirmed a step so well that its place is known.
         return fit
     same = fit_same_clock(dry, wet, windows, lag)
-    if same is None or fit is None or is_better(same, fit):
+    if same is None or fit is None:
         return same or fit
-    return fit
+    return same if inlier_share(fit.track) < MIN_SHARE or is_better(same, fit) else fit
 
 
 def drift_is_significant(fit: LagFit) -> bool:
