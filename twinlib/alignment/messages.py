@@ -165,10 +165,6 @@ PAIR_MESSAGES = MESSAGES.replace(
             "Hz, dry file {dry_rate} Hz) is wrong, or it was stretched or slowed down; correct its rate, or export it "
             "at the speed of the dry file"
         ),
-        "deck-speed": (
-            "the wet file runs {percent:.2g} % {direction}: the tape deck ran at another speed; correct its speed, or "
-            "export the wet file at the speed of the dry file"
-        ),
         "brief-faults": (
             "the wet file crackles or is muted for milliseconds in {count} {count:place|places}, first near "
             "{start:.2f} s: they are excluded; listen there"
