@@ -37,8 +37,8 @@ MAX_GAIN_SPREAD = 3.0
 ISOLATION = 4.0
 """Edge of a crackle relative to those a frame before and after: attacks last longer."""
 
-MIN_EDGE = 5e-3
-"""Smallest second difference of a crackle."""
+MIN_EDGE = 0.1
+"""Smallest spike of a crackle."""
 
 MAX_MUTED = 1e-3
 """Energy of a mute relative to its neighbourhood; a low note reaches 0.02 near its zero crossings."""
@@ -65,7 +65,7 @@ MAX_SHARE = 0.03
 
 @dataclass(frozen=True)
 class FrameShapes:
-    """The largest second difference in each frame `(frames,)` and the energy of its parts `(frames, parts)`."""
+    """The highest spike of one sample in each frame `(frames,)` and the energy of its parts `(frames, parts)`."""
 
     dry_edge: Real
     wet_edge: Real
@@ -85,7 +85,10 @@ def measure_shapes(samples: Signal, edges: Real, peaks: Real, parts: Real) -> No
                 value = samples[j]
                 energy += value * value
                 peak = max(peak, abs(value))
-                edge = max(edge, abs(samples[j - 1] - value - value + samples[j + 1]))
+                # A step, such as the border of two joined clips, is no spike.
+                before, after = value - samples[j - 1], value - samples[j + 1]
+                if before * after > 0.0:
+                    edge = max(edge, min(abs(before), abs(after)))
             parts[i, k] = energy
         edges[i], peaks[i] = edge, peak
 
@@ -115,7 +118,7 @@ def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]
     sharp = crests[1] > np.maximum(MIN_CREST, MIN_CREST_GAIN * dry**2)
     # A nearly linear device scales all edges alike, those of attacks too.
     gain = edge / np.maximum(maximum_filter1d(shapes.dry_edge, 3), 1e-6)
-    loud = shapes.dry_edge > MIN_EDGE / 10.0
+    loud = shapes.dry_edge > MIN_EDGE / 200.0
     median, high = np.percentile(gain[loud], (50.0, EDGE_PERCENTILE)) if loud.any() else (0.0, np.inf)
     if high < MAX_GAIN_SPREAD * median:
         sharp |= gain > MAX_GAIN_RATIO * high
