@@ -126,6 +126,10 @@ def test_outliers_of_polarity_and_gain_are_named() -> None:
     }  # fmt: skip
     uncorrected = compare_captures({**captures, "b": pair(0.0, polarity=-1)})
     assert codes(uncorrected, "b") == {"polarity-uncorrected"}
+    # Most captures are inverted: the one that is not is the outlier.
+    for found, changes in (("polarity-outlier", inverted), ("polarity-uncorrected", {"polarity": -1})):
+        others = {name: pair(0.0, **changes) for name in "abc"}
+        assert codes(compare_captures({**others, "d": pair(0.0)}), "d") == {found}
     alike = compare_captures({name: replace(one, **inverted) for name, one in captures.items()})
     assert codes(alike, "a") == set()
     known = compare_captures({**captures, "b": pair(0.0, known=Known(polarity=-1), **inverted)})

@@ -105,8 +105,10 @@ def _compare_polarity(usable: Mapping[str, Alignment]) -> list[tuple[str, Findin
     """Return a finding for each capture whose polarity is not that of the majority."""
     polarity = {name: one.polarity for name, one in usable.items()}
     majority = 1 if 2 * sum(sign > 0 for sign in polarity.values()) >= len(polarity) else -1
+    # The captures of a device have the same `repair`: all inverted ones are corrected, or none.
+    is_corrected = any(one.applied_polarity < 0 for one in usable.values())
     return [
-        (name, suspect("polarity-outlier" if usable[name].applied_polarity == sign else "polarity-uncorrected"))
+        (name, suspect("polarity-outlier" if is_corrected else "polarity-uncorrected"))
         for name, sign in polarity.items()
         if sign != majority and (usable[name].known or Known()).polarity is None
     ]
