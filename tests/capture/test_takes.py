@@ -58,6 +58,13 @@ def test_the_name_of_another_reel_is_no_take(tmp_path: Path) -> None:
     assert find_takes(pattern, "a-01-01", ["a-01", "a-01-01"]) == [tmp_path / "a-01-01.wav"]
 
 
+@pytest.mark.parametrize("name", ["main-11.wav", "main-012.wav"])
+def test_a_number_after_digits_belongs_to_another_reel(tmp_path: Path, name: str) -> None:
+    names(tmp_path, name, "main-probe2.wav")
+    assert find_takes(str(tmp_path / "{reel}.wav"), "main-01", ["main-01", "main-02"]) == []
+    assert find_takes(str(tmp_path / "{reel}.wav"), "main-probe") == [tmp_path / "main-probe2.wav"]
+
+
 def test_the_take_of_another_device_is_left_to_it(tmp_path: Path) -> None:
     names(tmp_path, "main-01_02.wav")
     pattern, other = str(tmp_path / "{reel}.wav"), tmp_path / "main-01_02.wav"

@@ -7,8 +7,8 @@ from pathlib import Path
 from twinlib.audio import is_sound_name
 from twinlib.errors import CaptureError
 
-_NUMBER = r"(-?(take|t)?-?\d{1,3})?"
-"""The number of a take that recorders append: `_01`, ` (2)`, `-take3`."""
+_NUMBER = r"((-|-?(take|t)-?|(?<!\d))\d{1,3})?"
+"""The number of a take that recorders append: `_01`, ` (2)`, `-take3`; after a digit it needs a separator."""
 
 
 def take_path(pattern: str, reel: str) -> Path:
