@@ -100,6 +100,8 @@ def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes) -> Non
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="does not exist"):
         audio.read_info(tmp_path / "none.wav")
+    with pytest.raises(AudioError, match="is a folder"):
+        audio.read_info(tmp_path)
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 1)), 44100)
     with pytest.raises(AudioError, match="no samples"):
         audio.read_info(tmp_path / "empty.wav")

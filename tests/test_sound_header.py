@@ -40,6 +40,19 @@ UNFINISHED: dict[str, Callable[[Path, bytes, bytes], Path]] = {
 }
 
 
+@pytest.mark.parametrize("head", [b"RIFF\0\0\0\0WAVE" + chunk(b"fmt ", fmt(16, 1)), b"caff\0\1\0\0"])
+def test_a_file_that_was_never_written_is_not_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    """Its zeros look like a million empty chunks."""
+    unpack, chunks = struct.unpack, []
+    monkeypatch.setattr(struct, "unpack", lambda *arguments: chunks.append(1) or unpack(*arguments))
+    path = tmp_path / "x.wav"
+    path.write_bytes(head + bytes(1 << 16))
+    assert find_samples(path) is None
+    assert len(chunks) < 5
+
+
 @pytest.mark.parametrize("bits", [16, 24, 32, 0])
 @pytest.mark.parametrize("kind", UNFINISHED)
 def test_an_unfinished_header_is_read_to_the_end_of_the_file(tmp_path: Path, kind: str, bits: int) -> None:

@@ -163,6 +163,9 @@ def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Sam
     header: Header = "complete"
     while at + 8 <= end and header == "complete":
         name, size = struct.unpack("<4sI", _read(file, at, 8))
+        if not any(name):
+            # The rest was never written.
+            break
         first = at + 8
         at = first + size + size % 2
         if name == b"ds64" and size >= 16:
@@ -268,7 +271,7 @@ def _find_in_caf(file: BinaryIO, end: int) -> Samples | None:
             file.seek(0)
             correct = file.read(at + 4) + struct.pack(">qI", rest + 4, 0)
             return Samples("CAF", ((first, rest),), announced, "truncated" if announced else "unfinished", correct)
-        if size < 0:
+        if size < 0 or not any(name):
             return None
         at += 12 + size
     return None

@@ -54,6 +54,8 @@ class OpenSound:
 
 def open_sound(path: Path) -> OpenSound:
     """Open a sound file; raises `AudioError` if it is missing, empty or of another format."""
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder: name a sound file in it")
     if not path.is_file():
         raise AudioError(f"{path} does not exist")
     try:
