@@ -80,6 +80,8 @@ def test_channels_default_to_those_of_the_device(tmp_path: Path) -> None:
         ("capture\tdry\twet\tlag\tsame_clock\na\td\tw\t3\tno\n", "only for files on one clock"),
         ("capture\tdry\twet\na\tdry {live}.wav\tw\n", "line 2: 'dry {live}.wav' contains '{'.*rename the file"),
         ("capture\tdry\twet\na\td\t<take>.wav\n", "line 2: '<take>.wav' contains '<take>'.*rename the file"),
+        # A file that is no table may have very long lines.
+        ("{" + "x" * 200_000 + "}\n", "separate columns by tabs"),
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, text: str, words: str) -> None:

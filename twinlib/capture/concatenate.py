@@ -49,7 +49,10 @@ def _read(clip: Path, skip: int) -> Signal:
 
 def _common_drift(clips: list[Path], skip: int) -> Signal:
     """Return the drift common to all clips, `(frames, channels)`."""
-    mean: npt.NDArray[np.float64] = np.mean([_read(clip, skip) for clip in clips], axis=0, dtype=np.float64)
+    total: npt.NDArray[np.float64] = _read(clips[0], skip).astype(np.float64)
+    for clip in clips[1:]:
+        total += _read(clip, skip)
+    mean = total / len(clips)
     position = np.linspace(-1.0, 1.0, len(mean))
     fit = np.polynomial.chebyshev.chebfit(position, mean, DRIFT_DEGREE)
     curve: Signal = np.polynomial.chebyshev.chebval(position, fit).T.astype(np.float32)

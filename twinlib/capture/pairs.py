@@ -1,6 +1,5 @@
 """The list of pairs: dry and wet files that do not come from a reel."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -70,15 +69,15 @@ def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if not numbered:
         raise CaptureError(f"{tsv} is empty: its first line must name the columns capture, dry and wet")
-    rows = list(csv.reader((line for _, line in numbered), delimiter="\t", quoting=csv.QUOTE_NONE))
-    header = [name.strip() for name in rows[0]]
+    rows = [[cell.strip() for cell in line.split("\t")] for _, line in numbered]
+    header = rows[0]
     _check_header(tsv, numbered[0][0], header)
     pairs: list[Pair] = []
     seen: dict[str, int] = {}
     for (number, _), row in zip(numbered[1:], rows[1:], strict=True):
         if len(row) > len(header):
             raise CaptureError(f"{tsv}, line {number}: {len(row)} fields but {len(header)} columns: remove tabs")
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+        cells = dict(zip(header, row, strict=False))
         pair = _pair(f"{tsv}, line {number}", cells, channel, reference_channel)
         if pair.capture in seen:
             raise CaptureError(
