@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.corpus.real_artists import JOINED, REAL_TRACKS
 from twinlib.corpus.artists import agreed_prefix, artist_key, credited_names, find_families, folder_prefix
-from twinlib.corpus.near_names import describe_near_names, find_near_names
+from twinlib.corpus.near_names import _misspelt, describe_near_names, find_near_names
 
 
 def tracks_of(*credits: str) -> list[tuple[str, str]]:
@@ -154,6 +154,10 @@ def test_an_alias_joins_names_and_names_the_family() -> None:
     assert set(made.by_credit.values()) == {"Prince"}
     assert made.naming("PRINCE") == {"The Artist", "TAFKAP", "The Artist & Sheila"}
     assert made.naming("nobody") == set()
+
+
+def test_a_long_name_has_few_variants() -> None:
+    assert len(_misspelt("name" * 50)) <= 201
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,11 @@ def test_a_subset_without_the_wanted_kind_names_the_key_to_set(tmp_path: Path) -
         source_files(Corpus(root=tmp_path))
 
 
+def test_metadata_without_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"medleydb_pitch_metadata\.json lists no files: download it again"):
+        scan_mirdata(unpack(tmp_path, "pitch", []), ["stems"])
+
+
 def test_missing_files_are_reported_and_other_formats_found(tmp_path: Path) -> None:
     unpack(tmp_path, "melody", ["A_One_MIX", "B_Two_MIX", "C_Three_MIX"])
     (tmp_path / "audio/A_One_MIX.wav").unlink()

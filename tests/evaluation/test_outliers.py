@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from tests.evaluation.factories import RATE, late, music, reader
 from twinlib.audio import Signal
 from twinlib.evaluation import residuals
 from twinlib.evaluation.excerpts import AlignedSpan, ProcessBlock
-from twinlib.evaluation.outliers import find_outliers
+from twinlib.evaluation.outliers import _trimmed, find_outliers
 from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, noise_floor_of_takes
 from twinlib.evaluation.twin_runner import TwinRunner
 
@@ -113,6 +114,12 @@ def test_other_changes_are_found_as_a_stretch(change) -> None:
     found = outliers(altered("two", 10.0, 17.0, change))
     assert [finding.code for finding in found.pop("two")] == ["outlier-stretch"]
     assert found == {}
+
+
+def test_trimming_leaves_at_least_one_window() -> None:
+    for excess in ([-1.0, -1.0], [5.0, 5.0], [0.0, 6.0, 7.0, 1.0]):
+        kept = _trimmed(pd.DataFrame({"excess": excess}))["excess"].tolist()
+        assert kept == (excess if len(excess) == 2 else [6.0, 7.0])
 
 
 def test_two_stretches_are_two_findings() -> None:

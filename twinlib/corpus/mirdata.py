@@ -48,8 +48,10 @@ def scan_mirdata(root: Path, words: Iterable[str]) -> Scan:
                 found.problems.append(Problem(name, problem or "the file does not exist"))
             else:
                 found.sources.append(replace(source, path=path))
+    if not kinds:
+        raise CorpusError(f"{mirdata_metadata(root)[0]} lists no files: download it again")
     if not kinds & wanted:
-        held = ", ".join("stems" if kind == "stem" else kind for kind in sorted(kinds)) or "no files"
+        held = ", ".join("stems" if kind == "stem" else kind for kind in sorted(kinds))
         raise CorpusError(f"{root} has {held}, not {', '.join(words)}: set `corpus.audio: [{held}]`")
     return found
 

@@ -17,8 +17,9 @@ REASONS: dict[Reason, str] = {
 }
 """Why two names are similar."""
 
-_SHORT, _LONG = 5, 10
-"""Letters of a name from which one letter, or two, may differ."""
+_SHORT, _LONG, _LONGEST = 5, 10, 40
+"""Letters of a name from which one letter, two, or one again may differ: the number of variants grows with the square
+of the length."""
 
 _LISTED = 5
 """Number of items in a sentence."""
@@ -85,12 +86,12 @@ def _groups(keyed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _misspelt(credit: str) -> set[str]:
-    """Return what is left of the key of a credit without up to one letter, or two of a long name; nothing if short."""
+    """Return the key of a credit, and the key without one letter, or two of a long name; nothing for a short name."""
     key = artist_key(credit)
     if len(key) < _SHORT:
         return set()
     texts = {key}
-    for _ in range(2 if len(key) >= _LONG else 1):
+    for _ in range(2 if _LONG <= len(key) < _LONGEST else 1):
         texts |= {text[:at] + text[at + 1 :] for text in texts for at in range(len(text))}
     return texts
 

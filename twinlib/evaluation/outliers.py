@@ -122,7 +122,8 @@ def _take_findings(take: pd.DataFrame, outliers: npt.NDArray[np.bool_]) -> list[
 def _trimmed(part: pd.DataFrame) -> pd.DataFrame:
     """Return the windows without those at both ends that a running median has added."""
     excess = part["excess"].to_numpy()
-    high = np.flatnonzero(excess > np.median(excess) / 2)
+    middle = float(np.median(excess))
+    high = np.flatnonzero(excess >= min(middle, middle / 2))
     return part.iloc[high[0] : high[-1] + 1]
 
 

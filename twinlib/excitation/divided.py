@@ -7,12 +7,14 @@ artist after the recording. The reels stay as they are: leaving out some segment
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from twinlib.contracts import SPLITS
 from twinlib.corpus import Families, find_families
 from twinlib.excitation.sweeps import TRACK
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class DividedFamily:
         )
 
 
-def find_cue_families(cues: pd.DataFrame, aliases: Mapping[str, Sequence[str]]) -> Families:
+def find_cue_families(cues: "pd.DataFrame", aliases: Mapping[str, Sequence[str]]) -> Families:
     """Return the families of the artists on a cue sheet (columns track_id and artist); `aliases` as `corpus.artists`.
 
     Tracks of the corpus that are not on the reels join no families: they cannot leak.
@@ -49,7 +51,7 @@ def find_cue_families(cues: pd.DataFrame, aliases: Mapping[str, Sequence[str]]) 
     return find_families(zip(music["track_id"], music["artist"], strict=True), aliases)
 
 
-def find_divided_families(cues: pd.DataFrame, aliases: Mapping[str, Sequence[str]]) -> list[DividedFamily]:
+def find_divided_families(cues: "pd.DataFrame", aliases: Mapping[str, Sequence[str]]) -> list[DividedFamily]:
     """Return the families in several splits of a cue sheet (columns track_id, artist and split), sorted by name.
 
     Families stay in train, then in valid, then in test, unless this leaves a split without any track; then the first

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from twinlib.contracts import CUES, EXCITATION, PROBE_FILE, RECORD, TAKE, TRACKS
 from twinlib.corpus import Corpus, excluded_tracks, find_sources, read_exclusions
 from twinlib.errors import ExcitationError, TwinError
+from twinlib.excitation.divided import DividedFamily, find_divided_families
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import TRACK
@@ -19,8 +20,6 @@ from twinlib.provenance import read_record, record_path
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from twinlib.excitation.divided import DividedFamily
 
 _CUE_COLUMNS = ["track_id", "artist", "split"]
 _TRACK_COLUMNS = ["track_id", "artist", "genre", "has_bleed"]
@@ -114,14 +113,11 @@ class RecordedExcitations:
         """Return the tracks on recorded reels that are now excluded; empty if nothing has been recorded."""
         return find_excluded_tracks(self._results, name, corpus) if name in self._recorded else []
 
-    def divided_families(self, name: str, corpus: Corpus) -> list["DividedFamily"]:
+    def divided_families(self, name: str, corpus: Corpus) -> list[DividedFamily]:
         """Return the families of artists in several splits of a recorded excitation; empty with splits by track."""
         settings = self._recorded.get(name)
         if settings is None or settings.split.by != "artist":
             return []
-        # Projects without recordings never need pandas.
-        from twinlib.excitation.divided import find_divided_families
-
         try:
             cues = read_table(self._results / "excitations" / name / "cues.parquet", CUES, _CUE_COLUMNS)
         except TwinError:
