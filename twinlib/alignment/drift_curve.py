@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.interpolate import BSpline
 from scipy.ndimage import median_filter
 from scipy.sparse.linalg import splu
 
@@ -109,6 +108,8 @@ class _SplineFit:
         """Return the values of the spline and their standard errors."""
         places = self.basis.places
         solve, variance = splu(self.normal).solve, []
+        from scipy.interpolate import BSpline  # Imported here: few takes need it, and it takes long.
+
         # A few rows at a time: the inverse of a band matrix is dense.
         for part in np.array_split(places, -(-len(places) // ROWS_AT_ONCE)):
             rows = BSpline.design_matrix(part, self.basis.knots, 3, extrapolate=True).toarray()
@@ -211,6 +212,8 @@ def _make_basis(position: Real, intervals: int, omega: float, stiffness: float) 
     # Four places an interval: a natural spline through them differs only at its very ends.
     places = first + length * np.arange(4 * count + 1) / 4.0
     places = places[(places > position[0] - reach) & (places < position[-1] + reach)]
+    from scipy.interpolate import BSpline
+
     factor = 1.0 + 2.0 * math.cos(omega * length)
     third = sparse.diags_array([-1.0, factor, -factor, 1.0], offsets=[0, 1, 2, 3], shape=(count, count + 3))
     return _Basis(knots, places, BSpline.design_matrix(position, knots, 3), stiffness * third.T @ third)

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
 
 Labels = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
@@ -95,6 +94,8 @@ class Curve:
     def __init__(self, positions: Array, values: Array) -> None:
         self._x, self._y, self._spline = positions, values, None
         if len(positions) > 2:
+            from scipy.interpolate import CubicSpline  # Imported here: few takes need it, and it takes long.
+
             self._spline = CubicSpline(positions, values, bc_type="natural")
 
     def __call__(self, positions: Array) -> Array:
