@@ -31,6 +31,9 @@ distorting device sharpens attacks."""
 MAX_GAIN_RATIO, EDGE_PERCENTILE = 3.0, 98.0
 """Gain of an edge relative to this percentile of all frames from which it is a crackle."""
 
+OWN_PERCENTILE, MIN_OWN_FACTOR = 97.0, 2.0
+"""Percentile of the spikes of all frames that the device makes, and the height of a crackle relative to it."""
+
 MAX_GAIN_SPREAD = 3.0
 """The same percentile relative to the median up to which a device is nearly linear."""
 
@@ -122,7 +125,9 @@ def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]
     median, high = np.percentile(gain[loud], (50.0, EDGE_PERCENTILE)) if loud.any() else (0.0, np.inf)
     if high < MAX_GAIN_SPREAD * median:
         sharp |= gain > MAX_GAIN_RATIO * high
-    return np.asarray(isolated & sharp & (edge > MIN_EDGE))
+    # A fuzz makes spikes of its own.
+    own = float(np.percentile(edge, OWN_PERCENTILE))
+    return np.asarray(isolated & sharp & (edge > max(MIN_EDGE, MIN_OWN_FACTOR * own)))
 
 
 def _mutes(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
