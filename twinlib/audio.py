@@ -45,8 +45,8 @@ _CODECS = {"VORBIS": "Vorbis", "OPUS": "Opus", "MPEG_LAYER_III": "MP3", "MPEG_LA
 class AudioInfo:
     """Header of a sound file: sample rate in Hz, frames per channel, container and sample format.
 
-    `header` tells whether the length in the header is right; `frames` is always that of the samples in the file, and
-    `announced` that of the header of a truncated file, if known.
+    `header` is the state of the length in the header. `frames` is always the length of the samples in the file, and
+    `announced` the length in the header of a truncated file, if known.
     """
 
     path: Path

@@ -31,9 +31,9 @@ def ingest_take(
     """Read a recording once (twice if it may be clipped), in constant memory, and check it.
 
     `reel` is the dry file. The take should last as long, unless it is the wet file of a pair (`is_pair`); the sample
-    rates may differ. `accept` is a reason to use a clipped or steady wet file. `channel` and `reference_channel` (the
-    loop-back, if any) count from 1. A useless take raises no error;
-    its verdict is `refused`. Raises `AudioError` if a file is unreadable. `progress` counts frames.
+    rates may differ. `accept` is the reason to use a pair although its wet file is clipped or has a constant level.
+    `channel` and `reference_channel` (the loop-back, if any) count from 1. A useless take raises no error; its verdict
+    is `refused`. Raises `AudioError` if a file is unreadable. `progress` counts frames.
     """
     if channel < 1:
         raise CaptureError(f"channel is {channel}: channels are counted from 1")

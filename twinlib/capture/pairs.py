@@ -22,8 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 class Known:
     """What the user knows about a pair; None if unknown.
 
-    `lag` is that of the wet file in samples of the dry file. `same_clock` tells whether one clock made both files, so
-    that there is no drift. `polarity` is 1 or -1. `accept` is the reason to use the pair even if it is refused.
+    `lag` is that of the wet file in samples of the dry file. `same_clock` is True if both files were made on one clock,
+    so that there is no drift. `polarity` is 1 or -1. `accept` is the reason to use the pair even if it is refused.
     """
 
     lag: float | None = None

@@ -15,13 +15,13 @@ NOISE_MARGIN_DB = 6.0
 """A window within this distance of the quietest second is silent too..."""
 
 MIN_NOISE_DB = 36.0
-"""...if it is this far below the loudest second: it holds only the noise of a pause."""
+"""...if it is this far below the loudest second: it contains only the noise of a pause."""
 
 Levels = npt.NDArray[np.float64]
 
 
 def find_silence(reader: Reader, channel: int) -> list[Range]:
-    """Return all ranges [start, stop) of a file in which a channel (from 0) is silent, in constant memory."""
+    """Return all ranges [start, stop) of a file in which a channel (from 0) is silent, in 160 bytes per second."""
     window = max(1, reader.info.sample_rate // WINDOWS_PER_SECOND)
     levels = _window_levels(reader, channel, window)
     if not len(levels):

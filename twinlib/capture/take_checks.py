@@ -173,7 +173,7 @@ def check_take(
 
 
 def accept_findings(findings: Sequence[Finding], reason: str) -> tuple[Finding, ...]:
-    """Return the findings of a refused pair that is used all the same; a file that cannot be used stays refused."""
+    """Return the findings of a refused pair that the user accepts; a file that cannot be used stays refused."""
     if not {each.code for each in findings if each.severity == "refused"} & ACCEPTABLE:
         return tuple(findings)
     found = [replace(each, severity="suspect") if each.code in ACCEPTABLE else each for each in findings]

@@ -69,7 +69,7 @@ def describe_missing_takes(
 
 
 def _remedy(pattern: str, reel: str, candidates: list[Path]) -> str:
-    """Return how to say which candidate is the take: alone in its folder, or by a pattern with another suffix."""
+    """Return how to choose a candidate: leave it alone in the folder, or name its suffix in the pattern."""
     suffixes = [file.suffix for file in candidates if file.stem == take_path(pattern, reel).stem]
     remedy = "leave only the right one there"
     return f"{remedy}, or write takes: {Path(pattern).with_suffix(suffixes[0])}" if suffixes else remedy

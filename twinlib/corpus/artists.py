@@ -10,7 +10,7 @@ from functools import cache
 _APOSTROPHES = dict.fromkeys(map(ord, "'’‘‛ʼ`´′＇"))
 
 _JOINTS = {"and", "feat", "with", "vs", "versus", "meets", "presents", "x", "y", "et", "und", ","}
-"""Words between the names of a credit; a comma stands for the punctuation between names."""
+"""Words between the names of a credit; a comma represents the punctuation between names."""
 
 _SAME_WORDS = {"ft": "feat", "featuring": "feat"}
 
@@ -129,8 +129,8 @@ def agreed_prefix(track_id: str, credit: str) -> set[str]:
     key, whole = artist_key(prefix), artist_key(credit)
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z\d]+|\d+", prefix)
     agrees = _contains(words_of(credit), key) or _contains([artist_key(part) for part in parts], whole)
-    telling = min(len(key), len(whole)) > 2 and key not in MINOR_WORDS
-    return {key} if key == whole or (agrees and telling) else set()
+    is_specific = min(len(key), len(whole)) > 2 and key not in MINOR_WORDS
+    return {key} if key == whole or (agrees and is_specific) else set()
 
 
 def _spaced(letter: str) -> str:

@@ -161,7 +161,7 @@ def summary(index: CorpusIndex) -> dict[str, Any]:
 
 
 def describe_index(content: Mapping[str, Any]) -> list[str]:
-    """Return what the user should know from the content of `index.json`, as sentences; empty if there is nothing."""
+    """Return sentences for the user on artists and files, given the content of `index.json`; may be empty."""
     lines = []
     if joined := [f"{family} ({', '.join(credits)})" for family, credits in content.get("joined_artists", {}).items()]:
         lines.append(f"one artist, or artists with common tracks, in one split: {first_of(joined)}")
@@ -170,7 +170,9 @@ def describe_index(content: Mapping[str, Any]) -> list[str]:
         lines.append(passed_over)
     for codec, count in content.get("lossy", {}).items():
         sources = "source is" if count == 1 else "sources are"
-        lines.append(f"{count} {sources} lossy ({codec}): reels hold nothing of them above the cut-off of the codec")
+        lines.append(
+            f"{count} {sources} lossy ({codec}): they contain no signal above the cut-off frequency of the codec"
+        )
     return lines
 
 

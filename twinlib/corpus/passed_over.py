@@ -31,7 +31,7 @@ def describe_passed_over(counts: Mapping[str, int]) -> str | None:
 
 
 def describe_empty(counts: Mapping[str, int]) -> str:
-    """Return what a corpus without usable files holds."""
+    """Return a description of a corpus without usable files."""
     if not counts:
         return f"no {FORMATS}: the folder holds no files"
     total = sum(counts.values())

@@ -15,7 +15,7 @@ SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 """Supported formats, in order of preference if one name exists in several formats."""
 
 
-BROKEN_LINK = "the link leads nowhere: check that its disk is mounted"
+BROKEN_LINK = "the target of the link does not exist: check that its disk is mounted"
 
 
 @dataclass(frozen=True)

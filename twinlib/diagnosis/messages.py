@@ -43,7 +43,7 @@ MESSAGES = Messages(
             "between the takes; record this take again with the settings of the others"
         ),
         "drive-outlier": (
-            "the device is driven differently than in {others} (by {change_db:+.1f} dB where most): a knob or the "
+            "the device is driven differently than in {others} (by up to {change_db:+.1f} dB): a knob or the "
             "output level of the interface was moved between the takes; record this take again with the settings of "
             "the others"
         ),
@@ -57,8 +57,9 @@ MESSAGES = Messages(
             "knob or a fader was moved, or a contact is loose; record again with the same settings throughout"
         ),
         "witness-drive": (
-            "the drive changes between {start:.1f} s and {stop:.1f} s of the {file} file (by {change_db:+.1f} dB where "
-            "most): a knob was moved, or a supply voltage changed; record again with the same settings throughout"
+            "the drive changes between {start:.1f} s and {stop:.1f} s of the {file} file (by up to "
+            "{change_db:+.1f} dB): a knob was moved, or a supply voltage changed; record again with the same settings "
+            "throughout"
         ),
         "witness-tone": (
             "the tone changes between {start:.1f} s and {stop:.1f} s of the {file} file (by {change_db:+.1f} dB around "
@@ -69,58 +70,59 @@ MESSAGES = Messages(
             "footswitch was pressed; record again"
         ),
         "witness-warm-up": (
-            "the device changes steadily from {start:.1f} s to {stop:.1f} s of the {file} file (by {change_db:+.1f} dB "
-            "where most): it was warming up, or its battery is low; let it warm up for half an hour and record again"
+            "the device changes steadily from {start:.1f} s to {stop:.1f} s of the {file} file (by up to "
+            "{change_db:+.1f} dB): it was warming up, or its battery is low; let it warm up for half an hour and "
+            "record again"
         ),
         "witness-modulated": (
-            "the same sound comes out differently at random between {start:.1f} s and {stop:.1f} s of the {file} "
+            "the output for the same sound varies at random between {start:.1f} s and {stop:.1f} s of the {file} "
             "file: a chorus, flanger, tremolo or vibrato is on, which no twin can learn; turn it off and record again"
         ),
         # The device is not the same from beginning to end.
         "level-changed": (
-            "the device changes at {seconds:.1f} s of the {file} file: its level by {change_db:+.1f} dB, so a knob, a "
-            "switch or the recording level was moved; record again without touching anything"
+            "the level changes by {change_db:+.1f} dB at {seconds:.1f} s of the {file} file: a knob, a switch or the "
+            "recording level was moved; record again with the same settings throughout"
         ),
         "drive-changed": (
-            "the device changes at {seconds:.1f} s of the {file} file: it distorts by another amount, so the drive or "
-            "the input level was moved; record again without touching anything"
+            "the amount of distortion changes at {seconds:.1f} s of the {file} file: the drive or the input level was "
+            "moved; record again with the same settings throughout"
         ),
         "tone-changed": (
-            "the device changes at {seconds:.1f} s of the {file} file: its tone, so a tone knob or a switch was moved; "
-            "record again without touching anything"
+            "the tone changes at {seconds:.1f} s of the {file} file: a tone knob or a switch was moved; record again "
+            "with the same settings throughout"
         ),
         "bypassed": (
-            "the device changes at {seconds:.1f} s of the {file} file: it was bypassed or switched on there; record "
-            "again without touching anything"
+            "the device is bypassed or switched on at {seconds:.1f} s of the {file} file: a footswitch was pressed; "
+            "record again"
         ),
         "warm-up": (
-            "the device changes slowly from the beginning to the end of the wet file, its level by {change_db:+.1f} "
-            "dB: it warmed up; wait until it is warm and record again"
+            "the device changes slowly from the beginning to the end of the wet file (its level by {change_db:+.1f} "
+            "dB): it was warming up; wait until it is warm and record again"
         ),
         # An effect is on.
         "modulated-delay": (
-            "the wet file is modulated {rate_hz:.2g} times a second: a chorus, flanger, phaser or vibrato is on; "
-            "switch it off and record again, since a twin has no clock and cannot learn it"
+            "the wet file is modulated {rate_hz:.2g} times a second: a chorus, flanger, phaser or vibrato is on, "
+            "which no twin can learn; switch it off and record again"
         ),
         "tremolo": (
-            "the level of the wet file swings {rate_hz:.2g} times a second by {percent:.0f} %: a tremolo is on; switch "
-            "it off and record again, since a twin has no clock and cannot learn it"
+            "the level of the wet file varies {rate_hz:.2g} times a second by {percent:.0f} %: a tremolo is on, which "
+            "no twin can learn; switch it off and record again"
         ),
         "vibrato": (
-            "the pitch of the wet file swings {rate_hz:.2g} times a second by {percent:.1f} %: a vibrato is on, or the "
-            "tape transport is defective; switch it off and record again, since a twin has no clock and cannot learn it"
+            "the pitch of the wet file varies {rate_hz:.2g} times a second by {percent:.1f} %: a vibrato is on, or the "
+            "tape transport is defective, which no twin can learn; switch it off, or repair it, and record again"
         ),
         "gate": "the device is silent below a level of the dry signal: it is a gate, or contains one",
         "echo": (
-            "the wet file holds an echo after {milliseconds:.0f} ms at {level_db:.0f} dB: a delay is on, or the "
+            "the wet file contains an echo after {milliseconds:.0f} ms at {level_db:.0f} dB: a delay is on, or the "
             "recording loops back; switch it off and record again"
         ),
         "room": (
-            "the wet file holds reverberation at {level_db:.0f} dB: a reverb is on, or a microphone picks up the room; "
-            "switch it off and record again"
+            "the wet file contains reverberation at {level_db:.0f} dB: a reverb is on, or a microphone picks up the "
+            "room; switch it off and record again"
         ),
         "direct-monitoring": (
-            "the wet file holds the dry signal {milliseconds:.0f} ms before the device's own, at {level_db:.0f} dB: "
+            "the wet file contains the dry signal {milliseconds:.0f} ms before the device's own, at {level_db:.0f} dB: "
             "direct monitoring of the interface is on; switch it off and record again"
         ),
     }

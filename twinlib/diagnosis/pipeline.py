@@ -50,7 +50,7 @@ def diagnose(
     witness: Sequence[Range] = (),
     progress: Progress = no_progress,
 ) -> Alignment:
-    """Return the alignment of `wet` with `dry`, amended by whether the wet file follows one fixed device.
+    """Return the alignment of `wet` with `dry`, amended by the findings on changes of the device.
 
     `channel` (from 0) is the aligned channel of the wet file. `witness` are the dry ranges [start, stop) of the
     repeated excerpt; without them, only the programme is compared with itself. A refused alignment is returned as it

@@ -180,7 +180,7 @@ def _spectra(samples: Array, rate: int) -> npt.NDArray[np.complex128]:
 
 def _without_delay(first: Array, second: Array, rate: int) -> Array:
     """Return `second - first` without the part due to a delay and a drift between them, block by block."""
-    # An odd function of the delay: the second derivative has no part in it.
+    # The difference is antisymmetric in the delay, so that even derivatives have no part in it.
     middle, out = 0.5 * (first + second), second - first
     slope, third = _derivative(middle, 1), _derivative(middle, 3)
     for block in _blocks(len(first), rate):

@@ -1,7 +1,7 @@
 """The device by its witness: whether all repeats of the excerpt sound alike, what changed if not, and the noise floor.
 
 Repeats that sound alike are one state of the device. A few states are steps: a knob, a switch. As many states as
-repeats are a trend, if each differs from the last as that one from its predecessor, and modulation otherwise.
+repeats are a trend, if all successive differences have one direction, and modulation otherwise.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Stretches of a take, or whole takes, in which the residual of the twin is an outlier for the input level.
 
-The twin learns what all takes have in common. A stretch that another device, setting or fault made keeps an error that
-the rest of the music at the same level does not have.
+The twin learns what all takes have in common. Where a take has another device, another setting or a fault, the error
+stays larger than in other music of the same level.
 """
 
 from itertools import pairwise

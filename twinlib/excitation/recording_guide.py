@@ -42,8 +42,8 @@ def recording_guide(
         ),
         *(
             [
-                "Every reel repeats two seconds of noise at its start, in its middle and at its end. By them the"
-                " program notices if a knob moves during the recording.",
+                "Every reel repeats two seconds of noise at its start, in its middle and at its end. From these"
+                " repeats the program detects a knob that moves during the recording.",
                 "",
             ]
             if any("witness" in layout for layout in layouts.values())

@@ -93,8 +93,8 @@ class Excitation(Section):
 
     witness: bool = True
     """Repeat the same two seconds of noise at the start, in the middle and at the end of every reel, and every few
-    minutes. By these repeats a take shows whether level, drive or tone of the device changed during the recording, and
-    its noise floor. Excitations that were recorded without them stay without."""
+    minutes. The repeats in a take reveal changes of level, drive or tone of the device during the recording, and its
+    noise floor. Excitations that were recorded without them remain so."""
 
     probe_reel: bool = False
     """Also make a probe reel: three minutes of test signals, recorded like any reel, to measure harmonics, responses

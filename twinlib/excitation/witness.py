@@ -1,4 +1,4 @@
-"""The witness: one short excerpt that every reel repeats, by which a take shows that the device stayed the same."""
+"""The witness: a short excerpt that every reel repeats, to verify that the device stays the same during a take."""
 
 import math
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ def witness_steps(sample_rate: int) -> list[WitnessStep]:
 def make_witness(sample_rate: int) -> Signal:
     """Return the excerpt, float32 `(frames,)`: pink noise in steps of level, each faded at both ends.
 
-    Noise has all frequencies at all times, like music, and one place in time only, unlike tones. The steps show gain,
-    drive and tone apart: a gain changes all levels alike, a drive changes soft levels more than loud ones, and a tone
-    control changes frequencies.
+    Noise has all frequencies at all times, like music, and its autocorrelation has a single peak. The steps distinguish
+    gain, drive and tone: a gain changes all levels equally, a drive changes soft levels more than loud ones, and a tone
+    control changes frequency bands.
     """
     frames = witness_frames(sample_rate)
     white = (np.random.Philox(key=_KEY).random_raw(frames) >> np.uint64(11)) * 2.0**-53 - 0.5
@@ -71,10 +71,10 @@ def make_witness(sample_rate: int) -> Signal:
 
 
 def witness_cuts(slices: int, seconds: float) -> list[int]:
-    """Return the numbers of the slices before which a reel repeats the excerpt; `slices` stands for its end.
+    """Return the numbers of the slices before which a reel repeats the excerpt; the number `slices` is its end.
 
-    `seconds` is the duration of the slices. The cuts are the start, the middle and the end, and the same number on
-    either side of the middle in between, so that two cuts are at most about `SPACING_SECONDS` apart.
+    `seconds` is the duration of the slices. The cuts are the start, the middle, the end, and equally many in either
+    half, so that neighbouring cuts are at most about `SPACING_SECONDS` apart.
     """
     parts = 2 * max(1, math.ceil(seconds / (2 * SPACING_SECONDS)))
     return sorted({round(number * slices / parts) for number in range(parts + 1)})

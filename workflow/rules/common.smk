@@ -99,7 +99,7 @@ def reels(device):
 
 
 def takes_of_others(device):
-    """The files that the configuration names as takes of devices with other names of files."""
+    """The takes of all devices whose pattern of file names differs from that of a device."""
     pattern = CONFIG.devices[device].takes
     others = {name: one.takes for name, one in CONFIG.devices.items() if one.takes and one.takes != pattern}
     return {take_path(takes, reel) for name, takes in others.items() for reel in reels(name)}
@@ -165,7 +165,7 @@ DIVIDED = {
 
 
 def report_corpus():
-    """Print what the index of an earlier run says, and the files passed over; the index of this run prints it itself."""
+    """Print the notes of the last index, and the files passed over; the rule index_corpus prints those of a new index."""
     if not CONFIG.excitations:
         return
     index = RESULTS / "corpus" / "index.json"
