@@ -31,7 +31,7 @@ distorting device sharpens attacks."""
 MAX_GAIN_RATIO, EDGE_PERCENTILE = 3.0, 98.0
 """Gain of an edge relative to this percentile of all frames from which it is a crackle."""
 
-OWN_PERCENTILE, MIN_OWN_FACTOR = 97.0, 2.0
+OWN_PERCENTILE, MIN_OWN_FACTOR = 98.2, 2.0
 """Percentile of the spikes of all frames that the device makes, and the height of a crackle relative to it."""
 
 MAX_GAIN_SPREAD = 3.0
@@ -62,7 +62,7 @@ MAX_CLOSED, MAX_CLOSED_SHARE = 1e-2, 0.1
 """Gain, relative to the median, of a closed gate, and the share of closed frames at the level of a mute that a gate
 explains."""
 
-MAX_SHARE = 0.03
+MAX_SHARE = 0.02
 """Share of the frames above which the device itself makes such edges or rests."""
 
 
