@@ -5,6 +5,8 @@ from dataclasses import replace
 from tests.alignment.conftest import alignment
 from twinlib.alignment import Excluded
 from twinlib.diagnosis.amend import amend
+from twinlib.diagnosis.causes import merge_repeats
+from twinlib.diagnosis.messages import MESSAGES
 from twinlib.findings import Span, info, suspect
 
 
@@ -23,3 +25,19 @@ def test_explained_findings_leave_with_their_reasons_and_places() -> None:
     assert amended.verdict == "suspect"
     assert amend(amended, [], {"noisy"}).verdict == "ok"
     assert amend(found, []) == found
+
+
+def test_the_witness_gives_the_cause_and_the_programme_the_place() -> None:
+    place, between = Span("wet", 14.0, 14.5), Span("wet", 3.0, 25.0)
+    programme = suspect("level-changed", place, seconds=14.2, change_db=5.1)
+    merged = merge_repeats([programme], [suspect("witness-drive", between, change_db=6.0)])
+    assert merged == [suspect("drive-changed", place, seconds=14.2, change_db=6.0)]
+    assert MESSAGES.sentence(merged[0]).startswith("the device changes at 14.2 s of the wet file: it distorts")
+
+
+def test_changes_that_only_one_of_both_shows_are_kept() -> None:
+    programme = suspect("tone-changed", Span("wet", 40.0, 40.5), seconds=40.2)
+    repeat = suspect("witness-level", Span("wet", 3.0, 25.0), change_db=-1.0)
+    assert merge_repeats([programme], [repeat]) == [programme, repeat]
+    assert merge_repeats([info("gate")], [repeat]) == [info("gate"), repeat]
+    assert merge_repeats([], [repeat]) == [repeat]

@@ -1,6 +1,7 @@
 """Findings from what the checks measured: the likely cause of a change, a modulation or a reflection."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,14 @@ LARGE_DB = 4.0
 
 DRIVE_SPREAD = 0.3
 """Difference between the changes of quiet and loud programme, relative to the larger, from which it is a drive."""
+
+CHANGE_BY_WITNESS = {
+    "witness-level": "level-changed",
+    "witness-drive": "drive-changed",
+    "witness-tone": "tone-changed",
+    "witness-bypassed": "bypassed",
+}
+"""Code of a change at a place by that of the same change between two repeats of the witness."""
 
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
 EXPLAINED_BY_VIBRATO = frozenset({"disturbed", "unknown-lag", "wander", "flutter", "high-drift"})
@@ -116,3 +125,25 @@ def _is_bypass(change: Change, observations: Observations) -> bool:
         return False
     low, high = sorted(float(np.median(side)) for side in sides)
     return high > LINEAR_LIKENESS and 1.0 - low > 3.0 * (1.0 - high)
+
+
+def merge_repeats(found: Sequence[Finding], repeats: Sequence[Finding]) -> list[Finding]:
+    """Return the findings on the programme and on the repeats of the witness, each change once.
+
+    The programme shows the place of a change more precisely, the witness its cause.
+    """
+    merged = []
+    for finding in found:
+        causes = [repeat for repeat in repeats if repeat.code in CHANGE_BY_WITNESS and _overlap(finding, repeat)]
+        if len(causes) == 1 and finding.code in CHANGE_BY_WITNESS.values():
+            values = {**causes[0].values, "seconds": finding.values["seconds"]}
+            finding = replace(finding, code=CHANGE_BY_WITNESS[causes[0].code], values=values)
+        merged.append(finding)
+    suspects = [finding for finding in found if finding.severity != "info"]
+    return [*merged, *(repeat for repeat in repeats if not any(_overlap(each, repeat) for each in suspects))]
+
+
+def _overlap(finding: Finding, repeat: Finding) -> bool:
+    """Whether the spans of two findings overlap; a finding without a span is on the whole take."""
+    here, there = finding.span, repeat.span
+    return here is None or there is None or (there.start < here.stop and here.start < there.stop)

@@ -9,7 +9,13 @@ import numpy as np
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
 from twinlib.diagnosis.amend import amend, without_false_steps
-from twinlib.diagnosis.causes import describe_changes, describe_modulation, describe_reflection
+from twinlib.diagnosis.causes import (
+    EXPLAINED_BY_EFFECT,
+    describe_changes,
+    describe_modulation,
+    describe_reflection,
+    merge_repeats,
+)
 from twinlib.diagnosis.device_model import DeviceModel, identify_device
 from twinlib.diagnosis.modulation import (
     ProductSpectra,
@@ -69,8 +75,10 @@ def diagnose(
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
         found, explained = _check_programme(alignment, dry_channel, wet_channel, progress)
-    alignment = without_false_steps(alignment, found)
-    return amend(alignment, [*found, *(each for each in repeats if not _is_known(each, found))], explained)
+    if any(repeat.code == "witness-modulated" for repeat in repeats):
+        explained |= EXPLAINED_BY_EFFECT
+    found = merge_repeats(found, repeats)
+    return amend(without_false_steps(alignment, found), found, explained)
 
 
 def _compare_witness(
@@ -85,17 +93,6 @@ def _compare_witness(
             lambda start, stop: played.read(start, stop)[:, column],
             lambda start, stop: warped.read(start + guard, stop + guard),
         )
-
-
-def _is_known(repeat: Finding, found: Sequence[Finding]) -> bool:
-    """Whether the programme names the cause of what the repeats of the witness show."""
-    for finding in found:
-        if finding.severity == "info":
-            continue
-        here, there = finding.span, repeat.span
-        if here is None or there is None or (there.start < here.stop and here.start < there.stop):
-            return True
-    return False
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ def compare_witness(
         dry = read_dry(made.spans[0][0] - margin, made.spans[0][1] + margin).astype(np.float64)
         bypassed = _bypassed_states(made, states, main, dry, floor)
         findings = _find_steps(alignment, made, states, differences, levels, silence.bands, bypassed)
-    return WitnessReport(tuple(findings), round(power_to_db(floor, 1e-16), 2), witness)
+    # Two repeats of a changed device differ by more than noise.
+    floor_dbfs = round(power_to_db(floor, 1e-16), 2) if alike else None
+    return WitnessReport(tuple(findings), floor_dbfs, witness)
 
 
 def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSamples) -> _Repeats:
