@@ -66,7 +66,8 @@ def find_families(tracks: Iterable[tuple[str, str]], aliases: Mapping[str, Seque
         prefixes[credit] |= agreed_prefix(track_id, credit)
     same, family = _Sets(), _Sets()
     for name, others in aliases.items():
-        for other in others:
+        # A name without other names is an artist too.
+        for other in (name, *others):
             same.join(artist_key(name), artist_key(other))
     for credit in credits:
         # The prefix of a joint credit is one of its artists; that of another credit is the same artist.
