@@ -53,7 +53,8 @@ def find_near_names(tracks: Iterable[tuple[str, str]], families: Families) -> li
     }
     found: dict[frozenset[str], NearNames] = {}
     for reason, groups in candidates.items():
-        for first, second in groups:
+        # The order of sets differs from run to run.
+        for first, second in sorted(set(groups)):
             both = frozenset((families.by_credit[first], families.by_credit[second]))
             if len(both) > 1 and (reason in ("folder", "name") or _comparable(first, second)):
                 found.setdefault(both, NearNames((first, second), reason))

@@ -3,8 +3,8 @@
 `pipeline.diagnose` takes a finished alignment and returns it with its findings, reasons and verdict amended. The
 alignment finds faults of clocks and lost samples; the diagnosis finds a knob that moved, an effect that was left on,
 and reflections. `messages` holds the sentences, `amend` replaces findings of the alignment that the diagnosis explains.
-`known.apply_known` applies what the user knows about a pair. `captures.compare_captures` compares all captures of a
-device.
+`witness` compares the repeats of the witness (`repeats`). `known.apply_known` applies what the user knows about a pair.
+`captures.compare_captures` compares all captures of a device, and `same_settings` the witness of its takes.
 """
 
 import lazy_loader
