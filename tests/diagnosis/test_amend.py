@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.alignment.conftest import alignment
 from twinlib.alignment import Excluded
-from twinlib.diagnosis.amend import amend
+from twinlib.diagnosis.amend import amend, excuse
 from twinlib.diagnosis.causes import merge_repeats
 from twinlib.diagnosis.messages import MESSAGES
 from twinlib.findings import Span, info, suspect
@@ -41,3 +41,19 @@ def test_changes_that_only_one_of_both_shows_are_kept() -> None:
     assert merge_repeats([programme], [repeat]) == [programme, repeat]
     assert merge_repeats([info("gate")], [repeat]) == [info("gate"), repeat]
     assert merge_repeats([], [repeat]) == [repeat]
+
+
+def test_faults_before_a_time_become_notes() -> None:
+    early, late = suspect("disturbed", Span("wet", 0.05, 0.1)), suspect("disturbed", Span("wet", 3.0, 3.1))
+    found = replace(
+        alignment(44100, 0.0),
+        findings=(info("note"), early, suspect("noisy", share=0.2), late),
+        reasons=("early", "noisy", "late"),
+        excluded=(Excluded(100, 200, "disturbed"),),
+        verdict="suspect",
+    )
+    excused = excuse(found, "disturbed", 0.2)
+    assert excused.reasons == ("noisy", "late")
+    assert excused.findings == (info("note"), replace(early, severity="info"), found.findings[2], late)
+    assert (excused.excluded, excused.verdict) == (found.excluded, "suspect")
+    assert excuse(found, "disturbed", 0.0) == found

@@ -71,6 +71,22 @@ def amend(alignment: Alignment, found: Sequence[Finding], explained: Collection[
     return replace(rest, findings=findings, reasons=reasons, verdict=verdict(findings))
 
 
+def excuse(alignment: Alignment, code: str, stop: float) -> Alignment:
+    """Return the alignment with the findings of a code that end before `stop`, in seconds of the wet file, as notes.
+
+    Their places stay excluded.
+    """
+    sentences = iter(alignment.reasons)
+    findings, reasons = [], []
+    for finding in alignment.findings:
+        sentence = next(sentences, "") if finding.severity != "info" else ""
+        if finding.code == code and finding.span is not None and finding.span.stop < stop:
+            finding, sentence = replace(finding, severity="info"), ""
+        findings.append(finding)
+        reasons += [sentence] if sentence else []
+    return replace(alignment, findings=tuple(findings), reasons=tuple(reasons), verdict=verdict(findings))
+
+
 def remove_findings(alignment: Alignment, codes: Collection[str]) -> Alignment:
     """Return the alignment without the findings of some codes, their sentences and their excluded places."""
     sentences = iter(alignment.reasons)

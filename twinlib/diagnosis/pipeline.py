@@ -8,7 +8,7 @@ import numpy as np
 
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
-from twinlib.diagnosis.amend import amend, without_false_steps
+from twinlib.diagnosis.amend import amend, excuse, without_false_steps
 from twinlib.diagnosis.causes import (
     EXPLAINED_BY_EFFECT,
     describe_changes,
@@ -43,6 +43,12 @@ REFLECTION_BLOCKS = 2
 LEAST_CYCLES = 8.0
 """Periods of a modulation in a take with one change, from which it is not the change itself."""
 
+ONSET_SECONDS = 0.15
+"""Time from the first sound in which a device may differ: a gate opens, or a supply settles."""
+
+AUDIBLE = 1e-3
+"""Amplitude of the first sound, -60 dBFS."""
+
 KEPT = frozenset({"disturbed"})
 """Codes of excluded places that are observed: they may be what the diagnosis explains."""
 
@@ -75,10 +81,20 @@ def diagnose(
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
         found, explained = _check_programme(alignment, dry_channel, wet_channel, progress)
+        onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
         explained |= EXPLAINED_BY_EFFECT
     found = merge_repeats(found, repeats)
-    return amend(without_false_steps(alignment, found), found, explained)
+    return amend(excuse(without_false_steps(alignment, found), "disturbed", onset), found, explained)
+
+
+def _first_sound(dry: Channel) -> int:
+    """Return the position of the first audible sample."""
+    for start in range(dry.start, dry.stop, dry.rate):
+        sounds = np.abs(dry.read(start, min(start + dry.rate, dry.stop))) > AUDIBLE
+        if sounds.any():
+            return start + int(sounds.argmax())
+    return dry.stop
 
 
 def _compare_witness(
