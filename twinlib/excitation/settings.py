@@ -110,7 +110,7 @@ class Excitation(Section):
     @classmethod
     def from_record(cls, planned: Mapping[str, Any]) -> Self:
         """Return the settings in `planned` form of a recorded excitation; raises `ValidationError`."""
-        return cls.model_validate({"witness": False, **planned})
+        return cls.model_validate({"witness": False, **planned} if isinstance(planned, Mapping) else planned)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
