@@ -31,8 +31,8 @@ distorting device sharpens attacks."""
 MAX_GAIN_RATIO, EDGE_PERCENTILE = 3.0, 98.0
 """Gain of an edge relative to this percentile of all frames from which it is a crackle."""
 
-OWN_PERCENTILE, MIN_OWN_FACTOR = 98.2, 2.0
-"""Percentile of the spikes of all frames that the device makes, and the height of a crackle relative to it."""
+OWN_RANK, MIN_OWN_FACTOR = 5, 2.0
+"""Rank of the spike that the device makes among those of all other frames, and height of a crackle relative to it."""
 
 MAX_GAIN_SPREAD = 3.0
 """The same percentile relative to the median up to which a device is nearly linear."""
@@ -125,9 +125,10 @@ def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]
     median, high = np.percentile(gain[loud], (50.0, EDGE_PERCENTILE)) if loud.any() else (0.0, np.inf)
     if high < MAX_GAIN_SPREAD * median:
         sharp |= gain > MAX_GAIN_RATIO * high
-    # A fuzz makes spikes of its own.
-    own = float(np.percentile(edge, OWN_PERCENTILE))
-    return np.asarray(isolated & sharp & (edge > max(MIN_EDGE, MIN_OWN_FACTOR * own)))
+    found = np.asarray(isolated & sharp & (edge > MIN_EDGE))
+    # A fuzz makes spikes of its own, most of them in a row.
+    others = np.sort(edge[~maximum_filter1d(found, 3)])[-OWN_RANK:]
+    return np.asarray(found & (edge > MIN_OWN_FACTOR * (float(others[0]) if len(others) == OWN_RANK else 0.0)))
 
 
 def _mutes(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

@@ -97,8 +97,8 @@ MASKED_RATIO = 0.9
 QUIET_PEAK = 1e-3
 """Dry peak, -60 dBFS, below which the wet signal is the noise of the recording."""
 
-MIN_QUIET_FRAMES = 16
-"""Quiet frames, 0.1 s, that determine that noise."""
+MIN_QUIET_GROUPS = 3
+"""Quiet groups, 0.1 s, that determine that noise."""
 
 MAX_NOISE_FACTOR = 4.0
 """Wet energy relative to the noise from which a group stands out of it."""
@@ -336,13 +336,13 @@ def scan_residual(
         in_noise = (groups.residual_ratio > MASKED_RATIO) & (groups.wet > groups.predicted) & in_band
         loud_masked.append(in_noise[loud])
         loud_energy.append(groups.wet[loud] / GROUP)
-        quiet.append(frames.wet[frames.peak < QUIET_PEAK])
+        quiet.append(groups.wet[groups.peak < QUIET_PEAK] / GROUP)
         sums.append(np.array([coarse.cross, coarse.predicted, coarse.wet]))
         progress(last - first)
     cross, predicted, wet_energy = np.concatenate(sums, axis=1)
     masked = np.concatenate(loud_masked)
     noise = np.concatenate(quiet)
-    if len(noise) >= MIN_QUIET_FRAMES:
+    if len(noise) >= MIN_QUIET_GROUPS:
         masked &= np.concatenate(loud_energy) < MAX_NOISE_FACTOR * float(np.percentile(noise, 10.0))
     return ResidualScan(
         start=start,
@@ -362,12 +362,14 @@ def scan_residual(
 class _Baseline:
     """The expected residual ratio of each row: `by_level`, and `local`, which is at least `by_level`.
 
-    `significant` rows have a residual above the noise and the leakage of loud neighbours.
+    `significant` rows have a residual above the noise and the leakage of loud neighbours. That of rows `in_band` is not
+    only the skirt of a tone above the band of the comparison.
     """
 
     by_level: Real
     local: Real
     significant: Mask
+    in_band: Mask
 
     @classmethod
     def estimate(cls, rows: FrameSums, sample_rate: int, size: int) -> "_Baseline":
@@ -376,7 +378,7 @@ class _Baseline:
         audible = (rows.predicted > MIN_POWER * FRAME / DECIMATION * size) & (rows.peak > MIN_PEAK)
         ratio, zeros = rows.residual_ratio, np.zeros(len(rows.predicted))
         if not audible.any():
-            return cls(zeros, zeros, audible)
+            return cls(zeros, zeros, audible, audible)
         width = 2 * max(3, round(NEIGHBOURHOOD_SECONDS * sample_rate / FRAME / size)) + 1
         # Where the wet signal is missing, the prediction is the residual.
         energy = np.maximum(rows.wet, rows.predicted)
@@ -384,12 +386,11 @@ class _Baseline:
         limit = NOISE_FACTOR * (noise + LEAKAGE * maximum_filter1d(energy, width))
         clear = audible & (rows.predicted > limit)
         if not clear.any():
-            return cls(zeros, zeros, clear)
+            return cls(zeros, zeros, clear, clear)
         by_level = _level_baseline(ratio, rows.peak, clear)
         nearby = percentile_filter(np.where(clear, ratio, 0.0), 90, width, mode="nearest")
-        # Of a tone above the band of the comparison, only the skirt is in it.
         in_band = ratio * energy * DECIMATION > MIN_BAND_SHARE * rows.wet_parts.sum(axis=1)
-        return cls(by_level, np.maximum(by_level, nearby), audible & in_band & (ratio * energy > limit))
+        return cls(by_level, np.maximum(by_level, nearby), audible & (ratio * energy > limit), in_band)
 
 
 def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> list[Range]:
@@ -436,7 +437,7 @@ def _is_outlier(rows: FrameSums, baseline: _Baseline, size: int) -> Mask:
         common = float(np.percentile(gain[baseline.significant], 90.0)) if baseline.significant.any() else 1.0
         outlier |= (ratio > MASKED_RATIO) & (gain > MAX_EXCESS_ENERGY * max(1.0, common))
         outlier |= ratio > INVERTED_RATIO
-    outlier &= baseline.significant
+    outlier &= baseline.significant & (baseline.in_band | (ratio > INVERTED_RATIO))
     for first, last in find_runs(outlier):
         outlier[first:last] = last - first >= 2
     return np.asarray(outlier)
