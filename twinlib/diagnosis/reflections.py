@@ -24,7 +24,7 @@ MIN_PROMINENCE = 7.5
 MIN_SHARE = 0.01
 """Share of the energy of the error that a discrete reflection explains."""
 
-MIN_LEVEL_DB = -40.0
+MIN_LEVEL_DB = -30.0
 """Level of a discrete reflection relative to the wet signal; windows leak less than that into each other."""
 
 REPETITION = 0.4
