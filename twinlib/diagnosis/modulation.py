@@ -20,13 +20,13 @@ SPAN_WINDOWS = 2048
 """Windows of one spectrum of the modulation, 95 s; those of longer takes are averaged."""
 
 RATES_HZ = (0.15, 9.0)
-"""Rates of modulation that are looked for."""
+"""Range of the rates of modulation."""
 
 HARMONICS = 4
 """Multiples of the rate whose lines are summed."""
 
 MIN_CYCLES = 3.0
-"""Periods that a take must contain."""
+"""Minimum number of periods in a take."""
 
 MIN_LINES = 1.35
 """Sum of the lines of the products, relative to the mean of the noise, from which something modulates the delay."""

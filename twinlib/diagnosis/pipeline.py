@@ -35,10 +35,10 @@ from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, open_channel
 
 MIN_SECONDS = 5.0
-"""Duration of programme below which nothing can be told about the device."""
+"""Duration of programme below which the device is not checked."""
 
 REFLECTION_BLOCKS = 2
-"""Blocks of windows in which reflections are looked for: they do not change."""
+"""Blocks of windows in which reflections are searched: they do not change."""
 
 LEAST_CYCLES = 8.0
 """Periods of a modulation in a take with one change, from which it is not the change itself."""
@@ -50,7 +50,7 @@ AUDIBLE = 1e-3
 """Amplitude of the first sound, -60 dBFS."""
 
 KEPT = frozenset({"disturbed"})
-"""Codes of excluded places that are observed: they may be what the diagnosis explains."""
+"""Codes of excluded places that are observed, because the diagnosis may explain them."""
 
 
 def diagnose(

@@ -25,7 +25,7 @@ MIN_SHARE = 0.01
 """Share of the energy of the error that a discrete reflection explains."""
 
 MIN_LEVEL_DB = -30.0
-"""Level of a discrete reflection relative to the wet signal; windows leak less than that into each other."""
+"""Level of a discrete reflection relative to the wet signal; overlapping windows leak up to -35 dB into each other."""
 
 REPETITION = 0.4
 """Share of a reflection relative to that at no distance, below which the programme repeats itself."""

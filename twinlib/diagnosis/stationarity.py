@@ -17,7 +17,7 @@ MAX_BLOCKS = 300
 """Blocks into which the windows of a take are averaged, whatever its length."""
 
 MIN_BLOCKS = 24
-"""Fewest blocks in which a change can be told from the programme."""
+"""Minimum number of blocks to separate a change from the programme."""
 
 SIMILARITY = 0.35
 """Distance of similar conditions, in standard deviations of each condition."""
@@ -26,10 +26,10 @@ RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Tried ratios of the variance that depends on the conditions to the independent variance."""
 
 MIN_GATED_WINDOWS, MAX_GATED_GAIN = 8, 0.3
-"""Windows of quiet programme that a gate is recognised by, and their gain relative to that of loud programme."""
+"""Minimum number of windows of quiet programme to detect a gate, and their maximum gain relative to loud programme."""
 
 EDGE_SECONDS = 1.0
-"""Time at either end of a take in which no change is looked for."""
+"""Time at either end of a take that is not searched for changes."""
 
 MIN_T = 5.7
 """t statistic of a change of all bands together, for a programme that is mixed well over the take, as on a reel."""
@@ -53,7 +53,7 @@ FOLLOWING_SHARE = 0.3
 """Share of the t statistic of the clearest change that further ones need."""
 
 MAX_CHANGES = 4
-"""Changes that are looked for in one take."""
+"""Maximum number of changes in one take."""
 
 
 @dataclass(frozen=True)
