@@ -8,6 +8,7 @@ Packages in the order of the data flow; each imports only from those above it:
     capture       takes and pairs: recordings of a device
     simulation    simulated devices with known ground truth
     resampling    signals at another sample rate and along a varying lag
+    estimation    delays, lines, splines and linear filters, estimated from signals
     alignment     lag, drift, polarity and dropouts; the wet signal on the dry clock
     diagnosis     changes of the device during a take, modulation, echoes; the witness
     dataset       segments, splits, shards and leak checks

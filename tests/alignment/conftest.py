@@ -116,6 +116,17 @@ def wandered(x: Array, lags: Callable[[Array], Array], frames: int) -> Array:
     return sample_at(x, places)
 
 
+def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: float) -> tuple[Array, Array]:
+    """Windows that overlap by half, and an oscillating lag."""
+    position = np.arange(0.0, seconds, 0.37) * RATE
+    return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
+
+
+def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float) -> Array:
+    """An oscillating lag at the positions of windows, with a random phase."""
+    return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
+
+
 class Memory:
     """An array with the interface of an open file, for tests of `Channel` without a disk."""
 

@@ -13,9 +13,10 @@ from twinlib.alignment.click_drift import (
     clicks_contradict,
     fit_click_line,
 )
-from twinlib.alignment.clock import ClockModel, Line, LineFit, PieceFit, fit_line
+from twinlib.alignment.clock import ClockModel
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.pipeline import Alignment, align
+from twinlib.estimation.line_fit import Line, LineFit, PieceFit, fit_line
 from twinlib.simulation.settings import DiodeClipper
 
 from .conftest import CLICK, RATE, Array, Write, channel, circuit, click, device, noise, reel, warped

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from twinlib.alignment.clock import ClockModel, LagFit, LagStep, Line, PieceFit
+from twinlib.alignment.clock import ClockModel, LagFit, LagStep
 from twinlib.alignment.dropouts import find_spurious
 from twinlib.alignment.lag_track import LagTrack, plan_windows
-from twinlib.alignment.linear_model import identify_fir
 from twinlib.alignment.pipeline import fit_track
 from twinlib.alignment.tracker import track_lags
+from twinlib.estimation.line_fit import Line, PieceFit
+from twinlib.estimation.linear_model import identify_fir
 from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import DiodeClipper
 

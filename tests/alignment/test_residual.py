@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.linear_model import FRAME
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
+from twinlib.estimation.linear_model import FRAME
 from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import Circuit, DiodeClipper, Transformer
 

@@ -6,9 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twinlib.alignment.clock import Line
 from twinlib.alignment.lag_track import plan_windows
 from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
+from twinlib.estimation.line_fit import Line
 
 from .conftest import RATE, Array, channel, device, noise, programme, rush, warped
 

@@ -3,14 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.clock import LagStep, fit_clock, fit_line
-from twinlib.alignment.drift_curve import fit_drift_curve
+from twinlib.alignment.clock import LagStep, fit_clock
 from twinlib.alignment.lag_track import LagTrack
 from twinlib.alignment.pipeline import align
 from twinlib.alignment.wow_flutter import common_rms, is_broadband, residual_rms, subbands_covary, wander_rms
-from twinlib.resampling.time_map import Curve
+from twinlib.estimation.line_fit import fit_line
 
-from .conftest import CLICK, RATE, Array, Write, device, noise, reel, wandered
+from .conftest import CLICK, RATE, Array, Write, device, noise, reel, slow_clock, swings, wandered
 
 
 def windows(lag: Array, seconds: float) -> LagTrack:
@@ -77,32 +76,6 @@ def test_the_residual_is_that_of_the_inliers_without_their_constant(constant: fl
     assert residual_rms(none) is None
 
 
-def slow_clock(rng: np.random.Generator, seconds: float, period: float, swing: float) -> tuple[Array, Array]:
-    """Windows that overlap by half, and an oscillating lag."""
-    position = np.arange(0.0, seconds, 0.37) * RATE
-    return position, swing * np.sin(2 * np.pi * position / RATE / period + rng.uniform(0, 6.28))
-
-
-@settings(max_examples=10)
-@given(
-    seconds=st.floats(60, 400),
-    period=st.floats(20, 120),
-    swing=st.floats(0.1, 2.0),
-    scatter=st.floats(0.001, 0.02),
-    seed=st.integers(0, 1000),
-)
-def test_a_curve_follows_a_slow_clock(seconds: float, period: float, swing: float, scatter: float, seed: int) -> None:
-    """With 10 % outliers."""
-    rng = np.random.default_rng(seed)
-    position, true = slow_clock(rng, seconds, period, swing)
-    lag = true + scatter * rng.standard_normal(len(position))
-    mistaken = rng.choice(len(position), len(position) // 10, replace=False)
-    lag[mistaken] += rng.uniform(-0.5, 0.5, len(mistaken))
-    found = fit_drift_curve(position, lag, np.ones(len(position)), np.zeros(len(position), np.int64))
-    assert found is not None
-    assert np.std(Curve(*found.knots)(position) - true) < 0.02
-
-
 @pytest.mark.parametrize(("count", "seconds"), [(2, 60.0), (2, 200.0), (3, 60.0), (8, 300.0)])
 def test_a_curve_continues_across_dropouts(count: int, seconds: float) -> None:
     """Each piece has its constant, and all share one curve."""
@@ -114,18 +87,6 @@ def test_a_curve_continues_across_dropouts(count: int, seconds: float) -> None:
     found = fit_clock(position, lag, np.ones(len(position)), [LagStep(place, place, place) for place in places], True)
     assert found.curve is not None
     assert np.sqrt(np.mean((found.lags(position) - (500.0 - lost + true)) ** 2)) < 0.01
-
-
-@pytest.mark.parametrize("count", [4, 16, 60, 240])
-def test_scatter_gets_no_curve(count: int) -> None:
-    """At most one of thirty tracks gets a curve, for any pieces."""
-    rng = np.random.default_rng(count)
-    position = np.cumsum(rng.uniform(0.5, 1.5, count)) * RATE
-    curves = 0
-    for number in range(30):
-        labels = np.arange(count) * (1 + number % 3) // count
-        curves += fit_drift_curve(position, 0.05 * rng.standard_normal(count), np.ones(count), labels) is not None
-    assert curves <= 1
 
 
 def test_follows_a_slowly_wandering_clock(write: Write) -> None:
@@ -226,50 +187,6 @@ def test_a_curve_that_the_highs_follow_less_is_not_broadband(seed: int, share: f
 def test_few_windows_reject_no_curve() -> None:
     few = LagTrack(np.arange(4.0), np.ones(4), np.ones(4), np.ones(4), np.zeros(4))
     assert is_broadband(few, few, np.ones(4))
-
-
-def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float) -> Array:
-    return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
-
-
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("hertz", [0.1, 0.3, 1.0, 2.5])
-def test_a_curve_continues_across_imprecise_and_missing_windows(seed: int, hertz: float) -> None:
-    """A minute of precise windows with a pause and spans with a hundred times the error.
-
-    The error is below 0.02 samples everywhere, consistent with the standard errors.
-    """
-    rng = np.random.default_rng(seed)
-    position = np.arange(0.0, 60.0, 0.047) * RATE
-    true = swings(rng, position, hertz, 2.0)
-    error = np.full(len(position), 0.003)
-    for first in rng.integers(0, len(position) - 30, 6).tolist():
-        error[first : first + 25] = 0.3
-    lag = true + error * rng.standard_normal(len(position))
-    kept = np.ones(len(position), bool)
-    kept[500:520] = False
-    found = fit_drift_curve(position[kept], lag[kept], error[kept] ** -2, np.zeros(int(kept.sum()), np.int64))
-    assert found is not None
-    off = Curve(*found.knots)(position) - true
-    assert np.std(off) < 0.02
-    assert np.std(off) < 3.0 * np.sqrt(np.mean(np.interp(position, found.knots[0], found.errors) ** 2))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_an_irregular_curve_is_followed_and_its_gap_has_large_errors(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    position = np.arange(0.0, 60.0, 0.093) * RATE
-    true = sum(swings(rng, position, hertz, 0.2) for hertz in rng.uniform(0.02, 0.3, 25))
-    kept = (position < 30.0 * RATE) | (position > 32.5 * RATE)
-    lag = true + 0.003 * rng.standard_normal(len(position))
-    found = fit_drift_curve(
-        position[kept], lag[kept], np.full(int(kept.sum()), 0.003**-2), np.zeros(int(kept.sum()), np.int64)
-    )
-    assert found is not None
-    off, errors = Curve(*found.knots)(position) - true, np.interp(position, found.knots[0], found.errors)
-    assert np.std(off[kept]) < 0.02
-    assert np.median(errors[kept]) < 0.005
-    assert errors[~kept].max() > 4.0 * np.median(errors[kept])
 
 
 @pytest.mark.parametrize(("hertz", "swing"), [(0.3, 2.0), (0.3, 0.2), (5.0, 0.2)])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.alignment.conftest import RATE, pieces
-from twinlib.alignment.clock import ClockModel, LagStep, PieceFit
+from twinlib.alignment.clock import ClockModel, LagStep
+from twinlib.estimation.line_fit import PieceFit
 from twinlib.resampling.time_map import Curve, Piece, TimeMap
 
 HOUR = 3600 * RATE

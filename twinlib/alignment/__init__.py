@@ -2,16 +2,16 @@
 
 `pipeline.align` runs five stages, each in its own modules:
 
-    locate      the clicks of a reel (matched filter) or loud excerpts of a pair, and one place where both match
+    locate      the clicks of a reel or loud excerpts of a pair, and one place where both match
     tracker     from there through the programme, window by window, across dropouts of any length
-    lag_track   the lag of each window by GCC-PHAT (`delay`); `clock` fits it: one drift, a constant for each piece;
-                `dropouts` finds the steps, `wow_flutter` and `drift_curve` follow a clock whose speed varies,
-                `click_drift` refines the drift by the two clicks
-    residual    the whole take against a linear prediction of it (`linear_model`)
+    lag_track   the lag of each window by GCC-PHAT; `clock` fits it: one drift, a constant for each piece; `dropouts`
+                finds the steps, `wow_flutter` follows a clock whose speed varies, `click_drift` refines the drift by
+                the two clicks
+    residual    the whole take against a linear prediction of it
     verdict     findings, excluded ranges and the choice of the warp
 
-`result` defines the contract alignment/2, `warp` reads the wet signal on the dry clock, and `probe_take` aligns takes
-of the probe reel.
+The estimators that know nothing of takes are in `twinlib.estimation`. `result` defines the contract alignment/2, `warp`
+reads the wet signal on the dry clock, and `probe_take` aligns takes of the probe reel.
 """
 
 import lazy_loader

@@ -1,6 +1,3 @@
-from .linear_model import DECIMATION as DECIMATION
-from .linear_model import FILTER_MARGIN as FILTER_MARGIN
-from .linear_model import decimate as decimate
 from .pipeline import align as align
 from .probe_take import align_probe_take as align_probe_take
 from .result import Alignment as Alignment

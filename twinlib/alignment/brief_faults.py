@@ -10,9 +10,8 @@ import numba
 import numpy as np
 from scipy.ndimage import maximum_filter1d, percentile_filter, rank_filter
 
-from twinlib.alignment.delay import Real
-from twinlib.alignment.linear_model import FRAME
 from twinlib.audio import Signal
+from twinlib.estimation import FRAME, Real
 from twinlib.intervals import find_runs
 
 PART = 64

@@ -8,17 +8,12 @@ programme.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from twinlib.alignment import locate
-from twinlib.alignment.clock import ClockModel, Line, LineFit
-from twinlib.alignment.delay import Complex, band, integer_peaks, subsample_delay
+from twinlib.alignment.clock import ClockModel
 from twinlib.alignment.lag_track import LAG_FLOOR as PROGRAMME_FLOOR
 from twinlib.alignment.lag_track import MAX_FIRST_RESIDUAL, LagTrack, inliers
-from twinlib.resampling import Channel, TimeMap, interpolate
-
-CLICK_REACH = 64
-"""Search range for a click, in samples around the expected lag."""
+from twinlib.estimation import Complex, Line, LineFit, detect_click
+from twinlib.resampling import Channel
 
 CLICK_FLOOR = 1e-4
 """Samples rms: the limit of the difference of two clicks, due to jitter and the device's memory of the programme."""
@@ -58,41 +53,6 @@ class ClickLine:
     def drift_error_ppm(self) -> float:
         """The standard error of the drift in ppm."""
         return self.error / self.span * 1e6
-
-
-@dataclass(frozen=True)
-class ClickFit:
-    """A click on both files: cross-spectrum `(bins,)` at `omega` (radians a sample), delay in samples relative to the
-    assumed lag, gain, and sign. An envelope filter may invert the click, but not the programme.
-    """
-
-    cross: Complex
-    omega: npt.NDArray[np.float64]
-    delay: float
-    gain: float
-    sign: int
-
-
-def detect_click(
-    dry: Channel, wet: Channel, click: int, lag: float, drift_ppm: float, polarity: int
-) -> ClickFit | None:
-    """The click at a dry position where `lag` is right within `SHORT_REACH` samples; None if no such click is there."""
-    length = len(locate.click_waveform(dry, click))
-    size = 1 << int(np.ceil(np.log2(2 * max(length, 128))))
-    bins = band(size, dry.rate, wet.max_hz)
-    start = click - (size - length) // 4
-    timemap = TimeMap.straight(lag - drift_ppm * 1e-6 * click, drift_ppm, start, start + size)
-    x = np.fft.rfft(dry.read(start, start + size).astype(np.float64))[bins]
-    y = interpolate(wet, timemap, start, start + size).astype(np.float64)
-    cross = x.conj() * polarity * np.fft.rfft(y)[bins]
-    peak = integer_peaks(cross[np.newaxis], bins, size, CLICK_REACH)[0]
-    if abs(peak.delay) >= CLICK_REACH:
-        return None
-    cross = peak.sign * cross
-    delay = subsample_delay(cross, bins, size, peak.delay).delay
-    omega = 2.0 * np.pi * np.arange(bins.start, bins.stop) / size
-    gain = float((cross * np.exp(1j * omega * delay)).real.sum() / np.square(np.abs(x)).sum())
-    return ClickFit(cross, omega, delay, gain, peak.sign)
 
 
 def fit_click_line(

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from twinlib.alignment.delay import (
+from twinlib.audio import Signal
+from twinlib.db import amp_to_db, power_to_db
+from twinlib.estimation import (
     HIGH_HZ,
     LOW_HZ,
     Complex,
@@ -20,8 +22,6 @@ from twinlib.alignment.delay import (
     phat_weighted,
     subsample_delay,
 )
-from twinlib.audio import Signal
-from twinlib.db import amp_to_db, power_to_db
 from twinlib.intervals import merge_ranges
 from twinlib.resampling import MEASURE_BAND, MEASURE_KERNEL, WARP_KERNEL, Channel, TimeMap, interpolate
 

@@ -1,28 +1,33 @@
-"""Coarse alignment: clicks by matched filter, loud excerpts by GCC-PHAT and a vote, and diagnosis of failures."""
+"""Coarse alignment: a place where both files match, by clicks or by a vote of excerpts, or the reason why none does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
-import scipy.fft
 import soxr
 
-from twinlib.alignment.clock import Line, theil_sen
-from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
+from twinlib.alignment.lag_track import WindowPlan
+from twinlib.alignment.tracker import MAX_DRIFT_PPM, count_consistent
 from twinlib.audio import Signal
+from twinlib.errors import AlignmentError
+from twinlib.estimation import (
+    Candidate,
+    ClickPeak,
+    Line,
+    click_waveform,
+    excerpt_size,
+    find_candidates,
+    find_clicks,
+    loudest_excerpts,
+    read_excerpts,
+    theil_sen,
+)
 from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
 
-SIZE = 1 << 16
-"""Samples of one transform of the matched filter."""
-
 MIN_CORRELATION = 0.35
 """Normalised correlation of a click; music reaches about 0.3 by chance in an hour."""
-
-MAX_DRIFT_PPM = 2000.0
-"""Maximum drift between two matches of one recording."""
 
 MAX_DECK_DRIFT_PPM = 40_000.0
 """Maximum drift of a tape deck that runs at another speed than it recorded."""
@@ -30,13 +35,28 @@ MAX_DECK_DRIFT_PPM = 40_000.0
 MAX_STEADY_DRIFT_PPM = 100.0
 """Maximum drift of two sound cards; a larger drift between two clicks is more likely a dropout."""
 
+CLICK_SEARCH_SECONDS = 2.0
+"""Margin of the first click search beyond the lags that the length of a take allows."""
 
-@dataclass(frozen=True)
-class ClickPeak:
-    """A candidate for a click: its position in the wet file and the signed correlation, -1 to 1."""
+NEAR_SECONDS = 12.0
+"""Reach of the first search around lag zero."""
 
-    position: float
-    correlation: float
+SILENCE_PEAK = 1e-4
+"""Peak, -80 dBFS, below which the wet file is silent."""
+
+MAX_HUM_SHARE = 0.8
+"""Share of the energy at multiples of 50 or 60 Hz above which the wet file contains only hum."""
+
+SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 2.0 / 3.0, 1.5)
+"""Length of the wet file relative to the dry file after a wrong tape speed or a wrong sample rate in the header."""
+
+MIN_SPEED_PROMINENCE = 12.0
+"""Prominence of an excerpt that counts as found at another speed."""
+
+DECK_SPEEDS = tuple(1.0 + 0.004 * step for step in (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8))
+"""The same after a tape deck that is off its speed; an excerpt of less than a second is found between two of them."""
+
+_SPEED_REACH_SECONDS, _DECK_REACH_SECONDS = 15.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -50,65 +70,84 @@ class ClickMatch:
     missing: tuple[int, ...]
 
 
-def click_waveform(dry: Channel, click: int) -> Signal:
-    """Return the waveform of the click at dry position `click`, without its silent end."""
-    samples = dry.read(click, click + dry.rate // 4)
-    loud = np.flatnonzero(np.abs(samples) > 1e-3 * float(np.abs(samples).max(initial=1e-9)))
-    return samples[: loud[-1] + 1] if len(loud) else samples[:0]
+@dataclass(frozen=True)
+class CoarseLag:
+    """A coarse line, exact at dry sample `position`, the polarity, and the share of excerpts that agree.
 
-
-def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -> list[ClickPeak]:
-    """Return the 64 best matches of the click in the wet file, best first, with parabolic interpolation.
-
-    The correlation is normalised by the local energy, so that loud music does not mask a click. It uses the band that
-    every device passes, at half the sample rate or less.
+    `score` is the sum of their prominences.
     """
-    length = len(click)
-    bins = band(SIZE, wet.rate, min(MIDDLE_HZ, wet.max_hz))
-    short_size = scipy.fft.next_fast_len(3 * bins.stop, real=True)
-    decimation = SIZE / short_size
-    template = np.zeros(short_size // 2 + 1, np.complex64)
-    template[bins] = scipy.fft.rfft(click, SIZE)[bins]
-    norm = float(np.sqrt(np.square(np.abs(template), dtype=np.float64).sum() * 2.0 / SIZE))
-    step = SIZE - 2 * length
-    span, kept = round(length / decimation), int(step / decimation) + 3
-    found: list[ClickPeak] = []
-    for start in range(wet.start - length, wet.stop, step):
-        samples = wet.read(start, start + SIZE)
-        progress(min(step, wet.stop - start))
-        if not samples.any():
-            continue
-        spectrum = np.zeros(short_size // 2 + 1, np.complex64)
-        spectrum[bins] = scipy.fft.rfft(samples)[bins]
-        # A band-limited signal keeps its energy at the lower rate, scaled by the ratio of the rates.
-        limited = scipy.fft.irfft(spectrum, short_size).astype(np.float64) / decimation
-        energy = np.concatenate((np.zeros(1), np.cumsum(limited**2))) * decimation
-        local_norm = np.sqrt(np.maximum(energy[span : span + kept] - energy[:kept], 0.0))
-        values = scipy.fft.irfft(spectrum * template.conj(), short_size)[:kept].astype(np.float64) / decimation
-        # Rounding errors in digital silence correlate with anything: a floor 80 dB below the click excludes them.
-        ratio = values / (norm * np.maximum(local_norm, 1e-4 * norm))
-        found += _peaks(ratio, start, decimation, length)
-        found = sorted(found, key=lambda peak: (-abs(peak.correlation), peak.position))[:64]
-    return found
+
+    position: int
+    line: Line
+    polarity: int
+    share: float
+    score: float
 
 
-def _peaks(
-    ratio: npt.NDArray[np.float64], start: int, decimation: float, spacing: int, most: int = 16
-) -> list[ClickPeak]:
-    heights = np.abs(ratio)
-    inner = (heights[1:-1] >= heights[:-2]) & (heights[1:-1] > heights[2:]) & (heights[1:-1] > 0.3)
+def find_anchor(
+    dry: Channel, wet: Channel, windows: WindowPlan, clicks: list[int], progress: Progress
+) -> tuple[tuple[int, Line] | None, bool]:
+    """Return a dry position with a line valid there (None: no match), and whether clicks were found.
+
+    Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts.
+    """
+    guesses: list[tuple[int, Line]] = []
     peaks: list[ClickPeak] = []
-    positions = np.flatnonzero(inner) + 1
-    for position in positions[np.argsort(-heights[positions], kind="stable")]:
-        if len(peaks) == most:
-            break
-        if any(abs(peak.position - start - position * decimation) < spacing for peak in peaks):
-            continue
-        left, top, right = ratio[position - 1 : position + 2]
-        curvature = left - 2.0 * top + right
-        fraction = 0.5 * (left - right) / curvature if curvature else 0.0
-        peaks.append(ClickPeak(start + decimation * float(position + fraction), float(top)))
-    return peaks
+    if clicks:
+        waveform = click_waveform(dry, clicks[0])
+        if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
+            path = dry.reader.info.path
+            raise AlignmentError(f"{path} has no click at sample {clicks[0]}: it is not the expected reel")
+        guesses, peaks = _locate_clicks(dry, wet, clicks, waveform, progress)
+    best: tuple[int, tuple[int, Line] | None] = (0, None)
+    for guess in guesses:
+        audible, matched = count_consistent(dry, wet, windows, *guess)
+        if matched > best[0] and 2 * matched >= audible:
+            best = (matched, guess)
+    # Two windows match by chance.
+    if best[1] is not None and best[0] > 2:
+        return best[1], True
+    for deck in match_deck_speed(clicks, peaks) if len(clicks) > 1 else []:
+        audible, matched = count_consistent(dry, wet, windows, *deck)
+        if 2 * matched >= max(1, audible):
+            return deck, True
+    if best[1] is not None:
+        return best[1], True
+    coarse = search_excerpts(dry, wet, progress)
+    if coarse is None:
+        return None, bool(guesses)
+    return (coarse.position, coarse.line), bool(guesses)
+
+
+def _locate_clicks(
+    dry: Channel, wet: Channel, clicks: list[int], waveform: Signal, progress: Progress
+) -> tuple[list[tuple[int, Line]], list[ClickPeak]]:
+    """Return guesses of a dry position and its line, likeliest first, and the peaks that may be clicks.
+
+    Searches plausible lags, then the whole file.
+    """
+    slack = round(CLICK_SEARCH_SECONDS * dry.rate)
+    room = (wet.stop - wet.start) - (dry.stop - dry.start)
+    low, high = wet.start - dry.start + min(0, room) - slack, wet.start - dry.start + max(0, room) + slack
+    found = []
+    for click in clicks:
+        first, last = max(wet.start, click + low), min(wet.stop, click + high)
+        if first < last:
+            found += find_clicks(replace(wet, start=first, stop=last), waveform, progress)
+    match = match_clicks(clicks, found, 0.001 * dry.rate)
+    if match is None:
+        found = find_clicks(wet, waveform, progress)
+        match = match_clicks(clicks, found, 0.001 * dry.rate)
+    if match is None:
+        return [], found
+    steady = abs(match.line.drift_ppm) <= MAX_STEADY_DRIFT_PPM
+    drift_ppm = match.line.drift_ppm if steady else 0.0
+    guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.positions.items()]
+    # A single click may be any click of the reel.
+    if len(match.positions) == 1:
+        place = next(iter(match.positions.values()))
+        guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.positions]
+    return guesses, found
 
 
 def match_clicks(
@@ -167,121 +206,6 @@ def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak], count: i
     return [(first, line) for _, line in pairs[:count]]
 
 
-EXCERPTS = 8
-"""Number of excerpts of the dry signal to search for."""
-
-MIN_PROMINENCE = 8.0
-"""Peak of a correlation relative to its rms; noise reaches about 6."""
-
-NEAR_SECONDS = 12.0
-"""Reach of the first search around lag zero."""
-
-
-Excerpt = tuple[int, Signal]
-"""A dry position and the samples from there on."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A candidate for the lag of an excerpt (number, dry position): lag in samples, sign and prominence."""
-
-    excerpt: int
-    position: int
-    lag: int
-    sign: int
-    prominence: float
-
-
-@dataclass(frozen=True)
-class CoarseLag:
-    """A coarse line, exact at dry sample `position`, the polarity, and the share of excerpts that agree.
-
-    `score` is the sum of their prominences.
-    """
-
-    position: int
-    line: Line
-    polarity: int
-    share: float
-    score: float
-
-
-def excerpt_size(frames: int, sample_rate: int) -> int:
-    """Return a power of two: about 1.5 s, less for a short signal. Drift would blur longer excerpts."""
-    longest = 1 << int(np.log2(1.5 * sample_rate))
-    return max(4096, min(longest, 1 << int(np.log2(max(frames, 2)))))
-
-
-def loudest_excerpts(dry: Channel, size: int, count: int = EXCERPTS, progress: Progress = no_progress) -> list[int]:
-    """Return the start of the loudest `size` samples in each of `count` parts of the dry signal, out of 40 per part.
-
-    Skips parts below -70 dBFS.
-    """
-    starts = []
-    bounds = np.linspace(dry.start, max(dry.start, dry.stop - size), count + 1).astype(int)
-    for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        tried = np.unique(np.linspace(low, high, 40).astype(int)).tolist()
-        energies = [float(np.square(dry.read(p, p + size)[:: max(1, size // 8192)]).mean()) for p in tried]
-        progress(1.0)
-        best = int(np.argmax(energies))
-        if energies[best] > 1e-7 and tried[best] not in starts:
-            starts.append(tried[best])
-    return starts
-
-
-def read_excerpts(dry: Channel, starts: Sequence[int], size: int) -> list[Excerpt]:
-    """Read `size` samples at each position."""
-    return [(start, dry.read(start, start + size)) for start in starts]
-
-
-def find_candidates(
-    excerpts: Sequence[Excerpt], wet: Channel, lags: tuple[int, int] | None, progress: Progress = no_progress
-) -> list[Candidate]:
-    """Return the five most prominent lags of each excerpt, within `lags` or, if None, in the whole file.
-
-    All excerpts have the same length. The resolution is about the sample rate over 16 kHz.
-    """
-    if not excerpts:
-        return []
-    starts = [start for start, _ in excerpts]
-    size = len(excerpts[0][1])
-    transform = 2 * size
-    bins = band(transform, wet.rate, min(MIDDLE_HZ, wet.max_hz))
-    # The inverse transform covers only the band, at a lower rate.
-    short_size = scipy.fft.next_fast_len(2 * bins.stop, real=True)
-    step = transform / short_size
-    taper = np.hanning(size).astype(np.float32)
-    templates = [scipy.fft.rfft(samples * taper, transform)[bins].conj() for _, samples in excerpts]
-    found: list[list[Candidate]] = [[] for _ in starts]
-    for start in range(wet.start - size, wet.stop, size):
-        in_reach = [i for i, p in enumerate(starts) if lags is None or lags[0] - size <= start - p <= lags[1]]
-        progress(min(size, wet.stop - start))
-        if not in_reach:
-            continue
-        block = wet.read(start, start + transform)
-        if not block.any():
-            continue
-        spectrum = scipy.fft.rfft(block, transform)[bins]
-        for i in in_reach:
-            full = np.zeros(short_size // 2 + 1, np.complex64)
-            full[bins] = phat_weighted(spectrum * templates[i])
-            values = scipy.fft.irfft(full, short_size)[: short_size // 2]
-            noise = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) + 1e-30
-            heights = np.abs(values)
-            spacing = int(64 / step) + 1
-            for _ in range(5):
-                place = int(heights.argmax())
-                prominence = float(heights[place]) / noise
-                if prominence < MIN_PROMINENCE:
-                    break
-                lag = start + round(place * step) - starts[i]
-                if lags is None or lags[0] <= lag <= lags[1]:
-                    found[i].append(Candidate(i, starts[i], lag, 1 if values[place] > 0 else -1, prominence))
-                heights[max(0, place - spacing) : place + spacing + 1] = 0.0
-            found[i] = sorted(found[i], key=lambda candidate: (-candidate.prominence, abs(candidate.lag)))[:5]
-    return [candidate for group in found for candidate in group]
-
-
 def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
     """Return the line of most excerpts, each with its best candidate; None without candidates."""
     best: tuple[float, float, list[Candidate]] | None = None
@@ -319,24 +243,6 @@ def search_excerpts(dry: Channel, wet: Channel, progress: Progress = no_progress
     if near is not None and near.share > 0.5:
         return near
     return vote(find_candidates(excerpts, wet, None, progress), len(starts))
-
-
-SILENCE_PEAK = 1e-4
-"""Peak, -80 dBFS, below which the wet file is silent."""
-
-MAX_HUM_SHARE = 0.8
-"""Share of the energy at multiples of 50 or 60 Hz above which the wet file contains only hum."""
-
-SPEEDS = (0.5, 2.0, 44100 / 48000, 48000 / 44100, 44100 / 96000, 96000 / 44100, 2.0 / 3.0, 1.5)
-"""Length of the wet file relative to the dry file after a wrong tape speed or a wrong sample rate in the header."""
-
-MIN_SPEED_PROMINENCE = 12.0
-"""Prominence of an excerpt that counts as found at another speed."""
-
-DECK_SPEEDS = tuple(1.0 + 0.004 * step for step in (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8))
-"""The same after a tape deck that is off its speed; an excerpt of less than a second is found between two of them."""
-
-_SPEED_REACH_SECONDS, _DECK_REACH_SECONDS = 15.0, 4.0
 
 
 def diagnose_mismatch(dry: Channel, wet: Channel, clicks_found: bool) -> Finding:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from twinlib.alignment import locate
 from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
-from twinlib.alignment.clock import LagFit, Line, LineFit, fit_clock, wet_sample_period
+from twinlib.alignment.clock import LagFit, fit_clock, wet_sample_period
 from twinlib.alignment.dropouts import coarse_steps, find_steps, with_small_steps
 from twinlib.alignment.lag_track import WindowPlan, inlier_share, plan_windows
+from twinlib.alignment.locate import diagnose_mismatch, find_anchor, search_deck_speed
 from twinlib.alignment.refine import (
     MAX_ITERATIONS,
     clock_varies,
@@ -21,11 +21,12 @@ from twinlib.alignment.refine import (
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
 from twinlib.alignment.same_clock import MIN_SHARE, clicks_prove_one_clock, is_better, prefer_same_clock, without_drift
-from twinlib.alignment.tracker import CoarseTrack, count_consistent, track_lags
+from twinlib.alignment.tracker import CoarseTrack, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
-from twinlib.audio import Reader, Signal
+from twinlib.audio import Reader
 from twinlib.errors import AlignmentError
+from twinlib.estimation import Line, LineFit
 from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, open_channel
 
@@ -36,9 +37,6 @@ GUARD_SAMPLES = 12
 
 POLARITY: tuple[Repair, ...] = ("polarity",)
 """Default repair: an inverted cable. Gain and DC belong to the device unless requested otherwise."""
-
-CLICK_SEARCH_SECONDS = 2.0
-"""Margin of the first click search beyond the lags that the length of a take allows."""
 
 
 def align(
@@ -101,7 +99,7 @@ def _align(
 
     if anchor is None:
         part = SubProgress(progress, 10.0, wet.stop - wet.start)
-        anchor, report.clicks_found = _locate(dry, wet, windows, clicks, part)
+        anchor, report.clicks_found = find_anchor(dry, wet, windows, clicks, part)
     guess = anchor[1].at(anchor[0]) if anchor is not None else None
     fit = None
     if anchor is not None:
@@ -133,9 +131,9 @@ def _programme(dry: Channel, clicks: list[int]) -> Channel:
 def _explain_mismatch(report: AlignmentReport, clicks: list[int]) -> AlignmentReport:
     """Return the report with the reason why the files do not match; follows a deck that is hardly off its speed."""
     programme, wet = _programme(report.clock_dry, clicks), report.clock_channel
-    finding = locate.diagnose_mismatch(programme, wet, report.clicks_found)
+    finding = diagnose_mismatch(programme, wet, report.clicks_found)
     if finding.code == "no-match":
-        deck = locate.search_deck_speed(programme, wet)
+        deck = search_deck_speed(programme, wet)
         again = AlignmentReport(report.dry, report.wet, report.reference, report.guard, report.repair)
         if deck is not None and _align(again, clicks, no_progress, deck):
             return again
@@ -143,72 +141,6 @@ def _explain_mismatch(report: AlignmentReport, clicks: list[int]) -> AlignmentRe
     if not report.findings or finding.code not in ("no-match", "other-reel"):
         report.findings = [finding]
     return report
-
-
-def _locate(
-    dry: Channel, wet: Channel, windows: WindowPlan, clicks: list[int], progress: Progress
-) -> tuple[tuple[int, Line] | None, bool]:
-    """Return a dry position with a line valid there (None: no match), and whether clicks were found.
-
-    Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts.
-    """
-    guesses: list[tuple[int, Line]] = []
-    peaks: list[locate.ClickPeak] = []
-    if clicks:
-        waveform = locate.click_waveform(dry, clicks[0])
-        if not len(waveform) or not float(abs(waveform).max()) > 1e-3:
-            path = dry.reader.info.path
-            raise AlignmentError(f"{path} has no click at sample {clicks[0]}: it is not the expected reel")
-        guesses, peaks = _locate_clicks(dry, wet, clicks, waveform, progress)
-    best: tuple[int, tuple[int, Line] | None] = (0, None)
-    for guess in guesses:
-        audible, matched = count_consistent(dry, wet, windows, *guess)
-        if matched > best[0] and 2 * matched >= audible:
-            best = (matched, guess)
-    # Two windows match by chance.
-    if best[1] is not None and best[0] > 2:
-        return best[1], True
-    for deck in locate.match_deck_speed(clicks, peaks) if len(clicks) > 1 else []:
-        audible, matched = count_consistent(dry, wet, windows, *deck)
-        if 2 * matched >= max(1, audible):
-            return deck, True
-    if best[1] is not None:
-        return best[1], True
-    coarse = locate.search_excerpts(dry, wet, progress)
-    if coarse is None:
-        return None, bool(guesses)
-    return (coarse.position, coarse.line), bool(guesses)
-
-
-def _locate_clicks(
-    dry: Channel, wet: Channel, clicks: list[int], waveform: Signal, progress: Progress
-) -> tuple[list[tuple[int, Line]], list[locate.ClickPeak]]:
-    """Return guesses of a dry position and its line, likeliest first, and the peaks that may be clicks.
-
-    Searches plausible lags, then the whole file.
-    """
-    slack = round(CLICK_SEARCH_SECONDS * dry.rate)
-    room = (wet.stop - wet.start) - (dry.stop - dry.start)
-    low, high = wet.start - dry.start + min(0, room) - slack, wet.start - dry.start + max(0, room) + slack
-    found = []
-    for click in clicks:
-        first, last = max(wet.start, click + low), min(wet.stop, click + high)
-        if first < last:
-            found += locate.find_clicks(replace(wet, start=first, stop=last), waveform, progress)
-    match = locate.match_clicks(clicks, found, 0.001 * dry.rate)
-    if match is None:
-        found = locate.find_clicks(wet, waveform, progress)
-        match = locate.match_clicks(clicks, found, 0.001 * dry.rate)
-    if match is None:
-        return [], found
-    steady = abs(match.line.drift_ppm) <= locate.MAX_STEADY_DRIFT_PPM
-    drift_ppm = match.line.drift_ppm if steady else 0.0
-    guesses = [(click, Line(place - click, drift_ppm)) for click, place in match.positions.items()]
-    # A single click may be any click of the reel.
-    if len(match.positions) == 1:
-        place = next(iter(match.positions.values()))
-        guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.positions]
-    return guesses, found
 
 
 def fit_track(

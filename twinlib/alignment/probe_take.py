@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment import locate
-from twinlib.alignment.click_drift import CLICK_FLOOR, detect_click
-from twinlib.alignment.clock import Line, LineFit, fit_line
+from twinlib.alignment.click_drift import CLICK_FLOOR
+from twinlib.alignment.locate import diagnose_mismatch, match_clicks
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
 from twinlib.alignment.result import Alignment, Measurement, Reference, Repair, Window, build_alignment
 from twinlib.alignment.verdict import MAX_DRIFT_PPM, MAX_RESIDUAL_RMS
 from twinlib.audio import Reader
 from twinlib.db import amp_to_db, db_to_amp
+from twinlib.estimation import Line, LineFit, click_waveform, detect_click, find_clicks, fit_line
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, Piece, open_channel
@@ -140,15 +140,15 @@ def _measure_clicks(
     dry: Channel, wet: Channel, markers: Sequence[int], progress: Progress
 ) -> tuple[_Clicks | None, list[Finding]]:
     """Find and measure the clicks on the channel of the clock; None if there are too few clicks."""
-    waveform = locate.click_waveform(dry, markers[0])
-    peaks = locate.find_clicks(wet, waveform, SubProgress(progress, 90.0, wet.stop - wet.start))
-    match = locate.match_clicks(markers, peaks, 0.001 * dry.rate)
+    waveform = click_waveform(dry, markers[0])
+    peaks = find_clicks(wet, waveform, SubProgress(progress, 90.0, wet.stop - wet.start))
+    match = match_clicks(markers, peaks, 0.001 * dry.rate)
     clicks = _measure(dry, wet, sorted(match.positions), match.line, match.polarity) if match is not None else None
     progress(10.0)
     found = len(clicks.positions) if clicks is not None else 0
     if clicks is None or found < _min_clicks(len(markers)):
         few = refused("few-clicks", found=found, expected=len(markers))
-        return None, [few, locate.diagnose_mismatch(dry, wet, clicks_found=False)]
+        return None, [few, diagnose_mismatch(dry, wet, clicks_found=False)]
     return clicks, _check_clicks(clicks, dry.rate, len(markers))
 
 

@@ -16,20 +16,20 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
 from twinlib.alignment.brief_faults import PART, FrameShapes, find_brief_faults, measure_shapes
-from twinlib.alignment.delay import Real
-from twinlib.alignment.linear_model import (
+from twinlib.audio import BLOCK, Signal
+from twinlib.estimation import (
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     DECIMATION,
     FILTER_MARGIN,
     FRAME,
     FirModel,
+    Real,
     decimate,
     frame_centres,
     identify_fir,
     read_at_integer_lags,
 )
-from twinlib.audio import BLOCK, Signal
 from twinlib.intervals import Range, find_runs, merge_ranges
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel, TimeMap, is_finite_audio

@@ -12,10 +12,10 @@ import numpy as np
 import scipy.fft
 
 from twinlib.alignment.click_drift import MAX_CLICK_ERROR, MAX_CLICK_OFFSET, ClickLine
-from twinlib.alignment.clock import ClockModel, LagFit, PieceFit
-from twinlib.alignment.delay import MIDDLE_HZ, band, phat_weighted
+from twinlib.alignment.clock import ClockModel, LagFit
 from twinlib.alignment.lag_track import MIN_LEVEL_DB, WindowPlan, band_level_db, inlier_share, inliers, measure_lags
 from twinlib.alignment.refine import MIN_INLIER_SHARE
+from twinlib.estimation import MIDDLE_HZ, PieceFit, band, phat_weighted
 from twinlib.resampling import Channel
 
 BLOCK_WINDOWS = 4

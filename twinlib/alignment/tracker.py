@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.clock import Line
-from twinlib.alignment.delay import Complex, Real, band
 from twinlib.alignment.lag_track import (
     MIN_LEVEL_DB,
     WindowPlan,
@@ -20,10 +18,13 @@ from twinlib.alignment.lag_track import (
     estimate_delays,
     windowed_spectra,
 )
-from twinlib.alignment.locate import MAX_DRIFT_PPM, excerpt_size, find_candidates, read_excerpts
 from twinlib.audio import Signal
+from twinlib.estimation import Complex, Line, Real, band, excerpt_size, find_candidates, read_excerpts
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import MEASURE_KERNEL, Channel, TimeMap, interpolate
+
+MAX_DRIFT_PPM = 2000.0
+"""Maximum drift between two matches of one recording."""
 
 SEARCH_AFTER = 2
 """Windows in a row without a match after which the programme is searched elsewhere."""

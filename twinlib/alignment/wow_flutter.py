@@ -7,10 +7,9 @@ import numpy.typing as npt
 from scipy.special import fdtri
 
 from twinlib.alignment.clock import ClockModel, LagFit
-from twinlib.alignment.delay import HIGH_HZ, LOW_HZ, Real
-from twinlib.alignment.drift_curve import biweight
 from twinlib.alignment.lag_track import INLIER_SAMPLES, MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
 from twinlib.db import db_to_amp
+from twinlib.estimation import HIGH_HZ, LOW_HZ, Real, biweight
 from twinlib.resampling import Channel
 
 BLOCK_SECONDS = 10.0

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from twinlib.alignment import DECIMATION, FILTER_MARGIN, decimate
 from twinlib.audio import Signal
+from twinlib.estimation import DECIMATION, FILTER_MARGIN, decimate
 from twinlib.resampling import Channel, TimeMap
 
 Complex = npt.NDArray[np.complex64]

@@ -1,4 +1,4 @@
-"""The drift curve of a clock that varies: a smoothing spline through the lags of windows, with standard errors.
+"""Robust smoothing spline through the lags of windows, with standard errors: the curve of a clock that varies.
 
 `scipy.interpolate.make_smoothing_spline` has neither a constant for each piece, nor a harmonic penalty (needed to
 continue a curve across pauses), nor standard errors.
@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.ndimage import median_filter
 from scipy.sparse.linalg import splu
 
-from twinlib.alignment.delay import Real
+from twinlib.estimation.delay import Real
 from twinlib.resampling import Labels
 
 WINDOWS_PER_HALF_PERIOD = 4
@@ -38,7 +38,7 @@ WINDOWS_PER_SAMPLE = 4.0
 
 
 @dataclass(frozen=True)
-class DriftCurve:
+class SmoothCurve:
     """A slow curve about a line as knots (positions, samples), and the constant of each piece with windows, in samples.
 
     `errors` are the standard errors of the knots in samples. The weighted mean of the curve is 0.
@@ -49,7 +49,7 @@ class DriftCurve:
     constants: Real
 
 
-def fit_drift_curve(position: Real, residual: Real, weights: Real, labels: Labels) -> DriftCurve | None:
+def fit_smoothing_spline(position: Real, residual: Real, weights: Real, labels: Labels) -> SmoothCurve | None:
     """Fit a smoothing spline with the flexibility of lowest information criterion; None if no curve lowers it.
 
     `residual` in samples is that of the detected windows, in order, `weights` are their inverse variances, `labels` the
@@ -104,7 +104,7 @@ class _SplineFit:
     deviation: Real
     normal: sparse.csc_array
 
-    def curve(self) -> DriftCurve:
+    def curve(self) -> SmoothCurve:
         """Return the values of the spline and their standard errors."""
         places = self.basis.places
         solve, variance = splu(self.normal).solve, []
@@ -115,7 +115,7 @@ class _SplineFit:
             rows = BSpline.design_matrix(part, self.basis.knots, 3, extrapolate=True).toarray()
             variance.append((rows * solve(rows.T).T).sum(axis=1))
         errors = np.sqrt(WINDOWS_PER_SAMPLE * np.maximum(np.concatenate(variance), 0.0))
-        return DriftCurve((places, BSpline(self.basis.knots, self.coefficients, 3)(places)), errors, self.constants)
+        return SmoothCurve((places, BSpline(self.basis.knots, self.coefficients, 3)(places)), errors, self.constants)
 
 
 def _fit_spline(basis: _Basis, residual: Real, weights: Real, precision: Real, pieces: Labels) -> _SplineFit:

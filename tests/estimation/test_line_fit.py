@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.clock import fit_line, fit_pieces, theil_sen, with_integer_steps
+from twinlib.estimation.line_fit import fit_line, fit_pieces, theil_sen, with_integer_steps
 
 
 @given(
@@ -89,7 +89,7 @@ def test_integer_steps_give_a_more_precise_drift(lost: list[int], scatter: float
     constants = np.cumsum([1000.3, *(-one * unit for one in lost)])
     y = constants[labels] + 12e-6 * x + scatter * rng.standard_normal(len(x))
     free = fit_pieces(x, y, np.ones(len(x)), labels, count)
-    whole = with_integer_steps(free, x, y, np.ones(len(x)), labels, unit)
+    whole = with_integer_steps(free, x, y, np.ones(len(x)), labels, unit, 0.003)
     assert whole is not None
     assert np.diff(whole.lags) == pytest.approx([-one * unit for one in lost], abs=1e-6)
     assert whole.drift_error_ppm < 0.7 * free.drift_error_ppm
@@ -104,4 +104,4 @@ def test_fractional_steps_are_not_rounded(part: float) -> None:
     labels = np.arange(120) // 60
     y = 700.0 - (64.0 + part) * labels + 0.005 * rng.standard_normal(120)
     free = fit_pieces(x, y, np.ones(120), labels, 2)
-    assert with_integer_steps(free, x, y, np.ones(120), labels, 1.0) is None
+    assert with_integer_steps(free, x, y, np.ones(120), labels, 1.0, 0.003) is None

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from twinlib.alignment.delay import Complex
 from twinlib.audio import Signal
+from twinlib.estimation.delay import Complex
 from twinlib.resampling import Channel, TimeMap, is_finite_audio
 
 DECIMATION = 4

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinlib.alignment.linear_model import (
+from tests.alignment.conftest import RATE, Array, channel, filtered, noise, programme, rush, warped
+from twinlib.estimation.linear_model import (
     CONTEXT_AFTER,
     CONTEXT_BEFORE,
     DECIMATION,
@@ -19,8 +20,6 @@ from twinlib.alignment.linear_model import (
     read_at_integer_lags,
 )
 from twinlib.resampling.time_map import TimeMap
-
-from .conftest import RATE, Array, channel, filtered, noise, programme, rush, warped
 
 DRY = rush(6.0, seed=4)
 STILL = TimeMap.straight(0.0, 0.0, 0, len(DRY))

@@ -1,0 +1,14 @@
+"""Estimators on arrays and channels, which know nothing of takes, reels and findings.
+
+delay             time delay by GCC-PHAT, integer peaks and sub-sample refinement
+matched_filter    a known click and its exact delay
+excerpt_search    loud excerpts of one signal in another
+line_fit          robust lines, and parallel lines of several pieces
+smoothing_spline  a robust spline with standard errors
+change_points     steps of a slowly varying series
+linear_model      the FIR filter between two signals, and its predictions
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

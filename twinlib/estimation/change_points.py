@@ -1,0 +1,62 @@
+"""Change points: steps of a slowly varying series."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import median_filter
+
+Array = npt.NDArray[np.float64]
+
+MIN_STEP = 0.5
+"""Minimum step in samples: interfaces lose whole samples."""
+
+MIN_STEP_SIGMAS = 8.0
+"""A step must exceed its local scatter by this factor."""
+
+SIDE_WINDOWS = 3
+"""Windows on either side of a step whose median is the lag there."""
+
+
+@dataclass(frozen=True)
+class TrackStep:
+    """The lag changes by `samples` between the detected windows `after - 1` and `after`."""
+
+    after: int
+    samples: float
+
+
+def detect_steps(position: Array, lag: Array) -> list[TrackStep]:
+    """Detect steps in an otherwise slowly varying lag track; `position` and `lag` of the detected windows, in order.
+
+    A step exceeds the scatter of its neighbourhood and both levels last for at least two windows.
+    """
+    count = len(position)
+    if count < 4:
+        return []
+    change, spacing = np.diff(lag), np.diff(position)
+    slopes = median_filter(change / spacing, size=min(15, 2 * ((count - 1) // 2) - 1), mode="reflect")
+    level = np.concatenate(([0.0], np.cumsum(change - slopes * spacing)))
+    jitter = np.abs(np.diff(level))
+    found = np.zeros(count)
+    for i in range(2, count - 1):
+        before, after = level[max(0, i - SIDE_WINDOWS) : i], level[i : i + SIDE_WINDOWS]
+        near = jitter[max(0, i - 12) : i + 12]
+        scatter = 1.4826 * float(np.median(near)) / np.sqrt(2.0)
+        step = float(np.median(after) - np.median(before))
+        # Near an end, both sides must keep their level: an oscillating lag has no step.
+        short = min(len(before), len(after)) < SIDE_WINDOWS
+        spread = max(float(np.ptp(before)), float(np.ptp(after))) if short else 0.0
+        if abs(step) > max(MIN_STEP, MIN_STEP_SIGMAS * scatter, 2.0 * spread):
+            found[i] = step
+    result = []
+    while found.any():
+        # Medians of three respond one window early and late; the step is where two neighbours differ most.
+        top = int(np.abs(found).argmax())
+        nearby = [i for i in range(max(1, top - 2), min(count, top + 3)) if found[i] * found[top] > 0]
+        at = max(nearby, key=lambda i: (abs(level[i] - level[i - 1]), abs(found[i])))
+        if abs(level[at] - level[at - 1]) > 0.3 * abs(found[top]):
+            result.append(TrackStep(at, float(found[top])))
+        found[max(0, at - SIDE_WINDOWS) : at + SIDE_WINDOWS + 1] = 0.0
+        found[top] = 0.0
+    return sorted(result, key=lambda step: step.after)
