@@ -6,6 +6,7 @@ Prints, for every kind of take, the share of takes that are suspect. The program
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,28 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.diagnosis.notes import RATE, draw_notes
 from twinlib import audio
 from twinlib.alignment import align
 from twinlib.diagnosis import diagnose
 from twinlib.simulation.circuits import process_stream
 from twinlib.simulation.settings import DiodeClipper, Transformer
 
-RATE = 44100
 Array = npt.NDArray[np.float64]
 
 
 def programme(seconds: float, rng: np.random.Generator) -> Array:
-    out = np.zeros(round(seconds * RATE) + RATE)
-    for start in range(0, len(out) - RATE, 7096):
-        t = np.arange(10096) / RATE
-        pitch = 55.0 * 2 ** (rng.integers(0, 40) / 12)
-        note = sum(
-            np.sin(2 * np.pi * pitch * k * t + rng.uniform(0, 6)) / k ** rng.uniform(0.6, 1.6) for k in range(1, 12)
-        )
-        note = note * np.exp(-t * rng.uniform(1, 8)) + rng.standard_normal(len(t)) * np.exp(-t * 60)
-        out[start : start + len(t)] += 10 ** rng.uniform(-1.0, 0.0) * note * np.hanning(len(t))
-    out = out[: round(seconds * RATE)]
-    return np.asarray(0.6 * out / np.abs(out).max())
+    frames = round(seconds * RATE)
+    return 0.6 * draw_notes(frames, range(0, frames, 7096), 10096, -1.0, rng)
 
 
 def low_pass(x: Array, hertz: float) -> Array:

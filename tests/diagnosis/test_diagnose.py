@@ -9,6 +9,7 @@ import pytest
 from scipy.signal import fftconvolve, lfilter
 
 from tests.alignment.conftest import RATE, Array, alignment, noise
+from tests.diagnosis.notes import draw_notes
 from twinlib import audio
 from twinlib.alignment import Alignment
 from twinlib.alignment.result import Dropout, Excluded, Window
@@ -23,18 +24,9 @@ TIME = np.arange(FRAMES) / RATE
 
 
 def slices(seed: int = 0) -> Array:
-    """A programme of short notes and noises of random pitch, level and colour, as on a reel."""
     rng = np.random.default_rng(seed)
-    out = np.zeros(FRAMES + RATE)
-    for start in np.sort(rng.integers(0, FRAMES, FRAMES // 7000)).tolist():
-        t = np.arange(10000) / RATE
-        pitch = 55.0 * 2 ** (rng.integers(0, 40) / 12)
-        note = sum(
-            np.sin(2 * np.pi * pitch * k * t + rng.uniform(0, 6)) / k ** rng.uniform(0.6, 1.6) for k in range(1, 12)
-        )
-        note = note * np.exp(-t * rng.uniform(1, 8)) + rng.standard_normal(len(t)) * np.exp(-t * 60)
-        out[start : start + len(t)] += 10 ** rng.uniform(-1.5, 0.0) * note * np.hanning(len(t))
-    return 0.4 * out[:FRAMES] / np.abs(out).max()
+    starts = np.sort(rng.integers(0, FRAMES, FRAMES // 7000)).tolist()
+    return np.asarray(0.4 * draw_notes(FRAMES, starts, 10000, -1.5, rng))
 
 
 DRY = slices()
