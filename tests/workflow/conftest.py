@@ -1,18 +1,10 @@
 """Finished runs of a small project; tests work on copies."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.workflow.project import SEARCHED, Project, Run, made_once, make_project, record, takes_config
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A temporary folder shared by all processes of pytest-xdist."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Bad input to the programs that use a probe reel and to the page of a twin; see `test_bad_input`."""
+"""Bad input to the programs that use a probe reel and to the page of a twin."""
 
 import os
 import shutil

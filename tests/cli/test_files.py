@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.cli.harness import Command, late, refused
 from tests.model.factories import make_twin
 from tests.sound_files import fmt, pcm, wav
-from tests.test_cli import Command, _quiet, late, refused, twin  # noqa: F401
 from tests.workflow.project import RATE, noise
 from twinlib import audio
 from twinlib.model.architecture import Architecture
@@ -28,7 +28,7 @@ def reel(tmp_path: Path, music: audio.Signal) -> Path:
 
 
 def test_an_unfinished_take_is_checked_with_a_note(
-    twin: Command,  # noqa: F811
+    twin: Command,
     tmp_path: Path,
     reel: Path,
     music: audio.Signal,
@@ -41,7 +41,7 @@ def test_an_unfinished_take_is_checked_with_a_note(
 
 
 def test_lossy_and_empty_takes_are_named(
-    twin: Command,  # noqa: F811
+    twin: Command,
     tmp_path: Path,
     reel: Path,
     music: audio.Signal,
@@ -55,7 +55,7 @@ def test_lossy_and_empty_takes_are_named(
     refused(twin("check", tmp_path / "empty.wav", "--reel", reel), "empty.wav", "is empty (0 bytes)")
 
 
-def test_an_unfinished_file_is_rendered_whole(twin: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_an_unfinished_file_is_rendered_whole(twin: Command, tmp_path: Path) -> None:
     samples = noise(0.3, 1)[: RATE // 4]
     model = tmp_path / "twin.safetensors"
     make_twin(Architecture(channels=2, kernel_size=3, dilations=(1, 4)).network).save(model)
