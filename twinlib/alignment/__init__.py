@@ -5,8 +5,7 @@
     locate      the clicks of a reel or loud excerpts of a pair, and one place where both match
     tracker     from there through the programme, window by window, across dropouts of any length
     lag_track   the lag of each window by GCC-PHAT; `clock` fits it: one drift, a constant for each piece; `dropouts`
-                finds the steps, `wow_flutter` follows a clock whose speed varies, `click_drift` refines the drift by
-                the two clicks
+                finds the steps, `refine` iterates, `wow_flutter` follows a clock whose speed varies
     residual    the whole take against a linear prediction of it
     verdict     findings, excluded ranges and the choice of the warp
 

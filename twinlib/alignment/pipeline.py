@@ -6,24 +6,33 @@ from pathlib import Path
 
 import numpy as np
 
-from twinlib.alignment.click_drift import anchor_to_clicks, clicks_contradict, clicks_in_range, fit_click_line
-from twinlib.alignment.clock import LagFit, fit_clock, wet_sample_period
+from twinlib.alignment.clock import (
+    LagFit,
+    anchor_to_clicks,
+    clicks_contradict,
+    clicks_in_range,
+    clicks_prove_one_clock,
+    fit_click_line,
+    fit_clock,
+    wet_sample_period,
+)
 from twinlib.alignment.dropouts import coarse_steps, find_steps, with_small_steps
 from twinlib.alignment.lag_track import WindowPlan, inlier_share, plan_windows
 from twinlib.alignment.locate import diagnose_mismatch, find_anchor, search_deck_speed
 from twinlib.alignment.refine import (
     MAX_ITERATIONS,
-    clock_varies,
+    MIN_SHARE,
+    is_better,
     iterate_fit,
     measure_through_device,
-    remeasure_with_curve,
+    prefer_same_clock,
     remeasure_with_steps,
+    without_drift,
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
-from twinlib.alignment.same_clock import MIN_SHARE, clicks_prove_one_clock, is_better, prefer_same_clock, without_drift
 from twinlib.alignment.tracker import CoarseTrack, track_lags
 from twinlib.alignment.verdict import AlignmentReport
-from twinlib.alignment.wow_flutter import MAX_FLUTTER, flutter_rms
+from twinlib.alignment.wow_flutter import MAX_FLUTTER, clock_varies, flutter_rms, remeasure_with_curve
 from twinlib.audio import Reader
 from twinlib.errors import AlignmentError
 from twinlib.estimation import Line, LineFit

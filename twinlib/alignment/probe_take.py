@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from twinlib.alignment.click_drift import CLICK_FLOOR
+from twinlib.alignment.clock import CLICK_FLOOR
 from twinlib.alignment.locate import diagnose_mismatch, match_clicks
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
 from twinlib.alignment.result import Alignment, Measurement, Reference, Repair, Window, build_alignment

@@ -1,19 +1,33 @@
-"""Iterative refinement: measure the windows against the clock, fit the clock to them, and repeat until it converges."""
+"""Refinement of the clock: measure the windows against it, fit it to them, and repeat until it converges.
 
+One clock for both files is by far the likeliest case of a pair, and is preferred unless the evidence for two is
+overwhelming. Windows of single notes through a strong distortion have few independent lags, each off by the device's
+phase. Their drift, steps and curves are chance. The hypothesis of one clock has a single constant, the lag at which the
+correlation pooled over all windows peaks.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import scipy.fft
 
 from twinlib.alignment.clock import ClockModel, LagFit, LagStep, fit_clock, wet_sample_period
 from twinlib.alignment.dropouts import remaining_steps
-from twinlib.alignment.lag_track import LagTrack, Response, WindowPlan, inliers, measure_lags, plan_dense_windows
-from twinlib.alignment.wow_flutter import is_broadband, is_device_phase, measure_subbands, wander_rms
+from twinlib.alignment.lag_track import (
+    MIN_LEVEL_DB,
+    LagTrack,
+    Response,
+    WindowPlan,
+    band_level_db,
+    inlier_share,
+    inliers,
+    measure_lags,
+)
+from twinlib.estimation import MIDDLE_HZ, PieceFit, band, phat_weighted
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
-
-MIN_WANDER = 0.01
-"""Samples rms about a line above which a curve is tried."""
 
 MIN_INLIER_SHARE = 0.9
 """Share of inliers among the detected windows below which a curve is tried."""
@@ -21,16 +35,34 @@ MIN_INLIER_SHARE = 0.9
 CONVERGED_SAMPLES = 1e-3
 """Convergence: the largest change of the lag between two iterations."""
 
-CURVE_CONVERGED_SAMPLES = 0.005
-"""Convergence of a curve: the 90 % quantile of its change from one window size to the next."""
-
 MAX_ITERATIONS = 6
 
-DENSE_SIZES = (16384, 8192, 4096, 2048)
-"""Window sizes tried in turn to follow a clock that varies within the default windows."""
+BLOCK_WINDOWS = 4
+"""Consecutive windows that count as one independent lag, about one note."""
 
-MAX_DENSE_WINDOWS = 20_000
-"""Limit of the windows for a curve: 15 minutes of the shortest, several times that of the longest."""
+PRIOR_SCATTER, PRIOR_BLOCKS = 0.05, 2.0
+"""Scatter of such lags in samples that is assumed a priori, with the weight of some blocks."""
+
+MIN_SHARE = 0.5
+"""Share of the audible windows that must be inliers of a clock that no pooled correlation confirms."""
+
+MIN_DRIFT_SIGMAS = 6.0
+"""Standard errors from which a drift is more than chance in a long capture; more in a capture of few blocks."""
+
+MIN_PROMINENCE = 12.0
+"""Peak of the pooled correlation relative to its rms from which the files match; noise reaches about 5."""
+
+MIN_GAIN = 12.0
+"""Log-likelihood by which another clock must describe the windows better."""
+
+SCATTER_FLOOR = 0.01
+"""Samples of scatter of the most precise windows in that comparison."""
+
+WHITENING = 0.8
+"""Power of the phase transform of a pooled window."""
+
+POOLED_WINDOWS = 240
+"""Maximum number of windows whose correlation is pooled."""
 
 
 def iterate_fit(
@@ -81,57 +113,6 @@ def remeasure_with_steps(
     return found if len(kept) == len(steps) else found.with_steps(kept, period)
 
 
-def clock_varies(dry: Channel, wet: Channel, fit: LagFit) -> bool:
-    """Return whether the lag varies about the clock by more than chance, and not by the device's phase."""
-    share = float(inliers(fit.track).sum()) / max(1, int(fit.track.detected.sum()))
-    varies = wander_rms(fit.track, dry.rate) > MIN_WANDER or share < MIN_INLIER_SHARE
-    return varies and not is_device_phase(dry, wet, fit)
-
-
-def remeasure_with_curve(dry: Channel, wet: Channel, fit: LagFit, progress: Progress = no_progress) -> LagFit:
-    """Follow a clock that varies: fit a curve, on denser and denser windows until it converges.
-
-    Drops the steps that the curve explains. Returns the fit unchanged if no curve lowers the information criterion, or
-    if low and high frequencies do not follow the curve alike (`is_broadband`).
-    """
-    clock = fit_clock(*fit.lags(), fit.clock.steps, True, wet_sample_period(wet))
-    best = _iterate_curve(dry, wet, fit.windows, clock, fit.polarity, progress) or fit
-    first, last = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
-    for size in DENSE_SIZES:
-        windows = plan_dense_windows(first, last, size)
-        if size >= fit.windows.size or len(windows.starts) > MAX_DENSE_WINDOWS:
-            continue
-        denser = _iterate_curve(dry, wet, windows, best.clock, fit.polarity, progress)
-        if denser is None:
-            break
-        position = denser.track.position
-        change = denser.clock.lags(position) - best.clock.lags(position)
-        changed = float(np.quantile(np.abs(change - np.median(change)), 0.9))
-        converged = best.clock.curve is not None and changed < CURVE_CONVERGED_SAMPLES
-        best = denser
-        if converged:
-            break
-    # Subbands are measured about the curve: a window over which the clock changes by samples is imprecise.
-    low, high = measure_subbands(dry, wet, best.clock, best.polarity, fit.windows)
-    if not is_broadband(low, high, best.clock.lags(low.position) - fit.clock.lags(low.position)):
-        return fit
-    # Short windows determine the curve, the default windows verify it.
-    through = measure_through_device(dry, wet, replace(best, windows=fit.windows))
-    if through is None:
-        return fit
-    return replace(best, windows=fit.windows, track=through[0], polarity=through[2])
-
-
-def _iterate_curve(
-    dry: Channel, wet: Channel, windows: WindowPlan, clock: ClockModel, polarity: int, progress: Progress
-) -> LagFit | None:
-    found = iterate_fit(dry, wet, windows, clock, polarity, True, progress)
-    if found is None or len(kept := remaining_steps(found)) == len(found.clock.steps):
-        return found
-    clock = fit_clock(*found.lags(), kept, True, wet_sample_period(wet))
-    return iterate_fit(dry, wet, windows, clock, polarity, True, progress) or found
-
-
 def measure_through_device(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagTrack, float, int] | None:
     """Measure another channel of the same recording on a known clock; return its track, gain in dB and polarity.
 
@@ -145,3 +126,120 @@ def measure_through_device(dry: Channel, wet: Channel, fit: LagFit) -> tuple[Lag
     if track.detected.sum() < 2 or final is None:
         return None
     return track, final.gain_db, polarity
+
+
+def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float, fit: LagFit | None) -> LagFit | None:
+    """Return the fit of one clock near `lag` in samples instead of `fit`, unless the windows clearly contradict it."""
+    clear = fit is not None and inlier_share(fit.track) >= MIN_INLIER_SHARE
+    if fit is not None and clear and not fit.clock.steps and fit.clock.curve is None:
+        return fit if drift_is_significant(fit) else without_drift(fit)
+    if fit is not None and any(
+        step.last - step.first < windows.size // 4 + abs(step.samples) for step in fit.clock.steps
+    ):
+        # The residual has confirmed a step so well that its place is known.
+        return fit
+    same = fit_same_clock(dry, wet, windows, lag)
+    if same is None or fit is None:
+        return same or fit
+    return same if inlier_share(fit.track) < MIN_SHARE or is_better(same, fit) else fit
+
+
+def drift_is_significant(fit: LagFit) -> bool:
+    """Return whether the drift exceeds by far what the scatter of a few notes explains."""
+    position, lag, weight = fit.lags()
+    valid = np.abs(lag - fit.clock.lags(position)) < 0.5
+    blocks = np.arange(int(valid.sum())) // BLOCK_WINDOWS
+    weight = weight[valid]
+    total = np.bincount(blocks, weight)
+    x, y = (np.bincount(blocks, weight * each[valid]) / total for each in (position, lag))
+    freedom = len(x) - 2 + PRIOR_BLOCKS
+    x = x - x.mean()
+    inertia = float((x * x).sum())
+    if len(x) < 2 or inertia <= 0.0:
+        return False
+    slope = float((x * y).sum()) / inertia
+    squares = float(np.square(y - y.mean() - slope * x).sum()) + PRIOR_BLOCKS * PRIOR_SCATTER**2
+    error = math.sqrt(squares / freedom / inertia)
+    return abs(slope) > MIN_DRIFT_SIGMAS * (1.0 + MIN_DRIFT_SIGMAS / freedom) * error
+
+
+def without_drift(fit: LagFit) -> LagFit:
+    """Return the fit of one constant lag, the mean; the windows keep their lags."""
+    _, lag, weight = fit.lags()
+    near = np.abs(lag - np.median(lag)) < 1.0
+    constant = float(np.average(lag[near], weights=weight[near]))
+    clock = _constant(constant, float(fit.clock.fit.lag_errors[0]))
+    track = fit.track
+    residual = np.where(track.detected, fit.clock.lags(track.position) + track.residual - constant, 0.0)
+    return replace(fit, clock=clock, track=replace(track, residual=residual))
+
+
+def _constant(lag: float, error: float) -> ClockModel:
+    return ClockModel(PieceFit(np.array([lag]), 0.0, np.array([error]), 0.0), None, ())
+
+
+def fit_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float) -> LagFit | None:
+    """Return the fit of one constant lag near `lag`; None if the pooled correlation has no prominent peak."""
+    delay, sign, prominence = pooled_delay(dry, wet, windows, round(lag))
+    if prominence < MIN_PROMINENCE:
+        return None
+    clock, known, gain_db = _constant(round(lag) + delay, np.inf), None, 0.0
+    for number in range(4):
+        time_map = clock.time_map(dry.start, dry.stop)
+        track, response = measure_lags(dry, wet, windows, time_map, known, sign)
+        if response is None:
+            return None
+        if number < 3:
+            known, gain_db = response, response.gain_db
+            clock = clock.offset_by(response.delay)
+    return LagFit(clock, track, gain_db, sign, windows, pooled=True)
+
+
+def pooled_delay(dry: Channel, wet: Channel, windows: WindowPlan, lag: int) -> tuple[float, int, float]:
+    """Return the delay relative to `lag` within half a window, its sign, and its prominence.
+
+    The correlation is pooled over all windows, each weighted by the effective number of its bins: attacks determine the
+    delay, single tones have a peak at every period.
+    """
+    size = windows.size
+    bins = band(2 * size, dry.rate, min(MIDDLE_HZ, wet.max_hz))
+    taper = np.hanning(size).astype(np.float32)
+    pooled = np.zeros(bins.stop - bins.start, np.complex128)
+    chosen = np.linspace(0, len(windows.starts) - 1, min(POOLED_WINDOWS, len(windows.starts))).astype(int)
+    for start in windows.starts[chosen].tolist():
+        x = scipy.fft.rfft(dry.read(start, start + size) * taper, 2 * size)[bins]
+        if band_level_db(x, taper) < MIN_LEVEL_DB:
+            continue
+        first = start + lag - size // 2
+        y = scipy.fft.rfft(wet.read(first, first + 2 * size))[bins]
+        cross = phat_weighted(x.conj() * y, WHITENING)
+        height = np.abs(cross)
+        pooled += cross * (float(height.sum()) / (float(np.square(height).sum()) + 1e-30))
+    full = np.zeros(size + 1, np.complex128)
+    full[bins] = pooled
+    # The wet windows start half a window before the expected lag.
+    values = scipy.fft.irfft(full)[:size]
+    best = int(np.abs(values).argmax())
+    away = np.abs(np.arange(size) - best) > 64
+    noise = float(np.sqrt(np.mean(np.square(values[away])))) + 1e-30
+    return float(best - size // 2), 1 if values[best] > 0 else -1, abs(float(values[best])) / noise
+
+
+def is_better(same: LagFit, other: LagFit) -> bool:
+    """Return whether the windows follow one clock about as well as the other, which has more parameters."""
+    residual = other.track.residual[inliers(other.track)]
+    scatter = max(SCATTER_FLOOR, 1.4826 * float(np.median(np.abs(residual)))) if len(residual) else 0.5
+    parameters = 1 + len(other.clock.steps) + (len(other.clock.curve[0]) if other.clock.curve is not None else 0)
+    # Windows overlap by half.
+    gain = 0.5 * (_misfit(same, scatter) - _misfit(other, scatter))
+    return gain < MIN_GAIN + parameters
+
+
+def _misfit(fit: LagFit, scatter: float) -> float:
+    """Return the negative log-likelihood of all windows with Cauchy errors; a window without a delay is an outlier."""
+    track = fit.track
+    missing = ~track.detected | (track.sign < 0)
+    errors = np.where(missing, 4.0, np.abs(track.residual)) / np.hypot(
+        scatter, 1.0 / np.sqrt(np.maximum(track.weight, 1e-2))
+    )
+    return float(np.log1p(np.square(errors)).sum())

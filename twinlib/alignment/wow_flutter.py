@@ -1,15 +1,27 @@
 """Wow and flutter: whether the clock varies, by how much, and whether the clock or the device's phase causes it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtri
 
-from twinlib.alignment.clock import ClockModel, LagFit
-from twinlib.alignment.lag_track import INLIER_SAMPLES, MAX_RESIDUAL, LagTrack, WindowPlan, inliers, measure_lags
+from twinlib.alignment.clock import ClockModel, LagFit, fit_clock, wet_sample_period
+from twinlib.alignment.dropouts import remaining_steps
+from twinlib.alignment.lag_track import (
+    INLIER_SAMPLES,
+    MAX_RESIDUAL,
+    LagTrack,
+    WindowPlan,
+    inliers,
+    measure_lags,
+    plan_dense_windows,
+)
+from twinlib.alignment.refine import MIN_INLIER_SHARE, iterate_fit, measure_through_device
 from twinlib.db import db_to_amp
 from twinlib.estimation import HIGH_HZ, LOW_HZ, Real, biweight
+from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
 
 BLOCK_SECONDS = 10.0
@@ -57,6 +69,19 @@ MIN_FLUTTER = 0.015
 
 MAX_FLUTTER = 0.03
 """Samples rms of flutter above which a curve is tried and a finding reports it."""
+
+
+MIN_WANDER = 0.01
+"""Samples rms about a line above which a curve is tried."""
+
+CURVE_CONVERGED_SAMPLES = 0.005
+"""Convergence of a curve: the 90 % quantile of its change from one window size to the next."""
+
+DENSE_SIZES = (16384, 8192, 4096, 2048)
+"""Window sizes tried in turn to follow a clock that varies within the default windows."""
+
+MAX_DENSE_WINDOWS = 20_000
+"""Limit of the windows for a curve: 15 minutes of the shortest, several times that of the longest."""
 
 
 def residual_rms(track: LagTrack) -> float | None:
@@ -255,3 +280,54 @@ def flutter_rms(dry: Channel, wet: Channel, clock: ClockModel, polarity: int, pr
 
 def _is_precise(track: LagTrack) -> npt.NDArray[np.bool_]:
     return np.asarray((track.weight > MIN_FLUTTER_WEIGHT) & (track.sign > 0) & (np.abs(track.residual) < MAX_RESIDUAL))
+
+
+def clock_varies(dry: Channel, wet: Channel, fit: LagFit) -> bool:
+    """Return whether the lag varies about the clock by more than chance, and not by the device's phase."""
+    share = float(inliers(fit.track).sum()) / max(1, int(fit.track.detected.sum()))
+    varies = wander_rms(fit.track, dry.rate) > MIN_WANDER or share < MIN_INLIER_SHARE
+    return varies and not is_device_phase(dry, wet, fit)
+
+
+def remeasure_with_curve(dry: Channel, wet: Channel, fit: LagFit, progress: Progress = no_progress) -> LagFit:
+    """Follow a clock that varies: fit a curve, on denser and denser windows until it converges.
+
+    Drops the steps that the curve explains. Returns the fit unchanged if no curve lowers the information criterion, or
+    if low and high frequencies do not follow the curve alike (`is_broadband`).
+    """
+    clock = fit_clock(*fit.lags(), fit.clock.steps, True, wet_sample_period(wet))
+    best = _iterate_curve(dry, wet, fit.windows, clock, fit.polarity, progress) or fit
+    first, last = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    for size in DENSE_SIZES:
+        windows = plan_dense_windows(first, last, size)
+        if size >= fit.windows.size or len(windows.starts) > MAX_DENSE_WINDOWS:
+            continue
+        denser = _iterate_curve(dry, wet, windows, best.clock, fit.polarity, progress)
+        if denser is None:
+            break
+        position = denser.track.position
+        change = denser.clock.lags(position) - best.clock.lags(position)
+        changed = float(np.quantile(np.abs(change - np.median(change)), 0.9))
+        converged = best.clock.curve is not None and changed < CURVE_CONVERGED_SAMPLES
+        best = denser
+        if converged:
+            break
+    # Subbands are measured about the curve: a window over which the clock changes by samples is imprecise.
+    low, high = measure_subbands(dry, wet, best.clock, best.polarity, fit.windows)
+    if not is_broadband(low, high, best.clock.lags(low.position) - fit.clock.lags(low.position)):
+        return fit
+    # Short windows determine the curve, the default windows verify it.
+    through = measure_through_device(dry, wet, replace(best, windows=fit.windows))
+    if through is None:
+        return fit
+    return replace(best, windows=fit.windows, track=through[0], polarity=through[2])
+
+
+def _iterate_curve(
+    dry: Channel, wet: Channel, windows: WindowPlan, clock: ClockModel, polarity: int, progress: Progress
+) -> LagFit | None:
+    found = iterate_fit(dry, wet, windows, clock, polarity, True, progress)
+    if found is None or len(kept := remaining_steps(found)) == len(found.clock.steps):
+        return found
+    clock = fit_clock(*found.lags(), kept, True, wet_sample_period(wet))
+    return iterate_fit(dry, wet, windows, clock, polarity, True, progress) or found

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinlib import audio
-from twinlib.alignment.click_drift import (
+from twinlib.alignment.clock import (
     MAX_CLICK_OFFSET,
     ClickLine,
+    ClockModel,
     anchor_to_clicks,
     clicks_contradict,
     fit_click_line,
 )
-from twinlib.alignment.clock import ClockModel
 from twinlib.alignment.lag_track import LagTrack, inliers
 from twinlib.alignment.pipeline import Alignment, align
 from twinlib.estimation.line_fit import Line, LineFit, PieceFit, fit_line
