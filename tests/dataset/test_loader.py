@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,12 @@ def coded(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Signals that encode positions: dry n is n + 1, wet n is -(n + 1), exact in float32."""
     dry = np.arange(1, frames + 1, dtype=np.float32)
     return dry, -dry
+
+
+def drawn(seed: int, step: int, count: int, positions: int) -> np.ndarray:
+    """The draws of a step, by definition: recorded trainings depend on them."""
+    key = np.array([seed, step], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).integers(0, positions, count)
 
 
 def coded_reel(folder: Path, seed: int, excluded: set[str], clipped_at: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -82,7 +89,9 @@ def test_crops_respect_borders_and_cover_all_positions(
             assert wet.shape == (64, crop)
             np.testing.assert_array_equal(dry[:, context:], -wet)
             np.testing.assert_array_equal(np.diff(dry, axis=1), 1)
-            starts |= {int(value) - 1 for value in dry[:, context]}
+            at = dry[:, context].astype(int) - 1
+            np.testing.assert_array_equal(at, np.array(allowed)[drawn(seed, step, 64, len(allowed))])
+            starts |= set(at.tolist())
         assert starts <= set(allowed)
         assert len(starts) > 0.5 * min(len(allowed), 20 * 64)
 
@@ -141,6 +150,61 @@ def test_crops_cover_all_captures_and_report_their_places(tmp_path: Path) -> Non
         np.testing.assert_array_equal(dry[k, 99:], signal[capture][int(at) : int(at) + 64])
         seen.add(capture)
     assert seen == {"r-01", "r-02", "r-03"}
+
+
+@given(
+    lengths=st.lists(st.integers(5, 30), min_size=1, max_size=4),
+    receptive_field=st.sampled_from([GUARD + 1, 90, SIZE + 1, 4 * SIZE]),
+    crop=st.sampled_from([1, 70, SIZE]),
+    batch=st.integers(1, 9),
+    seed=st.sampled_from([0, 1, 2**40, 2**62 - 1]),
+    step=st.integers(0, 2**40),
+)
+@on_disk
+def test_a_draw_is_a_position_counted_over_all_captures(
+    tmp_path: Path, lengths: list[int], receptive_field: int, crop: int, batch: int, seed: int, step: int
+) -> None:
+    tables, dry, wet, allowed, total = [], [], [], [], 0
+    for number, rows in enumerate(lengths):
+        frames, origin = rows * SIZE, source(rows * SIZE, f"p{number}", lag=0.0)
+        table = tile_pair(origin, "d", SETTINGS, split="train")
+        signals = tuple(np.random.default_rng((number, rows)).uniform(-1, 1, (2, frames)).astype(np.float32))
+        tables.append(write(tmp_path, table, origin, *signals))
+        allowed += list(range(total + receptive_field - 1, total + frames - crop + 1))
+        total += frames
+        dry.append(signals[0])
+        wet.append(signals[1])
+    if not allowed:
+        with pytest.raises(DatasetError, match="fits"):
+            Crops(pd.concat(tables), tmp_path, "train", crop, receptive_field, batch, seed)
+        return
+    crops = Crops(pd.concat(tables), tmp_path, "train", crop, receptive_field, batch, seed)
+    crops.batch(0)  # another step before does not matter
+    found = crops.batch(step)
+    at = np.array(allowed)[drawn(seed, step, batch, len(allowed))][:, None]
+    np.testing.assert_array_equal(found[0], np.concatenate(dry)[at + np.arange(1 - receptive_field, crop)])
+    np.testing.assert_array_equal(found[1], np.concatenate(wet)[at + np.arange(crop)])
+    assert all(part.dtype == np.float32 and part.flags.c_contiguous and part.flags.writeable for part in found)
+
+
+def test_threads_draw_the_same_crops(tmp_path: Path) -> None:
+    _, table, _, _ = written_reel(tmp_path)
+    crops = Crops(table, tmp_path, "train", 64, 100, 4, 0)
+    expected = [crops.batch(step)[0].tobytes() for step in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda step: crops.batch(step)[0].tobytes(), range(200))) == expected
+
+
+def test_batches_are_independent_arrays(tmp_path: Path) -> None:
+    _, table, _, _ = written_reel(tmp_path)
+    crops = Crops(table, tmp_path, "train", 64, 100, 4, 0)
+    first = crops.batch(0)
+    kept = [part.copy() for part in first]
+    crops.batch(0)[0][:] = 0
+    crops.batch(1)
+    for part, copy in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(part, copy)
+    np.testing.assert_array_equal(crops.batch(0)[0], kept[0])
 
 
 def test_crops_do_not_cross_clips(tmp_path: Path) -> None:
@@ -244,6 +308,9 @@ def test_shards_that_differ_from_the_table_are_rejected(tmp_path: Path) -> None:
     written_pair(tmp_path, 6000, split="train")
     with pytest.raises(DatasetError, match="delete it and run its stage again"):
         Crops(table, tmp_path, "train", 64, 100, 4, 0).batch(0)
+    shorter = table.assign(stop=table["stop"] - 1)  # the same names, another length
+    with pytest.raises(DatasetError, match="delete it and run its stage again"):
+        Crops(shorter, tmp_path, "train", 64, 100, 4, 0).batch(0)
     (tmp_path / "p.arrow").unlink()
     with pytest.raises(DatasetError, match="does not exist"):
         Crops(table, tmp_path, "train", 64, 100, 4, 0).batch(0)

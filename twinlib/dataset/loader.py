@@ -1,12 +1,12 @@
 """Read a dataset for training and evaluation: seeded random crops and contiguous stretches, with true left context."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from twinlib.audio import BLOCK, Signal
@@ -55,9 +55,12 @@ class Shards:
     def __init__(self, segments: pd.DataFrame, folder: Path, receptive_field: int) -> None:
         written = segments[segments["row"] >= 0]
         # Digests instead of names: memory does not grow with the length of the audio.
-        self._digests = {
-            str(name): _digest(rows.sort_values("row")["segment_id"].tolist())
-            for name, rows in written.groupby("shard")[["row", "segment_id"]]
+        self._expected = {
+            str(name): (
+                _digest(rows.sort_values("row")["segment_id"].tolist()),
+                int((rows["stop"] - rows["start"]).sum()),
+            )
+            for name, rows in written.groupby("shard")[["row", "segment_id", "start", "stop"]]
         }
         self._folder, self._receptive_field = folder, receptive_field
         self._open: dict[str, Shard] = {}
@@ -69,7 +72,7 @@ class Shards:
 
     def _open_checked(self, name: str) -> Shard:
         shard = Shard.open(self._folder / name)
-        if self._digests[name] != _digest(shard.segment_ids):
+        if self._expected[name] != (_digest(shard.segment_ids), len(shard.dry)):
             raise DatasetError(
                 f"{shard.path} does not contain the segments listed in segments.parquet: delete it and run its stage "
                 f"again"
@@ -92,7 +95,8 @@ class Crops:
     `batch(step)` is a pure function of seed and step, so training resumes exactly without saved state. All
     positions are equally likely at which the receptive field crosses no border, `crop_samples` outputs remain before
     the end of the stretch, and the segment is not digital silence. Shards are memory maps, opened at their first crop;
-    the system drops their pages if memory is short. Raises `DatasetError` if no crop fits.
+    the system drops their pages if memory is short. Threads may share an instance. Raises `DatasetError` if no crop
+    fits.
     """
 
     def __init__(
@@ -126,13 +130,15 @@ class Crops:
                 counts.append(end - begin)
         if not counts:
             raise _too_short(runs, split, receptive_field, crop_samples)
-        self._firsts = np.array(firsts, dtype=np.int64)
+        # A draw in [ends[i - 1], ends[i]) is a position of run i; its offset turns the draw into the position.
         self._ends = np.cumsum(np.array(counts, dtype=np.int64))
+        self._offsets = np.array(firsts, dtype=np.int64) - (self._ends - counts)
+        self._positions = int(self._ends[-1])
 
     @property
     def positions(self) -> int:
         """The number of possible crop positions."""
-        return int(self._ends[-1])
+        return self._positions
 
     def batch(self, step: int) -> tuple[Signal, Signal]:
         """Return dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of a step.
@@ -143,24 +149,42 @@ class Crops:
         dry = np.empty((self._batch, context + size), dtype=np.float32)
         wet = np.empty((self._batch, size), dtype=np.float32)
         for k, (run, position) in enumerate(self._draw(step)):
-            shard = self._shards[run.shard]
-            dry[k] = shard.dry[position - context : position + size]
-            wet[k] = shard.wet[position : position + size]
+            shard, end = self._shards[run.shard], position + size
+            dry[k] = shard.dry[position - context : end]
+            wet[k] = shard.wet[position:end]
         return dry, wet
 
     def places(self, step: int) -> list[str]:
         """Return the start of each crop of a step as text: the capture and the sample of its dry file."""
         return [f"{run.capture} at sample {run.dry_start + position - run.start}" for run, position in self._draw(step)]
 
-    def _draw(self, step: int) -> list[tuple[Stretch, int]]:
-        # Philox is counter-based, so a separate generator for every (seed, step) is cheap.
-        key: npt.NDArray[np.uint64] = np.array([self._seed, step], dtype=np.uint64)
-        drawn = np.random.Generator(np.random.Philox(key=key)).integers(0, self._ends[-1], self._batch)
-        chosen = np.searchsorted(self._ends, drawn, side="right")
-        # A draw in [_ends[i - 1], _ends[i]) selects run i.
-        counts = np.diff(self._ends, prepend=0)
-        positions = self._firsts[chosen] + counts[chosen] - (self._ends[chosen] - drawn)
-        return [(self._runs[k], int(position)) for k, position in zip(chosen, positions, strict=True)]
+    def _draw(self, step: int) -> Iterator[tuple[Stretch, int]]:
+        drawn = _STEP_GENERATOR.seeded(self._seed, step).integers(0, self._positions, self._batch)
+        chosen = self._ends.searchsorted(drawn, side="right")
+        positions = (drawn + self._offsets[chosen]).tolist()
+        return zip((self._runs[k] for k in chosen.tolist()), positions, strict=True)
+
+
+class _StepGenerator(threading.local):
+    """A random generator for each (seed, step).
+
+    Philox is counter-based: its key is its seed. One generator per thread, with its state replaced, costs a fifth of a
+    new one, which reads the system's entropy first.
+    """
+
+    def __init__(self) -> None:
+        self._philox = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._philox)
+        self._state = self._philox.state
+
+    def seeded(self, seed: int, step: int) -> np.random.Generator:
+        """Return the generator in the state of `Generator(Philox(key=[seed, step]))`."""
+        self._state["state"]["key"][:] = seed, step
+        self._philox.state = self._state
+        return self._generator
+
+
+_STEP_GENERATOR = _StepGenerator()
 
 
 def read_stretch(
