@@ -83,7 +83,7 @@ def decibel(difference: np.ndarray, signal: np.ndarray) -> str:
 
 def weights(results: Path) -> np.ndarray:
     twin = load_twin(results / "twins/clipper/small")
-    return np.concatenate([weight.numpy().ravel() for _, weight in sorted(twin.weights.items())])
+    return np.concatenate([weight.ravel() for _, weight in sorted(twin.weights.items())])
 
 
 def compare(one: Path, other: Path) -> dict[str, str]:

@@ -52,7 +52,7 @@ def resident() -> float:
 
 def hour() -> None:
     frames, channels, network = 3600 * RATE, 2, Architecture().network
-    twin = Twin(network, WaveNet(network).state_dict(), 44100, 12)
+    twin = Twin(network, WaveNet(network).weights(), 44100, 12)
     generator, before = np.random.default_rng(0), resident()
     with tempfile.TemporaryDirectory() as folder:
         dry, wet = Path(folder) / "dry.wav", Path(folder) / "wet.wav"
@@ -71,7 +71,7 @@ def speed() -> None:
     dry = np.random.default_rng(0).uniform(-0.5, 0.5, SECONDS * RATE).astype(np.float32)
     for name, architecture in {"small": Architecture(), "nam-standard": Architecture(preset="nam-standard")}.items():
         model = WaveNet(architecture.network)
-        twin = Twin(architecture.network, model.state_dict(), RATE, 0)
+        twin = Twin(architecture.network, model.weights(), RATE, 0)
         ours, theirs = [], []
         for _ in range(ROUNDS):
             stream, clock = Stream(twin), time.process_time()
@@ -89,7 +89,7 @@ def speed() -> None:
 def presets() -> None:
     generator = np.random.default_rng(0)
     dry = generator.uniform(-0.5, 0.5, SECONDS * RATE).astype(np.float32)
-    twins = {name: Twin(network, WaveNet(network).state_dict(), RATE, 0) for name, network in PRESETS.items()}
+    twins = {name: Twin(network, WaveNet(network).weights(), RATE, 0) for name, network in PRESETS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in twins}
     for _ in range(ROUNDS):
         for name, twin in twins.items():

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
 from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, verdict_lines
@@ -29,7 +27,6 @@ def main() -> None:
         shards=[Path],
         outputs=[Path],
     )
-    torch.set_num_threads(1)
     settings = Evaluation.model_validate_json(args.settings)
     inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
     with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}):

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DEVICE_CARD
 from twinlib.evaluation import read_verdict
@@ -16,7 +14,6 @@ from twinlib.provenance import stage_record, started
 def main() -> None:
     """Write `twin.nam` and `twin.onnx`."""
     args = options(__doc__, twin=Path, record=Path, card=Path, verdict=Path, outputs=[Path])
-    torch.set_num_threads(1)
     with stage_record(Path(__file__), [args.twin, args.record, args.card], args.outputs, {}) as record:
         verdict = read_verdict(args.verdict)
         # By its content only: the stage that made it also read CPU times, and equal twins must give equal exports.

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import MEASUREMENTS, PROBE
@@ -19,7 +17,6 @@ from twinlib.reports import draw_probe
 def main() -> None:
     """Write `measurements.json` of device and twin, and the figures."""
     args = options(__doc__, device=str, model=str, twin=Path, reel=Path, probe=Path, measured=Path, outputs=[Path])
-    torch.set_num_threads(1)
     inputs = [args.twin, args.reel, args.probe, args.measured]
     with stage_record(Path(__file__), inputs, args.outputs, {}):
         layout = parse_layout(read_json(args.probe, PROBE))

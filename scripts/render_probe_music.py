@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
@@ -33,7 +32,6 @@ def main() -> None:
         probe=Path,
         outputs=[Path],
     )
-    torch.set_num_threads(1)
     inputs = [args.twin, args.linear, args.reel, args.take, args.alignment, args.probe]
     params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
     with stage_record(Path(__file__), inputs, args.outputs, params):

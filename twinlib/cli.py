@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -278,10 +279,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _use_one_thread() -> None:
-    """Use one torch thread, which is faster than several if another core is busy."""
-    import torch  # Imported here: only commands that run a network need torch.
-
-    torch.set_num_threads(1)
+    """Use one torch thread, which is faster than several if another core is busy; torch reads this on its import."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _column(channel: int) -> int:

@@ -15,6 +15,9 @@ Array = npt.NDArray[np.float64]
 MIN_POWER = 1e-24
 """The default floor of power ratios: -240 dB."""
 
+MIN_ESR = 1e-20
+"""The floor of error-to-signal ratios: a perfect twin has -200 dB."""
+
 MIN_AMPLITUDE = 1e-12
 """The default floor of amplitude ratios: -240 dB."""
 

@@ -433,7 +433,7 @@ def _twin(run: _Run, device: str, model: str, seed: int) -> None:
     network, settings = entry.network, Training(seed=seed, steps=400)
     params = {"network": entry.model_dump_json(), "settings": settings.model_dump_json(), "warm_start": ""}
     with stage_record(_program("train_twin"), [*tables, source / "leaks.json", *shards], [twin, curve], params):
-        weights = WaveNet(network, seed).state_dict()
+        weights = WaveNet(network, seed).weights()
         Twin(network, weights, RATE, GUARD, 1.0, 1.0, device, model, dataset["digest"]).save(twin)
         rows = [
             {"seed": seed, "step": 100 * k, "cpu_seconds": 1.5 * k, "learning_rate": 0.01, "loss": 0.1 / k,

@@ -3,8 +3,9 @@
 import random
 from pathlib import Path
 
+import ml_dtypes
+import numpy as np
 import pytest
-import torch
 
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.audit.untracked import find_untracked, is_intact_state
@@ -13,14 +14,14 @@ from twinlib.model.tensors import save_tensors
 
 HEADER = {"identity": "a", "step": 12, "rows": [{"valid_esr": 0.1, "step": 3}, {"name": "Ä"}], "end": None}
 TENSORS = {
-    "weights:a": torch.linspace(-1, 1, 12).reshape(3, 4),
-    "weights:b": torch.zeros(5),
-    "optimiser:step": torch.tensor(7.0),
-    "optimiser:count": torch.arange(4),
-    "optimiser:half": torch.linspace(0, 1, 3, dtype=torch.bfloat16),
-    "optimiser:double": torch.linspace(0, 1, 3, dtype=torch.float64),
-    "best:mask": torch.tensor([True, False]),
-    "best:none": torch.zeros((0, 2)),
+    "weights:a": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
+    "weights:b": np.zeros(5, np.float32),
+    "optimiser:step": np.array(7.0, np.float32),
+    "optimiser:count": np.arange(4),
+    "optimiser:half": np.linspace(0, 1, 3).astype(ml_dtypes.bfloat16),
+    "optimiser:double": np.linspace(0, 1, 3),
+    "best:mask": np.array([True, False]),
+    "best:none": np.zeros((0, 2), np.float32),
 }
 
 

@@ -1,12 +1,12 @@
 """The `twin` command, run in this process, and small files for it."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.cli.harness import Command, Ended, late, make_reel, wav
 from tests.model.factories import make_twin
@@ -21,10 +21,10 @@ from twinlib.model.twin import Twin
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Restore the process state that the command changes."""
-    handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     yield
     signal.signal(signal.SIGTERM, handler)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def twin():
     network = Architecture(channels=3, kernel_size=2, dilations=(1, 2, 4)).network
-    weights = WaveNet(network, seed=1).state_dict()
+    weights = WaveNet(network, seed=1).weights()
     return Twin(network, weights, RATE, GUARD, output_gain=20.0, device="silk", model="tiny", dataset=DATASET["digest"])
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from twinlib.model.architecture import Network, Stack
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
-from twinlib.model.wavenet import WaveNet
+from twinlib.model.wavenet import WaveNet, build_network
 
 
 def make_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int = 44100) -> Twin:
-    weights = WaveNet(network, seed).state_dict()
+    weights = WaveNet(network, seed).weights()
     return Twin(network, weights, sample_rate, guard, 1.7, 0.4, "box", "tiny", "d1ge57", {"seed": seed})
 
 
@@ -19,7 +19,7 @@ def one_pass(twin: Twin, dry: np.ndarray) -> np.ndarray:
     """Return the reference output for a whole signal `(frames,)` after receptive_field - 1 zeros."""
     padded = np.concatenate([np.zeros(twin.network.receptive_field - 1, np.float32), dry])
     with torch.no_grad():
-        wet = twin.build()(torch.from_numpy(twin.input_gain * padded)[None])[0]
+        wet = build_network(twin)(torch.from_numpy(twin.input_gain * padded)[None])[0]
     return twin.output_gain * wet.numpy()
 
 

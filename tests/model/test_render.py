@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +124,35 @@ def test_non_finite_sample_raises_with_its_position(tmp_path):
     with pytest.raises(AudioError, match=str(audio.BLOCK + 7)):
         render_file(TWIN, tmp_path / "dry.wav", tmp_path / "wet.wav")
     assert not (tmp_path / "wet.wav").exists()
+
+
+PLAY = """
+import sys
+from pathlib import Path
+import numpy as np
+from twinlib import cli
+from twinlib.model import streaming
+
+class Halve:
+    def process(self, block):
+        return block / 2
+
+streaming.create_engine = lambda twin, channels: Halve()
+for command in (["render", "in.wav", "out.wav"], ["export", "out.nam"]):
+    sys.argv = ["twin", command[0], "twin.safetensors", *command[1:]]
+    try:
+        cli.main()
+    except SystemExit as ended:
+        assert not ended.code
+print(*sorted({"torch", "scipy", "numba", "pandas", "pyarrow", "matplotlib", "mlflow", "onnx"} & set(sys.modules)))
+"""
+
+
+def test_playback_and_nam_export_import_no_torch_with_another_engine(tmp_path):
+    make_twin(NETWORK).save(tmp_path / "twin.safetensors")
+    audio.write(tmp_path / "in.wav", noise(100, 2), 48000, "FLOAT")
+    arguments = [sys.executable, "-c", PLAY]
+    run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == ""
+    assert audio.read_info(tmp_path / "out.wav").frames == 100
+    assert (tmp_path / "out.nam").is_file()

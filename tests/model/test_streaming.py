@@ -112,8 +112,9 @@ def test_zero_channels_raise(tiny):
         Stream(tiny, 0)
 
 
-def test_non_finite_sample_raises_with_its_index(tiny):
-    block = np.zeros(9, np.float32)
-    block[4] = np.nan
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
+def test_non_finite_sample_raises_with_its_index(tiny, value):
+    block = np.zeros(9)
+    block[4] = value
     with pytest.raises(ModelError, match="sample 4"):
         Stream(tiny).process(block)

@@ -86,7 +86,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
         }
         write_json(Path(options["measure_device"]["probe"]), "probe/1", content)
         network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
-        twin = Twin(network, WaveNet(network, 0).state_dict(), 8000, 12, 1.0, 1.0, "amp", "tiny", "digest")
+        twin = Twin(network, WaveNet(network, 0).weights(), 8000, 12, 1.0, 1.0, "amp", "tiny", "digest")
         twin.save(Path(options["render_probe_music"]["twin"]))
         write_json(
             Path(options["render_probe_music"]["linear"]), "linear/1", {"sample_rate": 8000, "fir": [0.0] * 12 + [0.5]}
@@ -198,7 +198,7 @@ def test_a_reel_take_or_twin_of_another_excitation_is_refused(probe_fails: Fails
         probe_fails(stage, "take.wav", "no channel 2", channel=2)
         probe_fails(stage, "not readable JSON", withdrawn="{artist")
     network = Architecture(channels=2, kernel_size=3, dilations=(1, 8)).network
-    twin = Twin(network, WaveNet(network, 0).state_dict(), 44100, 12, 1.0, 1.0, "amp", "tiny", "digest")
+    twin = Twin(network, WaveNet(network, 0).weights(), 44100, 12, 1.0, 1.0, "amp", "tiny", "digest")
     twin.save(Path("other/twin.safetensors"))
     for stage in ("measure_twin", "render_probe_music"):
         probe_fails(stage, "44100 Hz", "8000 Hz", twin="other/twin.safetensors")

@@ -30,7 +30,7 @@ def run(folder, data=None, setup=SETTINGS, network=NETWORK, identity="code", **r
 def equal(left: Trained, right: Trained) -> bool:
     names = left.twin.weights.keys()
     return names == right.twin.weights.keys() and all(
-        torch.equal(left.twin.weights[name], right.twin.weights[name]) for name in names
+        np.array_equal(left.twin.weights[name], right.twin.weights[name]) for name in names
     )
 
 

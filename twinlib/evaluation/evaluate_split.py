@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import oaconvolve
 
-from twinlib.db import power_to_db
+from twinlib.db import MIN_ESR, power_to_db
 from twinlib.errors import DatasetError
 from twinlib.evaluation.baselines import LinearFit
 from twinlib.evaluation.excerpts import AlignedSpan, iterate_blocks, peak_magnitudes
 from twinlib.evaluation.grouped_errors import GroupedErrors
-from twinlib.evaluation.metrics import MIN_ESR, ErrorAccumulator, Metrics, round_metric
+from twinlib.evaluation.metrics import ErrorAccumulator, Metrics, round_metric
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.statistics import Curve, TransferHistogram, TransferQuantiles, WelchSpectrum
 from twinlib.evaluation.twin_runner import TwinRunner

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.audio import Signal
-from twinlib.db import power_to_db
+from twinlib.db import MIN_ESR, power_to_db
 from twinlib.evaluation.excerpts import AlignedSpan, SpanPart
-from twinlib.evaluation.metrics import MIN_ESR, round_metric
+from twinlib.evaluation.metrics import round_metric
 
 CELL_SECONDS = 0.05
 """The duration over which the short-time level is measured."""

@@ -14,7 +14,7 @@ from scipy import fft
 from scipy.signal.windows import hann
 
 from twinlib.audio import Signal
-from twinlib.db import amp_to_db, power_to_db
+from twinlib.db import MIN_ESR, amp_to_db, power_to_db
 from twinlib.errors import DatasetError, ModelError
 from twinlib.evaluation.loudness import LoudnessMeter, TruePeakMeter, max_loudness_difference
 
@@ -29,9 +29,6 @@ MEL_WINDOW = 2048
 
 MEL_BANDS = 64
 """The number of bands of the log-mel distance."""
-
-MIN_ESR = 1e-20
-"""The floor of error-to-signal ratios in dB: a perfect twin has -200 dB."""
 
 Metrics = dict[str, float | None]
 """Metrics by name; None if a metric is undefined, such as the loudness of less than 400 ms."""

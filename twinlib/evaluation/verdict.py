@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from twinlib.contracts import VERDICT, VERDICT_FILE
-from twinlib.db import power_to_db
+from twinlib.db import MIN_ESR, power_to_db
 from twinlib.evaluation.messages import MESSAGES
-from twinlib.evaluation.metrics import MIN_ESR
 from twinlib.files import read_json, sha256_file
 from twinlib.findings import Finding, Severity, Verdict, info, refused, suspect, verdict, worst
 

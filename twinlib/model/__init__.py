@@ -1,9 +1,10 @@
 """Networks, twins and their playback.
 
-`architecture` describes networks without torch (`models:` in the configuration), `wavenet` is the torch module, `twin`
-the file of a trained network (`tensors` reads and writes it, `checksum` protects it). `streaming` plays block by block,
-`render` whole files. `export` writes a twin for other programs, as `nam` or `onnx_export`, from the folded weights of
-`export_weights` and with the metadata of `export_metadata`.
+`architecture` describes networks (`models:` in the configuration), `twin` the file of a trained network (`tensors`
+reads and writes it, `checksum` protects it). `wavenet` is the network as a torch module; only `torch_stream` imports it
+here, so that the rest of the package needs no torch. `streaming` plays block by block with `torch_stream` as its
+engine, `render` whole files. `export` writes a twin for other programs, as `nam` or `onnx_export`, from the folded
+weights of `export_weights` and with the metadata of `export_metadata`.
 """
 
 import lazy_loader

@@ -5,6 +5,7 @@ from .architecture import Architecture as Architecture
 from .architecture import Count as Count
 from .architecture import Counts as Counts
 from .architecture import Network as Network
+from .architecture import parameter_shapes as parameter_shapes
 from .checksum import tensor_checksum as tensor_checksum
 from .export import check_export_path as check_export_path
 from .export import export_twin as export_twin
@@ -13,5 +14,7 @@ from .streaming import Stream as Stream
 from .tensors import load_tensors as load_tensors
 from .tensors import save_tensors as save_tensors
 from .twin import Twin as Twin
+from .twin import Weights as Weights
 from .twin import load_twin as load_twin
 from .wavenet import WaveNet as WaveNet
+from .wavenet import build_network as build_network

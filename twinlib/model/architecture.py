@@ -1,6 +1,8 @@
 """Descriptions of networks, without torch: the entries of `models:` in the configuration, and the presets."""
 
-from typing import Annotated, Any, Literal, Self
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -30,6 +32,14 @@ PresetName = Literal[
 STRETCHED = (1, 2, 4, 8, 16, 32, 80, 200, 500, 1200)
 """Default dilations: doubling up to 32, then stretched, so that ten layers of three taps span 4087 samples. With a
 span of 2047 samples, most of the error of a pedal was below 60 Hz (`benchmarks/error_by_octave.py`)."""
+
+ADAPTIVE_SCALE = 10.0
+"""Fixed factor n of the slopes n * alpha of adaptive activations."""
+
+LEAKY_SLOPE = 0.01
+"""Slope of leaky rectifiers below zero."""
+
+Shape = tuple[int, ...]
 
 Count = Annotated[int, Field(ge=1, le=65536)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=256)]
@@ -109,28 +119,57 @@ class Network(Section):
     @property
     def parameters(self) -> int:
         """Count of trainable parameters."""
-        return sum(self._stack_parameters(index) for index in range(len(self.stacks)))
+        return sum(map(math.prod, parameter_shapes(self).values()))
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-accumulate operations per output sample: the count of all weights without biases."""
-        return self.parameters - self._biases
+        return sum(math.prod(shape) for shape in parameter_shapes(self).values() if len(shape) > 1)
 
-    @property
-    def _biases(self) -> int:
-        layers = sum(len(stack.kernel_sizes) * (stack.preactivation_channels + stack.channels) for stack in self.stacks)
-        slopes = sum(2 * len(stack.kernel_sizes) for stack in self.stacks if stack.activation == "adaptive")
-        return layers + slopes + 1
 
-    def _stack_parameters(self, index: int) -> int:
-        stack, heads = self.stacks[index], self.head_channels(index)
-        width, rows = stack.channels, stack.preactivation_channels
-        count = self.input_channels(index) * width
-        for kernel in stack.kernel_sizes:
-            count += rows * (width * kernel + 1 + self.input_mix) + width * (width + 1)
-            count += 2 * (stack.activation == "adaptive") + heads * width * (self.skip == "mixed")
-        gathered = 0 if self.skip == "mixed" else heads * width * stack.head_kernel_size
-        return count + gathered + (heads if index + 1 == len(self.stacks) else 0)
+def parameter_shapes(network: Network) -> dict[str, Shape]:
+    """Return the shapes of all weights of a network by name, in the order of `WaveNet.named_parameters`."""
+    shapes: dict[str, Shape] = {}
+    for index, stack in enumerate(network.stacks):
+        module = f"stacks.{index}"
+        shapes |= {f"{module}.{name}": shape for name, shape in _stack_shapes(network, index).items()}
+        for layer in range(len(stack.dilations)):
+            own = _layer_shapes(network, index, layer)
+            shapes |= {f"{module}.layers.{layer}.{name}": shape for name, shape in own.items()}
+    return shapes
+
+
+def _stack_shapes(network: Network, index: int) -> dict[str, Shape]:
+    stack, heads = network.stacks[index], network.head_channels(index)
+    shapes: dict[str, Shape] = {"rechannel": (stack.channels, network.input_channels(index))}
+    if network.skip != "mixed":
+        shapes["head"] = (heads, stack.channels, stack.head_kernel_size)
+    if index + 1 == len(network.stacks):
+        shapes["head_bias"] = (heads,)
+    return shapes
+
+
+def _layer_shapes(network: Network, index: int, layer: int) -> dict[str, Shape]:
+    stack = network.stacks[index]
+    width, rows = stack.channels, stack.preactivation_channels
+    shapes: dict[str, Shape] = {"kernel": (rows, width, stack.kernel_sizes[layer]), "bias": (rows,)}
+    if network.input_mix:
+        shapes["mix"] = (rows, 1)
+    if stack.activation == "adaptive":
+        shapes["slopes"] = (2,)
+    shapes |= {"residual": (width, width), "residual_bias": (width,)}
+    if network.skip == "mixed":
+        shapes["skip"] = (network.head_channels(index), width)
+    return shapes
+
+
+Value = TypeVar("Value")
+
+
+def select_module(values: Mapping[str, Value], module: str) -> dict[str, Value]:
+    """Return the values of one module, such as `stacks.0.layers.2`, by the last component of their names."""
+    names = ((name.rpartition("."), value) for name, value in values.items())
+    return {name: value for (parent, _, name), value in names if parent == module}
 
 
 def _doubling(count: int) -> tuple[int, ...]:

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.errors import ModelError
-from twinlib.model.architecture import Network, Stack
+from twinlib.model.architecture import ADAPTIVE_SCALE, Network, Stack, select_module
 from twinlib.model.twin import Twin
-from twinlib.model.wavenet import ADAPTIVE_SCALE
 
 Weights = npt.NDArray[np.float32]
 """Finite weights of a convolution `(out, in, taps)`, tap 0 the oldest, or of a bias `(out,)`."""
@@ -72,17 +71,18 @@ def fold_weights(twin: Twin) -> FoldedNetwork:
     The output equals that of `Stream`, latency included. Raises `ModelError` if the weights do not fit the network, or
     if a folded weight overflows float32.
     """
-    network, weights = twin.network, {name: tensor.numpy() for name, tensor in twin.build().state_dict().items()}
+    twin.check_weights()
+    network, weights = twin.network, twin.weights
     if (scale := float(_float32(network.head_scale * twin.output_gain))) <= 0:
         raise ModelError(f"the output gain {twin.output_gain:g} underflows float32. Retrain the twin")
     stacks = []
     for index, stack in enumerate(network.stacks):
         name = f"stacks.{index}"
         layers = [
-            _fold_layer(network, stack, _submodule(weights, f"{name}.layers.{number}"), twin.input_gain)
+            _fold_layer(network, stack, select_module(weights, f"{name}.layers.{number}"), twin.input_gain)
             for number in range(len(stack.dilations))
         ]
-        own = _submodule(weights, name)
+        own = select_module(weights, name)
         # With mixed skips the skip convolutions are the mixer, and the head is a plain sum.
         head = own.get("head", np.ones((1, 1, 1)))
         rechannel = own["rechannel"][:, :, None] * np.float64(1.0 if index else twin.input_gain)
@@ -123,11 +123,6 @@ def _fold_layer(network: Network, stack: Stack, weights: dict[str, npt.NDArray[A
         skip=None if skip is None else _float32(skip[:, :, None]),
         skip_bias=None if skip_bias is None else _float32(skip_bias),
     )
-
-
-def _submodule(weights: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """Return the weights of one module by their last name component."""
-    return {name.rpartition(".")[2]: value for name, value in weights.items() if name.rpartition(".")[0] == prefix}
 
 
 def _float32(values: Any) -> Weights:

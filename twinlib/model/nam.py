@@ -23,7 +23,7 @@ import numpy as np
 
 from twinlib.errors import ModelError
 from twinlib.files import atomic_path
-from twinlib.model.architecture import ActivationName
+from twinlib.model.architecture import LEAKY_SLOPE, ActivationName
 from twinlib.model.export_metadata import export_metadata
 from twinlib.model.export_weights import FoldedNetwork, FoldedStack, Weights, fold_weights
 from twinlib.model.twin import Twin
@@ -33,9 +33,6 @@ LEGACY, CURRENT = "0.5.4", "0.7.0"
 also the second. Readers outside the core play any network of the first as ungated tanh."""
 
 NamVersion = Literal["0.5", "0.7"]
-
-LEAKY_SLOPE = 0.01
-"""Negative slope of leaky rectifiers."""
 
 _NAM_KEYS = {
     "name": "name",

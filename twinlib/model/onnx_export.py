@@ -20,7 +20,7 @@ import numpy as np
 
 from twinlib.errors import ModelError
 from twinlib.files import atomic_path
-from twinlib.model.architecture import ActivationName
+from twinlib.model.architecture import LEAKY_SLOPE, ActivationName
 from twinlib.model.export_metadata import export_metadata
 from twinlib.model.export_weights import FoldedLayer, FoldedNetwork, FoldedStack, fold_weights
 from twinlib.model.twin import Twin
@@ -33,9 +33,6 @@ OPSET, IR = 13, 8
 
 MIN_FRAMES = 1
 """Smallest block: convolutions of ONNX Runtime refuse to return no samples."""
-
-LEAKY_SLOPE = 0.01
-"""Negative slope of leaky rectifiers."""
 
 _END = np.iinfo(np.int64).max
 

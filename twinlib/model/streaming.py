@@ -1,15 +1,26 @@
 """Block-wise inference: the output does not depend on the block size."""
 
+from typing import Protocol
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from twinlib.audio import Signal
 from twinlib.errors import ModelError
 from twinlib.model.twin import Twin
 
-CHUNK = 8192
-"""Samples, over all channels, per pass through the network, so that its activations fit the cache."""
+
+class Engine(Protocol):
+    """What computes a stream: an object made from a twin and a channel count, with an independent state per channel.
+
+    The initial state is zero in all layers.
+    """
+
+    def process(self, block: Signal) -> Signal:
+        """Return the wet samples of the next dry block, with both gains of the twin applied.
+
+        Both are float32 `(frames, channels)`. The dry block is finite, contiguous, possibly read-only, and has at
+        least one frame.
+        """
 
 
 class Stream:
@@ -22,9 +33,7 @@ class Stream:
     def __init__(self, twin: Twin, channels: int = 1) -> None:
         if channels < 1:
             raise ModelError(f"a stream needs at least 1 channel, got {channels}")
-        self._model, self._channels = twin.build(), channels
-        self._input_gain, self._output_gain = twin.input_gain, twin.output_gain
-        self._history: dict[str, Tensor] = {}
+        self._engine, self._channels = create_engine(twin, channels), channels
         self.process(np.zeros((twin.network.receptive_field - 1, channels), np.float32))
 
     def process(self, block: Signal) -> Signal:
@@ -35,28 +44,19 @@ class Stream:
         shape = block.shape
         if shape[1:] != (self._channels,) and not (block.ndim == 1 and self._channels == 1):
             raise ModelError(f"the stream has {self._channels} channels, but the block has shape {shape}")
-        if not np.isfinite(block).all():
-            sample = int(np.argmin(np.isfinite(block).reshape(len(block), -1).all(axis=1)))
-            raise ModelError(f"sample {sample} of the block is not a finite number. Repair the recording")
         if not len(block):
             return np.zeros(shape, np.float32)
-        dry = torch.from_numpy(np.ascontiguousarray(block, np.float32).reshape(-1, 1))
-        size = max(1, CHUNK // self._channels) * self._channels
-        with torch.no_grad():
-            wet = torch.cat([self._forward(chunk) for chunk in torch.split(dry, size)])
-        return wet.numpy().reshape(shape)
+        with np.errstate(over="ignore"):
+            dry = np.ascontiguousarray(block, np.float32).reshape(-1, self._channels)
+        if not np.isfinite(dry).all():
+            sample = int(np.argmin(np.isfinite(dry).all(axis=1)))
+            raise ModelError(f"sample {sample} of the block is not a finite number. Repair the recording")
+        return self._engine.process(dry).reshape(shape)
 
-    def _forward(self, dry: Tensor) -> Tensor:
-        wet = self._model.forward_stream(self._input_gain * dry, self._channels, self._with_history)
-        return self._output_gain * wet
 
-    def _with_history(self, name: str, rows: Tensor, count: int) -> Tensor:
-        """Prepend the last `count` rows of the previous call; see `LeftContext`."""
-        if not count:
-            return rows
-        history = self._history.get(name)
-        if history is None:
-            history = rows.new_zeros(count, rows.shape[1])
-        extended = torch.cat((history, rows))
-        self._history[name] = extended[len(extended) - count :].clone()
-        return extended
+def create_engine(twin: Twin, channels: int) -> Engine:
+    """Return a new engine; raise `ModelError` if the weights do not fit the network."""
+    # Imported here: importing torch takes seconds, and most users of this module never play a twin.
+    from twinlib.model.torch_stream import TorchStream
+
+    return TorchStream(twin, channels)

@@ -1,14 +1,14 @@
-"""Named tensors and a JSON header in one safetensors file: no pickle, equal content gives equal bytes."""
+"""Named arrays and a JSON header in one safetensors file: no pickle, equal content gives equal bytes."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
 
 from twinlib.errors import ModelError
 from twinlib.files import atomic_path
@@ -17,19 +17,19 @@ from twinlib.model.checksum import tensor_checksum
 _KEY = "twinlib"
 # A single key holds the whole header: safetensors writes several keys in arbitrary order.
 
+Array = npt.NDArray[Any]
 
-def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors, a header with its contract (`twin/1`), and the checksum of both, atomically.
 
-    Raises `ModelError` if the header or a tensor holds NaN or Inf.
+def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+    """Write arrays, a header with its contract (`twin/1`), and the checksum of both, atomically.
+
+    Raises `ModelError` if the header or an array holds NaN or Inf.
     """
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not np.isfinite(tensor).all():
             raise ModelError(f"{path} was not written: {name} holds NaN or Inf")
-    # Copies: safetensors refuses tensors that share memory.
-    content = {
-        name: tensors[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in sorted(tensors)
-    }
+    # safetensors writes the memory of an array, whatever its strides.
+    content = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     try:
         text = json.dumps({"contract": contract, **header}, sort_keys=True, allow_nan=False)
     except ValueError as error:
@@ -40,15 +40,15 @@ def save_tensors(path: Path, contract: str, header: Mapping[str, Any], tensors: 
         aside.write_bytes(save(content, metadata={_KEY: text}))
 
 
-def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a file of `save_tensors`: the header without its contract, and the tensors on the CPU.
+def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read a file of `save_tensors`: the header without its contract, and the arrays.
 
     Raises `ModelError` if the file is missing, corrupted, has another contract, or contains NaN or Inf.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             header = json.loads(metadata.get(_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -62,21 +62,16 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, T
         raise ModelError(f"{path} is corrupted: checksum mismatch. Copy it again")
     del header["contract"]
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not np.isfinite(tensor).all():
             raise ModelError(f"{path} is corrupted: {name} holds NaN or Inf. Copy it again, or retrain the twin")
     return header, tensors
 
 
-def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> str:
     return tensor_checksum(
         header,
         (
-            (
-                name,
-                str(tensor.dtype).removeprefix("torch."),
-                tensor.shape,
-                tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data,
-            )
+            (name, tensor.dtype.name, tensor.shape, tensor.reshape(-1).view(np.uint8).data)
             for name, tensor in tensors.items()
         ),
     )

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, JsonValue, ValidationError
-from torch import Tensor
 
 from twinlib.contracts import TWIN, TWIN_FILE
 from twinlib.errors import ModelError
-from twinlib.model.architecture import Network
+from twinlib.model.architecture import Network, parameter_shapes
 from twinlib.model.tensors import load_tensors, save_tensors
-from twinlib.model.wavenet import WaveNet
 from twinlib.section import Section
 
 
@@ -29,14 +29,18 @@ class _Header(Section):
     metadata: dict[str, JsonValue]
 
 
+Weights = Mapping[str, npt.NDArray[np.float32]]
+"""Weights of a network by the names of `parameter_shapes`."""
+
+
 @dataclass(frozen=True)
 class Twin:
     """A trained model of one device at one setting, for mono signals."""
 
     network: Network
     """Architecture."""
-    weights: Mapping[str, Tensor]
-    """float32 tensors by their `WaveNet` parameter names."""
+    weights: Weights
+    """Names and shapes as in `parameter_shapes`."""
     sample_rate: int
     """Sample rate of the training signals, Hz."""
     guard_samples: int
@@ -56,30 +60,27 @@ class Twin:
     provenance: str = ""
     """Chain hash of the training stage, which identifies the whole history of the twin."""
 
-    def build(self) -> WaveNet:
-        """Return the network with these weights, for inference; raise `ModelError` if they do not fit."""
-        model = WaveNet(self.network, dry_delay=self.guard_samples)
-        expected = model.state_dict()
+    def check_weights(self) -> None:
+        """Raise `ModelError` unless names, shapes and dtypes of the weights fit the network."""
+        expected = parameter_shapes(self.network)
         if missing := sorted(expected.keys() - self.weights.keys()):
             raise ModelError(f"missing weights: {', '.join(missing[:3])}. Retrain the twin")
         if unexpected := sorted(self.weights.keys() - expected.keys()):
             raise ModelError(f"unexpected weights: {', '.join(unexpected[:3])}. Retrain the twin")
-        for name, tensor in expected.items():
+        for name, shape in expected.items():
             found = self.weights[name]
-            if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            if found.shape != shape or found.dtype != np.float32:
                 raise ModelError(
-                    f"weight {name} is {found.dtype} {tuple(found.shape)}, but the network needs {tensor.dtype} "
-                    f"{tuple(tensor.shape)}. Retrain the twin"
+                    f"weight {name} is {found.dtype} {found.shape}, but the network needs float32 {shape}. "
+                    "Retrain the twin"
                 )
-        model.load_state_dict(dict(self.weights))
-        return model.requires_grad_(False).eval()
 
     def save(self, path: Path) -> None:
         """Write the twin atomically; equal twins give equal bytes.
 
         Raises `ModelError` if the weights do not fit the network, or hold NaN or Inf.
         """
-        self.build()
+        self.check_weights()
         header = _Header(
             network=self.network,
             sample_rate=self.sample_rate,
@@ -105,7 +106,7 @@ def load_twin(path: Path) -> Twin:
     try:
         header = _Header.model_validate(content)
         twin = Twin(weights=weights, **{name: getattr(header, name) for name in _Header.model_fields})
-        twin.build()
+        twin.check_weights()
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"])

@@ -6,21 +6,30 @@ the same code trains batches and streams channels. On one CPU thread a training 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from twinlib.model.architecture import ActivationName, Network, Stack
+from twinlib.model.architecture import (
+    ADAPTIVE_SCALE,
+    LEAKY_SLOPE,
+    ActivationName,
+    Network,
+    Shape,
+    Stack,
+    parameter_shapes,
+    select_module,
+)
+from twinlib.model.twin import Twin, Weights
 
 LeftContext = Callable[[str, Tensor, int], Tensor]
 """Maps the name of a convolution, its input and its row count of left context to the input with that context prepended.
 
 In training the context is already part of the input; `Stream` prepends the rows of the previous block."""
-
-ADAPTIVE_SCALE = 10.0
-"""Fixed factor n of the slopes n * alpha of adaptive activations."""
 
 
 class _Convolution(torch.autograd.Function):
@@ -75,7 +84,7 @@ def activate(name: ActivationName, z: Tensor, alpha: Tensor | None) -> Tensor:
         case "relu":
             return z.relu_()
         case "leaky_relu":
-            return nn.functional.leaky_relu_(z, 0.01)
+            return nn.functional.leaky_relu_(z, LEAKY_SLOPE)
         case _:
             signal, gate = z.chunk(2, dim=1)
             if alpha is not None:
@@ -83,36 +92,37 @@ def activate(name: ActivationName, z: Tensor, alpha: Tensor | None) -> Tensor:
             return torch.tanh(signal) * torch.sigmoid(gate)
 
 
+def _parameter(shape: Shape) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape))
+
+
 class _Layer(nn.Module):
     """Weights of one layer, in the shapes of a `.nam` file; parameter names are keys of the twin's file."""
 
-    def __init__(self, stack: Stack, index: int, mix: bool, skips: int) -> None:
+    def __init__(self, shapes: Mapping[str, Shape]) -> None:
         super().__init__()
-        width, preactivation = stack.channels, stack.preactivation_channels
-        self.kernel = nn.Parameter(torch.empty(preactivation, width, stack.kernel_sizes[index]))
-        self.bias = nn.Parameter(torch.empty(preactivation))
-        self.mix = nn.Parameter(torch.empty(preactivation, 1)) if mix else None
-        self.slopes = nn.Parameter(torch.full((2,), 1 / ADAPTIVE_SCALE)) if stack.activation == "adaptive" else None
-        self.residual = nn.Parameter(torch.empty(width, width))
-        self.residual_bias = nn.Parameter(torch.empty(width))
-        self.skip = nn.Parameter(torch.empty(skips, width)) if skips else None
+        self.kernel = _parameter(shapes["kernel"])
+        self.bias = _parameter(shapes["bias"])
+        self.mix = _parameter(shapes["mix"]) if "mix" in shapes else None
+        self.slopes = _parameter(shapes["slopes"]) if "slopes" in shapes else None
+        self.residual = _parameter(shapes["residual"])
+        self.residual_bias = _parameter(shapes["residual_bias"])
+        self.skip = _parameter(shapes["skip"]) if "skip" in shapes else None
 
 
 class _Stack(nn.Module):
     """Weights of one stack."""
 
-    def __init__(self, network: Network, index: int) -> None:
+    def __init__(self, description: Stack, all_shapes: Mapping[str, Shape], name: str) -> None:
         super().__init__()
-        stack, heads = network.stacks[index], network.head_channels(index)
-        mixed = network.skip == "mixed"
-        self.description = stack
-        self.rechannel = nn.Parameter(torch.empty(stack.channels, network.input_channels(index)))
+        shapes = select_module(all_shapes, name)
+        self.description = description
+        self.rechannel = _parameter(shapes["rechannel"])
+        self.head = _parameter(shapes["head"]) if "head" in shapes else None
+        self.head_bias = _parameter(shapes["head_bias"]) if "head_bias" in shapes else None
         self.layers = nn.ModuleList(
-            _Layer(stack, layer, network.input_mix, heads if mixed else 0) for layer in range(len(stack.dilations))
+            _Layer(select_module(all_shapes, f"{name}.layers.{layer}")) for layer in range(len(description.dilations))
         )
-        kernel = torch.empty(heads, stack.channels, stack.head_kernel_size)
-        self.head = None if mixed else nn.Parameter(kernel)
-        self.head_bias = nn.Parameter(torch.empty(heads)) if index + 1 == len(network.stacks) else None
 
 
 class WaveNet(nn.Module):
@@ -125,17 +135,29 @@ class WaveNet(nn.Module):
     def __init__(self, network: Network, seed: int = 0, dry_delay: int = 0) -> None:
         super().__init__()
         self.network, self.dry_delay = network, dry_delay
-        self.stacks = nn.ModuleList(_Stack(network, index) for index in range(len(network.stacks)))
+        shapes = parameter_shapes(network)
+        self.stacks = nn.ModuleList(
+            _Stack(stack, shapes, f"stacks.{index}") for index, stack in enumerate(network.stacks)
+        )
         generator = torch.Generator().manual_seed(seed)
         fan_in = 1
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name.endswith("slopes"):
+                    parameter.fill_(1 / ADAPTIVE_SCALE)
                     continue
                 if parameter.ndim > 1:
                     fan_in = parameter[0].numel()
                 bound = 1 / math.sqrt(fan_in)
                 parameter.uniform_(-bound, bound, generator=generator)
+
+    def weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return a copy of all weights by name, as `Twin` holds them."""
+        return {name: weight.detach().cpu().numpy().copy() for name, weight in self.named_parameters()}
+
+    def load_weights(self, weights: Weights) -> None:
+        """Copy the weights of a twin of the same network into this module."""
+        self.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
 
     def forward(self, x: Tensor) -> Tensor:
         """Return wet samples `(B, T - receptive_field + 1)` of dry samples `(B, T)`."""
@@ -217,3 +239,11 @@ class WaveNet(nn.Module):
         if layer.mix is None:
             return layer.bias.repeat(rows, 1)
         return torch.addmm(layer.bias, dry[len(dry) - rows :], layer.mix.t())
+
+
+def build_network(twin: Twin) -> WaveNet:
+    """Return the network of a twin with its weights, for inference; raise `ModelError` if they do not fit."""
+    twin.check_weights()
+    model = WaveNet(twin.network, dry_delay=twin.guard_samples)
+    model.load_weights(twin.weights)
+    return model.requires_grad_(False).eval()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor
 
@@ -79,7 +80,11 @@ def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None
     Latest state and best weights are in the same file, so that they always match, even after a kill.
     """
     parts = {name: getattr(checkpoint, name) for name in _PARTS}
-    tensors = {f"{part}:{name}": tensor for part, content in parts.items() for name, tensor in content.items()}
+    tensors = {
+        f"{part}:{name}": tensor.detach().cpu().numpy()
+        for part, content in parts.items()
+        for name, tensor in content.items()
+    }
     header = _Header(identity=identity, **vars(checkpoint.state)).model_dump(mode="json")
     save_tensors(folder / CHECKPOINT_FILE, CHECKPOINT, header, tensors)
 
@@ -96,6 +101,6 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
     parts: dict[str, dict[str, Tensor]] = {name: {} for name in _PARTS}
     for name, tensor in tensors.items():
         part, _, key = name.partition(":")
-        parts[part][key] = tensor
+        parts[part][key] = torch.from_numpy(tensor)
     values = {name: getattr(header, name) for name in _Header.model_fields if name != "identity"}
     return Checkpoint(State(**values), **parts)

@@ -148,7 +148,7 @@ class _Session:
             input_gain, output_gain = measure_gains(data, network)
             self.state = State(input_gain=input_gain, output_gain=output_gain)
             if warm_start is not None:
-                self._model.load_state_dict(rescale_weights(warm_start.twin, input_gain, output_gain))
+                self._model.load_weights(rescale_weights(warm_start.twin, input_gain, output_gain))
         else:
             self.state = checkpoint.state
             self._model.load_state_dict(dict(checkpoint.weights))
@@ -291,7 +291,7 @@ class _Session:
         metadata = {"valid_esr": valid_esr, "step": step, "seed": self._settings.seed}
         return Twin(
             network=self._network,
-            weights=weights,
+            weights={name: weight.numpy() for name, weight in weights.items()},
             sample_rate=data.sample_rate,
             guard_samples=data.guard_samples,
             input_gain=state.input_gain,

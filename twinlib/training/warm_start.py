@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from twinlib.errors import ModelError, TrainingError
 from twinlib.files import sha256_file
@@ -45,7 +46,7 @@ def check_warm_start(start: WarmStart, network: Network, sample_rate: int, guard
             )
 
 
-def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[str, Tensor]:
+def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[str, npt.NDArray[np.float32]]:
     """Return the weights of a twin for other gains, such that the output stays the same.
 
     Each training measures the gains of its own data, because learning rates depend on the levels inside the network.
@@ -55,7 +56,7 @@ def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[s
     input_ratio, output_ratio = twin.input_gain / input_gain, twin.output_gain / output_gain
     last = f"stacks.{len(twin.network.stacks) - 1}."
     head = (f"{last}head", f"{last}head_bias")
-    weights: dict[str, Tensor] = {}
+    weights = {}
     for name, weight in twin.weights.items():
         on_input = name == "stacks.0.rechannel" or name.endswith(".mix")
         on_output = name in head or name.endswith(".skip")
