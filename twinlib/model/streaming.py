@@ -46,12 +46,21 @@ class Stream:
             raise ModelError(f"the stream has {self._channels} channels, but the block has shape {shape}")
         if not len(block):
             return np.zeros(shape, np.float32)
-        with np.errstate(over="ignore"):
-            dry = np.ascontiguousarray(block, np.float32).reshape(-1, self._channels)
-        if not np.isfinite(dry).all():
-            sample = int(np.argmin(np.isfinite(dry).all(axis=1)))
+        dry = _as_float32(block).reshape(-1, self._channels)
+        finite = np.isfinite(dry)
+        # On blocks of 64 samples, `all` would take twice the time.
+        if np.count_nonzero(finite) < dry.size:
+            sample = int(np.argmin(finite.all(axis=1)))
             raise ModelError(f"sample {sample} of the block is not a finite number. Repair the recording")
         return self._engine.process(dry).reshape(shape)
+
+
+def _as_float32(block: Signal) -> Signal:
+    """Return a contiguous float32 array; values beyond the range of float32 become Inf."""
+    if block.dtype == np.float32:
+        return np.ascontiguousarray(block)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(block, np.float32)
 
 
 def create_engine(twin: Twin, channels: int) -> Engine:
