@@ -17,7 +17,7 @@ from twinlib.corpus import Corpus
 from twinlib.dataset import Dataset
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.evaluation import Evaluation
-from twinlib.excitation import Excitation, probe_name, recorded_without_witness, reel_names
+from twinlib.excitation import Excitation, keep_recorded_witness, probe_name, reel_names
 from twinlib.files import read_yaml
 from twinlib.model import PRESETS, Architecture
 from twinlib.section import Section, require_plain
@@ -203,6 +203,14 @@ class Config(Section):
         """Return the names of the reels of an excitation."""
         return reel_names(excitation, self.excitations[excitation])
 
+    def take_patterns(self, excitation: str) -> dict[str, str]:
+        """Return the paths of the takes of an excitation, with `{reel}` in them, by device."""
+        return {
+            name: device.takes
+            for name, device in self.devices.items()
+            if device.takes is not None and device.excitation == excitation
+        }
+
     def probe(self, excitation: str | None) -> str | None:
         """Return the name of the probe reel of an excitation; None if it has none."""
         wanted = excitation is not None and self.excitations[excitation].probe_reel
@@ -210,40 +218,19 @@ class Config(Section):
 
 
 def parse_config(content: Mapping[str, Any], source: str) -> Config:
-    """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key.
-
-    Excitations that were recorded without a witness, such as those of older versions, stay without one.
-    """
+    """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key."""
     try:
-        return Config.model_validate(_without_new_witness(content))
+        return Config.model_validate(content)
     except ValidationError as error:
         lines = [_sentence(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
-def _without_new_witness(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content with `witness: false` for all excitations that were recorded without one.
-
-    This precedes the validation: with a witness, a short reel may be too short for its slices.
-    """
-    excitations, devices = content.get("excitations"), content.get("devices")
-    if not isinstance(excitations, dict) or not isinstance(devices, dict):
-        return dict(content)
-    results = Path(str(content.get("results", Config.model_fields["results"].default)))
-    changed = dict(excitations)
-    for name, settings in excitations.items():
-        used = [device for device in devices.values() if isinstance(device, dict) and device.get("excitation") == name]
-        takes = [str(device["takes"]) for device in used if device.get("takes")]
-        if isinstance(settings, dict) and recorded_without_witness(results, str(name), takes):
-            changed[name] = {**settings, "witness": False}
-    return {**content, "excitations": changed}
-
-
 def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read YAML files and validate their content; later files and `overrides` replace single keys of earlier ones.
 
-    Knob positions stay as written: `12:30` and `on` are text. Raises `ConfigError` with the file, the key or line, and
-    the allowed values.
+    Knob positions stay as written: `12:30` and `on` are text. Excitations that were recorded without a witness stay
+    without one. Raises `ConfigError` with the file, the key or line, and the allowed values.
     """
     content: dict[str, Any] = {}
     for path in paths:
@@ -256,7 +243,9 @@ def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Con
         if not isinstance(part, dict):
             raise ConfigError(f"{path} has no keys: config/README.md lists all keys")
         content = _merged(content, part)
-    return parse_config(_merged(content, overrides or {}), ", ".join(map(str, paths)))
+    content = _merged(content, overrides or {})
+    results = Path(str(content.get("results", Config.model_fields["results"].default)))
+    return parse_config(keep_recorded_witness(content, results), ", ".join(map(str, paths)))
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.excitation.factories import RATE, small, table
 from tests.excitation.test_cue_sheet import three
 from tests.excitation.test_reels import made, rendered
-from twinlib.config import parse_config
+from twinlib.config import load_config, parse_config
 from twinlib.errors import ConfigError
 from twinlib.excitation.recorded import RecordedExcitations, changed_settings
 from twinlib.excitation.settings import Excitation
@@ -81,19 +82,24 @@ def test_a_recorded_excitation_without_a_witness_stays_without(tmp_path: Path, w
         "excitations": {"main": content},
         "devices": {"silk": {"excitation": "main", "takes": "takes/{reel}.wav"}},
     }
-    parsed = parse_config(config, "config.yaml").excitations["main"]
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    parsed = load_config(path).excitations["main"]
     assert not parsed.witness
     assert (
         parsed.planned.keys()
         == read_json(tmp_path / "excitations/main/excitation.json", "excitation/1")["settings"].keys()
     )
     assert changed_settings(settings, small(reel_minutes=0.15, witness=True)) == []
+    if wanted != {"witness": False}:
+        with pytest.raises(ConfigError, match="too short"):  # a validation that does not depend on the results
+            parse_config(config, "config.yaml")
     recorded = RecordedExcitations(tmp_path, {"main": settings}, {})
     recorded.require_unchanged("config.yaml")
     (tmp_path / "devices" / "silk" / "main-01" / "take.json").unlink()
     if wanted != {"witness": False}:
         with pytest.raises(ConfigError, match="too short"):
-            parse_config(config, "config.yaml")
+            load_config(path)
 
 
 def test_a_recorded_witness_must_stay() -> None:

@@ -34,9 +34,11 @@ def test_a_run_makes_the_reels_and_lists_the_recordings_to_make(waiting: tuple[P
 
 def test_missing_takes_are_listed_and_fail_strict_runs(waiting: tuple[Project, Run], tmp_path: Path) -> None:
     project = waiting[0].copy(tmp_path / "project", metadata=True)
-    run = project.run()
-    assert (run.code, run.rules) == (0, {})
-    assert "silk waits for 2 recording(s)" in run.text
+    (project.folder / "corpus" / "artist0" / "demo.m4a").touch()
+    for run in (project.run(), project.dry()):
+        assert (run.code, run.rules) == (0, {})
+        assert "silk waits for 2 recording(s)" in run.text
+        assert "corpus: 1 file of the corpus is passed over (1 .m4a)" in run.text
     run = project.run("--config", "strict_takes=true")
     assert run.code == 1
     assert "silk waits for 2 recording(s)" in run.text

@@ -1,14 +1,12 @@
 from .concatenate import concatenate_clips as concatenate_clips
+from .device_captures import Capture as Capture
+from .device_captures import DeviceCaptures as DeviceCaptures
+from .device_captures import find_captures as find_captures
 from .device_card import DeviceCard as DeviceCard
 from .device_card import read_device_card as read_device_card
 from .file_checks import describe_file as describe_file
 from .ingest import ingest_take as ingest_take
 from .pairs import Known as Known
-from .pairs import aligned_range as aligned_range
-from .pairs import read_pairs as read_pairs
 from .pairs import used_range as used_range
 from .settings import Captures as Captures
 from .silence import find_silence as find_silence
-from .takes import describe_missing_takes as describe_missing_takes
-from .takes import existing_takes as existing_takes
-from .takes import missing_takes as missing_takes

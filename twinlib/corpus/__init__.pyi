@@ -3,6 +3,7 @@ from .artists import find_families as find_families
 from .exclusions import excluded_tracks as excluded_tracks
 from .exclusions import read_exclusions as read_exclusions
 from .exclusions import read_tsv as read_tsv
+from .index import describe_corpus as describe_corpus
 from .index import describe_index as describe_index
 from .index import file_names_digest as file_names_digest
 from .index import find_sources as find_sources
@@ -11,5 +12,4 @@ from .index import source_files as source_files
 from .index import write_index as write_index
 from .near_names import describe_near_names as describe_near_names
 from .near_names import find_near_names as find_near_names
-from .passed_over import count_passed_over as count_passed_over
 from .settings import Corpus as Corpus

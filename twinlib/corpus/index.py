@@ -20,7 +20,7 @@ from twinlib.corpus.passed_over import count_passed_over, describe_empty, descri
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import Problem, Scan, Source, check_root, display_path
 from twinlib.errors import AudioError, CorpusError
-from twinlib.files import sha256_bytes, sha256_file, write_json, write_table
+from twinlib.files import read_json, sha256_bytes, sha256_file, write_json, write_table
 from twinlib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -174,6 +174,12 @@ def describe_index(content: Mapping[str, Any]) -> list[str]:
             f"{count} {sources} lossy ({codec}): they contain no signal above the cut-off frequency of the codec"
         )
     return lines
+
+
+def describe_corpus(settings: Corpus, index: Path) -> list[str]:
+    """Return sentences for the user on the last index, if there is one, and on the files that are passed over now."""
+    content = read_json(index, INDEX) if index.is_file() else {}
+    return describe_index({**content, "passed_over": count_passed_over(settings.root)})
 
 
 def find_sources(settings: Corpus) -> Scan:

@@ -14,7 +14,7 @@ from .probe_reel import probe_layout as probe_layout
 from .probe_reel import render_probe_reel as render_probe_reel
 from .recorded import RecordedExcitations as RecordedExcitations
 from .recorded import find_excluded_tracks as find_excluded_tracks
-from .recorded import recorded_without_witness as recorded_without_witness
+from .recorded import keep_recorded_witness as keep_recorded_witness
 from .recorded import require_same_cues as require_same_cues
 from .recorded import require_same_reel as require_same_reel
 from .reels import list_source_files as list_source_files

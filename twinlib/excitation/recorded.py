@@ -141,8 +141,25 @@ def recorded_settings(results: Path, name: str, take_patterns: Iterable[str]) ->
     return None
 
 
-def recorded_without_witness(results: Path, name: str, take_patterns: Iterable[str]) -> bool:
-    """Whether an excitation has been recorded from reels without a witness, as those of older versions."""
+def keep_recorded_witness(content: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """Return the content of a configuration with `witness: false` for excitations that were recorded without one.
+
+    Reels of older versions have no witness. The content is not validated yet: with a witness, a short reel may be too
+    short for its slices.
+    """
+    excitations, devices = content.get("excitations"), content.get("devices")
+    if not isinstance(excitations, dict) or not isinstance(devices, dict):
+        return dict(content)
+    changed = dict(excitations)
+    for name, settings in excitations.items():
+        used = [device for device in devices.values() if isinstance(device, dict) and device.get("excitation") == name]
+        takes = [str(device["takes"]) for device in used if device.get("takes")]
+        if isinstance(settings, dict) and _recorded_without_witness(results, str(name), takes):
+            changed[name] = {**settings, "witness": False}
+    return {**content, "excitations": changed}
+
+
+def _recorded_without_witness(results: Path, name: str, take_patterns: Iterable[str]) -> bool:
     planned = _planned_settings(results / "excitations" / name)
     return planned is not None and not planned.witness and bool(recorded_settings(results, name, take_patterns))
 

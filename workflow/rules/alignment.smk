@@ -26,10 +26,10 @@ rule align_take:
         "<benchmarks>/align_take/{device}/{capture}.tsv"
     params:
         guard=CONFIG.dataset.guard_samples,
-        dry_range=get_aligned_range,
-        known=get_known,
-        channel=get_channel,
-        reference_channel=get_reference_channel,
+        dry_range=lambda wildcards: json.dumps(get_capture(wildcards).aligned),
+        known=lambda wildcards: json.dumps(get_capture(wildcards).known),
+        channel=lambda wildcards: get_capture(wildcards).channel,
+        reference_channel=lambda wildcards: get_capture(wildcards).reference_channel or 0,
         # The order does not matter.
         repair=lambda wildcards: sorted(set(CONFIG.devices[wildcards.device].repair)),
         code=code("align_take.py"),
@@ -53,7 +53,7 @@ rule compare_captures:
     benchmark:
         "<benchmarks>/compare_captures/{device}.tsv"
     params:
-        names=lambda wildcards: captures(wildcards.device),
+        names=lambda wildcards: CAPTURES[wildcards.device].music,
         code=code("compare_captures.py"),
     shell:
         "stage compare_captures --device {wildcards.device} --names {params.names:q} --alignments {input.alignments:q}"
@@ -63,5 +63,5 @@ rule compare_captures:
 CAPTURE_FILES += [
     path
     for name in CONFIG.devices
-    for path in expand(rules.align_take.output, device=name, capture=[*captures(name), *probes(name)])
+    for path in expand(rules.align_take.output, device=name, capture=[*CAPTURES[name].music, *CAPTURES[name].probes])
 ]

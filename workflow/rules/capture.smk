@@ -54,11 +54,11 @@ rule ingest_take:
     benchmark:
         "<benchmarks>/ingest_take/{device}/{capture}.tsv"
     params:
-        kind=get_kind,
+        kind=lambda wildcards: get_capture(wildcards).kind,
         knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
-        accept=get_acceptance,
-        channel=get_channel,
-        reference_channel=get_reference_channel,
+        accept=lambda wildcards: json.dumps(get_capture(wildcards).known.get("accept")),
+        channel=lambda wildcards: get_capture(wildcards).channel,
+        reference_channel=lambda wildcards: get_capture(wildcards).reference_channel or 0,
         code=code("ingest_take.py"),
     shell:
         "stage ingest_take --kind {params.kind} --knobs {params.knobs:q} --accept {params.accept:q}"
@@ -72,6 +72,6 @@ CAPTURE_FILES = [
     for path in expand(
         [*rules.ingest_take.output, *(rules.simulate_take.output if device.simulate else [])],
         device=name,
-        capture=[*captures(name), *probes(name)],
+        capture=[*CAPTURES[name].music, *CAPTURES[name].probes],
     )
 ]

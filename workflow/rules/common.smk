@@ -9,13 +9,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from twinlib.config import load_config
-from twinlib.capture import aligned_range, describe_missing_takes, existing_takes, missing_takes, read_pairs
-from twinlib.contracts import INDEX
-from twinlib.corpus import count_passed_over, describe_index, file_names_digest, read_exclusions, source_files
+from twinlib.capture import find_captures
+from twinlib.corpus import describe_corpus, file_names_digest, read_exclusions, source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
-from twinlib.excitation import RecordedExcitations, take_path
-from twinlib.files import read_json
+from twinlib.excitation import RecordedExcitations
 from twinlib.provenance import digest
 from twinlib.tracking import require_server, store_uri
 
@@ -69,73 +67,14 @@ def code(script):
     return digest(SCRIPTS / script, REPOSITORY)
 
 
-def probes_of(excitation):
-    """The name of an excitation's probe reel in a list; empty if there is none."""
-    return [name for name in [CONFIG.probe(excitation)] if name]
-
-
-PAIRS = {
-    name: {
-        pair.capture: pair
-        for pair in as_workflow_error(read_pairs, device.pairs, device.channel, device.reference_channel)
-    }
-    for name, device in CONFIG.devices.items()
-    if device.pairs
-}
-for _pair in (pair for pairs in PAIRS.values() for pair in pairs.values()):
-    for _path in (_pair.dry, _pair.wet):
-        if not _path.is_file():
-            raise WorkflowError(f"pair {_pair.capture}: {_path} does not exist. Correct the list of pairs")
 if CONFIG.excitations:
     as_workflow_error(source_files, CONFIG.corpus)
     if CONFIG.corpus.exclude:
         as_workflow_error(read_exclusions, CONFIG.corpus.exclude)
 
-
-def reels(device):
-    """All reels of a device, the probe reel included."""
-    excitation = CONFIG.devices[device].excitation
-    return [*CONFIG.reels(excitation), *probes_of(excitation)]
-
-
-def takes_of_others(device):
-    """The takes of all devices whose pattern of file names differs from that of a device."""
-    pattern = CONFIG.devices[device].takes
-    others = {name: one.takes for name, one in CONFIG.devices.items() if one.takes and one.takes != pattern}
-    return {take_path(takes, reel) for name, takes in others.items() for reel in reels(name)}
-
-
-# The take of each recorded reel, and the reels without one.
-TAKES, MISSING = (
-    {
-        name: as_workflow_error(function, name, device, reels(name), takes_of_others(name))
-        for name, device in CONFIG.devices.items()
-        if device.takes
-    }
-    for function in (existing_takes, missing_takes)
-)
-
-
-def recorded(device, reels):
-    """The reels that have a recorded or simulated take."""
-    missing = {reel for reel, _ in MISSING.get(device, [])}
-    return [reel for reel in reels if reel not in missing]
-
-
-def captures(device):
-    """The names of a device's captures: its pairs, or its recorded reels."""
-    if device in PAIRS:
-        return list(PAIRS[device])
-    return recorded(device, CONFIG.reels(CONFIG.devices[device].excitation))
-
-
-def probes(device):
-    """The capture of a device's probe reel in a list; empty if it was not recorded."""
-    return recorded(device, probes_of(CONFIG.devices[device].excitation))
-
-
+CAPTURES = as_workflow_error(find_captures, RESULTS, CONFIG.devices, CONFIG.excitations)
 # A device with missing takes waits, unless the user allows missing takes.
-WAITING = [name for name, missing in MISSING.items() if missing and not (CONFIG.allow_missing_takes and captures(name))]
+WAITING = [name for name, one in CAPTURES.items() if one.missing and not (CONFIG.allow_missing_takes and one.music)]
 READY = [name for name in CONFIG.devices if name not in WAITING]
 SEARCHES = [name for name, search in CONFIG.search.items() if search.device in READY]
 READY_TWINS = [
@@ -144,12 +83,7 @@ READY_TWINS = [
 
 # A recorded excitation is a source: see twinlib/excitation/recorded.py.
 RECORDED = RecordedExcitations(
-    RESULTS,
-    CONFIG.excitations,
-    {
-        name: [device.takes for device in CONFIG.devices.values() if device.takes and device.excitation == name]
-        for name in CONFIG.excitations
-    },
+    RESULTS, CONFIG.excitations, {name: CONFIG.take_patterns(name).values() for name in CONFIG.excitations}
 )
 as_workflow_error(RECORDED.require_unchanged, SOURCE)
 ACTIVE_PLANS, ACTIVE_REELS = (
@@ -165,13 +99,10 @@ DIVIDED = {
 
 
 def report_corpus():
-    """Print the notes of the last index, and the files passed over; the rule index_corpus prints those of a new index."""
+    """Print the notes of the last index, the files passed over now, and divided artists on recorded reels."""
     if not CONFIG.excitations:
         return
-    index = RESULTS / "corpus" / "index.json"
-    content = as_workflow_error(read_json, index, INDEX) if index.is_file() else {}
-    content["passed_over"] = count_passed_over(CONFIG.corpus.root)
-    for line in describe_index(content):
+    for line in as_workflow_error(describe_corpus, CONFIG.corpus, RESULTS / "corpus" / "index.json"):
         print(f"corpus: {line}", file=sys.stderr)
     for name, families in DIVIDED.items():
         for family in families:
@@ -180,12 +111,7 @@ def report_corpus():
 
 def describe_missing():
     """The reels to record, a text for each device that waits."""
-    lines = []
-    for name in WAITING:
-        device = CONFIG.devices[name]
-        folder = RESULTS / "excitations" / device.excitation
-        lines.append(describe_missing_takes(name, device, reels(name), folder, takes_of_others(name)))
-    return lines
+    return [CAPTURES[name].waiting for name in WAITING]
 
 
 def report_missing_takes():

@@ -21,8 +21,8 @@ rule cut_shard:
     params:
         settings=CONFIG.dataset.model_dump_json(),
         withdrawn=get_excluded_tracks,
-        pair=get_pair,
-        channel=get_channel,
+        pair=lambda wildcards: json.dumps(get_capture(wildcards).cut),
+        channel=lambda wildcards: get_capture(wildcards).channel,
         code=code("cut_shard.py"),
     shell:
         "stage cut_shard --device {wildcards.device} --name {wildcards.capture}"
@@ -94,7 +94,7 @@ DATASET_FILES = [
     path
     for name in READY
     for path in (
-        *expand(rules.cut_shard.output, device=name, capture=captures(name)),
+        *expand(rules.cut_shard.output, device=name, capture=CAPTURES[name].music),
         *expand([*rules.compare_captures.output, *rules.build_manifest.output, *rules.check_leaks.output], device=name),
     )
 ]

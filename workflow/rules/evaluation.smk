@@ -18,7 +18,7 @@ rule measure_device:
     benchmark:
         "<benchmarks>/measure_device/{device}/{capture}.tsv"
     params:
-        channel=get_channel,
+        channel=lambda wildcards: get_capture(wildcards).channel,
         withdrawn=get_excluded_tracks,
         code=code("measure_device.py"),
     shell:
@@ -61,7 +61,7 @@ rule evaluate_twin:
     input:
         measurements=lambda wildcards: (
             [f"<results>/twins/{wildcards.device}/{wildcards.model}/evaluation/measurements.json"]
-            if probes(wildcards.device)
+            if CAPTURES[wildcards.device].probes
             else []
         ),
         twin="<results>/twins/{device}/{model}/twin.safetensors",
@@ -142,11 +142,11 @@ rule build_twin_page:
             "<results>/twins/{device}/{model}/evaluation/probe/{figure}.svg",
             device=wildcards.device,
             model=wildcards.model,
-            figure=PROBE_FIGURES if probes(wildcards.device) else [],
+            figure=PROBE_FIGURES if CAPTURES[wildcards.device].probes else [],
         ),
         clips=rules.evaluate_twin.output.clips,
         music=lambda wildcards: expand(
-            rules.render_probe_music.output.clips if probes(wildcards.device) else [],
+            rules.render_probe_music.output.clips if CAPTURES[wildcards.device].probes else [],
             device=wildcards.device,
             model=wildcards.model,
         ),
@@ -220,14 +220,16 @@ REPORT_FILES = [
         [
             *rules.evaluate_twin.output,
             *rules.build_twin_page.output,
-            *((*rules.measure_twin.output, *rules.render_probe_music.output) if probes(twin.device) else []),
+            *((*rules.measure_twin.output, *rules.render_probe_music.output) if CAPTURES[twin.device].probes else []),
         ],
         device=twin.device,
         model=twin.model,
     )
 ]
 CAPTURE_FILES += [
-    path for name in CONFIG.devices for path in expand(rules.measure_device.output, device=name, capture=probes(name))
+    path
+    for name in CONFIG.devices
+    for path in expand(rules.measure_device.output, device=name, capture=CAPTURES[name].probes)
 ]
 if REPORT_FILES:
     REPORT_FILES += [*rules.build_summary.output, *rules.build_comparison.output]

@@ -108,7 +108,7 @@ rule write_recording_guide:
         "<benchmarks>/write_recording_guide/{excitation}.tsv"
     localrule: True
     params:
-        takes=get_take_patterns,
+        takes=lambda wildcards: json.dumps(CONFIG.take_patterns(wildcards.excitation)),
         code=code("write_recording_guide.py"),
     shell:
         "stage write_recording_guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"

@@ -13,15 +13,19 @@ def get_plan_settings(wildcards):
     return RECORDED.param(wildcards.excitation, "cues.parquet", "settings", planned)
 
 
-def get_take_patterns(wildcards):
-    """The take patterns of the devices that use an excitation, as JSON."""
-    return json.dumps(
-        {
-            name: device.takes
-            for name, device in CONFIG.devices.items()
-            if device.takes and device.excitation == wildcards.excitation
-        }
-    )
+def get_capture(wildcards):
+    """The files of a capture, and what is known about them."""
+    return as_workflow_error(CAPTURES[wildcards.device].__getitem__, wildcards.capture)
+
+
+def get_dry(wildcards):
+    """The dry file of a capture: the file of the pair, or the reel."""
+    return str(get_capture(wildcards).dry)
+
+
+def get_wet(wildcards):
+    """The wet file of a capture: the file of the pair, or the take."""
+    return str(get_capture(wildcards).wet)
 
 
 def get_excitation_file(wildcards, name):
@@ -30,52 +34,31 @@ def get_excitation_file(wildcards, name):
     return f"<results>/excitations/{excitation}/{name}" if excitation else []
 
 
-def get_dry(wildcards):
-    """The dry file of a capture: the file of the pair, or the reel."""
-    if wildcards.device in PAIRS:
-        return str(PAIRS[wildcards.device][wildcards.capture].dry)
-    return get_excitation_file(wildcards, f"reels/{wildcards.capture}.wav")
-
-
-def get_wet(wildcards):
-    """The wet file of a capture: the file of the pair, or the take."""
-    if wildcards.device in PAIRS:
-        return str(PAIRS[wildcards.device][wildcards.capture].wet)
-    return get_take(wildcards.device, wildcards.capture)
-
-
-def get_take(device, reel):
-    """The take of a reel, recorded or simulated."""
-    if device in TAKES:
-        return str(TAKES[device].get(reel) or take_path(CONFIG.devices[device].takes, reel))
-    return f"<results>/devices/{device}/{reel}/take.wav"
-
-
 def get_reel_layout(wildcards):
     """The file that holds the clicks and blocks of the reel of a capture; nothing for a pair."""
-    is_probe = wildcards.capture in probes_of(CONFIG.devices[wildcards.device].excitation)
-    return get_excitation_file(wildcards, "probe.json" if is_probe else "excitation.json")
+    return get_excitation_file(wildcards, "probe.json" if get_capture(wildcards).is_probe else "excitation.json")
 
 
 def get_probe_file(wildcards, pattern):
     """A file of the probe reel of a device; nothing if there is none."""
-    return [get_excitation_file(wildcards, pattern.replace("{probe}", probe)) for probe in probes(wildcards.device)]
+    return [
+        get_excitation_file(wildcards, pattern.replace("{probe}", probe)) for probe in CAPTURES[wildcards.device].probes
+    ]
 
 
 def get_probe_capture_file(wildcards, name):
     """A file of the capture of a device's probe reel, or its `take`; nothing if there is none."""
-    device = wildcards.device
+    one = CAPTURES[wildcards.device]
     return [
-        get_take(device, probe) if name == "take" else f"<results>/devices/{device}/{probe}/{name}"
-        for probe in probes(device)
+        str(one[probe].wet) if name == "take" else f"<results>/devices/{one.device}/{probe}/{name}"
+        for probe in one.probes
     ]
 
 
 def get_capture_files(wildcards, pattern):
     """A file of each capture of the music of a device."""
-    return expand(
-        f"<results>/devices/{{device}}/{pattern}", device=wildcards.device, capture=captures(wildcards.device)
-    )
+    one = CAPTURES[wildcards.device]
+    return expand(f"<results>/devices/{{device}}/{pattern}", device=one.device, capture=one.music)
 
 
 def get_shards(wildcards):
@@ -85,65 +68,21 @@ def get_shards(wildcards):
 
 def get_programme(wildcards):
     """The alignments of a device's music takes, which set the level of its probe take; nothing for other takes."""
-    device = CONFIG.devices[wildcards.device]
-    if wildcards.capture not in probes_of(device.excitation) or not {"gain", "dc"} & set(device.repair):
+    if not get_capture(wildcards).is_probe or not {"gain", "dc"} & set(CONFIG.devices[wildcards.device].repair):
         return []
     return get_capture_files(wildcards, "{capture}/alignment.json")
 
 
-def get_kind(wildcards):
-    """How a device is captured."""
-    device = CONFIG.devices[wildcards.device]
-    return "take" if device.takes else "pair" if device.pairs else "simulated"
-
-
-def get_pair(wildcards):
-    """The range of the files that a pair uses, as JSON; `null` for a reel."""
-    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
-    parts = ("split", "start", "stop", "clip_samples")
-    return json.dumps({part: getattr(pair, part) for part in parts} if pair else None)
-
-
-def get_aligned_range(wildcards):
-    """The range of the dry file to align, as JSON; `null` for a reel."""
-    pairs = PAIRS.get(wildcards.device, {})
-    pair = pairs.get(wildcards.capture)
-    return json.dumps(dict(zip(("start", "stop"), aligned_range(pairs.values(), pair), strict=True)) if pair else None)
-
-
-def get_known(wildcards):
-    """What the list of pairs says about a pair, as JSON; empty for a reel."""
-    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
-    known = vars(pair.known) if pair else {}
-    return json.dumps({name: value for name, value in known.items() if value is not None})
-
-
-def get_acceptance(wildcards):
-    """The reason to accept a refused pair, as JSON; `null` if there is none."""
-    return json.dumps(json.loads(get_known(wildcards)).get("accept"))
-
-
 def get_comparison(wildcards):
     """The comparison of the pairs of a device, which may set their lags; nothing for takes and a single pair."""
-    several = len(PAIRS.get(wildcards.device, {})) > 1
+    several = get_capture(wildcards).kind == "pair" and len(CAPTURES[wildcards.device].music) > 1
     return f"<results>/devices/{wildcards.device}/captures.json" if several else []
-
-
-def get_channel(wildcards):
-    """The channel of the wet file that recorded the device, counted from 1."""
-    return (PAIRS.get(wildcards.device, {}).get(wildcards.capture) or CONFIG.devices[wildcards.device]).channel
-
-
-def get_reference_channel(wildcards):
-    """The loop-back channel of the wet file, counted from 1; 0 if there is none."""
-    pair = PAIRS.get(wildcards.device, {}).get(wildcards.capture)
-    return (pair or CONFIG.devices[wildcards.device]).reference_channel or 0
 
 
 def get_missing_captures(wildcards):
     """The music reels of a device without a take, as JSON."""
-    probes_ = probes_of(CONFIG.devices[wildcards.device].excitation)
-    return json.dumps([reel for reel, _ in MISSING.get(wildcards.device, []) if reel not in probes_])
+    one = CAPTURES[wildcards.device]
+    return json.dumps([reel for reel, _ in one.missing if not one[reel].is_probe])
 
 
 def get_excluded_tracks(wildcards):
@@ -180,7 +119,7 @@ def get_search_dataset(wildcards):
     device = CONFIG.search[wildcards.search].device
     files = {"segments": "segments.parquet", "dataset": "dataset.json", "leaks": "leaks.json"}
     inputs = {key: f"<results>/devices/{device}/{name}" for key, name in files.items()}
-    return {**inputs, "shards": [f"<results>/devices/{device}/shards/{name}.arrow" for name in captures(device)]}
+    return {**inputs, "shards": [f"<results>/devices/{device}/shards/{name}.arrow" for name in CAPTURES[device].music]}
 
 
 def get_search_workers(wildcards):
@@ -192,5 +131,5 @@ def get_search_workers(wildcards):
 def get_run_records(wildcards):
     """The records of the stages that trained and evaluated a twin. They name all other logged files."""
     stages = [rules.train_twin, rules.export_twin, rules.evaluate_twin, rules.build_twin_page]
-    stages += [rules.measure_twin, rules.render_probe_music] if probes(wildcards.device) else []
+    stages += [rules.measure_twin, rules.render_probe_music] if CAPTURES[wildcards.device].probes else []
     return [path for stage in stages for path in expand(stage.output.record, **wildcards)]

@@ -43,7 +43,11 @@ async def update_needrun(self, create_inventory=False, original=snakemake.dag.DA
     reasons = sorted({forced[file] for job in self.needrun_jobs() for file in job.output if file in forced})
     for reason in reasons[:10]:
         print(f"made again: {reason}", file=sys.stderr)
-    if workflow.executor_plugin is not None and not workflow.dryrun:
+    if workflow.executor_plugin is None:
+        return
+    if workflow.dryrun or not len(self):
+        report_corpus()
+    if not workflow.dryrun:
         CHECKSUMS.save()
         if not len(self):
             report_missing_takes()
