@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from tests.dataset.factories import alignment
 from twinlib.alignment import Alignment, Excluded
 from twinlib.alignment.result import Dropout
@@ -50,6 +52,22 @@ def test_the_given_lag_is_applied_and_a_contradiction_named() -> None:
     found = apply_known(drifting, Known(lag=-500), REPAIR)
     assert found.verdict == "suspect"
     assert "says a lag of -500 samples, but 5.7" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("lag", "rate"), [(FRAMES, 1), (-FRAMES, 1), (2 * FRAMES, 2), (-1e9, 1), (1e9, 1)])
+@pytest.mark.parametrize("accept", [None, "by ear"])
+def test_a_lag_beyond_the_wet_file_is_refused_with_the_values_to_set(lag: float, rate: int, accept: str | None) -> None:
+    """Also if the pair is accepted, and if the wet file has another rate: the lag is in samples of the dry file."""
+    one = alignment(FRAMES, 5.2, wet_frames=FRAMES, is_pair=True)
+    one = replace(one, wet_sample_rate=one.sample_rate // rate)
+    for measured in (one, replace(one, verdict="refused", findings=(refused("no-match"),))):
+        found = apply_known(measured, Known(lag=lag, accept=accept), REPAIR)
+        assert found.verdict == "refused"
+        assert f"a lag of {lag:g} samples" in found.reasons[-1] + found.reasons[0]
+        assert f"set `lag` of the pair to a value from {1 - FRAMES} to {rate * FRAMES - 1}" in " ".join(found.reasons)
+        assert found.known == Known(lag=lag, accept=accept)
+    for last in (1 - FRAMES, rate * FRAMES - 1):
+        assert apply_known(one, Known(lag=last), REPAIR).verdict != "refused"
 
 
 def test_the_given_polarity_is_applied_if_polarity_is_repaired() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from twinlib.alignment import ZERO_LAGS, Alignment
 from twinlib.capture import Known
 from twinlib.diagnosis.amend import amend, remove_findings
-from twinlib.findings import suspect
+from twinlib.findings import refused, suspect
 from twinlib.resampling import TimeMap
 
 MAX_LAG_ERROR = 16.0
@@ -25,24 +25,35 @@ def apply_known(alignment: Alignment, known: Known, repair: Collection[str]) -> 
     """Return the alignment of a pair with the lag, clock and polarity that the user knows.
 
     `repair` names the properties that the warp corrects. What contradicts the measurement is a finding. A refused pair
-    with a reason to accept it becomes suspect.
+    with a reason to accept it becomes suspect. A lag with which no sample of the wet file is used refuses the pair.
     """
-    found, refused = [], alignment.verdict == "refused"
+    lowest, highest = _limits_of_lag(alignment)
+    if known.lag is not None and not lowest <= known.lag <= highest:
+        outside = refused("lag-outside-file", lag=known.lag, lowest=lowest, highest=highest)
+        return replace(amend(alignment, [outside]), known=known)
+    found, is_refused = [], alignment.verdict == "refused"
     if known.lag is not None or known.same_clock:
         measured = median_lag(alignment)
-        if known.lag is not None and not refused and abs(known.lag - measured) > MAX_LAG_ERROR:
+        if known.lag is not None and not is_refused and abs(known.lag - measured) > MAX_LAG_ERROR:
             found.append(suspect("lag-contradicts", lag=known.lag, samples=measured))
         alignment = with_constant_lag(alignment, common_lag(measured) if known.lag is None else known.lag)
     if known.polarity is not None:
-        if not refused and known.polarity != alignment.polarity:
+        if not is_refused and known.polarity != alignment.polarity:
             found.append(suspect("polarity-contradicts", polarity=known.polarity, measured=alignment.polarity))
         applied: Literal[1, -1] = known.polarity if "polarity" in repair else 1
         alignment = replace(alignment, polarity=known.polarity, applied_polarity=applied)
-    if refused and known.accept is not None:
+    if is_refused and known.accept is not None:
         findings = tuple(replace(each, severity="suspect") for each in alignment.findings if each.severity != "info")
         alignment = replace(alignment, findings=findings)
         found.append(suspect("accepted", reason=known.accept))
     return replace(amend(alignment, found), known=known)
+
+
+def _limits_of_lag(alignment: Alignment) -> tuple[int, int]:
+    """Return the smallest and the largest lag in samples with which the wet file holds a part of the dry range."""
+    start, stop = alignment.dry_range
+    wet_frames = alignment.wet_frames * alignment.sample_rate // alignment.wet_sample_rate
+    return 1 - stop, wet_frames - 1 - start
 
 
 def common_lag(lag: float) -> float:

@@ -9,6 +9,11 @@ MESSAGES = Messages(
         "lag-contradicts": (
             "the list of pairs says a lag of {lag:g} samples, but {samples:.2f} were measured: check `lag` of the pair"
         ),
+        "lag-outside-file": (
+            "the list of pairs says a lag of {lag:g} samples, with which the wet file holds nothing of the dry range: "
+            "set `lag` of the pair to a value from {lowest} to {highest} (positive if the wet file is late), or leave "
+            "it empty to measure it"
+        ),
         "polarity-contradicts": (
             "the list of pairs says a polarity of {polarity}, but {measured} was measured: check `polarity` of the pair"
         ),
