@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
-from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, verdict_lines
+from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, take_verdicts, verdict_lines
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.progress import show_progress
@@ -24,11 +24,15 @@ def main() -> None:
         segments=Path,
         dataset=Path,
         measurements=[Path],
+        probe_take=[Path],
+        probe_alignment=[Path],
         shards=[Path],
         outputs=[Path],
     )
     settings = Evaluation.model_validate_json(args.settings)
     inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
+    probes = list(zip(args.probe_take, args.probe_alignment, strict=True))
+    inputs += [path for files in probes for path in files]
     with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         curve = read_table(args.curve, TRAINING)
@@ -43,6 +47,7 @@ def main() -> None:
                 next((read_json(path, MEASUREMENTS) for path in args.measurements), None),
                 curve,
                 done,
+                {take.parent.name: take_verdicts(take, alignment) for take, alignment in probes},
             )
         write_evaluation(args.outputs[0].parent, evaluation, curve)
     metrics = evaluation.metrics

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.finding_codes import used_codes
 from twinlib import evaluation
+from twinlib.contracts import ALIGNMENT, TAKE
 from twinlib.evaluation.messages import MESSAGES
-from twinlib.evaluation.verdict import WORDS, judge_takes, judge_twin, suspect_takes, verdict_lines
+from twinlib.evaluation.verdict import WORDS, judge_takes, judge_twin, suspect_takes, take_verdicts, verdict_lines
+from twinlib.files import write_json
 from twinlib.findings import Span, suspect, worst
 
 OK = {"take_verdict": "ok", "take_reasons": [], "alignment_verdict": "ok", "alignment_reasons": []}
@@ -35,6 +37,15 @@ def codes(found: dict[str, Any]) -> list[str]:
 def test_every_code_has_a_sentence() -> None:
     folder = Path(evaluation.__file__).parent
     assert used_codes(sorted(folder.glob("*.py"))) == MESSAGES.codes
+
+
+def test_the_probe_take_is_judged_by_its_own_files(tmp_path: Path) -> None:
+    write_json(tmp_path / "take.json", TAKE, {"verdict": "ok", "reasons": [], "findings": []})
+    write_json(tmp_path / "alignment.json", ALIGNMENT, {"verdict": "suspect", "reasons": ["it drifts"], "findings": []})
+    probe = take_verdicts(tmp_path / "take.json", tmp_path / "alignment.json")
+    takes = judge_takes({"one": OK, "main-probe": probe}, {})
+    assert takes["main-probe"] == {"verdict": "suspect", "reasons": ["it drifts"], "findings": []}
+    assert verdict_lines({**METRICS, **judged(takes=takes)})[-1] == "  take main-probe (suspect): it drifts"
 
 
 SUSPECT_TAKES = judge_takes(

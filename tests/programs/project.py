@@ -175,6 +175,8 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
         },
         "evaluate_twin": {
             "measurements": [],
+            "probe_take": [],
+            "probe_alignment": [],
             "device": "amp",
             "model": "tiny",
             "settings": config.evaluation.model_dump_json(),

@@ -49,6 +49,8 @@ def test_an_added_probe_reel_is_measured_without_retraining(project: Project) ->
     metrics = read_json(results / "twins/amp/tiny/evaluation/metrics.json", "metrics/1")
     assert beside["device"] == device
     assert metrics["harmonics"]["compared"] > 20
+    assert {name: take["verdict"] for name, take in metrics["takes"].items()} == {"tiny-01": "ok", "tiny-probe": "ok"}
+    assert "2 of 2 ok" in (results / "summary.txt").read_text()
     assert 0 < metrics["esr_floor"] == device["esr_floor"] < metrics["esr"]
     assert "H3 of" in (results / "twins/amp/tiny/evaluation/index.html").read_text()
     assert "harmonics" not in read_json(results / "twins/box/tiny/evaluation/metrics.json", "metrics/1")

@@ -15,6 +15,7 @@ from .twin_runner import render_probe_music as render_probe_music
 from .verdict import read_verdict as read_verdict
 from .verdict import read_verdict_of as read_verdict_of
 from .verdict import suspect_takes as suspect_takes
+from .verdict import take_verdicts as take_verdicts
 from .verdict import verdict_content as verdict_content
 from .verdict import verdict_lines as verdict_lines
 from .verdict import without_verdict as without_verdict

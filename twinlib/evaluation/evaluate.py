@@ -1,6 +1,6 @@
 """Evaluation of a trained twin: on its data set, or on any aligned pair of files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -67,13 +67,15 @@ def evaluate_twin(
     measurements: dict[str, Any] | None = None,
     curve: pd.DataFrame | None = None,
     progress: Progress = no_progress,
+    probe_takes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TwinEvaluation:
     """Evaluate a twin on its data set.
 
     `segments` and `dataset` have the contracts `segments/1` and `dataset/1`, `shards` is the folder of the shards,
     `measurements` are those of the probe reel for the device and this twin (`measurements/1`), `curve` is the learning
-    curve (`training/1`). Equal input gives equal numbers except `realtime_factor` (seconds of audio per second of CPU
-    time). `progress` counts seconds of audio.
+    curve (`training/1`), `probe_takes` holds the verdicts on the take of the probe reel (`take_verdicts`) by its name.
+    Equal input gives equal numbers except `realtime_factor` (seconds of audio per second of CPU time). `progress`
+    counts seconds of audio.
 
     Raises `ConfigError` if ViSQOL is requested but missing, `ModelError` if the twin is unreadable or belongs to
     another data set, `DatasetError` if a split is empty or silent.
@@ -107,7 +109,7 @@ def evaluate_twin(
     windows = _residuals(runner, segments, shards, progress)
     if "esr_floor" not in metrics and (floor := noise_floor_of_takes(windows, dataset["captures"])) is not None:
         metrics["esr_floor"] = floor
-    metrics |= _judge(metrics, find_outliers(windows), dataset["captures"], curve)
+    metrics |= _judge(metrics, find_outliers(windows), {**dataset["captures"], **(probe_takes or {})}, curve)
     if rate is not None:
         wet, predicted = (np.concatenate([getattr(clip, name) for clip in clips]) for name in ("wet", "twin"))
         metrics["visqol"] = rate(wet, predicted, runner.sample_rate)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from twinlib.contracts import VERDICT, VERDICT_FILE
+from twinlib.contracts import ALIGNMENT, TAKE, VERDICT, VERDICT_FILE
 from twinlib.db import MIN_ESR, power_to_db
 from twinlib.evaluation.messages import MESSAGES
 from twinlib.files import read_json, sha256_file
@@ -56,7 +56,8 @@ def judge_takes(
 ) -> dict[str, dict[str, Any]]:
     """Return verdict, reasons and findings of each take: the worst of ingest, alignment and the twin's residual.
 
-    `captures` are those of dataset.json, `residuals` the findings of `find_outliers` by capture.
+    `captures` are those of dataset.json and the probe take (`take_verdicts`), `residuals` the findings of
+    `find_outliers` by capture.
     """
     takes = {}
     for name in sorted({*captures, *residuals}):
@@ -72,6 +73,12 @@ def judge_takes(
             "findings": [finding.to_dict() for finding in findings],
         }
     return takes
+
+
+def take_verdicts(take: Path, alignment: Path) -> dict[str, Any]:
+    """Return the verdicts and reasons in `take.json` and `alignment.json`, with the keys of captures in dataset.json."""
+    stages = {"take": read_json(take, TAKE), "alignment": read_json(alignment, ALIGNMENT)}
+    return {f"{stage}_{key}": content[key] for stage, content in stages.items() for key in ("verdict", "reasons")}
 
 
 def judge_twin(

@@ -69,6 +69,9 @@ rule evaluate_twin:
         segments="<results>/devices/{device}/segments.parquet",
         dataset="<results>/devices/{device}/dataset.json",
         shards=get_shards,
+        # The list of takes with verdicts includes the probe take.
+        probe_take=lambda wildcards: get_probe_capture_file(wildcards, "take.json"),
+        probe_alignment=lambda wildcards: get_probe_capture_file(wildcards, "alignment.json"),
     output:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
         figures=report(
@@ -100,6 +103,7 @@ rule evaluate_twin:
         "stage evaluate_twin --device {wildcards.device} --model {wildcards.model}"
         " --settings {params.settings:q} --twin {input.twin:q} --curve {input.curve:q} --segments {input.segments:q}"
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
+        " --probe-take {input.probe_take:q} --probe-alignment {input.probe_alignment:q}"
         " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.gains:q} {output.linear:q} {output.verdict:q}"
         " 2>&1 | tee -i {log:q}"
 
