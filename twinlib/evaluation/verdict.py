@@ -76,7 +76,7 @@ def judge_takes(
 
 
 def take_verdicts(take: Path, alignment: Path) -> dict[str, Any]:
-    """Return the verdicts and reasons in `take.json` and `alignment.json`, with the keys of captures in dataset.json."""
+    """Return the verdicts and reasons in `take.json` and `alignment.json`, by the keys of dataset.json."""
     stages = {"take": read_json(take, TAKE), "alignment": read_json(alignment, ALIGNMENT)}
     return {f"{stage}_{key}": content[key] for stage, content in stages.items() for key in ("verdict", "reasons")}
 
