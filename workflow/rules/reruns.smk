@@ -45,12 +45,13 @@ async def update_needrun(self, create_inventory=False, original=snakemake.dag.DA
         print(f"made again: {reason}", file=sys.stderr)
     if workflow.executor_plugin is None:
         return
-    if workflow.dryrun or not len(self):
-        report_corpus()
     if not workflow.dryrun:
         CHECKSUMS.save()
-        if not len(self):
-            report_missing_takes()
+    # Otherwise `onstart` and the end of the run report them.
+    if workflow.dryrun or not len(self):
+        report_corpus()
+    if not len(self):
+        report_missing_takes()
 
 
 snakemake.io._IOFile.is_newer = never
