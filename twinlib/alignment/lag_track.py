@@ -121,26 +121,30 @@ def plan_dense_windows(start: int, stop: int, size: int) -> WindowPlan:
     return WindowPlan(np.arange(start, max(start, stop - size) + 1, size // 2, dtype=np.int64), size)
 
 
-def windowed_spectra(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32], bins: slice) -> Complex:
+def band_spectra(tapered: npt.NDArray[np.float32], bins: slice) -> Complex:
     """Return the in-band spectra of tapered windows `(windows, size)`, complex64 `(windows, bins)`."""
-    return np.asarray(scipy.fft.rfft(samples * taper)[:, bins])
+    return np.asarray(scipy.fft.rfft(tapered)[:, bins])
 
 
 def band_level_db(spectrum: Complex, taper: npt.NDArray[np.float32]) -> float:
     """Return the in-band rms of a tapered window in dB of full scale."""
-    energy = 2.0 * _energy(spectrum) / len(taper) / float(np.square(taper).sum())
+    return _level_db(np.square(np.abs(spectrum)), taper)
+
+
+def _level_db(power: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
+    energy = 2.0 * _total(power) / len(taper) / float(np.square(taper).sum())
     return power_to_db(energy, 1e-30)
 
 
-def _energy(spectrum: Complex) -> float:
+def _total(power: npt.NDArray[np.float32]) -> float:
     # Without BLAS, whose sums depend on the number of threads in the last bit.
-    return float(np.square(np.abs(spectrum)).sum(dtype=np.float64))
+    return float(power.sum(dtype=np.float64))
 
 
-def energy_centroid(samples: npt.NDArray[np.float32], taper: npt.NDArray[np.float32]) -> float:
+def energy_centroid(tapered: npt.NDArray[np.float32]) -> float:
     """Return the energy-weighted mean index of a tapered window, to which its delay refers."""
-    size = max(1, len(samples) // CENTROID_PARTS)
-    parts = (samples * taper).reshape(-1, size)
+    size = max(1, len(tapered) // CENTROID_PARTS)
+    parts = tapered.reshape(-1, size)
     energy = np.einsum("ij,ij->i", parts, parts).astype(np.float64)
     middles = np.arange(len(energy)) * size + 0.5 * (size - 1)
     return float((middles * energy).sum()) / (float(energy.sum()) + 1e-300)
@@ -177,41 +181,39 @@ def measure_lags(
     pooled = np.zeros(bins.stop - bins.start, np.complex128)
     dry_power, wet_power = np.zeros(len(pooled)), np.zeros(len(pooled))
 
-    def is_usable(start: int, stop: int) -> bool:
-        if any(first < stop and start < last for first, last in excluded):
-            return False
-        return everything or (time_map.wet(start) >= wet.start and time_map.wet(stop) <= wet.stop)
-
     kernel = MEASURE_KERNEL if MEASURE_BAND * wet.rate > HIGH_HZ else WARP_KERNEL
 
     def warped(start: int, stop: int) -> Signal:
         return interpolate(wet, time_map, start, stop, kernel)
 
-    starts_used = [start for start in windows.starts.tolist() if is_usable(start, start + size)]
-    for first in range(0, len(starts_used), BATCH):
-        starts = starts_used[first : first + BATCH]
-        samples = read_windows(dry.read, starts, size)
-        spectra = windowed_spectra(samples, taper, bins)
-        levels = [band_level_db(spectrum, taper) for spectrum in spectra]
+    usable = windows.starts
+    if not everything:
+        first_wet, last_wet = (places + time_map.lags(places.astype(np.float64)) for places in (usable, usable + size))
+        usable = usable[(first_wet >= wet.start) & (last_wet <= wet.stop)]
+    for first, last in excluded:
+        usable = usable[(usable >= last) | (usable + size <= first)]
+    for batch in np.split(usable, range(BATCH, len(usable), BATCH)):
+        tapered = read_windows(dry.read, batch.tolist(), size) * taper
+        spectra = band_spectra(tapered, bins)
+        powers = np.square(np.abs(spectra))
+        levels = [_level_db(power, taper) for power in powers]
         loud = [number for number, level in enumerate(levels) if level >= MIN_LEVEL_DB]
         if not loud:
             continue
         spectra = spectra[loud]
-        others = polarity * windowed_spectra(
-            read_windows(warped, [starts[number] for number in loud], size), taper, bins
-        )
+        others = polarity * band_spectra(read_windows(warped, batch[loud].tolist(), size) * taper, bins)
         crosses = spectra.conj() * others
         found = estimate_delays(crosses, bins, size, min(4096, size // 4), expected)
-        for number, spectrum, other, cross, (delay, sign) in zip(loud, spectra, others, crosses, found, strict=True):
-            position, level = starts[number] + energy_centroid(samples[number], taper), levels[number]
+        for number, other, cross, (delay, sign) in zip(loud, others, crosses, found, strict=True):
+            position, level = int(batch[number]) + energy_centroid(tapered[number]), levels[number]
             if delay is None:
                 rows.append((position, 0.0, 0.0, 0.0, level))
                 continue
             rows.append((position, delay.delay, 1.0 / (1.0 / max(delay.weight, 1e-12) + LAG_FLOOR**2), sign, level))
             if abs(delay.delay) < (MAX_FIRST_RESIDUAL if known is None else MAX_RESIDUAL) and sign > 0:
-                share = 1.0 / _energy(spectrum)
+                share = 1.0 / _total(powers[number])
                 pooled += share * cross
-                dry_power += share * np.abs(spectrum) ** 2
+                dry_power += share * powers[number]
                 wet_power += share * np.abs(other) ** 2
     measured = LagTrack(*np.array(rows).reshape(-1, 5).T)
     return measured, _response(pooled, dry_power, wet_power, bins, size) if dry_power.any() else None

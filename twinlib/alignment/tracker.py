@@ -14,9 +14,9 @@ from twinlib.alignment.lag_track import (
     MIN_LEVEL_DB,
     WindowPlan,
     band_level_db,
+    band_spectra,
     energy_centroid,
     estimate_delays,
-    windowed_spectra,
 )
 from twinlib.audio import Signal
 from twinlib.estimation import Complex, Line, Real, band, excerpt_size, find_candidates, read_excerpts
@@ -151,10 +151,10 @@ class _Tracker:
     def spectrum(self, number: int) -> tuple[float, Complex] | None:
         """Return the energy centroid of a dry window and its spectrum; None if it is silent."""
         start = int(self.windows.starts[number])
-        x = self.dry.read(start, start + self.windows.size)
-        spectrum = windowed_spectra(x[np.newaxis], self.taper, self.bins)[0]
+        x = self.dry.read(start, start + self.windows.size) * self.taper
+        spectrum = band_spectra(x[np.newaxis], self.bins)[0]
         audible = band_level_db(spectrum, self.taper) >= MIN_LEVEL_DB
-        return (start + energy_centroid(x, self.taper), spectrum) if audible else None
+        return (start + energy_centroid(x), spectrum) if audible else None
 
     def match(self, number: int, dry: tuple[float, Complex], position: float, lag: float) -> Match | None:
         """Match a window near the lag extrapolated from `position`; None without wet samples there."""
@@ -164,8 +164,8 @@ class _Tracker:
         whole = round(expected)
         if start + whole + size // 2 < self.wet.start or start + whole + size // 2 > self.wet.stop:
             return None
-        y = self.read_wet(start, whole, centre)
-        crosses = spectrum.conj() * windowed_spectra(y[np.newaxis], self.taper, self.bins)
+        y = self.read_wet(start, whole, centre) * self.taper
+        crosses = spectrum.conj() * band_spectra(y[np.newaxis], self.bins)
         delay, sign = estimate_delays(crosses, self.bins, size, size // 4)[0]
         if delay is None:
             return centre, expected, 0.0, 0.0

@@ -123,17 +123,22 @@ def _fit_spline(basis: _Basis, residual: Real, weights: Real, precision: Real, p
     count, own = basis.design.shape[1], int(pieces.max()) + 1
     membership = sparse.csr_array((np.ones(len(pieces)), (np.arange(len(pieces)), pieces)), (len(pieces), own))
     joint = sparse.hstack((basis.design, membership), format="csr")
+    transposed, entries = joint.T, np.diff(joint.indptr)
+    penalty = sparse.block_diag((basis.penalty, sparse.csr_array((own, own))), format="csc")
     for _ in range(6):
+        weighted = sparse.csr_array(
+            (joint.data * np.repeat(precision, entries), joint.indices, joint.indptr), joint.shape
+        )
         # The bandwidth of the spline grows with the sixth root of the weights.
-        penalty = float(np.mean(precision ** (1 / 6))) ** 6 * basis.penalty
-        normal = joint.T @ (precision[:, None] * joint) + sparse.block_diag((penalty, sparse.csr_array((own, own))))
+        normal = sparse.csc_array(transposed @ weighted + float(np.mean(precision ** (1 / 6))) ** 6 * penalty)
         # Regularises the common constant, which is ambiguous, and intervals whose windows are nearly rejected.
-        normal = sparse.csc_array(normal + 1e-10 * sparse.diags_array(normal.diagonal()))
+        diagonal = normal.diagonal()
+        normal.setdiag(diagonal + 1e-10 * diagonal)
         solve = splu(normal).solve
         solution, deviation = np.zeros(count + own), residual
         # Twicing (Tukey 1977): a single pass underestimates the curve at the ends and next to pauses.
         for _ in range(TWICING_PASSES):
-            solution = solution + solve(joint.T @ (precision * deviation))
+            solution = solution + solve(transposed @ (precision * deviation))
             deviation = residual - joint @ solution
         mean = float(np.average(basis.design @ solution[:count], weights=precision))
         precision = _robust_weights(deviation, weights)

@@ -133,9 +133,8 @@ def interpolate(signal: Channel, timemap: TimeMap, start: int, stop: int, kernel
         return np.zeros(0, np.float32)
     first, last = start // TILE, -(-stop // TILE)
     centres: Float64 = (np.arange(first, last, dtype=np.float64) + 0.5) * TILE - 0.5
-    ends = [timemap.lags(np.asarray(centres + step, np.float64)) for step in (-TILE / 2, TILE / 2)]
-    lags = timemap.lags(centres)
-    slopes = (ends[1] - ends[0]) / TILE
+    lags, edges = timemap.lags(centres), timemap.lags(np.arange(first, last + 1, dtype=np.float64) * TILE - 0.5)
+    slopes = np.diff(edges) / TILE
     # A tile across a dropout follows the piece of its centre; dropouts are excluded from the data.
     slopes[np.abs(slopes) > _MOST_SLOPE] = 0.0
     out = np.empty((last - first) * TILE, np.float32)

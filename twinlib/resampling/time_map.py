@@ -97,6 +97,7 @@ class Curve:
             from scipy.interpolate import CubicSpline  # Imported here: few takes need it, and it takes long.
 
             self._spline = CubicSpline(positions, values, bc_type="natural")
+            self._end_slopes = self._spline(positions[[0, -1]], 1)
 
     def __call__(self, positions: Array) -> Array:
         """Return the value at each position."""
@@ -106,6 +107,6 @@ class Curve:
         if self._spline is None:
             return np.asarray(y[0] + (positions - x[0]) * ((y[1] - y[0]) / (x[1] - x[0])))
         inside = np.clip(positions, x[0], x[-1])
-        slopes = self._spline(np.array([x[0], x[-1]]), 1)
-        beyond = np.minimum(positions - x[0], 0.0) * slopes[0] + np.maximum(positions - x[-1], 0.0) * slopes[1]
+        first, last = self._end_slopes
+        beyond = np.minimum(positions - x[0], 0.0) * first + np.maximum(positions - x[-1], 0.0) * last
         return np.asarray(self._spline(inside) + beyond)
