@@ -24,6 +24,7 @@ from twinlib.model.architecture import (
     parameter_shapes,
     select_module,
 )
+from twinlib.model.compiled_torch import CompiledForward
 from twinlib.model.twin import Twin, Weights
 
 LeftContext = Callable[[str, Tensor, int], Tensor]
@@ -150,6 +151,17 @@ class WaveNet(nn.Module):
                     fan_in = parameter[0].numel()
                 bound = 1 / math.sqrt(fan_in)
                 parameter.uniform_(-bound, bound, generator=generator)
+        self._compiled = CompiledForward(network, dry_delay, list(self._used_parameters()))
+
+    def _used_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters with an effect: the residual path of the last layer is unused."""
+        unused = f"stacks.{len(self.stacks) - 1}.layers.{len(self.network.stacks[-1].dilations) - 1}.residual"
+        skip = self.network.skip
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if skip == "residual" or name not in (unused, f"{unused}_bias")
+        }
 
     def weights(self) -> dict[str, npt.NDArray[np.float32]]:
         """Return a copy of all weights by name, as `Twin` holds them."""
@@ -160,7 +172,16 @@ class WaveNet(nn.Module):
         self.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return wet samples `(B, T - receptive_field + 1)` of dry samples `(B, T)`."""
+        """Return wet samples `(B, T - receptive_field + 1)` of dry samples `(B, T)`.
+
+        The compiled kernels compute it if they can, else torch.
+        """
+        if self._compiled.supports(x):
+            return self._compiled(x, list(self._used_parameters().values()))
+        return self.forward_torch(x)
+
+    def forward_torch(self, x: Tensor) -> Tensor:
+        """Compute `forward` by torch operations: the reference of the compiled kernels."""
         width = x.shape[0]
         rows = self.forward_stream(x.t().reshape(-1, 1), width, lambda name, rows, count: rows)
         return rows.reshape(-1, width).t()

@@ -1,0 +1,6 @@
+from .handles import Addresses as Addresses
+from .handles import CompiledModel as CompiledModel
+from .handles import CompiledStream as CompiledStream
+from .handles import CompiledTraining as CompiledTraining
+from .library import SWITCH as SWITCH
+from .library import instruction_set as instruction_set
