@@ -27,6 +27,11 @@ def _create(function: str, *arguments: object) -> int:
     return int(handle)
 
 
+def not_finite(sample: int) -> ModelError:
+    """Return the error of a block with NaN or Inf at an index."""
+    return ModelError(f"sample {sample} of the block is not a finite number. Repair the recording")
+
+
 class CompiledModel:
     """The packed weights of a network for one instruction set."""
 
@@ -82,7 +87,7 @@ class CompiledStream:
         threads = self._threads if frames * self._channels >= THREADED else 1
         bad = self._process(self._handle, *self._addresses, frames, *self._gains, threads)
         if bad >= 0:
-            raise ModelError(f"sample {at + bad} of the block is not a finite number. Repair the recording")
+            raise not_finite(at + bad)
 
 
 class CompiledTraining:

@@ -1,11 +1,10 @@
 """Networks in the terms of the compiled kernels: integers for the description, addresses for the weights."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from twinlib.kernels import Addresses, CompiledModel
+from twinlib.kernels import CompiledModel, CompiledStream
 from twinlib.model.architecture import Network
+from twinlib.model.twin import Twin
 
 _ACTIVATIONS = ("tanh", "relu", "leaky_relu", "gated", "adaptive")
 _SKIPS = ("activation", "residual", "mixed")
@@ -46,6 +45,11 @@ def compile_network(network: Network, dry_delay: int, instructions: str) -> Comp
     return CompiledModel(np.array(description, np.int64), network.head_scale, instructions)
 
 
-def addresses(names: list[str], values: Mapping[str, int]) -> Addresses:
-    """Return the addresses of the named arrays, 0 for those without."""
-    return np.array([values.get(name, 0) for name in names], np.uint64)
+def create_stream(twin: Twin, channels: int, instructions: str, threads: int) -> CompiledStream:
+    """Return a stream of a twin; raise `ModelError` if the weights do not fit."""
+    twin.check_weights()
+    model = compile_network(twin.network, twin.guard_samples, instructions)
+    weights = {name: np.ascontiguousarray(weight) for name, weight in twin.weights.items()}
+    found = [weights[name].ctypes.data if name in weights else 0 for name in kernel_parameters(twin.network)]
+    model.pack(np.array(found, np.uint64))
+    return CompiledStream(model, channels, twin.input_gain, twin.output_gain, threads)

@@ -6,6 +6,8 @@ import numpy as np
 
 from twinlib.audio import Signal
 from twinlib.errors import ModelError
+from twinlib.kernels import instruction_set
+from twinlib.model.compiled import create_stream
 from twinlib.model.twin import Twin
 
 
@@ -18,8 +20,8 @@ class Engine(Protocol):
     def process(self, block: Signal) -> Signal:
         """Return the wet samples of the next dry block, with both gains of the twin applied.
 
-        Both are float32 `(frames, channels)`. The dry block is finite, contiguous, possibly read-only, and has at
-        least one frame.
+        Both are float32 `(frames, channels)`. The dry block is contiguous, possibly read-only, and has at least one
+        frame. Raises `ModelError` with the index of the first frame with NaN or Inf.
         """
 
 
@@ -30,10 +32,10 @@ class Stream:
     after `receptive_field - 1` zeros, within rounding. The output lags by the twin's `guard_samples`.
     """
 
-    def __init__(self, twin: Twin, channels: int = 1) -> None:
+    def __init__(self, twin: Twin, channels: int = 1, threads: int = 1) -> None:
         if channels < 1:
             raise ModelError(f"a stream needs at least 1 channel, got {channels}")
-        self._engine, self._channels = create_engine(twin, channels), channels
+        self._engine, self._channels = create_engine(twin, channels, threads), channels
         self.process(np.zeros((twin.network.receptive_field - 1, channels), np.float32))
 
     def process(self, block: Signal) -> Signal:
@@ -46,13 +48,7 @@ class Stream:
             raise ModelError(f"the stream has {self._channels} channels, but the block has shape {shape}")
         if not len(block):
             return np.zeros(shape, np.float32)
-        dry = _as_float32(block).reshape(-1, self._channels)
-        finite = np.isfinite(dry)
-        # On blocks of 64 samples, `all` would take twice the time.
-        if np.count_nonzero(finite) < dry.size:
-            sample = int(np.argmin(finite.all(axis=1)))
-            raise ModelError(f"sample {sample} of the block is not a finite number. Repair the recording")
-        return self._engine.process(dry).reshape(shape)
+        return self._engine.process(_as_float32(block).reshape(-1, self._channels)).reshape(shape)
 
 
 def _as_float32(block: Signal) -> Signal:
@@ -63,9 +59,14 @@ def _as_float32(block: Signal) -> Signal:
         return np.ascontiguousarray(block, np.float32)
 
 
-def create_engine(twin: Twin, channels: int) -> Engine:
-    """Return a new engine; raise `ModelError` if the weights do not fit the network."""
-    # Imported here: importing torch takes seconds, and most users of this module never play a twin.
+def create_engine(twin: Twin, channels: int, threads: int = 1) -> Engine:
+    """Return a new engine, the compiled kernels or else torch; raise `ModelError` if the weights do not fit.
+
+    The compiled kernels compute up to `threads` channels at the same time.
+    """
+    if (instructions := instruction_set()) is not None:
+        return create_stream(twin, channels, instructions, threads)
+    # Imported here: importing torch takes seconds, and the compiled kernels do without.
     from twinlib.model.torch_stream import TorchStream
 
     return TorchStream(twin, channels)

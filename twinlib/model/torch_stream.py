@@ -1,9 +1,11 @@
 """The torch engine of `Stream`."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from twinlib.audio import Signal
+from twinlib.kernels import not_finite
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import build_network
 
@@ -22,6 +24,9 @@ class TorchStream:
     @torch.no_grad()
     def process(self, block: Signal) -> Signal:
         """Return the wet samples of the next dry block, `(frames, channels)`."""
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise not_finite(int(np.argmin(finite)))
         rows = torch.from_numpy(block).reshape(-1, 1)
         size = max(1, CHUNK // self._channels) * self._channels
         wet = torch.cat([self._forward(chunk) for chunk in torch.split(rows, size)])
