@@ -31,6 +31,9 @@ DISTRIBUTIONS = {"visqol": "visqol-python", "yaml": "PyYAML"}
 
 LIBRARY = "twinlib"
 
+COMPILED = {".dll", ".dylib", ".pyc", ".so"}
+"""Suffixes of files that are compiled from sources in the package; the sources count."""
+
 _FILE_NAME = re.compile(r"[\w-]+(?:\.\w+)+")
 _NOT_EVALUATED = {"returns", "type_comment"}
 
@@ -319,7 +322,7 @@ def _data_files(folder: Path) -> list[Path]:
         if path.is_dir():
             if not (path / "__init__.py").exists() and not any(path.rglob("*.py")):
                 found += _data_files(path)
-        elif path.suffix not in {".py", ".pyi", ".pyc"}:
+        elif path.suffix not in {".py", ".pyi"} | COMPILED:
             found.append(path)
     return found
 
