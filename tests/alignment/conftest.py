@@ -127,6 +127,13 @@ def swings(rng: np.random.Generator, position: Array, hertz: float, swing: float
     return swing * np.sin(2 * np.pi * hertz * position / RATE + rng.uniform(0, 6.28))
 
 
+def breathing(rng: np.random.Generator, scatter: float) -> tuple[Array, Array, Array]:
+    """A minute through a device with level-dependent delay: positions, lags, and levels with a slow change."""
+    time = np.arange(0.0, 60.0, 0.37)
+    level = -30.0 + 6.0 * np.sin(2 * np.pi * time / 50.0 + rng.uniform(0, 6.28)) + rng.uniform(-9, 9, len(time))
+    return time * RATE, -0.4 * 10 ** (level / 20) + scatter * rng.standard_normal(len(time)), level
+
+
 class Memory:
     """An array with the interface of an open file, for tests of `Channel` without a disk."""
 

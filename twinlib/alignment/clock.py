@@ -175,7 +175,7 @@ class LagFit:
 
     def lags(self) -> tuple[Array, Array, Array]:
         """Return dry position, lag in samples and weight of the windows detected with the right polarity."""
-        valid = self.track.detected & (self.track.sign > 0)
+        valid = self.track.valid
         position = self.track.position[valid]
         return position, self.clock.lags(position) + self.track.residual[valid], self.track.weight[valid]
 
@@ -185,7 +185,7 @@ class LagFit:
         clear = np.ones(len(self.track.position), np.bool_)
         for step in steps:
             clear &= (self.track.position + half <= step.first) | (self.track.position - half >= step.last)
-        track = LagTrack(*(getattr(self.track, name)[clear] for name in LagTrack.__dataclass_fields__))
+        track = self.track.select(clear)
         position, lag, weight = replace(self, track=track).lags()
         if len(position) < 2:
             return self

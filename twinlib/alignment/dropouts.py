@@ -106,7 +106,7 @@ def _merge(known: Sequence[LagStep], new: Sequence[LagStep]) -> tuple[LagStep, .
 def _with_ends(dry: Channel, wet: Channel, fit: LagFit, known: Sequence[LagStep]) -> tuple[LagStep, ...]:
     """Add steps so close to an end of the programme that only short windows fit beyond them."""
     time_map = fit.clock.time_map(dry.start, dry.stop)
-    first, last = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    first, last = fit.windows.span
     reach = round(END_SECONDS * dry.rate)
     found = tuple(known)
     for start, stop in ((first, min(last, first + reach)), (max(first, last - reach), last)):
@@ -265,7 +265,7 @@ def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> s
     """
     steps, lags = fit.clock.steps, fit.clock.fit.lags
     time_map = fit.clock.time_map(dry.start, dry.stop)
-    begin, end = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
+    begin, end = fit.windows.span
     edges = [begin, *(edge for step in steps for edge in (step.first, step.last)), end]
     if steps:
         # Beyond the first and last step there may be only their uncertain range.

@@ -1,7 +1,7 @@
 """The lag track: the residual lag of each window of the programme after warping by the current clock."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from twinlib.estimation import (
     phat_weighted,
     subsample_delay,
 )
-from twinlib.intervals import merge_ranges
+from twinlib.intervals import Range, merge_ranges
 from twinlib.resampling import MEASURE_BAND, MEASURE_KERNEL, WARP_KERNEL, Channel, TimeMap, interpolate
 
 INLIER_SAMPLES = 0.5
@@ -72,6 +72,11 @@ class WindowPlan:
     starts: npt.NDArray[np.int64]
     size: int
 
+    @property
+    def span(self) -> Range:
+        """The dry range from the first to the last window."""
+        return int(self.starts[0]), int(self.starts[-1]) + self.size
+
 
 @dataclass(frozen=True)
 class LagTrack:
@@ -90,6 +95,15 @@ class LagTrack:
     def detected(self) -> npt.NDArray[np.bool_]:
         """Mask of the windows with a detected delay."""
         return np.asarray(self.weight > 0)
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Mask of the windows with a detected delay and the right polarity."""
+        return np.asarray(self.detected & (self.sign > 0))
+
+    def select(self, windows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "LagTrack":
+        """Return the track of some windows, by mask or number."""
+        return LagTrack(*(getattr(self, column.name)[windows] for column in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -275,7 +289,7 @@ def _response(pooled: Complex, dry_power: Real, wet_power: Real, bins: slice, si
 
 def inliers(measured: LagTrack) -> npt.NDArray[np.bool_]:
     """Mask of the detected windows within half a sample of the clock."""
-    return np.asarray((measured.weight > 0) & (np.abs(measured.residual) < INLIER_SAMPLES) & (measured.sign > 0))
+    return np.asarray(measured.valid & (np.abs(measured.residual) < INLIER_SAMPLES))
 
 
 def counted(track: LagTrack) -> npt.NDArray[np.bool_]:

@@ -171,10 +171,10 @@ def fit_track(
         steps = find_steps(dry, wet, fit, coarse)
         if steps != fit.clock.steps:
             fit = remeasure_with_steps(dry, wet, fit, steps, progress)
-    flutter = _measure_flutter(dry, wet, fit)
+    flutter = flutter_rms(dry, wet, fit)
     if not tried_curve and (flutter > MAX_FLUTTER or clock_varies(dry, wet, fit)):
         fit = remeasure_with_curve(dry, wet, fit, progress)
-        flutter = _measure_flutter(dry, wet, fit)
+        flutter = flutter_rms(dry, wet, fit)
     return replace(fit, flutter=flutter)
 
 
@@ -190,11 +190,6 @@ def _first_fit(
     steps = coarse_steps(position, lag, windows.size)
     clock = fit_clock(position, lag, np.ones(len(position)), steps, False, wet_sample_period(wet))
     return iterate_fit(dry, wet, windows, clock, polarity, False, progress)
-
-
-def _measure_flutter(dry: Channel, wet: Channel, fit: LagFit) -> float:
-    programme = int(fit.windows.starts[0]), int(fit.windows.starts[-1]) + fit.windows.size
-    return flutter_rms(dry, wet, fit.clock, fit.polarity, programme)
 
 
 def _refine_drift(report: AlignmentReport, fit: LagFit, clicks: tuple[int, int]) -> LagFit:

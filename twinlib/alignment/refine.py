@@ -80,7 +80,7 @@ def iterate_fit(
         time_map = clock.time_map(dry.start, dry.stop)
         track, response = measure_lags(dry, wet, windows, time_map, known, polarity, clock.excluded)
         progress(1.0)
-        valid = track.detected & (track.sign > 0)
+        valid = track.valid
         if valid.sum() < 2:
             return None
         position = track.position[valid]
@@ -238,8 +238,7 @@ def is_better(same: LagFit, other: LagFit) -> bool:
 def _misfit(fit: LagFit, scatter: float) -> float:
     """Return the negative log-likelihood of all windows with Cauchy errors; a window without a delay is an outlier."""
     track = fit.track
-    missing = ~track.detected | (track.sign < 0)
-    errors = np.where(missing, 4.0, np.abs(track.residual)) / np.hypot(
+    errors = np.where(track.valid, np.abs(track.residual), 4.0) / np.hypot(
         scatter, 1.0 / np.sqrt(np.maximum(track.weight, 1e-2))
     )
     return float(np.log1p(np.square(errors)).sum())

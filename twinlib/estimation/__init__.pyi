@@ -39,5 +39,10 @@ from .matched_filter import ClickPeak as ClickPeak
 from .matched_filter import click_waveform as click_waveform
 from .matched_filter import detect_click as detect_click
 from .matched_filter import find_clicks as find_clicks
-from .smoothing_spline import biweight as biweight
 from .smoothing_spline import fit_smoothing_spline as fit_smoothing_spline
+from .variance_components import MIN_BLOCK as MIN_BLOCK
+from .variance_components import common_rms as common_rms
+from .variance_components import covary as covary
+from .variance_components import excess_rms as excess_rms
+from .variance_components import regress_out_level as regress_out_level
+from .variance_components import robust_slope as robust_slope
