@@ -22,6 +22,7 @@ from twinlib.estimation import (
     detect_click,
     fit_pieces,
     fit_smoothing_spline,
+    mad_sigma,
     with_integer_steps,
 )
 from twinlib.resampling import Channel, Curve, Labels, Piece, TimeMap
@@ -284,7 +285,7 @@ def anchor_to_clicks(fit: LineFit, measured: LagTrack, clicks: ClickLine) -> tup
         return None
     programme, click = fit.line, clicks.line
     inside = measured.residual[fits]
-    scatter = 1.4826 * float(np.median(np.abs(inside - np.median(inside))))
+    scatter = mad_sigma(inside - np.median(inside))
     allowed = MAX_DRIFT_SIGMAS * float(np.hypot(*errors)) + max(scatter, LAG_FLOOR) / clicks.span * 1e6
     centre = sum(clicks.clicks) / 2.0
     offset = abs(click.at(centre) - programme.at(centre))

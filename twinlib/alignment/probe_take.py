@@ -224,7 +224,7 @@ def _describe(
         lag_samples=line.lag,
         drift_ppm=line.drift_ppm,
         drift_error_ppm=clicks.fit.drift_error_ppm,
-        polarity=clicks.polarity,
+        polarity=1 if clicks.polarity > 0 else -1,
         gain_db=clicks.gain_db,
         residual_rms_samples=0.0 if wanders else clicks.rms,
         wander_rms_samples=clicks.rms if wanders else 0.0,

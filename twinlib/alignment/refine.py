@@ -25,7 +25,7 @@ from twinlib.alignment.lag_track import (
     inliers,
     measure_lags,
 )
-from twinlib.estimation import MIDDLE_HZ, PieceFit, band, phat_weighted
+from twinlib.estimation import MIDDLE_HZ, PieceFit, band, mad_sigma, phat_weighted
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
 
@@ -228,7 +228,7 @@ def pooled_delay(dry: Channel, wet: Channel, windows: WindowPlan, lag: int) -> t
 def is_better(same: LagFit, other: LagFit) -> bool:
     """Return whether the windows follow one clock about as well as the other, which has more parameters."""
     residual = other.track.residual[inliers(other.track)]
-    scatter = max(SCATTER_FLOOR, 1.4826 * float(np.median(np.abs(residual)))) if len(residual) else 0.5
+    scatter = max(SCATTER_FLOOR, mad_sigma(residual)) if len(residual) else 0.5
     parameters = 1 + len(other.clock.steps) + (len(other.clock.curve[0]) if other.clock.curve is not None else 0)
     # Windows overlap by half.
     gain = 0.5 * (_misfit(same, scatter) - _misfit(other, scatter))

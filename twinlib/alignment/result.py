@@ -190,7 +190,7 @@ class Measurement:
     lag_samples: float = 0.0
     drift_ppm: float = 0.0
     drift_error_ppm: float | None = None
-    polarity: int = 1
+    polarity: Literal[1, -1] = 1
     gain_db: float = 0.0
     residual_rms_samples: float | None = None
     wander_rms_samples: float = 0.0
@@ -226,20 +226,11 @@ def build_alignment(
         wet_frames=info.frames,
         dry_range=(dry.start, dry.stop),
         wet_range=_wet_range(wet),
-        lag_samples=measurement.lag_samples,
-        drift_ppm=measurement.drift_ppm,
-        drift_error_ppm=measurement.drift_error_ppm,
-        polarity=1 if measurement.polarity > 0 else -1,
-        gain_db=measurement.gain_db,
-        residual_rms_samples=measurement.residual_rms_samples,
-        wander_rms_samples=measurement.wander_rms_samples,
-        confidence=measurement.confidence,
         dropouts=tuple(dropouts),
         excluded=tuple(sorted(excluded, key=lambda each: (each.start, each.stop, each.reason))),
         verdict=verdict(findings),
         reasons=(PAIR_MESSAGES if is_pair else MESSAGES).reasons(findings),
         guard_samples=guard_samples,
-        reference=measurement.reference,
         warp=warp,
         applied_lag_samples=applied_lag,
         applied_drift_ppm=applied_drift_ppm,
@@ -247,9 +238,9 @@ def build_alignment(
         applied_gain=applied_gain,
         applied_dc=applied_dc,
         pieces=pieces,
-        track=measurement.track,
         findings=tuple(findings),
         is_pair=is_pair,
+        **vars(measurement),
     )
 
 

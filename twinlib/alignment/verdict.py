@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from twinlib.alignment.clock import Array, ClockModel, LagFit, wet_sample_period
+from twinlib.alignment.clock import ClockModel, LagFit, wet_sample_period
 from twinlib.alignment.lag_track import LagTrack, counted, inlier_share, inliers
 from twinlib.alignment.locate import MAX_DECK_DRIFT_PPM
 from twinlib.alignment.residual import ResidualScan, improves_with_shift, scan_residual
@@ -16,25 +16,17 @@ from twinlib.alignment.result import (
     Measurement,
     Reference,
     Repair,
-    Warp,
     Window,
     build_alignment,
 )
+from twinlib.alignment.warp import choose_warp
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
 from twinlib.db import db_to_amp
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress
-from twinlib.resampling import WARP_KERNEL, Channel, Curve, Piece
-
-ZERO_LAGS = (-4, 16)
-"""Lags in samples of a pair on one clock that are set to zero. The phase of the device makes the lag uncertain by a few
-samples, and differently in each recording, but the pairs of one device must have the same lag. The twin learns such a
-constant, and the guard keeps the target from leading the input."""
-
-INTEGER_TOLERANCE = 0.01
-"""Samples from an integer within which a step of the lag counts as digital."""
+from twinlib.resampling import WARP_KERNEL, Channel, Curve
 
 MAX_RESIDUAL_RMS = 0.02
 """Lag residual in samples rms above which an alignment is suspect: an error-to-signal ratio of 2e-5 to 2e-4."""
@@ -66,32 +58,6 @@ ALLOWED_MISSING_SECONDS = 0.5
 
 MAX_LOW_SNR_SHARE = 0.1
 """Share of the audible part that noise may mask without a finding."""
-
-
-def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, tuple[Piece, ...]]:
-    """Return the kind of warp and its pieces; digital pairs on one clock are shifted and never interpolated."""
-    frames, fit = dry.stop - dry.start, clock.fit
-    pieces = clock.time_map(dry.start, dry.stop).pieces
-    if clock.curve is not None:
-        return "sinc", pieces
-    steps = fit.lags - fit.lags[0]
-    integer_steps = np.round(steps)
-    drift = fit.drift_ppm * 1e-6
-    tolerance = np.maximum(INTEGER_TOLERANCE, 3.0 * _bounded(fit.lag_errors))
-    is_digital = bool(np.all(np.abs(steps - integer_steps) < tolerance))
-    is_steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
-    lag = round(float(fit.lags[0]) + 0.5 * drift * frames)
-    if is_steady and not is_take and ZERO_LAGS[0] <= lag <= ZERO_LAGS[1]:
-        lag = 0
-    if is_steady and is_digital and (not is_take or abs(float(fit.lags[0]) - lag) < INTEGER_TOLERANCE):
-        lags = (lag + integer_steps).tolist()
-        shifted = zip(pieces, lags, strict=True)
-        return "shift", tuple(Piece(p.start, p.stop, (float(p.start),), (float(value),)) for p, value in shifted)
-    return "sinc", pieces
-
-
-def _bounded(errors: Array) -> Array:
-    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
 
 
 class AlignmentReport:
@@ -202,7 +168,9 @@ class AlignmentReport:
         warp, pieces = choose_warp(clock, self.dry, self.is_take or self.reference is not None)
         lag, drift_ppm = float(clock.fit.lags[0]), clock.fit.drift_ppm
         gain_db = self.device[1] if self.device is not None else fit.gain_db if fit is not None else 0.0
-        measurement = Measurement(polarity=self.polarity, gain_db=gain_db, lag_samples=lag, drift_ppm=drift_ppm)
+        measurement = Measurement(
+            polarity=1 if self.polarity > 0 else -1, gain_db=gain_db, lag_samples=lag, drift_ppm=drift_ppm
+        )
         if fit is not None:
             error = clock.fit.drift_error_ppm
             reference = None

@@ -1,4 +1,4 @@
-"""The wet signal on the dry clock, with random access."""
+"""The warp that corrects the clock, and the wet signal on the dry clock with random access."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,46 @@ from typing import Self
 
 import numpy as np
 
-from twinlib.alignment.result import Alignment
+from twinlib.alignment.clock import Array, ClockModel
+from twinlib.alignment.result import Alignment, Warp
 from twinlib.audio import Reader, Signal
 from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
-from twinlib.resampling import WARP_KERNEL, Channel, frames_at_rate, interpolate
+from twinlib.resampling import WARP_KERNEL, Channel, Piece, frames_at_rate, interpolate
+
+ZERO_LAGS = (-4, 16)
+"""Lags in samples of a pair on one clock that are set to zero. The phase of the device makes the lag uncertain by a few
+samples, and differently in each recording, but the pairs of one device must have the same lag. The twin learns such a
+constant, and the guard keeps the target from leading the input."""
+
+INTEGER_TOLERANCE = 0.01
+"""Samples from an integer within which a step of the lag counts as digital."""
+
+
+def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, tuple[Piece, ...]]:
+    """Return the kind of warp and its pieces; digital pairs on one clock are shifted and never interpolated."""
+    frames, fit = dry.stop - dry.start, clock.fit
+    pieces = clock.time_map(dry.start, dry.stop).pieces
+    if clock.curve is not None:
+        return "sinc", pieces
+    steps = fit.lags - fit.lags[0]
+    integer_steps = np.round(steps)
+    drift = fit.drift_ppm * 1e-6
+    tolerance = np.maximum(INTEGER_TOLERANCE, 3.0 * _bounded(fit.lag_errors))
+    is_digital = bool(np.all(np.abs(steps - integer_steps) < tolerance))
+    is_steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
+    lag = round(float(fit.lags[0]) + 0.5 * drift * frames)
+    if is_steady and not is_take and ZERO_LAGS[0] <= lag <= ZERO_LAGS[1]:
+        lag = 0
+    if is_steady and is_digital and (not is_take or abs(float(fit.lags[0]) - lag) < INTEGER_TOLERANCE):
+        lags = (lag + integer_steps).tolist()
+        shifted = zip(pieces, lags, strict=True)
+        return "shift", tuple(Piece(p.start, p.stop, (float(p.start),), (float(value),)) for p, value in shifted)
+    return "sinc", pieces
+
+
+def _bounded(errors: Array) -> Array:
+    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
 
 
 class WarpedReader:

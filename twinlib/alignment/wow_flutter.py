@@ -25,6 +25,7 @@ from twinlib.estimation import (
     common_rms,
     covary,
     excess_rms,
+    mad_sigma,
     regress_out_level,
     robust_slope,
 )
@@ -100,7 +101,7 @@ def is_device_phase(dry: Channel, wet: Channel, fit: LagFit) -> bool:
     """Return whether the lag varies with the programme alone: the lags of low and high frequencies do not covary."""
     residual = fit.track.residual[fit.track.detected]
     # No device changes its delay by so much, and windows over which a clock changes that fast are imprecise.
-    if 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) > INLIER_SAMPLES:
+    if mad_sigma(residual - np.median(residual)) > INLIER_SAMPLES:
         return False
     return not subbands_covary(*measure_subbands(dry, wet, fit, fit.windows), dry.rate)
 

@@ -10,6 +10,7 @@ from twinlib.capture import Known
 from twinlib.diagnosis.known import common_lag, median_lag
 from twinlib.diagnosis.messages import MESSAGES
 from twinlib.diagnosis.same_settings import compare_settings
+from twinlib.estimation import mad_sigma
 from twinlib.findings import Finding, Severity, suspect, verdict
 
 MAX_LAG_SPREAD = 8.0
@@ -123,7 +124,7 @@ def _compare_gain(usable: Mapping[str, Alignment]) -> list[tuple[str, Finding]]:
     if len(gains) < 3:
         return []
     median = float(np.median(list(gains.values())))
-    deviation = 1.4826 * float(np.median([abs(gain - median) for gain in gains.values()]))
+    deviation = mad_sigma(np.array(list(gains.values())) - median)
     limit = max(MIN_GAIN_DB, MIN_GAIN_DEVIATIONS * deviation)
     return [
         (name, suspect("gain-outlier", gain_db=gain, median_db=median))

@@ -14,6 +14,7 @@ from scipy.ndimage import median_filter, uniform_filter1d
 
 from twinlib.diagnosis.observations import Observations
 from twinlib.diagnosis.spectra import Complex, Grid, Real
+from twinlib.estimation import mad_sigma
 from twinlib.resampling import TimeMap
 
 SPAN_WINDOWS = 2048
@@ -235,7 +236,7 @@ def _unexplained(series: Real, weight: Real, regressors: Real) -> Real:
     """Return the part of a series that the conditions do not explain, by robust weighted least squares."""
     inside = weight > 0
     middle = float(np.median(series[inside]))
-    spread = 1.4826 * float(np.median(np.abs(series[inside] - middle))) + 1e-9
+    spread = mad_sigma(series[inside] - middle) + 1e-9
     limited = np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
     robust = np.ones(len(series))
     rest = limited - middle
@@ -243,7 +244,7 @@ def _unexplained(series: Real, weight: Real, regressors: Real) -> Real:
         weighted = regressors * (weight * robust)[:, None]
         gram = weighted.T @ regressors + 1e-6 * len(series) * np.eye(regressors.shape[1])
         rest = limited - regressors @ np.linalg.solve(gram, weighted.T @ limited)
-        scale = 1.4826 * float(np.median(np.abs(rest[inside]))) + 1e-12
+        scale = mad_sigma(rest[inside]) + 1e-12
         robust = 1.0 / np.maximum(1.0, np.abs(rest) / (2.0 * scale))
     return np.asarray(rest * robust)
 

@@ -1,12 +1,16 @@
 """Estimators on arrays and channels, which know nothing of takes, reels and findings.
 
-delay             time delay by GCC-PHAT, integer peaks and sub-sample refinement
-matched_filter    a known click and its exact delay
-excerpt_search    loud excerpts of one signal in another
-line_fit          robust lines, and parallel lines of several pieces
-smoothing_spline  a robust spline with standard errors
-change_points     steps of a slowly varying series
-linear_model      the FIR filter between two signals, and its predictions
+    delay                time delay by GCC-PHAT, integer peaks and sub-sample refinement
+    matched_filter       a known click and its exact delay
+    excerpt_search       loud excerpts of one signal in another
+    change_points        steps of a slowly varying series
+    robust               median absolute deviation and biweight
+    line_fit             robust lines, and parallel lines of several pieces
+    smoothing_spline     a robust spline with standard errors
+    variance_components  slow variation, scatter, and what two series share
+    linear_model         the FIR filter between two signals, and its predictions
+
+Lags and delays are in samples.
 """
 
 import lazy_loader

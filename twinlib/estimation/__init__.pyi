@@ -39,6 +39,7 @@ from .matched_filter import ClickPeak as ClickPeak
 from .matched_filter import click_waveform as click_waveform
 from .matched_filter import detect_click as detect_click
 from .matched_filter import find_clicks as find_clicks
+from .robust import mad_sigma as mad_sigma
 from .smoothing_spline import fit_smoothing_spline as fit_smoothing_spline
 from .variance_components import MIN_BLOCK as MIN_BLOCK
 from .variance_components import common_rms as common_rms

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
 
+from twinlib.estimation.robust import mad_sigma
+
 Array = npt.NDArray[np.float64]
 
 MIN_STEP = 0.5
@@ -42,7 +44,7 @@ def detect_steps(position: Array, lag: Array) -> list[TrackStep]:
     for i in range(2, count - 1):
         before, after = level[max(0, i - SIDE_WINDOWS) : i], level[i : i + SIDE_WINDOWS]
         near = jitter[max(0, i - 12) : i + 12]
-        scatter = 1.4826 * float(np.median(near)) / np.sqrt(2.0)
+        scatter = mad_sigma(near) / np.sqrt(2.0)
         step = float(np.median(after) - np.median(before))
         # Near an end, both sides must keep their level: an oscillating lag has no step.
         short = min(len(before), len(after)) < SIDE_WINDOWS

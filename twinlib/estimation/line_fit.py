@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from twinlib.estimation.robust import mad_sigma
 from twinlib.resampling import Labels
 
 Array = npt.NDArray[np.float64]
@@ -97,7 +98,7 @@ def fit_pieces(
     error, constant_errors = np.inf, np.full(count, np.inf)
     for _ in range(20):
         residuals = lags - (constants[labels] + slope * positions)
-        scale = max(1.4826 * float(np.median(np.abs(residuals))), 1e-5)
+        scale = max(mad_sigma(residuals), 1e-5)
         w = weights * np.clip(1.0 - (residuals / (6.0 * scale)) ** 2, 0.0, None) ** 2
         total = np.maximum(np.bincount(labels, w, count), 1e-30)
         middle = np.bincount(labels, w * positions, count) / total
@@ -140,7 +141,7 @@ def with_integer_steps(
     line = fit_pieces(positions, lags - whole[labels], weights, np.zeros(len(positions), np.int64), 1)
     joint, separate = lags - whole[labels] - line.at(positions, np.zeros_like(labels)), lags - fit.at(positions, labels)
     # Clip outliers equally in both.
-    limit = 6.0 * 1.4826 * float(np.median(np.abs(separate))) + floor
+    limit = 6.0 * mad_sigma(separate) + floor
     squares = [float(np.square(np.clip(left, -limit, limit)).mean()) + floor**2 for left in (joint, separate)]
     # Windows overlap by half and share programme: count four as one independent sample.
     if 0.25 * len(lags) * np.log(squares[0] / squares[1]) > MAX_STEP_SIGMAS**2:

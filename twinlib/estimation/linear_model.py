@@ -14,6 +14,7 @@ import scipy.fft
 
 from twinlib.audio import Signal
 from twinlib.estimation.delay import Complex
+from twinlib.estimation.robust import mad_sigma
 from twinlib.resampling import Channel, TimeMap, is_finite_audio
 
 DECIMATION = 4
@@ -173,7 +174,7 @@ def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop:
     impulse = np.roll(scipy.fft.irfft(response, _WINDOW), PRE_TAPS)
     taps = impulse[: PRE_TAPS + POST_TAPS].copy()
     # Noise in the taps would ring after every loud attack. Its level is that of the impulse response's empty part.
-    noise = 1.4826 * float(np.median(np.abs(impulse[PRE_TAPS + POST_TAPS :])))
+    noise = mad_sigma(impulse[PRE_TAPS + POST_TAPS :])
     taps[np.abs(taps) < NOISE_SIGMAS * noise] = 0.0
     taps[: PRE_TAPS // 2] *= np.hanning(PRE_TAPS)[: PRE_TAPS // 2]
     taps[-POST_TAPS // 2 :] *= np.hanning(POST_TAPS)[POST_TAPS // 2 :]

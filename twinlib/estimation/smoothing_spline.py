@@ -13,6 +13,7 @@ from scipy.ndimage import median_filter
 from scipy.sparse.linalg import splu
 
 from twinlib.estimation.delay import Real
+from twinlib.estimation.robust import mad_limit
 from twinlib.resampling import Labels
 
 WINDOWS_PER_HALF_PERIOD = 4
@@ -173,19 +174,9 @@ def _robust_weights(deviation: Real, weights: Real) -> Real:
 
     The windows' own variances count at most twice their observed size.
     """
-    own = min(1.0, 2.0 * _mad_limit(deviation * np.sqrt(weights)) / 6.0) ** 2
-    variance = own / weights + (_mad_limit(deviation) / 6.0) ** 2
+    own = min(1.0, 2.0 * mad_limit(deviation * np.sqrt(weights)) / 6.0) ** 2
+    variance = own / weights + (mad_limit(deviation) / 6.0) ** 2
     return np.asarray(np.clip(1.0 - deviation**2 / (36.0 * variance), 1e-3, None) ** 2 / variance)
-
-
-def biweight(deviation: Real) -> Real:
-    """Return Tukey's biweight of each deviation, at least 0.001."""
-    return np.asarray(np.clip(1.0 - (deviation / _mad_limit(deviation)) ** 2, 1e-3, None) ** 2)
-
-
-def _mad_limit(deviation: Real) -> float:
-    """Return six standard deviations, estimated by the median absolute deviation."""
-    return 6.0 * max(1.4826 * float(np.median(np.abs(deviation))), 1e-4)
 
 
 def _without_medians(values: Real, labels: Labels) -> Real:
@@ -198,7 +189,7 @@ def _without_medians(values: Real, labels: Labels) -> Real:
 
 def _bic(deviation: Real, weights: Real, parameters: int) -> float:
     """Return Schwarz's criterion of a fit's deviations; parameters count twice, because windows overlap."""
-    limit = _mad_limit(deviation)
+    limit = mad_limit(deviation)
     mean = float(np.average(np.clip(deviation, -limit, limit) ** 2, weights=weights))
     return len(deviation) * math.log(mean + 1e-10) + 2.0 * parameters * math.log(len(deviation))
 

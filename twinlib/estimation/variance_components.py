@@ -7,7 +7,7 @@ from scipy.special import fdtri
 
 from twinlib.db import db_to_amp
 from twinlib.estimation.delay import Real
-from twinlib.estimation.smoothing_spline import biweight
+from twinlib.estimation.robust import biweight
 
 MIN_BLOCK = 4
 """Smallest number of windows in a block."""

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.ndimage import median_filter
 
 from twinlib.db import MIN_POWER, amp_to_db, power_to_db
+from twinlib.estimation import mad_sigma
 from twinlib.findings import Finding, Span, suspect
 from twinlib.intervals import find_runs
 
@@ -106,7 +107,7 @@ def _limit(excess: Levels, least: float) -> float:
     for _ in range(5):
         excess = excess[excess <= limit]
         middle = float(np.median(excess))
-        deviation = 1.4826 * float(np.median(np.abs(excess - middle)))
+        deviation = mad_sigma(excess - middle)
         limit = middle + max(least, DEVIATIONS * deviation)
     return limit
 
