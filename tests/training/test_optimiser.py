@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -127,6 +128,49 @@ def test_restored_state_continues_exactly(muon):
     first.step(0.5)
     second.step(0.5)
     assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in other.state_dict().items())
+
+
+@pytest.mark.parametrize("clip_norm", [0.3, 1e9, float("inf")])
+def test_clipping_matches_torch(clip_norm):
+    model, other = model_with_gradients(), model_with_gradients()
+    norm = torch.nn.utils.clip_grad_norm_(other.parameters(), clip_norm)
+    first, second = Optimiser(model, True, 0.02, 0.004), Optimiser(other, True, 0.02, 0.004)
+    for _ in range(2):
+        assert first.step(1.0, clip_norm) == pytest.approx(norm.item())
+        second.step(1.0)
+    for name, moment in second.state().items():
+        torch.testing.assert_close(first.state()[name], moment)
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, other.state_dict()[name])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_gradient_that_is_not_finite_updates_nothing(bad):
+    model = model_with_gradients()
+    optimiser = Optimiser(model, True, 0.02, 0.004)
+    optimiser.step(1.0)
+    before, state = weights(model), {name: value.clone() for name, value in optimiser.state().items()}
+    model.stacks[0].head.grad[0, 0, 0] = bad
+    assert not math.isfinite(optimiser.step(1.0, 1.0))
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert all(torch.equal(value, state[name]) for name, value in optimiser.state().items())
+
+
+def test_gradients_are_removed():
+    model = model_with_gradients()
+    Optimiser(model, True, 0.02, 0.004).zero_grad()
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_names_of_the_state_are_those_of_recorded_checkpoints():
+    optimiser = Optimiser(model_with_gradients(), True, 0.02, 0.004)
+    momenta = {f"muon/stacks.0.layers.{k}.{weight}/mean" for k in (0, 1) for weight in ("kernel", "residual")}
+    assert set(optimiser.state()) == momenta
+    optimiser.step(1.0)
+    others = ["rechannel", "head", "head_bias", "layers.0.residual_bias"]
+    others += [f"layers.{k}.{weight}" for k in (0, 1) for weight in ("bias", "mix")]
+    moments = {f"adamw/stacks.0.{name}/{key}" for name in others for key in ("step", "exp_avg", "exp_avg_sq")}
+    assert set(optimiser.state()) == momenta | moments
 
 
 @pytest.mark.parametrize(

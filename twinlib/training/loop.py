@@ -187,13 +187,11 @@ class _Session:
         )
         if settings.stft_weight and self.schedule.is_decaying:
             loss = loss + settings.stft_weight * mr_stft_loss(prediction, target, pool)
-        self._model.zero_grad()
+        self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), settings.clip_norm)
-        value = loss.item()
-        if not math.isfinite(value) or not math.isfinite(norm.item()):
+        value, norm = loss.item(), self._optimiser.step(factor, settings.clip_norm)
+        if not math.isfinite(value) or not math.isfinite(norm):
             raise self._divergence((torch.isfinite(dry).all(dim=1) & torch.isfinite(wet).all(dim=1)).tolist())
-        self._optimiser.step(factor)
         state.step += 1
         self._average.update()
         return value

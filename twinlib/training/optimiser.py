@@ -1,5 +1,6 @@
 """Muon for the hidden convolutions and AdamW for all other weights, as one optimiser with named state tensors."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from twinlib.errors import TrainingError
+from twinlib.training.flat_tensors import concatenate, flatten_parameters, split_like
 
 BETAS = (0.9, 0.99)
 """Decay rates of AdamW's moments."""
@@ -44,41 +46,77 @@ class Optimiser:
 
     Muon (Jordan et al. 2024) updates a matrix by the orthogonalised momentum of its gradient; a kernel
     `(out, in, taps)` is the matrix `(out, in * taps)`.
+
+    Weights, gradients and moments are one tensor each, with the matrices of Muon first, and the parameters of the model
+    become views of it: a step on each of the many small weights takes three times as long.
     """
 
     def __init__(self, model: nn.Module, muon: bool, muon_rate: float, adamw_rate: float) -> None:
         self._muon_rate, self._adamw_rate = muon_rate, adamw_rate
         named = dict(model.named_parameters())
-        self._others = {name: weight for name, weight in named.items() if not (muon and is_hidden_matrix(name))}
-        self._moments: dict[str, dict[str, Tensor]] = {}
-        self._hidden = {name: weight for name, weight in named.items() if muon and is_hidden_matrix(name)}
-        self._momenta = {name: torch.zeros_like(weight) for name, weight in self._hidden.items()}
-        self._groups: dict[torch.Size, list[str]] = {}
-        for name, weight in self._hidden.items():
-            self._groups.setdefault(weight.shape, []).append(name)
+        groups: dict[torch.Size, list[str]] = {}
+        for name, weight in named.items():
+            if muon and is_hidden_matrix(name):
+                groups.setdefault(weight.shape, []).append(name)
+        hidden = [name for names in groups.values() for name in names]
+        self._others = [name for name in named if name not in hidden]
+        self._parameters = {name: named[name] for name in [*hidden, *self._others]}
+        self._trained: set[str] = set()
+        self._shapes = [(len(names), shape[0], shape[1:].numel()) for shape, names in groups.items()]
+        self._hidden_size = sum(named[name].numel() for name in hidden)
+        parameters = list(self._parameters.values())
+        self._weights = flatten_parameters(parameters)
+        self._mean, self._square = torch.zeros_like(self._weights), torch.zeros_like(self._weights)
+        self._step = torch.zeros((), dtype=torch.float32, device=self._weights.device)
+        means, squares = (
+            dict(zip(self._parameters, split_like(moments, parameters), strict=True))
+            for moments in (self._mean, self._square)
+        )
+        self._momenta = {f"muon/{name}/mean": means[name] for name in hidden}
+        self._moments = {
+            name: {"step": self._step, "exp_avg": means[name], "exp_avg_sq": squares[name]} for name in self._others
+        }
+
+    def zero_grad(self) -> None:
+        """Remove all gradients."""
+        for weight in self._parameters.values():
+            weight.grad = None
 
     @torch.no_grad()
-    def step(self, factor: float) -> None:
-        """Update the weights that have a gradient, with both rates multiplied by `factor`."""
-        self._step_adamw(self._adamw_rate * factor)
-        for names in self._groups.values():
-            trained = [name for name in names if self._hidden[name].grad is not None]
-            if trained:
-                self._step_muon(trained, self._muon_rate * factor)
+    def step(self, factor: float, clip_norm: float = math.inf) -> float:
+        """Update the weights with both rates multiplied by `factor`; return the norm of the whole gradient.
 
-    def _step_adamw(self, rate: float) -> None:
+        The gradient is scaled to a norm of at most `clip_norm`. A norm that is not finite updates nothing.
+        """
+        gradient = self._gradient()
+        norm = float(torch.linalg.vector_norm(gradient))
+        if math.isfinite(norm):
+            if norm > clip_norm:
+                gradient *= clip_norm / norm
+            size = self._hidden_size
+            self._step_muon(gradient[:size], self._muon_rate * factor)
+            self._step_adamw(gradient[size:], self._adamw_rate * factor)
+        return norm
+
+    def _gradient(self) -> Tensor:
+        parts = []
+        for name, weight in self._parameters.items():
+            if weight.grad is not None:
+                self._trained.add(name)
+            # The unused residual path of the last layer has no gradient: zeros leave weights and moments as they are.
+            parts.append(torch.zeros_like(weight) if weight.grad is None else weight.grad)
+        return concatenate(parts)
+
+    def _step_adamw(self, gradient: Tensor, rate: float) -> None:
         # The functional form: the constructor of `torch.optim.AdamW` imports torch's compiler, 1.9 CPU-s per training.
-        names = [name for name, weight in self._others.items() if weight.grad is not None]
-        self._moments |= {name: self._zero_moments(name) for name in names if name not in self._moments}
-        weights: list[Tensor] = [self._others[name] for name in names]
-        moments = [self._moments[name] for name in names]
+        start = self._hidden_size
         adamw(
-            weights,
-            [weight.grad for weight in weights if weight.grad is not None],
-            [moment["exp_avg"] for moment in moments],
-            [moment["exp_avg_sq"] for moment in moments],
+            [self._weights[start:]],
+            [gradient],
+            [self._mean[start:]],
+            [self._square[start:]],
             [],
-            [moment["step"] for moment in moments],
+            [self._step],
             fused=True,
             amsgrad=False,
             beta1=BETAS[0],
@@ -89,39 +127,29 @@ class Optimiser:
             maximize=False,
         )
 
-    def _zero_moments(self, name: str) -> dict[str, Tensor]:
-        weight = self._others[name].detach()
-        step = torch.zeros((), dtype=torch.float32, device=weight.device)
-        return {"step": step, "exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
-
-    def _step_muon(self, names: list[str], rate: float) -> None:
-        weights, nesterov = [self._hidden[name] for name in names], []
-        for name, weight in zip(names, weights, strict=True):
-            assert weight.grad is not None
-            momentum = self._momenta[name].lerp_(weight.grad, 1 - MOMENTUM)
-            nesterov.append(weight.grad.lerp(momentum, MOMENTUM))
-        matrices = torch.stack(nesterov).flatten(2)
-        rows, columns = matrices.shape[1:]
-        updates = orthogonalise(matrices).reshape(len(names), *weights[0].shape)
-        for weight, update in zip(weights, updates, strict=True):
-            weight.add_(update, alpha=-rate * max(1.0, rows / columns) ** 0.5)
+    def _step_muon(self, gradient: Tensor, rate: float) -> None:
+        momentum = self._mean[: len(gradient)].lerp_(gradient, 1 - MOMENTUM)
+        nesterov = gradient.lerp(momentum, MOMENTUM)
+        start = 0
+        for count, rows, columns in self._shapes:
+            stop = start + count * rows * columns
+            updates = orthogonalise(nesterov[start:stop].view(count, rows, columns))
+            self._weights[start:stop].add_(updates.reshape(-1), alpha=-rate * max(1.0, rows / columns) ** 0.5)
+            start = stop
 
     def state(self) -> dict[str, Tensor]:
         """Return the state as tensors named `part/weight/quantity`."""
-        state = {f"muon/{name}/mean": momentum for name, momentum in self._momenta.items()}
-        for name, moments in self._moments.items():
-            state |= {f"adamw/{name}/{key}": value for key, value in moments.items()}
+        state = dict(self._momenta)
+        for name in self._others:
+            if name in self._trained:
+                state |= {f"adamw/{name}/{key}": value for key, value in self._moments[name].items()}
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state of `state()`; raise `TrainingError` if it belongs to another network."""
+        self._trained |= {name for name in self._others if f"adamw/{name}/step" in state}
+        targets = self.state()
         for name, value in state.items():
-            part, _, rest = name.partition("/")
-            weight, _, key = rest.partition("/")
-            if part == "muon" and weight in self._momenta and value.shape == self._momenta[weight].shape:
-                self._momenta[weight].copy_(value)
-                continue
-            zeros = self._zero_moments(weight) if part == "adamw" and weight in self._others else {}
-            if key not in zeros or value.shape != zeros[key].shape:
+            if name not in targets or value.shape != targets[name].shape:
                 raise TrainingError(f"unexpected optimiser state in the checkpoint: {name}. Delete the checkpoint")
-            self._moments.setdefault(weight, zeros)[key].copy_(value)
+            targets[name].copy_(value)
