@@ -32,7 +32,7 @@ SHAPES = ((4, 1024, 1000), (16, 8192, 100))
 Batch = Callable[[int], tuple[Signal, Signal]]
 
 
-def write_audio(folder: Path) -> pd.DataFrame:
+def write_audio(folder: Path, split: str | None = "train") -> pd.DataFrame:
     """Write the same samples as shards and as two raw files; return the table of segments."""
     generator, tables = np.random.default_rng(0), []
     with (folder / "dry.f32").open("wb") as raw_dry, (folder / "wet.f32").open("wb") as raw_wet:
@@ -40,7 +40,7 @@ def write_audio(folder: Path) -> pd.DataFrame:
             dry = generator.uniform(-1, 1, SECONDS * RATE).astype(np.float32)
             wet = np.tanh(3 * dry)
             capture = source(len(dry), f"capture{number}", lag=0.0)
-            segments = tile_pair(capture, "dry.wav", Dataset(segment_samples=8192), split="train")
+            segments = tile_pair(capture, "dry.wav", Dataset(segment_samples=8192), split=split)
             tables.append(write(folder, segments, capture, dry, wet))
             dry.tofile(raw_dry)
             wet.tofile(raw_wet)
