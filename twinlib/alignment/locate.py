@@ -61,13 +61,11 @@ _SPEED_REACH_SECONDS, _DECK_REACH_SECONDS = 15.0, 4.0
 
 @dataclass(frozen=True)
 class ClickMatch:
-    """Matched clicks: line, polarity, lowest correlation, wet position of each click, and the missing clicks."""
+    """Matched clicks: line, polarity, and the wet position of each click that was found."""
 
     line: Line
     polarity: int
-    correlation: float
     positions: dict[int, float]
-    missing: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -150,9 +148,7 @@ def _locate_clicks(
     return guesses, found
 
 
-def match_clicks(
-    clicks: Sequence[int], found: Sequence[ClickPeak], slack: float, max_drift_ppm: float = MAX_DRIFT_PPM
-) -> ClickMatch | None:
+def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float) -> ClickMatch | None:
     """Return the line and polarity that explain most of the peaks; None if no peak is strong enough.
 
     `slack` is the allowed deviation of a click from its position, in samples, in addition to the drift.
@@ -165,7 +161,7 @@ def match_clicks(
         for click in clicks:
             chosen = []
             for other in clicks:
-                tolerance = slack + abs(other - click) * max_drift_ppm * 1e-6 if other != click else 0.0
+                tolerance = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
                 near = [
                     peak
                     for peak in strong
@@ -185,10 +181,8 @@ def match_clicks(
     lag = np.array([peak.position - click for click, peak in chosen])
     drift = float(np.polyfit(dry - dry[0], lag, 1)[0]) if len(dry) > 1 else 0.0
     line = Line(float(np.mean(lag - drift * dry)), drift * 1e6)
-    missing = tuple(click for click in clicks if click not in {click for click, _ in chosen})
     sign = 1 if chosen[0][1].correlation > 0 else -1
-    positions = {click: peak.position for click, peak in chosen}
-    return ClickMatch(line, sign, min(abs(peak.correlation) for _, peak in chosen), positions, missing)
+    return ClickMatch(line, sign, {click: peak.position for click, peak in chosen})
 
 
 def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak], count: int = 6) -> list[tuple[int, Line]]:
@@ -251,26 +245,10 @@ def diagnose_mismatch(dry: Channel, wet: Channel, clicks_found: bool) -> Finding
         return refused("silent")
     if _hum_share(wet) > MAX_HUM_SHARE:
         return refused("hum-only")
-    return diagnose_speed(dry, wet) or refused("other-reel" if clicks_found else "no-match")
-
-
-def diagnose_speed(dry: Channel, wet: Channel) -> Finding | None:
-    """Return a finding if the programme is found at another speed."""
-    stretch = estimate_stretch(dry, wet)
-    if stretch is None:
-        return None
-    return refused("wrong-speed", speed=1.0 / stretch, wet_rate=wet.reader.info.sample_rate, dry_rate=dry.rate)
-
-
-def estimate_stretch(dry: Channel, wet: Channel) -> float | None:
-    """Return the length of the wet file relative to the dry file if most loud excerpts are found at such a speed.
-
-    Returns None if the speed is right or unknown. Repetitive music matches a few excerpts at any speed, but most of
-    them only at the true candidate.
-    """
-    size = excerpt_size(dry.stop - dry.start, dry.rate)
-    stretch, _ = _search_stretches(dry, wet, SPEEDS, size, _SPEED_REACH_SECONDS)
-    return stretch if stretch != 1.0 else None
+    stretch, _ = _search_stretches(dry, wet, SPEEDS, excerpt_size(dry.stop - dry.start, dry.rate), _SPEED_REACH_SECONDS)
+    if stretch != 1.0:
+        return refused("wrong-speed", speed=1.0 / stretch, wet_rate=wet.reader.info.sample_rate, dry_rate=dry.rate)
+    return refused("other-reel" if clicks_found else "no-match")
 
 
 def search_deck_speed(dry: Channel, wet: Channel) -> tuple[int, Line] | None:
@@ -287,7 +265,10 @@ def search_deck_speed(dry: Channel, wet: Channel) -> tuple[int, Line] | None:
 def _search_stretches(
     dry: Channel, wet: Channel, stretches: Sequence[float], size: int, reach_seconds: float
 ) -> tuple[float, CoarseLag | None]:
-    """Return the best of 1 and all stretches, and the coarse lag of the dry signal stretched by it, None if unknown."""
+    """Return the best of 1 and all stretches, and the coarse lag of the dry signal stretched by it, None if unknown.
+
+    Repetitive music matches a few excerpts at any speed, but most of them only at the true one.
+    """
     starts = loudest_excerpts(dry, size, 5)
     reach = round(reach_seconds * dry.rate)
     best: tuple[float, float, CoarseLag | None] = (0.0, 1.0, None)

@@ -37,11 +37,10 @@ def phat_weighted(cross: Complex, power: float = 1.0) -> Complex:
 
 @dataclass(frozen=True)
 class Peak:
-    """A correlation peak: delay in samples, sign, height (1 if all bins agree), and height over the noise."""
+    """A correlation peak: delay in samples, sign, and height over the noise."""
 
     delay: float
     sign: int
-    height: float
     prominence: float
 
 
@@ -69,14 +68,10 @@ def integer_peaks(whites: Complex, bins: slice, size: int, reach: int, near: int
     `whites` is `(windows, bins)`. A peak within +-`near` of the expected delay wins unless another is 1.5 times as
     high: a tone has a peak at every period.
     """
-    correlations = _correlations(whites, bins, size, reach)
-    return [
-        _peak(values, float(np.abs(white).sum()), size, reach, near)
-        for values, white in zip(correlations, whites, strict=True)
-    ]
+    return [_peak(values, reach, near) for values in _correlations(whites, bins, size, reach)]
 
 
-def _peak(values: Real, weight: float, size: int, reach: int, near: int) -> Peak:
+def _peak(values: Real, reach: int, near: int) -> Peak:
     heights = np.abs(values)
     best = int(heights.argmax())
     middle = reach - near + int(heights[reach - near : reach + near + 1].argmax())
@@ -85,21 +80,19 @@ def _peak(values: Real, weight: float, size: int, reach: int, near: int) -> Peak
     away = np.ones(len(values), bool)
     away[max(0, best - 64) : best + 65] = False
     noise = float(np.sqrt(np.mean(values[away] ** 2))) if away.any() else 0.0
-    total = 2.0 * weight / size + 1e-300
     sign = 1 if values[best] > 0 else -1
-    return Peak(float(best - reach), sign, float(heights[best]) / total, float(heights[best]) / (noise + 1e-300))
+    return Peak(float(best - reach), sign, float(heights[best]) / (noise + 1e-300))
 
 
 @dataclass(frozen=True)
 class Delay:
-    """A delay in samples, its inverse variance, and the normalised correlation there.
+    """A delay in samples and its inverse variance.
 
-    `certainty` is the correlation relative to that of noise with the same effective number of bins.
+    `certainty` is the correlation there relative to that of noise with the same effective number of bins.
     """
 
     delay: float
     weight: float
-    correlation: float
     certainty: float
 
 
@@ -157,7 +150,7 @@ def subsample_delay(cross: Complex, bins: slice, size: int, start: float) -> Del
     correlation = min(max(height / total, 0.0), 1.0 - 1e-9)
     effective = total**2 / (squares + 1e-300)
     weight = 2.0 * effective * (breadth / total) * correlation**2 / (1.0 - correlation**2)
-    return Delay(delay, weight, correlation, correlation * math.sqrt(2.0 * effective))
+    return Delay(delay, weight, correlation * math.sqrt(2.0 * effective))
 
 
 def octave_smoothed(values: npt.NDArray[np.generic], bins: slice, octaves: float = 1 / 6) -> npt.NDArray[np.generic]:

@@ -14,6 +14,9 @@ from twinlib.resampling import Channel, TimeMap, interpolate
 SIZE = 1 << 16
 """Samples of one transform of the matched filter."""
 
+MAX_PEAKS = 16
+"""Peaks of one transform that are kept."""
+
 CLICK_REACH = 64
 """Search range for a click, in samples around the expected lag."""
 
@@ -81,15 +84,13 @@ def find_clicks(wet: Channel, click: Signal, progress: Progress = no_progress) -
     return found
 
 
-def _peaks(
-    ratio: npt.NDArray[np.float64], start: int, decimation: float, spacing: int, most: int = 16
-) -> list[ClickPeak]:
+def _peaks(ratio: npt.NDArray[np.float64], start: int, decimation: float, spacing: int) -> list[ClickPeak]:
     heights = np.abs(ratio)
     inner = (heights[1:-1] >= heights[:-2]) & (heights[1:-1] > heights[2:]) & (heights[1:-1] > 0.3)
     peaks: list[ClickPeak] = []
     positions = np.flatnonzero(inner) + 1
     for position in positions[np.argsort(-heights[positions], kind="stable")]:
-        if len(peaks) == most:
+        if len(peaks) == MAX_PEAKS:
             break
         if any(abs(peak.position - start - position * decimation) < spacing for peak in peaks):
             continue
