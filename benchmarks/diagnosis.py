@@ -1,120 +1,162 @@
 """How often the diagnosis suspects takes of an unchanged device, and how often it finds a change or an effect.
 
-    python benchmarks/diagnosis.py [--takes 20] [--seconds 25]
+    python benchmarks/diagnosis.py [--takes 20] [--seconds 24] [--sets held-out tuned] [--forms reel "old reel" pair]
+    python benchmarks/diagnosis.py --files DRY.flac WET.flac ...
 
-Prints, for every kind of take, the share of takes that are suspect. The programme is slices of synthetic notes.
+Simulates takes of reels with a witness (recorded on another clock), of reels without one, and pairs (on one clock).
+Prints, for every kind of take, the number of suspect takes by device and in all, and how many findings name the cause.
+Then prints the noise floor from the witness relative to that from silence after the reel, as on a probe reel.
+`--files` prints the findings of pairs of files that are known to be unchanged instead.
 """
 
 import argparse
-import sys
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy.signal import lfilter
+from diagnosis_takes import CAUSES, PROBE_SECONDS, RATE, SETS, Array, TakeSet, make_reel, wet_signals
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tests.diagnosis.notes import RATE, draw_notes
 from twinlib import audio
-from twinlib.alignment import align
+from twinlib.alignment import Alignment, WarpedReader, align
 from twinlib.diagnosis import diagnose
-from twinlib.simulation.circuits import process_stream
-from twinlib.simulation.settings import DiodeClipper, Transformer
+from twinlib.measurement.noise import measure_noise
+from twinlib.simulation.recorder import ground_truth, record
+from twinlib.simulation.settings import Recorder
 
-Array = npt.NDArray[np.float64]
-
-
-def programme(seconds: float, rng: np.random.Generator) -> Array:
-    frames = round(seconds * RATE)
-    return 0.6 * draw_notes(frames, range(0, frames, 7096), 10096, -1.0, rng)
+Form = Literal["reel", "old reel", "pair"]
+FORMS: tuple[Form, ...] = ("reel", "old reel", "pair")
 
 
-def low_pass(x: Array, hertz: float) -> Array:
-    pole = np.exp(-2 * np.pi * hertz / RATE)
-    return np.asarray(lfilter([1 - pole], [1, -pole], x))
+@dataclass(frozen=True)
+class Result:
+    """The findings on one simulated take, and the noise in dBFS from the witness and from silence."""
+
+    kind: str
+    device: str
+    codes: tuple[str, ...]
+    is_suspect: bool
+    floor: float | None
+    silence: float
+
+    @property
+    def names_cause(self) -> bool:
+        causes = {code.removeprefix("witness-").removesuffix("-changed") for code in self.codes}
+        return bool(causes & CAUSES[self.kind])
 
 
-def clipper(x: Array, drive: float = 1.0) -> Array:
-    return np.concatenate(list(process_stream(DiodeClipper(drive=0.5), RATE, [(drive * x).astype(np.float32)]))).astype(
-        float
-    )
+def simulate(takes: TakeSet, form: Form, number: int, seconds: float, folder: Path) -> Iterator[Result]:
+    """Yield the result of every kind of take with one programme and device."""
+    rng = np.random.default_rng([takes.seed, number, FORMS.index(form)])
+    name = list(takes.devices)[number % len(takes.devices)]
+    device = takes.devices[name](rng)
+    dry, wet = folder / "dry.wav", folder / "wet.wav"
+    if form == "pair":
+        x = takes.in_pairs(seconds, rng)
+        audio.write(dry, x.astype(np.float32), RATE, "PCM_24")
+        for kind, y in wet_signals(x, device, rng):
+            write_wet(wet, y, Recorder(lag_fraction=0.0, offset_seconds=0.05, seed=number))
+            yield result(kind, name, diagnose(align(dry, wet), dry, wet), wet, len(x))
+        return
+    x, reel = make_reel(seconds, takes.on_reels, rng, witness=form == "reel")
+    audio.write(dry, x.astype(np.float32), RATE, "PCM_24")
+    for kind, y in wet_signals(x, device, rng):
+        write_wet(wet, y, Recorder(drift_ppm=rng.uniform(-20, 20), seed=number))
+        alignment = align(dry, wet, clicks=list(reel.clicks))
+        yield result(kind, name, diagnose(alignment, dry, wet, witness=reel.witness), wet, reel.frames)
 
 
-def transformer(x: Array, drive: float = 1.0) -> Array:
-    return np.concatenate(list(process_stream(Transformer(drive=0.5), RATE, [(drive * x).astype(np.float32)]))).astype(
-        float
-    )
+def write_wet(path: Path, y: Array, recorder: Recorder) -> None:
+    truth = ground_truth(recorder, "take", RATE, len(y))
+    blocks = record([y.astype(np.float32)[:, None]], recorder, truth, "take", RATE, 1)
+    audio.write(path, np.concatenate(list(blocks)), RATE, "PCM_24")
 
 
-def fuzz(x: Array, drive: float = 1.0) -> Array:
-    y = np.tanh(30 * drive * (x - low_pass(x, 100.0)))
-    return 0.5 * low_pass(np.tanh(20 * (y + 0.2 * y * y - low_pass(y + 0.2 * y * y, 200.0))), 5000.0)
+def result(kind: str, device: str, found: Alignment, wet: Path, frames: int) -> Result:
+    silence = -200.0
+    if found.noise_floor_dbfs is not None:
+        # The device has settled after half a second.
+        first, last = frames + RATE // 2, frames + round(PROBE_SECONDS * RATE) - RATE // 10
+        with WarpedReader(wet, found, 0) as warped:
+            guard = found.guard_samples
+            silence = measure_noise(warped.read(first + guard, last + guard), RATE).rms_dbfs
+    codes = tuple(finding.code for finding in found.findings if finding.severity != "info")
+    return Result(kind, device, codes, found.verdict != "ok", found.noise_floor_dbfs, silence)
 
 
-def gate(x: Array, drive: float = 1.0) -> Array:
-    y = np.tanh(4 * drive * x)
-    level = lfilter([0.001], [1, -0.999], np.abs(y))
-    return np.asarray(0.5 * y * lfilter([0.002], [1, -0.998], (level > 0.02).astype(float)))
+def print_rates(results: list[Result], takes: TakeSet) -> None:
+    print(f"| suspect takes | {' | '.join(takes.devices)} | all | cause named |")
+    print(f"|---|{'---|' * (len(takes.devices) + 2)}")
+    for kind, causes in CAUSES.items():
+        of_kind = [each for each in results if each.kind == kind]
+        cells = [count([each.is_suspect for each in of_kind if each.device == name]) for name in takes.devices]
+        named = count([each.names_cause for each in of_kind]) if causes else ", ".join(false_codes(of_kind)) or "-"
+        print(f"| {kind} | {' | '.join(cells)} | {count([each.is_suspect for each in of_kind])} | {named} |")
 
 
-DEVICES = {"clipper": clipper, "transformer": transformer, "fuzz": fuzz, "gate": gate}
+def count(flags: list[bool]) -> str:
+    return f"{sum(flags)}/{len(flags)}"
 
 
-def modulated(y: Array, milliseconds: float, depth: float, hertz: float) -> Array:
-    i = np.arange(len(y))
-    return np.interp(
-        np.clip(i - 1e-3 * RATE * (milliseconds + depth * np.sin(2 * np.pi * hertz * i / RATE)), 0, None), i, y
-    )
+def false_codes(results: list[Result]) -> list[str]:
+    codes: dict[str, int] = defaultdict(int)
+    for each in results:
+        for code in sorted(set(each.codes)):
+            codes[code] += 1
+    return [f"{number} {code}" for code, number in codes.items()]
 
 
-def takes(name: str, x: Array, rng: np.random.Generator) -> dict[str, Array]:
-    device = DEVICES[name]
-    y, place = device(x), int(rng.uniform(0.2, 0.8) * len(x))
-    hertz, t = float(np.exp(rng.uniform(np.log(0.2), np.log(8.0)))), np.arange(len(x)) / RATE
+def print_floors(results: list[Result]) -> None:
+    print("| floor from the witness - floor from silence | 5 % | median | 95 % | largest | within 1 dB | none |")
+    print("|---|---|---|---|---|---|---|")
+    for kind in CAUSES:
+        if CAUSES[kind]:
+            continue
+        of_kind = [each for each in results if each.kind == kind]
+        errors = np.array([each.floor - each.silence for each in of_kind if each.floor is not None])
+        if not len(errors):
+            continue
+        low, middle, high = np.percentile(errors, (5, 50, 95))
+        largest = errors[np.abs(errors).argmax()]
+        within = count((np.abs(errors) <= 1.0).tolist())
+        figures = " | ".join(f"{value:+.2f} dB" for value in (low, middle, high, largest))
+        print(f"| {kind} | {figures} | {within} | {len(of_kind) - len(errors)} |")
 
-    def step(before: Array, after: Array) -> Array:
-        return np.concatenate((before[:place], after[place:]))
 
-    rms = float(np.sqrt(np.mean(np.square(y))))
-    return {
-        "unchanged": y,
-        "unchanged, 20 dB of noise": y + 0.1 * rms * rng.standard_normal(len(y)),
-        "unchanged, hum": y + 0.05 * rms * np.sin(2 * np.pi * 50.02 * t),
-        "level +1 dB": step(y, 1.122 * y),
-        "level -1 dB": step(y, y / 1.122),
-        "drive x1.2": step(y, device(x, 1.2)),
-        "tone by an octave": step(low_pass(y, 3000.0), low_pass(y, 6000.0)),
-        "bypass": step(y, x),
-        "chorus of 20 %": 0.8 * y + 0.2 * modulated(y, 12, min(3.0, 2.4 / hertz), hertz),
-        "tremolo of 4 %": y * (1 + 0.04 * np.sin(2 * np.pi * hertz * t)),
-    }
+def print_files(paths: list[Path]) -> None:
+    for dry, wet in zip(paths[::2], paths[1::2], strict=True):
+        found = diagnose(align(dry, wet), dry, wet)
+        print(f"{wet}: {found.verdict}", *found.reasons, sep="\n  ")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--takes", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=25.0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--takes", type=int, default=20, help="takes of each kind")
+    parser.add_argument("--seconds", type=float, default=24.0, help="duration of the programme")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
+    parser.add_argument("--files", nargs="+", type=Path, help="dry and wet files of unchanged devices, alternating")
     args = parser.parse_args()
-    found: dict[str, dict[str, list[bool]]] = {}
+    if args.files:
+        print_files(args.files)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        dry, wet = Path(folder) / "dry.wav", Path(folder) / "wet.wav"
-        for number in range(args.takes):
-            rng = np.random.default_rng(number)
-            name = list(DEVICES)[number % len(DEVICES)]
-            x = programme(args.seconds, rng)
-            audio.write(dry, x.astype(np.float32), RATE, "FLOAT")
-            for kind, y in takes(name, x, rng).items():
-                late = np.concatenate((np.zeros(2205), y, np.zeros(2205))) + 3e-5 * rng.standard_normal(len(y) + 4410)
-                audio.write(wet, late.astype(np.float32), RATE, "FLOAT")
-                verdict = diagnose(align(dry, wet), dry, wet).verdict
-                found.setdefault(kind, {}).setdefault(name, []).append(verdict != "ok")
-    print(f"| {'suspect takes':<26} | {' | '.join(DEVICES)} | all |")
-    for kind, devices in found.items():
-        cells = [f"{sum(devices.get(name, []))}/{len(devices.get(name, []))}" for name in DEVICES]
-        everything = [each for part in devices.values() for each in part]
-        print(f"| {kind:<26} | {' | '.join(cells)} | {sum(everything)}/{len(everything)} |")
+        for name in args.sets:
+            for form in args.forms:
+                numbers = range(args.takes)
+                results = [
+                    each
+                    for number in numbers
+                    for each in simulate(SETS[name], form, number, args.seconds, Path(folder))
+                ]
+                print(f"\n{name}, {form}: {args.takes} takes of {args.seconds:g} s of programme\n")
+                print_rates(results, SETS[name])
+                if form == "reel":
+                    print()
+                    print_floors(results)
 
 
 if __name__ == "__main__":
