@@ -20,7 +20,7 @@ Described = tuple[list[Finding], frozenset[str]]
 PLACE_SECONDS = 0.25
 """Half of the span of a change."""
 
-LINEAR_LIKENESS = 0.99
+COPY_CORRELATION = 0.99
 """Correlation of wet and dry from which the wet signal is a copy of the dry one."""
 
 LEVEL_SPREAD = 0.35
@@ -120,11 +120,11 @@ def _is_bypass(change: Change, observations: Observations) -> bool:
     """Whether the wet signal is a copy of the dry one on one side of a change only."""
     audible = observations.audible > 0
     later = np.arange(len(audible)) >= change.window
-    sides = [observations.likeness[audible & side] for side in (~later, later)]
+    sides = [observations.correlation[audible & side] for side in (~later, later)]
     if not all(len(side) for side in sides):
         return False
     low, high = sorted(float(np.median(side)) for side in sides)
-    return high > LINEAR_LIKENESS and 1.0 - low > 3.0 * (1.0 - high)
+    return high > COPY_CORRELATION and 1.0 - low > 3.0 * (1.0 - high)
 
 
 def merge_repeats(found: Sequence[Finding], repeats: Sequence[Finding]) -> list[Finding]:

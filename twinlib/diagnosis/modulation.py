@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.fft
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from twinlib.diagnosis.observations import Observations
+from twinlib.diagnosis.observations import Observations, limit_outliers, standardise
 from twinlib.diagnosis.spectra import Complex, Grid, Real
 from twinlib.estimation import mad_sigma
 from twinlib.resampling import TimeMap
@@ -171,10 +171,8 @@ def find_gain_modulation(
     inside = audible > 0
     if inside.sum() < 32:
         return None
-    conditions = observations.conditions(hop_seconds)
-    regressors = np.column_stack(
-        (np.ones(len(audible)), (conditions - conditions.mean(axis=0)) / (conditions.std(axis=0) + 1e-9))
-    )
+    conditions = standardise(observations.conditions(hop_seconds))
+    regressors = np.column_stack((np.ones(len(audible)), conditions))
     energy = observations.weight[-1]
     weight = audible * energy / (energy + np.median(energy[inside]))
     best: Modulation | None = None
@@ -235,11 +233,8 @@ def _noise(rates: Real, power: Real, factor: float = 1.0) -> Real:
 def _unexplained(series: Real, weight: Real, regressors: Real) -> Real:
     """Return the part of a series that the conditions do not explain, by robust weighted least squares."""
     inside = weight > 0
-    middle = float(np.median(series[inside]))
-    spread = mad_sigma(series[inside] - middle) + 1e-9
-    limited = np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
-    robust = np.ones(len(series))
-    rest = limited - middle
+    limited = limit_outliers(series, inside)
+    rest, robust = limited, np.ones(len(series))
     for _ in range(2):
         weighted = regressors * (weight * robust)[:, None]
         gram = weighted.T @ regressors + 1e-6 * len(series) * np.eye(regressors.shape[1])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 
 from twinlib.diagnosis.device_model import DeviceModel
 from twinlib.diagnosis.spectra import Complex, Grid, Real, Spectra
@@ -24,7 +25,7 @@ class Observations:
     `gain` is the wet signal relative to its prediction, `energy` half the log ratio of their energies, and `weight` the
     energy of the prediction, all `(bands + 1, windows)`: each band and then all together. Distortion that the model
     cannot predict disturbs the energy less than the gain. `level` is the dry rms, `tilt` the log of the dry energy of
-    each band `(bands, windows)`, `likeness` the correlation of wet and dry spectra without any filter.
+    each band `(bands, windows)`, `correlation` that of wet and dry spectra without any filter.
     """
 
     gain: Real
@@ -32,7 +33,7 @@ class Observations:
     weight: Real
     level: Real
     tilt: Real
-    likeness: Real
+    correlation: Real
 
     @classmethod
     def concatenate(cls, parts: list["Observations"]) -> "Observations":
@@ -78,7 +79,7 @@ def observe(model: DeviceModel, spectra: Spectra, predicted: Complex, noise: Rea
         weight=sums[1],
         level=spectra.level,
         tilt=np.log(dry_energy + 1e-4 * grid.size),
-        likeness=np.asarray(cross / np.sqrt(dry_power.sum(axis=1) * wet_power.sum(axis=1) + 1e-20), np.float64),
+        correlation=np.asarray(cross / np.sqrt(dry_power.sum(axis=1) * wet_power.sum(axis=1) + 1e-20), np.float64),
     )
 
 
@@ -87,6 +88,20 @@ def relative_error(spectra: Spectra, predicted: Complex) -> Real:
     energy = np.square(np.abs(spectra.wet)).sum(axis=1, keepdims=True)
     share = np.square(np.abs(spectra.wet - predicted)) / (energy + 1e-3 * np.median(energy) + 1e-20)
     return np.asarray(share.mean(axis=0) + 1e-9, np.float64)
+
+
+def standardise(columns: Real) -> Real:
+    """Return each column with zero mean and unit variance."""
+    return np.asarray((columns - columns.mean(axis=0)) / (columns.std(axis=0) + 1e-9))
+
+
+def limit_outliers(series: Real, inside: npt.NDArray[np.bool_]) -> Real:
+    """Return series `(..., windows)` within six deviations of their medians, both over the windows `inside`."""
+    if not inside.any():
+        return series
+    middle = np.median(series[..., inside], axis=-1, keepdims=True)
+    spread = 1.4826 * np.median(np.abs(series[..., inside] - middle), axis=-1, keepdims=True) + 1e-9
+    return np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
 
 
 def _smoothed_past(values: Real, pole: float) -> Real:

@@ -140,7 +140,7 @@ def _check_programme(
     if model is None:
         return [], frozenset()
     observed = _observe(alignment, dry, wet, model, grid, SubProgress(progress, 90.0, grid.count))
-    mixing = sectioning(observed.observations, grid.hop_seconds)
+    sections = sectioning(observed.observations, grid.hop_seconds)
     seconds = grid.count * grid.hop_seconds
     changes = find_changes(observed.observations, grid.hop_seconds)
     reflection = observed.reflections.find()
@@ -152,10 +152,10 @@ def _check_programme(
     tempo = programme_rates(observed.observations, grid.hop_seconds)
     # The spectrum of one change is large at low rates.
     cycles = LEAST_CYCLES if len(changes) == 1 else 0.0
-    modulation = find_delay_modulation(observed.products, observed.error, mixing, seconds, tempo)
+    modulation = find_delay_modulation(observed.products, observed.error, sections, seconds, tempo)
     if modulation is not None and modulation.rate_hz * seconds > cycles:
         return describe_modulation(modulation, "delay")
-    modulation = find_gain_modulation(observed.observations, grid.hop_seconds, mixing, tempo)
+    modulation = find_gain_modulation(observed.observations, grid.hop_seconds, sections, tempo)
     if modulation is not None and modulation.rate_hz * seconds > cycles:
         return describe_modulation(modulation, "gain")
     if reflection is not None:

@@ -8,9 +8,8 @@ not count as independent evidence, and generalised least squares estimates the s
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from twinlib.diagnosis.observations import Observations
+from twinlib.diagnosis.observations import Observations, limit_outliers, standardise
 from twinlib.diagnosis.spectra import Real
 
 MAX_BLOCKS = 300
@@ -52,6 +51,9 @@ MIN_BAND_CHANGE = 0.09
 FOLLOWING_SHARE = 0.3
 """Share of the t statistic of the clearest change that further ones need."""
 
+GRADUAL_RATIO = 1.05
+"""Ratio of the t statistics of a ramp and the clearest step, from which the change is gradual."""
+
 MAX_CHANGES = 4
 """Maximum number of changes in one take."""
 
@@ -91,8 +93,7 @@ def sectioning(observations: Observations, hop_seconds: float) -> float:
 def find_changes(observations: Observations, hop_seconds: float) -> list[Change]:
     """Return the changes of the device in the order of the take."""
     blocks = _average(observations, observations.conditions(hop_seconds))
-    count = len(blocks.weight)
-    if count < MIN_BLOCKS or not blocks.weight.any():
+    if len(blocks.weight) < MIN_BLOCKS or not blocks.weight.any():
         return []
     edge = max(2, round(EDGE_SECONDS / hop_seconds / blocks.size))
     threshold = MIN_T + SECTION_T * _log_sectioning(blocks, hop_seconds)
@@ -100,29 +101,39 @@ def find_changes(observations: Observations, hop_seconds: float) -> list[Change]
     found: list[Change] = []
     places: list[int] = []
     while len(found) < MAX_CHANGES:
-        best = None
-        for number in range(len(blocks.gain)):
-            fit = whitened.fit(number, places)
-            is_total = (number + 1) % (len(blocks.gain) // 2) == 0
-            large = np.abs(fit.change) > (MIN_CHANGE if is_total else MIN_BAND_CHANGE)
-            scores = np.where(large, np.abs(fit.statistic) - (0.0 if is_total else BAND_T), 0.0)
-            for place in places:
-                scores[max(0, place - edge) : place + edge] = 0.0
-            scores[:edge] = scores[count - edge :] = 0.0
-            top = int(scores.argmax())
-            if best is None or scores[top] > best[0]:
-                best = float(scores[top]), top, number, fit
-        assert best is not None
-        statistic, place, number, fit = best
+        candidates = (_clearest_step(whitened, number, places, edge) for number in range(len(blocks.gain)))
+        best = max(candidates, key=lambda step: step.statistic)
         # After a large change, errors of the model are larger too.
-        if statistic < max(threshold, FOLLOWING_SHARE * max((change.statistic for change in found), default=0.0)):
+        following = FOLLOWING_SHARE * max((change.statistic for change in found), default=0.0)
+        if best.statistic < max(threshold, following):
             break
-        gradual = not places and fit.ramp_statistic > 1.05 * statistic
-        found.append(_describe(observations, blocks, whitened, place, places, statistic, gradual))
+        gradual = not places and best.ramp_statistic > GRADUAL_RATIO * best.statistic
+        found.append(_describe(observations, blocks, whitened, best, places, gradual))
         if gradual:
             break
-        places.append(place)
+        places.append(best.place)
     return sorted(found, key=lambda change: change.window)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The clearest step of one series: the block after it, its t statistic (0 for none), and that of a ramp."""
+
+    place: int
+    statistic: float
+    ramp_statistic: float
+
+
+def _clearest_step(whitened: "_Whitened", number: int, places: list[int], edge: int) -> _Step:
+    """Return the clearest step of a series, at least `edge` blocks from known steps and the ends of the take."""
+    fit = whitened.fit(number, places)
+    is_total = (number + 1) % (whitened.series // 2) == 0
+    large = np.abs(fit.change) > (MIN_CHANGE if is_total else MIN_BAND_CHANGE)
+    statistics = np.where(large, np.abs(fit.statistic) - (0.0 if is_total else BAND_T), 0.0)
+    for place in (0, *places, len(statistics)):
+        statistics[max(0, place - edge) : place + edge] = 0.0
+    top = int(statistics.argmax())
+    return _Step(top, float(statistics[top]), fit.ramp_statistic)
 
 
 def is_gate(observations: Observations) -> bool:
@@ -147,7 +158,7 @@ def _average(observations: Observations, conditions: Real) -> _Blocks:
     inside = audible > 0
     typical = np.median(observations.weight[-1][inside]) if inside.any() else 1.0
     weight = audible * observations.weight[-1] / (observations.weight[-1] + typical)
-    limited = np.concatenate((_limited(observations.gain, inside), _limited(observations.energy, inside)))
+    limited = limit_outliers(np.concatenate((observations.gain, observations.energy)), inside)
 
     def summed(values: Real) -> Real:
         return np.asarray(values[..., : count * size].reshape(*values.shape[:-1], count, size).sum(axis=-1))
@@ -157,21 +168,10 @@ def _average(observations: Observations, conditions: Real) -> _Blocks:
     return _Blocks(size, mean, total / max(float(np.median(total)), 1e-9), summed(conditions.T).T / size)
 
 
-def _limited(series: Real, inside: npt.NDArray[np.bool_]) -> Real:
-    """Limit the outliers of each series."""
-    middle = np.median(series[:, inside], axis=1, keepdims=True) if inside.any() else np.zeros((len(series), 1))
-    spread = 1.4826 * np.median(np.abs(series[:, inside] - middle), axis=1, keepdims=True) if inside.any() else middle
-    return np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
-
-
-def _standardised(conditions: Real) -> Real:
-    return np.asarray((conditions - conditions.mean(axis=0)) / (conditions.std(axis=0) + 1e-9))
-
-
 def _log_sectioning(blocks: _Blocks, hop_seconds: float) -> float:
     """Return the log of how much more the conditions vary between sections than if they were mixed, at least 0."""
     size = max(1, round(SECTION_SECONDS / hop_seconds / blocks.size))
-    z = _standardised(blocks.conditions)
+    z = standardise(blocks.conditions)
     count = len(z) // size
     if count < 3:
         return 0.0
@@ -193,11 +193,12 @@ class _Whitened:
     """The blocks in the eigenbasis of the covariance, where generalised least squares becomes ordinary."""
 
     def __init__(self, blocks: _Blocks) -> None:
-        z = _standardised(blocks.conditions)
+        z = standardise(blocks.conditions)
         distance = np.square(z).sum(axis=1)[:, None] + np.square(z).sum(axis=1) - 2.0 * z @ z.T
         kernel = np.exp(-0.5 * np.maximum(distance, 0.0) / z.shape[1] / SIMILARITY**2)
         root = np.sqrt(np.minimum(blocks.weight, 3.0))
         values, vectors = np.linalg.eigh(root[:, None] * kernel * root)
+        self.series = len(blocks.gain)
         self._values = np.maximum(values, 0.0)
         self._turn = vectors.T
         self._weighted = vectors.T * root
@@ -240,12 +241,12 @@ def _describe(
     observations: Observations,
     blocks: _Blocks,
     whitened: _Whitened,
-    place: int,
+    step: _Step,
     places: list[int],
-    statistic: float,
     gradual: bool,
 ) -> Change:
-    """Measure a change before block `place`."""
+    """Measure a step, given the steps before the blocks `places`."""
+    place = step.place
     fits = [whitened.fit(number, places) for number in range(len(blocks.gain))]
     level = blocks.conditions[:, 0]
     later = np.arange(len(level)) >= place
@@ -265,6 +266,6 @@ def _describe(
         errors=tuple(float(fit.error[place]) for fit in fits),
         quiet=parts[0],
         loud=parts[1],
-        statistic=statistic,
+        statistic=step.statistic,
         gradual=gradual,
     )
