@@ -182,11 +182,12 @@ def _observe(
         seen = replace(seen, level=seen.level * intact[first:stop])
         parts.append(seen)
         rest = spectra.wet - predicted
-        if first < REFLECTION_BLOCKS * (stop - first):
-            reflections.add(rest, predicted, spectra.functions[0], spectra.wet)
-        # What only changes the gain is found by the gains.
+        # What only changes the gain is found by the gains. The gain of a compressor follows the decay of notes, which
+        # resemble their own past.
         for number, band in enumerate(grid.bands):
             rest[:, band] -= (seen.gain[number] - 1.0).astype(np.float32)[:, None] * predicted[:, band]
+        if first < REFLECTION_BLOCKS * (stop - first):
+            reflections.add(rest, predicted, spectra.functions[0], spectra.wet)
         products.add(rest, predicted, seen.audible)
         error += float(np.square(np.abs(rest)).sum())
         wet_energy += float(np.square(np.abs(spectra.wet)).sum())
