@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.signal import fftconvolve, lfilter
+from scipy.signal.windows import tukey
 
 from tests.alignment.conftest import RATE, Array, alignment, noise
 from tests.diagnosis.notes import draw_notes
@@ -167,6 +168,40 @@ def test_a_device_that_stays_the_same_is_not_suspected(check: Callable[..., Alig
     level = 20 * np.log10(np.sqrt(np.mean(np.square(wet))))
     for dbfs in (-90.0, level - 20.0):
         assert check(wet, dbfs=dbfs) == aligned()
+
+
+def bass_notes(seed: int) -> Array:
+    """Decaying notes of two pitches an octave apart, of random level and length."""
+    rng = np.random.default_rng(seed)
+    t, out, start = np.arange(2 * RATE) / RATE, np.zeros(FRAMES), 0
+    while start < FRAMES - len(t):
+        frames, pitch = int(rng.uniform(0.5, 1.9) * RATE), 65.4 * 2 ** rng.integers(0, 2)
+        note = sum(np.sin(2 * np.pi * pitch * k * t) / k for k in range(1, 16)) * np.exp(-t * rng.uniform(0.5, 3))
+        note = note + 0.3 * rng.standard_normal(len(t)) * np.exp(-t * 80)
+        out[start : start + frames] += 10 ** rng.uniform(-0.6, 0) * note[:frames] * tukey(frames, 0.01)
+        start += frames
+    return np.asarray(0.5 * out / np.abs(out).max())
+
+
+def test_the_decay_of_compressed_notes_is_no_echo(tmp_path: Path) -> None:
+    """The gain rises while a note decays, and the note resembles itself one period before."""
+    notes = bass_notes(2)
+    level = lfilter([0.0006], [1, -0.9994], np.abs(notes))
+    wet = np.tanh(1.5 * notes * (1 + level / 0.03) ** -0.7) + noise(FRAMES, -80)
+    for name, samples in (("dry.wav", notes), ("wet.wav", wet)):
+        audio.write(tmp_path / name, samples.astype(np.float32), RATE, "FLOAT")
+    assert diagnose(aligned(), tmp_path / "dry.wav", tmp_path / "wet.wav") == aligned()
+
+
+def test_quiet_music_is_no_bypass(tmp_path: Path) -> None:
+    """A device copies quiet music nearly exactly; only its level is changed there."""
+    quiet = halves(DRY, 0.05 * DRY)
+    wet = np.tanh(4 * quiet) * np.where(np.arange(FRAMES) < HALF, 1.0, 0.7) + noise(FRAMES, -110)
+    for name, samples in (("dry.wav", quiet), ("wet.wav", wet)):
+        audio.write(tmp_path / name, samples.astype(np.float32), RATE, "FLOAT")
+    found = diagnose(aligned(), tmp_path / "dry.wav", tmp_path / "wet.wav")
+    assert found.verdict == "suspect"
+    assert "bypassed" not in codes(found)
 
 
 def test_a_gate_explains_its_silence(check: Callable[..., Alignment]) -> None:

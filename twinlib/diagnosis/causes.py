@@ -23,6 +23,10 @@ PLACE_SECONDS = 0.25
 COPY_CORRELATION = 0.99
 """Correlation of wet and dry from which the wet signal is a copy of the dry one."""
 
+BYPASS_RATIO = 0.33
+"""Distance of the wet signal from a copy, relative to that of its prediction, where the device is bypassed: as a share
+of that on the other side of the change."""
+
 LEVEL_SPREAD = 0.35
 """Spread of the changes of the bands, relative to the largest, up to which all bands change alike."""
 
@@ -120,11 +124,19 @@ def _is_bypass(change: Change, observations: Observations) -> bool:
     """Whether the wet signal is a copy of the dry one on one side of a change only."""
     audible = observations.audible > 0
     later = np.arange(len(audible)) >= change.window
-    sides = [observations.correlation[audible & side] for side in (~later, later)]
-    if not all(len(side) for side in sides):
+    sides = [audible & side for side in (~later, later)]
+    if not all(side.any() for side in sides):
         return False
-    low, high = sorted(float(np.median(side)) for side in sides)
-    return high > COPY_CORRELATION and 1.0 - low > 3.0 * (1.0 - high)
+    copy = max(sides, key=lambda side: float(np.median(observations.correlation[side])))
+    if np.median(observations.correlation[copy]) < COPY_CORRELATION:
+        return False
+    # A device that is nearly linear for quiet music copies it too, and its model does so.
+    relative = [
+        (1.0 - np.median(observations.correlation[side]))
+        / (1.0 - np.median(observations.predicted_correlation[side]) + 1e-6)
+        for side in sides
+    ]
+    return bool(min(relative) < BYPASS_RATIO * max(relative))
 
 
 def merge_repeats(found: Sequence[Finding], repeats: Sequence[Finding]) -> list[Finding]:

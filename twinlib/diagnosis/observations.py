@@ -25,7 +25,8 @@ class Observations:
     `gain` is the wet signal relative to its prediction, `energy` half the log ratio of their energies, and `weight` the
     energy of the prediction, all `(bands + 1, windows)`: each band and then all together. Distortion that the model
     cannot predict disturbs the energy less than the gain. `level` is the dry rms, `tilt` the log of the dry energy of
-    each band `(bands, windows)`, `correlation` that of wet and dry spectra without any filter.
+    each band `(bands, windows)`, `correlation` that of wet and dry spectra without any filter, and
+    `predicted_correlation` that of predicted and dry spectra.
     """
 
     gain: Real
@@ -34,6 +35,7 @@ class Observations:
     level: Real
     tilt: Real
     correlation: Real
+    predicted_correlation: Real
 
     @classmethod
     def concatenate(cls, parts: list["Observations"]) -> "Observations":
@@ -64,7 +66,7 @@ def observe(model: DeviceModel, spectra: Spectra, predicted: Complex, noise: Rea
     wet, linear = spectra.wet, spectra.functions[0] * grid.emphasis
     weight = (1.0 / noise).astype(np.float32)
     product, power = weight * (predicted.conj() * wet).real, weight * np.square(np.abs(predicted))
-    dry_power, wet_power = np.square(np.abs(linear)), np.square(np.abs(wet))
+    dry_power = np.square(np.abs(linear))
     recorded = weight * np.square(np.abs(wet))
     sums = np.array(
         [[part[:, band].sum(axis=1) for part in (product, power, recorded)] for band in (*grid.bands, slice(None))],
@@ -72,14 +74,19 @@ def observe(model: DeviceModel, spectra: Spectra, predicted: Complex, noise: Rea
     ).transpose(1, 0, 2)
     floor = ENERGY_FLOOR * np.median(sums[1:], axis=2, keepdims=True) + 1e-20
     dry_energy = np.array([dry_power[:, band].sum(axis=1) for band in grid.bands], np.float64)
-    cross = np.abs((linear.conj() * wet).sum(axis=1))
+
+    def correlation(output: Complex) -> Real:
+        cross, energy = np.abs((linear.conj() * output).sum(axis=1)), np.square(np.abs(output)).sum(axis=1)
+        return np.asarray(cross / np.sqrt(dry_power.sum(axis=1) * energy + 1e-20), np.float64)
+
     return Observations(
         gain=sums[0] / (sums[1] + 1e-20),
         energy=0.5 * np.log((sums[2] + floor[1]) / (sums[1] + floor[0])),
         weight=sums[1],
         level=spectra.level,
         tilt=np.log(dry_energy + 1e-4 * grid.size),
-        correlation=np.asarray(cross / np.sqrt(dry_power.sum(axis=1) * wet_power.sum(axis=1) + 1e-20), np.float64),
+        correlation=correlation(wet),
+        predicted_correlation=correlation(predicted),
     )
 
 

@@ -36,7 +36,7 @@ MIN_T = 5.7
 BAND_T = 1.5
 """Increase of `MIN_T` for a change of one band: there are more of them, and the model fits single bands less well."""
 
-SECTION_T = 1.5
+SECTION_T = 3.6
 """Increase of `MIN_T` for each e-fold by which the conditions vary more from section to section than mixed ones do."""
 
 SECTION_SECONDS = 3.0
