@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from twinlib.diagnosis.device_model import DeviceModel
 from twinlib.diagnosis.spectra import Complex, Grid, Real, Spectra
+from twinlib.estimation import mad_sigma
 
 HISTORY_SECONDS = (0.1, 0.4, 1.5)
 """Time constants of the past level of the dry signal, on which the gain of a compressor depends."""
@@ -103,12 +104,12 @@ def standardise(columns: Real) -> Real:
 
 
 def limit_outliers(series: Real, inside: npt.NDArray[np.bool_]) -> Real:
-    """Return series `(..., windows)` within six deviations of their medians, both over the windows `inside`."""
+    """Return a series `(windows,)` within six deviations of its median, both over the windows `inside`."""
     if not inside.any():
         return series
-    middle = np.median(series[..., inside], axis=-1, keepdims=True)
-    spread = 1.4826 * np.median(np.abs(series[..., inside] - middle), axis=-1, keepdims=True) + 1e-9
-    return np.clip(series, middle - 6.0 * spread, middle + 6.0 * spread)
+    middle = float(np.median(series[inside]))
+    limit = 6.0 * mad_sigma(series[inside] - middle) + 1e-9
+    return np.clip(series, middle - limit, middle + limit)
 
 
 def _smoothed_past(values: Real, pole: float) -> Real:

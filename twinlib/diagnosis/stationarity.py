@@ -158,7 +158,7 @@ def _average(observations: Observations, conditions: Real) -> _Blocks:
     inside = audible > 0
     typical = np.median(observations.weight[-1][inside]) if inside.any() else 1.0
     weight = audible * observations.weight[-1] / (observations.weight[-1] + typical)
-    limited = limit_outliers(np.concatenate((observations.gain, observations.energy)), inside)
+    limited = np.array([limit_outliers(each, inside) for each in (*observations.gain, *observations.energy)])
 
     def summed(values: Real) -> Real:
         return np.asarray(values[..., : count * size].reshape(*values.shape[:-1], count, size).sum(axis=-1))
