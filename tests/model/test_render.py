@@ -137,7 +137,9 @@ class Halve:
     def process(self, block):
         return block / 2
 
-streaming.create_engine = lambda twin, channels: Halve()
+# Where the kernels are not built, any engine without torch serves.
+if streaming.instruction_set() is None:
+    streaming.create_engine = lambda *arguments: Halve()
 for command in (["render", "in.wav", "out.wav"], ["export", "out.nam"]):
     sys.argv = ["twin", command[0], "twin.safetensors", *command[1:]]
     try:
@@ -148,7 +150,7 @@ print(*sorted({"torch", "scipy", "numba", "pandas", "pyarrow", "matplotlib", "ml
 """
 
 
-def test_playback_and_nam_export_import_no_torch_with_another_engine(tmp_path):
+def test_playback_and_nam_export_without_torch_import_no_large_package(tmp_path):
     make_twin(NETWORK).save(tmp_path / "twin.safetensors")
     audio.write(tmp_path / "in.wav", noise(100, 2), 48000, "FLOAT")
     arguments = [sys.executable, "-c", PLAY]
