@@ -8,6 +8,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "network.h"
 
 #if defined(_WIN32)
@@ -27,21 +31,33 @@ using namespace twin;
 
 constexpr Index alignment = 64;
 
-// Memory of floats, zero at first, aligned to cache lines.
-class Floats {
+// Memory of floats, zero at first, aligned to cache lines; taken in parts from large pages, as the rows of a layer would
+// otherwise take more pages than the CPU can translate at once.
+class Arena {
 public:
-    void reset(Index count) {
+    float *take(Index count) {
         const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(float) / alignment + 1) * alignment;
-        memory_.reset(static_cast<float *>(::operator new(bytes, std::align_val_t(alignment))));
-        std::memset(memory_.get(), 0, bytes);
+        if (blocks_.empty() || used_ + bytes > size_) {
+            size_ = bytes > least ? (bytes / page + 1) * page : least;
+            blocks_.emplace_back(static_cast<char *>(::operator new(size_, std::align_val_t(page))));
+#if defined(__linux__)
+            madvise(blocks_.back().get(), size_, MADV_HUGEPAGE);
+#endif
+            std::memset(blocks_.back().get(), 0, size_);
+            used_ = 0;
+        }
+        float *const found = reinterpret_cast<float *>(blocks_.back().get() + used_);
+        used_ += bytes;
+        return found;
     }
-    float *get() const { return memory_.get(); }
 
 private:
+    static constexpr std::size_t page = 1 << 21, least = page;
     struct Delete {
-        void operator()(float *p) const { ::operator delete(p, std::align_val_t(alignment)); }
+        void operator()(char *p) const { ::operator delete(p, std::align_val_t(page)); }
     };
-    std::unique_ptr<float, Delete> memory_;
+    std::vector<std::unique_ptr<char, Delete>> blocks_;
+    std::size_t size_ = 0, used_ = 0;
 };
 
 // Distance of rows in floats: an odd number of cache lines, so that rows do not compete for the same cache sets.
@@ -64,7 +80,8 @@ struct Model {
     Network net{};
     std::vector<Stack> stacks;
     std::vector<std::vector<Layer>> layers;
-    Floats packed;
+    Arena memory;
+    float *packed = nullptr;
 
     explicit Model(const Engine *e) : engine(e) {}
 
@@ -134,7 +151,7 @@ struct Model {
         }
         net.stacks = stacks.data();
         net.receptive_field = time + stacks.back().head_taps;
-        packed.reset(net.packed_size);
+        packed = memory.take(net.packed_size);
     }
 
     void describe_layer(const Stack &s, Layer &l) {
@@ -161,14 +178,12 @@ struct Model {
 struct Workspace {
     Scratch scratch{};
     std::vector<const float *> terms;
-    std::vector<Floats> floats;
+    Arena memory;
     std::vector<Rows> preactivations, totals;
-    Floats sums;
 
     Rows rows(Index count, Index samples, Index first = 0) {
         const Index stride = row_stride(samples);
-        floats.emplace_back().reset(count * stride + padding);
-        return {floats.back().get() + padding - first, stride};
+        return {memory.take(count * stride + padding) + padding - first, stride};
     }
 
     Workspace(const Model &model, Index samples) {
@@ -193,22 +208,20 @@ struct Workspace {
                     rows(s.preactivations, samples - s.layers[n].output_start, s.layers[n].output_start));
         }
         scratch.totals = totals.data(), scratch.preactivations = preactivations.data();
-        sums.reset(net.gradient_size * model.engine->sum_bytes / sizeof(float));
-        scratch.sums_of_lanes = sums.get();
+        scratch.sums_of_lanes = memory.take(net.gradient_size * model.engine->sum_bytes / sizeof(float));
     }
 };
 
 // Signals of one crop that the backward pass needs, its gradients, and pointers to them.
 struct CropMemory {
-    std::vector<Floats> floats;
+    Arena memory;
     std::vector<Rows> inputs, actives, totals, outputs;
     Crop crop{};
-    Floats gradients;
+    float *gradients;
 
     Rows rows(Index count, Index samples, Index first) {
         const Index stride = row_stride(samples - first);
-        floats.emplace_back().reset(count * stride + padding);
-        return {floats.back().get() + padding - first, stride};
+        return {memory.take(count * stride + padding) + padding - first, stride};
     }
 
     CropMemory(const Model &model, Index samples, Index parameters) {
@@ -227,7 +240,7 @@ struct CropMemory {
         }
         crop.inputs = inputs.data(), crop.actives = actives.data(), crop.totals = totals.data();
         crop.outputs = outputs.data();
-        gradients.reset(parameters);
+        gradients = memory.take(parameters);
     }
 };
 
@@ -268,18 +281,17 @@ struct Training {
     }
 };
 
-Row stream_row(Floats &memory, Index rows, Index context) {
+Row stream_row(Arena &memory, Index rows, Index context) {
     Row row;
     const Index slack = context / 2 > tile ? context / 2 : tile;
     row.rows = rows, row.context = context, row.stride = row_stride(context + slack);
     row.capacity = padding + context + slack, row.position = padding + context;
-    memory.reset(rows * row.stride + padding);
-    row.data = memory.get();
+    row.data = memory.take(rows * row.stride + padding);
     return row;
 }
 
 struct Channel {
-    std::vector<Floats> floats;
+    Arena memory;
     std::vector<Row> inputs, totals;
     StreamState state{};
     std::unique_ptr<Workspace> workspace;
@@ -288,13 +300,13 @@ struct Channel {
         const Network &net = model.net;
         const Index merged = model.stacks[0].layers[0].context();
         const Index dry = net.dry_path && net.dry_delay > merged ? net.dry_delay : merged;
-        state.dry = stream_row(floats.emplace_back(), 1, dry);
+        state.dry = stream_row(memory, 1, dry);
         for (const Stack &s : model.stacks) {
             const Index rows = net.skip == Skip::mixed ? s.heads : s.channels;
-            totals.push_back(stream_row(floats.emplace_back(), rows, s.head_taps - 1));
+            totals.push_back(stream_row(memory, rows, s.head_taps - 1));
             for (Index n = 0; n < s.layer_count; ++n)
                 inputs.push_back(s.layers[n].merged ? Row{}
-                                                    : stream_row(floats.emplace_back(), s.channels, s.layers[n].context()));
+                                                    : stream_row(memory, s.channels, s.layers[n].context()));
         }
         state.inputs = inputs.data(), state.totals = totals.data();
     }
@@ -347,7 +359,7 @@ EXPORT void twin_model_free(void *model) { delete static_cast<Model *>(model); }
 
 EXPORT void twin_model_pack(void *model, const float *const *parameters) {
     Model &m = *static_cast<Model *>(model);
-    m.engine->pack(m.net, parameters, m.packed.get());
+    m.engine->pack(m.net, parameters, m.packed);
 }
 
 EXPORT void *twin_stream_create(const void *model, std::int64_t channels) {
@@ -365,7 +377,7 @@ EXPORT std::int64_t twin_stream_process(void *stream, const float *dry, float *w
         if (!std::isfinite(dry[i])) return i / channels;
     parallel(channels, threads, [&](Index c, Index) {
         Channel &channel = s.channels[c];
-        s.model.engine->stream(s.model.net, s.model.packed.get(), channel.state, channel.workspace->scratch, dry + c,
+        s.model.engine->stream(s.model.net, s.model.packed, channel.state, channel.workspace->scratch, dry + c,
                                channels, wet + c, channels, frames, input_gain, output_gain);
     });
     return -1;
@@ -387,7 +399,7 @@ EXPORT int twin_training_forward(void *training, const float *dry, float *wet, s
         parallel(t.batch, threads, [&](Index i, Index thread) {
             const Crop &crop = t.crops[i].crop;
             std::memcpy(crop.dry.data, dry + i * t.samples, sizeof(float) * t.samples);
-            t.model.engine->forward(t.model.net, t.model.packed.get(), crop, t.workspaces[thread]->scratch, t.samples,
+            t.model.engine->forward(t.model.net, t.model.packed, crop, t.workspaces[thread]->scratch, t.samples,
                                     wet + i * outputs);
         });
     } catch (const std::bad_alloc &) {
@@ -406,11 +418,11 @@ EXPORT int twin_training_backward(void *training, const float *const *parameters
         const Index outputs = t.samples - t.model.net.receptive_field + 1;
         parallel(t.batch, threads, [&](Index i, Index thread) {
             CropMemory &memory = t.crops[i];
-            std::memset(memory.gradients.get(), 0, sizeof(float) * t.parameters);
+            std::memset(memory.gradients, 0, sizeof(float) * t.parameters);
             std::vector<float *> targets;
-            float *next = memory.gradients.get();
+            float *next = memory.gradients;
             for (const std::int64_t size : t.sizes) targets.push_back(size ? next : nullptr), next += size;
-            t.model.engine->backward(t.model.net, t.model.packed.get(), parameters, memory.crop,
+            t.model.engine->backward(t.model.net, t.model.packed, parameters, memory.crop,
                                      t.workspaces[thread]->scratch, t.samples, wet_gradient + i * outputs,
                                      targets.data());
         });
@@ -419,7 +431,7 @@ EXPORT int twin_training_backward(void *training, const float *const *parameters
             if (!gradients[p]) continue;
             for (Index i = 0; i < t.sizes[p]; ++i) {
                 double sum = 0;
-                for (const CropMemory &memory : t.crops) sum += memory.gradients.get()[at + i];
+                for (const CropMemory &memory : t.crops) sum += memory.gradients[at + i];
                 gradients[p][i] = static_cast<float>(sum);
             }
         }

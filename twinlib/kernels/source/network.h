@@ -14,7 +14,7 @@ enum class Skip { activation, residual, mixed };
 constexpr Index padding = 64;
 
 // Samples that run through one layer after the other.
-constexpr Index tile = 384;
+constexpr Index tile = 768;
 
 // A matrix of `outs` rows and `terms` columns. The weights are stored as blocks of up to `block` rows: for each block,
 // for each term, one weight per row.

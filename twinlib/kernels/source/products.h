@@ -24,7 +24,10 @@ void product_block(const float *const *terms, Index count, Index t, const float 
         const float *x = terms[k] + t;
         Vector inputs[vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) inputs[v] = load(x + v * lanes);
+        for (int v = 0; v < vectors; ++v) {
+            inputs[v] = load(x + v * lanes);
+            __builtin_prefetch(x + (v + vectors) * lanes);  // the next group: too many rows for the CPU to foresee
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
             const Vector weight = splat(weights[r]);

@@ -106,23 +106,37 @@ const float **set_rows(const float **terms, const float *x, Index stride, Index 
     return terms;
 }
 
-// Apply the nonlinearity to `z` of (preactivations, vectors); write the activation. `stored` rows for the backward pass
-// (tanh, sigmoid, and z if adaptive) follow the activation if it is gated.
+// Where a layer adds its skip: row 0 at the first sample, or null.
+struct Total {
+    float *data;
+    Index stride;
+    bool begins;  // the first skip: overwrite
+
+    Total at(Index t) const { return {data ? data + t : nullptr, stride, begins}; }
+    void add(Index row, Index i, Vector v) const {
+        float *to = data + row * stride + i;
+        store(to, begins ? v : load(to) + v);
+    }
+};
+
+// Apply the nonlinearity to `z` of (preactivations, vectors); write the activation, and add it to `total` if that is
+// not null. `stored` rows for the backward pass (tanh, sigmoid, and z if adaptive) follow the activation if it is gated.
 void activate(Activation kind, Index channels, const float *slopes, Index vectors, float *z, Index z_stride,
-              float *active, Index stride, bool stored) {
+              float *active, Index stride, bool stored, const Total &total) {
     for (Index c = 0; c < channels; ++c)
         for (Index i = 0; i < vectors * lanes; i += lanes) {
             const Vector x = load(z + c * z_stride + i);
             float *to = active + c * stride + i;
+            Vector result;
             switch (kind) {
-            case Activation::tanh: store(to, tanh_of(x)); break;
-            case Activation::relu: store(to, positive_or(x, x, Vector{})); break;
-            case Activation::leaky_relu: store(to, positive_or(x, x, 0.01f * x)); break;
+            case Activation::tanh: result = tanh_of(x); break;
+            case Activation::relu: result = positive_or(x, x, Vector{}); break;
+            case Activation::leaky_relu: result = positive_or(x, x, 0.01f * x); break;
             default: {
-                Vector y = load(z + (c + channels) * z_stride + i), u = x, w = y;
-                if (slopes) u = 10.0f * slopes[0] * x, w = 10.0f * slopes[1] * y;
-                const Vector a = tanh_of(u), b = sigmoid_of(w);
-                store(to, a * b);
+                const Vector y = load(z + (c + channels) * z_stride + i);
+                const Vector a = tanh_of(slopes ? 10.0f * slopes[0] * x : x);
+                const Vector b = sigmoid_of(slopes ? 10.0f * slopes[1] * y : y);
+                result = a * b;
                 if (stored) {
                     store(to + channels * stride, a);
                     store(to + 2 * channels * stride, b);
@@ -130,16 +144,14 @@ void activate(Activation kind, Index channels, const float *slopes, Index vector
                 }
             }
             }
+            store(to, result);
+            if (total.data) total.add(c, i, result);
         }
 }
 
-void add_rows(Index rows, Index vectors, const float *x, Index x_stride, float *to, Index stride, bool begins) {
+void add_rows(Index rows, Index vectors, const float *x, Index x_stride, const Total &to) {
     for (Index r = 0; r < rows; ++r)
-        for (Index i = 0; i < vectors * lanes; i += lanes) {
-            float *p = to + r * stride + i;
-            const Vector v = load(x + r * x_stride + i);
-            store(p, begins ? v : load(p) + v);
-        }
+        for (Index i = 0; i < vectors * lanes; i += lanes) to.add(r, i, load(x + r * x_stride + i));
 }
 
 // Signals of a layer over one tile; all pointers are to row 0 at the first sample of the tile.
@@ -151,9 +163,7 @@ struct LayerSignals {
     Index active_stride;
     float *output;  // null in the last layer
     Index output_stride;
-    float *total;  // null: the head does not use this tile
-    Index total_stride;
-    bool total_begins;
+    Total total;  // null if the head does not use this tile
 };
 
 void forward_layer(const Network &net, const Stack &s, const Layer &l, const float *packed, const float *slopes,
@@ -171,29 +181,23 @@ void forward_layer(const Network &net, const Stack &s, const Layer &l, const flo
         float *z = gated ? scratch.active + channels * group : active;
         const Index z_stride = gated ? group : stride;
         product(l.conv, packed, terms, 0, l.conv.terms, t, vectors, nullptr, 0, z, z_stride);
-        activate(s.activation, channels, slopes, vectors, z, z_stride, active, stride, io.active);
+        const Total total = io.total.at(t), none{};
+        activate(s.activation, channels, slopes, vectors, z, z_stride, active, stride, io.active,
+                 net.skip == Skip::activation ? total : none);
         *set_rows(actives, active, stride, channels) = io.dry + t;
         const float *input = io.input ? io.input + t : nullptr;
-        float *output = io.output ? io.output + t : nullptr, *total = io.total ? io.total + t : nullptr;
-        switch (net.skip) {
-        case Skip::activation:
-            if (total) add_rows(channels, vectors, active, stride, total, io.total_stride, io.total_begins);
-            break;
-        case Skip::mixed:
-            if (total) product(l.skip, packed, actives, 0, channels, 0, vectors, io.total_begins ? nullptr : total,
-                               io.total_stride, total, io.total_stride);
-            break;
-        case Skip::residual: {
-            // The residual itself is a skip; for a merged layer its product includes the input signal.
-            float *skip = scratch.signal;
-            product(l.residual, packed, actives, 0, channels, 0, vectors, nullptr, 0, skip, group);
-            if (total) add_rows(channels, vectors, skip, group, total, io.total_stride, io.total_begins);
-        }
+        float *output = io.output ? io.output + t : nullptr;
+        if (net.skip == Skip::mixed && total.data)
+            product(l.skip, packed, actives, 0, channels, 0, vectors, total.begins ? nullptr : total.data,
+                    total.stride, total.data, total.stride);
+        if (net.skip == Skip::residual) {
+            product(l.residual, packed, actives, 0, channels, 0, vectors, nullptr, 0, scratch.signal, group);
+            if (total.data) add_rows(channels, vectors, scratch.signal, group, total);
         }
         if (!output) {
         } else if (net.skip == Skip::residual && input) {
-            add_rows(channels, vectors, input, io.input_stride, output, io.output_stride, true);
-            add_rows(channels, vectors, scratch.signal, group, output, io.output_stride, false);
+            add_rows(channels, vectors, input, io.input_stride, {output, io.output_stride, true});
+            add_rows(channels, vectors, scratch.signal, group, {output, io.output_stride, false});
         } else
             product(l.residual, packed, actives, 0, l.residual.terms, 0, vectors, input, io.input_stride, output,
                     io.output_stride);
@@ -253,8 +257,8 @@ void stream_tile(const Network &net, const float *packed, StreamState &state, Sc
         total = stack_total, total_stride = state.totals[i].stride;
         for (Index n = 0; n < s.layer_count; ++n) {
             const Layer &l = s.layers[n];
-            LayerSignals io = {l.merged ? nullptr : signal, signal_stride, dry, nullptr, 0, nullptr, 0, stack_total,
-                               total_stride, !i && !n};
+            LayerSignals io = {l.merged ? nullptr : signal, signal_stride, dry, nullptr, 0, nullptr, 0,
+                               {stack_total, total_stride, !i && !n}};
             if (!l.last) {
                 const bool ends = n + 1 == s.layer_count;
                 io.output = ends ? scratch.outputs[0].data : advance(inputs[1], samples);
@@ -319,7 +323,7 @@ void forward_tile(const Network &net, const float *packed, const Crop &crop, Scr
             const LayerSignals io = {l.merged ? nullptr : input.at(0, first), input.stride, crop.dry.at(0, first),
                                      active.at(0, first), active.stride,
                                      l.last ? nullptr : output.at(0, first), output.stride,
-                                     heads ? total.at(0, first) : nullptr, total.stride, !i && !n};
+                                     {heads ? total.at(0, first) : nullptr, total.stride, !i && !n}};
             forward_layer(net, s, l, packed, slopes_of(packed, s, l), io, stop - first, scratch);
         }
     }
