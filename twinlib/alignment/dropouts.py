@@ -10,7 +10,7 @@ from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
 from twinlib.alignment.residual import FrameSums, compare_frames, improves_with_shift
 from twinlib.alignment.tracker import CoarseTrack
-from twinlib.estimation import FRAME, MIN_STEP, FirModel, Real, TrackStep, detect_steps, identify_fir
+from twinlib.estimation import FRAME, MIN_STEP, FirModel, Real, detect_steps, identify_fir
 from twinlib.resampling import Channel, TimeMap
 
 SHORT_WINDOW = 8192
@@ -54,15 +54,13 @@ LOG_LIKELIHOOD = 10.0
 """Maximum log-likelihood ratio of a possible position of a step against the best position."""
 
 
-def coarse_interval(position: Real, size: int, found: TrackStep) -> LagStep:
-    """Return the step with the range covered by its two windows of `size` samples, centred near `position`."""
-    first, last = int(position[found.after - 1]) - size, int(position[found.after]) + size
-    return LagStep((first + last) // 2, first, last + max(0, -round(found.samples)), found.samples)
-
-
 def coarse_steps(position: Real, lag: Real, size: int) -> list[LagStep]:
-    """Detect the steps of a track of windows of `size` samples, with coarse ranges."""
-    return [coarse_interval(position, size, step) for step in detect_steps(position, lag)]
+    """Detect the steps of a track of windows of `size` samples; each is within the two windows around it."""
+    found = []
+    for step in detect_steps(position, lag):
+        first, last = int(position[step.after - 1]) - size, int(position[step.after]) + size
+        found.append(LagStep((first + last) // 2, first, last + max(0, -round(step.samples)), step.samples))
+    return found
 
 
 def find_steps(dry: Channel, wet: Channel, fit: LagFit, coarse: CoarseTrack) -> tuple[LagStep, ...]:
