@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import median_filter
 
 from twinlib.estimation.robust import mad_sigma
@@ -40,16 +41,18 @@ def detect_steps(position: Array, lag: Array) -> list[TrackStep]:
     slopes = median_filter(change / spacing, size=min(15, 2 * ((count - 1) // 2) - 1), mode="reflect")
     level = np.concatenate(([0.0], np.cumsum(change - slopes * spacing)))
     jitter = np.abs(np.diff(level))
+    sides = np.median(sliding_window_view(level, SIDE_WINDOWS), axis=1)
+    before = np.concatenate(([np.median(level[:2])], sides[: count - 4]))
+    after = np.concatenate((sides[2 : count - 2], [np.median(level[-2:])]))
     found = np.zeros(count)
-    for i in range(2, count - 1):
-        before, after = level[max(0, i - SIDE_WINDOWS) : i], level[i : i + SIDE_WINDOWS]
-        near = jitter[max(0, i - 12) : i + 12]
-        scatter = mad_sigma(near) / np.sqrt(2.0)
-        step = float(np.median(after) - np.median(before))
+    for i in np.flatnonzero(np.abs(after - before) > MIN_STEP) + 2:
+        scatter = mad_sigma(jitter[max(0, i - 12) : i + 12]) / np.sqrt(2.0)
         # Near an end, both sides must keep their level: an oscillating lag has no step.
-        short = min(len(before), len(after)) < SIDE_WINDOWS
-        spread = max(float(np.ptp(before)), float(np.ptp(after))) if short else 0.0
-        if abs(step) > max(MIN_STEP, MIN_STEP_SIGMAS * scatter, 2.0 * spread):
+        short = i < SIDE_WINDOWS or i > count - SIDE_WINDOWS
+        both = level[max(0, i - SIDE_WINDOWS) : i], level[i : i + SIDE_WINDOWS]
+        spread = max(float(np.ptp(side)) for side in both) if short else 0.0
+        step = float(after[i - 2] - before[i - 2])
+        if abs(step) > max(MIN_STEP_SIGMAS * scatter, 2.0 * spread):
             found[i] = step
     result = []
     while found.any():
