@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -256,7 +257,11 @@ void parallel(Index count, Index threads, Work work) {
     const auto run = [&](Index thread) {
         for (Index i; (i = next++) < count;) work(i, thread);
     };
-    for (Index thread = 1; thread < threads; ++thread) pool.emplace_back(run, thread);
+    try {
+        for (Index thread = 1; thread < threads; ++thread) pool.emplace_back(run, thread);
+    } catch (const std::system_error &) {
+        // The system has no more threads: those that started do all the work.
+    }
     run(0);
     for (std::thread &thread : pool) thread.join();
 }
