@@ -49,11 +49,17 @@ def main() -> None:
         reels = [read_reel(path, args.name) for path in args.excitation]
         clicks = [click for reel in reels for click in reel["clicks"]]
         is_probe = any(path.name == PROBE_FILE for path in args.excitation)
+        known = json.loads(args.known)
         programme = [Alignment.from_dict(read_json(path, ALIGNMENT)) for path in args.programme]
         aligner = (
             partial(align_probe_take, markers=clicks, programme=programme)
             if is_probe
-            else partial(align, clicks=clicks or None, dry_range=used_range(args.dry, json.loads(args.dry_range)))
+            else partial(
+                align,
+                clicks=clicks or None,
+                dry_range=used_range(args.dry, json.loads(args.dry_range)),
+                lag=(known or {}).get("lag"),
+            )
         )
         found = aligner(
             args.dry,
@@ -67,7 +73,7 @@ def main() -> None:
         if not is_probe:
             witness = [(start, stop) for reel in reels for start, stop in reel.get("witness", [])]
             found = diagnose(found, args.dry, args.wet, channel=args.channel - 1, witness=witness)
-        if known := json.loads(args.known):
+        if known:
             found = apply_known(found, Known(**known), args.repair)
         write_json(args.alignment, ALIGNMENT, found.to_dict())
         plot_alignment(found, args.picture)

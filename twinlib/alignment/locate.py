@@ -14,10 +14,12 @@ from twinlib.estimation import (
     Candidate,
     ClickPeak,
     Line,
+    Sweep,
     click_waveform,
     excerpt_size,
     find_candidates,
     find_clicks,
+    find_sweep_lags,
     loudest_excerpts,
     read_excerpts,
     theil_sen,
@@ -40,6 +42,9 @@ CLICK_SEARCH_SECONDS = 2.0
 
 NEAR_SECONDS = 12.0
 """Reach of the first search around lag zero."""
+
+MIN_EXCERPTS = 3
+"""Excerpts outside of all sweeps from which these are not needed."""
 
 SILENCE_PEAK = 1e-4
 """Peak, -80 dBFS, below which the wet file is silent."""
@@ -83,11 +88,19 @@ class CoarseLag:
 
 
 def find_anchor(
-    dry: Channel, wet: Channel, windows: WindowPlan, clicks: list[int], progress: Progress
-) -> tuple[tuple[int, Line] | None, bool]:
+    dry: Channel,
+    wet: Channel,
+    windows: WindowPlan,
+    clicks: list[int],
+    sweeps: Sequence[Sweep],
+    lag: float | None,
+    progress: Progress,
+) -> tuple[tuple[int, Line] | Finding | None, bool]:
     """Return a dry position with a line valid there (None: no match), and whether clicks were found.
 
-    Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts.
+    Each click found may be any click of the reel; the programme around it must match. Otherwise searches excerpts
+    between the sweeps, or else the longest sweep; returns a finding if that has several likely lags, unless the `lag`
+    is known.
     """
     guesses: list[tuple[int, Line]] = []
     peaks: list[ClickPeak] = []
@@ -111,10 +124,25 @@ def find_anchor(
             return deck, True
     if best[1] is not None:
         return best[1], True
-    coarse = search_excerpts(dry, wet, progress)
-    if coarse is None:
-        return None, bool(guesses)
-    return (coarse.position, coarse.line), bool(guesses)
+    coarse = search_excerpts(dry, wet, sweeps, progress)
+    if coarse is not None:
+        return (coarse.position, coarse.line), bool(guesses)
+    return _locate_sweep(dry, wet, sweeps, lag), bool(guesses)
+
+
+def _locate_sweep(
+    dry: Channel, wet: Channel, sweeps: Sequence[Sweep], known: float | None
+) -> tuple[int, Line] | Finding | None:
+    """Return a position within the longest sweep with its lag; a finding if several are likely and none is `known`."""
+    if not sweeps:
+        return None
+    sweep = max(sweeps, key=lambda each: each.stop - each.start)
+    lags = find_sweep_lags(replace(dry, rectified=False), wet, sweep)
+    if known is not None:
+        lags.sort(key=lambda lag: abs(lag - known))
+    elif len(lags) > 1:
+        return refused("ambiguous-sweep", lag=lags[0], other=lags[1])
+    return (int(sweep.position[len(sweep.position) // 2]), Line(float(lags[0]), 0.0)) if lags else None
 
 
 def _locate_clicks(
@@ -225,11 +253,18 @@ def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
     return CoarseLag(strongest.position, line, strongest.sign, len(chosen_list) / excerpts, best[0])
 
 
-def search_excerpts(dry: Channel, wet: Channel, progress: Progress = no_progress) -> CoarseLag | None:
-    """Return the coarse line of a pair, searched within 12 s of lag zero and then in the whole file."""
+def search_excerpts(
+    dry: Channel, wet: Channel, sweeps: Sequence[Sweep] = (), progress: Progress = no_progress
+) -> CoarseLag | None:
+    """Return the coarse line of a pair, searched within 12 s of lag zero and then in the whole file.
+
+    A sweep matches all of its own harmonics: returns None if too few excerpts are outside of the sweeps.
+    """
     size = excerpt_size(dry.stop - dry.start, dry.rate)
     starts = loudest_excerpts(dry, size, progress=progress)
-    if not starts:
+    if sweeps:
+        starts = [start for start in starts if not any(s.start < start + size and start < s.stop for s in sweeps)]
+    if len(starts) < (MIN_EXCERPTS if sweeps else 1):
         return None
     reach = round(NEAR_SECONDS * dry.rate)
     excerpts = read_excerpts(dry, starts, size)

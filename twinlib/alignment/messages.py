@@ -33,6 +33,13 @@ _SENTENCES: dict[str, tuple[str, str] | tuple[str, str, str]] = {
         "this is the recording of another file; check the pairing and record again",
         "the two files do not belong together; check `dry`, `wet` and `channel` of the pair",
     ),
+    "ambiguous-sweep": (
+        "the dry file is a sine sweep, and the harmonics of the device match it at a lag of {lag} samples as well as "
+        "at {other}",
+        "record music or noise instead, or the sweep with a second of silence before and after it",
+        "set `lag` of the pair to the right one, or use files of music or noise, or a sweep with a second of silence "
+        "before and after it",
+    ),
     # Refusals after the clock is known.
     "low-match": (
         "only {share:.0%} of the wet file matches the dry file",

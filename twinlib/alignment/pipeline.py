@@ -30,12 +30,14 @@ from twinlib.alignment.refine import (
     without_drift,
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
+from twinlib.alignment.sweep_fit import fit_sweep
 from twinlib.alignment.tracker import CoarseTrack, track_lags
 from twinlib.alignment.verdict import AlignmentReport
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, clock_varies, flutter_rms, remeasure_with_curve
 from twinlib.audio import Reader
 from twinlib.errors import AlignmentError
 from twinlib.estimation import Line, LineFit
+from twinlib.findings import Finding
 from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, open_channel
 
@@ -57,6 +59,7 @@ def align(
     clicks: Sequence[int] | None = None,
     dry_range: tuple[int, int] | None = None,
     wet_range: tuple[int, int] | None = None,
+    lag: float | None = None,
     guard_samples: int = GUARD_SAMPLES,
     repair: Collection[Repair] = POLARITY,
     progress: Progress = no_progress,
@@ -68,7 +71,8 @@ def align(
     the lag from there across dropouts. A robust fit gives drift and lag of each piece, and a curve if the clock varies.
     The clock comes from `reference_channel` (from 0) instead of `channel`, if it recorded the dry signal in parallel. A
     wet file at another rate is resampled to the dry rate. Half-open ranges in samples of each file limit the signals.
-    `repair` names the properties that the warp corrects. Returns verdict `refused` with the reasons for captures that
+    A known `lag` decides between the likely lags of a sine sweep. `repair` names the properties that the warp corrects.
+    Returns verdict `refused` with the reasons for captures that
     cannot be aligned. `progress` counts to about 100.
 
     Raises `AudioError` for unreadable files and `AlignmentError` for a range or channel outside of a file.
@@ -88,17 +92,21 @@ def align(
             for view in (dry_signal, replace(dry_signal, rectified=True))
         ]
         for report, part in zip(reports, (progress, no_progress), strict=True):
-            if _align(report, list(clicks or ()), part):
+            if _align(report, list(clicks or ()), part, lag=lag):
                 return report.build()
         return _explain_mismatch(reports[0], list(clicks or ())).build()
 
 
 def _align(
-    report: AlignmentReport, clicks: list[int], progress: Progress, anchor: tuple[int, Line] | None = None
+    report: AlignmentReport,
+    clicks: list[int],
+    progress: Progress,
+    anchor: tuple[int, Line] | None = None,
+    lag: float | None = None,
 ) -> bool:
     """Run the stages: locate, track, fit the clock, scan the residual, verdict. Return whether the files match.
 
-    `anchor` is a dry position with a line valid there, if it is known.
+    `anchor` is a dry position with a line valid there, if it is known. `lag` decides between likely lags of a sweep.
     """
     report.is_take = bool(clicks)
     dry, wet = report.clock_dry, report.clock_channel
@@ -108,13 +116,21 @@ def _align(
 
     if anchor is None:
         part = SubProgress(progress, 10.0, wet.stop - wet.start)
-        anchor, report.clicks_found = find_anchor(dry, wet, windows, clicks, part)
+        found, report.clicks_found = find_anchor(dry, wet, windows, clicks, report.sweeps, lag, part)
+        if isinstance(found, Finding):
+            report.add(found)
+            return True
+        anchor = found
     guess = anchor[1].at(anchor[0]) if anchor is not None else None
     fit = None
     if anchor is not None:
         if report.refuses_speed(anchor[1].drift_ppm):
             return True
-        coarse = track_lags(dry, wet, windows, *anchor, SubProgress(progress, 25.0, len(windows.starts)))
+        if any(first <= anchor[0] < last for first, last in report.swept):
+            fit = fit_sweep(dry, wet, windows, anchor[1].lag, report.sweeps)
+            return fit is not None and report.assess(fit, (dry.start, dry.stop), progress)
+        part = SubProgress(progress, 25.0, len(windows.starts))
+        coarse = track_lags(dry, wet, windows, *anchor, report.swept, part)
         fit = fit_track(dry, wet, windows, coarse, SubProgress(progress, 35.0, 2 * MAX_ITERATIONS))
     if not clicks or fit is None or inlier_share(fit.track) < MIN_SHARE:
         fit = prefer_same_clock(dry, wet, windows, guess if guess is not None else wet.start - dry.start, fit)

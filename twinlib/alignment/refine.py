@@ -25,7 +25,7 @@ from twinlib.alignment.lag_track import (
     inliers,
     measure_lags,
 )
-from twinlib.estimation import MIDDLE_HZ, PieceFit, band, mad_sigma, phat_weighted
+from twinlib.estimation import MIDDLE_HZ, PieceFit, Sweep, band, mad_sigma, phat_weighted
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
 
@@ -168,13 +168,14 @@ def without_drift(fit: LagFit) -> LagFit:
     _, lag, weight = fit.lags()
     near = np.abs(lag - np.median(lag)) < 1.0
     constant = float(np.average(lag[near], weights=weight[near]))
-    clock = _constant(constant, float(fit.clock.fit.lag_errors[0]))
+    clock = constant_clock(constant, float(fit.clock.fit.lag_errors[0]))
     track = fit.track
     residual = np.where(track.detected, fit.clock.lags(track.position) + track.residual - constant, 0.0)
     return replace(fit, clock=clock, track=replace(track, residual=residual))
 
 
-def _constant(lag: float, error: float) -> ClockModel:
+def constant_clock(lag: float, error: float) -> ClockModel:
+    """Return the clock of one lag in samples and its standard error."""
     return ClockModel(PieceFit(np.array([lag]), 0.0, np.array([error]), 0.0), None, ())
 
 
@@ -183,7 +184,7 @@ def fit_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float) 
     delay, sign, prominence = pooled_delay(dry, wet, windows, round(lag))
     if prominence < MIN_PROMINENCE:
         return None
-    clock, known, gain_db = _constant(round(lag) + delay, np.inf), None, 0.0
+    clock, known, gain_db = constant_clock(round(lag) + delay, np.inf), None, 0.0
     for number in range(4):
         time_map = clock.time_map(dry.start, dry.stop)
         track, response = measure_lags(dry, wet, windows, time_map, known, sign)
@@ -195,11 +196,13 @@ def fit_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: float) 
     return LagFit(clock, track, gain_db, sign, windows, pooled=True)
 
 
-def pooled_delay(dry: Channel, wet: Channel, windows: WindowPlan, lag: int) -> tuple[float, int, float]:
+def pooled_delay(
+    dry: Channel, wet: Channel, windows: WindowPlan, lag: int, sweeps: Sequence[Sweep] = ()
+) -> tuple[float, int, float]:
     """Return the delay relative to `lag` within half a window, its sign, and its prominence.
 
     The correlation is pooled over all windows, each weighted by the effective number of its bins: attacks determine the
-    delay, single tones have a peak at every period.
+    delay, single tones have a peak at every period. Of a window within one of the `sweeps`, only its band is used.
     """
     size = windows.size
     bins = band(2 * size, dry.rate, min(MIDDLE_HZ, wet.max_hz))
@@ -212,9 +215,20 @@ def pooled_delay(dry: Channel, wet: Channel, windows: WindowPlan, lag: int) -> t
             continue
         first = start + lag - size // 2
         y = scipy.fft.rfft(wet.read(first, first + 2 * size))[bins]
-        cross = phat_weighted(x.conj() * y, WHITENING)
+        cross = x.conj() * y
+        limits = [edges for sweep in sweeps if (edges := sweep.band(start, start + size)) is not None]
+        if limits:
+            octave = 2 if dry.rectified else 1
+            low, high = (round(octave * hertz * 2 * size / dry.rate) for hertz in limits[0])
+            cross[: max(0, low - bins.start)] = 0.0
+            cross[max(0, high - bins.start) :] = 0.0
+            # The sum over the windows covers the band of the sweep evenly.
+            cross = phat_weighted(cross)
+        else:
+            cross = phat_weighted(cross, WHITENING)
         height = np.abs(cross)
-        pooled += cross * (float(height.sum()) / (float(np.square(height).sum()) + 1e-30))
+        weight = 1.0 if limits else float(height.sum()) / (float(np.square(height).sum()) + 1e-30)
+        pooled += cross * weight
     full = np.zeros(size + 1, np.complex128)
     full[bins] = pooled
     # The wet windows start half a window before the expected lag.

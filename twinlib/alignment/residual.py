@@ -118,6 +118,9 @@ MIN_BAND_SHARE = 0.03
 SIMILAR_FACTOR, SIMILAR_OFFSET = 4.0, 0.02
 """A span passes if its residual ratio is below 4 times the baseline plus 0.02."""
 
+ABRUPT_FRAMES, ABRUPT_SHARE = 8, 0.5
+"""Frames, 50 ms, on either side of a fault in a sweep, and their residual ratio relative to that of the fault."""
+
 _CHUNK = 64 * BLOCK
 
 
@@ -305,11 +308,19 @@ def improves_with_shift(
 
 
 def scan_residual(
-    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, progress: Progress = no_progress
+    dry: Channel,
+    wet: Channel,
+    timemap: TimeMap,
+    start: int,
+    stop: int,
+    polarity: int,
+    swept: Sequence[Range] = (),
+    progress: Progress = no_progress,
 ) -> ResidualScan:
     """Compare the wet signal with its prediction from dry samples [start, stop), in constant memory.
 
-    `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are detected.
+    `wet` is read at integer lags and should be an `exact` channel, so that NaN and infinite samples are detected. In
+    the dry ranges `swept`, sine sweeps, only residuals that rise and fall abruptly are outliers.
     """
     outliers: list[Range] = []
     brief: list[Range] = []
@@ -319,7 +330,7 @@ def scan_residual(
     loud_energy: list[Real] = []
     loud_masked: list[Mask] = []
     quiet: list[Real] = []
-    model = identify_fir(dry, wet, timemap, start, stop, polarity)
+    model = identify_fir(dry, wet, timemap, start, stop, polarity, is_sweep=bool(swept))
     for first in range(start, stop, _CHUNK):
         last = min(first + _CHUNK, stop)
         parts = []
@@ -328,10 +339,13 @@ def scan_residual(
             total += block_total
         frames = FrameSums.concatenate(parts)
         groups, coarse = frames.grouped(GROUP), frames.grouped(COARSE)
-        outliers += [(first + a * FRAME, first + b * FRAME) for a, b in _find_outliers(frames, groups, dry.rate)]
+        in_sweep = _mark(swept, first, len(frames.cross))
+        found = _find_outliers(frames, groups, in_sweep, dry.rate)
+        outliers += [(first + a * FRAME, first + b * FRAME) for a, b in found]
         brief += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in find_brief_faults(frames.shapes)]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
-        loud = groups.peak > LOUD_PEAK
+        # In a sweep the frequencies that the device distorts or removes follow each other.
+        loud = (groups.peak > LOUD_PEAK) & ~in_sweep[::GROUP]
         in_band = groups.wet * DECIMATION > MIN_BAND_SHARE * groups.wet_parts.sum(axis=1)
         in_noise = (groups.residual_ratio > MASKED_RATIO) & (groups.wet > groups.predicted) & in_band
         loud_masked.append(in_noise[loud])
@@ -353,7 +367,7 @@ def scan_residual(
         outliers=tuple(outliers),
         brief=tuple(merge_ranges(brief)),
         non_finite=tuple(non_finite),
-        low_snr_share=float(masked.mean()) if len(masked) else 0.0,
+        low_snr_share=float(masked.mean()) if len(masked) >= MIN_FRAMES_PER_BIN else 0.0,
         mean=total / max(1, stop - start),
     )
 
@@ -393,7 +407,15 @@ class _Baseline:
         return cls(by_level, np.maximum(by_level, nearby), audible & (ratio * energy > limit), in_band)
 
 
-def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> list[Range]:
+def _mark(swept: Sequence[Range], start: int, count: int) -> Mask:
+    """Return the mask of the frames from dry sample `start` on that touch a sweep."""
+    mask = np.zeros(count, np.bool_)
+    for first, last in swept:
+        mask[max(0, (first - start) // FRAME) : max(0, -(-(last - start) // FRAME))] = True
+    return mask
+
+
+def _find_outliers(frames: FrameSums, groups: FrameSums, in_sweep: Mask, sample_rate: int) -> list[Range]:
     """Return runs of outlier frames with one frame of margin; at least two frames or two groups, or a zero run."""
     ratio = frames.residual_ratio
     # Digital silence of any length within audio is a buffer under-run.
@@ -406,8 +428,21 @@ def _find_outliers(frames: FrameSums, groups: FrameSums, sample_rate: int) -> li
         outlier[inside.start + high[0] : inside.start + high[-1] + 1] = True
     # A gate is silent at low levels.
     outlier &= (baseline.by_level < MIN_RESIDUAL_RATIO) | (frames.wet > MAX_SILENT_ENERGY * frames.predicted)
+    outlier &= ~in_sweep | _is_abrupt(ratio, outlier, in_sweep)
     outlier |= frames.zero_run
-    return [(first - 1, last + 1) for first, last in find_runs(outlier | _around(outlier, groups, sample_rate))]
+    around = _around(outlier, groups, sample_rate) & ~in_sweep
+    return [(first - 1, last + 1) for first, last in find_runs(outlier | around)]
+
+
+def _is_abrupt(ratio: Real, outlier: Mask, in_sweep: Mask) -> Mask:
+    """Return the mask of outliers whose neighbours in the sweep have much lower residuals."""
+    mask = np.zeros(len(ratio), np.bool_)
+    for first, last in find_runs(outlier & in_sweep):
+        sides = slice(max(0, first - ABRUPT_FRAMES), first), slice(last, last + ABRUPT_FRAMES)
+        inside = [ratio[side] for side in sides if in_sweep[side].sum() == ABRUPT_FRAMES]
+        limit = ABRUPT_SHARE * float(np.median(ratio[first:last]))
+        mask[first:last] = bool(inside) and all(float(np.median(side)) < limit for side in inside)
+    return mask
 
 
 def _around(outlier: Mask, groups: FrameSums, sample_rate: int) -> Mask:

@@ -5,6 +5,7 @@ windows without a match, in the whole file. The clock is fitted later.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from twinlib.alignment.lag_track import (
 )
 from twinlib.audio import Signal
 from twinlib.estimation import Complex, Line, Real, band, excerpt_size, find_candidates, read_excerpts
+from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import MEASURE_KERNEL, Channel, TimeMap, interpolate
 
@@ -76,14 +78,23 @@ class CoarseTrack:
 
 
 def track_lags(
-    dry: Channel, wet: Channel, windows: WindowPlan, anchor: int, line: Line, progress: Progress = no_progress
+    dry: Channel,
+    wet: Channel,
+    windows: WindowPlan,
+    anchor: int,
+    line: Line,
+    swept: Sequence[Range] = (),
+    progress: Progress = no_progress,
 ) -> CoarseTrack:
-    """Find all windows, starting with the window nearest to the dry position `anchor`, where `line` is valid."""
+    """Find all windows, starting with the window nearest to the dry position `anchor`, where `line` is valid.
+
+    Windows in the ranges `swept` are not searched elsewhere: the harmonics of a sweep match it at other lags.
+    """
     centres = windows.starts + windows.size // 2
     first = int(np.abs(centres - anchor).argmin())
     rows: list[Match] = []
     for direction, numbers in ((1, range(first, len(centres))), (-1, range(first - 1, -1, -1))):
-        tracker = _Tracker(dry, wet, windows, anchor, line, direction)
+        tracker = _Tracker(dry, wet, windows, anchor, line, direction, swept)
         for number in numbers:
             tracker.step(number)
             progress(1.0)
@@ -113,8 +124,16 @@ class _Tracker:
     """The current lag and slope in one direction (1, -1), and the windows passed without a match."""
 
     def __init__(
-        self, dry: Channel, wet: Channel, windows: WindowPlan, anchor: int, line: Line, direction: int
+        self,
+        dry: Channel,
+        wet: Channel,
+        windows: WindowPlan,
+        anchor: int,
+        line: Line,
+        direction: int,
+        swept: Sequence[Range] = (),
     ) -> None:
+        self.swept = swept
         self.dry, self.wet, self.windows, self.direction = dry, wet, windows, direction
         self.bins = band(windows.size, dry.rate, wet.max_hz)
         self.taper = np.hanning(windows.size).astype(np.float32)
@@ -141,12 +160,17 @@ class _Tracker:
                     n: other for n, other in self.tentative.items() if abs(n - number) < TENTATIVE_WINDOWS
                 }
                 self.tentative[number] = row
-            if len(self.passed) > self.patience:
+            if len(self.passed) > self.patience and not self.is_swept(number):
                 self.patience += self.patience // 2 + 1
                 place = self.search(number)
                 found = self.backtrack(*place) if place is not None else {}
         if found:
             self.advance(found)
+
+    def is_swept(self, number: int) -> bool:
+        """Return whether a window touches a sweep."""
+        start = int(self.windows.starts[number])
+        return any(first < start + self.windows.size and start < last for first, last in self.swept)
 
     def spectrum(self, number: int) -> tuple[float, Complex] | None:
         """Return the energy centroid of a dry window and its spectrum; None if it is silent."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from twinlib.alignment.warp import choose_warp
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
 from twinlib.db import db_to_amp
+from twinlib.estimation import Sweep, find_sweeps
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.intervals import Range, find_runs
 from twinlib.progress import Progress
@@ -81,6 +83,16 @@ class AlignmentReport:
         self.clicks_contradict = False
         self.wet_mean = 0.0
         self._is_device_phase: bool | None = None
+
+    @cached_property
+    def sweeps(self) -> list[Sweep]:
+        """The sine sweeps of a pair. Those of a reel are short, and its clicks and its music tell the lag."""
+        return [] if self.is_take else find_sweeps(replace(self.dry, rectified=False))
+
+    @property
+    def swept(self) -> list[Range]:
+        """The dry ranges of the sweeps."""
+        return [sweep.range for sweep in self.sweeps]
 
     @property
     def clock_channel(self) -> Channel:
@@ -215,7 +227,12 @@ class AlignmentReport:
         return Span("wet", timemap.wet(start) / self.rate, timemap.wet(stop) / self.rate)
 
     def _wander(self, fit: LagFit) -> float:
-        """Return the rms in samples of the clock's wander about its fit; phase of the device does not count."""
+        """Return the rms in samples of the clock's wander about its fit; phase of the device does not count.
+
+        In a sweep, the delay of the device at the frequency of a window cannot be told from a wander.
+        """
+        if fit.pooled and self.sweeps:
+            return 0.0
         rms = wander_rms(fit.track, self.rate)
         if rms <= MAX_RESIDUAL_RMS or fit.clock.curve is not None:
             return rms
@@ -228,7 +245,8 @@ class AlignmentReport:
         share = inlier_share(fit.track)
         if share < MIN_SHARE and not fit.pooled:
             self.add(refused("low-match", share=share))
-        if int(inliers(fit.track).sum()) < 3:
+        # The windows of a sweep have the delay of the device at their frequency.
+        if int(inliers(fit.track).sum()) < 3 and not (fit.pooled and self.sweeps):
             self.add(refused("too-short"))
         self.refuses_speed(fit.clock.fit.drift_ppm)
         return verdict(self.findings) != "refused"
@@ -241,7 +259,7 @@ class AlignmentReport:
         if start >= stop:
             return None
         exact = replace(self.wet, exact=True)
-        scan = scan_residual(self.dry, exact, timemap, start, stop, self.polarity, progress)
+        scan = scan_residual(self.dry, exact, timemap, start, stop, self.polarity, self.swept, progress)
         self.wet_mean = scan.mean
         return scan
 
@@ -269,10 +287,12 @@ class AlignmentReport:
             before = track.position[first - 1] if first else track.position[first] - size
             after = track.position[last] if last < len(fits) else track.position[last - 1] + size
             # Steady tones hardly determine a delay: such windows are harmless if the residual is normal.
+            # A window of a sweep is undetected only where the wet signal is muted.
+            is_muted = undetected and fit.pooled and bool(self.sweeps)
             if scan is not None and scan.is_informative:
-                if scan.is_similar(int(before), int(after)):
+                if not is_muted and scan.is_similar(int(before), int(after)):
                     continue
-            elif last - first < (MAX_POOLED_WINDOWS if fit.pooled else MAX_OUTLIER_WINDOWS):
+            elif not is_muted and last - first < (MAX_POOLED_WINDOWS if fit.pooled else MAX_OUTLIER_WINDOWS):
                 continue
             samples = float(np.median(track.residual[first:last]))
             upright = bool((track.sign[first:last] > 0).all())

@@ -29,8 +29,9 @@ from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
 from twinlib.diagnosis.stationarity import find_changes, is_gate, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
+from twinlib.estimation import find_sweeps
 from twinlib.findings import Finding, info
-from twinlib.intervals import Range
+from twinlib.intervals import Range, subtract_ranges
 from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, open_channel
 
@@ -133,7 +134,10 @@ def _check_programme(
     positions = [window.position for window in alignment.track]
     start = max(min(positions, default=0.0), time_map.dry(wet.start) + 1)
     stop = min(max(positions, default=0.0), time_map.dry(wet.stop) - 1)
-    grid = Grid.over(int(start), int(stop), rate)
+    # A sweep visits each frequency once: its response cannot be told from a change.
+    sweeps = [sweep.range for sweep in find_sweeps(dry)]
+    parts = subtract_ranges(int(start), int(stop), sorted(sweeps))
+    grid = Grid.over(*max(parts, key=lambda part: part[1] - part[0], default=(int(start), int(start))), rate)
     if grid.count * grid.hop_seconds < MIN_SECONDS:
         return [], frozenset()
     model = identify_device(dry, wet, time_map, grid)

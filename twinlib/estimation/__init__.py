@@ -3,6 +3,7 @@
     delay                time delay by GCC-PHAT, integer peaks and sub-sample refinement
     matched_filter       a known click and its exact delay
     excerpt_search       loud excerpts of one signal in another
+    sweeps               sine sweeps, and their lag and delays in a distorted signal
     change_points        steps of a slowly varying series
     robust               median absolute deviation and biweight
     line_fit             robust lines, and parallel lines of several pieces

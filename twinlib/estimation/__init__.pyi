@@ -40,6 +40,11 @@ from .matched_filter import detect_click as detect_click
 from .matched_filter import find_clicks as find_clicks
 from .robust import mad_sigma as mad_sigma
 from .smoothing_spline import fit_smoothing_spline as fit_smoothing_spline
+from .sweeps import Sweep as Sweep
+from .sweeps import SweepDelays as SweepDelays
+from .sweeps import find_sweep_lags as find_sweep_lags
+from .sweeps import find_sweeps as find_sweeps
+from .sweeps import measure_sweep as measure_sweep
 from .variance_components import MIN_BLOCK as MIN_BLOCK
 from .variance_components import common_rms as common_rms
 from .variance_components import covary as covary

@@ -26,6 +26,9 @@ FRAME = 256
 MAX_WINDOWS = 48
 """Windows used for the identification, however long the take is."""
 
+MAX_SWEEP_WINDOWS = 512
+"""The same for a sine sweep: 95 s at 44.1 kHz."""
+
 PRE_TAPS, POST_TAPS = 128, 384
 """Decimated taps before and after time zero; the time map counts the device's own delay as lag."""
 
@@ -140,14 +143,19 @@ class FirModel:
         return predicted.reshape(-1)[:count], slope.reshape(-1)[:count]
 
 
-def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int) -> FirModel:
+def identify_fir(
+    dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop: int, polarity: int, is_sweep: bool = False
+) -> FirModel:
     """Identify the device's FIR model, without the polarity, from windows spread over dry samples [start, stop).
 
     Iteratively reweighted least squares of the transfer function: the weight of a window does not depend on its level,
-    and windows that disagree with the others have a small weight. Returns all zeros if the dry signal is silent.
+    and windows that disagree with the others have a small weight. The windows of a sweep overlap by half, because each
+    holds other frequencies. Returns all zeros if the dry signal is silent.
     """
     taper = np.hanning(_WINDOW).astype(np.float32)
-    starts = np.linspace(start, max(start, stop - _WINDOW * DECIMATION), MAX_WINDOWS).astype(int) // FRAME * FRAME
+    last_start = max(start, stop - _WINDOW * DECIMATION)
+    count = min(MAX_SWEEP_WINDOWS, 2 + 2 * (last_start - start) // (_WINDOW * DECIMATION)) if is_sweep else MAX_WINDOWS
+    starts = np.linspace(start, last_start, count).astype(int) // FRAME * FRAME
     pairs: list[tuple[Complex, Complex]] = []
     for first in np.unique(starts).tolist():
         last = first + _WINDOW * DECIMATION
@@ -161,6 +169,9 @@ def identify_fir(dry: Channel, wet: Channel, timemap: TimeMap, start: int, stop:
     x_spectra, y_spectra = (np.array(part) for part in zip(*pairs, strict=True))
     dry_power, wet_power = np.abs(x_spectra) ** 2, np.abs(y_spectra) ** 2
     energy = dry_power.sum(axis=1)
+    if is_sweep:
+        # Above the band of the model, little is left of a sweep but aliases.
+        energy = np.maximum(energy, float(np.median(energy)))
     gain = wet_power.sum(axis=1) / energy
     # Otherwise a burst of noise in a soft passage would outweigh all other windows.
     trust = np.minimum(1.0, (np.median(gain) + 1e-12) / (gain + 1e-12))
