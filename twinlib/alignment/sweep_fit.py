@@ -36,6 +36,9 @@ MIN_DRIFT_SAMPLES, MAX_DRIFT_ERROR = 4.0, 0.05
 MIN_STEP_WINDOWS, MIN_LASTING_SHARE = 6, 0.7
 """Windows before and after a step whose median delays are compared, and their difference relative to the step."""
 
+STEADY_WINDOWS, MAX_SLOPE_SHARE = 3, 0.25
+"""Windows next to a step, and the change of the delay in them relative to the step."""
+
 SMOOTH_WINDOWS = 9
 """Windows over which the delay of the device changes evenly."""
 
@@ -100,7 +103,10 @@ def _fit_clock(measured: SweepDelays, known: Mask, lag: int, period: float) -> C
 
 
 def _lasting_steps(measured: SweepDelays, known: Mask) -> list[LagStep]:
-    """Return the steps of the delay that last for half an octave; a resonance delays a narrow band."""
+    """Return the steps of the delay that last for half an octave.
+
+    A resonance delays a narrow band, and the delay of other filters changes evenly.
+    """
     position, delay = measured.position[known], measured.delay[known]
     hop = measured.size // 2
     steps = []
@@ -109,7 +115,11 @@ def _lasting_steps(measured: SweepDelays, known: Mask) -> list[LagStep]:
         count = max(MIN_STEP_WINDOWS, int(half_octave / hop))
         before = delay[position < step.first + hop][-count:]
         after = delay[position > step.last - hop][:count]
-        if len(before) and len(after) and (np.median(after) - np.median(before)) / step.samples > MIN_LASTING_SHARE:
+        if not len(before) or not len(after):
+            continue
+        lasts = (np.median(after) - np.median(before)) / step.samples > MIN_LASTING_SHARE
+        slopes = max(float(np.ptp(before[-STEADY_WINDOWS:])), float(np.ptp(after[:STEADY_WINDOWS])))
+        if lasts and slopes < MAX_SLOPE_SHARE * abs(step.samples):
             steps.append(step)
     return steps
 

@@ -58,6 +58,9 @@ the correlation pooled over all windows shows the lag, as for single notes throu
 ALLOWED_MISSING_SECONDS = 0.5
 """Latency that a pair may lack at its ends without a finding."""
 
+SWEEP_END = 4096
+"""Samples on either side of the ends of a sweep in which crackles are its own."""
+
 MAX_LOW_SNR_SHARE = 0.1
 """Share of the audible part that noise may mask without a finding."""
 
@@ -360,7 +363,10 @@ class AlignmentReport:
             span = self._wet_span(self.fit, *scan.non_finite[0])
             self.add(suspect("non-finite", span, count=len(scan.non_finite)))
         known = [(each.start, each.stop) for each in self.excluded]
-        brief = [each for each in scan.brief if not any(_overlap(each, other) for other in (*known, *scan.outliers))]
+        # A sweep may begin and end abruptly.
+        ends = [(end - SWEEP_END, end + SWEEP_END) for sweep in self.swept for end in sweep]
+        skipped = (*known, *scan.outliers, *ends)
+        brief = [each for each in scan.brief if not any(_overlap(each, other) for other in skipped)]
         for first, last in brief:
             self._exclude(first, last, "brief-faults")
         if brief:

@@ -58,6 +58,9 @@ MAX_CANDIDATES = 8
 MIN_BANDWIDTH, MIN_WINDOW, MAX_WINDOW = 80.0, 8192, 65536
 """Band in Hz of a window whose delay is measured, and the shortest and longest windows."""
 
+MAX_READS = 3
+"""Times that a window is read again at the delay found."""
+
 MAX_COVERAGE = 0.6
 """Share of the band that the harmonics of a block may cover."""
 
@@ -380,16 +383,22 @@ def measure_sweep(dry: Channel, wet: Channel, sweep: Sweep, lag: int) -> SweepDe
         if band is None or octave * band[0] < LOW_HZ or octave * band[1] > highest:
             continue
         bins = slice(int(octave * band[0] * size / dry.rate), int(octave * band[1] * size / dry.rate) + 2)
-        x = dry.read(start, start + size) * taper
-        y = wet.read(start + lag, start + lag + size) * taper
-        spectra = (scipy.fft.rfft(x)[bins], scipy.fft.rfft(y)[bins])
-        cross = spectra[0].conj() * spectra[1]
-        turn = complex(np.sum(cross[1:] * cross[:-1].conj()))
-        power = float(np.sum(np.abs(cross[1:] * cross[:-1]))) + 1e-30
-        gain = np.sqrt(np.square(np.abs(spectra[1])).sum() / (np.square(np.abs(spectra[0])).sum() + 1e-20))
-        delay = -np.angle(turn) * size / (2.0 * np.pi)
+        x = scipy.fft.rfft(dry.read(start, start + size) * taper)[bins]
+        delay = 0.0
+        # Two windows that hold other parts of the sweep underestimate its delay.
+        for _ in range(MAX_READS):
+            offset = round(delay)
+            samples = wet.read(start + lag + offset, start + lag + offset + size) * taper
+            y = scipy.fft.rfft(samples)[bins]
+            cross = x.conj() * y
+            turn = complex(np.sum(cross[1:] * cross[:-1].conj()))
+            coherence = abs(turn) / (float(np.sum(np.abs(cross[1:] * cross[:-1]))) + 1e-30)
+            delay = offset - float(np.angle(turn)) * size / (2.0 * np.pi)
+            if abs(delay - offset) < 1.0 or abs(delay) > size / 4:
+                break
+        gain = float(np.sqrt(np.square(np.abs(y)).sum() / (np.square(np.abs(x)).sum() + 1e-20)))
         hertz = octave * 0.5 * (band[0] + band[1])
         ends = np.interp((start, start + size), sweep.position, logarithm)
-        energy, stretch = float(np.square(y).mean()), size / float(ends[1] - ends[0])
-        rows.append((start + size / 2, hertz, delay, abs(turn) / power, energy, float(gain), stretch))
+        energy, stretch = float(np.square(samples).mean()), size / float(ends[1] - ends[0])
+        rows.append((start + size / 2, hertz, delay, coherence, energy, gain, stretch))
     return SweepDelays(size, *np.array(rows).reshape(-1, 7).T)
