@@ -10,6 +10,7 @@ from scipy.signal import fftconvolve, lfilter
 from scipy.signal.windows import tukey
 
 from tests.alignment.conftest import RATE, Array, alignment, noise
+from tests.alignment.test_nonlinear import plucks
 from tests.diagnosis.notes import draw_notes
 from twinlib import audio
 from twinlib.alignment import Alignment
@@ -238,3 +239,23 @@ def test_refused_and_short_captures_are_left_alone(check: Callable[..., Alignmen
     short = aligned(track=(Window(0.0, 0.0, 1.0, 0.0), Window(2.0 * RATE, 0.0, 1.0, 0.0)))
     assert check(halves(WET, 0.5 * WET), short) == short
     assert replace(short, track=()) == check(WET, replace(short, track=()))
+
+
+def closing(x: Array, seconds: float, opens: float, closes: float) -> Array:
+    """A gate with hysteresis after a distortion."""
+    share = 1.0 / (seconds * RATE)
+    level = lfilter([share], [1, share - 1], np.abs(x))
+    known = np.where(level > opens, 1.0, np.where(level < closes, 0.0, np.nan))
+    last = np.maximum.accumulate(np.where(np.isnan(known), 0, np.arange(len(x))))
+    return np.asarray(np.tanh(4 * x) * lfilter([0.005], [1, -0.995], np.nan_to_num(known[last])))
+
+
+@pytest.mark.parametrize("thresholds", [(0.04, 0.02), (0.03, 0.03)])
+def test_the_gate_of_single_notes_is_no_echo_and_no_change(tmp_path: Path, thresholds: tuple[float, float]) -> None:
+    dry = np.concatenate([plucks(seed) for seed in range(3)])
+    paths = tmp_path / "dry.wav", tmp_path / "wet.wav"
+    for path, samples in zip(paths, (dry, closing(dry, 0.01, *thresholds)), strict=True):
+        audio.write(path, (samples + noise(len(dry), -100)).astype(np.float32), RATE, "FLOAT")
+    ends = Window(0.0, 0.0, 100.0, 0.0), Window(float(len(dry)), 0.0, 100.0, 0.0)
+    found = diagnose(alignment(len(dry), 0.0, track=ends), *paths)
+    assert (codes(found), found.verdict) == (["gate"], "ok")

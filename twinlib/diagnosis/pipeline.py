@@ -27,7 +27,7 @@ from twinlib.diagnosis.modulation import (
 from twinlib.diagnosis.observations import Observations, observe, relative_error
 from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
-from twinlib.diagnosis.stationarity import find_changes, is_gate, sectioning
+from twinlib.diagnosis.stationarity import find_changes, is_gate, is_mostly_closed, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
 from twinlib.estimation import find_sweeps
 from twinlib.findings import Finding, info
@@ -43,6 +43,9 @@ REFLECTION_BLOCKS = 2
 
 LEAST_CYCLES = 8.0
 """Periods of a modulation in a take with one change, from which it is not the change itself."""
+
+MIN_GATED_ECHO_DB = -15.0
+"""Level of an echo through a gate; what the gate does to the decay of notes resembles weaker echoes."""
 
 ONSET_SECONDS = 0.15
 """Time from the first sound in which a device may differ: a gate opens, or a supply settles."""
@@ -149,7 +152,8 @@ def _check_programme(
     changes = find_changes(observed.observations, grid.hop_seconds)
     reflection = observed.reflections.find()
     is_gated = is_gate(observed.observations)
-    if is_gated and reflection is not None and reflection.kind == "room":
+    if is_gated and reflection is not None and (reflection.kind != "echo" or reflection.level_db < MIN_GATED_ECHO_DB):
+        # The opening of a gate follows the programme. In its silence the monitored dry signal would be audible.
         reflection = None
     if reflection is not None and reflection.is_distant:
         return describe_reflection(reflection)
@@ -164,7 +168,7 @@ def _check_programme(
         return describe_modulation(modulation, "gain")
     if reflection is not None:
         return describe_reflection(reflection)
-    if not changes and is_gated:
+    if is_gated and (not changes or is_mostly_closed(observed.observations)):
         return [info("gate")], frozenset({"disturbed"})
     return describe_changes(changes, observed.observations, grid, time_map)
 

@@ -24,6 +24,9 @@ SIMILARITY = 0.35
 RATIOS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Tried ratios of the variance that depends on the conditions to the independent variance."""
 
+MAX_MODEL_GAIN = 10.0
+"""Median gain of loud windows relative to the model of the device from which that is the model of silence."""
+
 MIN_GATED_WINDOWS, MAX_GATED_GAIN = 8, 0.3
 """Minimum number of windows of quiet programme to detect a gate, and their maximum gain relative to loud programme."""
 
@@ -145,6 +148,14 @@ def is_gate(observations: Observations) -> bool:
     order = np.argsort(level, kind="stable")
     quiet, loud = order[: max(MIN_GATED_WINDOWS, len(order) // 10)], order[len(order) // 2 :]
     return bool(np.median(gain[quiet]) < MAX_GATED_GAIN * np.median(gain[loud]))
+
+
+def is_mostly_closed(observations: Observations) -> bool:
+    """Whether a gate was closed for most of the programme, so that the model of the device is that of silence."""
+    inside = observations.audible > 0
+    gain = observations.gain[-1][inside]
+    loud = observations.level[inside] >= np.percentile(observations.level[inside], 75.0)
+    return bool(np.median(gain[loud]) > MAX_MODEL_GAIN)
 
 
 def _average(observations: Observations, conditions: Real) -> _Blocks:
