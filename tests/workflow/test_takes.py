@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.workflow.project import RATE, Project, Run, record, takes_config
+from tests.workflow.project import RATE, Project, Run, noise, record, takes_config
 from twinlib import audio
 from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, read_table, sha256_file
@@ -179,6 +179,27 @@ def test_a_lost_reel_is_made_again_only_with_the_same_bytes(recorded: Project, t
     assert run.code == 1
     assert "the reel tiny-01 was recorded (my recordings/tiny-01.wav)" in run.text
     assert not reel.exists()
+
+
+def test_a_lost_cue_sheet_is_made_again_after_the_index_and_only_with_the_same_bytes(
+    recorded: Project, tmp_path: Path
+) -> None:
+    project = recorded.copy(tmp_path / "project", metadata=True)
+    cues = "results/excitations/tiny/cues.parquet"
+    before = sha256_file(project.folder / cues)
+    (project.folder / cues).unlink()
+    shutil.copytree(project.folder / "corpus" / "artist0", project.folder / "corpus" / "artist0" / "again")
+    assert project.plan(cues) == {"index_corpus": 1, "plan_excitation": 1}
+    assert {"index_corpus", "plan_excitation", "render_reel", "align_take", "train_twin"} <= project.plan().keys()
+    run = project.run(cues)
+    assert run.code == 0, run.text[-4000:]
+    assert sha256_file(project.folder / cues) == before, "the copy of a known file is no new source"
+    (project.folder / cues).unlink()
+    audio.write(project.folder / "corpus" / "artist0" / "new.wav", noise(3.0, 50), RATE, "PCM_16")
+    run = project.run(cues)
+    assert (run.code, run.rules) == (1, {"index_corpus": 1, "plan_excitation": 1})
+    assert "was recorded, and the cue sheet made now is not the one" in run.text
+    assert not (project.folder / cues).exists()
 
 
 def test_a_run_can_continue_without_a_missing_take(waiting: tuple[Project, Run], tmp_path: Path) -> None:

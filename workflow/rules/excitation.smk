@@ -2,8 +2,11 @@
 
 
 rule plan_excitation:
+    # Not `ancient`: Snakemake skips a job without its outputs if such an input is the only one that is made again. The
+    # files of a recorded excitation are sources, so that neither input causes it to be made again.
     input:
-        unpack(get_plan_inputs),
+        tracks="<results>/corpus/tracks.parquet",
+        exclude=lambda wildcards: str(CONFIG.corpus.exclude or "") or [],
     output:
         cues="<results>/excitations/{excitation}/cues.parquet",
         excitation="<results>/excitations/{excitation}/excitation.json",

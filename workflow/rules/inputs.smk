@@ -1,12 +1,4 @@
 # Input and parameter functions of the rules.
-def get_plan_inputs(wildcards):
-    """The index and the exclusions. They never cause a recorded excitation to be made again."""
-    inputs = {"tracks": "<results>/corpus/tracks.parquet", "exclude": str(CONFIG.corpus.exclude or "") or []}
-    if wildcards.excitation in RECORDED:
-        return {name: ancient(path) if path else path for name, path in inputs.items()}
-    return inputs
-
-
 def get_plan_settings(wildcards):
     """The settings that determine the content of the reels. A probe reel changes no other reel."""
     planned = json.dumps(CONFIG.excitations[wildcards.excitation].planned, separators=(",", ":"))
