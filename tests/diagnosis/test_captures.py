@@ -63,6 +63,17 @@ def test_a_weak_drift_is_shifted_like_the_others(lags: list[float], drift_ppm: f
     assert moved.timemap.wet(12345.0) == 12345.0
 
 
+def test_an_added_pair_can_change_the_lag_of_all_others() -> None:
+    """Therefore the workflow cuts all pairs of a device again, before it has aligned the added one."""
+
+    def shifts(lags: list[float]) -> list[float | None]:
+        captures = {f"p{number}": pair(lag, seed=number) for number, lag in enumerate(lags)}
+        return [one["shift"] for one in compare_captures(captures)["captures"].values()]
+
+    lags = [20.4, 20.3, 24.2, 24.4, 24.3]
+    assert [set(shifts(lags[:number])) for number in (1, 2, 5)] == [{None}, {20.0}, {24.0}]
+
+
 def test_weak_drifts_are_mostly_shifted() -> None:
     others = {f"p{number}": pair(5.7, seed=number) for number in range(3)}
     shifts = [
