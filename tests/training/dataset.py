@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.dataset.factories import GUARD, RATE, SETTINGS, source, write
+from tests.workflow.project import REPOSITORY, Program
 from twinlib.dataset.segments import tile_pair
 from twinlib.dataset.settings import Dataset
 from twinlib.files import sha256_file, write_json, write_table
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings: Dataset = SETTINGS) -> None:
@@ -35,8 +34,10 @@ def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings
     write_json(folder / "leaks.json", "leaks/1", {"leaks": []})
 
 
-def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings: object) -> subprocess.Popen:
-    """Start scripts/train_twin.py on this dataset."""
+def training(
+    folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings: object
+) -> Program | subprocess.Popen[str]:
+    """Start scripts/train_twin.py on this dataset: forked from a server, or with `prefix` in a new interpreter."""
     network = {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}
     words: dict[str, object] = {
         "device": "box",
@@ -52,6 +53,9 @@ def training(folder: Path, twin: Path, prefix: tuple[str, ...] = (), **settings:
     }
     options = [part for name, value in words.items() for part in (f"--{name}", str(value))]
     shards = ["--best", "--shards", *map(str, sorted((folder / "shards").glob("*.arrow")))]
+    command = [str(REPOSITORY / "scripts" / "train_twin.py"), *options, *shards]
+    if not prefix:
+        return Program(command, folder)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *prefix, str(REPOSITORY / "scripts" / "train_twin.py"), *options, *shards]
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, *prefix, *command]
+    return subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.dataset.factories import GUARD
-from tests.training.dataset import REPOSITORY, training, write_dataset
+from tests.training.dataset import training, write_dataset
+from tests.workflow.project import REPOSITORY, Program
 from twinlib import audio
 from twinlib.cli import main as twin_command
 from twinlib.dataset.settings import Dataset
@@ -22,13 +23,13 @@ pytestmark = pytest.mark.slow
 SETTINGS = {"steps": 1500, "validate_every": 100, "checkpoint_seconds": 0.2, "average": 0.98}
 
 
-def finish(process: subprocess.Popen) -> str:
+def finish(process: Program | subprocess.Popen[str]) -> str:
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return err
 
 
-def wait_for(path: Path, process: subprocess.Popen, written: int = 0) -> None:
+def wait_for(path: Path, process: Program, written: int = 0) -> None:
     """Wait until the process has written a file later than `written`, in ns, or has ended."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:

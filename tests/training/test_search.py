@@ -1,7 +1,5 @@
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,12 +23,11 @@ from tests.training.search_program import (
     task,
     timeless,
 )
+from tests.workflow.project import Program
 from twinlib.errors import DatasetError, TrainingError
 from twinlib.training.optuna_study import Study, propose
 from twinlib.training.search import REDUCTION, finished_trials, is_promoted, open_study, run_worker, study_identity
 from twinlib.training.trials import Rung, best_trial, trials_digest
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +140,8 @@ def test_stopped_trial_is_compared_at_each_budget(tmp_path, whole, which):
     assert timeless(run_search(tmp_path)) == timeless(whole)
 
 
-def worker(folder: Path, trials: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.training.search_program", str(folder), str(trials)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)
+def worker(folder: Path, trials: int) -> Program:
+    return Program([str(Path(__file__).with_name("search_program.py")), str(folder), str(trials)], folder)
 
 
 @pytest.mark.slow
@@ -169,10 +164,10 @@ def test_workers_share_a_study_and_survive_a_kill(tmp_path):
     workers = [worker(tmp_path, SEARCH.trials) for _ in range(3)]
     while not (tmp_path / "trials" / "4.lock").exists():
         time.sleep(0.01)
-    workers[0].kill()
+    workers[0].send_signal(signal.SIGKILL)
     for process in workers:
         _, errors = process.communicate(timeout=120)
-        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+        assert process.returncode in (0, -signal.SIGKILL), errors
     found = run_search(tmp_path)
     assert [trial.number for trial in found] == list(range(SEARCH.trials))
     assert all(trial.outcome != "running" for trial in found)

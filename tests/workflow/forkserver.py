@@ -1,8 +1,9 @@
 """A fork server: runs Snakemake and the programs of its rules in children of processes with all imports done.
 
 Imports take most of the time of a run of the small project. `snakemake` answers requests on standard input. In its
-runs, `sys.executable` is a client that passes each program of a rule to `programs`, which listens on a socket. Tests
-that depend on the start of an interpreter, or that kill it, start a new process instead.
+runs, `sys.executable` is a client that passes each program of a rule to `programs`, which listens on a socket and
+answers with the process id of the child, then with its exit code. Tests that depend on the start of an interpreter
+start a new process instead.
 """
 
 import importlib.util
@@ -22,6 +23,7 @@ connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 connection.connect({address!r})
 request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(connection, [request], [0, 1, 2])
+connection.recv(16)
 sys.exit(int(connection.recv(16) or 1))
 """
 
@@ -69,6 +71,7 @@ def serve_programs(address: str, repository: Path) -> NoReturn:
             connection.close()
             continue
         listener.close()
+        connection.send(str(os.getpid()).encode())
         request, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
         words, folder, environment = json.loads(request)
         for number, stream in enumerate(streams):

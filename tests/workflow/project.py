@@ -5,11 +5,14 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +31,11 @@ REPOSITORY = Path(__file__).parents[2]
 ODD_NAME = "-Song {Live} 100% <take> #2 'it' $HOME.wav"
 """Special characters of the shell, Snakemake and format strings in the name of a song."""
 RATE = 44100
+SOCKET = "socket"
+"""Name of the socket of a fork server."""
+
+Variables = tuple[tuple[str, str], ...]
+"""Names and values of environment variables."""
 
 TINY: dict[str, Any] = {
     "corpus": {"root": "corpus", "layout": "folder", "licence": "CC0-1.0", "exclude": "excluded.tsv"},
@@ -142,13 +150,17 @@ class Project:
         )
         return Run(done.returncode, done.stdout + done.stderr)
 
-    def run(self, *words: str) -> Run:
-        """Run Snakemake and its programs with the fork server (see `forkserver`)."""
+    def run(self, *words: str, variables: Variables = (), umask: int = -1) -> Run:
+        """Run Snakemake and its programs with fork servers (see `forkserver`), perhaps with others than all other runs.
+
+        The servers of the run have `variables` in their environment, and `umask`.
+        """
         command, environment = self.command(*words)
+        environment |= dict(variables)
         # Tests edit all other checkouts.
         shared = self.repository == REPOSITORY
-        asked, answered = start_snakemake(REPOSITORY if shared else None)
-        python = sys.executable if "--dry-run" in words or not shared else start_programs()
+        asked, answered = start_snakemake(REPOSITORY if shared else None, variables, umask)
+        python = sys.executable if "--dry-run" in words or not shared else start_programs(variables, umask)
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             request = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
             print(json.dumps({**request, "python": python}), file=asked, flush=True)
@@ -182,38 +194,79 @@ class Project:
         return Project(folder, self.repository)
 
 
-def start_server(*words: str) -> subprocess.Popen[str]:
+def start_server(*words: str, variables: Variables = (), umask: int = -1) -> subprocess.Popen[str]:
+    """Start a fork server; `variables` are added to its environment."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
     program = [sys.executable, "-P", str(Path(__file__).with_name("forkserver.py")), *words]
-    return subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen(program, env=environment | dict(variables), umask=umask, **streams)
 
 
 @cache
-def start_snakemake(repository: Path | None) -> tuple[IO[str], IO[str]]:
+def start_snakemake(repository: Path | None, variables: Variables = (), umask: int = -1) -> tuple[IO[str], IO[str]]:
     """Start a server; return the streams of requests and exit codes. The server ends with this process.
 
     The server has read the code of `repository`, so that code must not be edited.
     """
-    process = start_server("snakemake", *([str(repository)] if repository else []))
+    words = ["snakemake", *([str(repository)] if repository else [])]
+    process = start_server(*words, variables=variables, umask=umask)
     assert process.stdin
     assert process.stdout
     return process.stdin, process.stdout
 
 
 @cache
-def start_programs() -> str:
+def start_programs(variables: Variables = (), umask: int = -1) -> str:
     """Start a server; return the path of an executable that replaces Python for the programs of the rules."""
     folder = Path(tempfile.mkdtemp(prefix="programs-"))
-    process = start_server("programs", str(folder / "socket"), str(REPOSITORY))
+    process = start_server("programs", str(folder / SOCKET), str(REPOSITORY), variables=variables, umask=umask)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(process.kill)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     client = folder / "python"
-    client.write_text(forkserver.CLIENT.format(python=sys.executable, address=str(folder / "socket")))
+    client.write_text(forkserver.CLIENT.format(python=sys.executable, address=str(folder / SOCKET)))
     client.chmod(0o755)
     return str(client)
+
+
+class Program:
+    """A program in a child of the fork server, with the interface of `subprocess.Popen`; it can be killed."""
+
+    def __init__(self, words: list[str], folder: Path) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._connection.connect(str(Path(start_programs()).with_name(SOCKET)))
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+        null, (read, write) = os.open(os.devnull, os.O_RDWR), os.pipe()
+        request = json.dumps([words, str(folder), environment]).encode()
+        socket.send_fds(self._connection, [request], [null, null, write])
+        os.close(null)
+        os.close(write)
+        self._errors = os.fdopen(read, encoding="utf-8")
+        self.pid = int(self._connection.recv(16))
+        self.returncode: int | None = None
+        self._sent = 0
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            self._sent = number
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._connection], [], [], 0)[0]:
+            # A killed child closes its connection without an exit code.
+            answer = self._connection.recv(16)
+            self.returncode = int(answer) if answer else -self._sent
+        return self.returncode
+
+    def communicate(self, timeout: float = 300) -> tuple[None, str]:
+        """Wait for the end; return the standard error after None, as without a pipe for the standard output."""
+        assert select.select([self._connection], [], [], timeout)[0], f"not ended after {timeout} s"
+        self.poll()
+        with self._errors:
+            return None, self._errors.read()
 
 
 def made_once(folder: Path, make: Callable[[Path], tuple[Project, Run]]) -> tuple[Project, Run]:

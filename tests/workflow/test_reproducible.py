@@ -26,18 +26,19 @@ VOLATILE = (
 
 
 def elsewhere(folder: Path) -> Project:
-    """Run the project with one core instead of two and another time zone, language, umask and hash seed."""
+    """Run the project with one core instead of two and another time zone, language, umask and hash seed.
+
+    These are the ones of the fork servers of this run, because an interpreter reads them when it starts.
+    """
     project = make_project(folder / "ein anderer Ort")
     project.write({**TINY, "tracking": {"enabled": False}})
-    command, environment = project.command()
-    command[command.index("--cores") + 1] = "1"
     known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split()
     language = next((name for name in known if name.startswith("de_DE")), "C")
-    environment |= {"TZ": "Asia/Kathmandu", "LC_ALL": language, "LANG": language, "PYTHONHASHSEED": "4711"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, umask=0o077, capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    variables = {"TZ": "Asia/Kathmandu", "LC_ALL": language, "LANG": language, "PYTHONHASHSEED": "4711"}
+    run = project.run("--cores", "1", variables=tuple(variables.items()), umask=0o077)
+    assert run.code == 0, run.text[-4000:]
+    first = project.folder / "results" / "corpus" / "tracks.parquet"
+    assert first.stat().st_mode & 0o777 == 0o600
     return project
 
 
