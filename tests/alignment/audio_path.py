@@ -316,9 +316,10 @@ class AudioPath:
 
 
 @contextmanager
-def busy(processes: int, at_most_seconds: float = 90.0) -> Iterator[None]:
-    """Load the machine with computing processes, which end after `at_most_seconds` at the latest."""
-    code = f"import time\nend = time.monotonic() + {at_most_seconds}\nwhile time.monotonic() < end:\n    pass"
+def busy(processes: int, delay: float = 0.0, at_most_seconds: float = 90.0) -> Iterator[None]:
+    """Load the machine after `delay` seconds with computing processes, which end by themselves."""
+    end = f"import time\ntime.sleep({delay})\nend = time.monotonic() + {at_most_seconds}"
+    code = f"{end}\nwhile time.monotonic() < end:\n    pass"
     started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
     try:
         yield

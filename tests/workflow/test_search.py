@@ -122,28 +122,28 @@ def test_a_finished_search_has_nothing_to_do(searched: Project) -> None:
 
 
 def test_a_killed_search_ends_with_the_same_bytes(searched: Project, tmp_path: Path) -> None:
+    """The fifth trial is killed with Snakemake; tests/training/test_search.py kills workers repeatedly."""
     before = {path: sha256_file(searched.folder / path) for path in RESULTS}
     project = searched.copy(tmp_path / "project", metadata=True)
     folder = project.folder / "results/searches/tuned"
     shutil.rmtree(folder)
     command, environment = project.command("results/searches/tuned/best.yaml")
-    for trials in (1, 4):
-        started = subprocess.Popen(
-            command,
-            cwd=project.folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
-        deadline = time.monotonic() + 120
-        while not list(folder.glob(f"study-*/trials/{trials}.lock")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-        assert list(folder.glob(f"study-*/trials/{trials}.lock"))
-        assert not (folder / "worker-0.json").exists()
-        project.run("--unlock")
+    started = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("study-*/trials/4.lock")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    assert list(folder.glob("study-*/trials/4.lock"))
+    assert not (folder / "worker-0.json").exists()
+    project.run("--unlock")
     run = project.run("searches")
     assert run.code == 0, run.text[-4000:]
     assert {path: sha256_file(project.folder / path) for path in RESULTS} == before

@@ -170,13 +170,14 @@ def test_a_change_reruns_what_the_table_says(
                 subprocess.run(["bash", "-euc", step], cwd=project.folder, check=True)
                 continue
             path = checkout / ("requirements.lock" if "==" in step else step)
-            edited[path] = path.read_text()
+            before = path.read_text()
+            edited.setdefault(path, before)
             if "==" in step:
                 name = step.split("==")[0]
-                text, count = re.subn(rf"^{name}==.*$", step, edited[path], flags=re.MULTILINE)
+                text, count = re.subn(rf"^{name}==.*$", step, before, flags=re.MULTILINE)
                 assert count == 1, f"{name} is not in the lock file"
             else:
-                text = with_every_definition_edited(edited[path])
+                text = with_every_definition_edited(before)
             path.write_text(text)
         if not project.folder.exists():
             (moved,) = tmp_path.iterdir()
