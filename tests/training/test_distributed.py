@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,22 +8,22 @@ import pytest
 import torch
 
 from tests.training.worker_program import train_in_memory
+from tests.workflow.project import REPOSITORY, Program
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_file
 from twinlib.model.twin import load_twin
 from twinlib.training.distributed import all_reduce_sum, broadcast, process_group, rank_share
 
-REPOSITORY = Path(__file__).parents[2]
 STEPS = 100
 
 
-def start(processes: int, batch: int, steps: int, folder: Path) -> subprocess.Popen:
-    words = [sys.executable, "-m", "tests.training.worker_program", *map(str, (processes, batch, steps, folder))]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+def start(processes: int, batch: int, steps: int, folder: Path) -> Program:
+    """Start torchrun in a forked process, and its workers in new interpreters."""
+    program = Path(__file__).with_name("worker_program.py")
+    return Program([str(program), *map(str, (processes, batch, steps, folder))], REPOSITORY)
 
 
-def finish(process: subprocess.Popen) -> tuple[int, str]:
+def finish(process: Program) -> tuple[int | None, str]:
     _, err = process.communicate(timeout=200)
     return process.returncode, err
 
