@@ -36,6 +36,18 @@ def edited(path: str, value: Any) -> dict[str, Any]:
     return content
 
 
+def test_the_patterns_of_takes_are_those_of_one_excitation() -> None:
+    content = edited("excitations.other", GOOD["excitations"]["main"])
+    content["devices"] |= {
+        "iron": {"excitation": "main", "takes": "iron/{reel}.wav"},
+        "clipper": {"excitation": "main", "simulate": {"circuit": "diode_clipper"}},
+        "box": {"excitation": "other", "takes": "box/{reel}.wav"},
+    }
+    config = parse_config(content, "mine.yaml")
+    assert config.take_patterns("main") == {"silk": "recordings/{reel}.wav", "iron": "iron/{reel}.wav"}
+    assert config.take_patterns("other") == {"box": "box/{reel}.wav"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_example_configuration_is_valid(path: Path) -> None:
     assert load_config(path).twins()

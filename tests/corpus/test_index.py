@@ -8,7 +8,16 @@ import soundfile
 from tests.corpus.factories import metadata, sound, track, write_metadata
 from twinlib.contracts import INDEX, TRACKS
 from twinlib.corpus import Corpus
-from twinlib.corpus.index import CorpusIndex, describe_index, index_corpus, source_files, summary, write_index
+from twinlib.corpus.index import (
+    CorpusIndex,
+    describe_corpus,
+    describe_index,
+    file_names_digest,
+    index_corpus,
+    source_files,
+    summary,
+    write_index,
+)
 from twinlib.corpus.passed_over import describe_passed_over
 from twinlib.errors import CorpusError
 from twinlib.files import read_json, read_table, sha256_file
@@ -169,6 +178,22 @@ def test_files_of_other_formats_are_counted_by_kind(tmp_path: Path) -> None:
     assert "4 files of the corpus are passed over (1 .caf, 2 .mp3, 1 .wave)" in lines[0]
     assert "1 source is lossy (Vorbis)" in lines[1]
     assert describe_passed_over({".jpg": 3}) is None
+
+
+def test_files_that_appear_after_the_index_are_counted_too(tmp_path: Path) -> None:
+    """Their suffixes change nothing in the index itself, so that it is not made again."""
+    root = tmp_path / "music"
+    sound(root / "Anna/song.ogg", 1)
+    settings, index = Corpus(root=root, layout="folder"), tmp_path / "corpus" / "index.json"
+    assert describe_corpus(settings, index) == [], "no index yet"
+    before = file_names_digest(settings)
+    write_index(index.parent, index_corpus(settings))
+    (lossy,) = describe_corpus(settings, index)
+    (root / "Anna/live.m4a").touch()
+    passed_over, again = describe_corpus(settings, index)
+    assert again == lossy
+    assert passed_over.startswith("1 file of the corpus is passed over (1 .m4a)")
+    assert file_names_digest(settings) == before
 
 
 def test_the_same_audio_of_two_artists_is_used_once(tmp_path: Path) -> None:
