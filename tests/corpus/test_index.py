@@ -184,7 +184,7 @@ def test_files_that_appear_after_the_index_are_counted_too(tmp_path: Path) -> No
     """Their suffixes change nothing in the index itself, so that it is not made again."""
     root = tmp_path / "music"
     sound(root / "Anna/song.ogg", 1)
-    settings, index = Corpus(root=root, layout="folder"), tmp_path / "corpus" / "index.json"
+    settings, index = Corpus(root=root, layout="folder", licence="CC0-1.0"), tmp_path / "corpus" / "index.json"
     assert describe_corpus(settings, index) == [], "no index yet"
     before = file_names_digest(settings)
     write_index(index.parent, index_corpus(settings))
