@@ -188,7 +188,7 @@ def test_a_lost_cue_sheet_is_made_again_after_the_index_and_only_with_the_same_b
     cues = "results/excitations/tiny/cues.parquet"
     before = sha256_file(project.folder / cues)
     (project.folder / cues).unlink()
-    shutil.copytree(project.folder / "corpus" / "artist0", project.folder / "corpus" / "artist0" / "again")
+    shutil.copytree(project.folder / "corpus" / "artist0", project.folder / "corpus" / "artist0" / "z")
     assert project.plan(cues) == {"index_corpus": 1, "plan_excitation": 1}
     assert {"index_corpus", "plan_excitation", "render_reel", "align_take", "train_twin"} <= project.plan().keys()
     run = project.run(cues)
@@ -200,6 +200,8 @@ def test_a_lost_cue_sheet_is_made_again_after_the_index_and_only_with_the_same_b
     assert (run.code, run.rules) == (1, {"index_corpus": 1, "plan_excitation": 1})
     assert "was recorded, and the cue sheet made now is not the one" in run.text
     assert not (project.folder / cues).exists()
+    kept = [project.folder / path for path in ("results/excitations/tiny/excitation.json", f"{cues}.prov.json")]
+    assert [path.is_file() for path in kept] == [True, True], "a refusal costs no other file of the recorded excitation"
 
 
 def test_a_run_can_continue_without_a_missing_take(waiting: tuple[Project, Run], tmp_path: Path) -> None:

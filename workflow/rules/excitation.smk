@@ -9,8 +9,9 @@ rule plan_excitation:
         exclude=lambda wildcards: str(CONFIG.corpus.exclude or "") or [],
     output:
         cues="<results>/excitations/{excitation}/cues.parquet",
-        excitation="<results>/excitations/{excitation}/excitation.json",
-        record="<results>/excitations/{excitation}/cues.parquet.prov.json",
+        # A refused cue sheet of a recorded excitation must not cost its layout and its settings.
+        excitation=update("<results>/excitations/{excitation}/excitation.json"),
+        record=update("<results>/excitations/{excitation}/cues.parquet.prov.json"),
     log:
         "<logs>/plan_excitation/{excitation}.log",
     benchmark:
