@@ -6,8 +6,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.alignment.conftest import CLICK, RATE, channel, click, device, noise, programme, reel, warped
-from twinlib.alignment.locate import MIN_CORRELATION, match_clicks
-from twinlib.estimation.matched_filter import SIZE, click_waveform, find_clicks
+from twinlib.estimation.matched_filter import (
+    MIN_CORRELATION,
+    SIZE,
+    ClickPeak,
+    click_waveform,
+    find_clicks,
+    match_clicks,
+)
 
 
 @settings(max_examples=10)
@@ -47,7 +53,7 @@ def test_loud_music_does_not_mask_the_clicks() -> None:
     shape = click_waveform(channel(dry), clicks[0])
     assert abs(len(shape) - CLICK) < 3
     found = find_clicks(channel(wet), shape)
-    best = match_clicks(clicks, found, 50.0)
+    best = match_clicks(clicks, found, 50.0, 2000.0)
     assert best is not None
     assert set(best.positions) == set(clicks)
     assert best.line.lag == pytest.approx(len(music) + 0.5, abs=0.3)
@@ -58,3 +64,19 @@ def test_music_and_silence_have_no_clicks() -> None:
         found = find_clicks(channel(wet), click().astype(np.float32))
         assert all(abs(one.correlation) < MIN_CORRELATION for one in found)
     assert not len(click_waveform(channel(np.zeros(RATE)), 0))
+
+
+def test_the_spacing_of_the_clicks_must_match_the_reel() -> None:
+    clicks = (1000, 500_000)
+    pair = [ClickPeak(2000.0, -0.9), ClickPeak(501_010.0, -0.8)]
+    best = match_clicks(clicks, [ClickPeak(300_000.0, 0.7), *pair], 50.0, 2000.0)
+    assert best is not None
+    assert (best.polarity, set(best.positions)) == (-1, set(clicks))
+    assert best.line.drift_ppm == pytest.approx(10 / 499_000 * 1e6, rel=1e-6)
+    alone = match_clicks(clicks, [pair[0], ClickPeak(401_000.0, -0.9)], 50.0, 2000.0)
+    assert alone is not None
+    assert set(alone.positions) == {1000}
+    opposite = match_clicks(clicks, [pair[0], ClickPeak(501_000.0, 0.8)], 50.0, 2000.0)
+    assert opposite is not None
+    assert len(opposite.positions) == 1
+    assert match_clicks(clicks, [ClickPeak(2000.0, 0.2)], 50.0, 2000.0) is None

@@ -1,18 +1,18 @@
 """Coarse alignment: a place where both files match, by clicks or by a vote of excerpts, or the reason why none does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import soxr
 
 from twinlib.alignment.lag_track import WindowPlan
-from twinlib.alignment.tracker import MAX_DRIFT_PPM, count_consistent
+from twinlib.alignment.tracker import MAX_TRACKED_DRIFT_PPM, count_consistent
 from twinlib.audio import Signal
 from twinlib.errors import AlignmentError
 from twinlib.estimation import (
-    Candidate,
     ClickPeak,
+    CoarseLag,
     Line,
     Sweep,
     click_waveform,
@@ -21,15 +21,13 @@ from twinlib.estimation import (
     find_clicks,
     find_sweep_lags,
     loudest_excerpts,
+    match_clicks,
     read_excerpts,
-    theil_sen,
+    vote,
 )
 from twinlib.findings import Finding, refused
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
-
-MIN_CORRELATION = 0.35
-"""Normalised correlation of a click; music reaches about 0.3 by chance in an hour."""
 
 MAX_DECK_DRIFT_PPM = 40_000.0
 """Maximum drift of a tape deck that runs at another speed than it recorded."""
@@ -62,29 +60,6 @@ DECK_SPEEDS = tuple(1.0 + 0.004 * step for step in (-1, 1, -2, 2, -3, 3, -4, 4, 
 """The same after a tape deck that is off its speed; an excerpt of less than a second is found between two of them."""
 
 _SPEED_REACH_SECONDS, _DECK_REACH_SECONDS = 15.0, 4.0
-
-
-@dataclass(frozen=True)
-class ClickMatch:
-    """Matched clicks: line, polarity, and the wet position of each click that was found."""
-
-    line: Line
-    polarity: int
-    positions: dict[int, float]
-
-
-@dataclass(frozen=True)
-class CoarseLag:
-    """A coarse line, exact at dry sample `position`, the polarity, and the share of excerpts that agree.
-
-    `score` is the sum of their prominences.
-    """
-
-    position: int
-    line: Line
-    polarity: int
-    share: float
-    score: float
 
 
 def find_anchor(
@@ -160,10 +135,10 @@ def _locate_clicks(
         first, last = max(wet.start, click + low), min(wet.stop, click + high)
         if first < last:
             found += find_clicks(replace(wet, start=first, stop=last), waveform, progress)
-    match = match_clicks(clicks, found, 0.001 * dry.rate)
+    match = match_clicks(clicks, found, 0.001 * dry.rate, MAX_TRACKED_DRIFT_PPM)
     if match is None:
         found = find_clicks(wet, waveform, progress)
-        match = match_clicks(clicks, found, 0.001 * dry.rate)
+        match = match_clicks(clicks, found, 0.001 * dry.rate, MAX_TRACKED_DRIFT_PPM)
     if match is None:
         return [], found
     steady = abs(match.line.drift_ppm) <= MAX_STEADY_DRIFT_PPM
@@ -174,43 +149,6 @@ def _locate_clicks(
         place = next(iter(match.positions.values()))
         guesses += [(click, Line(place - click, 0.0)) for click in clicks if click not in match.positions]
     return guesses, found
-
-
-def match_clicks(clicks: Sequence[int], found: Sequence[ClickPeak], slack: float) -> ClickMatch | None:
-    """Return the line and polarity that explain most of the peaks; None if no peak is strong enough.
-
-    `slack` is the allowed deviation of a click from its position, in samples, in addition to the drift.
-    """
-    best: tuple[float, list[tuple[int, ClickPeak]]] | None = None
-    strong = sorted(
-        (peak for peak in found if abs(peak.correlation) >= MIN_CORRELATION), key=lambda peak: peak.position
-    )
-    for anchor in strong:
-        for click in clicks:
-            chosen = []
-            for other in clicks:
-                tolerance = slack + abs(other - click) * MAX_DRIFT_PPM * 1e-6 if other != click else 0.0
-                near = [
-                    peak
-                    for peak in strong
-                    if abs(peak.position - anchor.position - (other - click)) <= tolerance
-                    and peak.correlation * anchor.correlation > 0
-                ]
-                if near:
-                    chosen.append((other, max(near, key=lambda peak: abs(peak.correlation))))
-            score = sum(peak.correlation**2 for _, peak in chosen)
-            # Of two similar explanations the earlier wins: the first detected click is the first click of the reel.
-            if best is None or score > best[0] + 0.05:
-                best = (score, chosen)
-    if best is None:
-        return None
-    chosen = best[1]
-    dry = np.array([click for click, _ in chosen], float)
-    lag = np.array([peak.position - click for click, peak in chosen])
-    drift = float(np.polyfit(dry - dry[0], lag, 1)[0]) if len(dry) > 1 else 0.0
-    line = Line(float(np.mean(lag - drift * dry)), drift * 1e6)
-    sign = 1 if chosen[0][1].correlation > 0 else -1
-    return ClickMatch(line, sign, {click: peak.position for click, peak in chosen})
 
 
 def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak], count: int = 6) -> list[tuple[int, Line]]:
@@ -228,31 +166,6 @@ def match_deck_speed(clicks: Sequence[int], found: Sequence[ClickPeak], count: i
     return [(first, line) for _, line in pairs[:count]]
 
 
-def vote(found: list[Candidate], excerpts: int) -> CoarseLag | None:
-    """Return the line of most excerpts, each with its best candidate; None without candidates."""
-    best: tuple[float, float, list[Candidate]] | None = None
-    for anchor in found:
-        chosen: dict[int, Candidate] = {}
-        for candidate in found:
-            tolerance = 8.0 + abs(candidate.position - anchor.position) * MAX_DRIFT_PPM * 1e-6
-            previous = chosen.get(candidate.excerpt)
-            agrees = abs(candidate.lag - anchor.lag) <= tolerance and candidate.sign == anchor.sign
-            if agrees and (previous is None or candidate.prominence > previous.prominence):
-                chosen[candidate.excerpt] = candidate
-        score = sum(candidate.prominence for candidate in chosen.values())
-        if best is None or (score, -abs(anchor.lag)) > best[:2]:
-            best = (score, -abs(anchor.lag), list(chosen.values()))
-    if best is None:
-        return None
-    chosen_list = best[2]
-    positions = np.array([candidate.position for candidate in chosen_list], float)
-    lags = np.array([candidate.lag for candidate in chosen_list], float)
-    line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
-    strongest = max(chosen_list, key=lambda candidate: candidate.prominence)
-    line = Line(strongest.lag - line.drift_ppm * 1e-6 * strongest.position, line.drift_ppm)
-    return CoarseLag(strongest.position, line, strongest.sign, len(chosen_list) / excerpts, best[0])
-
-
 def search_excerpts(
     dry: Channel, wet: Channel, sweeps: Sequence[Sweep] = (), progress: Progress = no_progress
 ) -> CoarseLag | None:
@@ -268,10 +181,10 @@ def search_excerpts(
         return None
     reach = round(NEAR_SECONDS * dry.rate)
     excerpts = read_excerpts(dry, starts, size)
-    near = vote(find_candidates(excerpts, wet, (-reach, reach), progress), len(starts))
+    near = vote(find_candidates(excerpts, wet, (-reach, reach), progress), len(starts), MAX_TRACKED_DRIFT_PPM)
     if near is not None and near.share > 0.5:
         return near
-    return vote(find_candidates(excerpts, wet, None, progress), len(starts))
+    return vote(find_candidates(excerpts, wet, None, progress), len(starts), MAX_TRACKED_DRIFT_PPM)
 
 
 def diagnose_mismatch(dry: Channel, wet: Channel, clicks_found: bool) -> Finding:
@@ -314,7 +227,9 @@ def _search_stretches(
             stretched = soxr.resample(samples, dry.rate, dry.rate * stretch, "HQ").astype(np.float32)[:size]
             excerpts.append((round(start * stretch), np.pad(stretched, (0, size - len(stretched)))))
         found = find_candidates(excerpts, wet, (-reach, reach))
-        coarse = vote([each for each in found if each.prominence >= MIN_SPEED_PROMINENCE], len(starts))
+        coarse = vote(
+            [each for each in found if each.prominence >= MIN_SPEED_PROMINENCE], len(starts), MAX_TRACKED_DRIFT_PPM
+        )
         if coarse is not None and coarse.share > 0.5 and len(starts) > 1 and coarse.score > best[0]:
             best = (coarse.score, stretch, coarse)
     return best[1], best[2]

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from twinlib.alignment.clock import CLICK_FLOOR
-from twinlib.alignment.locate import diagnose_mismatch, match_clicks
+from twinlib.alignment.locate import diagnose_mismatch
 from twinlib.alignment.pipeline import GUARD_SAMPLES, POLARITY
 from twinlib.alignment.result import Alignment, Measurement, Reference, Repair, Window, build_alignment
+from twinlib.alignment.tracker import MAX_TRACKED_DRIFT_PPM
 from twinlib.alignment.verdict import MAX_DRIFT_PPM, MAX_RESIDUAL_RMS
 from twinlib.audio import Reader
 from twinlib.db import amp_to_db, db_to_amp
-from twinlib.estimation import Line, LineFit, click_waveform, detect_click, find_clicks, fit_line
+from twinlib.estimation import Line, LineFit, click_waveform, detect_click, find_clicks, fit_line, match_clicks
 from twinlib.findings import Finding, Span, refused, suspect, verdict
 from twinlib.progress import Progress, SubProgress, no_progress
 from twinlib.resampling import Channel, Piece, open_channel
@@ -142,7 +143,7 @@ def _measure_clicks(
     """Find and measure the clicks on the channel of the clock; None if there are too few clicks."""
     waveform = click_waveform(dry, markers[0])
     peaks = find_clicks(wet, waveform, SubProgress(progress, 90.0, wet.stop - wet.start))
-    match = match_clicks(markers, peaks, 0.001 * dry.rate)
+    match = match_clicks(markers, peaks, 0.001 * dry.rate, MAX_TRACKED_DRIFT_PPM)
     clicks = _measure(dry, wet, sorted(match.positions), match.line, match.polarity) if match is not None else None
     progress(10.0)
     found = len(clicks.positions) if clicks is not None else 0

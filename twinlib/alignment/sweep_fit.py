@@ -1,7 +1,7 @@
 """The clock of a pair that is a sine sweep.
 
-Each window of a sweep holds a narrow band. Its delay is that of the device at its frequency, which cannot be told from
-the clock, unless it jumps or changes evenly for seconds. All bands together tell the constant lag.
+Each window of a sweep holds a narrow band. Its delay is that of the device at its frequency, which looks like a change
+of the clock, unless it jumps or changes evenly for seconds. All bands together give the constant lag.
 """
 
 from collections.abc import Sequence

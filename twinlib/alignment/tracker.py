@@ -25,7 +25,7 @@ from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import MEASURE_KERNEL, Channel, TimeMap, interpolate
 
-MAX_DRIFT_PPM = 2000.0
+MAX_TRACKED_DRIFT_PPM = 2000.0
 """Maximum drift between two matches of one recording."""
 
 SEARCH_AFTER = 2
@@ -138,7 +138,7 @@ class _Tracker:
         self.bins = band(windows.size, dry.rate, wet.max_hz)
         self.taper = np.hanning(windows.size).astype(np.float32)
         self.position, self.lag, self.slope = float(anchor), line.at(anchor), line.drift_ppm * 1e-6
-        self.speed = self.slope if abs(line.drift_ppm) > MAX_DRIFT_PPM else 0.0
+        self.speed = self.slope if abs(line.drift_ppm) > MAX_TRACKED_DRIFT_PPM else 0.0
         self.recent: deque[Match] = deque(maxlen=9)
         self.passed: list[int] = []
         self.patience = SEARCH_AFTER

@@ -89,7 +89,7 @@ class AlignmentReport:
 
     @cached_property
     def sweeps(self) -> list[Sweep]:
-        """The sine sweeps of a pair. Those of a reel are short, and its clicks and its music tell the lag."""
+        """The sine sweeps of a pair. Those of a reel are short, and its clicks and its music give the lag."""
         return [] if self.is_take else find_sweeps(replace(self.dry, rectified=False))
 
     @property
@@ -232,7 +232,7 @@ class AlignmentReport:
     def _wander(self, fit: LagFit) -> float:
         """Return the rms in samples of the clock's wander about its fit; phase of the device does not count.
 
-        In a sweep, the delay of the device at the frequency of a window cannot be told from a wander.
+        In a sweep, the delay of the device at the frequency of a window looks like a wander.
         """
         if fit.pooled and self.sweeps:
             return 0.0

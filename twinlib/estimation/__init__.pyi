@@ -12,17 +12,17 @@ from .delay import integer_peaks as integer_peaks
 from .delay import octave_smoothed as octave_smoothed
 from .delay import phat_weighted as phat_weighted
 from .delay import subsample_delay as subsample_delay
-from .excerpt_search import Candidate as Candidate
+from .excerpt_search import CoarseLag as CoarseLag
 from .excerpt_search import excerpt_size as excerpt_size
 from .excerpt_search import find_candidates as find_candidates
 from .excerpt_search import loudest_excerpts as loudest_excerpts
 from .excerpt_search import read_excerpts as read_excerpts
+from .excerpt_search import vote as vote
 from .line_fit import Line as Line
 from .line_fit import LineFit as LineFit
 from .line_fit import PieceFit as PieceFit
 from .line_fit import fit_line as fit_line
 from .line_fit import fit_pieces as fit_pieces
-from .line_fit import theil_sen as theil_sen
 from .line_fit import with_integer_steps as with_integer_steps
 from .linear_model import CONTEXT_AFTER as CONTEXT_AFTER
 from .linear_model import CONTEXT_BEFORE as CONTEXT_BEFORE
@@ -38,6 +38,7 @@ from .matched_filter import ClickPeak as ClickPeak
 from .matched_filter import click_waveform as click_waveform
 from .matched_filter import detect_click as detect_click
 from .matched_filter import find_clicks as find_clicks
+from .matched_filter import match_clicks as match_clicks
 from .robust import mad_sigma as mad_sigma
 from .smoothing_spline import fit_smoothing_spline as fit_smoothing_spline
 from .sweeps import Sweep as Sweep

@@ -1,4 +1,4 @@
-"""Search for loud excerpts of one signal in another by GCC-PHAT, at any lag."""
+"""Search for loud excerpts of one signal in another by GCC-PHAT at any lag, and a vote of the excerpts on the line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import scipy.fft
 
 from twinlib.audio import Signal
 from twinlib.estimation.delay import MIDDLE_HZ, band, phat_weighted
+from twinlib.estimation.line_fit import Line, theil_sen
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel
 
@@ -30,6 +31,19 @@ class Candidate:
     lag: int
     sign: int
     prominence: float
+
+
+@dataclass(frozen=True)
+class CoarseLag:
+    """A coarse line, exact at dry sample `position`, and the share of excerpts that agree.
+
+    `score` is the sum of their prominences.
+    """
+
+    position: int
+    line: Line
+    share: float
+    score: float
 
 
 def excerpt_size(frames: int, sample_rate: int) -> int:
@@ -106,3 +120,28 @@ def find_candidates(
                 heights[max(0, place - spacing) : place + spacing + 1] = 0.0
             found[i] = sorted(found[i], key=lambda candidate: (-candidate.prominence, abs(candidate.lag)))[:5]
     return [candidate for group in found for candidate in group]
+
+
+def vote(found: list[Candidate], excerpts: int, max_drift_ppm: float) -> CoarseLag | None:
+    """Return the line of most of the `excerpts`, each with its best candidate; None without candidates."""
+    best: tuple[float, float, list[Candidate]] | None = None
+    for anchor in found:
+        chosen: dict[int, Candidate] = {}
+        for candidate in found:
+            tolerance = 8.0 + abs(candidate.position - anchor.position) * max_drift_ppm * 1e-6
+            previous = chosen.get(candidate.excerpt)
+            agrees = abs(candidate.lag - anchor.lag) <= tolerance and candidate.sign == anchor.sign
+            if agrees and (previous is None or candidate.prominence > previous.prominence):
+                chosen[candidate.excerpt] = candidate
+        score = sum(candidate.prominence for candidate in chosen.values())
+        if best is None or (score, -abs(anchor.lag)) > best[:2]:
+            best = (score, -abs(anchor.lag), list(chosen.values()))
+    if best is None:
+        return None
+    chosen_list = best[2]
+    positions = np.array([candidate.position for candidate in chosen_list], float)
+    lags = np.array([candidate.lag for candidate in chosen_list], float)
+    line = theil_sen(positions, lags) if len(positions) > 2 else Line(float(lags[0]), 0.0)
+    strongest = max(chosen_list, key=lambda candidate: candidate.prominence)
+    line = Line(strongest.lag - line.drift_ppm * 1e-6 * strongest.position, line.drift_ppm)
+    return CoarseLag(strongest.position, line, len(chosen_list) / excerpts, best[0])

@@ -1,5 +1,6 @@
-"""Detection of a known click by matched filter, and its exact delay."""
+"""Detection of known clicks by matched filter, the line through several, and the exact delay of one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.fft
 
 from twinlib.audio import Signal
 from twinlib.estimation.delay import MIDDLE_HZ, Complex, band, integer_peaks, subsample_delay
+from twinlib.estimation.line_fit import Line
 from twinlib.progress import Progress, no_progress
 from twinlib.resampling import Channel, TimeMap, interpolate
 
@@ -19,6 +21,9 @@ MAX_PEAKS = 16
 
 CLICK_REACH = 64
 """Search range for a click, in samples around the expected lag."""
+
+MIN_CORRELATION = 0.35
+"""Normalised correlation of a click; music reaches about 0.3 by chance in an hour."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,15 @@ class ClickFit:
     delay: float
     gain: float
     sign: int
+
+
+@dataclass(frozen=True)
+class ClickMatch:
+    """Matched clicks: line, polarity, and the wet position of each click that was found."""
+
+    line: Line
+    polarity: int
+    positions: dict[int, float]
 
 
 def click_waveform(dry: Channel, click: int) -> Signal:
@@ -99,6 +113,45 @@ def _peaks(ratio: npt.NDArray[np.float64], start: int, decimation: float, spacin
         fraction = 0.5 * (left - right) / curvature if curvature else 0.0
         peaks.append(ClickPeak(start + decimation * float(position + fraction), float(top)))
     return peaks
+
+
+def match_clicks(
+    clicks: Sequence[int], found: Sequence[ClickPeak], slack: float, max_drift_ppm: float
+) -> ClickMatch | None:
+    """Return the line and polarity that explain most of the peaks; None if no peak is strong enough.
+
+    `slack` is the allowed deviation of a click from its position, in samples, in addition to the drift.
+    """
+    best: tuple[float, list[tuple[int, ClickPeak]]] | None = None
+    strong = sorted(
+        (peak for peak in found if abs(peak.correlation) >= MIN_CORRELATION), key=lambda peak: peak.position
+    )
+    for anchor in strong:
+        for click in clicks:
+            chosen = []
+            for other in clicks:
+                tolerance = slack + abs(other - click) * max_drift_ppm * 1e-6 if other != click else 0.0
+                near = [
+                    peak
+                    for peak in strong
+                    if abs(peak.position - anchor.position - (other - click)) <= tolerance
+                    and peak.correlation * anchor.correlation > 0
+                ]
+                if near:
+                    chosen.append((other, max(near, key=lambda peak: abs(peak.correlation))))
+            score = sum(peak.correlation**2 for _, peak in chosen)
+            # Of two similar explanations the earlier wins: the first detected click is the first click of the reel.
+            if best is None or score > best[0] + 0.05:
+                best = (score, chosen)
+    if best is None:
+        return None
+    chosen = best[1]
+    dry = np.array([click for click, _ in chosen], float)
+    lag = np.array([peak.position - click for click, peak in chosen])
+    drift = float(np.polyfit(dry - dry[0], lag, 1)[0]) if len(dry) > 1 else 0.0
+    line = Line(float(np.mean(lag - drift * dry)), drift * 1e6)
+    sign = 1 if chosen[0][1].correlation > 0 else -1
+    return ClickMatch(line, sign, {click: peak.position for click, peak in chosen})
 
 
 def detect_click(
