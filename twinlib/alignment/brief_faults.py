@@ -61,8 +61,8 @@ MAX_CLOSED, MAX_CLOSED_SHARE = 1e-2, 0.1
 """Gain, relative to the median, of a closed gate, and the share of closed frames at the level of a mute that a gate
 explains."""
 
-MAX_SHARE = 0.02
-"""Share of the frames above which the device itself makes such edges or rests."""
+MAX_CRACKLED_SHARE, MAX_MUTED_SHARE = 0.05, 0.02
+"""Shares of the frames above which the device itself makes such edges or rests."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def find_brief_faults(shapes: FrameShapes) -> list[tuple[int, int]]:
     """Return runs of frames with a crackle or a mute."""
     crackles, muted = _crackles(shapes), _mutes(shapes)
     faults = np.zeros(len(crackles), np.bool_)
-    for found in (crackles, muted):
-        if float(found.mean()) < MAX_SHARE:
+    for found, most in ((crackles, MAX_CRACKLED_SHARE), (muted, MAX_MUTED_SHARE)):
+        if float(found.mean()) < most:
             faults |= found
     return [(first, last) for first, last in find_runs(faults)]
 

@@ -36,6 +36,9 @@ MIN_DRIFT_SAMPLES, MAX_DRIFT_ERROR = 4.0, 0.05
 MIN_STEP_WINDOWS, MIN_LASTING_SHARE = 6, 0.7
 """Windows before and after a step whose median delays are compared, and their difference relative to the step."""
 
+MIN_SLOPE_RATIO = 0.7
+"""Ratio of the slopes of both halves of a drift; the delay of a filter levels off at high frequencies."""
+
 STEADY_WINDOWS, MAX_SLOPE_SHARE = 3, 0.25
 """Windows next to a step, and the change of the delay in them relative to the step."""
 
@@ -60,7 +63,8 @@ def fit_sweep(dry: Channel, wet: Channel, windows: WindowPlan, lag: float, sweep
     silent = _is_muted(measured.energy)
     known = (measured.coherence > MIN_COHERENCE) & ~binary_dilation(silent)
     position, lags = measured.position[known], round(start) + measured.delay[known]
-    clock = _fit_clock(measured, known, round(start), wet_sample_period(wet)) or constant_clock(start, np.inf)
+    period = wet_sample_period(wet)
+    clock = _fit_clock(measured, known, round(start), period) or constant_clock(start, np.inf)
     lags = lags - clock.fit.drift_ppm * 1e-6 * measured.stretch[known]
     kept = known | silent
     residual = np.zeros(len(known))
@@ -92,14 +96,22 @@ def _fit_clock(measured: SweepDelays, known: Mask, lag: int, period: float) -> C
     clock = fit_clock(position[chosen], lags[chosen], np.ones(int(chosen.sum())), moved, False, period)
     change = clock.fit.drift_ppm * 1e-6 * float(np.ptp(measured.position[high]))
     scatter = float(np.median(np.abs(lags[chosen] - clock.lags(position[chosen]))))
+    is_straight = bool(steps) or _is_straight(position[chosen], lags[chosen])
     clock = replace(clock, steps=tuple(steps))
-    if abs(change) > MIN_DRIFT_SAMPLES and scatter < MAX_DRIFT_ERROR * abs(change):
+    if is_straight and abs(change) > MIN_DRIFT_SAMPLES and scatter < MAX_DRIFT_ERROR * abs(change):
         return clock
     if not steps:
         return None
     still = replace(clock, fit=replace(clock.fit, drift_ppm=0.0))
     where = measured.position[high]
     return still.offset_by(float(np.median(lag + measured.delay[high] - still.lags(where))))
+
+
+def _is_straight(position: Real, lag: Real) -> bool:
+    """Return whether the lag of the first and of the last half of the windows changes at the same rate."""
+    half = len(lag) // 2
+    slopes = [float(np.polyfit(position[part], lag[part], 1)[0]) for part in (slice(half), slice(half, None))]
+    return min(slopes, key=abs) / (max(slopes, key=abs) or 1.0) > MIN_SLOPE_RATIO
 
 
 def _lasting_steps(measured: SweepDelays, known: Mask) -> list[LagStep]:
