@@ -7,6 +7,7 @@ from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
 from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, take_verdicts, verdict_lines
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
+from twinlib.kernels import engine_name
 from twinlib.progress import show_progress
 from twinlib.provenance import stage_record
 from twinlib.reports import write_evaluation
@@ -33,7 +34,8 @@ def main() -> None:
     inputs = [args.twin, args.curve, args.segments, args.dataset, *args.measurements, *args.shards]
     probes = list(zip(args.probe_take, args.probe_alignment, strict=True))
     inputs += [path for files in probes for path in files]
-    with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}):
+    with stage_record(Path(__file__), inputs, args.outputs, {"settings": args.settings}) as record:
+        record.environment["kernels"] = engine_name()
         segments, dataset = read_table(args.segments, SEGMENTS), read_json(args.dataset, DATASET)
         curve = read_table(args.curve, TRAINING)
         seconds = evaluation_seconds(segments, settings, dataset["sample_rate"])

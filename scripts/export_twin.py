@@ -7,6 +7,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import DEVICE_CARD
 from twinlib.evaluation import read_verdict
 from twinlib.files import read_json, sha256_file
+from twinlib.kernels import engine_name
 from twinlib.model import export_twin, load_twin
 from twinlib.provenance import stage_record, started
 
@@ -15,6 +16,7 @@ def main() -> None:
     """Write `twin.nam` and `twin.onnx`."""
     args = options(__doc__, twin=Path, record=Path, card=Path, verdict=Path, outputs=[Path])
     with stage_record(Path(__file__), [args.twin, args.record, args.card], args.outputs, {}) as record:
+        record.environment["kernels"] = engine_name()
         verdict = read_verdict(args.verdict)
         # By its content only: the stage that made it also read CPU times, and equal twins must give equal exports.
         record.add_input(args.verdict.as_posix(), sha256_file(args.verdict))

@@ -8,6 +8,7 @@ from twinlib.contracts import MEASUREMENTS, PROBE
 from twinlib.evaluation import load_twin_at_rate, play_reel_through_twin
 from twinlib.excitation import parse_layout
 from twinlib.files import read_json, sha256_file, write_json
+from twinlib.kernels import engine_name
 from twinlib.measurement import compare_harmonics, measure_probe_reel
 from twinlib.progress import show_progress
 from twinlib.provenance import stage_record
@@ -18,7 +19,8 @@ def main() -> None:
     """Write `measurements.json` of device and twin, and the figures."""
     args = options(__doc__, device=str, model=str, twin=Path, reel=Path, probe=Path, measured=Path, outputs=[Path])
     inputs = [args.twin, args.reel, args.probe, args.measured]
-    with stage_record(Path(__file__), inputs, args.outputs, {}):
+    with stage_record(Path(__file__), inputs, args.outputs, {}) as record:
+        record.environment["kernels"] = engine_name()
         layout = parse_layout(read_json(args.probe, PROBE))
         device = read_json(args.measured, MEASUREMENTS)["device"]
         loaded = load_twin_at_rate(args.twin, layout.sample_rate)

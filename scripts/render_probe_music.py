@@ -12,6 +12,7 @@ from twinlib.contracts import ALIGNMENT, LINEAR, PROBE
 from twinlib.evaluation import ExcerptAudio, load_twin_at_rate, render_probe_music
 from twinlib.excitation import excluded_music, parse_layout
 from twinlib.files import read_json
+from twinlib.kernels import engine_name
 from twinlib.listening import write_probe_music
 from twinlib.provenance import stage_record
 
@@ -34,7 +35,8 @@ def main() -> None:
     )
     inputs = [args.twin, args.linear, args.reel, args.take, args.alignment, args.probe]
     params = {"channel": str(args.channel), "withdrawn": args.withdrawn}
-    with stage_record(Path(__file__), inputs, args.outputs, params):
+    with stage_record(Path(__file__), inputs, args.outputs, params) as record:
+        record.environment["kernels"] = engine_name()
         content = read_json(args.probe, PROBE)
         layout, withdrawn = parse_layout(content), excluded_music(content, json.loads(args.withdrawn))
         section = layout.of("music")[0]

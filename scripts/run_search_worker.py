@@ -8,6 +8,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, SEGMENTS, WORKER
 from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, read_table, write_json
+from twinlib.kernels import is_enabled
 from twinlib.model import Architecture, Network
 from twinlib.progress import show_progress
 from twinlib.provenance import digest, stage_record
@@ -23,6 +24,8 @@ from twinlib.training import (
     run_worker,
     study_folder,
     study_identity,
+    training_engine,
+    training_identity,
     trials_digest,
 )
 
@@ -49,12 +52,14 @@ def main() -> None:
     training = Training.model_validate_json(args.training)
     inputs = [args.segments, args.dataset, args.leaks, *args.shards]
     params = {"settings": args.settings, "network": args.network, "training": args.training}
+    params["kernels"] = str(is_enabled())
     with stage_record(Path(__file__), inputs, [args.done], params) as record:
+        record.environment["kernels"] = training_engine(training.device)
         require_no_leaks(args.leaks)
         dataset = read_json(args.dataset, DATASET)
         check_shards({path: record.sha256(path) for path in args.shards}, dataset)
         segments = read_table(args.segments, SEGMENTS, ShardData.columns)
-        code = digest(Path(__file__), Path(__file__).parents[1])
+        code = training_identity(digest(Path(__file__), Path(__file__).parents[1]), is_enabled())
         identity = study_identity(code, dataset["digest"], search, base, training)
         folder = study_folder(args.done.parent, identity)
         tracking, uri = Tracking.model_validate_json(args.tracking), ""

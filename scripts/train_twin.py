@@ -10,6 +10,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, TRAINING
 from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, write_table
+from twinlib.kernels import is_enabled
 from twinlib.provenance import digest, stage_record
 from twinlib.tracking import Tracking, log_training
 from twinlib.training import (
@@ -22,6 +23,8 @@ from twinlib.training import (
     read_warm_start,
     resolve_model,
     run_training,
+    training_engine,
+    training_identity,
 )
 
 
@@ -59,7 +62,7 @@ def main() -> None:
             dataset=args.dataset,
             shards=args.shards,
             checkpoints=args.twin.parent / "checkpoints",
-            identity=digest(Path(__file__), Path(__file__).parents[1]),
+            identity=training_identity(digest(Path(__file__), Path(__file__).parents[1]), is_enabled()),
         )
         if rank():
             run_training(training)
@@ -68,7 +71,9 @@ def main() -> None:
         inputs = [args.segments, args.dataset, args.leaks, *args.shards, *args.best, *start_files]
         start_sha256 = warm_start.sha256 if warm_start else ""
         params = {"network": args.network, "settings": args.settings, "warm_start": start_sha256}
+        params["kernels"] = str(is_enabled())
         with stage_record(Path(__file__), inputs, [args.twin, args.curve], params) as record:
+            record.environment["kernels"] = training_engine(settings.device)
             require_no_leaks(args.leaks)
             check_shards({path: record.sha256(path) for path in args.shards}, read_json(args.dataset, DATASET))
             with log_training(Tracking.model_validate_json(args.tracking), args.results, training) as on_rows:

@@ -87,6 +87,10 @@ class Config(Section):
     """MLflow store of the runs."""
     experiments: list[Experiment] | None = None
     """The twins to train; null for every device with every model, including the results of searches."""
+    kernels: bool = True
+    """Compute networks on the CPU with the compiled kernels where they are installed; false uses torch, which is slower
+    and rounds differently. The environment variable `TWINLIB_KERNELS` takes precedence: `off`, or an instruction set
+    such as `avx2`."""
     allow_missing_takes: bool = False
     """Continue without missing or refused takes; `dataset.json` lists them."""
     strict_takes: bool = False

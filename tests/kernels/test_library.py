@@ -4,7 +4,7 @@ import pytest
 
 from tests.kernels.factories import INSTRUCTIONS, NETWORKS, make_twin, using
 from twinlib.errors import ModelError
-from twinlib.kernels import SWITCH, CompiledStream, instruction_set, library
+from twinlib.kernels import SWITCH, CompiledStream, engine_name, instruction_set, is_enabled, library
 from twinlib.model.streaming import create_engine
 from twinlib.model.torch_stream import TorchStream
 
@@ -16,15 +16,18 @@ def test_the_best_instruction_set_is_the_default(monkeypatch):
 
 
 def test_off_selects_torch():
+    assert is_enabled()
     with using("off"):
+        assert not is_enabled()
         assert instruction_set() is None
+        assert engine_name() == "torch"
         assert isinstance(create_engine(make_twin(NETWORKS["nam-nano"]), 1), TorchStream)
 
 
 @pytest.mark.parametrize("name", INSTRUCTIONS)
 def test_a_supported_set_can_be_selected(name):
     with using(name):
-        assert instruction_set() == name
+        assert instruction_set() == engine_name() == name
 
 
 def test_an_unknown_set_is_refused_with_the_best():

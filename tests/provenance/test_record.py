@@ -39,6 +39,20 @@ def test_a_record_holds_the_checksums_of_inputs_and_outputs(chain: list[Path]) -
     assert record["outputs"] == {"results/b": sha256_file(chain[1])}
 
 
+def test_facts_of_the_environment_do_not_enter_the_chain_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    links = set()
+    for kernels in ("avx2", "torch"):
+        with stage_record(PROGRAM, [], [tmp_path / "out"], {}) as record:
+            record.environment["kernels"] = kernels
+            (tmp_path / "out").write_text("same")
+        content = read_record(record_path(tmp_path / "out"))
+        assert content["environment"]["kernels"] == kernels
+        assert "python" in content["environment"]
+        links.add(content["link"])
+    assert len(links) == 1
+
+
 def test_records_form_a_chain_whose_head_covers_all_earlier_records(chain: list[Path]) -> None:
     middle, end = read_record(record_path(chain[1])), read_record(record_path(chain[2]))
     assert middle["upstream"] == {}, "a source comes from no stage"

@@ -88,6 +88,7 @@ SEARCHED: dict[str, Any] = {
     "evaluation": TINY["evaluation"],
     "search": {"tuned": SEARCH},
     "experiments": [{"device": "box", "model": "tuned"}],
+    "kernels": False,
 }
 
 

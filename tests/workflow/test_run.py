@@ -13,11 +13,19 @@ import yaml
 
 from tests.workflow.project import Project, Run
 from twinlib.files import read_json, read_table, sha256_file
+from twinlib.kernels import engine_name
 from twinlib.model.twin import load_twin
-from twinlib.provenance.record import SUFFIX
+from twinlib.provenance.record import SUFFIX, read_record, record_path
 from twinlib.provenance.staleness import CACHE_FILE, RACY_NS
 
 pytestmark = pytest.mark.slow
+
+
+def test_records_name_the_kernels(first: tuple[Project, Run]) -> None:
+    twin = first[0].folder / "results/twins/amp/tiny"
+    records = [twin / "twin.safetensors", twin / "evaluation/metrics.json", twin / "twin.nam"]
+    assert {read_record(record_path(path))["environment"]["kernels"] for path in records} == {engine_name()}
+    assert load_twin(twin).metadata["kernels"] == engine_name()
 
 
 def touch_everything(folder: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from tests.workflow.project import SEARCH, SEARCHED, TINY, Project
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.model.twin import load_twin
+from twinlib.provenance import read_record, record_path
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.slow
@@ -45,6 +46,15 @@ def test_the_best_model_is_trained_and_tracked(searched: Project) -> None:
     for name, value in best["training"].items():
         assert run.data.params[f"training.{name}"] == str(value)
     assert run.data.params["network.channels"] == str(best["network"]["channels"])
+
+
+def test_a_project_without_kernels_computes_with_torch(searched: Project) -> None:
+    """The project `searched` sets `kernels: false`; see `test_records_name_the_kernels` for the default."""
+    twin = searched.folder / "results/twins/box/tuned"
+    records = [twin / "twin.safetensors", twin / "evaluation/metrics.json", twin / "twin.nam"]
+    records.append(searched.folder / "results/searches/tuned/worker-0.json")
+    assert {read_record(record_path(path))["environment"]["kernels"] for path in records} == {"torch"}
+    assert load_twin(twin).metadata["kernels"] == "torch"
 
 
 def client(project: Project) -> Any:

@@ -4,4 +4,6 @@ from .handles import CompiledStream as CompiledStream
 from .handles import CompiledTraining as CompiledTraining
 from .handles import not_finite as not_finite
 from .library import SWITCH as SWITCH
+from .library import engine_name as engine_name
 from .library import instruction_set as instruction_set
+from .library import is_enabled as is_enabled

@@ -28,6 +28,16 @@ _SIGNATURES = {
 }
 
 
+def is_enabled() -> bool:
+    """Whether the environment variable allows the kernels, whether or not they are compiled."""
+    return os.environ.get(SWITCH) != "off"
+
+
+def engine_name() -> str:
+    """Return what computes networks on the CPU, for records: the instruction set of the kernels, or `torch`."""
+    return instruction_set() or "torch"
+
+
 @functools.cache
 def load_library() -> ctypes.CDLL | None:
     """Return the library of the present sources; None, with a message on the first call, if it is not compiled."""
@@ -51,9 +61,9 @@ def instruction_set() -> str | None:
 
     Raises `ModelError` if the environment variable names an instruction set that is unknown or that the CPU lacks.
     """
-    choice = os.environ.get(SWITCH, "")
-    if choice == "off":
+    if not is_enabled():
         return None
+    choice = os.environ.get(SWITCH, "")
     library = load_library()
     if library is None:
         return None

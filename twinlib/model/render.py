@@ -1,5 +1,6 @@
 """Rendering of sound files through a twin: any length, channel count and sample rate, in constant memory."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -18,9 +19,9 @@ def render_file(
 ) -> None:
     """Render a sound file; the output has the same rate, channels, length and timing.
 
-    Channels are independent. If the sample rate differs from the twin's, input and output are resampled (soxr, very
-    high quality). `subtype` defaults to FLOAT for `.wav`, which holds any level, and to PCM_24 for `.flac`. `progress`
-    counts frames of the file.
+    Channels are independent, and computed in parallel on the available cores. If the sample rate differs from the
+    twin's, input and output are resampled (soxr, very high quality). `subtype` defaults to FLOAT for `.wav`, which
+    holds any level, and to PCM_24 for `.flac`. `progress` counts frames of the file.
 
     Raises `AudioError` if a file cannot be read or written, if the dry file holds NaN or Inf, and if the output
     exceeds full scale in an integer format.
@@ -30,7 +31,7 @@ def render_file(
         raise AudioError(f"{wet}: output and input are the same file. Choose another name for the output")
     with Reader(dry) as reader:
         info = reader.info
-        stream = Stream(twin, info.channels)
+        stream = Stream(twin, info.channels, min(info.channels, _usable_cores()))
         blocks = _resample(_finite_blocks(reader), info.sample_rate, twin.sample_rate, info.channels)
         blocks = _play(blocks, stream, twin.guard_samples, info.channels)
         blocks = _resample(blocks, twin.sample_rate, info.sample_rate, info.channels)
@@ -38,6 +39,11 @@ def render_file(
             for block in _trim_or_pad(blocks, info.frames, info.channels):
                 writer.write(block)
                 progress(len(block))
+
+
+def _usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_subtype(path: Path, subtype: Subtype | None) -> Subtype:

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -40,6 +40,8 @@ class Record:
     """sha256 by path."""
     upstream: dict[str, str]
     """Chain hash of the record of each input, by path. External inputs are not listed."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Further facts about the environment, such as `kernels`. They do not enter the chain hash."""
 
     def add_input(self, path: str, sha256: str) -> None:
         """Add an input that the stage has hashed or verified itself."""
@@ -104,7 +106,7 @@ def stage_record(
         "outputs": {_name(path): sha256_file(path) for path in outputs},
         "code": record.code,
         "link": record.chain_hash,
-        "environment": {**environment(root), "packages": packages(program.resolve(), root)},
+        "environment": {**environment(root), **record.environment, "packages": packages(program.resolve(), root)},
         "git": _git(root),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),

@@ -16,7 +16,7 @@ from twinlib.findings import worst
 from twinlib.provenance import Results, read_record, record_path
 from twinlib.tracking.runs import run_identity, start_run
 from twinlib.tracking.tracks import tags_from_tracks
-from twinlib.training import resolve_model
+from twinlib.training import resolve_model, training_identity
 
 _STAGES = ("twin.safetensors", "twin.nam", "evaluation/metrics.json", "evaluation/index.html")
 """The first output of each stage of a twin, except its measurements, which are an input of evaluate."""
@@ -118,7 +118,7 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
     trained, dataset = read_record(record_path(files.twin)), read_json(files.dataset, DATASET)
     network, settings = resolve_model(trained["params"]["network"], trained["params"]["settings"], files.best)
     identity = run_identity(
-        trained["code"],
+        training_identity(trained["code"], trained["params"].get("kernels") != "False"),
         dataset["digest"],
         network.model_dump_json(),
         settings.model_dump_json(),
@@ -152,6 +152,7 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
 
     `tracks` is the number of tracks in usable segments, `dataset.tracks` lists them. `start.sha256` is the sha256 of
     the initial twin of a warm start. The training data of that twin are training data of this twin too.
+    `kernels` is the instruction set of the training's kernels, or `torch`.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
     tracks = table["track_ids"][table["split"] != ""].explode().dropna().unique()
@@ -161,6 +162,7 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
         "simulated": str(dataset["simulated"]).lower(),
         "code": trained["code"],
         "git.commit": str(trained["git"].get("commit", "unknown")),
+        "kernels": str(trained.get("environment", {}).get("kernels", "")),
         "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),
         **{f"device.{key}": str(value) for key, value in read_device_card(files.results, files.device).items()},

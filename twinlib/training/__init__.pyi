@@ -8,11 +8,13 @@ from .distributed import launch as launch
 from .distributed import needs_launch as needs_launch
 from .distributed import process_group as process_group
 from .distributed import rank as rank
+from .distributed import training_engine as training_engine
 from .loop import Trained as Trained
 from .loop import noop_rows as noop_rows
 from .loop import train as train
 from .run import TrainingRun as TrainingRun
 from .run import run_training as run_training
+from .run import training_identity as training_identity
 from .search import COUNTS as COUNTS
 from .search import SearchTask as SearchTask
 from .search import finished_trials as finished_trials

@@ -15,6 +15,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from twinlib.errors import TrainingError
+from twinlib.kernels import engine_name
 
 
 def rank() -> int:
@@ -43,6 +44,11 @@ def select_device(device: str) -> torch.device:
             f"{count}, or training.device to cpu"
         )
     return torch.device("cuda", local_rank)
+
+
+def training_engine(device: str) -> str:
+    """Return what computes networks on a device of the settings: the instruction set of the kernels, or `torch`."""
+    return engine_name() if select_device(device).type == "cpu" else "torch"
 
 
 @contextmanager

@@ -139,6 +139,7 @@ class _Session:
         self._folder, self._name, self._warm_start, self._on_best = checkpoints, model_name, warm_start, on_best
         self._identity = _identity(identity, data.digest, network, settings, warm_start)
         self._device = distributed.select_device(settings.device)
+        self._kernels = distributed.training_engine(settings.device)
         self._process_start = time.process_time()
         if warm_start is not None:
             check_warm_start(warm_start, network, data.sample_rate, data.guard_samples)
@@ -286,7 +287,7 @@ class _Session:
 
     def _twin(self, weights: dict[str, Tensor], valid_esr: float, step: int) -> Twin:
         state, data = self.state, self._data
-        metadata = {"valid_esr": valid_esr, "step": step, "seed": self._settings.seed}
+        metadata = {"valid_esr": valid_esr, "step": step, "seed": self._settings.seed, "kernels": self._kernels}
         return Twin(
             network=self._network,
             weights={name: weight.numpy() for name, weight in weights.items()},

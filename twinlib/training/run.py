@@ -19,6 +19,14 @@ from twinlib.training.settings import Training
 from twinlib.training.warm_start import WarmStart
 
 
+def training_identity(code: str, kernels: bool) -> str:
+    """Return the identity of the code of a training: weights with and without the compiled kernels differ.
+
+    The instruction set does not count, so that a training continues on another computer.
+    """
+    return code if kernels else f"{code}-torch"
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """Inputs of a training."""
@@ -42,7 +50,7 @@ class TrainingRun:
     checkpoints: Path
     """Folder of the checkpoints."""
     identity: str
-    """Digest of the code; a training with other code ignores the checkpoints."""
+    """From `training_identity`; a training with another identity ignores the checkpoints."""
 
 
 def run_training(run: TrainingRun, on_rows: Callable[[list[Row]], None] = noop_rows) -> Trained:

@@ -41,10 +41,12 @@ TRAINING_GPUS = int(
 TRACKING = CONFIG.tracking.model_dump_json()
 
 # Every rule runs its program as `stage NAME`, with this Python and one thread (several threads are slow on a busy core).
+# The compiled kernels of networks are used unless the configuration disables them.
 # MLflow sends no telemetry and gives up on an unreachable server after seconds instead of minutes.
 PRELUDE = (
     "set -euo pipefail; export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES=${MLFLOW_HTTP_REQUEST_MAX_RETRIES:-2} "
+    f"{'' if CONFIG.kernels else 'TWINLIB_KERNELS=${TWINLIB_KERNELS:-off} '}"
     f"PYTHONWARNINGS=ignore::FutureWarning; stage() {{ {shlex.quote(sys.executable)} "
     f'{shlex.quote(str(SCRIPTS))}/"$1".py "${{@:2}}"; }}; '
 )

@@ -50,6 +50,7 @@ rule measure_twin:
     benchmark:
         "<benchmarks>/measure_twin/{device}/{model}.tsv"
     params:
+        kernels=CONFIG.kernels,
         code=code("measure_twin.py"),
     shell:
         "stage measure_twin --device {wildcards.device} --model {wildcards.model} --twin {input.twin:q}"
@@ -98,6 +99,7 @@ rule evaluate_twin:
     threads: 1
     params:
         settings=CONFIG.evaluation.model_dump_json(),
+        kernels=CONFIG.kernels,
         code=code("evaluate_twin.py"),
     shell:
         "stage evaluate_twin --device {wildcards.device} --model {wildcards.model}"
@@ -130,6 +132,7 @@ rule render_probe_music:
     params:
         channel=lambda wildcards: CONFIG.devices[wildcards.device].channel,
         withdrawn=get_excluded_tracks,
+        kernels=CONFIG.kernels,
         code=code("render_probe_music.py"),
     shell:
         "stage render_probe_music --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"

@@ -18,6 +18,7 @@ rule export_twin:
         "<benchmarks>/export_twin/{device}/{model}.tsv"
     threads: 1
     params:
+        kernels=CONFIG.kernels,
         code=code("export_twin.py"),
     shell:
         "stage export_twin --twin {input.twin:q} --record {input.record:q} --card {input.card:q}"

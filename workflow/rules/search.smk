@@ -19,6 +19,7 @@ rule run_search_worker:
         search=lambda wildcards: CONFIG.search_params(wildcards.search)["settings"],
         network=lambda wildcards: CONFIG.search_params(wildcards.search)["network"],
         training=lambda wildcards: CONFIG.search_params(wildcards.search)["training"],
+        kernels=CONFIG.kernels,
         code=code("run_search_worker.py"),
         # Params that depend on the output trigger no rerun: the MLflow store changes no search.
         tracking=lambda wildcards, output: TRACKING,

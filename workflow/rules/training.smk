@@ -24,6 +24,7 @@ rule train_twin:
     params:
         network=get_network,
         recipe=lambda wildcards: get_training(wildcards).model_dump_json(exclude={"checkpoint_seconds"}),
+        kernels=CONFIG.kernels,
         code=code("train_twin.py"),
         # Params that depend on the output trigger no rerun: the MLflow store and the checkpoint interval change no twin.
         tracking=lambda wildcards, output: TRACKING,

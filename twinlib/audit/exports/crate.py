@@ -235,7 +235,7 @@ class _Builder:
                 description=f"git commit {commit}; softwareVersion is the digest of its code and imports",
                 softwareRequirements=list(self._requirements(environment)),
                 processorRequirements=" ".join(
-                    map(str, (environment.get(key, "") for key in ("machine", "cpu")))
+                    map(str, (environment.get(key, "") for key in ("machine", "cpu", "kernels")))
                 ).strip(),
             )
         return self._programs[key]
