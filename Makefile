@@ -18,7 +18,7 @@ help:
 	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py twinlib/kernels/build.py $(wildcard twinlib/kernels/source/*)
 	@echo "== setting up .venv (once; some minutes, mostly to download torch)"
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
