@@ -27,13 +27,14 @@ BYPASS_RATIO = 0.33
 """Distance of the wet signal from a copy, relative to that of its prediction, where the device is bypassed: as a share
 of that on the other side of the change."""
 
-LEVEL_SPREAD = 0.35
-"""Spread of the changes of the bands, relative to the largest, up to which all bands change alike."""
+LEVEL_SPREAD = 0.85
+"""Spread of the changes of the bands, relative to the largest, up to which it is no tone control: that leaves some
+bands as they are."""
 
 LARGE_DB = 4.0
 """Change of the level from which the energies show the changes of the bands better than the gains."""
 
-DRIVE_SPREAD = 0.3
+DRIVE_SPREAD = 0.5
 """Difference between the changes of quiet and loud programme, relative to the larger, from which it is a drive."""
 
 CHANGE_BY_WITNESS = {
@@ -94,7 +95,7 @@ def _describe_change(change: Change, observations: Observations, grid: Grid, tim
     known = np.array(change.errors[: len(grid.bands)]) < 0.5 * np.abs(bands).max()
     spread = float(np.ptp(bands[known])) / float(np.abs(bands[known]).max()) if known.sum() > 1 else 0.0
     largest = max(abs(change.quiet), abs(change.loud), 1e-9)
-    if abs(change.quiet - change.loud) > DRIVE_SPREAD * largest and spread < 2.0 * LEVEL_SPREAD:
+    if abs(change.quiet - change.loud) > DRIVE_SPREAD * largest and spread < LEVEL_SPREAD:
         return suspect("drive-changed", span, seconds=place)
     if spread > LEVEL_SPREAD:
         return suspect("tone-changed", span, seconds=place)

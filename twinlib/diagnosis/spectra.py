@@ -36,8 +36,14 @@ BLOCK_WINDOWS = 512
 WARM_UP_SECONDS = 0.05
 """Dry signal before a block that settles the filters of the functions."""
 
+MIN_FRACTION = 1e-3
+"""Fraction of a sample from which spectra are shifted by it."""
+
 _PREEMPHASIS = 0.9
+"""Coefficient of the pre-emphasis of `decimate`."""
+
 _LOW_HZ, _MID_HZ = 60.0, 700.0
+"""Corners of the filters before some functions: coupling capacitors, and the branch of an overdrive."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Grid:
 
     @property
     def emphasis(self) -> Complex:
-        """The response of the pre-emphasis of wet spectra, which spectra of functions lack."""
+        """The response of the pre-emphasis, which wet spectra have and spectra of functions do not."""
         turn = np.exp(-2j * np.pi * np.arange(self.bins.start, self.bins.stop) / self.size)
         return np.asarray(1.0 - _PREEMPHASIS * turn, np.complex64)
 
@@ -136,7 +142,7 @@ def blocks(grid: Grid) -> Iterator[tuple[int, int]]:
 
 
 def _read_wet(wet: Channel, time_map: TimeMap, grid: Grid, first: int, stop: int, taper: Signal) -> Complex:
-    """Return the spectra of the wet windows: the integer part of the lag shifts the signal, the rest the phase."""
+    """Return the spectra of the wet windows: whole samples of the lag shift the signal, the fraction the phase."""
     centres = grid.centre(0.0) + grid.hop * np.arange(first, stop, dtype=np.float64)
     lags = time_map.lags(centres)
     whole = np.round(lags).astype(np.int64)
@@ -147,8 +153,9 @@ def _read_wet(wet: Channel, time_map: TimeMap, grid: Grid, first: int, stop: int
         y = decimate(wet.read(begin - FILTER_MARGIN, begin + (high - low + 1) * grid.hop + FILTER_MARGIN))
         windows = np.lib.stride_tricks.sliding_window_view(y, grid.size)[:: grid.size // 2]
         out[low:high] = scipy.fft.rfft(windows * taper)[:, grid.bins]
-    turn = (2j * np.pi / grid.rate * (lags - whole)).astype(np.complex64)
-    if np.abs(lags - whole).max(initial=0.0) > 1e-3:
+    fraction = lags - whole
+    if np.abs(fraction).max(initial=0.0) > MIN_FRACTION:
+        turn = (2j * np.pi / grid.rate * fraction).astype(np.complex64)
         out *= np.exp(turn[:, None] * grid.hertz.astype(np.float32))
     return out
 
