@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.audio import Signal
-from twinlib.estimation import DECIMATION, FILTER_MARGIN, decimate
+from twinlib.estimation import DECIMATION, FILTER_MARGIN, PREEMPHASIS, decimate
 from twinlib.resampling import Channel, TimeMap
 
 Complex = npt.NDArray[np.complex64]
@@ -38,9 +38,6 @@ WARM_UP_SECONDS = 0.05
 
 MIN_FRACTION = 1e-3
 """Fraction of a sample from which spectra are shifted by it."""
-
-_PREEMPHASIS = 0.9
-"""Coefficient of the pre-emphasis of `decimate`."""
 
 _LOW_HZ, _MID_HZ = 60.0, 700.0
 """Corners of the filters before some functions: coupling capacitors, and the branch of an overdrive."""
@@ -93,7 +90,7 @@ class Grid:
     def emphasis(self) -> Complex:
         """The response of the pre-emphasis, which wet spectra have and spectra of functions do not."""
         turn = np.exp(-2j * np.pi * np.arange(self.bins.start, self.bins.stop) / self.size)
-        return np.asarray(1.0 - _PREEMPHASIS * turn, np.complex64)
+        return np.asarray(1.0 - PREEMPHASIS * turn, np.complex64)
 
     def centre(self, window: float) -> float:
         """Return the dry position of the centre of a window."""
@@ -165,7 +162,7 @@ def _apply_functions(samples: Signal, factor: np.float32, poles: Signal, out: Si
     # Undo the pre-emphasis of the decimation, then saturate the signal and its parts above and below 60 and 700 Hz.
     one, low, middle, signal = np.float32(1.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
     for n in range(samples.shape[0]):
-        signal = samples[n] * factor + np.float32(_PREEMPHASIS) * signal
+        signal = samples[n] * factor + np.float32(PREEMPHASIS) * signal
         low += (one - poles[0]) * (signal - low)
         middle += (one - poles[1]) * (signal - middle)
         out[0, n] = signal

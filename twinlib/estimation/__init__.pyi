@@ -29,6 +29,7 @@ from .linear_model import CONTEXT_BEFORE as CONTEXT_BEFORE
 from .linear_model import DECIMATION as DECIMATION
 from .linear_model import FILTER_MARGIN as FILTER_MARGIN
 from .linear_model import FRAME as FRAME
+from .linear_model import PREEMPHASIS as PREEMPHASIS
 from .linear_model import FirModel as FirModel
 from .linear_model import decimate as decimate
 from .linear_model import frame_centres as frame_centres

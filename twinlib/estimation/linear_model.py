@@ -45,7 +45,9 @@ _WINDOW = 4096
 _ROW = 4096
 _STRIP = 1024
 _DECIMATION_TAPS = 32
-_PREEMPHASIS = 0.9
+PREEMPHASIS = 0.9
+"""Coefficient of the pre-emphasis of `decimate`."""
+
 _MIN_PEAK = 1e-3
 
 
@@ -55,7 +57,7 @@ def _decimation_filter() -> Signal:
     taps = taps / taps.sum()
     # The previous decimated sample is `DECIMATION` samples older at the full rate.
     zeros = np.zeros(DECIMATION)
-    return np.asarray(np.append(zeros, taps) - _PREEMPHASIS * np.append(taps, zeros), np.float32)
+    return np.asarray(np.append(zeros, taps) - PREEMPHASIS * np.append(taps, zeros), np.float32)
 
 
 _FILTER = _decimation_filter()
