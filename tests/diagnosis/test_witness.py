@@ -104,7 +104,7 @@ def test_an_unchanged_device_is_ok_and_its_noise_is_measured(name: str, noise: f
     assert report.findings == ()
     assert report.noise_floor_dbfs is not None
     power = noise**2 + np.mean(np.square(hums))
-    assert report.noise_floor_dbfs == pytest.approx(10 * np.log10(power), abs=1.0)
+    assert report.noise_floor_dbfs == pytest.approx(10 * np.log10(power), abs=0.5)
 
 
 def test_the_same_take_gives_the_same_report() -> None:

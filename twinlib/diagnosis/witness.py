@@ -36,6 +36,9 @@ RANDOM_SHARE, RANDOM_RATIO = 5e-3, 4.0
 """Energy of a difference that no filter predicts, relative to the signal and to the noise of silence, from which it is
 the comb of a chorus rather than noise."""
 
+HUM_RATIO = 2.1
+"""Ratio of the noise of repeats to that of silence below 1 kHz, up to which the phases of hum explain it."""
+
 BYPASSED_RESIDUAL, BYPASSED_RATIO = 0.02, 0.1
 """Share of the energy that is not the dry signal: its maximum in a bypassed repeat, alone and relative to others."""
 
@@ -176,9 +179,13 @@ def _find_states(
 
 
 def _noise_floor(alike: Sequence[Difference], silence: Silence) -> float:
-    """Return the noise power of the take: of silence above the band, and at least that below `repeats.MASKED_HZ`."""
+    """Return the noise power of the take: of repeats in the band, and of silence above it and below 1 kHz.
+
+    Hum in the difference of two repeats has up to twice its power, according to its phases.
+    """
     low = float(np.mean([found.low_noise for found in alike]))
-    return float(np.mean([found.noise for found in alike])) - low + max(low, silence.low) + silence.high
+    known = silence.low if low < HUM_RATIO * silence.low else low
+    return float(np.mean([found.noise for found in alike])) - low + known + silence.high
 
 
 def _max_hz(alignment: Alignment) -> float:
