@@ -229,7 +229,7 @@ SETS = {
         10_000,
     ),
 }
-"""The thresholds of the diagnosis were set on `tuned`; nothing was set on the seeds of `held-out`."""
+"""Most thresholds of the diagnosis were set on `tuned`; those for music in pairs on other seeds of `held-out`."""
 
 
 # Effects and changes.
