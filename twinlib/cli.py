@@ -180,20 +180,21 @@ def _check(args: argparse.Namespace) -> None:
             progress=done,
         )
     content: dict[str, Any] = {"take": take.to_dict()}
-    verdicts, reasons = [take.verdict], list(take.reasons)
+    verdicts, reasons, notes = [take.verdict], list(take.reasons), list(take.notes)
     found = None
     if take.verdict != "refused":
         found = _run_alignment(args, args.reel, args.take, _read_reel(args.reel))
         content["alignment"] = _without_track(found)
         verdicts.append(found.verdict)
         reasons += found.reasons
+        notes += diagnosis.describe_notes(found)
     verdict = next(word for word in ("refused", "suspect", "ok") if word in verdicts)
     content = {"verdict": verdict, "reasons": reasons, **content}
     if args.json:
         _print(content, True)
     else:
         print(f"{args.take}: {verdict}")
-        for line in (*reasons, *(f"note: {note}" for note in take.notes)):
+        for line in (*reasons, *(f"note: {note}" for note in notes)):
             print(f"  {line}")
         shown = {name.removesuffix("_dbfs").replace("_", " "): f"{getattr(take, name):.1f} dBFS" for name in _LEVELS}
         if take.hum_hz is not None:

@@ -77,6 +77,28 @@ def test_local_faults_are_located(fault: Fault, names: list[str], least: float) 
         assert np.mean(hits) >= least, name
 
 
+def fuzz_tone(x: Array) -> Array:
+    """A square wave with the pitch of the programme."""
+    return filtered(np.tanh(600.0 * x))
+
+
+@pytest.mark.parametrize("name", ["transformer", "clipper", "fuzz"])
+@pytest.mark.parametrize(("milliseconds", "least"), [(3.0, 0.9), (5.0, 1.0), (10.0, 1.0)])
+def test_mutes_of_milliseconds_are_found_whole(name: str, milliseconds: float, least: float) -> None:
+    """They are not digital silence: the noise of the recording goes on."""
+    wet = -0.7 * warped(fuzz_tone(DRY), LAG, DRIFT) if name == "fuzz" else WET[name]
+    wet = wet + noise(len(wet), -90)
+    length, places = round(1e-3 * milliseconds * RATE), np.random.default_rng(1).choice(LOUD, 40)
+    places = [int(at) for number, at in enumerate(places) if np.abs(places[:number] - at).min(initial=RATE) > RATE // 4]
+    for at in places:
+        wet[at + round(LAG) : at + round(LAG) + length] *= 1e-4
+    result = scan(wet)
+    spans = [*result.brief, *result.outliers]
+    whole = [any(start <= at and at + length <= stop for start, stop in spans) for at in places]
+    assert np.mean(whole) >= least
+    assert all(any(start < at + length and at < stop for at in places) for start, stop in spans)
+
+
 @pytest.mark.parametrize("snr_db", [80, 20])
 @pytest.mark.parametrize(
     "played",

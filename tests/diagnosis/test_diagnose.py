@@ -12,10 +12,11 @@ from scipy.signal.windows import tukey
 from tests.alignment.conftest import RATE, Array, alignment, noise
 from tests.alignment.test_nonlinear import plucks
 from tests.diagnosis.notes import draw_notes
+from tests.diagnosis.speech import draw_speech
 from twinlib import audio
 from twinlib.alignment import Alignment
 from twinlib.alignment.result import Dropout, Excluded, Window
-from twinlib.diagnosis import diagnose
+from twinlib.diagnosis import describe_notes, diagnose
 from twinlib.findings import Span, suspect
 from twinlib.resampling import Piece
 
@@ -111,15 +112,61 @@ def test_a_change_is_named_with_its_place(check: Callable[..., Alignment], code:
         assert "record again" in found.reasons[0]
 
 
+def test_a_drive_is_no_level(check: Callable[..., Alignment]) -> None:
+    """Without a witness: the model of one section predicts the other only with a louder input."""
+    found = check(halves(WET, device(DRY, 6.4)))
+    assert codes(found) == ["drive-changed"]
+
+
+def test_another_level_of_a_linear_device(dry: Path, tmp_path: Path) -> None:
+    linear = lfilter([0.6], [1, -0.4], DRY)
+    audio.write(tmp_path / "wet.wav", (halves(linear, 0.6 * linear) + noise(FRAMES, -90)).astype("f4"), RATE, "FLOAT")
+    found = diagnose(aligned(), dry, tmp_path / "wet.wav")
+    assert codes(found)[0] in {"level-changed", "level-or-drive-changed"}
+    assert "by -4.4 dB" in found.reasons[0]
+
+
 def test_another_drive_is_a_change(check: Callable[..., Alignment]) -> None:
     found = check(halves(WET, device(DRY, 8.0)))
     assert found.verdict == "suspect"
     assert codes(found)[0] in {"drive-changed", "level-changed"}
 
 
+def test_an_unknown_noise_floor_has_its_reason(dry: Path) -> None:
+    """A single repeat of the witness has nothing to be compared with."""
+    found = diagnose(aligned(track=()), dry, dry, witness=[(RATE, 3 * RATE)])
+    assert (found.noise_floor_dbfs, found.verdict) == (None, "ok")
+    assert "noise floor was not measured" in describe_notes(found)[0]
+
+
 def test_warming_up_is_gradual(check: Callable[..., Alignment]) -> None:
     rise = TIME / SECONDS
     assert codes(check((1 - rise) * device(DRY, 2.5) + rise * device(DRY, 5.0))) == ["warm-up"]
+
+
+@pytest.mark.parametrize(("at", "seconds", "level_db"), [(3.1, 0.6, -20.0), (8.0, 4.5, -20.0), (14.2, 1.4, 0.0)])
+def test_a_voice_over_the_take_is_excluded_whole(
+    check: Callable[..., Alignment], at: float, seconds: float, level_db: float
+) -> None:
+    start, stop = round(at * RATE), round((at + seconds) * RATE)
+    voice = draw_speech(stop - start, np.random.default_rng(round(10 * at)))
+    wet = WET.copy()
+    wet[start:stop] += 10 ** (level_db / 20) * np.sqrt(np.mean(np.square(WET))) * voice
+    within = Span("wet", at + 0.1, at + 0.2)
+    before = aligned(findings=(suspect("disturbed", within),), reasons=("elsewhere",), verdict="suspect")
+    found = check(wet, before)
+    assert (codes(found), len(found.reasons), found.verdict) == (["foreign-sound"], 1, "suspect")
+    assert "a voice" in found.reasons[0]
+    (place,) = found.excluded
+    assert place.reason == "foreign-sound"
+    assert start - RATE < place.start <= start < stop <= place.stop < stop + RATE
+
+
+def test_a_change_at_the_end_is_no_foreign_sound(check: Callable[..., Alignment]) -> None:
+    late = 4 * FRAMES // 5
+    found = check(np.concatenate((WET[:late], device(DRY, 16.0)[late:])))
+    assert "foreign-sound" not in codes(found)
+    assert found.verdict == "suspect"
 
 
 EFFECTS = {

@@ -74,7 +74,13 @@ def delayed(wet: np.ndarray, samples: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(wet)) - samples, np.arange(len(wet)), wet)
 
 
-def compare(wet: np.ndarray, noise: float = 1e-4, seed: int = 0, spans: list[tuple[int, int]] = SPANS) -> WitnessReport:
+def compare(
+    wet: np.ndarray,
+    noise: float = 1e-4,
+    seed: int = 0,
+    spans: list[tuple[int, int]] = SPANS,
+    excluded: tuple[Excluded, ...] = (),
+) -> WitnessReport:
     """Add white noise, and an error of the clock of 0.01 samples at each repeat as an alignment leaves it."""
     random = np.random.default_rng(seed)
     # The filter of a converter: without it, a fraction of a sample of delay spreads over seconds.
@@ -86,7 +92,7 @@ def compare(wet: np.ndarray, noise: float = 1e-4, seed: int = 0, spans: list[tup
         wet[part] = np.fft.irfft(np.fft.rfft(wet[part]) * phase, size)
     found = alignment(
         len(wet), 0.0, sample_rate=RATE, wet_sample_rate=RATE, wet_frames=len(wet), guard_samples=0,
-        pieces=TimeMap.straight(0.0, 0.0, 0, len(wet)).pieces,
+        pieces=TimeMap.straight(0.0, 0.0, 0, len(wet)).pieces, excluded=excluded,
     )  # fmt: skip
     return compare_witness(
         found, spans, lambda first, last: DRY[first:last].astype("f4"), lambda first, last: wet[first:last].astype("f4")
@@ -105,6 +111,17 @@ def test_an_unchanged_device_is_ok_and_its_noise_is_measured(name: str, noise: f
     assert report.noise_floor_dbfs is not None
     power = noise**2 + np.mean(np.square(hums))
     assert report.noise_floor_dbfs == pytest.approx(10 * np.log10(power), abs=0.5)
+
+
+def test_the_noise_floor_of_a_gate_is_that_of_its_pauses() -> None:
+    """The gate is closed in the soft steps of all repeats, where the wet signal does not follow the dry signal."""
+    open_noise = 2e-3 * np.random.default_rng(3).standard_normal(len(DRY))
+    is_open = lfilter([0.01], [1, -0.99], np.abs(DRY)) > 0.005
+    soft = tuple(Excluded(stop - 3000, stop - 1000, "disturbed") for _, stop in SPANS)
+    report = compare((0.5 * DRY + open_noise) * is_open, noise=1e-5, excluded=soft)
+    assert [(finding.code, finding.severity) for finding in report.findings] == [("gated-noise", "info")]
+    assert report.noise_floor_dbfs == pytest.approx(-100.0, abs=1.0)
+    assert "-100 dBFS in pauses" in MESSAGES.notes(report.findings)[0]
 
 
 def test_the_same_take_gives_the_same_report() -> None:

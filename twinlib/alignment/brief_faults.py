@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, percentile_filter, rank_filter
 
 from twinlib.audio import Signal
 from twinlib.estimation import FRAME, Real
 from twinlib.intervals import find_runs
 
-PART = 64
-"""Samples of a part of a frame, 1.5 ms at 44.1 kHz."""
+Mask = npt.NDArray[np.bool_]
+
+PART = 32
+"""Samples of a part of a frame, 0.7 ms at 44.1 kHz."""
 
 REACH = 12
 """Frames on either side of a frame that are its neighbourhood, 70 ms: several periods of a low note."""
@@ -46,22 +49,26 @@ MAX_MUTED = 1e-3
 """Energy of a mute relative to its neighbourhood; a low note reaches 0.02 near its zero crossings."""
 
 MIN_DRY = 0.05
-"""Energy of the dry signal in a mute, relative to its neighbourhood."""
+"""Energy of the dry signal over a mute, relative to its neighbourhood."""
 
 MIN_DRY_POWER = 1e-5
 """Power of the dry signal, -50 dBFS, above which a device is not silent for milliseconds."""
 
-MUTED_PARTS = 2, 20
-"""Fewest and most consecutive parts of a mute; the residual shows longer ones."""
+MUTED_PARTS = 3, 40
+"""Fewest and most consecutive parts of a brief mute, 2 to 29 ms."""
 
-MIN_FLANK = 0.05
-"""Energy right before and after a mute, relative to its neighbourhood: a gate closes slowly."""
+FLANK_PARTS, MIN_FLANK = 4, 0.05
+"""Parts before and after a brief mute, and energy of the loudest, relative to the neighbourhood: a gate closes
+slowly."""
+
+LEVEL_FRAMES, MAX_LEVELS = 32, 24
+"""Fewest frames of a step of the dry level, and greatest number of steps, whose median wet energies are compared."""
 
 MAX_CLOSED, MAX_CLOSED_SHARE = 1e-2, 0.1
 """Gain, relative to the median, of a closed gate, and the share of closed frames at the level of a mute that a gate
 explains."""
 
-MAX_CRACKLED_SHARE, MAX_MUTED_SHARE = 0.05, 0.02
+MAX_CRACKLING_SHARE, MAX_MUTED_SHARE = 0.05, 0.06
 """Shares of the frames above which the device itself makes such edges or rests."""
 
 
@@ -97,15 +104,14 @@ def measure_shapes(samples: Signal, edges: Real, peaks: Real, parts: Real) -> No
 
 def find_brief_faults(shapes: FrameShapes) -> list[tuple[int, int]]:
     """Return runs of frames with a crackle or a mute."""
-    crackles, muted = _crackles(shapes), _mutes(shapes)
-    faults = np.zeros(len(crackles), np.bool_)
-    for found, most in ((crackles, MAX_CRACKLED_SHARE), (muted, MAX_MUTED_SHARE)):
-        if float(found.mean()) < most:
+    faults = _long_mutes(shapes)
+    for found, limit in ((_crackles(shapes), MAX_CRACKLING_SHARE), (_brief_mutes(shapes), MAX_MUTED_SHARE)):
+        if float(found.mean()) < limit:
             faults |= found
-    return [(first, last) for first, last in find_runs(faults)]
+    return find_runs(faults)
 
 
-def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _crackles(shapes: FrameShapes) -> Mask:
     crests = []
     for edge in (shapes.dry_edge, shapes.wet_edge):
         nearby = rank_filter(edge, rank=-EDGES_NEARBY, size=2 * REACH + 1, mode="nearest")
@@ -130,22 +136,48 @@ def _crackles(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]
     return np.asarray(found & (edge > MIN_OWN_FACTOR * (float(others[0]) if len(others) == OWN_RANK else 0.0)))
 
 
-def _mutes(shapes: FrameShapes) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _brief_mutes(shapes: FrameShapes) -> Mask:
+    """Return the mask of frames with parts that are silent for milliseconds, between parts that are not."""
     dry, wet = shapes.dry_parts.reshape(-1), shapes.wet_parts.reshape(-1)
     count = shapes.wet_parts.shape[1]
     size = count * (2 * (REACH // 3) + 1)
     dry_level, wet_level = (percentile_filter(part, 40, size, mode="nearest") for part in (dry, wet))
-    muted = (wet < MAX_MUTED * wet_level) & (dry > MIN_DRY * dry_level) & (dry > MIN_DRY_POWER * PART)
-    sounding = np.pad(wet > MIN_FLANK * wet_level, 3)
+    muted = wet < MAX_MUTED * wet_level
+    sounding = np.pad(wet > MIN_FLANK * wet_level, FLANK_PARTS)
     for first, last in find_runs(muted):
-        # The part at either end of the mute may be muted partly.
-        flanked = sounding[first : first + 2].any() and sounding[last + 4 : last + 6].any()
-        muted[first:last] = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1] and flanked
+        # A low note has parts near zero, too.
+        energy = float(dry[first:last].mean())
+        is_dry = energy > MIN_DRY * float(dry_level[first:last].mean()) and energy > MIN_DRY_POWER * PART
+        before, after = sounding[first : first + FLANK_PARTS], sounding[last + FLANK_PARTS : last + 2 * FLANK_PARTS]
+        is_brief = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1]
+        muted[first:last] = is_dry and is_brief and before.any() and after.any()
     frames = np.asarray(muted.reshape(-1, count).any(axis=1))
-    # A gate is silent at such levels.
     power, output = shapes.dry_parts.sum(axis=1), shapes.wet_parts.sum(axis=1)
     closed = output < MAX_CLOSED * power * float(np.median(output / (power + 1e-12)))
-    for frame in np.flatnonzero(frames):
-        similar = (power > power[frame] / 4.0) & (power < power[frame] * 2.0)
-        frames[frame] = float(closed[similar].mean()) < MAX_CLOSED_SHARE
-    return frames
+    return _without_gates(frames, power, closed)
+
+
+def _long_mutes(shapes: FrameShapes) -> Mask:
+    """Return the mask of runs of at least two frames that are silent, although others of their level are not."""
+    power, output = shapes.dry_parts.sum(axis=1), shapes.wet_parts.sum(axis=1)
+    loud = np.flatnonzero(power > MIN_DRY_POWER * FRAME)
+    expected = np.zeros(len(power))
+    levels = max(1, min(MAX_LEVELS, len(loud) // LEVEL_FRAMES))
+    for frames in np.array_split(loud[np.argsort(power[loud], kind="stable")], levels):
+        expected[frames] = np.median(output[frames]) if len(frames) else 0.0
+    silent = output < MAX_MUTED * expected
+    muted = silent.copy()
+    for first, last in find_runs(silent):
+        muted[first:last] = last - first >= 2
+    return _without_gates(muted, power, silent)
+
+
+def _without_gates(muted: Mask, power: Real, closed: Mask) -> Mask:
+    """Return the runs of `muted` frames without those at a power at which other frames are `closed`, as in a gate."""
+    kept = muted.copy()
+    for first, last in find_runs(muted):
+        middle = float(np.median(power[first:last]))
+        similar = (power > middle / 4.0) & (power < middle * 2.0)
+        similar[first:last] = False
+        kept[first:last] = not similar.any() or float(closed[similar].mean()) < MAX_CLOSED_SHARE
+    return np.asarray(kept)

@@ -1,6 +1,7 @@
 """The verdict on an alignment: checks and their findings, excluded ranges, and the `Alignment` built from all of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -24,9 +25,9 @@ from twinlib.alignment.warp import choose_warp
 from twinlib.alignment.wow_flutter import MAX_FLUTTER, is_device_phase, residual_rms, wander_rms
 from twinlib.capture import find_silence
 from twinlib.db import db_to_amp
-from twinlib.estimation import Sweep, find_sweeps
+from twinlib.estimation import FRAME, Sweep, find_sweeps
 from twinlib.findings import Finding, Span, refused, suspect, verdict
-from twinlib.intervals import Range, find_runs
+from twinlib.intervals import Range, find_runs, merge_ranges
 from twinlib.progress import Progress
 from twinlib.resampling import WARP_KERNEL, Channel, Curve
 
@@ -60,6 +61,9 @@ ALLOWED_MISSING_SECONDS = 0.5
 
 SWEEP_END = 4096
 """Samples on either side of the ends of a sweep in which crackles are its own."""
+
+MAX_BRIEF_SAMPLES = 8 * FRAME
+"""Length of a fault, with its margins, up to which it counts as one of milliseconds."""
 
 MAX_LOW_SNR_SHARE = 0.1
 """Share of the audible part that noise may mask without a finding."""
@@ -363,15 +367,19 @@ class AlignmentReport:
             span = self._wet_span(self.fit, *scan.non_finite[0])
             self.add(suspect("non-finite", span, count=len(scan.non_finite)))
         known = [(each.start, each.stop) for each in self.excluded]
+        brief, outliers = _divide_by_length(scan.brief, scan.outliers)
         # A sweep may begin and end abruptly.
         ends = [(end - SWEEP_END, end + SWEEP_END) for sweep in self.swept for end in sweep]
-        skipped = (*known, *scan.outliers, *ends)
-        brief = [each for each in scan.brief if not any(_overlap(each, other) for other in skipped)]
+        brief = [
+            each
+            for each in brief
+            if not any(_contains(other, each) for other in known) and not any(_overlap(each, end) for end in ends)
+        ]
         for first, last in brief:
             self._exclude(first, last, "brief-faults")
         if brief:
             self.add(suspect("brief-faults", self._wet_span(self.fit, *brief[0]), count=len(brief)))
-        for first, last in scan.outliers:
+        for first, last in outliers:
             if not any(_overlap((first, last), other) for other in known):
                 self._exclude(first, last, "disturbed")
                 self.add(suspect("disturbed", self._wet_span(self.fit, first, last)))
@@ -405,8 +413,21 @@ class AlignmentReport:
         return float(mask.mean())
 
 
+def _divide_by_length(brief: Sequence[Range], outliers: Sequence[Range]) -> tuple[list[Range], list[Range]]:
+    """Return the faults of milliseconds, and all longer ones, each fault in one of the two."""
+    longer = merge_ranges([*outliers, *(each for each in brief if each[1] - each[0] > MAX_BRIEF_SAMPLES)])
+    brief = [each for each in brief if not any(_contains(other, each) for other in longer)]
+    margin = 2 * FRAME
+    longer = [each for each in longer if not any(_contains((a - margin, b + margin), each) for a, b in brief)]
+    return brief, longer
+
+
 def _overlap(one: Range, other: Range) -> bool:
     return one[0] < other[1] and other[0] < one[1]
+
+
+def _contains(one: Range, other: Range) -> bool:
+    return one[0] <= other[0] and other[1] <= one[1]
 
 
 def _curve_rms(clock: ClockModel, track: LagTrack) -> float:

@@ -1,9 +1,11 @@
 """Steps of the DC offset of a recording, found in its quiet windows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from twinlib.capture.bounded_track import BoundedTrack
 
 MIN_STEP = 0.01
 """Smallest reported step, as a fraction of full scale."""
@@ -31,23 +33,26 @@ class DcStep:
     after: float
 
 
-@dataclass
-class DcTrack:
-    """The mean of the quietest of every `GROUP` windows of a stream."""
+def merge_quieter(pairs: Array) -> Array:
+    """Return the quieter of pairs of windows; the last column is their standard deviation."""
+    return np.asarray(np.where(pairs[:, :1, 2] <= pairs[:, 1:, 2], pairs[:, 0], pairs[:, 1]))
 
-    _kept: list[Array] = field(default_factory=list)
+
+class DcTrack:
+    """The mean of the quietest of every `GROUP` windows of a stream, in constant memory."""
+
+    def __init__(self) -> None:
+        self._kept = BoundedTrack(3, merge_quieter)
 
     def add(self, first: float, means: Array, variances: Array) -> None:
         """Add the next windows, the first of which is window number `first` of the stream."""
         starts = np.arange(0, len(means), GROUP)
         at = np.array([start + int(np.argmin(variances[start : start + GROUP])) for start in starts])
-        self._kept.append(np.stack((first + at, means[at], np.sqrt(variances[at]))))
+        self._kept.add(np.stack((first + at, means[at], np.sqrt(variances[at])), axis=1))
 
     def find_step(self, window_seconds: float) -> DcStep | None:
         """Return the largest step; None if there is none of at least `MIN_STEP`."""
-        if not self._kept:
-            return None
-        track = np.concatenate(self._kept, axis=1)
+        track = self._kept.rows().T
         found, size = None, MIN_STEP
         # Louder windows reveal only larger steps.
         while size < MAX_STEP:

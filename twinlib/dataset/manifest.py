@@ -31,6 +31,9 @@ REMEDIES = {
     "take of this reel",
     "misaligned": "the recording has a jump: record the take again without stopping or editing it",
     "disturbed": "part of the recording is muted, repeated or disturbed: record the take again",
+    "brief-faults": "the recording crackles or is muted for milliseconds: check cables and contacts, and record the "
+    "take again",
+    "foreign-sound": "the recording contains a voice or another sound: record the take again in silence",
     "non-finite": "part of the wet file is damaged: export it again without plugins",
     "unknown-lag": "part of the take has too little programme to measure the lag: record the take again",
     "unsteady": "the clocks of player and recorder drift apart: use one interface, or a common word clock",
@@ -50,6 +53,9 @@ PAIR_REMEDIES = REMEDIES | {
     "pair",
     "disturbed": "part of the wet file is muted, repeated or disturbed: set `start` and `stop` of the pair to the part "
     "that is good",
+    "brief-faults": "the wet file crackles or is muted for milliseconds: replace it",
+    "foreign-sound": "part of the wet file contains a voice or another sound: set `start` and `stop` of the pair to "
+    "the part that is good",
     "unknown-lag": "part of the pair has too little programme to measure the lag: set `start` and `stop` of the pair",
     "unsteady": "the two files were made on different clocks: export or record the wet file again on one clock",
     "refused-take": "correct or replace the files, for the following reasons",

@@ -3,15 +3,18 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from twinlib.alignment import Alignment
+from twinlib.alignment import Alignment, Excluded
 from twinlib.diagnosis.messages import MESSAGES
-from twinlib.findings import Finding, verdict
+from twinlib.findings import Finding, Span, verdict
 
 MAX_FALSE_STEP = 3
 """Samples by which the phase of a device changes with its tone."""
 
 STEP_CODES = frozenset({"lost-samples", "repeated-samples"})
 """Codes of the places at a step."""
+
+PLACE_CODES = frozenset({"disturbed", "not-recognised"})
+"""Codes of findings on one excluded place."""
 
 STEP_SECONDS = 1.0
 """Distance of a change of the device from the step of the lag that it causes."""
@@ -71,6 +74,11 @@ def amend(alignment: Alignment, found: Sequence[Finding], explained: Collection[
     return replace(rest, findings=findings, reasons=reasons, verdict=verdict(findings))
 
 
+def describe_notes(alignment: Alignment) -> tuple[str, ...]:
+    """Return the sentences of the findings of a diagnosis that do not change the verdict."""
+    return MESSAGES.notes(finding for finding in alignment.findings if finding.code in MESSAGES.codes)
+
+
 def excuse(alignment: Alignment, code: str, stop: float) -> Alignment:
     """Return the alignment with the findings of a code that end before `stop`, in seconds of the wet file, as notes.
 
@@ -85,6 +93,39 @@ def excuse(alignment: Alignment, code: str, stop: float) -> Alignment:
         findings.append(finding)
         reasons += [sentence] if sentence else []
     return replace(alignment, findings=tuple(findings), reasons=tuple(reasons), verdict=verdict(findings))
+
+
+def exclude(alignment: Alignment, spans: Sequence[Span], reason: str) -> Alignment:
+    """Return the alignment with spans of the wet file excluded, in place of the findings within them."""
+    if not spans:
+        return alignment
+    time_map, rate = alignment.timemap, alignment.sample_rate
+    places = []
+    for span in spans:
+        start, stop = (time_map.dry(place * rate) for place in (span.start, span.stop))
+        low, high = max(alignment.dry_range[0], int(start)), min(alignment.dry_range[1], int(stop) + 1)
+        places.append(Excluded(low, high, reason))
+    sentences = iter(alignment.reasons)
+    reasons = [next(sentences, "") if finding.severity != "info" else "" for finding in alignment.findings]
+    kept = [
+        (finding, sentence)
+        for finding, sentence in zip(alignment.findings, reasons, strict=True)
+        if finding.code == reason or not _is_within(finding, spans)
+    ]
+    return replace(
+        alignment,
+        findings=tuple(finding for finding, _ in kept),
+        reasons=tuple(sentence for _, sentence in kept if sentence),
+        excluded=(*alignment.excluded, *places),
+    )
+
+
+def _is_within(finding: Finding, spans: Sequence[Span]) -> bool:
+    """Whether a finding on an excluded place is within one of the spans."""
+    here = finding.span
+    if here is None or finding.code not in PLACE_CODES:
+        return False
+    return any(span.start <= here.start and here.stop <= span.stop for span in spans)
 
 
 def remove_findings(alignment: Alignment, codes: Collection[str]) -> Alignment:

@@ -9,9 +9,11 @@ import numpy as np
 from twinlib.diagnosis.modulation import Modulation
 from twinlib.diagnosis.observations import Observations
 from twinlib.diagnosis.reflections import Reflection
+from twinlib.diagnosis.sections import Comparison
 from twinlib.diagnosis.spectra import Grid, Real
 from twinlib.diagnosis.stationarity import Change
 from twinlib.findings import Finding, Span, suspect
+from twinlib.intervals import Range
 from twinlib.resampling import TimeMap
 
 Described = tuple[list[Finding], frozenset[str]]
@@ -45,6 +47,9 @@ CHANGE_BY_WITNESS = {
 }
 """Code of a change at a place by that of the same change between two repeats of the witness."""
 
+CHANGE_CODES = frozenset({*CHANGE_BY_WITNESS.values(), "level-or-drive-changed"})
+"""Codes of changes at a place."""
+
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
 EXPLAINED_BY_VIBRATO = frozenset({"disturbed", "unknown-lag", "wander", "flutter", "high-drift"})
 EXPLAINED_BY_CHANGE = frozenset({"disturbed"})
@@ -74,20 +79,61 @@ def describe_modulation(modulation: Modulation, kind: Literal["delay", "gain", "
     ], EXPLAINED_BY_EFFECT
 
 
-def describe_changes(changes: Sequence[Change], observations: Observations, grid: Grid, time_map: TimeMap) -> Described:
-    """Return a finding for each change."""
-    found = [_describe_change(change, observations, grid, time_map) for change in changes]
+def describe_foreign_sounds(
+    windows: Sequence[Range], others: Sequence[Finding], grid: Grid, time_map: TimeMap
+) -> list[Finding]:
+    """Return a finding for each range of windows with a foreign sound, unless an effect explains it."""
+    if any(finding.span is None and finding.severity != "info" for finding in others):
+        return []
+    found = []
+    for first, stop in windows:
+        ends = grid.centre(first - 1.0), grid.centre(float(stop))
+        start, end = (max(0.0, time_map.wet(place) / grid.rate) for place in ends)
+        found.append(suspect("foreign-sound", Span("wet", start, end)))
+    return found
+
+
+def describe_changes(
+    changes: Sequence[Change],
+    comparisons: Sequence[Comparison | None],
+    observations: Observations,
+    grid: Grid,
+    time_map: TimeMap,
+) -> Described:
+    """Return a finding for each change, given the comparison of the sections before and after it, if there is one."""
+    found = [
+        _describe_change(change, comparison, observations, grid, time_map)
+        for change, comparison in zip(changes, comparisons, strict=True)
+    ]
     return found, EXPLAINED_BY_CHANGE if found else frozenset()
 
 
-def _describe_change(change: Change, observations: Observations, grid: Grid, time_map: TimeMap) -> Finding:
+def _describe_change(
+    change: Change, comparison: Comparison | None, observations: Observations, grid: Grid, time_map: TimeMap
+) -> Finding:
     place = time_map.wet(grid.centre(change.window - 0.5)) / grid.rate
     span = Span("wet", max(0.0, place - PLACE_SECONDS), place + PLACE_SECONDS)
     change_db = _change_db(change, observations)
     if change.gradual:
         return suspect("warm-up", change_db=change_db)
-    if _is_bypass(change, observations):
+    # A bypass is more than another level, and quiet music through a device resembles its input.
+    is_level = comparison is not None and comparison.cause in ("level", "level-or-drive")
+    if not is_level and _is_bypass(change, observations):
         return suspect("bypassed", span, seconds=place)
+    if comparison is None or comparison.cause == "same":
+        comparison = _compare_gains(change, observations, grid, change_db)
+    if comparison.cause == "drive":
+        return suspect("drive-changed", span, seconds=place)
+    if comparison.cause == "tone":
+        return suspect("tone-changed", span, seconds=place)
+    values = {"seconds": place, "change_db": comparison.gain_db}
+    if comparison.cause == "level-or-drive":
+        return suspect("level-or-drive-changed", span, **values)
+    return suspect("level-changed", span, **values)
+
+
+def _compare_gains(change: Change, observations: Observations, grid: Grid, change_db: float) -> Comparison:
+    """Return the likeliest cause of a change by its gains alone, for sections that are too short to compare."""
     bands = np.array(change.gains[: len(grid.bands)])
     if abs(change_db) > LARGE_DB:
         bands = np.array([_step_db(series, change.window, observations) for series in observations.energy[:-1]])
@@ -96,10 +142,8 @@ def _describe_change(change: Change, observations: Observations, grid: Grid, tim
     spread = float(np.ptp(bands[known])) / float(np.abs(bands[known]).max()) if known.sum() > 1 else 0.0
     largest = max(abs(change.quiet), abs(change.loud), 1e-9)
     if abs(change.quiet - change.loud) > DRIVE_SPREAD * largest and spread < LEVEL_SPREAD:
-        return suspect("drive-changed", span, seconds=place)
-    if spread > LEVEL_SPREAD:
-        return suspect("tone-changed", span, seconds=place)
-    return suspect("level-changed", span, seconds=place, change_db=change_db)
+        return Comparison("drive", change_db)
+    return Comparison("tone" if spread > LEVEL_SPREAD else "level-or-drive", change_db)
 
 
 def _change_db(change: Change, observations: Observations) -> float:
@@ -147,16 +191,17 @@ def merge_repeats(found: Sequence[Finding], repeats: Sequence[Finding]) -> list[
     """
     merged = []
     for finding in found:
-        causes = [repeat for repeat in repeats if repeat.code in CHANGE_BY_WITNESS and _overlap(finding, repeat)]
-        if len(causes) == 1 and finding.code in CHANGE_BY_WITNESS.values():
+        causes = [
+            repeat for repeat in repeats if repeat.code in CHANGE_BY_WITNESS and _overlap(finding.span, repeat.span)
+        ]
+        if len(causes) == 1 and finding.code in CHANGE_CODES:
             values = {**causes[0].values, "seconds": finding.values["seconds"]}
             finding = replace(finding, code=CHANGE_BY_WITNESS[causes[0].code], values=values)
         merged.append(finding)
     suspects = [finding for finding in found if finding.severity != "info"]
-    return [*merged, *(repeat for repeat in repeats if not any(_overlap(each, repeat) for each in suspects))]
+    return [*merged, *(repeat for repeat in repeats if not any(_overlap(each.span, repeat.span) for each in suspects))]
 
 
-def _overlap(finding: Finding, repeat: Finding) -> bool:
-    """Whether the spans of two findings overlap; a finding without a span is on the whole take."""
-    here, there = finding.span, repeat.span
+def _overlap(here: Span | None, there: Span | None) -> bool:
+    """Whether two spans overlap; a finding without a span is on the whole take."""
     return here is None or there is None or (there.start < here.stop and here.start < there.stop)

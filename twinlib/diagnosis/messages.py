@@ -83,6 +83,14 @@ MESSAGES = Messages(
             "the output for the same sound varies at random between {start:.1f} s and {stop:.1f} s of the {file} "
             "file: a chorus, flanger, tremolo or vibrato is on, which no twin can learn; turn it off and record again"
         ),
+        "gated-noise": (
+            "the device is a gate, or contains one: its noise is {closed_dbfs:.0f} dBFS in pauses, where it is closed, "
+            "and {open_dbfs:.0f} dBFS while it is open; the noise floor is that of the pauses"
+        ),
+        "unknown-noise": (
+            "the noise floor was not measured: fewer than two of the {expected} repeats of the witness are intact; "
+            "record again if the noise floor matters"
+        ),
         # The device is not the same from beginning to end.
         "level-changed": (
             "the level changes by {change_db:+.1f} dB at {seconds:.1f} s of the {file} file: a knob, a switch or the "
@@ -91,6 +99,10 @@ MESSAGES = Messages(
         "drive-changed": (
             "the amount of distortion changes at {seconds:.1f} s of the {file} file: the drive or the input level was "
             "moved; record again with the same settings throughout"
+        ),
+        "level-or-drive-changed": (
+            "the level or the drive changes at {seconds:.1f} s of the {file} file (the level by {change_db:+.1f} dB): "
+            "a knob, the input or the recording level was moved; record again with the same settings throughout"
         ),
         "tone-changed": (
             "the tone changes at {seconds:.1f} s of the {file} file: a tone knob or a switch was moved; record again "
@@ -103,6 +115,10 @@ MESSAGES = Messages(
         "warm-up": (
             "the device changes slowly from the beginning to the end of the wet file (its level by {change_db:+.1f} "
             "dB): it was warming up; wait until it is warm and record again"
+        ),
+        "foreign-sound": (
+            "the {file} file contains another sound than the device's between {start:.1f} s and {stop:.1f} s (a voice, "
+            "a second instrument, a disturbance): the place is excluded; listen there, and record again if it is long"
         ),
         # An effect is on.
         "modulated-delay": (

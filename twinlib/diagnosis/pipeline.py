@@ -1,6 +1,6 @@
 """Diagnose an aligned capture: observe the device window by window, run all checks, and amend the alignment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,15 +8,18 @@ import numpy as np
 
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
-from twinlib.diagnosis.amend import amend, excuse, without_false_steps
+from twinlib.diagnosis.amend import amend, exclude, excuse, without_false_steps
 from twinlib.diagnosis.causes import (
     EXPLAINED_BY_EFFECT,
     describe_changes,
+    describe_foreign_sounds,
     describe_modulation,
     describe_reflection,
     merge_repeats,
 )
+from twinlib.diagnosis.confirm import Confirmed, changes_at_end, confirm_changes, without_changes
 from twinlib.diagnosis.device_model import DeviceModel, identify_device
+from twinlib.diagnosis.foreign_sound import find_foreign_sounds
 from twinlib.diagnosis.modulation import (
     ProductSpectra,
     find_delay_modulation,
@@ -26,14 +29,15 @@ from twinlib.diagnosis.modulation import (
 )
 from twinlib.diagnosis.observations import Observations, observe, relative_error
 from twinlib.diagnosis.reflections import DelayedProducts
+from twinlib.diagnosis.sections import Comparison, compare_sections, own_model_ratio
 from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
-from twinlib.diagnosis.stationarity import find_changes, is_gate, is_mostly_closed, sectioning
+from twinlib.diagnosis.stationarity import Change, find_changes, is_gate, is_mostly_closed, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
 from twinlib.estimation import find_sweeps
 from twinlib.findings import Finding, info
 from twinlib.intervals import Range, subtract_ranges
 from twinlib.progress import Progress, SubProgress, no_progress
-from twinlib.resampling import Channel, open_channel
+from twinlib.resampling import Channel, TimeMap, open_channel
 
 MIN_SECONDS = 5.0
 """Duration of programme below which the device is not checked."""
@@ -46,6 +50,9 @@ LEAST_CYCLES = 8.0
 
 MIN_GATED_ECHO_DB = -15.0
 """Level of an echo through a gate; what the gate does to the decay of notes resembles weaker echoes."""
+
+OWN_RATIO = 0.7, 1.4
+"""Error of the model of a foreign sound's own windows, relative to that of its surroundings."""
 
 ONSET_SECONDS = 0.15
 """Time from the first sound in which a device may differ: a gate opens, or a supply settles."""
@@ -77,7 +84,7 @@ def diagnose(
     repeats: Sequence[Finding] = ()
     if witness:
         report = _compare_witness(alignment, dry, wet, channel, witness)
-        repeats = report.findings
+        repeats = report.findings if report.witness else (info("unknown-noise", expected=len(witness)),)
         alignment = replace(alignment, noise_floor_dbfs=report.noise_floor_dbfs, witness=report.witness)
     with Reader(dry) as dry_reader, Reader(wet) as wet_reader:
         rate = alignment.sample_rate
@@ -85,11 +92,13 @@ def diagnose(
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
         found, explained = _check_programme(alignment, dry_channel, wet_channel, progress)
+        foreign = [finding.span for finding in found if finding.code == "foreign-sound" and finding.span is not None]
         onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
         explained |= EXPLAINED_BY_EFFECT
     found = merge_repeats(found, repeats)
-    return amend(excuse(without_false_steps(alignment, found), "disturbed", onset), found, explained)
+    alignment = excuse(without_false_steps(alignment, found), "disturbed", onset)
+    return exclude(amend(alignment, found, explained), foreign, "foreign-sound")
 
 
 def _first_sound(dry: Channel) -> int:
@@ -147,9 +156,41 @@ def _check_programme(
     if model is None:
         return [], frozenset()
     observed = _observe(alignment, dry, wet, model, grid, SubProgress(progress, 90.0, grid.count))
+
+    def confirm(changes: Sequence[Change], foreign: Sequence[Range]) -> Confirmed:
+        def compare(first: Range, second: Range) -> Comparison | None:
+            return compare_sections(dry, wet, time_map, grid, first, second)
+
+        return confirm_changes(changes, grid, foreign, compare)
+
+    observations = observed.observations
+    changes = find_changes(observations, grid.hop_seconds)
+    foreign = [
+        section
+        for section in find_foreign_sounds(observations, grid.hop_seconds)
+        if OWN_RATIO[0] < own_model_ratio(dry, wet, time_map, grid, section) < OWN_RATIO[1]
+    ]
+    if foreign:
+        if any(change.gradual for change in changes):
+            changes = find_changes(observations.without(foreign), grid.hop_seconds)
+        possible = sorted([*changes, *changes_at_end(foreign, grid)], key=lambda change: change.window)
+        changes = confirm(possible, foreign)[0]
+        foreign = without_changes(foreign, changes, grid)
+        observed = replace(observed, observations=observations.without(foreign))
+    found, explained = _check_device(observed, grid, time_map, changes, lambda changes: confirm(changes, foreign))
+    return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained
+
+
+def _check_device(
+    observed: _Observed,
+    grid: Grid,
+    time_map: TimeMap,
+    changes: Sequence[Change],
+    confirm: Callable[[Sequence[Change]], Confirmed],
+) -> tuple[list[Finding], frozenset[str]]:
+    """Return the findings on changes of the device and effects, and the codes that they explain."""
     sections = sectioning(observed.observations, grid.hop_seconds)
     seconds = grid.count * grid.hop_seconds
-    changes = find_changes(observed.observations, grid.hop_seconds)
     reflection = observed.reflections.find()
     is_gated = is_gate(observed.observations)
     if is_gated and reflection is not None and (reflection.kind != "echo" or reflection.level_db < MIN_GATED_ECHO_DB):
@@ -168,9 +209,10 @@ def _check_programme(
         return describe_modulation(modulation, "gain")
     if reflection is not None:
         return describe_reflection(reflection)
-    if is_gated and (not changes or is_mostly_closed(observed.observations)):
+    confirmed, comparisons = confirm(changes)
+    if is_gated and (not confirmed or is_mostly_closed(observed.observations)):
         return [info("gate")], frozenset({"disturbed"})
-    return describe_changes(changes, observed.observations, grid, time_map)
+    return describe_changes(confirmed, comparisons, observed.observations, grid, time_map)
 
 
 def _observe(
@@ -187,7 +229,9 @@ def _observe(
         predicted = model.predict(spectra)
         noise = relative_error(spectra, predicted) if noise is None else noise
         seen = observe(model, spectra, predicted, noise, grid)
-        seen = replace(seen, level=seen.level * intact[first:stop])
+        known = intact[first:stop]
+        residual = np.where(known > 0, seen.residual, np.nan)
+        seen = replace(seen, level=seen.level * known, residual=residual)
         parts.append(seen)
         rest = spectra.wet - predicted
         # What only changes the gain is found by the gains. The gain of a compressor follows the decay of notes, which

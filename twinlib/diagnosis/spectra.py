@@ -1,8 +1,10 @@
 """Spectra of windows of the programme: a set of nonlinear functions of the dry signal, and the aligned wet signal.
 
-All signals are decimated by 4 (pre-emphasised, below 4.4 kHz at 44.1 kHz), where most of the energy of music is. The
-nonlinear functions span what memoryless distortion of several amounts, symmetries and bands does to the dry signal, so
-that one short filter for each predicts the wet signal of most devices (a parallel Hammerstein model).
+The nonlinear functions span what memoryless distortion of several amounts, symmetries and bands does to the dry signal,
+so that one short filter for each predicts the wet signal of most devices (a parallel Hammerstein model). They are
+applied at the full rate, because treble takes part in distortion; computed after the decimation, they leave 14 dB more
+of a clipper's output unexplained. All signals are then decimated by 4 (pre-emphasised, below 4.4 kHz at 44.1 kHz),
+where most of the energy of music is.
 """
 
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.audio import Signal
-from twinlib.estimation import DECIMATION, FILTER_MARGIN, PREEMPHASIS, decimate
+from twinlib.estimation import DECIMATION, FILTER_MARGIN, decimate
 from twinlib.resampling import Channel, TimeMap
 
 Complex = npt.NDArray[np.complex64]
@@ -86,12 +88,6 @@ class Grid:
         """The frequency of each compared bin."""
         return np.arange(self.bins.start, self.bins.stop) * (self.rate / DECIMATION / self.size)
 
-    @property
-    def emphasis(self) -> Complex:
-        """The response of the pre-emphasis, which wet spectra have and spectra of functions do not."""
-        turn = np.exp(-2j * np.pi * np.arange(self.bins.start, self.bins.stop) / self.size)
-        return np.asarray(1.0 - PREEMPHASIS * turn, np.complex64)
-
     def centre(self, window: float) -> float:
         """Return the dry position of the centre of a window."""
         return self.start + window * self.hop + 0.5 * self.size * DECIMATION
@@ -119,17 +115,20 @@ def read_spectra(
     """Return the spectra of windows [first, stop) of a grid; `scale` is the rms of the loud dry signal."""
     taper = np.hanning(grid.size).astype(np.float32)
     begin, length = grid.start + first * grid.hop, (stop - first + 1) * grid.hop
-    warm_up = round(WARM_UP_SECONDS * grid.rate) // DECIMATION * DECIMATION
-    x = decimate(dry.read(begin - warm_up - FILTER_MARGIN, begin + length + FILTER_MARGIN))
-    rate = grid.rate / DECIMATION
-    out = np.empty((FUNCTIONS, len(x)), np.float32)
-    poles = np.exp(-2.0 * np.pi * np.array([_LOW_HZ, _MID_HZ]) / rate).astype(np.float32)
-    _apply_functions(x, np.float32(1.0 / scale), poles, out)
-    inside = out[:, warm_up // DECIMATION :]
-    windows = np.lib.stride_tricks.sliding_window_view(inside, grid.size, axis=1)[:, :: grid.size // 2]
-    functions = scipy.fft.rfft(windows * taper)[..., grid.bins]
-    level = np.sqrt(np.mean(np.square(windows[0]), axis=1, dtype=np.float64))
+    warm_up = round(WARM_UP_SECONDS * grid.rate)
+    x = dry.read(begin - warm_up - FILTER_MARGIN, begin + length + FILTER_MARGIN) / np.float32(scale)
+    functions = np.empty((FUNCTIONS, stop - first, grid.bins.stop - grid.bins.start), np.complex64)
+    for out, signal in zip(functions, _apply_functions(x, grid.rate), strict=True):
+        out[:] = _transform(signal[warm_up:], grid, taper)
+    energy = np.square(x[warm_up + FILTER_MARGIN : len(x) - FILTER_MARGIN]).reshape(-1, grid.hop).mean(axis=1)
+    level = np.sqrt(0.5 * (energy[1:] + energy[:-1]), dtype=np.float64)
     return Spectra(first, functions, _read_wet(wet, time_map, grid, first, stop, taper), level)
+
+
+def _transform(samples: Signal, grid: Grid, taper: Signal) -> Complex:
+    """Return the spectra of windows that tile samples with `FILTER_MARGIN` on either side."""
+    windows = np.lib.stride_tricks.sliding_window_view(decimate(samples), grid.size)[:: grid.size // 2]
+    return np.asarray(scipy.fft.rfft(windows * taper)[:, grid.bins])
 
 
 def blocks(grid: Grid) -> Iterator[tuple[int, int]]:
@@ -147,9 +146,8 @@ def _read_wet(wet: Channel, time_map: TimeMap, grid: Grid, first: int, stop: int
     edges = [0, *(np.flatnonzero(np.diff(whole)) + 1).tolist(), stop - first]
     for low, high in pairwise(edges):
         begin = grid.start + (first + low) * grid.hop + int(whole[low])
-        y = decimate(wet.read(begin - FILTER_MARGIN, begin + (high - low + 1) * grid.hop + FILTER_MARGIN))
-        windows = np.lib.stride_tricks.sliding_window_view(y, grid.size)[:: grid.size // 2]
-        out[low:high] = scipy.fft.rfft(windows * taper)[:, grid.bins]
+        y = wet.read(begin - FILTER_MARGIN, begin + (high - low + 1) * grid.hop + FILTER_MARGIN)
+        out[low:high] = _transform(y, grid, taper)
     fraction = lags - whole
     if np.abs(fraction).max(initial=0.0) > MIN_FRACTION:
         turn = (2j * np.pi / grid.rate * fraction).astype(np.complex64)
@@ -157,27 +155,38 @@ def _read_wet(wet: Channel, time_map: TimeMap, grid: Grid, first: int, stop: int
     return out
 
 
+def _apply_functions(x: Signal, rate: int) -> Iterator[Signal]:
+    """Yield the signal and eight distortions of it and of its parts above and below 60 and 700 Hz."""
+    low, middle = (_low_pass(x, _pole(hertz, rate)) for hertz in (_LOW_HZ, _MID_HZ))
+    treble = x - middle
+    yield x
+    yield _saturate(x)
+    yield _saturate(4.0 * x)
+    yield _saturate(16.0 * x)
+    yield _square(4.0 * x)
+    yield _saturate(4.0 * treble)
+    yield _saturate(16.0 * treble)
+    yield _square(16.0 * (x - low))
+    yield _saturate(2.0 * middle)
+
+
+def _pole(hertz: float, rate: int) -> np.float32:
+    return np.float32(np.exp(-2.0 * np.pi * hertz / rate))
+
+
 @numba.njit(cache=True, fastmath={"reassoc", "contract"})
-def _apply_functions(samples: Signal, factor: np.float32, poles: Signal, out: Signal) -> None:
-    # Undo the pre-emphasis of the decimation, then saturate the signal and its parts above and below 60 and 700 Hz.
-    one, low, middle, signal = np.float32(1.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+def _low_pass(samples: Signal, pole: np.float32) -> Signal:
+    out, state, gain = np.empty_like(samples), np.float32(0.0), np.float32(1.0) - pole
     for n in range(samples.shape[0]):
-        signal = samples[n] * factor + np.float32(PREEMPHASIS) * signal
-        low += (one - poles[0]) * (signal - low)
-        middle += (one - poles[1]) * (signal - middle)
-        out[0, n] = signal
-        out[1, n] = middle
-        out[2, n] = signal - low
-    for n in range(samples.shape[0]):
-        u, m, b = out[0, n], out[1, n], out[2, n]
-        h = u - m
-        out[1, n] = u / np.sqrt(one + u * u)
-        u4, u16, h4, h16 = np.float32(4.0) * u, np.float32(16.0) * u, np.float32(4.0) * h, np.float32(16.0) * h
-        b16, m2 = np.float32(16.0) * b, np.float32(2.0) * m
-        out[2, n] = u4 / np.sqrt(one + u4 * u4)
-        out[3, n] = u16 / np.sqrt(one + u16 * u16)
-        out[4, n] = u4 * u4 / (one + u4 * u4)
-        out[5, n] = h4 / np.sqrt(one + h4 * h4)
-        out[6, n] = h16 / np.sqrt(one + h16 * h16)
-        out[7, n] = b16 * b16 / (one + b16 * b16)
-        out[8, n] = m2 / np.sqrt(one + m2 * m2)
+        state += gain * (samples[n] - state)
+        out[n] = state
+    return out
+
+
+def _saturate(u: Signal) -> Signal:
+    return np.asarray(u / np.sqrt(1.0 + u * u))
+
+
+def _square(u: Signal) -> Signal:
+    square = u * u
+    return np.asarray(square / (1.0 + square))

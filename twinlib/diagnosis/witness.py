@@ -17,7 +17,7 @@ from twinlib.diagnosis import repeats
 from twinlib.diagnosis.change import describe_change
 from twinlib.diagnosis.repeats import Array, Difference, Silence
 from twinlib.excitation import witness_frames
-from twinlib.findings import Finding, Span, suspect
+from twinlib.findings import Finding, Span, info, suspect
 from twinlib.intervals import Range, RangeIndex
 
 MAX_CHANGE = 1e-3
@@ -44,6 +44,12 @@ BYPASSED_RESIDUAL, BYPASSED_RATIO = 0.02, 0.1
 
 MIN_DEVICE_RESIDUAL = 5e-3
 """The same share from which a device does more than change the level, so that its bypass can be recognised."""
+
+CLOSED_SHARE = 0.1
+"""Noise power of silence relative to that between repeats, below which the device is a gate and closed in silence."""
+
+KEPT = frozenset({"disturbed"})
+"""Reasons of excluded places that a gate causes in every repeat."""
 
 ReadSamples = Callable[[int, int], Signal]
 """Reads samples [start, stop) of the dry signal, or of the wet signal without the guard, float32 `(frames,)`."""
@@ -110,6 +116,11 @@ def compare_witness(
         dry = read_dry(made.spans[0][0] - margin, made.spans[0][1] + margin).astype(np.float64)
         bypassed = _bypassed_states(made, states, main, dry, floor)
         findings = _find_steps(alignment, made, states, differences, levels, silence.bands, bypassed)
+    if alike and not findings and silence.power < CLOSED_SHARE * floor:
+        # The noise floor of a gate is that of its pauses, as on the probe reel.
+        open_dbfs, closed_dbfs = (round(power_to_db(power, 1e-16), 2) for power in (floor, silence.power))
+        findings.append(info("gated-noise", open_dbfs=open_dbfs, closed_dbfs=closed_dbfs))
+        floor = silence.power
     # Two repeats of a changed device differ by more than noise.
     floor_dbfs = round(power_to_db(floor, 1e-16), 2) if alike else None
     return WitnessReport(tuple(findings), floor_dbfs, witness)
@@ -117,20 +128,34 @@ def compare_witness(
 
 def _read_repeats(alignment: Alignment, spans: Sequence[Range], read_wet: ReadSamples) -> _Repeats:
     rate = alignment.sample_rate
-    excluded = RangeIndex((each.start, each.stop) for each in alignment.excluded)
+    usable = _intact_repeats(alignment, spans, frozenset())
+    if not usable:
+        # A gate is silent in the soft steps of all repeats.
+        usable = _intact_repeats(alignment, spans, KEPT)
     before, margin = round(repeats.SILENCE_SECONDS * rate), round(repeats.MARGIN_SECONDS * rate)
-    start, stop = (place * rate / alignment.wet_sample_rate for place in alignment.wet_range)
     kept, samples = [], []
-    for first, last in spans:
-        ends = first - before, last + margin
-        inside = start <= alignment.timemap.wet(ends[0]) and alignment.timemap.wet(ends[1]) <= stop
-        usable = inside and not excluded.overlapping(*ends) and last - first == witness_frames(rate)
-        if usable and np.isfinite(read := read_wet(*ends).astype(np.float64)).all():
+    for first, last in usable:
+        if np.isfinite(read := read_wet(first - before, last + margin).astype(np.float64)).all():
             kept.append((first, last))
             samples.append(read)
     both = np.array(samples).reshape(len(kept), before + witness_frames(rate) + margin)
     limited = repeats.limit_band(both[:, before - margin :], _max_hz(alignment), rate)
     return _Repeats(kept, limited, both[:, : before - round(repeats.ONSET_SECONDS * rate)], rate)
+
+
+def _intact_repeats(alignment: Alignment, spans: Sequence[Range], ignored: frozenset[str]) -> list[Range]:
+    """Return the repeats within the take that touch no excluded place, but for those of the `ignored` reasons."""
+    rate = alignment.sample_rate
+    excluded = RangeIndex((each.start, each.stop) for each in alignment.excluded if each.reason not in ignored)
+    before, margin = round(repeats.SILENCE_SECONDS * rate), round(repeats.MARGIN_SECONDS * rate)
+    start, stop = (place * rate / alignment.wet_sample_rate for place in alignment.wet_range)
+    found = []
+    for first, last in spans:
+        ends = first - before, last + margin
+        inside = start <= alignment.timemap.wet(ends[0]) and alignment.timemap.wet(ends[1]) <= stop
+        if inside and not excluded.overlapping(*ends) and last - first == witness_frames(rate):
+            found.append((first, last))
+    return found
 
 
 def _changed_within(count: int, difference: Callable[[int, int], Difference]) -> set[int]:
