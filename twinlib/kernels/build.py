@@ -21,9 +21,10 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=fas
 X86 = {
     "avx512": ("-mavx512f", "-mavx512dq", "-mavx2", "-mfma"),
     "avx2": ("-mavx2", "-mfma"),
-    "baseline": (),
+    "baseline": ("-msse2",),
 }
-"""Compiler flags of each instruction set for 64-bit x86; the CPU decides at run time."""
+"""Compiler flags of each instruction set for 64-bit x86; the CPU decides at run time. Without any flag, `zig c++` would
+compile for the CPU of the build machine."""
 REMEDY = "Install a C++ compiler (GCC or Clang, or `pip install ziglang`) and run `python -m twinlib.kernels.build`"
 
 
@@ -72,7 +73,7 @@ def build(folder: Path = FOLDER, extra_flags: tuple[str, ...] = ()) -> Path:
             [*flags, *options, f"-DENGINE=engine_{name}", f'-DENGINE_NAME="{_public_name(name)}"', "wavenet.cpp"]
             for name, options in instructions.items()
         ]
-        commands.append([*flags, "interface.cpp"])
+        commands.append([*flags, *instructions["baseline"], "interface.cpp"])
 
         def compile_one(command: list[str], output: Path) -> None:
             _run([*compiler, *command[:-1], "-c", str(SOURCES / command[-1]), "-o", str(output)])
