@@ -61,6 +61,9 @@ FLANK_PARTS, MIN_FLANK = 4, 0.05
 """Parts before and after a brief mute, and energy of the loudest, relative to the neighbourhood: a gate closes
 slowly."""
 
+FLANK_FRAMES = 3
+"""Frames before and after a long mute of which one sounds."""
+
 LEVEL_FRAMES, MAX_LEVELS = 32, 24
 """Fewest frames of a step of the dry level, and greatest number of steps, whose median wet energies are compared."""
 
@@ -167,8 +170,12 @@ def _long_mutes(shapes: FrameShapes) -> Mask:
         expected[frames] = np.median(output[frames]) if len(frames) else 0.0
     silent = output < MAX_MUTED * expected
     muted = silent.copy()
+    sounding = np.pad(output > MIN_FLANK * np.where(expected > 0.0, expected, np.inf), FLANK_FRAMES)
     for first, last in find_runs(silent):
-        muted[first:last] = last - first >= 2
+        # A gate opens late, but after silence.
+        before = sounding[first : first + FLANK_FRAMES]
+        after = sounding[last + FLANK_FRAMES : last + 2 * FLANK_FRAMES]
+        muted[first:last] = last - first >= 2 and before.any() and after.any()
     return _without_gates(muted, power, silent)
 
 
