@@ -69,7 +69,9 @@ def test_interpolation_along_a_curve_is_exact(hertz: float) -> None:
 @settings(max_examples=50)
 @given(parts=pieces())
 def test_each_side_of_a_dropout_follows_its_piece(parts: tuple[Piece, ...]) -> None:
-    """Exactly, except in the tile at the border, which may follow either piece after a loss."""
+    """Exactly, except in the tile at the border, which may follow either piece after a loss; a step below 0.72 samples
+    is within the slopes of a tile.
+    """
     whole = interpolate(NOISE, TimeMap(parts), 0, 9000)
     alone = [interpolate(NOISE, TimeMap([piece]), 0, 9000) for piece in parts]
     borders = [0, *(piece.start for piece in parts[1:]), 9000]
@@ -78,7 +80,7 @@ def test_each_side_of_a_dropout_follows_its_piece(parts: tuple[Piece, ...]) -> N
         last = stop // TILE * TILE if number < len(parts) - 1 else 9000
         assert np.array_equal(whole[first:last], alone[number][first:last])
         step = TimeMap(parts).lags(np.array([start - 1.0, start]))
-        if start and abs(step[1] - step[0]) > 0.5:
+        if start and abs(step[1] - step[0]) > 0.75:
             tile = slice(first - TILE, first)
             sides = [np.abs(whole[tile] - alone[side][tile]).max() for side in (number - 1, number)]
             assert min(sides) < 0.1

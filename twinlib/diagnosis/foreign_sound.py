@@ -15,7 +15,7 @@ from twinlib.intervals import Range, find_runs
 MEDIAN_WINDOWS = 9, 5
 """Windows of the medians over time in which a foreign sound is detected and delimited: longer than an attack."""
 
-MIN_PEAK, MIN_RAISED = 2.0, 0.6
+MIN_PEAK, MIN_RAISED = 3.6, 0.6
 """Mean over the bands of the raised error, in standard deviations, by which a foreign sound is detected and extends."""
 
 EXTENT_SHARE = 0.2

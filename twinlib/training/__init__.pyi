@@ -14,7 +14,6 @@ from .loop import noop_rows as noop_rows
 from .loop import train as train
 from .run import TrainingRun as TrainingRun
 from .run import run_training as run_training
-from .run import training_identity as training_identity
 from .search import COUNTS as COUNTS
 from .search import SearchTask as SearchTask
 from .search import finished_trials as finished_trials
@@ -25,6 +24,7 @@ from .search import study_identity as study_identity
 from .search_settings import RECIPE as RECIPE
 from .search_settings import Search as Search
 from .settings import Training as Training
+from .settings import training_identity as training_identity
 from .settings import twin_file as twin_file
 from .trials import Trial as Trial
 from .trials import best_trial as best_trial

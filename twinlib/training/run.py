@@ -19,14 +19,6 @@ from twinlib.training.settings import Training
 from twinlib.training.warm_start import WarmStart
 
 
-def training_identity(code: str, kernels: bool) -> str:
-    """Return the identity of the code of a training: weights with and without the compiled kernels differ.
-
-    The instruction set does not count, so that a training continues on another computer.
-    """
-    return code if kernels else f"{code}-torch"
-
-
 @dataclass(frozen=True)
 class TrainingRun:
     """Inputs of a training."""

@@ -18,6 +18,14 @@ def twin_file(path: str) -> Path:
     return named if named.suffix == ".safetensors" else named / "twin.safetensors"
 
 
+def training_identity(code: str, kernels: bool) -> str:
+    """Return the identity of the code of a training: weights with and without the compiled kernels differ.
+
+    The instruction set does not count, so that a training continues on another computer.
+    """
+    return code if kernels else f"{code}-torch"
+
+
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
