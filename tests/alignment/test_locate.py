@@ -11,6 +11,7 @@ from .conftest import CLICK, RATE, Write, reel
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twinlib.resampling.channel._CACHED_SAMPLES", 1 << 19)  # less than the shorter file
+    monkeypatch.setattr("twinlib.alignment.residual._CHUNK", 8 << 16)
     peaks = []
     for seconds in (20, 80):
         part, clicks = reel(6.0)
