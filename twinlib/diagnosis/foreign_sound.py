@@ -4,6 +4,8 @@ The error of the device model depends on the programme. A robust regression on t
 dependence in every band; a foreign sound raises the rest in most bands for half a second or more.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import median_filter
@@ -24,8 +26,8 @@ EXTENT_SHARE = 0.2
 PEAK_RATIO = 1.8
 """Peak of a foreign sound relative to the 99th percentile outside of it."""
 
-MIN_LEVEL = 10.0**-3.4
-"""Energy of a foreign sound relative to the mean of the wet signal, -34 dB."""
+MIN_LEVEL = 10.0**-2.0
+"""Energy of a foreign sound relative to the mean of the wet signal, -20 dB: music has weaker outliers of its own."""
 
 PAUSE_SECONDS = 0.6
 """Pause between two words of one voice."""
@@ -49,10 +51,16 @@ RIDGE, ITERATIONS, HUBER = 3e-3, 6, 1.0
 """Relative regularisation of the regression, its iterations, and the deviation from which windows have less weight."""
 
 
-def find_foreign_sounds(observations: Observations, hop_seconds: float) -> list[Range]:
-    """Return the ranges [start, stop) of windows with foreign sounds; windows without a residual count for none."""
+def find_foreign_sounds(observations: Observations, hop_seconds: float, excerpts: Sequence[Range] = ()) -> list[Range]:
+    """Return the ranges [start, stop) of windows with foreign sounds; windows without a residual count for none.
+
+    `excerpts` are windows whose dry signal differs from the programme, so that their errors do too: the witness.
+    """
     # Windows in which the dry signal is silent show a foreign sound best.
-    inside = np.asarray(np.isfinite(observations.residual).all(axis=0))
+    finite = np.asarray(np.isfinite(observations.residual).all(axis=0))
+    inside = finite.copy()
+    for first, last in excerpts:
+        inside[max(0, first) : max(0, last)] = False
     count = len(inside)
     if inside.sum() < MIN_WINDOWS:
         return []
@@ -71,7 +79,7 @@ def find_foreign_sounds(observations: Observations, hop_seconds: float) -> list[
     detected, raised = (median_filter(rest, (1, size)).mean(axis=0) for size in MEDIAN_WINDOWS)
     raised = np.maximum(raised, detected)
     pause, guard = round(PAUSE_SECONDS / hop_seconds), round(GUARD_SECONDS / hop_seconds)
-    runs = _joined(find_runs((raised > MIN_RAISED) | ~inside), pause)
+    runs = _joined(find_runs((raised > MIN_RAISED) | ~finite), pause)
     energy = np.exp(residual).sum(axis=0)
     least = MIN_LEVEL * float(observations.wet_energy[inside].mean())
     found = []

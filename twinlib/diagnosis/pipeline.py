@@ -51,6 +51,9 @@ LEAST_CYCLES = 8.0
 MIN_GATED_ECHO_DB = -15.0
 """Level of an echo through a gate; what the gate does to the decay of notes resembles weaker echoes."""
 
+WITNESS_MARGIN = 1.0
+"""Seconds before and after the witness that count as part of it: the pauses around it."""
+
 OWN_RATIO = 0.7, 1.4
 """Error of the model of a foreign sound's own windows, relative to that of its surroundings."""
 
@@ -91,7 +94,7 @@ def diagnose(
         column = channel if dry_reader.info.channels > channel else 0
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
-        found, explained = _check_programme(alignment, dry_channel, wet_channel, progress)
+        found, explained = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
         foreign = [finding.span for finding in found if finding.code == "foreign-sound" and finding.span is not None]
         onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
@@ -135,7 +138,7 @@ class _Observed:
 
 
 def _check_programme(
-    alignment: Alignment, dry: Channel, wet: Channel, progress: Progress
+    alignment: Alignment, dry: Channel, wet: Channel, witness: Sequence[Range], progress: Progress
 ) -> tuple[list[Finding], frozenset[str]]:
     """Return the findings on the programme, and the codes of the findings of the alignment that they explain."""
     time_map, rate = alignment.timemap, alignment.sample_rate
@@ -165,9 +168,11 @@ def _check_programme(
 
     observations = observed.observations
     changes = find_changes(observations, grid.hop_seconds)
+    margin = round(WITNESS_MARGIN * rate)
+    excerpts = [((a - margin - grid.start) // grid.hop, (b + margin - grid.start) // grid.hop + 1) for a, b in witness]
     foreign = [
         section
-        for section in find_foreign_sounds(observations, grid.hop_seconds)
+        for section in find_foreign_sounds(observations, grid.hop_seconds, excerpts)
         if OWN_RATIO[0] < own_model_ratio(dry, wet, time_map, grid, section) < OWN_RATIO[1]
     ]
     if foreign:
