@@ -54,6 +54,7 @@ format: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/sampling.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loader.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kernels.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rendering.py
 
 bench-alignment: $(READY)

@@ -1,16 +1,18 @@
-"""Rendering speed of nam-standard and of our default network: our stream against one pass of `conv1d`.
+"""Rendering through twins of all presets, for an hour, and in two processes at once. Run with OMP_NUM_THREADS=1.
 
-The peer is a plain PyTorch renderer, `conv1d` over the whole file with the same weights. Prints real-time factors
-(seconds of audio per CPU-second) and their ratio, medians over interleaved rounds, and the maximum difference of the
-outputs. Run with OMP_NUM_THREADS=1.
+By default, prints the speed of all presets in times real time (seconds of audio per CPU-second), also relative to
+nam-standard; medians over interleaved rounds. kernels.py compares it with other engines.
 
 `--hour` renders an hour of stereo at 48 kHz through a twin for 44.1 kHz from file to file, and prints the speed and the
-growth of resident memory beyond the imported libraries (10 minutes, 2.1 GB of disk). `--presets` prints the speed of
-all presets, also relative to nam-standard.
+growth of resident memory beyond the imported libraries (10 minutes without kernels, 2.1 GB of disk). `--processes`
+prints the throughput of two processes relative to one, in wall time, for rendering and for training steps; both cores
+must be idle.
 """
 
 import argparse
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,31 +20,14 @@ from statistics import median
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import conv1d, pad
 
 from twinlib import audio
 from twinlib.model import PRESETS, Architecture, Stream, Twin, WaveNet, render_file
 
 ROUNDS, SECONDS, RATE = 5, 20, 48000
 
-
-def one_pass(model: WaveNet, dry: Tensor) -> Tensor:
-    """Return the output for a whole signal `(T,)` by `conv1d`, for tanh layers."""
-    x = pad(dry, (model.network.receptive_field - 1, 0))[None, None]
-    signal, total = x, None
-    for stack in model.stacks:
-        signal = conv1d(signal, stack.rechannel[:, :, None])
-        skips = []
-        for layer, dilation in zip(stack.layers, stack.description.dilations, strict=True):
-            z = conv1d(signal, layer.kernel, layer.bias, dilation=dilation)
-            z = torch.tanh(z + conv1d(x[..., -z.shape[-1] :], layer.mix[:, :, None]))
-            skips.append(z)
-            signal = signal[..., -z.shape[-1] :] + conv1d(z, layer.residual[:, :, None], layer.residual_bias)
-        length = skips[-1].shape[-1]
-        total = sum(skip[..., -length:] for skip in skips) + (0 if total is None else total[..., -length:])
-        total = conv1d(total, stack.head, stack.head_bias)
-    return model.network.head_scale * total[0, 0]
+WORK_SECONDS = 10.0
+"""Wall time of one measurement of `--processes`."""
 
 
 def resident() -> float:
@@ -67,23 +52,52 @@ def hour() -> None:
     print(f"  (the libraries and the network took {before:.0f} MB)")
 
 
-def speed() -> None:
-    dry = np.random.default_rng(0).uniform(-0.5, 0.5, SECONDS * RATE).astype(np.float32)
-    for name, architecture in {"small": Architecture(), "nam-standard": Architecture(preset="nam-standard")}.items():
-        model = WaveNet(architecture.network)
-        twin = Twin(architecture.network, model.weights(), RATE, 0)
-        ours, theirs = [], []
-        for _ in range(ROUNDS):
-            stream, clock = Stream(twin), time.process_time()
-            wet = stream.process(dry)
-            ours.append(SECONDS / (time.process_time() - clock))
-            clock = time.process_time()
-            with torch.no_grad():
-                plain = one_pass(model, torch.from_numpy(dry)).numpy()
-            theirs.append(SECONDS / (time.process_time() - clock))
-        a, b = median(ours), median(theirs)
-        difference = float(np.abs(wet - plain).max())
-        print(f"{name:>12}: stream {a:5.1f} x real time, one pass {b:5.1f}: {a / b:.1f} times, {difference:.0e} apart")
+def work(task: str) -> int:
+    """Repeat a render of 5 s, or a training step of the default, for `WORK_SECONDS` from the next line of input."""
+    network = Architecture().network
+    model = WaveNet(network)
+    twin = Twin(network, model.weights(), RATE, 0)
+    dry = torch.rand(4, 1024 + network.receptive_field - 1) - 0.5
+    audio_in = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * RATE).astype(np.float32)
+    stream = Stream(twin)
+
+    def once() -> None:
+        if task == "render":
+            stream.process(audio_in)
+        else:
+            model.zero_grad()
+            model(dry).square().mean().backward()
+
+    once()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    count, start = 0, time.monotonic()
+    while time.monotonic() - start < WORK_SECONDS:
+        once()
+        count += 1
+    return count
+
+
+def throughput(task: str, processes: int) -> int:
+    """Return how often all processes together did the task in `WORK_SECONDS`."""
+    command = [sys.executable, __file__, "--work", task]
+    workers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    return sum(int(worker.communicate()[0]) for worker in workers)
+
+
+def processes() -> None:
+    for task in ("render", "train"):
+        ratios = [throughput(task, 2) / throughput(task, 1) for _ in range(3)]
+        print(f"{task}: two processes do {median(ratios):.2f} times the work of one")
 
 
 def presets() -> None:
@@ -104,15 +118,18 @@ def presets() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hour", action="store_true", help="speed and memory for an hour of stereo")
-    parser.add_argument("--presets", action="store_true", help="speed of all presets")
+    parser.add_argument("--processes", action="store_true", help="throughput of two processes relative to one")
+    parser.add_argument("--work", choices=("render", "train"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.hour:
+    if args.work:
+        print(work(args.work))
+    elif args.hour:
         hour()
-    elif args.presets:
-        presets()
+    elif args.processes:
+        processes()
     else:
-        speed()
+        presets()
 
 
 if __name__ == "__main__":

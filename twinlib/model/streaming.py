@@ -20,7 +20,7 @@ class Engine(Protocol):
     def process(self, block: Signal) -> Signal:
         """Return the wet samples of the next dry block, with both gains of the twin applied.
 
-        Both are float32 `(frames, channels)`. The dry block is contiguous, possibly read-only, and has at least one
+        Both are float32 `(frames, channels)`. The dry block has any strides, may be read-only, and has at least one
         frame. Raises `ModelError` with the index of the first frame with NaN or Inf.
         """
 
@@ -43,20 +43,17 @@ class Stream:
 
         Raises `ModelError` if the channel count differs or if a sample is NaN or Inf; the message gives its index.
         """
-        shape = block.shape
-        if shape[1:] != (self._channels,) and not (block.ndim == 1 and self._channels == 1):
-            raise ModelError(f"the stream has {self._channels} channels, but the block has shape {shape}")
+        if block.ndim == 1:
+            return self.process(block[:, None])[:, 0]
+        if block.shape[1:] != (self._channels,):
+            raise ModelError(f"the stream has {self._channels} channels, but the block has shape {block.shape}")
         if not len(block):
-            return np.zeros(shape, np.float32)
-        return self._engine.process(_as_float32(block).reshape(-1, self._channels)).reshape(shape)
-
-
-def _as_float32(block: Signal) -> Signal:
-    """Return a contiguous float32 array; values beyond the range of float32 become Inf."""
-    if block.dtype == np.float32:
-        return np.ascontiguousarray(block)
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(block, np.float32)
+            return np.zeros(block.shape, np.float32)
+        if block.dtype != np.float32:
+            # Values beyond the range of float32 become Inf.
+            with np.errstate(over="ignore"):
+                block = block.astype(np.float32)
+        return self._engine.process(block)
 
 
 def create_engine(twin: Twin, channels: int, threads: int = 1) -> Engine:

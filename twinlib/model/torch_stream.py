@@ -27,7 +27,7 @@ class TorchStream:
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise not_finite(int(np.argmin(finite)))
-        rows = torch.from_numpy(block).reshape(-1, 1)
+        rows = torch.from_numpy(np.ascontiguousarray(block)).reshape(-1, 1)
         size = max(1, CHUNK // self._channels) * self._channels
         wet = torch.cat([self._forward(chunk) for chunk in torch.split(rows, size)])
         return wet.numpy().reshape(block.shape)
