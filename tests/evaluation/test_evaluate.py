@@ -127,6 +127,8 @@ def test_metrics_follow_the_contract(evaluated, stored):
     assert metrics["sample_rate"] == RATE
     assert metrics["parameters"] > 0
     assert metrics["realtime_factor"] > 0
+    assert metrics["aliasing"]["worst_db"] == max(sine["alias_db"] for sine in metrics["aliasing"]["sines"])
+    assert metrics["aliasing"]["probe"] == []
 
 
 def test_verdict_is_in_the_metrics_and_in_a_file_of_its_own(evaluated, stored):

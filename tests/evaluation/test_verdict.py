@@ -1,6 +1,7 @@
 """The verdict on a twin and on its takes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,13 @@ TAKES = judge_takes({"one": OK, "two": OK}, {})
 RANKS = list(WORDS.values())
 
 
-def harmonics(*deviations: float, compared: int = 10) -> dict[str, Any]:
-    return {"compared": compared, "misses": [{"off_db": off} for off in deviations]}
+def harmonics(*deviations: float, compared: int = 10, degrees: Sequence[float] = ()) -> dict[str, Any]:
+    misses = {"misses": [{"off_db": off} for off in deviations], "phase_misses": [{"off_degrees": d} for d in degrees]}
+    return {"compared": compared, **misses}
+
+
+def aliasing(*levels: float) -> dict[str, Any]:
+    return {"sines": [{"hz": 1000 * k, "level_dbfs": -12.0, "alias_db": db} for k, db in enumerate(levels, 1)]}
 
 
 def judged(improvement: float | None = None, takes: dict[str, Any] = TAKES, **metrics: Any) -> dict[str, Any]:
@@ -69,6 +75,12 @@ SUSPECT_TAKES = judge_takes(
         (judged(harmonics=harmonics(*[9] * 6)), "not usable", "6 of 10 harmonics are off by more than 6 dB"),
         (judged(harmonics=harmonics(*[4] * 3)), "usable", "3 of 10 harmonics are off by more than 3 dB"),
         (judged(harmonics=harmonics(*[2] * 6)), "usable", "6 of 10 harmonics are off by more than 1 dB"),
+        (judged(harmonics=harmonics(degrees=[90])), "good", "0.2 %"),
+        (judged(harmonics=harmonics(degrees=[90, -70, 11])), "usable", "2 of 10 harmonics are off by more than 60 deg"),
+        (judged(harmonics=harmonics(degrees=[-70] * 6)), "not usable", "(largest deviation 70 degrees)"),
+        (judged(harmonics=harmonics(degrees=[30] * 3)), "usable", "the phases of 3 of 10 harmonics are off by more"),
+        (judged(harmonics=harmonics(degrees=[12] * 6)), "usable", "6 of 10 harmonics are off by more than 10 degrees"),
+        (judged(aliasing=aliasing(-90, -38)), "good", "the aliases of a sine of 2000 Hz at -12 dBFS are only 38 dB"),
         (judged(2.0, esr=0.02), "usable", "still falling when the budget ended: the second half"),
         (judged(2.0), "good", "lowered it by 50 %; train longer (`training.steps`"),
         (judged(1.1, esr=0.02), "good", "2 %"),
@@ -97,7 +109,12 @@ def test_worse_values_never_give_a_better_word(
 ) -> None:
     def rank(esr, linear, misses, improvement, takes) -> int:
         judged_takes = {str(k): {"verdict": verdict, "reasons": []} for k, verdict in enumerate(takes)}
-        metrics = {"esr": esr, "esr_linear": linear, "esr_floor": floor, "harmonics": harmonics(*misses)}
+        metrics = {
+            "esr": esr,
+            "esr_linear": linear,
+            "esr_floor": floor,
+            "harmonics": harmonics(*misses, degrees=[12 * off for off in misses]),
+        }
         return RANKS.index(judge_twin(metrics, judged_takes, improvement)["verdict"])
 
     better = rank(min(esr, other_esr), max(linear, other_linear), first, min(improvement, other_improvement), takes)

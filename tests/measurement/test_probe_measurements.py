@@ -211,6 +211,7 @@ def test_measurements_of_a_take_with_lag_drift_noise_and_inverted_polarity(tmp_p
     assert device["esr_floor"] == pytest.approx(1e-9 / music, rel=0.1)
     perfect = compare_harmonics(device, device)
     assert (perfect["compared"], perfect["worst_db"], perfect["misses"]) == (perfect["within"], 0.0, [])
+    assert (perfect["within_degrees"], perfect["worst_degrees"], perfect["phase_misses"]) == (perfect["within"], 0, [])
     spoilt = {**device, "sines": [{**one, "dbc": [v + 2.0 for v in one["dbc"]]} for one in device["sines"]]}
     off = compare_harmonics(device, spoilt)
     assert off["within"] == 0
@@ -224,7 +225,7 @@ def test_measurements_of_a_take_with_lag_drift_noise_and_inverted_polarity(tmp_p
         ],
     }
     off = compare_harmonics(turned, device)
-    assert (off["within"], off["within_degrees"]) == (off["compared"], 0)
+    assert (off["within"], off["within_degrees"], len(off["phase_misses"])) == (off["compared"], 0, off["compared"])
     assert off["rms_degrees"] == pytest.approx(170)
 
 

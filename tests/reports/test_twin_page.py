@@ -70,8 +70,11 @@ def test_probe_figures_are_reproducible(measured: tuple[dict, dict], drawn: Path
 def test_twin_page_contains_all_sections_and_deviations(measured: tuple[dict, dict], drawn: Path) -> None:
     figures = {name: (drawn / f"{name}.svg").read_text() for name in PROBE_FIGURES}
     comparison = compare_harmonics(*measured)
+    comparison["phase_misses"] = [{**comparison["misses"][0], "off_degrees": 33.0}]
     assert 0 < comparison["within"] < comparison["compared"]
-    metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5}
+    sines = {"sines": [{"hz": 4999.7, "level_dbfs": 0.0, "alias_db": -33.3}]}
+    aliasing = {**sines, "probe": [{"hz": 4978.0, "level_dbfs": -12.0, "twin_db": -44.4, "device_db": -88.8}]}
+    metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5, "aliasing": aliasing}
     page = render_twin_page(metrics, figures, prepared())
     assert page == render_twin_page(metrics, figures, prepared())
     headings = [
@@ -91,6 +94,9 @@ def test_twin_page_contains_all_sections_and_deviations(measured: tuple[dict, di
     assert f"{comparison['within']} of {comparison['compared']} harmonics" in page
     worst = comparison["misses"][0]
     assert f"H{worst['harmonic']} of {worst['hz']:.0f} Hz at {worst['level_dbfs']:.0f} dBFS" in page
+    assert "<td>+33 degrees</td>" in page
+    for cell in ("5000 Hz at 0 dBFS", "-33.3 dB", "4978 Hz at -12 dBFS, probe reel", "-44.4 dB", "-88.8 dB"):
+        assert f"<td>{cell}</td>" in page
     assert all(f'id="figure-{name}"' in page for name in PROBE_FIGURES)
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids)), "figures must not share ids"

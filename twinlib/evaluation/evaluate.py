@@ -24,11 +24,15 @@ from twinlib.evaluation.twin_runner import TwinRunner, create_runner, render_exc
 from twinlib.evaluation.verdict import judge_takes, judge_twin
 from twinlib.files import sha256_file
 from twinlib.findings import Finding, Verdict
+from twinlib.measurement import measure_aliasing
 from twinlib.model import Twin, load_twin
 from twinlib.progress import Progress, no_progress
 from twinlib.training import late_improvement
 
 _WAVEFORM_SECONDS = 0.02
+
+MIN_ALIASING_HZ, PROBE_ALIASING_DBFS = 1000.0, (-12.0, -3.0)
+"""The lowest frequency, and the levels, of the sines of the probe reel that show aliases."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def evaluate_twin(
         **test.metrics,
         "splits": {name: split.metrics for name, split in splits.items()},
         **tabulate(test.grouped, group_linear_errors(test.fir, spans, runner.sample_rate)),
+        "aliasing": _aliasing(runner, measurements),
     }
     if measurements is not None:
         metrics |= _probe_metrics(measurements)
@@ -265,6 +270,23 @@ def _probe_metrics(measurements: dict[str, Any]) -> dict[str, Any]:
         "harmonics": measurements["comparison"],
         "impulse_samples": device["impulse_samples"],
     }
+
+
+def _aliasing(runner: TwinRunner, measurements: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the aliases of the twin, and the inharmonic part of device and twin for the probe reel, if it exists."""
+    sines = measure_aliasing(lambda dry: runner.start()(dry), runner.sample_rate)
+    probes = {} if measurements is None else {name: measurements[name]["sines"] for name in ("device", "twin")}
+    probe = [
+        {
+            "hz": device["hz"],
+            "level_dbfs": device["level_dbfs"],
+            "device_db": device["alias_db"],
+            "twin_db": twin["alias_db"],
+        }
+        for device, twin in zip(probes.get("device", ()), probes.get("twin", ()), strict=True)
+        if device["hz"] >= MIN_ALIASING_HZ and device["level_dbfs"] in PROBE_ALIASING_DBFS
+    ]
+    return {"worst_db": max((sine["alias_db"] for sine in sines), default=None), "sines": sines, "probe": probe}
 
 
 def _check_match(twin: Twin, path: Path, dataset: dict[str, Any]) -> None:

@@ -47,7 +47,15 @@ MESSAGES = Messages(
         ),
         "harmonics-off": (
             "{off} of {compared} harmonics are off by more than {limit_db:g} dB (largest deviation {worst_db:.1f} dB): "
-            "train longer, use a larger network, or add sweeps and loud passages to the excitation"
+            "train longer, use a larger network, or add tones to the excitation"
+        ),
+        "phases-off": (
+            "the phases of {off} of {compared} harmonics are off by more than {limit_degrees:g} degrees (largest "
+            "deviation {worst_degrees:.0f} degrees): train longer, use a larger network, or add tones to the excitation"
+        ),
+        "aliasing": (
+            "the aliases of a sine of {hz:.0f} Hz at {level_dbfs:.0f} dBFS are only {below_db:.0f} dB below its "
+            "harmonics, so loud treble may sound rough: add tones to the excitation, or record at a higher sample rate"
         ),
         "still-falling": (
             "the validation error was still falling when the budget ended: the second half of the training at the full "

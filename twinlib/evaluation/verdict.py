@@ -42,13 +42,16 @@ VERDICT_KEYS = ("verdict", "reasons", "findings", "takes")
 FALLING = 1.33
 """A validation ESR was still falling if the second half of the training divided it by more than this."""
 
-_HARMONICS: tuple[tuple[float, float, Severity], ...] = (
-    (6.0, 0.5, "refused"),
-    (6.0, 0.1, "suspect"),
-    (3.0, 0.25, "suspect"),
-    (1.0, 0.5, "suspect"),
-)
+AUDIBLE_ALIASING_DB = -40.0
+"""Aliases relative to the harmonics from which the verdict mentions them."""
+
+_Limits = tuple[tuple[float, float, Severity], ...]
+
+_HARMONICS: _Limits = ((6.0, 0.5, "refused"), (6.0, 0.1, "suspect"), (3.0, 0.25, "suspect"), (1.0, 0.5, "suspect"))
 """The largest deviation in dB, the share of the harmonics that may exceed it, and the severity if more do."""
+
+_PHASES: _Limits = ((60.0, 0.5, "refused"), (60.0, 0.1, "suspect"), (25.0, 0.25, "suspect"), (10.0, 0.5, "suspect"))
+"""The same for their phases in degrees: each limit adds about as much error as the limit in dB."""
 
 
 def judge_takes(
@@ -86,7 +89,7 @@ def judge_twin(
 ) -> dict[str, Any]:
     """Return the verdict on a twin for metrics.json: its word, and the findings with their sentences, worst first.
 
-    `metrics` holds `esr`, `esr_linear` and, if known, `esr_floor` and `harmonics`; `takes` is the result of
+    `metrics` holds `esr`, `esr_linear` and, if known, `esr_floor`, `harmonics` and `aliasing`; `takes` is the result of
     `judge_takes`, `improvement` that of `late_improvement`. Worse values never give a better word.
     """
     order: list[Severity] = ["refused", "suspect", "info"]
@@ -151,6 +154,7 @@ def _findings(
     else:
         yield from _error_findings(esr, metrics["esr_linear"])
     yield from _harmonic_findings(metrics.get("harmonics") or {})
+    yield from _aliasing_findings(metrics.get("aliasing") or {})
     if improvement is not None and improvement > FALLING and not at_floor:
         percent = 100 * (1 - 1 / improvement)
         optional = esr <= GOOD_ESR
@@ -181,9 +185,28 @@ def _error_findings(esr: float, linear: float) -> Iterator[Finding]:
 def _harmonic_findings(harmonics: Mapping[str, Any]) -> Iterator[Finding]:
     compared = harmonics.get("compared", 0)
     deviations = [abs(miss["off_db"]) for miss in harmonics.get("misses", [])]
-    for limit_db, share, severity in _HARMONICS:
-        off = sum(deviation > limit_db for deviation in deviations)
+    for limit, off, severity in _exceeded(deviations, compared, _HARMONICS):
+        values = {"off": off, "compared": compared, "limit_db": limit, "worst_db": max(deviations)}
+        yield Finding("harmonics-off", severity, None, values)
+    # Absent from files of older versions.
+    degrees = [abs(miss["off_degrees"]) for miss in harmonics.get("phase_misses", [])]
+    for limit, off, severity in _exceeded(degrees, compared, _PHASES):
+        values = {"off": off, "compared": compared, "limit_degrees": limit, "worst_degrees": max(degrees)}
+        yield Finding("phases-off", severity, None, values)
+
+
+def _aliasing_findings(aliasing: Mapping[str, Any]) -> Iterator[Finding]:
+    sines = [sine for sine in aliasing.get("sines", ()) if sine["alias_db"] > AUDIBLE_ALIASING_DB]
+    if sines:
+        worst_sine = max(sines, key=lambda sine: float(sine["alias_db"]))
+        hz, level = worst_sine["hz"], worst_sine["level_dbfs"]
+        yield info("aliasing", hz=hz, level_dbfs=level, below_db=-worst_sine["alias_db"])
+
+
+def _exceeded(deviations: Sequence[float], compared: int, limits: _Limits) -> Iterator[tuple[float, int, Severity]]:
+    """Yield the first limit that too many of the compared harmonics exceed, their number, and the severity."""
+    for limit, share, severity in limits:
+        off = sum(deviation > limit for deviation in deviations)
         if off > share * compared:
-            values = {"off": off, "compared": compared, "limit_db": limit_db, "worst_db": max(deviations)}
-            yield Finding("harmonics-off", severity, None, values)
+            yield limit, off, severity
             return

@@ -1,3 +1,4 @@
+from .aliasing import measure_aliasing as measure_aliasing
 from .harmonics import MASK_DB as MASK_DB
 from .noise import noise_floor_esr as noise_floor_esr
 from .probe_measurements import compare_harmonics as compare_harmonics

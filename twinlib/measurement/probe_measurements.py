@@ -119,8 +119,8 @@ def compare_harmonics(device: dict[str, Any], twin: dict[str, Any]) -> dict[str,
 
     Harmonics `COMPARED_ORDERS` at `COMPARED_LEVELS` count if the device's exceed `MIN_COMPARED_DBC` and the noise.
     `compared` and `within` are numbers of harmonics, `worst_db` is the largest deviation (None if none is compared),
-    `misses` lists deviations beyond `MAX_DEVIATION_DB`, worst first. `within_degrees`, `worst_degrees` and
-    `rms_degrees` are the same for their phases.
+    `misses` lists deviations beyond `MAX_DEVIATION_DB`, worst first. `within_degrees`, `worst_degrees`, `rms_degrees`
+    and `phase_misses`, beyond `MAX_DEVIATION_DEGREES`, are the same for their phases.
     """
     rows = []
     for twin_sine, sine in zip(twin["sines"], device["sines"], strict=True):
@@ -144,16 +144,19 @@ def compare_harmonics(device: dict[str, Any], twin: dict[str, Any]) -> dict[str,
                 )
     rows.sort(key=lambda row: -abs(row["off_db"]))
     misses = [row for row in rows if abs(row["off_db"]) > MAX_DEVIATION_DB]
-    degrees = [abs(row["off_degrees"]) for row in rows]
+    by_phase = sorted(rows, key=lambda row: -abs(row["off_degrees"]))
+    phase_misses = [row for row in by_phase if abs(row["off_degrees"]) > MAX_DEVIATION_DEGREES]
+    degrees = [abs(row["off_degrees"]) for row in by_phase]
     return {
         "compared": len(rows),
         "within": len(rows) - len(misses),
         "worst_db": abs(rows[0]["off_db"]) if rows else None,
         "rms_db": _rms([row["off_db"] for row in rows]),
-        "within_degrees": sum(error <= MAX_DEVIATION_DEGREES for error in degrees),
+        "within_degrees": len(rows) - len(phase_misses),
         "worst_degrees": max(degrees, default=None),
         "rms_degrees": _rms(degrees),
         "misses": misses,
+        "phase_misses": phase_misses,
     }
 
 

@@ -45,6 +45,13 @@ def _harmonics_within(metrics: dict[str, Any]) -> Any:
     return harmonics["within"] / harmonics["compared"] if harmonics.get("compared") else None
 
 
+def _phases_within(metrics: dict[str, Any]) -> Any:
+    harmonics = metrics.get("harmonics") or {}
+    # Absent from files of older versions.
+    within = harmonics.get("within_degrees")
+    return within / harmonics["compared"] if harmonics.get("compared") and within is not None else None
+
+
 def _takes_without_finding(metrics: dict[str, Any]) -> Any:
     takes = metrics.get("takes")
     return 1 - len(suspect_takes(metrics)) / len(takes) if takes else None
@@ -81,6 +88,12 @@ _COLUMNS = (
     ),
     _Column(
         "within 1 dB", "the share of these harmonics within 1 dB of the device's", _harmonics_within, _whole_percent
+    ),
+    _Column(
+        "within 10 degrees",
+        "the share whose phase is within 10 degrees of the device's",
+        _phases_within,
+        _whole_percent,
     ),
     _Column(
         "takes",

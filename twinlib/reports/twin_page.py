@@ -49,6 +49,8 @@ def render_twin_page(
         verdict=verdict_lines(metrics)[1:],
         figures={name: Markup(inline_figure(name, svg)) for name, svg in figures.items()},
         misses=_miss_rows(metrics.get("harmonics", {}).get("misses", [])),
+        phase_misses=_phase_miss_rows(metrics.get("harmonics", {}).get("phase_misses", [])),
+        aliases=list(_alias_rows(metrics.get("aliasing", {}))),
         errors=list(_error_rows(metrics)),
         breakdowns=list(_breakdowns(metrics)),
         listening_head=render_head(excerpts),
@@ -118,6 +120,26 @@ def _level_range(low: float | None, high: float | None) -> str:
 def _error_cells(row: Mapping[str, Any]) -> _Row:
     twin, linear = ("silence" if row[key] is None else percent(row[key]) for key in ("esr", "esr_linear"))
     return f"{row['seconds']:.1f}", twin, linear
+
+
+def _alias_rows(aliasing: Mapping[str, Any]) -> Iterator[_Row]:
+    """Yield the sines at full scale and below, then those of the probe reel, which the device has played too."""
+    for sine in aliasing.get("sines", ()):
+        yield f"{sine['hz']:.0f} Hz at {sine['level_dbfs']:.0f} dBFS", f"{sine['alias_db']:.1f} dB", ""
+    for sine in aliasing.get("probe", ()):
+        place = f"{sine['hz']:.0f} Hz at {sine['level_dbfs']:.0f} dBFS, probe reel"
+        yield place, f"{sine['twin_db']:.1f} dB", f"{sine['device_db']:.1f} dB"
+
+
+def _phase_miss_rows(misses: Sequence[Mapping[str, Any]]) -> list[_Row]:
+    return [
+        (
+            f"H{miss['harmonic']} of {miss['hz']:.0f} Hz at {miss['level_dbfs']:.0f} dBFS",
+            f"{miss['device_dbc']:.1f} dBc",
+            f"{miss['off_degrees']:+.0f} degrees",
+        )
+        for miss in misses[:MAX_MISSES]
+    ]
 
 
 def _miss_rows(misses: Sequence[Mapping[str, Any]]) -> list[_Row]:
