@@ -6,7 +6,7 @@ clips are the test split, the preceding 16 the validation split. `simulated` pro
 simulated circuit; the splits have disjoint tracks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from twinlib import audio
 from twinlib.simulation import process_stream
 from twinlib.simulation.settings import Circuit
 from twinlib.training import Training
-from twinlib.training.data import Pair
+from twinlib.training.data import Pair, Split
 
 Clips = npt.NDArray[np.float32]
 """Mono clips `(count, samples)`."""
@@ -145,3 +145,8 @@ class ClipData:
     def excerpts(self, seconds: float) -> list[Pair]:
         del seconds
         return [(dry, wet[self._context :]) for dry, wet in zip(*self._splits["valid"], strict=True)]
+
+    def spans(self, split: Split, taps: int, samples: int) -> Iterator[Pair]:
+        del samples
+        for dry, wet in zip(*self._splits[split], strict=True):
+            yield dry, wet[taps - 1 :]

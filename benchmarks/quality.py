@@ -27,7 +27,7 @@ import torch
 from devices import COMPARED_FROM, ClipData, Clips, Device, from_files, klon, simulated
 
 from twinlib.audio import Signal
-from twinlib.model import Architecture, Twin, build_network
+from twinlib.model import Architecture, Stream, Twin
 from twinlib.simulation.settings import DiodeClipper, Transformer
 from twinlib.training import Training, train
 
@@ -36,12 +36,9 @@ GAINS, BATCHES = (0, 25, 75), ("16", "1")
 
 def render_clips(twin: Twin, clips: tuple[Clips, Clips]) -> Iterator[tuple[Signal, Signal]]:
     """Yield the output of the twin and of the device per clip, float32 `(samples,)`, from `COMPARED_FROM` on."""
-    model, first = build_network(twin), COMPARED_FROM - twin.network.receptive_field + 1
     for x, y in zip(*clips, strict=True):
         # Silence precedes the clip if the receptive field is longer than `COMPARED_FROM`.
-        x = np.concatenate((np.zeros(max(0, -first), np.float32), x))[max(0, first) :]
-        found = model(torch.from_numpy(x * np.float32(twin.input_gain))[None])[0].numpy() * twin.output_gain
-        yield found, y[COMPARED_FROM:]
+        yield Stream(twin).process(x)[COMPARED_FROM:], y[COMPARED_FROM:]
 
 
 def error(twin: Twin, device: Device, split: str) -> float:

@@ -2,8 +2,7 @@
 
 Each row is a training in its own process on the clips of devices.py. The result is the validation ESR of the selected
 weights in percent, and its geometric mean over the devices relative to the default: below 1 the change is better. The
-test clips are not used. A linear branch (`linear-64`) is a causal filter of 64 taps, fitted to the training clips by
-least squares and subtracted from the wet signal before training.
+test clips are not used.
 
     OMP_NUM_THREADS=1 python benchmarks/recipe.py --klon FOLDER --budget 60 --jobs 2
 
@@ -24,9 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from devices import ClipData, Clips, Device
+from devices import ClipData, Device
 from quality import add_device_options, choose_devices, error, run_process
-from scipy.linalg import solve_toeplitz
 
 from twinlib.model import Architecture
 from twinlib.training import Training, train
@@ -34,11 +32,10 @@ from twinlib.training import Training, train
 
 @dataclass(frozen=True)
 class Row:
-    """A change of the default: in the entry of `models:`, in `training:`, or a linear branch of `linear` taps."""
+    """A change of the default: in the entry of `models:` or in `training:`."""
 
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    linear: int = 0
 
 
 ROWS: dict[str, Row] = {
@@ -63,7 +60,9 @@ ROWS: dict[str, Row] = {
     "net-gated": Row({"activation": "gated"}),
     "net-head-16-taps": Row({"head_kernel_size": 16}),
     "net-dry-path": Row({"dry_path": True}),
-    "linear-64": Row(linear=64),
+    "linear-none": Row(training={"linear_taps": 0}),
+    "linear-auto": Row(training={"linear_taps": "auto"}),
+    **{f"linear-{taps}": Row(training={"linear_taps": taps}) for taps in (64, 256, 1024, 2048)},
     "reach-511": Row({"dilations": [2**power for power in range(8)]}),
     "reach-2047": Row({"dilations": [2**power for power in range(10)]}),
     "reach-4095": Row({"dilations": [2**power for power in range(11)]}),
@@ -96,36 +95,14 @@ ROWS: dict[str, Row] = {
 }
 
 
-def linear_branch(device: Device, taps: int) -> tuple[Device, float]:
-    """Subtract the best causal filter; return the device and the remaining fraction of validation energy."""
-    dry, wet = (clips.astype(np.float64) for clips in device.splits["train"])
-    length = 2 ** math.ceil(math.log2(2 * dry.shape[1]))
-    x, y = np.fft.rfft(dry, length), np.fft.rfft(wet, length)
-    auto = np.fft.irfft((np.abs(x) ** 2).sum(axis=0))[:taps]
-    cross = np.fft.irfft((x.conj() * y).sum(axis=0))[:taps]
-    auto[0] *= 1.0 + 1e-9
-    kernel = solve_toeplitz(auto, cross)
-
-    def rest(pair: tuple[Clips, Clips]) -> tuple[Clips, Clips]:
-        filtered = np.array([np.convolve(clip, kernel)[: len(clip)] for clip in pair[0]])
-        return pair[0], (pair[1] - filtered).astype(np.float32)
-
-    left = Device(device.name, {split: rest(pair) for split, pair in device.splits.items()})
-    energy = [float(np.square(each.splits["valid"][1][:, 4096:]).sum()) for each in (left, device)]
-    return left, energy[0] / energy[1]
-
-
 def measure(row: Row, device: Device, budget: float, seed: int) -> dict[str, float]:
     """Train with a row's changes; return validation ESR and steps."""
     torch.set_num_threads(1)
-    share = 1.0
-    if row.linear:
-        device, share = linear_branch(device, row.linear)
     network = Architecture.model_validate(row.model).network
     settings = Training.model_validate({"cpu_seconds": budget, "seed": seed, **row.training})
     with tempfile.TemporaryDirectory() as folder:
         trained = train(ClipData(device, network.receptive_field, settings), network, settings, Path(folder), "")
-    return {"valid": share * error(trained.twin, device, "valid"), "steps": trained.steps}
+    return {"valid": error(trained.twin, device, "valid"), "steps": trained.steps}
 
 
 def main() -> None:

@@ -124,6 +124,7 @@ def test_metrics_follow_the_contract(evaluated, stored):
     assert metrics["dataset"] == DATASET["digest"]
     assert metrics["twin_sha256"] == sha256_file(stored[0] / "twin.safetensors")
     assert metrics["receptive_field"] == 8
+    assert metrics["linear_taps"] == 0
     assert metrics["sample_rate"] == RATE
     assert metrics["parameters"] > 0
     assert metrics["realtime_factor"] > 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twinlib.errors import ModelError
 from twinlib.kernels import SWITCH, instruction_set
 from twinlib.model.architecture import PRESETS, Architecture, Network, Stack
-from twinlib.model.twin import Twin
+from twinlib.model.twin import LINEAR, Twin
 from twinlib.model.wavenet import WaveNet
 
 ACTIVATIONS = ["tanh", "relu", "leaky_relu", "gated", "adaptive"]
@@ -67,8 +67,13 @@ def networks(draw: st.DrawFn) -> Network:
     )
 
 
-def make_twin(network: Network, seed: int = 0, guard: int = 3) -> Twin:
-    return Twin(network, WaveNet(network, seed).weights(), 44100, guard, 1.7, 0.4)
+def make_twin(network: Network, seed: int = 0, guard: int = 3, taps: int = 0) -> Twin:
+    """Return a twin of random weights, with a filter of `taps` taps, cut to the receptive field."""
+    weights = WaveNet(network, seed).weights()
+    if taps:
+        count = min(taps, network.receptive_field)
+        weights[LINEAR] = (0.1 * np.random.default_rng(seed).standard_normal(count)).astype(np.float32)
+    return Twin(network, weights, 44100, guard, 1.7, 0.4)
 
 
 def music(*shape: int, seed: int = 0) -> np.ndarray:
@@ -85,9 +90,9 @@ def by_torch(twin: Twin, dry: np.ndarray) -> np.ndarray:
     """Return the reference output for a whole signal `(frames,)`, in float64, after the state of a new stream."""
     padded = np.concatenate([np.zeros(twin.network.receptive_field - 1), dry]).astype(np.float64)
     model = WaveNet(twin.network, dry_delay=twin.guard_samples)
-    model.load_weights(twin.weights)
-    wet = model.double().forward_torch(torch.from_numpy(twin.input_gain * padded)[None])[0]
-    return twin.output_gain * wet.numpy()
+    model.load_weights(twin.network_weights)
+    wet = twin.output_gain * model.double().forward_torch(torch.from_numpy(twin.input_gain * padded)[None])[0].numpy()
+    return wet if twin.linear_filter is None else wet + np.convolve(dry, twin.linear_filter)[: len(dry)]
 
 
 def assert_close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 2e-5) -> None:

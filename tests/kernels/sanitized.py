@@ -45,7 +45,8 @@ def exercise(random: np.random.Generator, network: Network, instructions: str) -
     model = compile_network(network, int(random.integers(0, network.receptive_field)), instructions)
     model.pack(addresses(weights))
     channels = int(random.integers(1, 4))
-    stream = CompiledStream(model, channels, 1.0, 1.0, 2)
+    taps = random.uniform(-0.1, 0.1, int(random.integers(0, 300))).astype(np.float32)
+    stream = CompiledStream(model, channels, 1.0, 1.0, 2, taps)
     for size in [1, 2, 63, 64, 700, *random.integers(1, 700, 3).tolist()]:
         block = random.uniform(-1, 1, (size, channels)).astype(np.float32)
         assert np.isfinite(stream.process(block)).all()

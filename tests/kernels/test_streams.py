@@ -48,10 +48,11 @@ def test_presets_equal_torch_with_every_instruction_set(name):
     st.integers(1, 3),
     st.integers(0, 20),
     st.lists(st.integers(1, 500), min_size=1, max_size=4),
+    st.integers(0, 300),
     st.integers(0, 99),
 )
-def test_any_network_in_any_blocks_equals_torch(instructions, network, channels, guard, sizes, seed):
-    twin = make_twin(network, seed, min(guard, network.receptive_field - 1))
+def test_any_network_in_any_blocks_equals_torch(instructions, network, channels, guard, sizes, taps, seed):
+    twin = make_twin(network, seed, min(guard, network.receptive_field - 1), taps)
     dry = music(channels, 900, seed=seed).T
     with using(instructions):
         wet = in_blocks(twin, dry, [900])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twinlib.model.architecture import Network, Stack
 from twinlib.model.streaming import Stream
-from twinlib.model.twin import Twin
+from twinlib.model.twin import LINEAR, Twin
 from twinlib.model.wavenet import WaveNet, build_network
 
 
@@ -15,12 +15,20 @@ def make_twin(network: Network, seed: int = 0, guard: int = 3, sample_rate: int 
     return Twin(network, weights, sample_rate, guard, 1.7, 0.4, "box", "tiny", "d1ge57", {"seed": seed})
 
 
+def with_filter(twin: Twin, taps: int, seed: int = 0) -> Twin:
+    """Return the twin beside a random filter, cut to the receptive field."""
+    count = min(taps, twin.network.receptive_field)
+    response = 0.3 * np.random.default_rng(seed).standard_normal(count) * np.exp(-np.arange(count) / 50)
+    return dataclasses.replace(twin, weights={**twin.weights, LINEAR: response.astype(np.float32)})
+
+
 def one_pass(twin: Twin, dry: np.ndarray) -> np.ndarray:
     """Return the reference output for a whole signal `(frames,)` after receptive_field - 1 zeros."""
     padded = np.concatenate([np.zeros(twin.network.receptive_field - 1, np.float32), dry])
     with torch.no_grad():
         wet = build_network(twin)(torch.from_numpy(twin.input_gain * padded)[None])[0]
-    return twin.output_gain * wet.numpy()
+    found = twin.output_gain * wet.numpy()
+    return found if twin.linear_filter is None else found + np.convolve(dry, twin.linear_filter)[: len(dry)]
 
 
 @st.composite

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.model import nam_reader
-from tests.model.factories import loud_twin, make_twin, networks, noise
+from tests.model.factories import loud_twin, make_twin, networks, noise, with_filter
 from twinlib import audio
 from twinlib.capture.device_card import DeviceCard
 from twinlib.errors import ModelError
@@ -48,6 +48,28 @@ def test_presets_play_from_the_file_as_from_the_stream(name, version):
 @given(networks(), st.integers(0, 20), st.integers(0, 9), st.sampled_from(VERSIONS))
 def test_any_network_plays_from_the_file_as_from_the_stream(network, guard, seed, version):
     assert_same_output(loud_twin(network, seed, guard), version, 200)
+
+
+@settings(max_examples=20, deadline=None)
+@given(networks(), st.integers(1, 60), st.integers(0, 9))
+def test_any_filter_plays_from_the_file_as_from_the_stream(network, taps, seed):
+    assert_same_output(with_filter(loud_twin(network, seed), taps, seed), None, 200)
+
+
+@pytest.mark.parametrize("name", ["small", "nam-a2"])
+def test_a_long_filter_plays_from_the_file_as_from_the_stream(name):
+    twin = with_filter(loud_twin(NETWORKS[name], guard=12), 1024)
+    assert_same_output(twin)
+    content = nam_content(twin)
+    assert content["version"] == CURRENT
+    assert len(content["weights"]) - len(nam_content(loud_twin(NETWORKS[name]))["weights"]) == 1024 + 14 + (
+        twin.network.stacks[-1].channels
+    )
+
+
+def test_version_for_old_cores_refuses_a_filter_with_the_remedy():
+    with pytest.raises(ModelError, match=r"cannot hold the linear filter .* training\.linear_taps: 0"):
+        nam_content(with_filter(make_twin(PRESETS["nam-nano"]), 64), version="0.5")
 
 
 @settings(max_examples=40, deadline=None)
@@ -222,6 +244,7 @@ def trainer() -> str:
 @pytest.mark.slow
 def test_neural_amp_modeler_plays_all_presets(trainer: str, tmp_path: Path) -> None:
     dry, twins = noise(9000, 3), {name: loud_twin(network, guard=12) for name, network in NETWORKS.items()}
+    twins |= {f"{name} and a filter": with_filter(twins[name], 1024) for name in ("small", "nam-a2")}
     np.save(tmp_path / "dry.npy", dry)
     for name, twin in twins.items():
         # The trainer reads version 0.7.0 only.

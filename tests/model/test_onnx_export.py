@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.factories import loud_twin, make_twin, networks, noise
+from tests.model.factories import loud_twin, make_twin, networks, noise, with_filter
 from twinlib import audio
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
@@ -72,6 +72,20 @@ def test_presets_match_the_stream_for_any_block_size(name, sizes):
 def test_any_network_matches_the_stream_for_any_block_size(network, guard, channels, sizes, seed):
     dry = np.stack([noise(200, channel) for channel in range(channels)], axis=1)
     assert_same_output(loud_twin(network, seed, guard), dry, sizes)
+
+
+@settings(max_examples=20, deadline=None)
+@given(networks(), st.integers(1, 60), st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(0, 9))
+def test_any_filter_matches_the_stream_for_any_block_size(network, taps, sizes, seed):
+    assert_same_output(with_filter(loud_twin(network, seed), taps, seed), noise(200, seed)[:, None], sizes)
+
+
+@pytest.mark.parametrize("sizes", [[3000], [1, 64, 511]])
+def test_a_long_filter_matches_the_stream(sizes):
+    twin = with_filter(loud_twin(NETWORKS["small"], guard=12), 1024)
+    assert_same_output(twin, noise(3000, 1)[:, None], sizes)
+    props = {prop.key: prop.value for prop in onnx_model(twin).metadata_props}
+    assert json.loads(props["states"])["state.dry"]["shape"] == ["channels", 1, 1023]
 
 
 def test_the_smallest_block_is_documented():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.factories import make_twin, one_pass
+from tests.model.factories import make_twin, one_pass, with_filter
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS, Architecture
 from twinlib.model.streaming import Stream
@@ -12,6 +12,7 @@ SMALL = make_twin(Architecture(channels=4, kernel_size=3, dilations=(1, 5, 17), 
 DRY_PATH = make_twin(
     Architecture(channels=2, kernel_size=2, dilations=(1, 6), activation="adaptive", dry_path=True).network
 )
+FILTERED = with_filter(SMALL, 40)
 
 
 def noise(frames: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -30,7 +31,7 @@ def in_blocks(twin, dry: np.ndarray, sizes: list[int]) -> np.ndarray:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.sampled_from([SMALL, DRY_PATH]),
+    st.sampled_from([SMALL, DRY_PATH, FILTERED]),
     st.integers(1, 3),
     st.lists(st.integers(1, 120), min_size=1, max_size=5),
     st.integers(0, 99),
@@ -59,6 +60,16 @@ def test_blocks_from_1_to_65536_match_one_pass(size):
     wet = in_blocks(DRY_PATH, dry, [size])
     for channel in range(2):
         np.testing.assert_allclose(wet[:, channel], one_pass(DRY_PATH, dry[:, channel]), atol=1e-6)
+
+
+@pytest.mark.parametrize("kernels", ["", "off"])
+@pytest.mark.parametrize("size", [1, 64, 4096, 40_000])
+def test_network_and_filter_in_blocks_match_one_pass(monkeypatch, size, kernels):
+    monkeypatch.setenv("TWINLIB_KERNELS", kernels)
+    twin, dry = with_filter(make_twin(Architecture().network), 1024), noise(40_000 if size > 64 else 1500, 2)
+    wet = in_blocks(twin, dry, [size])
+    for channel in range(2):
+        np.testing.assert_allclose(wet[:, channel], one_pass(twin, dry[:, channel]), atol=3e-6)
 
 
 def test_blocks_larger_than_a_chunk():

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.model.factories import make_twin
+from tests.model.factories import make_twin, with_filter
 from twinlib.contracts import TWIN, TWIN_FILE
 from twinlib.errors import ModelError
 from twinlib.model.architecture import PRESETS
 from twinlib.model.streaming import Stream
 from twinlib.model.tensors import load_tensors, save_tensors
-from twinlib.model.twin import load_twin
+from twinlib.model.twin import LINEAR, load_twin
 
 
 def header(twin) -> dict:
@@ -31,6 +31,20 @@ def test_save_load_round_trip(tmp_path, name):
         assert dataclasses.replace(found, weights={}) == dataclasses.replace(twin, weights={})
         assert found.weights.keys() == twin.weights.keys()
         assert all(np.array_equal(found.weights[key], twin.weights[key]) for key in twin.weights)
+
+
+def test_linear_filter_is_saved_and_checked(tmp_path, tiny):
+    twin = with_filter(tiny, 9)
+    twin.save(tmp_path / TWIN_FILE)
+    assert np.array_equal(load_twin(tmp_path).linear_filter, twin.linear_filter)
+    assert tiny.linear_filter is None
+    for wrong in (np.zeros(0), np.zeros(tiny.network.receptive_field + 1), np.zeros((1, 4)), np.float32(1)):
+        broken = dataclasses.replace(tiny, weights={**tiny.weights, LINEAR: np.asarray(wrong, np.float32)})
+        with pytest.raises(ModelError, match=r"linear\.kernel"):
+            broken.save(tmp_path / TWIN_FILE)
+    double = dataclasses.replace(tiny, weights={**tiny.weights, LINEAR: np.zeros(4)})
+    with pytest.raises(ModelError, match="float64"):
+        double.save(tmp_path / TWIN_FILE)
 
 
 def test_loaded_twin_gives_equal_output(tmp_path, tiny):

@@ -1,10 +1,11 @@
+from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 
 import numpy as np
 
 from twinlib.progress import Progress
-from twinlib.training.data import Pair
+from twinlib.training.data import Pair, Split
 
 GUARD = 4
 
@@ -56,6 +57,11 @@ class MemoryData:
         dry, wet = music(6000, 2)
         middle = len(dry) // 2
         return [(dry[:middle], wet[self.context : middle]), (dry[middle - self.context :], wet[middle:])]
+
+    def spans(self, split: Split, taps: int, samples: int) -> Iterator[Pair]:
+        dry, wet = (self.dry, self.wet) if split == "train" else music(6000, 2)
+        for start in range(taps - 1, len(dry), 7000):
+            yield dry[start - taps + 1 : start + 7000], wet[start : start + 7000]
 
 
 def kill_at(step: float) -> Progress:

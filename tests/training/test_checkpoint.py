@@ -20,13 +20,14 @@ STATE = State(
     finished=True,
     rows=[{"step": 5, "loss": 1 / 7}],
 )
+LINEAR = {"linear.kernel": torch.arange(3.0)}
 TENSORS = {"a.b": torch.arange(4.0), "muon/x/mean": torch.tensor(3.0)}
 
 
 def checkpoint() -> Checkpoint:
     best = {name: 2 * tensor for name, tensor in TENSORS.items()}
     average = {name: 3 * tensor for name, tensor in TENSORS.items()}
-    return Checkpoint(dataclasses.replace(STATE), TENSORS, best, average, TENSORS)
+    return Checkpoint(dataclasses.replace(STATE), TENSORS, best, average, TENSORS, LINEAR)
 
 
 def same(left, right) -> bool:
@@ -41,6 +42,7 @@ def test_save_load_round_trip(tmp_path):
     assert same(found.best, checkpoint().best)
     assert same(found.average, checkpoint().average)
     assert same(found.optimiser, checkpoint().optimiser)
+    assert same(found.linear, LINEAR)
 
 
 def test_equal_states_give_equal_bytes(tmp_path):

@@ -77,6 +77,29 @@ def test_excerpts_are_from_the_validation_split_with_true_context(shard_data):
         assert start > max(trained) + 49 + 32
 
 
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_spans_tile_a_split_with_true_context(shard_data, split):
+    data, dry, wet = shard_data
+    covered: list[int] = []
+    for past, target in data.spans(split, 20, 10**9):
+        start = where(dry, past) + 19
+        assert len(past) == len(target) + 19
+        assert np.array_equal(target, wet[start : start + len(target)])
+        covered += range(start, start + len(target))
+    assert len(set(covered)) == len(covered) > 3000
+    other = {"train": "valid", "valid": "train"}[split]
+    assert not set(covered) & {
+        where(dry, past) + 19 + offset for past, target in data.spans(other, 20, 10**9) for offset in range(len(target))
+    }
+
+
+def test_spans_of_few_samples_are_evenly_spaced(shard_data, monkeypatch):
+    data, dry, _ = shard_data
+    monkeypatch.setattr("twinlib.training.data.SPAN", 100)
+    starts, some = ([where(dry, past) for past, _ in data.spans("train", 20, n)] for n in (10**9, 5000))
+    assert some == starts[:: -(-len(starts) * 100 // 5000)]
+
+
 def test_splits_shorter_than_the_receptive_field_raise(tmp_path):
     segments = written_pair(tmp_path)
     dataset = {"sample_rate": 1000, "guard_samples": 12, "device": "box", "digest": "d1ge57"}

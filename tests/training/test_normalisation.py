@@ -15,15 +15,16 @@ def rms(signal: np.ndarray) -> float:
 
 def test_gains_bring_crops_to_the_target_levels():
     data = MemoryData(NETWORK.receptive_field)
-    input_gain, output_gain = measure_gains(data, NETWORK)
+    input_gain, output_gain, share = measure_gains(data, NETWORK)
     batches = [data.batch(step) for step in range(64)]
     dry, wet = (np.concatenate([batch[part] for batch in batches]) for part in (0, 1))
     assert rms(input_gain * dry) == pytest.approx(INPUT_RMS, rel=1e-5)
     assert rms(wet / output_gain) == pytest.approx(target_rms(NETWORK), rel=1e-5)
+    assert share == 1
 
 
 def test_dry_path_keeps_unity_gain():
-    input_gain, output_gain = measure_gains(MemoryData(2048), PRESETS["original"])
+    input_gain, output_gain, _ = measure_gains(MemoryData(2048), PRESETS["original"])
     assert input_gain * output_gain == pytest.approx(1)
 
 

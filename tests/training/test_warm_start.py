@@ -77,7 +77,7 @@ def test_another_warm_start_is_another_training(tmp_path):
 )
 def test_incompatible_twin_raises(tmp_path, found, rate, guard, part):
     with pytest.raises(TrainingError, match=part):
-        check_warm_start(WarmStart(tmp_path / "twin.safetensors", "", twin(found)), NETWORK, rate, guard)
+        check_warm_start(WarmStart(tmp_path / "twin.safetensors", "", twin(found)), NETWORK, rate, guard, "auto")
 
 
 def test_missing_twin_raises(tmp_path):

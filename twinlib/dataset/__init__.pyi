@@ -15,6 +15,7 @@ from .loader import Crops as Crops
 from .loader import Shards as Shards
 from .loader import Stretch as Stretch
 from .loader import find_stretches as find_stretches
+from .loader import read_stretch as read_stretch
 from .manifest import CaptureFiles as CaptureFiles
 from .manifest import build_manifest as build_manifest
 from .manifest import refuse_useless as refuse_useless

@@ -140,6 +140,11 @@ class Crops:
         """The number of possible crop positions."""
         return self._positions
 
+    @property
+    def stretches(self) -> list[Stretch]:
+        """The stretches with crop positions."""
+        return list(dict.fromkeys(self._runs))
+
     def batch(self, step: int) -> tuple[Signal, Signal]:
         """Return dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of a step.
 

@@ -10,6 +10,7 @@
     smoothing_spline     a robust spline with standard errors
     variance_components  slow variation, scatter, and what two series share
     linear_model         the FIR filter between two signals, and its predictions
+    fir_fit              the FIR filter between two signals of any length, in constant memory
 
 Lags and delays are in samples.
 """

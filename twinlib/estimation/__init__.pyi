@@ -18,6 +18,11 @@ from .excerpt_search import find_candidates as find_candidates
 from .excerpt_search import loudest_excerpts as loudest_excerpts
 from .excerpt_search import read_excerpts as read_excerpts
 from .excerpt_search import vote as vote
+from .fir_fit import RIDGE as RIDGE
+from .fir_fit import Filter as Filter
+from .fir_fit import FirFit as FirFit
+from .fir_fit import filter_valid as filter_valid
+from .fir_fit import solve_normal_equations as solve_normal_equations
 from .line_fit import Line as Line
 from .line_fit import LineFit as LineFit
 from .line_fit import PieceFit as PieceFit

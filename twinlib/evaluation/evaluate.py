@@ -254,6 +254,7 @@ def _describe(twin: Twin) -> dict[str, Any]:
         "sample_rate": twin.sample_rate,
         "parameters": twin.network.parameters,
         "receptive_field": twin.network.receptive_field,
+        "linear_taps": 0 if twin.linear_filter is None else len(twin.linear_filter),
     }
 
 

@@ -48,14 +48,25 @@ class CompiledModel:
 
 
 class CompiledStream:
-    """Streaming inference with one state per channel; the initial state is zero."""
+    """Streaming inference with one state per channel; the initial state is zero.
+
+    `filter` `(taps,)` is the impulse response of a filter in parallel to the network and both gains.
+    """
 
     def __init__(
-        self, model: CompiledModel, channels: int, input_gain: float, output_gain: float, threads: int
+        self,
+        model: CompiledModel,
+        channels: int,
+        input_gain: float,
+        output_gain: float,
+        threads: int,
+        filter: NDArray[np.float32] | None = None,
     ) -> None:
         self._model, self._channels, self._threads = model, channels, threads
         self._gains = input_gain, output_gain
-        self._handle = _create("twin_stream_create", model.handle, channels)
+        # The library filters the dry signal after the input gain.
+        response = np.asarray([] if filter is None else filter / np.float64(input_gain), np.float32)
+        self._handle = _create("twin_stream_create", model.handle, channels, response.ctypes.data, len(response))
         weakref.finalize(self, model.library.twin_stream_free, self._handle)
         # Buffers at fixed addresses: to ask numpy for an address costs more than to copy a small block.
         self._frames = max(1, BLOCK // channels)

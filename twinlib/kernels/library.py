@@ -18,7 +18,7 @@ _SIGNATURES = {
     "twin_model_create": (_POINTER, [ctypes.c_char_p, _POINTER, _FLOAT]),
     "twin_model_free": (None, [_POINTER]),
     "twin_model_pack": (None, [_POINTER, _POINTER]),
-    "twin_stream_create": (_POINTER, [_POINTER, _INTEGER]),
+    "twin_stream_create": (_POINTER, [_POINTER, _INTEGER, _POINTER, _INTEGER]),
     "twin_stream_free": (None, [_POINTER]),
     "twin_stream_process": (_INTEGER, [_POINTER, _POINTER, _POINTER, _INTEGER, _FLOAT, _FLOAT, _INTEGER]),
     "twin_training_create": (_POINTER, [_POINTER, _INTEGER, _INTEGER, _POINTER]),

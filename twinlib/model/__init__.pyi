@@ -13,6 +13,7 @@ from .render import render_file as render_file
 from .streaming import Stream as Stream
 from .tensors import load_tensors as load_tensors
 from .tensors import save_tensors as save_tensors
+from .twin import LINEAR as LINEAR
 from .twin import Twin as Twin
 from .twin import Weights as Weights
 from .twin import load_twin as load_twin

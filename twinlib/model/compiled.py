@@ -49,7 +49,7 @@ def create_stream(twin: Twin, channels: int, instructions: str, threads: int) ->
     """Return a stream of a twin; raise `ModelError` if the weights do not fit."""
     twin.check_weights()
     model = compile_network(twin.network, twin.guard_samples, instructions)
-    weights = {name: np.ascontiguousarray(weight) for name, weight in twin.weights.items()}
+    weights = {name: np.ascontiguousarray(weight) for name, weight in twin.network_weights.items()}
     found = [weights[name].ctypes.data if name in weights else 0 for name in kernel_parameters(twin.network)]
     model.pack(np.array(found, np.uint64))
-    return CompiledStream(model, channels, twin.input_gain, twin.output_gain, threads)
+    return CompiledStream(model, channels, twin.input_gain, twin.output_gain, threads, twin.linear_filter)

@@ -54,15 +54,13 @@ class FoldedStack:
 
 @dataclass(frozen=True)
 class FoldedNetwork:
-    """A mono network with output `scale * (head of the last stack + dry_gain * dry delayed by dry_delay samples)`."""
+    """A mono network with output `scale * (head of the last stack + linear * dry)`."""
 
     stacks: tuple[FoldedStack, ...]
     scale: float
     """Output scale, a positive float32."""
-    dry_gain: float
-    """Gain of the dry path, a float32; 0.0 without dry path."""
-    dry_delay: int
-    """Guard in samples."""
+    linear: Weights | None
+    """`(1, 1, taps)`: the linear filter and the dry path as one filter of the dry signal; None without both."""
 
 
 def fold_weights(twin: Twin) -> FoldedNetwork:
@@ -96,8 +94,19 @@ def fold_weights(twin: Twin) -> FoldedNetwork:
                 None if bias is None else _float32(bias),
             )
         )
-    dry_gain = float(_float32(twin.input_gain * twin.output_gain / scale)) if network.dry_path else 0.0
-    return FoldedNetwork(tuple(stacks), scale, dry_gain, twin.guard_samples)
+    return FoldedNetwork(tuple(stacks), scale, _fold_linear(twin, scale))
+
+
+def _fold_linear(twin: Twin, scale: float) -> Weights | None:
+    given = np.zeros(0) if twin.linear_filter is None else twin.linear_filter
+    dry_taps = twin.guard_samples + 1 if twin.network.dry_path else 0
+    response = np.zeros(max(len(given), dry_taps))
+    if not len(response):
+        return None
+    response[: len(given)] = given
+    if dry_taps:
+        response[dry_taps - 1] += twin.input_gain * twin.output_gain
+    return _float32(response[::-1] / scale)[None, None]
 
 
 def _fold_layer(network: Network, stack: Stack, weights: dict[str, npt.NDArray[Any]], gain: float) -> FoldedLayer:

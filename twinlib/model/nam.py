@@ -5,9 +5,9 @@ weights in one list. It holds every network that `architecture` describes, with 
 
 - gains and slopes are folded into the weights (`export_weights`); without input mix the mixing weights are zero;
 - skips other than the bare activation use `head1x1`, which needs version 0.7.0 of the format;
-- a dry path becomes an additional layer array. The head sums activations only, but the difference of two leaky
-  rectifiers is linear: `f(x) - f(-x) = (1 + slope) x`. The first layer passes the dry signal on in this way; the second
-  delays it by the guard and adds it to the head sum of the preceding array.
+- a linear filter or a dry path becomes an additional layer array of one channel, which needs version 0.7.0. Its
+  activation is a leaky rectifier of slope 1, which is linear. The first layer passes the dry signal on; the second
+  filters it and adds the result to the head sum of the preceding array.
 
 The output lags by the guard: a real-time plug-in cannot look ahead, so the delay remains. `metadata` includes its
 length.
@@ -47,6 +47,7 @@ _NAM_KEYS = {
 """Key of the metadata by key of the device card. Players calibrate and sort by them."""
 
 _LEAKY = {"type": "LeakyReLU", "negative_slope": LEAKY_SLOPE}
+_IDENTITY = {"type": "LeakyReLU", "negative_slope": 1.0}
 _ACTIVATIONS: dict[ActivationName, dict[str, Any]] = {
     "tanh": {"type": "Tanh"},
     "relu": {"type": "ReLU"},
@@ -92,11 +93,16 @@ def nam_content(
     folded = fold_weights(twin)
     arrays = [_array(stack) for stack in folded.stacks]
     weights = [weight for stack in folded.stacks for weight in _weights(stack)]
-    if twin.network.dry_path:
-        arrays.append(_dry_array(folded))
-        weights += _dry_weights(folded)
+    if folded.linear is not None:
+        arrays.append(_linear_array(folded, folded.linear))
+        weights += _linear_weights(folded, folded.linear)
     old = [_legacy(array) for array in arrays]
     fits = all(array is not None for array in old)
+    if version == "0.5" and twin.linear_filter is not None:
+        raise ModelError(
+            "version 0.5 of the .nam format cannot hold the linear filter of this twin. Export it as version 0.7, or "
+            "train it with training.linear_taps: 0"
+        )
     if version == "0.5" and not fits:
         raise ModelError(
             "version 0.5 of the .nam format cannot hold this network: it needs one kernel size, and skips without "
@@ -165,37 +171,32 @@ def _weights(stack: FoldedStack) -> list[Weights]:
     return weights if stack.head_bias is None else [*weights, stack.head_bias]
 
 
-def _dry_array(folded: FoldedNetwork) -> dict[str, Any]:
-    """Return the layer array of the dry path: one channel, two leaky rectifiers per layer."""
-    taps = [1, 2] if folded.dry_delay else [1]
+def _linear_array(folded: FoldedNetwork, linear: Weights) -> dict[str, Any]:
+    """Return the layer array of a filter of the dry signal: one channel, without nonlinearity."""
     return {
         "input_size": folded.stacks[-1].description.channels,
         "condition_size": 1,
         "channels": 1,
-        "bottleneck": 2,
-        "kernel_sizes": taps,
-        "dilations": [1, folded.dry_delay] if folded.dry_delay else [1],
-        "activation": [_LEAKY] * len(taps),
-        "gating_mode": ["none"] * len(taps),
-        "secondary_activation": [None] * len(taps),
+        "bottleneck": 1,
+        "kernel_sizes": [1, linear.shape[2]],
+        "dilations": [1, 1],
+        "activation": [_IDENTITY] * 2,
+        "gating_mode": ["none"] * 2,
+        "secondary_activation": [None] * 2,
         "head": {"out_channels": 1, "kernel_size": 1, "bias": False},
         "head1x1": {"active": True, "out_channels": 1, "groups": 1},
         "layer1x1": {"active": True, "groups": 1},
     }
 
 
-def _dry_weights(folded: FoldedNetwork) -> list[Weights]:
-    identity = np.array([1, -1]) / (1 + LEAKY_SLOPE)
-    out = folded.dry_gain * identity
-    zeros, zero = [0.0, 0.0], [0.0]
-    # No input from the preceding array. Each layer: kernel, bias, mix, residual, bias, skip, bias.
-    weights = [np.zeros(folded.stacks[-1].description.channels)]
-    if folded.dry_delay:
-        weights += map(np.array, (zeros, zeros, [1.0, -1.0], identity, zero, zeros, zero))
-        weights += map(np.array, ([1.0, 0.0, -1.0, 0.0], zeros, zeros, zeros, zero, out, zero))
-    else:
-        weights += map(np.array, (zeros, zeros, [1.0, -1.0], zeros, zero, out, zero))
-    return [weight.astype(np.float32) for weight in [*weights, np.ones(1)]]
+def _linear_weights(folded: FoldedNetwork, linear: Weights) -> list[Weights]:
+    """Return the weights of `_linear_array`: no input from the preceding array, and no skip of the first layer."""
+    no_input = np.zeros(folded.stacks[-1].description.channels, np.float32)
+    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+    # Each layer: kernel, bias, mix, residual, bias, skip, bias.
+    first = [zero, zero, one, one, zero, zero, zero]
+    second = [linear, zero, zero, zero, zero, one, zero]
+    return [no_input, *first, *second, one]
 
 
 def _legacy(array: dict[str, Any]) -> dict[str, Any] | None:

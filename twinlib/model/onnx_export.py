@@ -1,10 +1,11 @@
 """Export as `.onnx`: a graph for block-wise inference with explicit convolution states.
 
-Inputs are `dry`, float32 `(channels, 1, frames)`, and a state `state.STACK.LAYER` for each convolution with left
-context, float32 `(channels, width, samples)`: its last input samples, oldest first. Outputs are `wet`, of the shape of
-`dry`, and `next.STATE` for each state, to be passed in with the next block. Channels and frames are dynamic, at least
-one of each: the output does not depend on the block size, and channels are independent. To start, pass zeros as states
-and process `warm_up_samples` of silence. `wet` lags by `latency_samples`, the guard of the twin.
+Inputs are `dry`, float32 `(channels, 1, frames)`, and a state for each convolution with left context, float32
+`(channels, width, samples)`: its last input samples, oldest first (`state.STACK.LAYER`, and `state.dry` of a linear
+filter or a dry path). Outputs are `wet`, of the shape of `dry`, and `next.STATE` for each state, to be passed in with
+the next block. Channels and frames are dynamic, at least one of each: the output does not depend on the block size, and
+channels are independent. To start, pass zeros as states and process `warm_up_samples` of silence. `wet` lags by
+`latency_samples`, the guard of the twin.
 
 The graph uses standard operators only: Conv, Concat, Slice, Split, Add, Mul, Tanh, Sigmoid, Relu, LeakyRelu. Gains are
 folded into the weights (`export_weights`). The format holds every network that `architecture` describes.
@@ -124,12 +125,10 @@ class _Graph:
         signal, total = "dry", ""
         for index, stack in enumerate(folded.stacks):
             signal, total = self._stack(stack, f"{index}", signal, total)
-        if folded.dry_gain:
-            delayed = self._with_state("state.dry", "dry", 1, folded.dry_delay)
-            if folded.dry_delay:
-                delayed = self._slice("dry.late", delayed, 0, -folded.dry_delay)
-            gain = self._weight("dry.gain", np.float32(folded.dry_gain))
-            total = self._node("Add", "dry.added", total, self._node("Mul", "dry.level", delayed, gain))
+        if folded.linear is not None:
+            extended = self._with_state("state.dry", "dry", 1, folded.linear.shape[2] - 1)
+            filtered = self._convolution("linear", extended, folded.linear)
+            total = self._node("Add", "linear.added", total, filtered)
         self._node("Mul", "wet", total, self._weight("scale", np.float32(folded.scale)))
 
     def _stack(self, stack: FoldedStack, name: str, signal: str, total: str) -> tuple[str, str]:

@@ -19,6 +19,9 @@ class TorchStream:
     def __init__(self, twin: Twin, channels: int) -> None:
         self._model, self._channels = build_network(twin), channels
         self._input_gain, self._output_gain = twin.input_gain, twin.output_gain
+        self._filter = None
+        if twin.linear_filter is not None:
+            self._filter = torch.from_numpy(twin.linear_filter[::-1].copy())[None, None]
         self._history: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -34,7 +37,14 @@ class TorchStream:
 
     def _forward(self, dry: Tensor) -> Tensor:
         wet = self._model.forward_stream(self._input_gain * dry, self._channels, self._with_history)
-        return self._output_gain * wet
+        wet = self._output_gain * wet
+        return wet if self._filter is None else wet + self._filtered(dry, self._filter)
+
+    def _filtered(self, dry: Tensor, kernel: Tensor) -> Tensor:
+        """Return the output of the linear filter for interleaved rows `(T * channels, 1)`."""
+        extended = self._with_history("linear", dry, (kernel.shape[2] - 1) * self._channels)
+        channels = extended.reshape(-1, 1, self._channels).permute(2, 1, 0)
+        return torch.conv1d(channels, kernel).permute(2, 1, 0).reshape(-1, 1)
 
     def _with_history(self, name: str, rows: Tensor, count: int) -> Tensor:
         """Prepend the last `count` rows of the previous call; see `LeftContext`."""

@@ -32,15 +32,22 @@ class _Header(Section):
 Weights = Mapping[str, npt.NDArray[np.float32]]
 """Weights of a network by the names of `parameter_shapes`."""
 
+LINEAR = "linear.kernel"
+"""Name of the linear filter among the weights of a twin."""
+
 
 @dataclass(frozen=True)
 class Twin:
-    """A trained model of one device at one setting, for mono signals."""
+    """A trained model of one device at one setting, for mono signals.
+
+    The output is `output_gain * network(input_gain * x) + linear_filter * x`; the filter is optional.
+    """
 
     network: Network
     """Architecture."""
     weights: Weights
-    """Names and shapes as in `parameter_shapes`."""
+    """Names and shapes as in `parameter_shapes`; with a linear filter also its impulse response `linear.kernel`
+    `(taps,)`, at most as long as the receptive field."""
     sample_rate: int
     """Sample rate of the training signals, Hz."""
     guard_samples: int
@@ -60,9 +67,27 @@ class Twin:
     provenance: str = ""
     """Chain hash of the training stage, which identifies the whole history of the twin."""
 
+    @property
+    def linear_filter(self) -> npt.NDArray[np.float32] | None:
+        """Impulse response `(taps,)` of the filter in parallel to the network, guard included; None without."""
+        return self.weights.get(LINEAR)
+
+    @property
+    def network_weights(self) -> Weights:
+        """Weights of the network alone."""
+        return {name: weight for name, weight in self.weights.items() if name != LINEAR}
+
     def check_weights(self) -> None:
         """Raise `ModelError` unless names, shapes and dtypes of the weights fit the network."""
         expected = parameter_shapes(self.network)
+        if self.linear_filter is not None:
+            limit = self.network.receptive_field
+            if self.linear_filter.ndim != 1 or not 1 <= len(self.linear_filter) <= limit:
+                raise ModelError(
+                    f"{LINEAR} has the shape {self.linear_filter.shape}, but needs 1 to {limit} taps, the receptive "
+                    "field. Retrain the twin"
+                )
+            expected[LINEAR] = self.linear_filter.shape
         if missing := sorted(expected.keys() - self.weights.keys()):
             raise ModelError(f"missing weights: {', '.join(missing[:3])}. Retrain the twin")
         if unexpected := sorted(self.weights.keys() - expected.keys()):

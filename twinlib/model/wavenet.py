@@ -263,8 +263,11 @@ class WaveNet(nn.Module):
 
 
 def build_network(twin: Twin) -> WaveNet:
-    """Return the network of a twin with its weights, for inference; raise `ModelError` if they do not fit."""
+    """Return the network of a twin with its weights, for inference, without gains and linear filter.
+
+    Raises `ModelError` if the weights do not fit.
+    """
     twin.check_weights()
     model = WaveNet(twin.network, dry_delay=twin.guard_samples)
-    model.load_weights(twin.weights)
+    model.load_weights(twin.network_weights)
     return model.requires_grad_(False).eval()

@@ -17,7 +17,7 @@ from twinlib.section import Section
 Row = dict[str, JsonValue]
 """A row of the learning curve."""
 
-_PARTS = ("weights", "best", "average", "optimiser")
+_PARTS = ("weights", "best", "average", "optimiser", "linear")
 
 
 @dataclass
@@ -32,6 +32,10 @@ class State:
     """Factor before the network."""
     output_gain: float = 1.0
     """Factor after the network."""
+    target_share: float = 1.0
+    """Energy of the target of the network relative to the wet signal."""
+    linear_esr: float | None = None
+    """Validation ESR of the linear filter alone; None if none was fitted."""
     loss_sum: float = 0.0
     """Sum of the losses since the last row of the curve."""
     loss_count: int = 0
@@ -54,6 +58,8 @@ class _Header(Section):
     cpu_seconds: Annotated[float, Field(ge=0)]
     input_gain: float
     output_gain: float
+    target_share: float
+    linear_esr: float | None
     loss_sum: float
     loss_count: int
     best_esr: float | None
@@ -65,13 +71,14 @@ class _Header(Section):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state with its tensors: latest, best and averaged weights (if any), and those of the optimiser."""
+    """A state with its tensors: latest, best and averaged weights (if any), those of the optimiser, the filter."""
 
     state: State
     weights: Mapping[str, Tensor]
     best: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+    linear: Mapping[str, Tensor]
 
 
 def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:

@@ -1,18 +1,23 @@
 """Training data: crops of the training split, excerpts of the validation split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
 from twinlib.audio import Signal
-from twinlib.dataset import Crops, Shards, Stretch, find_stretches
+from twinlib.dataset import Crops, Shards, Stretch, find_stretches, read_stretch
 from twinlib.errors import DatasetError
 from twinlib.training.settings import Training
 
 Pair = tuple[Signal, Signal]
 """Dry and wet, float32; dry starts with `receptive_field - 1` samples of left context."""
+
+Split = Literal["train", "valid"]
+
+SPAN = 1 << 18
+"""Longest span in samples."""
 
 
 class TrainingData(Protocol):
@@ -35,6 +40,12 @@ class TrainingData(Protocol):
 
     def excerpts(self, seconds: float) -> list[Pair]:
         """Return dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts of the validation split, `seconds` in all."""
+
+    def spans(self, split: Split, taps: int, samples: int) -> Iterator[Pair]:
+        """Yield dry `(taps - 1 + n,)` and wet `(n,)` that tile a split, or evenly spaced ones of `samples` in all.
+
+        `taps` is at most the receptive field.
+        """
 
 
 class ShardData:
@@ -69,7 +80,10 @@ class ShardData:
             settings.seed,
         )
         self._shards = Shards(segments, shards_folder, receptive_field)
-        self._stretches = find_stretches(segments, "valid", receptive_field)
+        self._stretches: dict[Split, list[Stretch]] = {
+            "train": self._crops.stretches,
+            "valid": find_stretches(segments, "valid", receptive_field),
+        }
         self._receptive_field = receptive_field
 
     def batch(self, step: int) -> Pair:
@@ -82,8 +96,20 @@ class ShardData:
 
     def excerpts(self, seconds: float) -> list[Pair]:
         """Return evenly spaced excerpts of at most one second, copied into memory."""
-        selected = select_excerpts(self._stretches, self._receptive_field, seconds, self.sample_rate)
+        selected = select_excerpts(self._stretches["valid"], self._receptive_field, seconds, self.sample_rate)
         return [self._read(stretch, start, stop) for stretch, start, stop in selected]
+
+    def spans(self, split: Split, taps: int, samples: int) -> Iterator[Pair]:
+        """See `TrainingData`; the arrays are views of memory maps."""
+        stretches = self._stretches[split]
+        total = sum(stretch.stop - stretch.first_output(taps) for stretch in stretches)
+        every = -(-total // samples)
+        count = 0
+        for stretch in stretches:
+            for pair in read_stretch(self._shards[stretch.shard], stretch, taps, SPAN):
+                if count % every == 0:
+                    yield pair
+                count += 1
 
     def _read(self, stretch: Stretch, start: int, stop: int) -> Pair:
         shard = self._shards[stretch.shard]

@@ -20,6 +20,7 @@ from twinlib.training import distributed
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint
 from twinlib.training.data import Pair, TrainingData
 from twinlib.training.ema import WeightAverage
+from twinlib.training.linear_part import FIT_SAMPLES, LARGEST_ESR, LENGTHS, RIDGES, fit_linear_part, read_linear_part
 from twinlib.training.losses import mr_stft_loss, training_loss
 from twinlib.training.normalisation import HEAD_RMS, INPUT_RMS, LEVEL_BATCHES, measure_gains, target_rms
 from twinlib.training.optimiser import Optimiser
@@ -142,16 +143,21 @@ class _Session:
         self._kernels = distributed.training_engine(settings.device)
         self._process_start = time.process_time()
         if warm_start is not None:
-            check_warm_start(warm_start, network, data.sample_rate, data.guard_samples)
+            check_warm_start(warm_start, network, data.sample_rate, data.guard_samples, settings.linear_taps)
         self._model = WaveNet(network, settings.seed, data.guard_samples)
         checkpoint = load_checkpoint(checkpoints, self._identity)
         if checkpoint is None:
-            input_gain, output_gain = measure_gains(data, network)
-            self.state = State(input_gain=input_gain, output_gain=output_gain)
+            start = None if warm_start is None else warm_start.twin
+            self._linear = fit_linear_part(data, network, settings.linear_taps, start)
+            input_gain, output_gain, share = measure_gains(data, network, self._linear)
+            self.state = State(
+                input_gain=input_gain, output_gain=output_gain, target_share=share, linear_esr=self._linear.esr
+            )
             if warm_start is not None:
                 self._model.load_weights(rescale_weights(warm_start.twin, input_gain, output_gain))
         else:
             self.state = checkpoint.state
+            self._linear = read_linear_part(checkpoint.linear, self.state.linear_esr)
             self._model.load_state_dict(dict(checkpoint.weights))
         self._model.to(self._device)
         self._average = WeightAverage(self._model, settings.average)
@@ -173,15 +179,19 @@ class _Session:
     def validation_set(self) -> ValidationSet:
         """Return the excerpts of the validation split on the device."""
         excerpts = self._data.excerpts(self._settings.valid_seconds)
-        return ValidationSet([self._to_device(pair) for pair in excerpts], self._data.device)
+        energy = sum(float(np.square(wet, dtype=np.float64).sum()) for _, wet in excerpts) / self.state.output_gain**2
+        return ValidationSet([self._to_device(pair) for pair in excerpts], energy, self._data.device)
 
     def step(self) -> float:
-        """Update the weights once; return the loss of this process's crops."""
+        """Update the weights once; return the loss of this process's crops, relative to the wet signal.
+
+        The gradient is that of the loss relative to the target of the network.
+        """
         state, settings = self.state, self._settings
         factor = self.schedule.rate_factor
-        dry, wet = self._to_device(self._data.batch(state.step))
+        dry, wanted = self._to_device(self._data.batch(state.step))
         rms = target_rms(self._network)
-        pool = wet / rms
+        pool = wanted / rms
         prediction, target = self._forward(distributed.rank_share(dry)) / rms, distributed.rank_share(pool)
         loss = training_loss(
             prediction, target, settings.preemphasis, settings.preemphasis_weight, settings.dc_weight, pool
@@ -192,10 +202,10 @@ class _Session:
         loss.backward()  # type: ignore[no-untyped-call]
         value, norm = loss.item(), self._optimiser.step(factor, settings.clip_norm)
         if not math.isfinite(value) or not math.isfinite(norm):
-            raise self._divergence((torch.isfinite(dry).all(dim=1) & torch.isfinite(wet).all(dim=1)).tolist())
+            raise self._divergence((torch.isfinite(dry).all(dim=1) & torch.isfinite(wanted).all(dim=1)).tolist())
         state.step += 1
         self._average.update()
-        return value
+        return value * state.target_share
 
     def synchronise(self, loss: float, stop: BaseException | None) -> BaseException | None:
         """Combine loss and CPU time of all processes; return the exception to raise if any process must stop."""
@@ -238,7 +248,8 @@ class _Session:
         if distributed.rank():
             return
         self.state.cpu_seconds = self._cpu_seconds()
-        tensors = self._model.state_dict(), self._best, self._average.state(), self._optimiser.state()
+        linear = {name: torch.from_numpy(kernel) for name, kernel in self._linear.tensors.items()}
+        tensors = self._model.state_dict(), self._best, self._average.state(), self._optimiser.state(), linear
         try:
             save_checkpoint(self._folder, self._identity, Checkpoint(self.state, *tensors))
         except ModelError:
@@ -260,9 +271,10 @@ class _Session:
         return Trained(twin, pd.DataFrame(state.rows, columns=COLUMNS), state.best_esr, state.step, state.cpu_seconds)
 
     def _to_device(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Return the pair on the device, scaled to the levels of the network."""
-        dry, wet = (torch.from_numpy(np.ascontiguousarray(signal)).to(self._device) for signal in pair)
-        return dry * self.state.input_gain, wet / self.state.output_gain
+        """Return dry and the target of the network on the device, scaled to its levels."""
+        signals = pair[0], self._linear.remove(*pair)
+        dry, wanted = (torch.from_numpy(np.ascontiguousarray(signal)).to(self._device) for signal in signals)
+        return dry * self.state.input_gain, wanted / self.state.output_gain
 
     def _cpu_seconds(self) -> float:
         return self._previous_cpu_seconds + time.process_time() - self._process_start
@@ -288,9 +300,10 @@ class _Session:
     def _twin(self, weights: dict[str, Tensor], valid_esr: float, step: int) -> Twin:
         state, data = self.state, self._data
         metadata = {"valid_esr": valid_esr, "step": step, "seed": self._settings.seed, "kernels": self._kernels}
+        metadata |= {"linear_taps": len(self._linear.kernel), "linear_esr": self._linear.esr}
         return Twin(
             network=self._network,
-            weights={name: weight.numpy() for name, weight in weights.items()},
+            weights={name: weight.numpy() for name, weight in weights.items()} | self._linear.tensors,
             sample_rate=data.sample_rate,
             guard_samples=data.guard_samples,
             input_gain=state.input_gain,
@@ -308,6 +321,7 @@ def _copy_weights(model: WaveNet) -> dict[str, Tensor]:
 
 def _identity(identity: str, dataset: str, network: Network, settings: Training, warm_start: WarmStart | None) -> str:
     """Return the sha256 of all inputs that determine the weights."""
-    content = [identity, dataset, network.model_dump(mode="json"), settings.model_dump(mode="json")]
-    constants = [INPUT_RMS, HEAD_RMS, LEVEL_BATCHES, warm_start.sha256 if warm_start else None]
+    start = warm_start.sha256 if warm_start else None
+    content = [identity, dataset, network.model_dump(mode="json"), settings.model_dump(mode="json"), start]
+    constants = [INPUT_RMS, HEAD_RMS, LEVEL_BATCHES, LENGTHS, RIDGES, LARGEST_ESR, FIT_SAMPLES]
     return hashlib.sha256(json.dumps([content, constants], sort_keys=True).encode()).hexdigest()

@@ -11,14 +11,14 @@ from twinlib.model import WaveNet
 
 
 class ValidationSet:
-    """Dry `(receptive_field - 1 + n,)` and wet `(n,)` excerpts at the levels of the network.
+    """Dry `(receptive_field - 1 + n,)` and target `(n,)` excerpts at the levels of the network.
 
-    Raises `TrainingError`, with the name of the device, if the wet excerpts are silent or contain NaN or Inf.
+    `energy` is that of the wet signal at the level of the targets. Raises `TrainingError`, with the name of the device,
+    if the wet excerpts are silent or contain NaN or Inf.
     """
 
-    def __init__(self, excerpts: Sequence[tuple[Tensor, Tensor]], device: str) -> None:
-        self._excerpts = excerpts
-        self._energy = sum(wet.double().square().sum().item() for _, wet in excerpts)
+    def __init__(self, excerpts: Sequence[tuple[Tensor, Tensor]], energy: float, device: str) -> None:
+        self._excerpts, self._energy = excerpts, energy
         if not math.isfinite(self._energy) or not self._energy > 0:
             problem = "silent" if self._energy == 0 else "not finite"
             raise TrainingError(
@@ -27,8 +27,8 @@ class ValidationSet:
 
     @torch.no_grad()
     def esr(self, model: WaveNet) -> float:
-        """Return the error-to-signal ratio, pooled over all excerpts."""
+        """Return the error-to-signal ratio of the twin, pooled over all excerpts."""
         error = 0.0
-        for dry, wet in self._excerpts:
-            error += (model(dry[None])[0] - wet).double().square().sum().item()
+        for dry, target in self._excerpts:
+            error += (model(dry[None])[0] - target).double().square().sum().item()
         return error / self._energy

@@ -31,8 +31,19 @@ def read_warm_start(path: Path) -> WarmStart:
         raise TrainingError(f"training.warm_start: {error}") from None
 
 
-def check_warm_start(start: WarmStart, network: Network, sample_rate: int, guard_samples: int) -> None:
-    """Raise `TrainingError` if the network, sample rate (Hz) or guard of the twin differ."""
+def check_warm_start(
+    start: WarmStart, network: Network, sample_rate: int, guard_samples: int, linear_taps: int | str
+) -> None:
+    """Raise `TrainingError` if the network, sample rate (Hz) or guard of the twin differ, or if only one has a filter.
+
+    A network beside a linear filter has learned what the filter leaves.
+    """
+    found_filter = start.twin.linear_filter is not None
+    if linear_taps != "auto" and found_filter != bool(linear_taps):
+        raise TrainingError(
+            f"training.warm_start: {start.path} has {'a' if found_filter else 'no'} linear filter, but "
+            f"training.linear_taps is {linear_taps}. Set linear_taps to auto, or remove warm_start"
+        )
     for what, found, expected in (
         ("network", start.twin.network, network),
         ("sample rate", start.twin.sample_rate, sample_rate),
@@ -47,7 +58,7 @@ def check_warm_start(start: WarmStart, network: Network, sample_rate: int, guard
 
 
 def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the weights of a twin for other gains, such that the output stays the same.
+    """Return the network's weights of a twin for other gains, such that its output stays the same.
 
     Each training measures the gains of its own data, because learning rates depend on the levels inside the network.
     The ratios of old to new gains fold into the weights on the input and into those of the head. A dry path has unity
@@ -57,7 +68,7 @@ def rescale_weights(twin: Twin, input_gain: float, output_gain: float) -> dict[s
     last = f"stacks.{len(twin.network.stacks) - 1}."
     head = (f"{last}head", f"{last}head_bias")
     weights = {}
-    for name, weight in twin.weights.items():
+    for name, weight in twin.network_weights.items():
         on_input = name == "stacks.0.rechannel" or name.endswith(".mix")
         on_output = name in head or name.endswith(".skip")
         weights[name] = weight * (input_ratio if on_input else output_ratio if on_output else 1.0)

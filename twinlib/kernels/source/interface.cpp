@@ -323,10 +323,13 @@ struct Channel {
     StreamState state{};
     std::unique_ptr<Workspace> workspace;
 
-    explicit Channel(const Model &model) : workspace(std::make_unique<Workspace>(model, 0)) {
+    Channel(const Model &model, const float *filter, Index filter_taps)
+        : workspace(std::make_unique<Workspace>(model, 0)) {
         const Network &net = model.net;
-        const Index merged = model.stacks[0].layers[0].context();
-        const Index dry = net.dry_path && net.dry_delay > merged ? net.dry_delay : merged;
+        Index dry = model.stacks[0].layers[0].context();
+        if (net.dry_path) Model::most(dry, net.dry_delay);
+        if (filter) Model::most(dry, filter_taps - 1);
+        state.filter = filter, state.filter_taps = filter_taps;
         state.dry = stream_row(memory, 1, dry);
         for (const Stack &s : model.stacks) {
             const Index rows = net.skip == Skip::mixed ? s.heads : s.channels;
@@ -341,9 +344,15 @@ struct Channel {
 
 struct Stream {
     const Model &model;
+    std::vector<float> filter;
     std::vector<Channel> channels;
-    Stream(const Model &m, Index count) : model(m) {
-        for (Index i = 0; i < count; ++i) channels.emplace_back(model);
+
+    // `impulse_response` of `taps` samples: the filter in parallel to the network; without taps, there is none.
+    Stream(const Model &m, Index count, const float *impulse_response, Index taps)
+        : model(m), filter((taps + filter_sums - 1) / filter_sums * filter_sums) {
+        for (Index k = 0; k < taps; ++k) filter[filter.size() - 1 - k] = impulse_response[k];
+        for (Index i = 0; i < count; ++i)
+            channels.emplace_back(model, taps ? filter.data() : nullptr, filter.size());
     }
 };
 
@@ -387,8 +396,11 @@ EXPORT void twin_model_pack(void *model, const float *const *parameters) {
     m.engine->pack(m.net, parameters, m.packed);
 }
 
-EXPORT void *twin_stream_create(const void *model, std::int64_t channels) {
-    return guarded([=] { return new Stream(*static_cast<const Model *>(model), channels); });
+// The impulse response of a filter applies to the dry signal after the input gain, and its output is added after the
+// output gain.
+EXPORT void *twin_stream_create(const void *model, std::int64_t channels, const float *impulse_response,
+                                std::int64_t taps) {
+    return guarded([=] { return new Stream(*static_cast<const Model *>(model), channels, impulse_response, taps); });
 }
 
 EXPORT void twin_stream_free(void *stream) { delete static_cast<Stream *>(stream); }

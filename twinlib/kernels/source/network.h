@@ -16,6 +16,9 @@ constexpr Index padding = 64;
 // Samples that run through one layer after the other.
 constexpr Index tile = 768;
 
+// Partial sums of a filtered sample, each over every fourth tap.
+constexpr Index filter_sums = 4;
+
 // A matrix of `outs` rows and `terms` columns. The weights are stored as blocks of up to `block` rows: for each block,
 // for each term, one weight per row.
 struct Matrix {
@@ -72,6 +75,8 @@ struct StreamState {
     Row dry;
     Row *inputs;  // one per layer; unused for a merged layer
     Row *totals;  // one per stack
+    const float *filter;  // of the dry signal, in parallel to the network: oldest tap first; null without
+    Index filter_taps;    // a multiple of `filter_sums`
 };
 
 // Rows of one crop, at their time in the crop: `data[row * stride + time]`.

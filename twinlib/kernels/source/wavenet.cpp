@@ -234,6 +234,26 @@ float *advance(Row &row, Index samples) {
     return at;
 }
 
+// Filter `vectors` vectors of the dry signal; `x` is the first sample that the oldest tap meets. The order of summation
+// does not depend on `vectors`, so that blocks of all sizes give equal samples.
+template <int vectors>
+void filter_block(const float *taps, Index count, const float *x, float *out) {
+    Vector sums[vectors][filter_sums] = {};
+    for (Index k = 0; k < count; k += filter_sums, x += filter_sums)
+#pragma GCC unroll 4
+        for (Index i = 0; i < filter_sums; ++i) {
+            const Vector tap = splat(taps[k + i]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) sums[v][i] += tap * load(x + i + v * lanes);
+        }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v)
+        store(out + v * lanes, (sums[v][0] + sums[v][1]) + (sums[v][2] + sums[v][3]));
+}
+
+using FilterBlock = void (*)(const float *, Index, const float *, float *);
+constexpr FilterBlock filter_blocks[group_vectors] = {filter_block<1>, filter_block<2>, filter_block<3>};
+
 void stream_tile(const Network &net, const float *packed, StreamState &state, Scratch &scratch, const float *from,
                  Index from_stride, float *wet, Index wet_stride, Index samples, float input_gain, float output_gain) {
     float *dry = advance(state.dry, samples);
@@ -277,10 +297,14 @@ void stream_tile(const Network &net, const float *packed, StreamState &state, Sc
         if (s.has_head) product(s.head, packed, scratch.terms, 0, s.head.terms, t, vectors, nullptr, 0, head, group);
         else
             for (Index j = 0; j < count; ++j) head[j] = total[t + j] + packed[s.head.bias];
+        float filtered[group];
+        if (state.filter)
+            filter_blocks[vectors - 1](state.filter, state.filter_taps, dry + t - (state.filter_taps - 1), filtered);
         for (Index j = 0; j < count; ++j) {
             float value = net.head_scale * head[j];
             if (net.dry_path) value += dry[t + j - net.dry_delay];
-            wet[(t + j) * wet_stride] = output_gain * value;
+            value *= output_gain;
+            wet[(t + j) * wet_stride] = state.filter ? value + filtered[j] : value;
         }
         t += count;
     }
