@@ -1,12 +1,14 @@
 """How often the diagnosis suspects takes of an unchanged device, and how often it finds a change or an effect.
 
-    python benchmarks/diagnosis.py [--takes 20] [--seconds 24] [--sets held-out tuned] [--forms reel "old reel" pair]
+    python benchmarks/diagnosis.py [--first 0] [--takes 20] [--seconds 24] [--sets held-out tuned]
+                                   [--forms reel "old reel" pair]
     python benchmarks/diagnosis.py --files DRY.flac WET.flac ...
 
 Simulates takes of reels with a witness (recorded on another clock), of reels without one, and pairs (on one clock).
-Prints, for every kind of take, the number of suspect takes by device and in all, and how many findings name the cause.
-Then prints the noise floor from the witness relative to that from silence after the reel, as on a probe reel.
-`--files` prints the findings of pairs of files that are known to be unchanged instead.
+Prints, for every kind of take, the number of suspect takes by device and in all, and of those that name the cause, that
+name it as "level or drive", and that name another cause. Then prints the noise floor from the witness relative to that
+from silence after the reel, as on a probe reel. `--files` prints the findings of pairs of files that are known to be
+unchanged instead.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from diagnosis_takes import CAUSES, PROBE_SECONDS, RATE, SETS, Array, TakeSet, make_reel, wet_signals
+from diagnosis_takes import CAUSES, GENERAL, PROBE_SECONDS, RATE, SETS, Array, TakeSet, make_reel, wet_signals
 
 from twinlib import audio
 from twinlib.alignment import Alignment, WarpedReader, align
@@ -28,6 +30,18 @@ from twinlib.simulation.recorder import ground_truth, record
 from twinlib.simulation.settings import Recorder
 
 Form = Literal["reel", "old reel", "pair"]
+NAMES = {
+    *set().union(*CAUSES.values()),
+    GENERAL,
+    "vibrato",
+    "warm-up",
+    "echo",
+    "room",
+    "direct-monitoring",
+    "foreign-sound",
+}
+"""All causes that findings name."""
+
 FORMS: tuple[Form, ...] = ("reel", "old reel", "pair")
 
 
@@ -43,9 +57,14 @@ class Result:
     silence: float
 
     @property
-    def names_cause(self) -> bool:
-        causes = {code.removeprefix("witness-").removesuffix("-changed") for code in self.codes}
-        return bool(causes & CAUSES[self.kind])
+    def naming(self) -> Literal["right", "general", "wrong", "none"]:
+        """Whether the findings name the cause and no other."""
+        causes = {code.removeprefix("witness-").removesuffix("-changed") for code in self.codes} & NAMES
+        if not causes:
+            return "none"
+        if causes <= CAUSES[self.kind]:
+            return "right"
+        return "general" if causes <= CAUSES[self.kind] | {GENERAL} else "wrong"
 
 
 def simulate(takes: TakeSet, form: Form, number: int, seconds: float, folder: Path) -> Iterator[Result]:
@@ -88,13 +107,15 @@ def result(kind: str, device: str, found: Alignment, wet: Path, frames: int) -> 
 
 
 def print_rates(results: list[Result], takes: TakeSet) -> None:
-    print(f"| suspect takes | {' | '.join(takes.devices)} | all | cause named |")
-    print(f"|---|{'---|' * (len(takes.devices) + 2)}")
+    print(f"| suspect takes | {' | '.join(takes.devices)} | all | named | level or drive | another cause |")
+    print(f"|---|{'---|' * (len(takes.devices) + 4)}")
     for kind, causes in CAUSES.items():
         of_kind = [each for each in results if each.kind == kind]
         cells = [count([each.is_suspect for each in of_kind if each.device == name]) for name in takes.devices]
-        named = count([each.names_cause for each in of_kind]) if causes else ", ".join(false_codes(of_kind)) or "-"
-        print(f"| {kind} | {' | '.join(cells)} | {count([each.is_suspect for each in of_kind])} | {named} |")
+        all_of = count([each.is_suspect for each in of_kind])
+        names = [str(sum(each.naming == naming for each in of_kind)) for naming in ("right", "general", "wrong")]
+        named = " | ".join(names) if causes else f"{', '.join(false_codes(of_kind)) or '-'} | | "
+        print(f"| {kind} | {' | '.join(cells)} | {all_of} | {named} |")
 
 
 def count(flags: list[bool]) -> str:
@@ -134,6 +155,7 @@ def print_files(paths: list[Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=int, default=0, help="number of the first take: other programmes and settings")
     parser.add_argument("--takes", type=int, default=20, help="takes of each kind")
     parser.add_argument("--seconds", type=float, default=24.0, help="duration of the programme")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
@@ -146,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in args.sets:
             for form in args.forms:
-                numbers = range(args.takes)
+                numbers = range(args.first, args.first + args.takes)
                 results = [
                     each
                     for number in numbers

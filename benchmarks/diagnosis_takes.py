@@ -255,6 +255,9 @@ CAUSES = {
 }
 """The causes of each kind of take, as in the codes of its findings."""
 
+GENERAL = "level-or-drive"
+"""The cause of a change that the diagnosis cannot tell apart."""
+
 
 def wet_signals(x: Array, device: Device, rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
     """Yield the kinds of takes of a device, all with the same scale of at most full scale."""

@@ -1,5 +1,7 @@
 """What musicians leave on or move during a take is named, and devices that stay the same are not suspected."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +112,12 @@ def test_a_change_is_named_with_its_place(check: Callable[..., Alignment], code:
         assert span is not None
         assert span.start - 0.5 < SECONDS / 2 < span.stop + 0.5
         assert "record again" in found.reasons[0]
+
+
+def test_the_diagnosis_starts_quickly() -> None:
+    """`scipy.signal` would take longer to import than a take to diagnose."""
+    code = "import sys, twinlib.diagnosis.pipeline; sys.exit('scipy.signal' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_drive_is_no_level(check: Callable[..., Alignment]) -> None:

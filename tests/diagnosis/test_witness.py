@@ -155,6 +155,56 @@ def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float
     assert report.noise_floor_dbfs == pytest.approx(20 * np.log10(noise), abs=1.0)
 
 
+def changed(before: np.ndarray, after: np.ndarray, early: bool = False) -> np.ndarray:
+    """A take that changes between its last two repeats, or between its first two."""
+    return np.where(np.arange(len(DRY)) < (HALF - PERIOD if early else HALF), before, after)
+
+
+def causes(report: WitnessReport) -> list[str]:
+    return [finding.code.removeprefix("witness-") for finding in report.findings]
+
+
+@pytest.mark.parametrize("name", ["clipper", "fuzz", "octave", "gate"])
+@pytest.mark.parametrize("early", [False, True])
+def test_a_change_of_any_device_is_named_rightly(name: str, early: bool) -> None:
+    device = DEVICES[name]
+    same = device(DRY)
+    assert causes(compare(changed(same, 0.9 * same, early), 1e-5)) == ["level"]
+    assert causes(compare(changed(same, device(1.2 * DRY), early), 1e-5)) == ["drive"]
+    assert causes(compare(changed(low_pass(3000)(same), low_pass(1500)(same), early), 1e-5)) == ["tone"]
+    if name != "gate":
+        assert causes(compare(changed(same, 0.4 * DRY, early), 1e-5)) == ["bypassed"]
+
+
+@pytest.mark.parametrize("name", ["clipper", "fuzz", "octave", "gate"])
+@pytest.mark.parametrize("seed", range(3))
+def test_in_noise_a_change_is_named_rightly_or_generally(name: str, seed: int) -> None:
+    device, early = DEVICES[name], seed % 2 == 0
+    same = device(DRY)
+    assert causes(compare(changed(same, 0.8 * same, early), 3e-3, seed))[0] in {"level", "level-or-drive"}
+    assert causes(compare(changed(same, device(1.5 * DRY), early), 3e-3, seed))[0] in {"drive", "level-or-drive"}
+    other_tone = changed(low_pass(3000)(same), low_pass(1500)(same), early)
+    assert causes(compare(other_tone, 3e-3, seed))[0] in {"tone", "changed"}
+
+
+def test_level_and_drive_of_a_linear_device_are_one() -> None:
+    assert causes(compare(changed(clean(DRY), clean(1.2 * DRY)))) == ["level-or-drive"]
+
+
+@pytest.mark.parametrize("name", ["clipper", "fuzz", "octave"])
+def test_a_tone_before_the_distortion_is_no_drive(name: str) -> None:
+    device = DEVICES[name]
+    (finding,) = compare(changed(device(low_pass(3000)(DRY)), device(low_pass(1500)(DRY)))).findings
+    assert finding.code == "witness-changed"
+    assert "drive or tone" in MESSAGES.sentence(finding)
+
+
+def test_a_fuzz_that_hardly_changes_its_levels_is_driven_harder() -> None:
+    (finding,) = compare(changed(fuzz(DRY), fuzz(2 * DRY)), 1e-5).findings
+    assert finding.code == "witness-drive"
+    assert abs(float(finding.values["change_db"])) < 1.0
+
+
 @pytest.mark.parametrize("seconds", [0.3, 0.7, 1.0, 1.6])
 @pytest.mark.parametrize("code", ["level", "drive"])
 def test_a_change_within_a_repeat_is_no_modulation(code: str, seconds: float) -> None:

@@ -44,10 +44,14 @@ CHANGE_BY_WITNESS = {
     "witness-drive": "drive-changed",
     "witness-tone": "tone-changed",
     "witness-bypassed": "bypassed",
+    "witness-level-or-drive": "level-or-drive-changed",
 }
 """Code of a change at a place by that of the same change between two repeats of the witness."""
 
-CHANGE_CODES = frozenset({*CHANGE_BY_WITNESS.values(), "level-or-drive-changed"})
+WITNESS_CODES = frozenset({*CHANGE_BY_WITNESS, "witness-changed"})
+"""Codes of changes between two repeats."""
+
+CHANGE_CODES = frozenset(CHANGE_BY_WITNESS.values())
 """Codes of changes at a place."""
 
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
@@ -191,12 +195,13 @@ def merge_repeats(found: Sequence[Finding], repeats: Sequence[Finding]) -> list[
     """
     merged = []
     for finding in found:
-        causes = [
-            repeat for repeat in repeats if repeat.code in CHANGE_BY_WITNESS and _overlap(finding.span, repeat.span)
-        ]
+        causes = [repeat for repeat in repeats if repeat.code in WITNESS_CODES and _overlap(finding.span, repeat.span)]
         if len(causes) == 1 and finding.code in CHANGE_CODES:
             values = {**causes[0].values, "seconds": finding.values["seconds"]}
-            finding = replace(finding, code=CHANGE_BY_WITNESS[causes[0].code], values=values)
+            if causes[0].code == "witness-changed":
+                finding = suspect("device-changed", finding.span, **values)
+            else:
+                finding = replace(finding, code=CHANGE_BY_WITNESS[causes[0].code], values=values)
         merged.append(finding)
     suspects = [finding for finding in found if finding.severity != "info"]
     return [*merged, *(repeat for repeat in repeats if not any(_overlap(each.span, repeat.span) for each in suspects))]

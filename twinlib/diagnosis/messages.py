@@ -70,8 +70,17 @@ MESSAGES = Messages(
             "the tone changes between {start:.1f} s and {stop:.1f} s of the {file} file (by {change_db:+.1f} dB around "
             "{hertz:.0f} Hz): a knob or a switch was moved; record again with the same settings throughout"
         ),
+        "witness-level-or-drive": (
+            "the level or the drive changes by {change_db:+.1f} dB between {start:.1f} s and {stop:.1f} s of the "
+            "{file} file: a knob, the input or the recording level was moved; record again with the same settings "
+            "throughout"
+        ),
+        "witness-changed": (
+            "the device changes between {start:.1f} s and {stop:.1f} s of the {file} file (by up to {change_db:+.1f} "
+            "dB): a drive or tone knob or a switch was moved; record again with the same settings throughout"
+        ),
         "witness-bypassed": (
-            "the device is bypassed from a place between {start:.1f} s and {stop:.1f} s of the {file} file: a "
+            "the device is bypassed or switched on between {start:.1f} s and {stop:.1f} s of the {file} file: a "
             "footswitch was pressed; record again"
         ),
         "witness-warm-up": (
@@ -84,8 +93,9 @@ MESSAGES = Messages(
             "file: a chorus, flanger, tremolo or vibrato is on, which no twin can learn; turn it off and record again"
         ),
         "gated-noise": (
-            "the device is a gate, or contains one: its noise is {closed_dbfs:.0f} dBFS in pauses, where it is closed, "
-            "and {open_dbfs:.0f} dBFS while it is open; the noise floor is that of the pauses"
+            "the noise is {closed_dbfs:.0f} dBFS in pauses, but {open_dbfs:.0f} dBFS between repeats of one sound: the "
+            "device is a gate, its noise follows the level, or it remembers what came before; the noise floor is that "
+            "of the pauses"
         ),
         "unknown-noise": (
             "the noise floor was not measured: fewer than two of the {expected} repeats of the witness are intact; "
@@ -103,6 +113,10 @@ MESSAGES = Messages(
         "level-or-drive-changed": (
             "the level or the drive changes at {seconds:.1f} s of the {file} file (the level by {change_db:+.1f} dB): "
             "a knob, the input or the recording level was moved; record again with the same settings throughout"
+        ),
+        "device-changed": (
+            "the device changes at {seconds:.1f} s of the {file} file: a drive or tone knob or a switch was moved; "
+            "record again with the same settings throughout"
         ),
         "tone-changed": (
             "the tone changes at {seconds:.1f} s of the {file} file: a tone knob or a switch was moved; record again "

@@ -4,13 +4,14 @@ Sums and differences of two repeats, rather than one as the reference of the oth
 of the result. All functions take arrays and know nothing of files.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, signal
+from scipy import fft
 
 from twinlib.excitation import witness_steps
 
@@ -45,11 +46,17 @@ SILENCE_SECONDS = 0.2
 ONSET_SECONDS = 0.005
 """End of that silence that is left out: filters of converters ring before a sound too."""
 
+DECAYED_RATIO = 0.8
+"""Power of the second half of that silence relative to all of it, below which the first holds a decay."""
+
 MIN_SNR, MIN_SNR_OF_HUM = 30.0, 30_000.0
 """Power of a bin relative to silence from which it counts: hum is as steady as the excerpt, but not of the device."""
 
 MIN_CLEAR_SHARE = 0.5
 """Share of the energy of a step that these bins need: otherwise it is mostly noise, and is not compared."""
+
+DISTORTION_RATIO = 4.0
+"""Ratio of the energies that no filter predicts in two differences from which the larger one is no noise."""
 
 HUM_COHERENCE = 0.4
 """Coherence of successive frames of silence from which a bin holds hum."""
@@ -60,12 +67,15 @@ class Difference:
     """The difference of two repeats.
 
     `change` is its energy, by step, as far as a filter of the other repeat predicts it, relative to the energy of the
-    repeats and without noise; `error` is the standard error. `flutter` is the variance of the gain within the steps,
-    likewise without noise. `noise` is the noise power of one repeat and `low_noise` its share below `MASKED_HZ`.
+    repeats, `power`, and without noise; `error` is the standard error, and `rest` the energy that is not predicted.
+    `flutter` is the variance of the gain within the steps, likewise without noise. `noise` is the noise power of one
+    repeat and `low_noise` its share below `MASKED_HZ`.
     """
 
     change: Array
     error: Array
+    rest: Array
+    power: Array
     flutter: float
     noise: float
     low_noise: float
@@ -73,6 +83,20 @@ class Difference:
     def exceeds(self, change: float) -> npt.NDArray[np.bool_]:
         """Return the mask of steps that change by more than a share of their energy, and more than noise."""
         return np.asarray(self.change > np.maximum(change, 5.0 * self.error))
+
+    def with_distortion(self, others: Sequence["Difference"]) -> "Difference":
+        """Return the difference with the rest as a part of the change, where it is larger than in one of the others.
+
+        The distortion of a fuzz that is driven harder differs, but hardly its levels. Noise does not depend on the
+        level, or is proportional to it.
+        """
+        rests, powers = (np.array(values) for values in zip(*((each.rest, each.power) for each in others), strict=True))
+        rests[powers == 0.0] = np.inf
+        steady = np.min(rests * np.maximum(powers, 1e-30), axis=0) / np.maximum(self.power, 1e-30)
+        usual = np.maximum(steady, rests.min(axis=0))
+        return replace(
+            self, change=self.change + np.where(self.rest > DISTORTION_RATIO * usual, self.rest - usual, 0.0)
+        )
 
     @property
     def largest(self) -> float:
@@ -83,7 +107,7 @@ class Difference:
 def measure_difference(first: Array, second: Array, required: Array, rate: int) -> Difference:
     """Compare two repeats; `required` (`required_power`) is the power of bins that count."""
     middle, difference = 0.5 * (first + second), _without_delay(first, second, rate)
-    change, error, flutter, weight = [], [], 0.0, 0.0
+    change, error, rest, powers, flutter, weight = [], [], [], [], 0.0, 0.0
     for part in _analysed_steps(rate):
         m, d = (_spectra(samples[part], rate) for samples in (middle, difference))
         power = np.square(np.abs(m))
@@ -96,6 +120,8 @@ def measure_difference(first: Array, second: Array, required: Array, rate: int) 
         noise = np.square(np.abs(d - gain * m)).sum(axis=0) / (len(m) - 1)
         change.append(float((np.square(np.abs(gain)) * total - noise).sum() / total.sum()))
         error.append(float(np.sqrt(np.square(noise).sum()) / total.sum()))
+        rest.append(float(len(m) * noise.sum() / total.sum()))
+        powers.append(float(power.sum()) / len(m))
         by_frame = power.sum(axis=1) + 1e-30
         gains = (d * m.conj()).real.sum(axis=1) / by_frame
         expected = 0.5 * (power * noise).sum(axis=1) / by_frame**2
@@ -104,7 +130,59 @@ def measure_difference(first: Array, second: Array, required: Array, rate: int) 
         flutter += float((weights * (np.square(gains - mean) - expected)).sum())
         weight += len(gains) - 1
     noise_power, low = _noise_power(middle, difference, rate)
-    return Difference(np.array(change), np.array(error), flutter / weight, noise_power, low)
+    by_step = [np.array(values) for values in (change, error, rest, powers)]
+    return Difference(by_step[0], by_step[1], by_step[2], by_step[3], flutter / weight, noise_power, low)
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """Energy of a signal, and what one gain and what one filter of another signal leave of it.
+
+    All are relative to the energy of a reference, as means over the steps, so that soft steps count as loud ones.
+    """
+
+    total: float
+    gain: float
+    filter: float
+
+
+def explain_change(before: Array, after: Array, required: Array, rate: int) -> Unexplained | None:
+    """Explain the difference of two repeats by their mean; None if all steps are mostly noise.
+
+    After another level, a gain leaves noise, and after another tone, a filter. After another drive, the steps differ
+    in gain.
+    """
+    middle = 0.5 * (before + after)
+    return _explain(middle, _without_delay(before, after, rate), middle, required, rate)
+
+
+def explain_device(dry: Array, repeat: Array, required: Array, rate: int) -> Unexplained | None:
+    """Explain a repeat by the dry signal: what a filter leaves is distortion and noise."""
+    return _explain(dry, repeat, repeat, required, rate)
+
+
+def _explain(inputs: Array, outputs: Array, reference: Array, required: Array, rate: int) -> Unexplained | None:
+    x, y = [], []
+    for part in _analysed_steps(rate):
+        a, b, c = (_spectra(samples[part], rate) for samples in (inputs, outputs, reference))
+        power = np.square(np.abs(c))
+        clear = power.mean(axis=0) > required
+        energy = power[:, clear].sum()
+        if energy > MIN_CLEAR_SHARE * power.sum():
+            x.append(np.where(clear, a, 0.0) / np.sqrt(energy))
+            y.append(np.where(clear, b, 0.0) / np.sqrt(energy))
+    if not x:
+        return None
+    both, power = np.concatenate(y) * np.concatenate(x).conj(), np.square(np.abs(np.concatenate(x)))
+    total = float(np.square(np.abs(np.concatenate(y))).sum())
+    by_gain = float(np.square(both.real.sum()) / (power.sum() + 1e-30))
+    by_filter = float((np.square(np.abs(both.sum(axis=0))) / (power.sum(axis=0) + 1e-30)).sum())
+    return Unexplained(*((total - part) / len(x) for part in (0.0, by_gain, by_filter)))
+
+
+def mean_inverse_power(repeat: Array, rate: int) -> float:
+    """Return the mean over the steps of the inverse of their power."""
+    return float(np.mean([1.0 / (np.mean(np.square(repeat[part])) + 1e-30) for part in _analysed_steps(rate)]))
 
 
 def measure_levels(repeat: Array, rate: int) -> Array:
@@ -140,8 +218,9 @@ class Silence:
 
 
 def measure_silence(silence: Array, max_hz: float, rate: int) -> Silence:
-    """Measure the noise of silence `(repeats, samples)`."""
-    steady = signal.detrend(silence, axis=1)
+    """Measure the noise of silence `(repeats, samples)`, or that of its second half if a decay ends in the first."""
+    whole, later = (_without_line(silence[:, first:]) for first in (0, silence.shape[1] // 2))
+    steady = later if np.mean(np.square(later)) < DECAYED_RATIO * np.mean(np.square(whole)) else whole
     bands = np.mean([_band_powers(part, rate) for part in steady], axis=0)
     power = float(np.mean(np.square(steady)))
     low, below = (float(np.mean([_power_below(part, hertz, rate) for part in steady])) for hertz in (MASKED_HZ, max_hz))
@@ -149,18 +228,25 @@ def measure_silence(silence: Array, max_hz: float, rate: int) -> Silence:
 
 
 def measure_linearity(dry: Array, repeat: Array, noise: float, rate: int) -> float:
-    """Return the energy of a repeat that no gain and delay of the dry signal explain, in its loudest step.
+    """Return the energy of a repeat that one gain and delay of the dry signal do not explain.
 
-    It is without noise, whose power is `noise`, and relative to the energy of the repeat. A bypass may delay more or
-    less than the device, to which the take is aligned.
+    It is without noise, whose power is `noise`, and relative to the energy of each step that is louder than noise. A
+    bypass may delay more or less than the device, to which the take is aligned.
     """
-    part, reach = _analysed_steps(rate)[0], round(MARGIN_SECONDS * rate / 2)
+    reach = round(MARGIN_SECONDS * rate / 2)
     correlation = fft.irfft(fft.rfft(repeat) * fft.rfft(dry).conj(), len(dry))
     delay = int(np.argmax(np.abs(np.roll(correlation, reach)[: 2 * reach]))) - reach
     delayed = np.roll(dry, delay)
-    basis = np.stack([_derivative(delayed, order)[part] for order in range(3)])
-    left = _residual(basis, repeat[part])
-    return float((np.mean(np.square(left)) - noise) / (np.mean(np.square(repeat[part])) + 1e-30))
+    basis = np.stack([_derivative(delayed, order) for order in range(3)])
+    powers = [(part, float(np.mean(np.square(repeat[part])))) for part in _analysed_steps(rate)]
+    loudest = max(power for _, power in powers)
+    heard = [(part, power) for part, power in powers if power > min(MIN_SNR * noise, 0.5 * loudest)]
+    scales = [1.0 / np.sqrt(power * (part.stop - part.start) + 1e-30) for part, power in heard]
+    both = np.concatenate(
+        [s * np.vstack((basis, repeat))[:, part] for s, (part, _) in zip(scales, heard, strict=True)], 1
+    )
+    left = float(np.square(_residual(both[:3], both[3])).sum())
+    return (left - sum(noise / (power + 1e-30) for _, power in heard)) / len(heard)
 
 
 @cache
@@ -171,11 +257,23 @@ def _analysed_steps(rate: int) -> tuple[slice, ...]:
     return tuple(slice(step.start + skip, step.stop + margin) for step, skip in zip(steps, skips, strict=True))
 
 
+def _hann(count: int) -> Array:
+    """Return the periodic window; `scipy.signal` would take longer to import than a take to diagnose."""
+    return np.asarray(np.hanning(count + 1)[:-1])
+
+
+def _without_line(rows: Array) -> Array:
+    """Return rows without their mean and slope."""
+    ramp = np.linspace(-1.0, 1.0, rows.shape[1])
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(centred - np.outer(centred @ ramp / (ramp @ ramp), ramp))
+
+
 def _spectra(samples: Array, rate: int) -> npt.NDArray[np.complex128]:
     """Return spectra of frames that overlap by half, `(frames, bins)`."""
     size = 2 * round(FRAME_SECONDS * rate / 2)
     frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
-    return np.asarray(fft.rfft(frames * signal.windows.hann(size, sym=False), axis=1))
+    return np.asarray(fft.rfft(frames * _hann(size), axis=1))
 
 
 def _without_delay(first: Array, second: Array, rate: int) -> Array:
@@ -218,7 +316,7 @@ def _derivative(samples: Array, order: int) -> Array:
 
 
 def _band_powers(samples: Array, rate: int) -> Array:
-    window = signal.windows.hann(len(samples), sym=False)
+    window = _hann(len(samples))
     power = 2.0 * np.square(np.abs(fft.rfft(samples * window))) / (np.square(window).sum() * len(samples))
     hertz = np.arange(len(power)) * rate / len(samples)
     edges = np.searchsorted(hertz, [edge for edge in BANDS_HZ if edge < 0.45 * rate])
@@ -226,6 +324,6 @@ def _band_powers(samples: Array, rate: int) -> Array:
 
 
 def _power_below(samples: Array, hertz: float, rate: int) -> float:
-    window = signal.windows.hann(len(samples), sym=False)
+    window = _hann(len(samples))
     power = 2.0 * np.square(np.abs(fft.rfft(samples * window))) / (np.square(window).sum() * len(samples))
     return float(power[: round(hertz * len(samples) / rate)].sum())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from twinlib.alignment import Alignment
-from twinlib.diagnosis.change import Change, describe_change
+from twinlib.diagnosis.change import Change, clear_cells, describe_change
 from twinlib.diagnosis.repeats import Array
 from twinlib.findings import Finding, suspect
 
@@ -34,9 +34,9 @@ def compare_settings(alignments: Mapping[str, Alignment]) -> list[tuple[str, Fin
 
     def change(first: Array, second: Array) -> Change:
         difference = second - first
-        return describe_change(difference - np.median(difference) if any_level else difference, all_levels, noise)
+        return describe_change(difference - np.median(difference) if any_level else difference, clear)
 
-    all_levels = np.array(list(features.values()))
+    clear = clear_cells(np.array(list(features.values())), noise)
     groups: list[list[str]] = []
     for name, levels in features.items():
         alike = [group for group in groups if change(features[group[0]], levels).rms_db < MAX_DIFFERENCE_DB]

@@ -6,6 +6,7 @@ repeats are a trend, if all successive differences have one direction, and modul
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from twinlib.alignment import Alignment, Witness
 from twinlib.audio import Signal
 from twinlib.db import power_to_db
 from twinlib.diagnosis import repeats
-from twinlib.diagnosis.change import describe_change
+from twinlib.diagnosis.change import Change, Kind, clear_cells, describe_change, find_kind
 from twinlib.diagnosis.repeats import Array, Difference, Silence
 from twinlib.excitation import witness_frames
 from twinlib.findings import Finding, Span, info, suspect
@@ -23,8 +24,12 @@ from twinlib.intervals import Range, RangeIndex
 MAX_CHANGE = 1e-3
 """Energy of a difference, relative to the signal, from which two repeats differ: 0.27 dB. A twin cannot learn more."""
 
-MAX_FLUTTER = 4e-4
-"""Variance of the gain within a repeat from which two repeats differ: a tremolo of 4 % has 8e-4."""
+CHANGE_WITHIN = 1e-4
+"""The same for a step in which the device changes: it may do so near the end of that step."""
+
+MAX_FLUTTER = 2e-4
+"""Variance of the gain within a repeat from which two repeats differ: 0.1 dB. That of a tremolo of 4 % is 8e-4 times
+twice the squared sine of half its phase between them; 20 dB below the signal, noise has 2e-5."""
 
 MODULATED_SHARE = 0.1
 """Flutter relative to the change from which the difference varies within the repeats themselves."""
@@ -46,10 +51,12 @@ MIN_DEVICE_RESIDUAL = 5e-3
 """The same share from which a device does more than change the level, so that its bypass can be recognised."""
 
 CLOSED_SHARE = 0.1
-"""Noise power of silence relative to that between repeats, below which the device is a gate and closed in silence."""
+"""Noise power of silence relative to that between repeats, below which the difference is noted."""
 
 KEPT = frozenset({"disturbed"})
 """Reasons of excluded places that a gate causes in every repeat."""
+
+MeasureDifference = Callable[[int, int], Difference]
 
 ReadSamples = Callable[[int, int], Signal]
 """Reads samples [start, stop) of the dry signal, or of the wet signal without the guard, float32 `(frames,)`."""
@@ -85,16 +92,15 @@ def compare_witness(
     if len(made.spans) < 2:
         return WitnessReport()
     rate, required = made.rate, repeats.required_power(made.silence, made.rate)
-
-    def difference(first: int, second: int) -> Difference:
-        return repeats.measure_difference(made.samples[first], made.samples[second], required, rate)
-
+    difference = _differences(made, required)
     changed = _changed_within(len(made.spans), difference)
-    made = _without(made, changed)
-    states, differences = _find_states(len(made.spans), difference)
+    kept = [number for number in range(len(made.spans)) if number not in changed]
+    states, differences = _find_states(kept, difference)
+    made = _Repeats([made.spans[number] for number in kept], made.samples[kept], made.silence, rate)
     silence = repeats.measure_silence(made.silence, _max_hz(alignment), rate)
     alike = [found for (first, second), found in differences.items() if states[first] == states[second]]
-    floor = _noise_floor(alike or [min(differences.values(), key=lambda found: found.noise)], silence)
+    # A change too small to be one, or the memory of a compressor, is no noise: the most similar pair counts.
+    floor = _noise_floor(min(alike or differences.values(), key=lambda found: found.noise), silence)
     levels = np.array([repeats.measure_levels(repeat, rate) for repeat in made.samples])
     main = max(set(states), key=lambda state: (states.count(state), -state))
     mean = levels[[state == main for state in states]].mean(axis=0)
@@ -102,25 +108,36 @@ def compare_witness(
         levels_dbfs=tuple(tuple(round(value, 2) for value in row) for row in mean.tolist()),
         noise_dbfs=tuple(round(value, 2) for value in power_to_db(silence.bands, 1e-16).tolist()),
     )
+    clear = clear_cells(levels, silence.bands)
     findings: list[Finding] = []
-    is_random = bool(alike) and floor > max(
-        RANDOM_SHARE * float(np.mean(np.square(made.samples))), RANDOM_RATIO * silence.power
-    )
-    if is_random or _is_modulated(made, states, differences, silence.power):
+    if _is_random(alike, silence.power) or _is_modulated(made, states, differences, silence.power):
         findings.append(suspect("witness-modulated", _whole(alignment, made)))
     elif _is_varied(states):
-        change = describe_change(levels[-1] - levels[0], levels, silence.bands)
+        change = describe_change(levels[-1] - levels[0], clear, "drive")
         findings.append(suspect("witness-warm-up", _whole(alignment, made), change_db=round(change.change_db, 2)))
     elif len(set(states)) > 1:
         margin = round(repeats.MARGIN_SECONDS * rate)
         dry = read_dry(made.spans[0][0] - margin, made.spans[0][1] + margin).astype(np.float64)
-        bypassed = _bypassed_states(made, states, main, dry, floor)
-        findings = _find_steps(alignment, made, states, differences, levels, silence.bands, bypassed)
+        bypassed = _bypassed_states(made, states, dry, floor)
+        noise = _noise_of_difference(made, states, required, silence.power)
+
+        def describe(before: int, after: int) -> Change:
+            # The device may have changed within the repeats next to the change.
+            old, new = states.index(before), len(states) - 1 - states[::-1].index(after)
+            by_cell = levels[new] - levels[old]
+            explained = repeats.explain_change(made.samples[old], made.samples[new], required, rate)
+            device = repeats.explain_device(dry, made.samples[old], required, rate)
+            kind: Kind | None = None
+            if explained is not None and device is not None:
+                kind = find_kind(explained, device, noise, by_cell, levels, clear)
+            return describe_change(by_cell, clear, kind)
+
+        findings = _find_steps(alignment, made, states, bypassed, describe)
     if alike and not findings and silence.power < CLOSED_SHARE * floor:
-        # The noise floor of a gate is that of its pauses, as on the probe reel.
         open_dbfs, closed_dbfs = (round(power_to_db(power, 1e-16), 2) for power in (floor, silence.power))
         findings.append(info("gated-noise", open_dbfs=open_dbfs, closed_dbfs=closed_dbfs))
-        floor = silence.power
+    # As on the probe reel: a gate is closed there, and noise that follows the level is low.
+    floor = min(floor, silence.power)
     # Two repeats of a changed device differ by more than noise.
     floor_dbfs = round(power_to_db(floor, 1e-16), 2) if alike else None
     return WitnessReport(tuple(findings), floor_dbfs, witness)
@@ -158,13 +175,26 @@ def _intact_repeats(alignment: Alignment, spans: Sequence[Range], ignored: froze
     return found
 
 
-def _changed_within(count: int, difference: Callable[[int, int], Difference]) -> set[int]:
+def _differences(made: _Repeats, required: Array) -> MeasureDifference:
+    """Return the function that compares two repeats, each pair once."""
+
+    @cache
+    def measured(first: int, second: int) -> Difference:
+        return repeats.measure_difference(made.samples[first], made.samples[second], required, made.rate)
+
+    # What the differences of near repeats have in common is noise.
+    count = len(made.spans)
+    near = [measured(number, number + step) for step in (1, 2) for number in range(count - step)]
+    return lambda first, second: measured(first, second).with_distortion(near)
+
+
+def _changed_within(count: int, difference: MeasureDifference) -> set[int]:
     """Return the repeats within which the device changes: each is like the one before up to a step, then like the next.
 
     They belong to no state.
     """
     found = set()
-    nearest = [difference(number, number + 1).exceeds(MAX_CHANGE) for number in range(count - 1)]
+    nearest = [difference(number, number + 1).exceeds(CHANGE_WITHIN) for number in range(count - 1)]
     for number in range(1, count - 1):
         from_last, to_next = nearest[number - 1], nearest[number]
         if not from_last.any() or not to_next.any():
@@ -176,45 +206,47 @@ def _changed_within(count: int, difference: Callable[[int, int], Difference]) ->
     return found
 
 
-def _without(made: _Repeats, left_out: set[int]) -> _Repeats:
-    kept = [number for number in range(len(made.spans)) if number not in left_out]
-    return _Repeats([made.spans[number] for number in kept], made.samples[kept], made.silence, made.rate)
-
-
 def _find_states(
-    count: int, difference: Callable[[int, int], Difference]
+    kept: Sequence[int], difference: MeasureDifference
 ) -> tuple[list[int], dict[tuple[int, int], Difference]]:
-    """Return the state of each repeat, numbered from 0, and the differences measured to find them.
+    """Return the state of each of the `kept` repeats, numbered from 0, and the differences measured to find them.
 
-    Each repeat is compared with the first repeat of each known state, the latest state first.
+    The differences are those of places in `kept`. Each repeat is compared with the first repeat of each known state,
+    the latest state first.
     """
     states, firsts = [0], [0]
-    measured: dict[tuple[int, int], Difference] = {}
-    for number in range(1, count):
+    found: dict[tuple[int, int], Difference] = {}
+    for number in range(1, len(kept)):
         for state in sorted(range(len(firsts)), key=lambda state: state != states[-1]):
-            pair = (firsts[state], number)
-            measured[pair] = difference(*pair)
-            if measured[pair].largest < MAX_CHANGE and measured[pair].flutter < MAX_FLUTTER:
+            one = found[firsts[state], number] = difference(kept[firsts[state]], kept[number])
+            if one.largest < MAX_CHANGE and one.flutter < MAX_FLUTTER:
                 states.append(state)
                 break
         else:
             states.append(len(firsts))
             firsts.append(number)
-    return states, measured
+    return states, found
 
 
-def _noise_floor(alike: Sequence[Difference], silence: Silence) -> float:
+def _noise_floor(alike: Difference, silence: Silence) -> float:
     """Return the noise power of the take: of repeats in the band, and of silence above it and below 1 kHz.
 
     Hum in the difference of two repeats has up to twice its power, according to its phases.
     """
-    low = float(np.mean([found.low_noise for found in alike]))
+    low = alike.low_noise
     known = silence.low if low < HUM_RATIO * silence.low else low
-    return float(np.mean([found.noise for found in alike])) - low + known + silence.high
+    return alike.noise - low + known + silence.high
 
 
 def _max_hz(alignment: Alignment) -> float:
     return repeats.BAND_SHARE * min(alignment.sample_rate, alignment.wet_sample_rate)
+
+
+def _is_random(alike: Sequence[Difference], silence: float) -> bool:
+    """Whether most steps of repeats in one state differ at random, by more than noise."""
+    if not alike or float(np.mean([found.noise for found in alike])) < RANDOM_RATIO * silence:
+        return False
+    return float(np.median(np.mean([found.rest for found in alike], axis=0))) > RANDOM_SHARE
 
 
 def _is_varied(states: list[int]) -> bool:
@@ -244,42 +276,52 @@ def _is_trend(samples: Array, noise: float) -> bool:
     return bool(np.mean(cosines) > TREND_COSINE)
 
 
-def _bypassed_states(made: _Repeats, states: list[int], main: int, dry: Array, noise: float) -> set[int]:
-    """Return the rare states that are the dry signal at another gain, if the device is not."""
+def _bypassed_states(made: _Repeats, states: list[int], dry: Array, noise: float) -> set[int]:
+    """Return the states that are the dry signal at another gain, if others are not."""
 
     def residual(state: int) -> float:
         mine = [repeat for repeat, one in zip(made.samples, states, strict=True) if one == state]
-        return float(np.mean([repeats.measure_linearity(dry, repeat, noise, made.rate) for repeat in mine]))
+        return min(repeats.measure_linearity(dry, repeat, noise, made.rate) for repeat in mine)
 
-    device = residual(main)
+    residuals = {state: residual(state) for state in set(states)}
+    device = max(residuals.values())
     if device < MIN_DEVICE_RESIDUAL:
         return set()
     limit = min(BYPASSED_RESIDUAL, BYPASSED_RATIO * device)
-    return {state for state in set(states) - {main} if residual(state) < limit}
+    return {state for state, left in residuals.items() if left < limit}
+
+
+def _noise_of_difference(made: _Repeats, states: list[int], required: Array, silence: float) -> float:
+    """Return the energy of the noise in the difference of two repeats, relative to each step of them.
+
+    It is what no filter predicts in the difference of two repeats in one state; that of silence if all states differ.
+    """
+    for state in set(states):
+        same = [number for number, one in enumerate(states) if one == state]
+        if len(same) > 1:
+            first, second = made.samples[same[:2]]
+            explained = repeats.explain_change(first, second, required, made.rate)
+            return explained.filter if explained is not None else 0.0
+    return 2.0 * silence * repeats.mean_inverse_power(made.samples[0], made.rate)
 
 
 def _find_steps(
     alignment: Alignment,
     made: _Repeats,
     states: list[int],
-    differences: dict[tuple[int, int], Difference],
-    levels: Array,
-    noise: Array,
     bypassed: set[int],
+    describe: Callable[[int, int], Change],
 ) -> list[Finding]:
-    """Return a finding for every change from one state to another."""
+    """Return a finding for every change from one state to another; a bypass for a while is one."""
     findings = []
     for number, (before, after) in enumerate(pairwise(states)):
         span = Span("wet", _seconds(alignment, made.spans[number][1]), _seconds(alignment, made.spans[number + 1][0]))
-        if before == after or before in bypassed:
+        if before == after:
             continue
-        if after in bypassed:
+        if after in bypassed or bypassed.issuperset(states[: number + 1]):
             findings.append(suspect("witness-bypassed", span))
-            continue
-        old, new = (levels[[one == state for one in states]].mean(axis=0) for state in (before, after))
-        pair = states.index(min(before, after)), states.index(max(before, after))
-        energy = differences[pair].largest if pair in differences else 0.0
-        findings.append(describe_change(new - old, levels, noise, energy).finding(span))
+        elif before not in bypassed:
+            findings.append(describe(before, after).finding(span))
     return findings
 
 
