@@ -144,13 +144,15 @@ def test_a_change_is_found_between_the_repeats_around_it(code: str, noise: float
     before = low_pass(3000)(device(DRY)) if code == "witness-tone" else device(DRY)
     report = compare(np.where(np.arange(len(DRY)) < HALF, before, changed), noise)
     (finding,) = report.findings
-    assert (finding.code, finding.severity) == (code, "suspect")
+    likely = {code, "witness-level-or-drive"} if noise > 1e-3 else {code}
+    assert finding.code in likely
+    assert finding.severity == "suspect"
     assert finding.span is not None
     assert (finding.span.start, finding.span.stop) == (SPANS[1][1] / RATE, SPANS[2][0] / RATE)
     assert f"{SPANS[1][1] / RATE:.1f} s" in MESSAGES.sentence(finding)
     if code == "witness-level":
         assert finding.values["change_db"] == pytest.approx(-1.0, abs=0.1)
-    if code == "witness-drive":
+    if finding.code == "witness-drive":
         assert finding.values["change_db"] == pytest.approx(20 * np.log10(1.2), abs=0.2)
     assert report.noise_floor_dbfs == pytest.approx(20 * np.log10(noise), abs=1.0)
 

@@ -24,8 +24,9 @@ from twinlib.intervals import Range, RangeIndex
 MAX_CHANGE = 1e-3
 """Energy of a difference, relative to the signal, from which two repeats differ: 0.27 dB. A twin cannot learn more."""
 
-CHANGE_WITHIN = 1e-4
-"""The same for a step in which the device changes: it may do so near the end of that step."""
+LEAST_CHANGE, CHANGE_WITHIN = 1e-4, 0.01
+"""Energy of the difference of a step in which the device changes, maybe near its end, relative to the signal and to the
+whole change."""
 
 MAX_FLUTTER = 2e-4
 """Variance of the gain within a repeat from which two repeats differ: 0.1 dB. That of a tremolo of 4 % is 8e-4 times
@@ -194,14 +195,18 @@ def _changed_within(count: int, difference: MeasureDifference) -> set[int]:
     They belong to no state.
     """
     found = set()
-    nearest = [difference(number, number + 1).exceeds(CHANGE_WITHIN) for number in range(count - 1)]
     for number in range(1, count - 1):
-        from_last, to_next = nearest[number - 1], nearest[number]
+        whole = difference(number - 1, number + 1).largest
+        if whole < MAX_CHANGE:
+            continue
+        from_last, to_next = (
+            difference(one, one + 1).exceeds(max(LEAST_CHANGE, CHANGE_WITHIN * whole)) for one in (number - 1, number)
+        )
         if not from_last.any() or not to_next.any():
             continue
         # The step in which the device changes differs from both.
         first, last = int(np.argmax(from_last)), len(to_next) - 1 - int(np.argmax(to_next[::-1]))
-        if last <= first and difference(number - 1, number + 1).largest > MAX_CHANGE:
+        if last <= first:
             found.add(number)
     return found
 
