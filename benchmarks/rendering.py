@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -22,9 +23,11 @@ import numpy as np
 import torch
 
 from twinlib import audio
-from twinlib.model import PRESETS, Architecture, Stream, Twin, WaveNet, render_file
+from twinlib.model import LINEAR, PRESETS, Architecture, Stream, Twin, WaveNet, render_file
 
 ROUNDS, SECONDS, RATE = 5, 20, 48000
+FILTER = 1024
+"""Taps of the linear filter of `small, filter`."""
 
 WORK_SECONDS = 10.0
 """Wall time of one measurement of `--processes`."""
@@ -104,6 +107,8 @@ def presets() -> None:
     generator = np.random.default_rng(0)
     dry = generator.uniform(-0.5, 0.5, SECONDS * RATE).astype(np.float32)
     twins = {name: Twin(network, WaveNet(network).weights(), RATE, 0) for name, network in PRESETS.items()}
+    response = 1e-3 * generator.standard_normal(FILTER).astype(np.float32)
+    twins["small, filter"] = replace(twins["small"], weights={**twins["small"].weights, LINEAR: response})
     seconds: dict[str, list[float]] = {name: [] for name in twins}
     for _ in range(ROUNDS):
         for name, twin in twins.items():

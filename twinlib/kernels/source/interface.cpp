@@ -349,7 +349,7 @@ struct Stream {
 
     // `impulse_response` of `taps` samples: the filter in parallel to the network; without taps, there is none.
     Stream(const Model &m, Index count, const float *impulse_response, Index taps)
-        : model(m), filter((taps + filter_sums - 1) / filter_sums * filter_sums) {
+        : model(m), filter((taps + filter_multiple - 1) / filter_multiple * filter_multiple) {
         for (Index k = 0; k < taps; ++k) filter[filter.size() - 1 - k] = impulse_response[k];
         for (Index i = 0; i < count; ++i)
             channels.emplace_back(model, taps ? filter.data() : nullptr, filter.size());

@@ -16,8 +16,8 @@ constexpr Index padding = 64;
 // Samples that run through one layer after the other.
 constexpr Index tile = 768;
 
-// Partial sums of a filtered sample, each over every fourth tap.
-constexpr Index filter_sums = 4;
+// Taps of a filter are padded with zeros to a multiple of this.
+constexpr Index filter_multiple = 64;
 
 // A matrix of `outs` rows and `terms` columns. The weights are stored as blocks of up to `block` rows: for each block,
 // for each term, one weight per row.
@@ -76,7 +76,7 @@ struct StreamState {
     Row *inputs;  // one per layer; unused for a merged layer
     Row *totals;  // one per stack
     const float *filter;  // of the dry signal, in parallel to the network: oldest tap first; null without
-    Index filter_taps;    // a multiple of `filter_sums`
+    Index filter_taps;    // a multiple of `filter_multiple`
 };
 
 // Rows of one crop, at their time in the crop: `data[row * stride + time]`.

@@ -234,25 +234,50 @@ float *advance(Row &row, Index samples) {
     return at;
 }
 
-// Filter `vectors` vectors of the dry signal; `x` is the first sample that the oldest tap meets. The order of summation
-// does not depend on `vectors`, so that blocks of all sizes give equal samples.
+// Filter `vectors` vectors of the dry signal; `x` is the first sample that the oldest tap meets. An input vector serves
+// several taps, a vector of taps apart, which have a sum each. The order of summation does not depend on `vectors`, so
+// that blocks of all sizes give equal samples.
 template <int vectors>
 void filter_block(const float *taps, Index count, const float *x, float *out) {
-    Vector sums[vectors][filter_sums] = {};
-    for (Index k = 0; k < count; k += filter_sums, x += filter_sums)
-#pragma GCC unroll 4
-        for (Index i = 0; i < filter_sums; ++i) {
-            const Vector tap = splat(taps[k + i]);
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; ++v) sums[v][i] += tap * load(x + i + v * lanes);
+    constexpr int parts = 4;
+    static_assert(filter_multiple % (parts * lanes) == 0, "no rest of taps");
+    Vector sums[vectors][parts];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v)
+#pragma GCC unroll 16
+        for (int p = 0; p < parts; ++p) sums[v][p] = Vector{};
+    for (Index k = 0; k < count; k += parts * lanes)
+        for (Index i = k; i < k + lanes; ++i) {
+            Vector inputs[vectors + parts - 1];
+#pragma GCC unroll 16
+            for (int n = 0; n < vectors + parts - 1; ++n) inputs[n] = load(x + i + n * lanes);
+#pragma GCC unroll 16
+            for (int p = 0; p < parts; ++p) {
+                const Vector tap = splat(taps[i + p * lanes]);
+#pragma GCC unroll 16
+                for (int v = 0; v < vectors; ++v) sums[v][p] += tap * inputs[v + p];
+            }
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v)
         store(out + v * lanes, (sums[v][0] + sums[v][1]) + (sums[v][2] + sums[v][3]));
 }
 
+// Vectors at once: their sums and inputs fill the registers.
+constexpr int filter_vectors = lanes == 16 ? 6 : 3;
+
 using FilterBlock = void (*)(const float *, Index, const float *, float *);
-constexpr FilterBlock filter_blocks[group_vectors] = {filter_block<1>, filter_block<2>, filter_block<3>};
+constexpr FilterBlock filter_blocks[6] = {filter_block<1>, filter_block<2>, filter_block<3>,
+                                          filter_block<4>, filter_block<5>, filter_block<6>};
+
+// Filter `samples` samples of the dry signal; writes whole vectors.
+void filter_tile(const StreamState &state, const float *dry, Index samples, float *out) {
+    for (Index t = 0; t < samples;) {
+        const Index vectors = least((samples - t + lanes - 1) / lanes, filter_vectors);
+        filter_blocks[vectors - 1](state.filter, state.filter_taps, dry + t - (state.filter_taps - 1), out + t);
+        t += vectors * lanes;
+    }
+}
 
 void stream_tile(const Network &net, const float *packed, StreamState &state, Scratch &scratch, const float *from,
                  Index from_stride, float *wet, Index wet_stride, Index samples, float input_gain, float output_gain) {
@@ -291,20 +316,19 @@ void stream_tile(const Network &net, const float *packed, StreamState &state, Sc
     }
     const Stack &s = net.stacks[net.stack_count - 1];
     if (s.has_head) set_taps(scratch.terms, total, total_stride, s.channels, s.head_taps, 1);
+    float filtered[tile + lanes];
+    if (state.filter) filter_tile(state, dry, samples, filtered);
     for (Index t = 0; t < samples;) {
         float head[group];
         const Index vectors = vectors_of(samples - t), count = least(samples - t, vectors * lanes);
         if (s.has_head) product(s.head, packed, scratch.terms, 0, s.head.terms, t, vectors, nullptr, 0, head, group);
         else
             for (Index j = 0; j < count; ++j) head[j] = total[t + j] + packed[s.head.bias];
-        float filtered[group];
-        if (state.filter)
-            filter_blocks[vectors - 1](state.filter, state.filter_taps, dry + t - (state.filter_taps - 1), filtered);
         for (Index j = 0; j < count; ++j) {
             float value = net.head_scale * head[j];
             if (net.dry_path) value += dry[t + j - net.dry_delay];
             value *= output_gain;
-            wet[(t + j) * wet_stride] = state.filter ? value + filtered[j] : value;
+            wet[(t + j) * wet_stride] = state.filter ? value + filtered[t + j] : value;
         }
         t += count;
     }
