@@ -19,7 +19,7 @@ import scipy.fft
 from twinlib.audio import Reader, Signal
 from twinlib.dataset.duplicates import BANDS, STEP_SECONDS, WEAK
 from twinlib.errors import DatasetError
-from twinlib.excitation import is_sweep
+from twinlib.excitation import is_synthetic
 from twinlib.progress import Progress, no_progress
 
 WINDOW_SECONDS = 0.04
@@ -63,8 +63,8 @@ def fingerprint_reel(reader: Reader, cues: pd.DataFrame, progress: Progress = no
             "belong to different excitations. Restore both"
         )
     for label, begin, end, clock in _dominant_ranges(cues, info.sample_rate):
-        # Skip sweeps: they are not recordings, and occur in one split only.
-        for part in () if is_sweep(cues["source"][label]) else _codes(reader, begin, end, clock):
+        # Skip sweeps and tones: they are not recordings, and occur in one split only.
+        for part in () if is_synthetic(cues["source"][label]) else _codes(reader, begin, end, clock):
             parts.append({"cue": np.int32(label), **part})
         progress(1)
     return _table(parts)

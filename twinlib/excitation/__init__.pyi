@@ -21,11 +21,13 @@ from .reels import list_source_files as list_source_files
 from .reels import planned_settings as planned_settings
 from .reels import render_reel as render_reel
 from .settings import Excitation as Excitation
-from .sweeps import TRACK as TRACK
-from .sweeps import is_sweep as is_sweep
 from .take_files import find_takes as find_takes
 from .take_files import list_sounds as list_sounds
 from .take_files import take_path as take_path
+from .tones import SYNTHETIC as SYNTHETIC
+from .tones import is_synthetic as is_synthetic
+from .tones import is_tone as is_tone
+from .tones import tone_hertz as tone_hertz
 from .witness import WitnessStep as WitnessStep
 from .witness import make_witness as make_witness
 from .witness import witness_frames as witness_frames

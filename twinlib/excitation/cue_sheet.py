@@ -18,8 +18,9 @@ from twinlib.excitation.layout import Block, Reel, lay_out_reels, slice_hop
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
 from twinlib.excitation.splits import assign_splits, group_by_split, with_salt
-from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep, sweep_sha256
-from twinlib.files import write_json, write_table
+from twinlib.excitation.sweeps import LEVEL_DB, LICENCE, TRACK, draw_sweep
+from twinlib.excitation.tones import TONE_LEVEL_DB, TONES, draw_tone, tone_slices
+from twinlib.files import sha256_bytes, write_json, write_table
 from twinlib.progress import Progress, no_progress
 
 PEAK = 0.98
@@ -58,8 +59,8 @@ class CueSheet:
     excitation: dict[str, Any]
 
 
-class _Sweep(NamedTuple):
-    """The columns of the table of tracks that also apply to sweeps."""
+class _Synthetic(NamedTuple):
+    """The columns of the table of tracks that also apply to sweeps and tones."""
 
     track_id: str
     artist: str
@@ -90,9 +91,10 @@ def draw_cue_sheet(
     Splits are by `artist_family`; without this column, by `artist`.
 
     Every slice is drawn independently: a source with a probability proportional to its duration, a start, and a gain
-    uniform in dB. Redraws silent slices. A share `settings.sweeps` of the training slices are sweeps. Each reel and
-    split has its own random generator. `progress` counts slices. Raises `ExcitationError` if no source is long or loud
-    enough, or if a split has no track. `excitation` records the salt of the splits.
+    uniform in dB. Redraws silent slices. Shares `settings.sweeps` and `settings.tones` of the training slices are
+    sweeps and tones. Each reel and split has its own random generator. `progress` counts slices. Raises
+    `ExcitationError` if no source is long or loud enough, or if a split has no track. `excitation` records the salt of
+    the splits.
     """
     reels = lay_out_reels(name, settings)
     usable, skipped = _usable_sources(tracks, excluded, settings)
@@ -107,8 +109,8 @@ def draw_cue_sheet(
             samplers = {}
             for split, pool in pools.items():
                 seed = np.random.SeedSequence(settings.seed, spawn_key=(number, SPLITS.index(split)))
-                generator, sweeps = np.random.default_rng(seed), settings.sweeps if split == "train" else 0.0
-                samplers[split] = _SliceSampler(pool, sources, settings, generator, redrawn, sweeps)
+                generator = np.random.default_rng(seed)
+                samplers[split] = _SliceSampler(pool, sources, settings, generator, redrawn, split == "train")
             first = 0
             for block in reel.blocks:
                 cues += _block_cues(reel, block, first, samplers[block.split], progress)
@@ -160,12 +162,33 @@ class _SliceSampler:
         settings: Excitation,
         generator: np.random.Generator,
         redrawn: Counter[str],
-        sweeps: float,
+        has_synthetic: bool,
     ) -> None:
         self.settings = settings
         self._pool, self._sources, self._generator, self._redrawn = pool, sources, generator, redrawn
         self._power = db_to_power(settings.silence_dbfs)
-        self._sweeps = sweeps
+        self._sweeps = settings.sweeps if has_synthetic else 0.0
+        self._tone_slices = tone_slices(settings.slice_samples, settings.crossfade_samples, settings.sample_rate)
+        tones = settings.tones if has_synthetic else 0.0
+        # The probability that a tone starts at a slice, for a share `tones` of all slices.
+        self._tone_starts = tones / (self._tone_slices * (1.0 - tones) + tones)
+
+    def draw_tone(self, place: int, slices: int) -> tuple[Any, int, float] | None:
+        """Return a tone, its number of slices and a gain in dB; None if no tone starts at this place of a block.
+
+        Music precedes and follows the tones of a block, so that the cue sheet tells where their crossfades end.
+        """
+        # Without tones, draw no random number: older cue sheets stay reproducible.
+        if not self._tone_starts or self._generator.random() >= self._tone_starts:
+            return None
+        if not place or place + self._tone_slices >= slices:
+            return None
+        name = draw_tone(self._generator, self.settings.sample_rate)
+        return self._synthetic(name, TONES), self._tone_slices, self._gain_db(TONE_LEVEL_DB)
+
+    def slice(self, row: Any, start: int) -> Signal:
+        """Return a slice of a source."""
+        return self._sources.slice(row.path, start)
 
     def draw(self) -> tuple[Any, int, Signal, float]:
         """Return a row of the table of tracks, the start of the slice in its source, its samples, and a gain in dB."""
@@ -176,8 +199,11 @@ class _SliceSampler:
 
     def _sweep(self) -> tuple[Any, int, Signal, float]:
         name = draw_sweep(self._generator, self.settings.sample_rate)
-        row = _Sweep(TRACK, TRACK, LICENCE, name, sweep_sha256(name), self.settings.sample_rate)
-        return row, 0, self._sources.slice(name, 0), self._gain_db(LEVEL_DB)
+        return self._synthetic(name, TRACK), 0, self._sources.slice(name, 0), self._gain_db(LEVEL_DB)
+
+    def _synthetic(self, name: str, track: str) -> _Synthetic:
+        # The name determines the samples, so its digest stands for theirs.
+        return _Synthetic(track, track, LICENCE, name, sha256_bytes(name.encode()), self.settings.sample_rate)
 
     def _music(self) -> tuple[Any, int, Signal]:
         silent: Counter[str] = Counter()
@@ -202,20 +228,29 @@ class _SliceSampler:
 
 
 def _block_cues(reel: Reel, block: Block, first: int, sampler: _SliceSampler, progress: Progress) -> list[Cue]:
-    settings = sampler.settings
+    settings, hop = sampler.settings, slice_hop(sampler.settings)
     fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
-    cues = []
-    for number in range(block.slices):
-        row, source_start, samples, wanted_db = sampler.draw()
-        shaped = apply_fades(samples, fade)
-        gain_db = min(wanted_db, max_gain_db(shaped, tail))
-        tail = apply_gain(shaped[slice_hop(settings) :], gain_db)
-        start = block.start + number * slice_hop(settings)
-        source_stop = source_start + source_frames(settings.slice_samples, row.sample_rate, settings.sample_rate)
-        about = (row.track_id, row.artist, row.licence, row.path, row.sha256, source_start, source_stop)
-        cues.append(Cue(reel.name, first + number, start, start + settings.slice_samples, *about, gain_db, block.split))
-        progress(1, reel.name)
+    cues: list[Cue] = []
+    while len(cues) < block.slices:
+        tone = sampler.draw_tone(len(cues), block.slices)
+        if tone is None:
+            row, source_start, samples, gain_db = sampler.draw()
+            parts = [(source_start, samples)]
+        else:
+            row, count, gain_db = tone
+            parts = [(number * hop, sampler.slice(row, number * hop)) for number in range(count)]
+        for number, (source_start, samples) in enumerate(parts):
+            shaped = apply_fades(samples, fade, number > 0, number + 1 < len(parts))
+            if number == 0:
+                gain_db = min(gain_db, max_gain_db(shaped, tail))
+            tail = apply_gain(shaped[hop:], gain_db)
+            start = block.start + len(cues) * hop
+            source_stop = source_start + source_frames(settings.slice_samples, row.sample_rate, settings.sample_rate)
+            about = (row.track_id, row.artist, row.licence, row.path, row.sha256, source_start, source_stop)
+            position, stop = first + len(cues), start + settings.slice_samples
+            cues.append(Cue(reel.name, position, start, stop, *about, gain_db, block.split))
+            progress(1, reel.name)
     return cues
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twinlib.contracts import SPLITS
 from twinlib.corpus import Families, find_families
-from twinlib.excitation.sweeps import TRACK
+from twinlib.excitation.tones import SYNTHETIC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def find_cue_families(cues: "pd.DataFrame", aliases: Mapping[str, Sequence[str]]
 
     Tracks of the corpus that are not on the reels join no families: they cannot leak.
     """
-    music = cues.loc[cues["track_id"] != TRACK, ["track_id", "artist"]].drop_duplicates()
+    music = cues.loc[~cues["track_id"].isin(SYNTHETIC), ["track_id", "artist"]].drop_duplicates()
     return find_families(zip(music["track_id"], music["artist"], strict=True), aliases)
 
 
@@ -62,7 +62,7 @@ def find_divided_families(cues: "pd.DataFrame", aliases: Mapping[str, Sequence[s
     tracks: dict[str, dict[str, set[str]]] = {}
     rows = cues[["track_id", "artist", "split"]].drop_duplicates()
     for track_id, credit, split in zip(rows["track_id"], rows["artist"], rows["split"], strict=True):
-        if track_id != TRACK:
+        if track_id not in SYNTHETIC:
             family = families.by_credit[credit]
             credits.setdefault(family, {}).setdefault(split, set()).add(credit)
             tracks.setdefault(family, {}).setdefault(split, set()).add(track_id)

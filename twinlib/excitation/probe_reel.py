@@ -23,6 +23,7 @@ from twinlib.excitation.reels import SUBTYPES, check_sources
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp, rate_ratio, source_frames
 from twinlib.excitation.sync_click import CLICK_SECONDS, make_click
+from twinlib.excitation.tones import PROBE_HERTZ, SYNTHETIC
 from twinlib.progress import Progress, no_progress
 
 Kind = Literal["marker", "silence", "sweep", "sine", "smpte", "ccif", "multitone", "ramp", "burst", "music"]
@@ -32,8 +33,7 @@ SWEEP_SECONDS = 9.0
 SWEEP_TAIL_SECONDS = 0.6
 LOWEST_HZ, HIGHEST_HZ = 20.0, 20000.0
 
-SINE_HERTZ = (50.0, 100.0, 250.0, 500.0, 1245.0, 2489.0, 4978.0)
-"""The three highest frequencies are common in tests of aliasing (Sato and Smith 2025)."""
+SINE_HERTZ = PROBE_HERTZ
 SINE_LEVELS = (-30.0, -24.0, -18.0, -12.0, -9.0, -6.0, -3.0)
 SINE_SETTLE_SECONDS = 0.25
 
@@ -201,6 +201,7 @@ def draw_excerpt(cues: pd.DataFrame, settings: Excitation, root: Path) -> list[E
     Sources are used in random order, with the seed of the excitation, until the excerpt is complete: short sources as a
     whole, of a long source the loudest of several random excerpts.
     """
+    cues = cues[~cues.track_id.isin(SYNTHETIC)]
     split = next(name for name in reversed(SPLITS) if (cues.split == name).any())
     columns = ["track_id", "artist", "licence", "source", "source_sha256"]
     table = cues.loc[cues.split == split, columns].drop_duplicates("source").sort_values("source")

@@ -13,8 +13,8 @@ from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.divided import DividedFamily, find_divided_families
 from twinlib.excitation.layout import probe_name, reel_names
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sweeps import TRACK
 from twinlib.excitation.take_files import find_takes
+from twinlib.excitation.tones import SYNTHETIC
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.provenance import read_record, record_path
 
@@ -238,8 +238,8 @@ def find_excluded_tracks(results: Path, name: str, corpus: Corpus) -> list[str]:
     held = cues.drop_duplicates("track_id").assign(genre="", has_bleed=None)
     known, doubtful = index, set()
     if corpus.exclude_genres or corpus.exclude_bleed:
-        # Sweeps are not in the corpus and have no genre.
-        doubtful = set(held["track_id"]) - {TRACK, *index["track_id"]}
+        # Sweeps and tones are not in the corpus and have no genre.
+        doubtful = set(held["track_id"]) - SYNTHETIC - {*index["track_id"]}
         if doubtful:
             found = _corpus_tracks(corpus)
             known = pd.concat([index, found[found["track_id"].isin(doubtful)]], ignore_index=True)

@@ -1,6 +1,7 @@
 """Rendering of a reel from its cue sheet, as a stream."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +14,8 @@ from twinlib.errors import ExcitationError
 from twinlib.excitation.layout import get_reel, slice_hop
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sources import Sources, apply_fades, apply_gain, crossfade_ramp
-from twinlib.excitation.sweeps import is_sweep
 from twinlib.excitation.sync_click import make_click
+from twinlib.excitation.tones import is_synthetic, is_tone
 from twinlib.excitation.witness import make_witness
 from twinlib.files import sha256_file
 from twinlib.progress import Progress, no_progress
@@ -76,9 +77,14 @@ def _block(
     fade = crossfade_ramp(settings.crossfade_samples)
     tail: Signal = np.zeros((0, settings.channels), np.float32)
     stop = 0
-    rows = (cues.source, cues.source_start, cues.gain_db, cues.start)
-    for source, source_start, gain_db, start in zip(*(column.tolist() for column in rows), strict=True):
-        samples = apply_gain(apply_fades(sources.slice(source, source_start), fade), gain_db)
+    columns = (cues.source, cues.source_start, cues.gain_db, cues.start)
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    # A tone continues from slice to slice.
+    joins = [is_tone(a[0]) and a[0] == b[0] and b[1] == a[1] + slice_hop(settings) for a, b in pairwise(rows)]
+    for (source, source_start, gain_db, start), before, after in zip(
+        rows, [False, *joins], [*joins, False], strict=True
+    ):
+        samples = apply_gain(apply_fades(sources.slice(source, source_start), fade, before, after), gain_db)
         samples[: len(tail)] += tail
         tail, stop = samples[slice_hop(settings) :], start + len(samples)
         yield start, samples[: slice_hop(settings)]
@@ -116,9 +122,9 @@ def _check_layout(reel: str, cues: pd.DataFrame, layout: dict[str, Any], setting
 
 
 def list_source_files(cues: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the source files of a cue sheet, relative to the corpus, with their sha256; sorted, without sweeps."""
+    """Return the source files of a cue sheet, relative to the corpus, with their sha256; sorted."""
     pairs = sorted(set(zip(cues.source, cues.source_sha256, strict=True)))
-    return [(source, sha256) for source, sha256 in pairs if not is_sweep(source)]
+    return [(source, sha256) for source, sha256 in pairs if not is_synthetic(source)]
 
 
 def check_sources(cues: pd.DataFrame, root: Path) -> None:

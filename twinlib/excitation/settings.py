@@ -84,6 +84,11 @@ class Excitation(Section):
     tones; a twin trained without sweeps has errors of several dB on such tones. Sweeps are never used for
     evaluation."""
 
+    tones: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of training slices that are steady sines, such as 0.15, each over several slices. From them a twin learns
+    harmonics far below the level of the music, at frequencies from 40 Hz to 8 kHz and levels from -40 to -1 dBFS;
+    training then uses one of them in every step. Tones are never used for evaluation."""
+
     guard_seconds: float = Field(default=0.5, ge=0.5, le=60)
     """Seconds of digital silence between splits on a reel; longer than the memory of any device, so that splits cannot
     leak into each other."""
@@ -104,8 +109,8 @@ class Excitation(Section):
     def planned(self) -> dict[str, Any]:
         """Settings that determine the music reels, as JSON; immutable once recorded."""
         content = self.model_dump(mode="json", exclude={"probe_reel"})
-        # Records of older versions have no witness: those without one stay the same.
-        return content if self.witness else {key: value for key, value in content.items() if key != "witness"}
+        # Records of older versions have neither witness nor tones: those without stay the same.
+        return {key: value for key, value in content.items() if key not in ("witness", "tones") or value}
 
     @classmethod
     def from_record(cls, planned: Mapping[str, Any]) -> Self:

@@ -15,6 +15,7 @@ from twinlib.db import db_to_amp
 from twinlib.errors import AudioError, ExcitationError
 from twinlib.excitation.settings import Excitation
 from twinlib.excitation.sweeps import is_sweep, make_sweep
+from twinlib.excitation.tones import is_tone, make_tone
 
 OPEN_FILES = 256
 """Maximum number of open files; opening a file costs as much as reading a slice."""
@@ -60,7 +61,8 @@ class Sources:
     def slice(self, source: str, start: int, frames: int | None = None) -> Signal:
         """Return a slice from sample `start` of a source at the rate of the reel, float32 `(frames, channels)`.
 
-        `frames` defaults to `slice_samples` of the settings. A sweep is synthesised and ignores `start`.
+        `frames` defaults to `slice_samples` of the settings. Tones and sweeps are synthesised; a sweep ignores
+        `start`.
 
         A source at another rate is resampled with context (soxr, 20-bit quality). The first sample of the slice
         is exactly sample `start` of the source, which must be a multiple of `q` in `rate_ratio`. Raises
@@ -70,6 +72,8 @@ class Sources:
         frames = wanted.slice_samples if frames is None else frames
         if is_sweep(source):
             return np.repeat(make_sweep(source, frames, wanted.sample_rate)[:, None], wanted.channels, axis=1)
+        if is_tone(source):
+            return np.repeat(make_tone(source, start, frames, wanted.sample_rate)[:, None], wanted.channels, axis=1)
         try:
             reader = self._reader(source)
             rate = reader.info.sample_rate
@@ -141,12 +145,16 @@ def crossfade_ramp(frames: int) -> Signal:
     return rise
 
 
-def apply_fades(samples: Signal, fade: Signal) -> Signal:
-    """Return a copy of a slice faded in by `fade` and out by its reverse."""
+def apply_fades(samples: Signal, fade: Signal, continues: bool = False, continued: bool = False) -> Signal:
+    """Return a copy of a slice faded in by `fade` and out by its reverse.
+
+    If it `continues` the previous slice, or is `continued` by the next one, the square of the fade keeps the level of
+    the sum: their amplitudes add.
+    """
     out = samples.copy()
     if len(fade):
-        out[: len(fade)] *= fade
-        out[-len(fade) :] *= fade[::-1]
+        out[: len(fade)] *= fade * fade if continues else fade
+        out[-len(fade) :] *= (fade * fade if continued else fade)[::-1]
     return out
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from twinlib.audio import Signal
 from twinlib.errors import ExcitationError
-from twinlib.files import sha256_bytes
 
 TRACK = "sweeps"
 """Track id and artist of all sweeps."""
@@ -52,8 +51,3 @@ def make_sweep(name: str, frames: int, sample_rate: int) -> Signal:
     periods = place if abs(octaves) < 1e-9 else np.expm1(octaves * place) / octaves
     wave: Signal = np.sin(2 * np.pi * first * frames / sample_rate * periods).astype(np.float32)
     return wave
-
-
-def sweep_sha256(name: str) -> str:
-    """Return the digest of a sweep, which is the sha256 of its name."""
-    return sha256_bytes(name.encode())
