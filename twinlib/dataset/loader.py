@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from twinlib.audio import BLOCK, Signal
@@ -95,8 +96,10 @@ class Crops:
     `batch(step)` is a pure function of seed and step, so training resumes exactly without saved state. All
     positions are equally likely at which the receptive field crosses no border, `crop_samples` outputs remain before
     the end of the stretch, and the segment is not digital silence. Shards are memory maps, opened at their first crop;
-    the system drops their pages if memory is short. Threads may share an instance. Raises `DatasetError` if no crop
-    fits.
+    the system drops their pages if memory is short. Threads may share an instance.
+
+    If the split has tones, the crops of the slots `tone_slots` are of them, within their steady part with the whole
+    receptive field. Raises `DatasetError` if no crop fits.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Crops:
         receptive_field: int,
         batch: int,
         seed: int,
+        tone_slots: Sequence[int] = (),
     ) -> None:
         if min(crop_samples, receptive_field, batch) < 1 or seed < 0:
             raise DatasetError(
@@ -119,26 +123,29 @@ class Crops:
         self._shards = Shards(segments, shards_folder, receptive_field)
         runs = _runs(segments, split, receptive_field)
         silent = _silent_rows(segments)
-        self._runs: list[Stretch] = []
-        firsts: list[int] = []
-        counts: list[int] = []
-        for run in runs:
-            first, last = run.first_output(receptive_field), run.stop - crop_samples + 1
-            for begin, end in subtract_ranges(first, last, silent.get(run.shard, ())):
-                self._runs.append(run)
-                firsts.append(begin)
-                counts.append(end - begin)
-        if not counts:
+        ranges = [
+            _PositionRange(run, begin, end)
+            for run in runs
+            for begin, end in subtract_ranges(
+                run.first_output(receptive_field), run.stop - crop_samples + 1, silent.get(run.shard, ())
+            )
+        ]
+        if not ranges:
             raise _too_short(runs, split, receptive_field, crop_samples)
-        # A draw in [ends[i - 1], ends[i]) is a position of run i; its offset turns the draw into the position.
-        self._ends = np.cumsum(np.array(counts, dtype=np.int64))
-        self._offsets = np.array(firsts, dtype=np.int64) - (self._ends - counts)
-        self._positions = int(self._ends[-1])
+        self._positions = _Positions(ranges)
+        tones = _tone_ranges(segments, split, runs, crop_samples, receptive_field) if tone_slots else []
+        self._tones = _Positions(tones) if tones else None
+        self._tone_slots = list(tone_slots)
 
     @property
     def positions(self) -> int:
         """The number of possible crop positions."""
-        return self._positions
+        return self._positions.count
+
+    @property
+    def tone_positions(self) -> int:
+        """The number of possible positions of crops of tones."""
+        return self._tones.count if self._tones else 0
 
     @property
     def stretches(self) -> list[Stretch]:
@@ -153,21 +160,59 @@ class Crops:
         context, size = self.receptive_field - 1, self.crop_samples
         dry = np.empty((self._batch, context + size), dtype=np.float32)
         wet = np.empty((self._batch, size), dtype=np.float32)
-        for k, (run, position) in enumerate(self._draw(step)):
+        for k, (run, position, _) in enumerate(self._draw(step)):
             shard, end = self._shards[run.shard], position + size
             dry[k] = shard.dry[position - context : end]
             wet[k] = shard.wet[position:end]
         return dry, wet
 
+    def tone_hertz(self, step: int) -> npt.NDArray[np.float64]:
+        """Return the frequency `(batch,)` in Hz of each crop of a step that was drawn from a tone, 0 for the others."""
+        return np.array([hz for _, _, hz in self._draw(step)])
+
     def places(self, step: int) -> list[str]:
         """Return the start of each crop of a step as text: the capture and the sample of its dry file."""
-        return [f"{run.capture} at sample {run.dry_start + position - run.start}" for run, position in self._draw(step)]
+        return [
+            f"{run.capture} at sample {run.dry_start + position - run.start}" for run, position, _ in self._draw(step)
+        ]
 
-    def _draw(self, step: int) -> Iterator[tuple[Stretch, int]]:
-        drawn = _STEP_GENERATOR.seeded(self._seed, step).integers(0, self._positions, self._batch)
+    def _draw(self, step: int) -> list[tuple[Stretch, int, float]]:
+        """Return the run, the position and the frequency of the tone, if any, of each crop."""
+        generator = _STEP_GENERATOR.seeded(self._seed, step)
+        crops = self._positions.draw(generator, self._batch)
+        if self._tones:
+            for slot, crop in zip(self._tone_slots, self._tones.draw(generator, len(self._tone_slots)), strict=True):
+                crops[slot] = crop
+        return crops
+
+
+@dataclass(frozen=True)
+class _PositionRange:
+    """Positions [first, stop) of crops in a run, and the frequency of the tone there in Hz, if any."""
+
+    run: Stretch
+    first: int
+    stop: int
+    hz: float = 0.0
+
+
+class _Positions:
+    """Positions of crops, all equally likely."""
+
+    def __init__(self, ranges: Sequence[_PositionRange]) -> None:
+        counts = np.array([one.stop - one.first for one in ranges], dtype=np.int64)
+        firsts = np.array([one.first for one in ranges], dtype=np.int64)
+        # A draw in [ends[i - 1], ends[i]) is a position of range i; its offset turns the draw into the position.
+        self._ranges, self._ends = list(ranges), np.cumsum(counts)
+        self._offsets = firsts - (self._ends - counts)
+        self.count = int(self._ends[-1])
+
+    def draw(self, generator: np.random.Generator, number: int) -> list[tuple[Stretch, int, float]]:
+        drawn = generator.integers(0, self.count, number)
         chosen = self._ends.searchsorted(drawn, side="right")
         positions = (drawn + self._offsets[chosen]).tolist()
-        return zip((self._runs[k] for k in chosen.tolist()), positions, strict=True)
+        found = (self._ranges[k] for k in chosen.tolist())
+        return [(one.run, position, one.hz) for one, position in zip(found, positions, strict=True)]
 
 
 class _StepGenerator(threading.local):
@@ -231,6 +276,31 @@ def _runs(segments: pd.DataFrame, split: str, receptive_field: int) -> list[Stre
         )
         for shard, capture, row, width, length, context, start in zip(*(heads[c] for c in columns), strict=True)
     ]
+
+
+def _tone_ranges(
+    segments: pd.DataFrame, split: str, runs: Sequence[Stretch], crop_samples: int, receptive_field: int
+) -> list[_PositionRange]:
+    """Return the positions of crops with a receptive field within a tone."""
+    rows = segments[(segments["split"] == split) & (segments["row"] >= 0) & (segments["tone_hz"] > 0)]
+    by_capture = dict(list(rows.sort_values("start").groupby("capture")))
+    found = []
+    for run in runs:
+        table = by_capture.get(run.capture)
+        if table is None:
+            continue
+        offset = run.start - run.dry_start
+        inside = table[table["start"].between(run.dry_start, run.stop - offset - 1)]
+        ranges: list[tuple[int, int, float]] = []
+        for start, stop, hz in inside[["tone_start", "tone_stop", "tone_hz"]].itertuples(index=False):
+            # A tone continues in the next segment.
+            before = ranges.pop() if ranges and ranges[-1][1:] == (start, hz) else (start, start, hz)
+            ranges.append((before[0], stop, hz))
+        found += [
+            _PositionRange(run, start + offset + receptive_field - 1, stop + offset - crop_samples + 1, hz)
+            for start, stop, hz in ranges
+        ]
+    return [one for one in found if one.first < one.stop]
 
 
 def _silent_rows(segments: pd.DataFrame) -> dict[str, list[tuple[int, int]]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from twinlib.contracts import SPLITS
 from twinlib.dataset.settings import Dataset
 from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
+from twinlib.excitation import is_tone, tone_hertz
 from twinlib.intervals import Range, RangeIndex
 
 BLOCK_SHARES = (0.8, 0.1, 0.1)
@@ -29,6 +31,7 @@ MAX_RESIDUAL = 0.5
 COLUMNS = (
     "segment_id", "device", "capture", "start", "stop", "split", "context", "track_ids", "artists", "licences",
     "sources", "settings", "take_sha256", "lag", "residual", "flags", "shard", "row", "dry_sha256", "wet_sha256",
+    "tone_hz", "tone_start", "tone_stop",
 )  # fmt: skip
 
 
@@ -38,6 +41,49 @@ def excluded_ranges(cues: pd.DataFrame, excluded: Collection[str], guard_samples
     return [
         (int(start), int(stop) + guard_samples) for start, stop in zip(chosen["start"], chosen["stop"], strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A steady sine: samples [start, stop) of a reel between its crossfades, and its frequency in Hz."""
+
+    start: int
+    stop: int
+    hz: float
+
+
+def find_tones(cues: pd.DataFrame) -> list[Tone]:
+    """Return the tones of a reel from its cue sheet (`cues/1`, sorted by start).
+
+    Their slices are consecutive. Every other slice that overlaps them has a crossfade there.
+    """
+    rows = list(cues[["source", "source_start", "start", "stop"]].itertuples(index=False))
+    tones: list[Tone] = []
+    first = 0
+    while first < len(rows):
+        last = first
+        while last + 1 < len(rows) and _continues(rows[last], rows[last + 1]):
+            last += 1
+        if is_tone(rows[first].source):
+            start = max([rows[first].start, *(row.stop for row in rows[max(0, first - 1) : first])])
+            stop = min([rows[last].stop, *(row.start for row in rows[last + 1 : last + 2])])
+            tones.append(Tone(int(start), int(stop), tone_hertz(rows[first].source)))
+        first = last + 1
+    return tones
+
+
+def _continues(row: Any, following: Any) -> bool:
+    is_next = following.start - row.start == following.source_start - row.source_start
+    return bool(is_tone(row.source) and row.source == following.source and is_next)
+
+
+def _longest_tone(tones: Sequence[Tone], start: int, stop: int) -> dict[str, float | int]:
+    """Return frequency and range of the longest tone in [start, stop); zeros if there is none."""
+    found = [(min(stop, tone.stop) - max(start, tone.start), tone) for tone in tones]
+    length, tone = max(found, key=lambda item: item[0], default=(0, Tone(0, 0, 0.0)))
+    if length <= 0:
+        return {"tone_hz": 0.0, "tone_start": 0, "tone_stop": 0}
+    return {"tone_hz": tone.hz, "tone_start": max(start, tone.start), "tone_stop": min(stop, tone.stop)}
 
 
 def tile_reel(
@@ -73,6 +119,8 @@ def tile_reel(
     withdrawn_tracks = [track for track in cues["track_id"] if track in excluded]
     # Absent from reels of older versions.
     witness = [(int(start), int(stop) + source.guard_samples) for start, stop in reel.get("witness", [])]
+    tones = find_tones(cues)
+    tone_index = RangeIndex([(tone.start, tone.stop) for tone in tones])
     click_index, witness_index, withdrawn_index = RangeIndex(clicks), RangeIndex(witness), RangeIndex(withdrawn)
     borders: dict[str, RangeIndex] = {
         split: RangeIndex(
@@ -105,6 +153,7 @@ def tile_reel(
             "artists": sorted({str(cue["artist"]) for cue in present}),
             "licences": sorted({str(cue["licence"]) for cue in present}),
             "sources": [_source(cue, start, stop) for cue in present],
+            **_longest_tone([tones[k] for k in tone_index.overlapping(start, stop)], start, stop),
             "flags": flags,
         }
 
@@ -161,6 +210,7 @@ def tile_pair(
             "artists": [],
             "licences": [],
             "sources": [f"{dry_name}[{start}:{stop}]"],
+            **_longest_tone([], start, stop),
             "flags": ["silence"] if is_silent else [] if name or find_faults(start, stop) else ["between-splits"],
         }
 
