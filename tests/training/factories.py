@@ -50,6 +50,9 @@ class MemoryData:
         dry = np.stack([self.dry[start - self.context : start + self.crop] for start in starts])
         return dry, np.stack([self.wet[start : start + self.crop] for start in starts])
 
+    def fundamentals(self, step: int) -> np.ndarray:
+        return np.zeros(self.size)
+
     def crop_positions(self, step: int) -> list[str]:
         return [f"memory at sample {start}" for start in self.starts(step)]
 
@@ -62,6 +65,21 @@ class MemoryData:
         dry, wet = (self.dry, self.wet) if split == "train" else music(6000, 2)
         for start in range(taps - 1, len(dry), 7000):
             yield dry[start - taps + 1 : start + 7000], wet[start : start + 7000]
+
+
+class ToneData(MemoryData):
+    """The same device, with a steady sine as last crop of each step."""
+
+    def fundamentals(self, step: int) -> np.ndarray:
+        drawn = np.random.default_rng([self.seed, 1, step]).uniform(0.03, 0.2)
+        return np.array([0.0] * (self.size - 1) + [drawn])
+
+    def batch(self, step: int) -> Pair:
+        dry, wet = super().batch(step)
+        turns = self.fundamentals(step)[-1] * np.arange(GUARD + 200 + dry.shape[1])
+        tone = (0.3 * np.sin(2 * np.pi * turns)).astype(np.float32)
+        dry[-1], wet[-1] = tone[-dry.shape[1] :], device(tone)[-self.crop :]
+        return dry, wet
 
 
 def kill_at(step: float) -> Progress:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.factories import GUARD, MemoryData, kill_at
+from tests.training.factories import GUARD, MemoryData, ToneData, kill_at
 from twinlib.contracts import CHECKPOINT_FILE, TRAINING
 from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
@@ -286,6 +286,19 @@ def test_training_after_a_plateau_resumes_exactly(tmp_path):
         resumed = run(folder, setup=IMPATIENT)
         assert equal(resumed, whole)
         assert timeless(resumed).equals(timeless(whole))
+
+
+def test_a_training_with_tones_resumes_exactly_and_depends_on_the_harmonics(tmp_path):
+    setup = SETTINGS.model_copy(update={"checkpoint_seconds": 0})
+    data = ToneData(NETWORK.receptive_field)
+    whole = run(tmp_path / "whole", data, setup)
+    with pytest.raises(InterruptedError):
+        run(tmp_path / "cut", data, setup, progress=kill_at(17))
+    assert equal(run(tmp_path / "cut", data, setup), whole)
+    without = run(tmp_path / "without", data, setup.model_copy(update={"harmonic_weight": 0.0}))
+    assert not equal(without, whole)
+    weighted = run(tmp_path / "weighted", data, setup.model_copy(update={"harmonic_weight": 1.0}))
+    assert equal(run(tmp_path / "again", data, setup.model_copy(update={"harmonic_weight": 1.0})), weighted)
 
 
 def test_plateau_without_decay_ends_the_training(tmp_path):

@@ -5,7 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import stft
 
-from twinlib.training.losses import ENERGY_FLOOR, WINDOWS, dc_error, esr, mr_stft_loss, pre_emphasise, training_loss
+from twinlib.training.losses import (
+    ENERGY_FLOOR,
+    MIN_PERIODS,
+    ORDERS,
+    WINDOWS,
+    dc_error,
+    esr,
+    harmonic_loss,
+    mr_stft_loss,
+    pre_emphasise,
+    training_loss,
+)
 
 PREDICTION = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 4.0]], dtype=torch.float64)
@@ -92,3 +103,66 @@ def test_mean_over_processes_is_the_loss_of_the_whole_batch(loss):
     prediction, target = noise(4, 2), noise(5, 2)
     parts = [loss(prediction[[k]], target[[k]], target) for k in range(2)]
     torch.testing.assert_close(sum(parts) / 2, loss(prediction, target, target))
+
+
+def sines(frequency: torch.Tensor, amplitudes: dict[int, float], size: int = 1024) -> torch.Tensor:
+    """Return harmonics `(B, size)` with a phase of their own each."""
+    time = torch.arange(size, dtype=torch.float64)
+    turns = 2 * torch.pi * frequency[:, None] * time
+    waves = [amplitude * torch.sin(order * turns + 0.3 * order) for order, amplitude in amplitudes.items()]
+    return torch.stack(waves).sum(dim=0).float()
+
+
+FREQUENCY = torch.tensor([0.0015, 0.0213, 0.17], dtype=torch.float64)
+DEVICE = {1: 1.0, 2: 1e-2, 3: 1e-3}
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_missing_harmonic_costs_the_same_at_any_level_and_frequency(order: int) -> None:
+    wet = sines(FREQUENCY, DEVICE)
+    twin = sines(FREQUENCY, {k: a for k, a in DEVICE.items() if k != order})
+    # An order of 3 times 0.17 cycles per sample is beyond half the sample rate.
+    for row in range(3 if order == 2 else 2):
+        one = slice(row, row + 1)
+        loss = harmonic_loss(twin[one], wet[one], wet[one], FREQUENCY[one])
+        assert loss.item() == pytest.approx(np.log(2) / ORDERS, rel=0.01)
+
+
+def test_a_level_below_the_floor_counts_as_the_floor() -> None:
+    wet = sines(FREQUENCY[:2], {1: 1.0, 4: 1e-6})
+    loss = harmonic_loss(sines(FREQUENCY[:2], {1: 1.0, 4: 1e-4}), wet, wet, FREQUENCY[:2])
+    assert loss.item() == pytest.approx(np.log(2) / ORDERS, rel=0.05)
+
+
+def test_the_harmonic_loss_depends_on_the_error_alone() -> None:
+    """So that a known part of the device's output may be subtracted from prediction and target."""
+    wet, twin = sines(FREQUENCY, DEVICE), sines(FREQUENCY, {1: 0.9, 2: 2e-2})
+    known = sines(FREQUENCY, {1: 0.7})
+    losses = [harmonic_loss(twin - part, wet - part, wet, FREQUENCY).item() for part in (0 * known, known)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert harmonic_loss(wet, wet, wet, FREQUENCY) == 0
+
+
+def test_an_alias_between_the_harmonics_costs() -> None:
+    wet = sines(FREQUENCY[1:2], DEVICE)
+    alias = sines(torch.tensor([0.0307], dtype=torch.float64), {1: 1e-4})
+    loss = harmonic_loss(wet + alias, wet, wet, FREQUENCY[1:2])
+    assert loss.item() == pytest.approx(np.log(2) / ORDERS, rel=0.1)
+
+
+def test_a_sine_with_few_periods_has_no_harmonic_loss() -> None:
+    frequency = torch.tensor([MIN_PERIODS / 1024 - 1e-6], dtype=torch.float64)
+    wet = sines(frequency, DEVICE)
+    assert harmonic_loss(0 * wet, wet, wet, frequency) == 0
+    silent = torch.zeros(1, 1024)
+    assert harmonic_loss(silent, silent, silent, FREQUENCY[1:2]).isfinite()
+
+
+def test_the_harmonic_loss_has_the_gradient_of_its_differences() -> None:
+    wet, twin = sines(FREQUENCY, DEVICE, 256), sines(FREQUENCY, {1: 0.9, 2: 2e-2}, 256).requires_grad_()
+    harmonic_loss(twin, wet, wet, FREQUENCY).backward()
+    assert twin.grad is not None
+    step = 1e-3 * twin.grad / twin.grad.norm()
+    with torch.no_grad():
+        up, down = (harmonic_loss(twin + sign * step, wet, wet, FREQUENCY).item() for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx((step * twin.grad).sum().item(), rel=0.05)

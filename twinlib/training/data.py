@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from twinlib.audio import Signal
@@ -35,6 +37,9 @@ class TrainingData(Protocol):
     def batch(self, step: int) -> Pair:
         """Return dry `(B, receptive_field - 1 + n)` and wet `(B, n)` crops of the training split."""
 
+    def fundamentals(self, step: int) -> npt.NDArray[np.float64]:
+        """Return the fundamental `(B,)` in cycles per sample of each crop that is a steady sine, 0 for other crops."""
+
     def crop_positions(self, step: int) -> list[str]:
         """Return the positions of the crops of a step, for messages."""
 
@@ -56,7 +61,10 @@ class ShardData:
     field.
     """
 
-    columns = ("shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256")
+    columns = (
+        "shard", "capture", "row", "split", "start", "stop", "context", "segment_id", "dry_sha256", "tone_hz",
+        "tone_start", "tone_stop",
+    )  # fmt: skip
     """Required columns of segments/1; reading only these saves memory."""
 
     def __init__(
@@ -78,6 +86,7 @@ class ShardData:
             receptive_field,
             settings.batch * settings.processes,
             settings.seed,
+            tone_slots(settings),
         )
         self._shards = Shards(segments, shards_folder, receptive_field)
         self._stretches: dict[Split, list[Stretch]] = {
@@ -89,6 +98,10 @@ class ShardData:
     def batch(self, step: int) -> Pair:
         """See `Crops.batch`."""
         return self._crops.batch(step)
+
+    def fundamentals(self, step: int) -> npt.NDArray[np.float64]:
+        """See `Crops.tone_hertz`."""
+        return self._crops.tone_hertz(step) / self.sample_rate
 
     def crop_positions(self, step: int) -> list[str]:
         """See `Crops.places`."""
@@ -114,6 +127,13 @@ class ShardData:
     def _read(self, stretch: Stretch, start: int, stop: int) -> Pair:
         shard = self._shards[stretch.shard]
         return shard.dry[start - self._receptive_field + 1 : stop].copy(), shard.wet[start:stop].copy()
+
+
+def tone_slots(settings: Training) -> list[int]:
+    """Return the places of the crops of tones in a batch of all processes: the last ones of each process."""
+    tones = min(settings.tone_crops, settings.batch - 1)
+    last = range(settings.batch - tones, settings.batch)
+    return [process * settings.batch + slot for process in range(settings.processes) for slot in last]
 
 
 def select_excerpts(

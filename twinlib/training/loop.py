@@ -21,7 +21,7 @@ from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint,
 from twinlib.training.data import Pair, TrainingData
 from twinlib.training.ema import WeightAverage
 from twinlib.training.linear_part import FIT_SAMPLES, LARGEST_ESR, LENGTHS, RIDGES, fit_linear_part, read_linear_part
-from twinlib.training.losses import mr_stft_loss, training_loss
+from twinlib.training.losses import harmonic_loss, mr_stft_loss, training_loss
 from twinlib.training.normalisation import HEAD_RMS, INPUT_RMS, LEVEL_BATCHES, measure_gains, target_rms
 from twinlib.training.optimiser import Optimiser
 from twinlib.training.schedule import Schedule
@@ -189,7 +189,8 @@ class _Session:
         """
         state, settings = self.state, self._settings
         factor = self.schedule.rate_factor
-        dry, wanted = self._to_device(self._data.batch(state.step))
+        batch = self._data.batch(state.step)
+        dry, wanted = self._to_device(batch)
         rms = target_rms(self._network)
         pool = wanted / rms
         prediction, target = self._forward(distributed.rank_share(dry)) / rms, distributed.rank_share(pool)
@@ -198,6 +199,14 @@ class _Session:
         )
         if settings.stft_weight and self.schedule.is_decaying:
             loss = loss + settings.stft_weight * mr_stft_loss(prediction, target, pool)
+        if settings.harmonic_weight:
+            frequency = distributed.rank_share(torch.from_numpy(self._data.fundamentals(state.step)))
+            if len(tones := frequency.nonzero()[:, 0]):
+                wet = distributed.rank_share(torch.from_numpy(batch[1]))[tones] / (state.output_gain * rms)
+                parts = prediction[tones.to(self._device)], target[tones.to(self._device)], wet.to(self._device)
+                harmonic = harmonic_loss(*parts, frequency[tones].to(self._device))
+                # The weight is relative to the ESR of the wet signal.
+                loss = loss + settings.harmonic_weight / state.target_share * harmonic
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         value, norm = loss.item(), self._optimiser.step(factor, settings.clip_norm)

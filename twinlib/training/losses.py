@@ -6,6 +6,8 @@ of per-crop ratios would be dominated by the quietest crop (Wright, Damskägg an
 targets of all of them, so that the mean of the losses over processes is the loss of the whole batch.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,15 @@ ENERGY_FLOOR = 1e-5
 
 WINDOWS = (LONGEST_WINDOW // 4, LONGEST_WINDOW // 2, LONGEST_WINDOW)
 """Hann window lengths of `mr_stft_loss` in samples; the hop is a quarter."""
+
+ORDERS = 10
+"""Harmonics of a sine in `harmonic_loss`, the fundamental included."""
+
+HARMONIC_FLOOR = 1e-8
+"""Smallest power of a harmonic relative to the fundamental: -80 dBc."""
+
+MIN_PERIODS = 1.2
+"""Periods of a sine per crop from which its harmonics can be separated; slower sines have no `harmonic_loss`."""
 
 
 def esr(prediction: Tensor, target: Tensor, pool: Tensor | None = None) -> Tensor:
@@ -73,6 +84,50 @@ def mr_stft_loss(prediction: Tensor, target: Tensor, pool: Tensor | None = None)
         distance = ((predicted - wanted).square().sum(dim=(1, 2)) + (1e-6 * scale).square()).sqrt()
         loss = loss + distance.mean() / scale + (predicted.log() - wanted.log()).abs().mean()
     return loss / len(WINDOWS)
+
+
+def harmonic_loss(prediction: Tensor, target: Tensor, wet: Tensor, frequency: Tensor) -> Tensor:
+    """Return the mean of log(1 + error / power of the device) over the harmonics of steady sines, and of the rest.
+
+    `frequency` `(B,)` holds the fundamentals in cycles per sample. `wet` `(B, n)` is the output of the device in the
+    units of the target, from which the target may differ by a known signal. The error is projected onto constant and
+    harmonics 1 to `ORDERS` below half the sample rate by least squares; the power of each harmonic has a floor of
+    `HARMONIC_FLOOR`. The rest, such as aliases, is relative to that floor. The logarithm limits the gradient of
+    harmonics that are far off.
+    """
+    basis, project, exists = _harmonic_projection(target.shape[1], frequency)
+    error = prediction - target
+    parts = torch.bmm(project, error[:, :, None])
+    rest = error - torch.bmm(basis.transpose(1, 2), parts)[:, :, 0]
+    with torch.no_grad():
+        power = _harmonic_powers(torch.bmm(project, wet[:, :, None])[:, :, 0])
+        floor = (HARMONIC_FLOOR * power[:, :1]).clamp_min(HARMONIC_FLOOR * ENERGY_FLOOR)
+    harmonics = torch.log1p(_harmonic_powers(parts[:, :, 0]) / torch.maximum(power, floor))
+    others = torch.log1p(2.0 * rest.square().mean(dim=1) / floor[:, 0])
+    separable = frequency * target.shape[1] >= MIN_PERIODS
+    return (((harmonics * exists).sum(dim=1) + others) * separable).mean() / ORDERS
+
+
+def _harmonic_powers(parts: Tensor) -> Tensor:
+    """Return the squared amplitudes `(B, ORDERS)` of parts `(B, 2 * ORDERS + 1)`: constant, cosines, sines."""
+    return parts[:, 1 : ORDERS + 1].square() + parts[:, ORDERS + 1 :].square()
+
+
+def _harmonic_projection(samples: int, frequency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return basis `(B, 2 * ORDERS + 1, n)`, its pseudo-inverse, and which harmonics exist `(B, ORDERS)`, float32.
+
+    Functions beyond half the sample rate are zero.
+    """
+    time = torch.arange(samples, dtype=torch.float64, device=frequency.device) - (samples - 1) / 2
+    multiples = frequency.double()[:, None] * torch.arange(1, ORDERS + 1, device=frequency.device)
+    exists = multiples < 0.5
+    angle = 2.0 * math.pi * multiples[:, :, None] * time
+    waves = torch.cat([angle.cos(), angle.sin()], dim=1) * exists.repeat(1, 2)[:, :, None]
+    basis = torch.cat([torch.ones_like(waves[:, :1]), waves], dim=1)
+    gram = torch.bmm(basis, basis.transpose(1, 2))
+    # Functions that are zero or, below `MIN_PERIODS`, nearly dependent.
+    gram.diagonal(dim1=1, dim2=2).add_(1e-6 * samples)
+    return basis.float(), torch.linalg.solve(gram, basis).float(), exists
 
 
 def _energy(pool: Tensor) -> Tensor:

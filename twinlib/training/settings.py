@@ -89,6 +89,10 @@ class Training(Section):
     """Weight of the error of the mean (DC)."""
     stft_weight: Weight = 0.0
     """Weight of the multi-resolution STFT loss during the decay of the learning rates."""
+    tone_crops: Annotated[int, Field(ge=0)] = 1
+    """Crops per step and process that are steady sines, where the excitation has `tones`; music has at least one."""
+    harmonic_weight: Weight = 0.001
+    """Weight of the error of the harmonics of steady sines, relative to the level of each harmonic."""
     clip_norm: Positive = 1.0
     """Maximum gradient norm."""
     validate_every: Annotated[int, Field(ge=1)] = 500
