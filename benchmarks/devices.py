@@ -3,17 +3,20 @@
 A clip is contiguous, and no context crosses its border. `klon` is the gain stage of a Klon Centaur
 (github.com/jatinchowdhury18/KlonCentaur: 425 clips of 11,025 samples on one clock, one file per gain): the last 25
 clips are the test split, the preceding 16 the validation split. `simulated` processes slices of the demo corpus with a
-simulated circuit; the splits have disjoint tracks.
+simulated circuit; the splits have disjoint tracks. Simulated devices also have clips of steady sines.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from twinlib import audio
+from twinlib.audio import Signal
+from twinlib.db import db_to_amp
+from twinlib.excitation.tones import TONE_LEVEL_DB, draw_tone, tone_hertz
 from twinlib.simulation import process_stream
 from twinlib.simulation.settings import Circuit
 from twinlib.training import Training
@@ -37,23 +40,42 @@ TRAIN_CLIPS = 900
 """Training clips of a simulated device: four minutes."""
 
 
+TONE_CLIPS = {"train": 400, "valid": 40, "test": 40}
+"""Clips of steady sines, tones, of a simulated device."""
+
+Process = Callable[[Signal], Signal]
+"""A device: maps samples `(n,)` to as many."""
+
+
 @dataclass(frozen=True)
 class Device:
-    """Dry and wet clips by split: `train`, `valid`, `test`."""
+    """Dry and wet clips by split: `train`, `valid`, `test`; and those of tones, with their fundamentals.
+
+    `fundamentals` holds cycles per sample `(count,)` by split. Recorded devices have no tones.
+    """
 
     name: str
     splits: dict[str, tuple[Clips, Clips]]
+    tones: dict[str, tuple[Clips, Clips]] = field(default_factory=dict)
+    fundamentals: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write a file that NumPy alone can read."""
         arrays = {f"{split}_{part}": clips[at] for split, clips in self.splits.items() for at, part in enumerate(PARTS)}
+        for split, clips in self.tones.items():
+            arrays |= {f"{split}_tones_{part}": clips[at] for at, part in enumerate(PARTS)}
+            arrays[f"{split}_fundamentals"] = self.fundamentals[split]
         np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Device":
         """Read a file of `save`; the file name is the name of the device."""
         arrays = np.load(path)
-        return cls(path.stem, {split: (arrays[f"{split}_dry"], arrays[f"{split}_wet"]) for split in SPLITS})
+        splits = {split: (arrays[f"{split}_dry"], arrays[f"{split}_wet"]) for split in SPLITS}
+        if "train_fundamentals" not in arrays:
+            return cls(path.stem, splits)
+        tones = {split: (arrays[f"{split}_tones_dry"], arrays[f"{split}_tones_wet"]) for split in SPLITS}
+        return cls(path.stem, splits, tones, {split: arrays[f"{split}_fundamentals"] for split in SPLITS})
 
 
 SPLITS, PARTS = ("train", "valid", "test"), ("dry", "wet")
@@ -76,8 +98,13 @@ def klon(folder: Path, gain: int) -> Device:
     return from_files(f"klon{gain:03d}", folder / "dry.flac", folder / f"wet_gain{gain:03d}.flac", 11025)
 
 
-def simulated(name: str, circuit: Circuit, seed: int = 0) -> Device:
-    """Process slices of the demo corpus, at peaks of -18 to 0 dBFS, with a circuit in one continuous pass."""
+def play(circuit: Circuit) -> Process:
+    """Return the simulation of a circuit."""
+    return lambda dry: np.concatenate(list(process_stream(circuit, RATE, [dry])))
+
+
+def simulated(name: str, process: Process, seed: int = 0) -> Device:
+    """Process slices of the demo corpus, at peaks of -18 to 0 dBFS, and steady sines, each in one continuous pass."""
     tracks = sorted(CORPUS.glob("*/*_MIX.flac"))
     random = np.random.default_rng(seed)
     random.shuffle(tracks)  # type: ignore[arg-type]
@@ -85,13 +112,25 @@ def simulated(name: str, circuit: Circuit, seed: int = 0) -> Device:
     few = max(1, len(tracks) // 6)
     parts = {"test": tracks[:few], "valid": tracks[few : 2 * few], "train": tracks[2 * few :]}
     counts = {"test": TEST_CLIPS, "valid": VALID_CLIPS, "train": TRAIN_CLIPS}
-    splits = {}
+    splits, tones, fundamentals = {}, {}, {}
     for split, paths in parts.items():
         sounds = [_mono(path) for path in paths]
         dry = np.stack([_slice(random, sounds) for _ in range(counts[split])])
-        wet = np.concatenate(list(process_stream(circuit, RATE, [dry.reshape(-1)])))
-        splits[split] = dry, wet.reshape(dry.shape).astype(np.float32)
-    return Device(name, splits)
+        splits[split] = dry, process(dry.reshape(-1)).reshape(dry.shape)
+    for number, (split, count) in enumerate(TONE_CLIPS.items()):
+        draw = np.random.default_rng([seed, number])
+        hertz = np.array([tone_hertz(draw_tone(draw, RATE)) for _ in range(count)])
+        levels = draw.uniform(*TONE_LEVEL_DB, count)
+        dry = np.stack([_tone(hz, level) for hz, level in zip(hertz, levels, strict=True)])
+        tones[split] = dry, process(dry.reshape(-1)).reshape(dry.shape)
+        fundamentals[split] = hertz / RATE
+    return Device(name, splits, tones, fundamentals)
+
+
+def _tone(hz: float, dbfs: float) -> npt.NDArray[np.float32]:
+    """Return a sine of `SLICE` samples between fades of 256."""
+    edge = np.minimum(1.0, (np.minimum(np.arange(SLICE), np.arange(SLICE)[::-1]) + 0.5) / 256)
+    return (db_to_amp(dbfs) * edge * np.sin(2 * np.pi * hz / RATE * np.arange(SLICE))).astype(np.float32)
 
 
 def _mono(path: Path) -> npt.NDArray[np.float32]:
@@ -114,39 +153,44 @@ def _slice(random: np.random.Generator, sounds: list[npt.NDArray[np.float32]]) -
 
 
 class ClipData:
-    """Clips as `TrainingData`: random crops of random clips with true context."""
+    """Clips as `TrainingData`: random crops of random clips with true context, the last `tones` of a batch of tones."""
 
     sample_rate, guard_samples = RATE, 0
 
-    def __init__(self, device: Device, receptive_field: int, settings: Training) -> None:
+    def __init__(self, device: Device, receptive_field: int, settings: Training, tones: int = 0) -> None:
         self.device = self.digest = device.name
-        self._splits, self._context, self._settings = device.splits, receptive_field - 1, settings
+        self._source, self._context, self._settings = device, receptive_field - 1, settings
+        self._tones = tones if device.tones else 0
 
-    def _draw(self, step: int) -> Iterable[tuple[int, int]]:
-        """Return clip and first compared sample of each crop of a step."""
-        settings, (dry, _) = self._settings, self._splits["train"]
-        random = np.random.default_rng([settings.seed, step])
-        clips = random.integers(len(dry), size=settings.batch)
-        places = random.integers(self._context, dry.shape[1] - settings.crop_samples + 1, size=settings.batch)
-        return zip(clips.tolist(), places.tolist(), strict=True)
+    def _draw(self, step: int) -> Iterable[tuple[Clips, Clips, float, str]]:
+        """Yield dry and wet samples, fundamental and position of each crop of a step."""
+        settings, random = self._settings, np.random.default_rng([self._settings.seed, step])
+        for number in range(settings.batch):
+            is_tone = number >= settings.batch - self._tones
+            dry, wet = (self._source.tones if is_tone else self._source.splits)["train"]
+            clip = int(random.integers(len(dry)))
+            # The fade at the end of a tone is not steady.
+            stop = dry.shape[1] - (256 if is_tone else 0)
+            at = int(random.integers(self._context, stop - settings.crop_samples + 1))
+            fundamental = float(self._source.fundamentals["train"][clip]) if is_tone else 0.0
+            end = at + settings.crop_samples
+            yield dry[clip, at - self._context : end], wet[clip, at:end], fundamental, f"clip {clip}, sample {at}"
 
     def batch(self, step: int) -> Pair:
-        dry, wet = self._splits["train"]
-        length = self._settings.crop_samples
-        drawn = list(self._draw(step))
-        return (
-            np.stack([dry[clip, at - self._context : at + length] for clip, at in drawn]),
-            np.stack([wet[clip, at : at + length] for clip, at in drawn]),
-        )
+        dry, wet, _, _ = zip(*self._draw(step), strict=True)
+        return np.stack(dry), np.stack(wet)
+
+    def fundamentals(self, step: int) -> npt.NDArray[np.float64]:
+        return np.array([fundamental for _, _, fundamental, _ in self._draw(step)])
 
     def crop_positions(self, step: int) -> list[str]:
-        return [f"clip {clip}, sample {at}" for clip, at in self._draw(step)]
+        return [position for _, _, _, position in self._draw(step)]
 
     def excerpts(self, seconds: float) -> list[Pair]:
         del seconds
-        return [(dry, wet[self._context :]) for dry, wet in zip(*self._splits["valid"], strict=True)]
+        return [(dry, wet[self._context :]) for dry, wet in zip(*self._source.splits["valid"], strict=True)]
 
     def spans(self, split: Split, taps: int, samples: int) -> Iterator[Pair]:
         del samples
-        for dry, wet in zip(*self._splits[split], strict=True):
+        for dry, wet in zip(*self._source.splits[split], strict=True):
             yield dry, wet[taps - 1 :]

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from devices import COMPARED_FROM, ClipData, Clips, Device, from_files, klon, simulated
+from devices import COMPARED_FROM, RATE, ClipData, Clips, Device, Process, from_files, klon, play, simulated
+from valve import play_valve
 
 from twinlib.audio import Signal
 from twinlib.model import Architecture, Stream, Twin
@@ -60,15 +61,21 @@ def train_ours(device: Device, model: Architecture, settings: Training) -> dict[
     return {"budget": settings.cpu_seconds or 0, "steps": trained.steps, **errors}
 
 
+def device_processes() -> dict[str, Process]:
+    """Return the simulated devices by name."""
+    return {
+        "clipper": play(DiodeClipper(drive=0.5)),
+        "transformer": play(Transformer(drive=0.6)),
+        "valve": partial(play_valve, RATE),
+    }
+
+
 def choose_devices(args: argparse.Namespace) -> dict[str, Callable[[], Device]]:
     """Return factories of the selected devices by name."""
     found: dict[str, Callable[[], Device]] = {}
     if args.klon:
         found |= {f"klon{gain:03d}": partial(klon, args.klon, gain) for gain in GAINS}
-    found |= {
-        "clipper": partial(simulated, "clipper", DiodeClipper(drive=0.5)),
-        "transformer": partial(simulated, "transformer", Transformer(drive=0.6)),
-    }
+    found |= {name: partial(simulated, name, process) for name, process in device_processes().items()}
     for name, dry, wet, samples in args.pair:
         found[name] = partial(from_files, name, Path(dry), Path(wet), int(samples))
     return {name: make for name, make in found.items() if not args.devices or name in args.devices}
