@@ -150,7 +150,7 @@ class Crops:
     @property
     def stretches(self) -> list[Stretch]:
         """The stretches with crop positions."""
-        return list(dict.fromkeys(self._runs))
+        return self._positions.runs
 
     def batch(self, step: int) -> tuple[Signal, Signal]:
         """Return dry `(batch, receptive_field - 1 + crop_samples)` and wet `(batch, crop_samples)`, float32, of a step.
@@ -206,6 +206,11 @@ class _Positions:
         self._ranges, self._ends = list(ranges), np.cumsum(counts)
         self._offsets = firsts - (self._ends - counts)
         self.count = int(self._ends[-1])
+
+    @property
+    def runs(self) -> list[Stretch]:
+        """The runs with positions, in order."""
+        return list(dict.fromkeys(one.run for one in self._ranges))
 
     def draw(self, generator: np.random.Generator, number: int) -> list[tuple[Stretch, int, float]]:
         drawn = generator.integers(0, self.count, number)
