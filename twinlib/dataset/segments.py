@@ -57,7 +57,7 @@ def find_tones(cues: pd.DataFrame) -> list[Tone]:
 
     Their slices are consecutive. Every other slice that overlaps them has a crossfade there.
     """
-    rows = list(cues[["source", "source_start", "start", "stop"]].itertuples(index=False))
+    rows: list[Any] = list(cues[["source", "source_start", "start", "stop"]].itertuples(index=False))
     tones: list[Tone] = []
     first = 0
     while first < len(rows):
