@@ -80,6 +80,10 @@ def test_crops_respect_borders_and_cover_all_positions(
             for at in range(context, len(barred) - crop + 1)
             if usable[at : at + crop].all() and free[at - context : at + crop].all()
         ]
+        if not allowed:
+            with pytest.raises(DatasetError, match="No crop"):
+                Crops(table, tmp_path, split, crop, receptive_field, 64, seed)
+            continue
         crops = Crops(table, tmp_path, split, crop, receptive_field, 64, seed)
         assert crops.positions == len(allowed)
         starts = set()
