@@ -6,7 +6,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
 from twinlib.provenance import stage_record
-from twinlib.tracking import Tracking, find_twin_files, log_twin, store_uri
+from twinlib.tracking import Tracking, find_twin_files, log_if_reachable, log_twin, store_uri
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
     files = find_twin_files(args.results, args.device, args.model, args.records)
     with stage_record(Path(__file__), files.all, [args.run], {"tracking": args.tracking}):
-        write_json(args.run, RUN, log_twin(files, uri))
+        write_json(args.run, RUN, log_if_reachable(lambda: log_twin(files, uri), uri, args.device))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from twinlib.cli_runtime import options, run
 from twinlib.contracts import RUN
 from twinlib.files import write_json
 from twinlib.provenance import stage_record
-from twinlib.tracking import Tracking, log_search, store_uri
+from twinlib.tracking import Tracking, log_if_reachable, log_search, store_uri
 from twinlib.training import Search
 
 
@@ -27,7 +27,8 @@ def main() -> None:
     uri = store_uri(Tracking.model_validate_json(args.tracking), args.results)
     with stage_record(Path(__file__), [*args.workers, args.trials, *args.files], [args.run], params):
         settings = Search.model_validate_json(args.settings)
-        found = log_search(uri, args.search, settings, args.workers, args.trials, args.files)
+        files = args.workers, args.trials, args.files
+        found = log_if_reachable(lambda: log_search(uri, args.search, settings, *files), uri, settings.device)
         write_json(args.run, RUN, found)
 
 

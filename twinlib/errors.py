@@ -5,6 +5,10 @@ class TwinError(Exception):
     """Base class. The message names the problem, the file, the position and the remedy."""
 
 
+class DiskFullError(TwinError):
+    """A file system has too little space for a file."""
+
+
 class ConfigError(TwinError):
     """A configuration key is unknown, missing or out of range."""
 
@@ -54,7 +58,10 @@ class TrackingError(TwinError):
 
 
 class TrackingUnreachableError(TrackingError):
-    """The MLflow server does not answer."""
+    """The MLflow server does not answer, or answers with a server error."""
+
+    is_news = True
+    """Whether no process of this run of the workflow has reported it before."""
 
 
 class AuditError(TwinError):

@@ -216,6 +216,39 @@ def test_a_deleted_run_or_a_damaged_side_file_starts_a_new_run(store, side):
     assert read_json(side, "run/1")["run_id"] == third.run_id
 
 
+def test_a_run_without_a_noted_id_is_found_again(store, side, monkeypatch):
+    """The process is killed between the creation of the run and the note of its id."""
+    experiment = client(store).get_experiment_by_name("silk").experiment_id
+    before = {run.info.run_id for run in client(store).search_runs([experiment])}
+    note = tracking.Run._write_side_file
+
+    def killed(run, token=""):
+        if not token:
+            raise KeyboardInterrupt
+        note(run, token)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.Run, "_write_side_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begin(store, side)
+    assert read_json(side, "run/1")["run_id"] is None
+    run = begin(store, side)
+    run.finish()
+    after = {run.info.run_id: run.info.status for run in client(store).search_runs([experiment])}
+    assert {run_id: status for run_id, status in after.items() if run_id not in before} == {run.run_id: "FINISHED"}
+
+
+def test_an_unfinished_run_of_other_settings_is_ended(store, side):
+    first = begin(store, side)
+    second = begin(store, side, identity="j" * 64)
+    assert second.run_id != first.run_id
+    assert client(store).get_run(first.run_id).info.status == "KILLED"
+    second.finish()
+    third = begin(store, side, identity="k" * 64)
+    third.finish()
+    assert client(store).get_run(second.run_id).info.status == "FINISHED"
+
+
 def test_start_run_creates_a_missing_experiment(made, store, side):
     run = begin(store, side, experiment="new")
     found = client(store).get_experiment(client(store).get_run(run.run_id).info.experiment_id)

@@ -97,7 +97,10 @@ def _runs(results: ResultsFolder, device: str, model: str) -> list[dict[str, str
         run = read_json(results.twin_folder(device, model) / "run.json", RUN)
     except TwinError:
         return []
-    return [{"experiment": str(run.get("experiment", "")), "run_id": str(run.get("run_id", ""))}]
+    if run.get("run_id") is None:
+        # The server did not answer when the twin was to be logged.
+        return []
+    return [{"experiment": str(run.get("experiment", "")), "run_id": str(run["run_id"])}]
 
 
 def _reels_with(results: ResultsFolder, track: str) -> dict[str, str]:

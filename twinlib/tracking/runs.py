@@ -9,6 +9,8 @@ import json
 import logging
 import math
 import os
+import secrets
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-# MLflow reads these at import. An unreachable server must not delay a training.
+# MLflow reads these. A server that hangs costs a request 2 x 8 s plus a pause of 1 to 3 s.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
+
+OUTAGE_FILE = "TWINLIB_MLFLOW_OUTAGE"
+"""Environment variable with the path of a file that exists once a process of this run of the workflow has found the
+server unreachable: all others then log nothing, without waiting for it."""
 
 
 BATCH = 1000
@@ -40,6 +46,7 @@ _DIGEST_LENGTH = 32
 _SQLITE = "sqlite:///"
 _LOCK = ".store.lock"
 _PROBE_SECONDS = 5.0
+_TOKEN = "run.token"
 
 
 def store_uri(settings: Tracking, results: Path) -> str:
@@ -80,14 +87,15 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
             artifacts = results / "mlflow" / "artifacts"
             return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
     except Exception as error:
-        raise _failure(f"cannot open or create the MLflow store {uri}", error) from error
+        raise _failure(f"cannot open or create the MLflow store {uri}", error, uri) from error
 
 
 class Run:
     """An open MLflow run, returned by `start_run`.
 
-    If the store fails, a `strict` run raises `TrackingError`. Any other run warns once and stops logging, so that the
-    training continues. `run_id` is None if there is no run to log to.
+    If the store fails, a `strict` run raises `TrackingError`, or `TrackingUnreachableError` if a server does not answer
+    or answers with a server error. Any other run warns, unless a process of this run of the workflow has warned of the
+    server before, and stops logging, so that the training continues. `run_id` is None if there is no run to log to.
     """
 
     def __init__(self, uri: str, file: Path, identity: str, strict: bool) -> None:
@@ -190,8 +198,11 @@ class Run:
                 found = client.get_experiment(made)
         run = self._resumed(client, found.experiment_id)
         if run is None:
-            run = client.create_run(found.experiment_id, start_time=start_time_ms, tags=dict(tags), run_name=run_name)
-            self._last_steps = {}
+            # The token finds the run again if this process dies before it notes the id.
+            self._last_steps, token = {}, secrets.token_hex(16)
+            self._write_side_file(token)
+            tags = {**tags, _TOKEN: token}
+            run = client.create_run(found.experiment_id, start_time=start_time_ms, tags=tags, run_name=run_name)
         else:
             client.update_run(run.info.run_id, status="RUNNING")
             for key, value in tags.items():
@@ -200,26 +211,34 @@ class Run:
         self._write_side_file()
 
     def _resumed(self, client: "MlflowClient", experiment_id: str) -> Any:
-        """Return the run in the side file if it has this identity and is still in the store, else None."""
+        """Return the run in the side file if it has this identity and is still in the store, else None.
+
+        A run of another identity that its process has left unfinished is ended.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
             side = read_json(self._file, RUN)
-            if side["identity"] != self._identity:
-                return None
-            run = client.get_run(side["run_id"])
+            run = _find_run(client, experiment_id, side)
             last_steps = {str(name): int(step) for name, step in side["last_steps"].items()}
-        except (TwinError, KeyError, AttributeError, MlflowException):
+            same = side["identity"] == self._identity
+        except (TwinError, KeyError, AttributeError, MlflowException) as error:
+            if _is_outage(self._uri, error):
+                raise
             # The side file is missing or damaged, or the store was deleted: start a new run.
             return None
-        if run.info.lifecycle_stage != "active" or run.info.experiment_id != experiment_id:
+        if run is None or run.info.lifecycle_stage != "active" or run.info.experiment_id != experiment_id:
+            return None
+        if not same:
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, "KILLED")
             return None
         self._last_steps = last_steps
         return run
 
-    def _write_side_file(self) -> None:
+    def _write_side_file(self, token: str = "") -> None:
         side = {"run_id": self.run_id, "identity": self._identity, "last_steps": self._last_steps}
-        write_json(self._file, RUN, side)
+        write_json(self._file, RUN, side | ({"token": token} if token else {}))
 
     def _metrics(self, row: Mapping[str, Any], curve: str = "") -> "list[Metric]":
         from mlflow.entities import Metric
@@ -241,11 +260,11 @@ class Run:
 
     def _stop_logging(self, what: str, error: Exception) -> None:
         self._client = None
+        failure = _failure(what, error, self._uri)
         if self._strict:
-            raise _failure(what, error) from error
-        warnings.warn(
-            f"{_failure(what, error)} Continuing without MLflow: all results are in the results folder.", stacklevel=4
-        )
+            raise failure from error
+        if not isinstance(failure, TrackingUnreachableError) or failure.is_news:
+            warnings.warn(f"{failure} Continuing without MLflow: all results are in the results folder.", stacklevel=4)
 
 
 def start_run(
@@ -270,6 +289,33 @@ def start_run(
     except Exception as error:
         run._stop_logging(f"cannot start the run {run_name} of {experiment} in the MLflow store {uri}", error)
     return run
+
+
+def log_if_reachable(log: Callable[[], dict[str, Any]], uri: str, experiment: str) -> dict[str, Any]:
+    """Return the content of `run.json` from `log`, or one without a run if the server does not answer.
+
+    Warns, unless a process of this run of the workflow has warned before. `find_unlogged_runs` finds the file later.
+    """
+    try:
+        return log()
+    except TrackingUnreachableError as error:
+        if error.is_news:
+            print(f"warning: {error} The run is not logged; the same command logs it later.", file=sys.stderr)
+        return {"experiment": experiment, "run_id": None, "identity": ""}
+
+
+def find_unlogged_runs(results: Path) -> list[Path]:
+    """Return each `run.json` of a results folder that was written while the server did not answer, sorted."""
+    paths = sorted((*results.glob("twins/*/*/run.json"), *results.glob("searches/*/run.json")))
+    return [path for path in paths if not _names_a_run(path)]
+
+
+def _names_a_run(path: Path) -> bool:
+    try:
+        return read_json(path, RUN).get("run_id", "") is not None
+    except TwinError:
+        # Damage is the business of the stage records.
+        return True
 
 
 def store_exists(uri: str) -> bool:
@@ -313,21 +359,79 @@ def _open_store(uri: str) -> "MlflowClient":
 
 
 def require_server(uri: str) -> None:
-    """Raise `TrackingUnreachableError` unless the server answers; MLflow itself retries for minutes."""
-    if not uri.startswith(("http://", "https://")):
+    """Raise `TrackingUnreachableError` unless the server answers within seconds.
+
+    Once it has failed to answer a process of this run of the workflow, no other process waits for it.
+    """
+    if not _is_server(uri):
         return
+    if OUTAGE_FILE in os.environ and Path(os.environ[OUTAGE_FILE]).exists():
+        raise _no_answer(uri, "it failed earlier in this run")
     import requests
 
     try:
-        requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS)
+        status = requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).status_code
     except requests.exceptions.SSLError:
         # The server answers. Certificates are up to the settings of MLflow.
         return
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise TrackingUnreachableError(
-            f"the MLflow server {uri} does not answer ({type(error).__name__}). Start it, correct `tracking.uri` or "
-            "MLFLOW_TRACKING_URI, or set `tracking.enabled: false`."
-        ) from error
+        raise _no_answer(uri, type(error).__name__) from error
+    if status >= 500:
+        raise _no_answer(uri, f"HTTP status {status}")
+
+
+def forget_outage(path: Path) -> None:
+    """Forget that the server was unreachable, and let the processes of this run of the workflow share a new `path`."""
+    path.unlink(missing_ok=True)
+    os.environ[OUTAGE_FILE] = str(path.absolute())
+
+
+def _no_answer(uri: str, reason: str) -> TrackingUnreachableError:
+    return _report_outage(
+        f"the MLflow server {uri} does not answer ({reason}). Start it, correct `tracking.uri` or MLFLOW_TRACKING_URI, "
+        "or set `tracking.enabled: false`."
+    )
+
+
+def _report_outage(message: str) -> TrackingUnreachableError:
+    """Return the error, and note for the other processes of this run of the workflow that the server is unreachable."""
+    error = TrackingUnreachableError(message)
+    if OUTAGE_FILE in os.environ:
+        path = Path(os.environ[OUTAGE_FILE])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            error.is_news = False
+    return error
+
+
+def _is_outage(uri: str, error: BaseException | None) -> bool:
+    """Whether a server did not answer, or answered with a server error."""
+    if not _is_server(uri):
+        return False
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    while error is not None:
+        if isinstance(error, requests.RequestException | TrackingUnreachableError):
+            return True
+        if isinstance(error, MlflowException) and error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _find_run(client: "MlflowClient", experiment_id: str, side: Mapping[str, Any]) -> Any:
+    """Return the run of a side file, which may hold only the token of a run that was about to be created; else None."""
+    if side["run_id"] is not None:
+        return client.get_run(side["run_id"])
+    found = client.search_runs([experiment_id], f"tags.`{_TOKEN}` = '{side['token']}'", max_results=1)
+    return found[0] if found else None
 
 
 def _database(uri: str) -> Path | None:
@@ -396,10 +500,9 @@ def _is_finite_number(value: Any) -> bool:
         return False
 
 
-def _failure(what: str, error: Exception) -> TrackingError:
+def _failure(what: str, error: Exception, uri: str) -> TrackingError:
     if isinstance(error, TrackingError):
         return error
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return TrackingError(
-        f"{what} ({reason}). Check `tracking.uri` and MLFLOW_TRACKING_URI, or set `tracking.enabled: false`."
-    )
+    make = _report_outage if _is_outage(uri, error) else TrackingError
+    return make(f"{what} ({reason}). Check `tracking.uri` and MLFLOW_TRACKING_URI, or set `tracking.enabled: false`.")
