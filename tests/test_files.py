@@ -1,12 +1,18 @@
 """Atomic writes, and files with contracts."""
 
+import errno
+import os
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from twinlib.errors import TwinError
+from twinlib import files
+from twinlib.audio import Writer
+from twinlib.dataset.shards import ShardMetadata, write_shard
+from twinlib.errors import DiskFullError, TwinError
 from twinlib.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table, write_text
 
 
@@ -89,3 +95,88 @@ def test_foreign_and_missing_tables_are_reported(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(path)
     with pytest.raises(TwinError, match="contract none"):
         read_table(path, "tracks/1")
+
+
+Usage = namedtuple("Usage", ["total", "used", "free"])
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The free bytes of every file system, to be set by a test."""
+    free = [0]
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage(10**12, 0, free[0]))
+    return free
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), RuntimeError("System error.")]
+)
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path, free: list[int], error: Exception) -> None:
+    path = tmp_path / "x.json"
+    write_text(path, "old")
+    free[0] = 4096
+    with (
+        pytest.raises(DiskFullError, match=rf"x\.json does not fit: 4\.1 kB is free in .*{tmp_path.name}"),
+        atomic_path(path),
+    ):
+        raise error
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "x"), TwinError("bad input")])
+def test_other_errors_stay_themselves(tmp_path: Path, free: list[int], error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, atomic_path(tmp_path / "x.json"):
+        raise error
+    assert caught.value is error
+
+
+def test_a_sound_file_that_does_not_fit_is_refused_before_it_is_made(tmp_path: Path, free: list[int]) -> None:
+    free[0] = 1_200_000_000
+    with pytest.raises(DiskFullError, match=r"reel\.wav needs 3\.9 GB, but only 1\.2 GB is free"):
+        Writer(tmp_path / "new" / "reel.wav", 44100, 1, "PCM_24", 1_300_000_000)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_sound_file_on_a_disk_that_fills_up_is_named(tmp_path: Path, free: list[int]) -> None:
+    free[0] = 10**9
+    limited = Writer(tmp_path / "x.wav", 44100, 1, "FLOAT", 1000)
+
+    def fail(samples: object) -> None:
+        free[0] = 0
+        raise RuntimeError("System error.")
+
+    limited._file.write = fail
+    with pytest.raises(DiskFullError, match=r"x\.wav does not fit: 0 bytes"), limited:
+        limited.write(np.zeros(1000, np.float32))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shard_that_does_not_fit_is_refused_before_it_is_cut(tmp_path: Path, free: list[int]) -> None:
+    free[0] = 10**6
+    rows = pd.DataFrame({"flags": [[]] * 100, "start": range(100)})
+    metadata = ShardMetadata("amp", "one", 44100, 8192, 12, "f" * 64, False)
+    with pytest.raises(DiskFullError, match=r"one\.arrow needs 13\.1 MB, but only 1\.0 MB"):
+        write_shard(tmp_path / "one.arrow", rows, pytest.fail, pytest.fail, metadata)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+def test_a_small_file_system_that_fills_up(tmp_path: Path) -> None:
+    """Needs the right to mount; all file formats of the library on a real full disk."""
+    if os.system(f"mount -t tmpfs -o size=256k tmpfs {tmp_path} 2>/dev/null"):
+        pytest.skip("may not mount")
+    try:
+        (tmp_path / "other").write_bytes(bytes(200_000))
+        table = pd.DataFrame({"x": np.random.default_rng(0).uniform(size=50_000)})
+        with pytest.raises(DiskFullError, match=r"x\.parquet does not fit"):
+            write_table(tmp_path / "x.parquet", "tracks/1", table)
+        with pytest.raises(DiskFullError, match=r"x\.json does not fit"):
+            write_json(tmp_path / "x.json", "tracks/1", {"x": "y" * 100_000})
+        with (
+            pytest.raises(DiskFullError, match=r"x\.wav does not fit"),
+            Writer(tmp_path / "x.wav", 44100, 1, "FLOAT") as out,
+        ):
+            out.write(np.zeros(100_000, np.float32))
+        assert [each.name for each in tmp_path.iterdir()] == ["other"]
+    finally:
+        os.system(f"umount {tmp_path}")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from twinlib.errors import AudioError
-from twinlib.files import atomic_path
+from twinlib.errors import AudioError, DiskFullError
+from twinlib.files import atomic_path, disk_full, is_disk_full, require_space
 from twinlib.pcm import open_pcm24
 from twinlib.sound_header import RIFF_LIMIT, Header, clear_peak_time
 from twinlib.sound_open import is_pcm, open_sound
@@ -180,7 +180,8 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> Signal:
 class Writer:
     """A streamed WAV or FLAC file, moved into place when the context ends without an error.
 
-    `frames` is the expected length; it selects RIFF or RF64. `write` raises `AudioError` on NaN or Inf, in integer
+    `frames` is the expected length; it selects RIFF or RF64, and a WAV file that does not fit on the disk raises
+    `DiskFullError` at once. `write` raises `AudioError` on NaN or Inf, in integer
     formats on samples beyond full scale, which would wrap or clip, and beyond the size of RIFF if that was selected.
     Equal samples give equal bytes.
     """
@@ -190,6 +191,8 @@ class Writer:
         limit = RIFF_LIMIT // (channels * _BYTES[subtype])
         container = "FLAC" if path.suffix.lower() == ".flac" else "RF64" if frames > limit else "WAV"
         self._limit = limit if container == "WAV" else None
+        if container != "FLAC":
+            require_space(path, frames * channels * _BYTES[subtype])
         self._aside = atomic_path(path)
         self._temporary = self._aside.__enter__()
         try:
@@ -233,7 +236,9 @@ class Writer:
             raise self._unwritable(error) from None
         self._position += len(samples)
 
-    def _unwritable(self, error: Exception) -> AudioError:
+    def _unwritable(self, error: Exception) -> AudioError | DiskFullError:
+        if is_disk_full(error, self._temporary.parent):
+            return disk_full(self._path)
         return AudioError(
             f"{self._path} cannot be written ({error}): check its folder, the free disk space, and whether its format "
             "supports this sample rate and number of channels"

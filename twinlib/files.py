@@ -1,11 +1,13 @@
 """Atomic file I/O: digests, JSON and tables; files are written to a temporary name and moved into place."""
 
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from twinlib.errors import TwinError
+from twinlib.errors import DiskFullError, TwinError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
 CONTRACT_KEY = b"twin.contract"
 """Key of the contract and version, such as `tracks/1`, in the schema metadata of a table."""
 
+_FULL_BYTES = 1 << 20
+"""Free space below which a failed write is due to the full disk."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed."""
+    """Yield a temporary path in the same folder; on success it replaces `path`, on an error it is removed.
+
+    Raises `DiskFullError` instead of the error of a write to a full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Remove temporary files of killed runs; two processes never write the same file.
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -35,8 +43,49 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         aside.replace(path)
+    except (OSError, RuntimeError) as error:
+        if is_disk_full(error, path.parent):
+            raise disk_full(path) from None
+        raise
     finally:
         aside.unlink(missing_ok=True)
+
+
+def is_disk_full(error: Exception, folder: Path) -> bool:
+    """Whether the error of a write is due to a full disk. Some libraries hide the reason, such as libsndfile."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return shutil.disk_usage(folder).free < _FULL_BYTES
+
+
+def disk_full(path: Path, needed: int = 0) -> DiskFullError:
+    """Return the error for a file that does not fit; `needed` is its size in bytes, 0 if unknown."""
+    folder = _existing(path.parent)
+    free = _size(shutil.disk_usage(folder).free)
+    problem = f"needs {_size(needed)}, but only {free} is" if needed else f"does not fit: {free} is"
+    return DiskFullError(
+        f"{path} {problem} free in the file system of {folder.absolute()}. Make space there and run again; finished "
+        "work is kept"
+    )
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Raise `DiskFullError` unless the file system of a file has `needed` bytes left."""
+    if shutil.disk_usage(_existing(path.parent)).free < needed:
+        raise disk_full(path, needed)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or its first parent that exists."""
+    return next((parent for parent in (folder, *folder.parents) if parent.is_dir()), Path())
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes with a unit, such as `3.9 GB`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from twinlib.audio import BLOCK, Signal
 from twinlib.contracts import SHARD
 from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
-from twinlib.files import CONTRACT_KEY, atomic_path
+from twinlib.files import CONTRACT_KEY, atomic_path, disk_full, is_disk_full, require_space
 from twinlib.intervals import Range
 from twinlib.progress import Progress, no_progress
 
@@ -80,12 +80,14 @@ def write_shard(
     is empty: its segments have `row` -1 and no digests. Digests are sha256 of the little-endian float32 samples of a
     row. Memory is constant: samples pass through two scratch files next to `path`. After a kill, the next run removes
     them. `progress` counts samples of the dry clock. Raises `DatasetError` if a reader returns the wrong number of
-    samples or a sample that is not finite.
+    samples or a sample that is not finite, `DiskFullError` before it starts if the shard does not fit on the disk.
     """
     size = metadata.segment_samples
     refused = ["refused-take" in flags for flags in segments["flags"]]
     written = segments[~np.array(refused, dtype=bool)].reset_index(drop=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Both signals, in the scratch files and in the shard.
+    require_space(path, 4 * len(written) * size * np.dtype("<f4").itemsize)
     with _scratch(path) as (dry_file, wet_file):
         digests = [
             _copy_row(start, start + size, read, file, path, signal, zero_ranges)
@@ -204,6 +206,10 @@ def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     try:
         with paths[0].open("w+b") as dry, paths[1].open("w+b") as wet:
             yield dry, wet
+    except OSError as error:
+        if is_disk_full(error, path.parent):
+            raise disk_full(path) from None
+        raise
     finally:
         for scratch in paths:
             scratch.unlink(missing_ok=True)
