@@ -1,10 +1,12 @@
 """Exit codes and errors of programs: 0 success, 1 refused with a reason, 2 usage error; no traceback on bad input."""
 
 import argparse
+import errno
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,8 +18,10 @@ from twinlib.errors import TwinError
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run the `main` of a program and exit; SIGTERM acts like Ctrl-C, so that long jobs save their state."""
+    """Run the `main` of a program and exit; SIGTERM and SIGHUP act like Ctrl-C, so that long jobs save their state."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if not is_hangup_ignored():
+        signal.signal(signal.SIGHUP, _interrupt)
     code = 1
     try:
         main()
@@ -36,6 +40,17 @@ def run(main: Callable[[], None]) -> NoReturn:
         print("stopped: run again to continue", file=sys.stderr)
         code = 130
     sys.exit(code if _flushed() else 1)
+
+
+def is_hangup_ignored() -> bool:
+    """Whether this process ignores SIGHUP, because it was started with `nohup`."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def terminate_on_hangup() -> None:
+    """Make SIGHUP, such as from a lost connection, act like SIGTERM, whichever handler that has then."""
+    if not is_hangup_ignored() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, lambda number, frame: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def options(description: str, /, **types: type | list[type]) -> argparse.Namespace:
@@ -69,6 +84,10 @@ def _sentences(error: ValidationError) -> list[str]:
 def _of_system(error: OSError) -> str:
     """Return the message of a system error, such as missing permissions or a full disk."""
     file = error.filename2 or error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"{file} cannot be written: its file system is full. Make space there and run again; finished work is kept"
+        )
     return (
         f"{file} cannot be read or written ({error.strerror or error}): check the path, its permissions and the "
         "free disk space, and run again"

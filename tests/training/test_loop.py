@@ -18,6 +18,7 @@ from twinlib.model.twin import load_twin
 from twinlib.training.checkpoint import load_checkpoint
 from twinlib.training.loop import Trained, train
 from twinlib.training.settings import Training
+from twinlib.training.signals import stop_requests
 
 NETWORK = Architecture(channels=3, kernel_size=3, dilations=(1, 3)).network
 SETTINGS = Training(steps=40, batch=2, crop_samples=64, validate_every=7, checkpoint_seconds=0)
@@ -202,8 +203,13 @@ def test_missing_gpu_raises(tmp_path):
         run(tmp_path, setup=SETTINGS.model_copy(update={"device": "cuda"}))
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
 def test_signal_saves_a_checkpoint_first(tmp_path, whole, number, raised):
+    if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the tests run under nohup")
     setup = SETTINGS.model_copy(update={"checkpoint_seconds": 1e9})
     data, before = MemoryData(NETWORK.receptive_field), signal.getsignal(number)
     honest, calls = data.batch, []
@@ -221,6 +227,16 @@ def test_signal_saves_a_checkpoint_first(tmp_path, whole, number, raised):
     assert calls[-1] == 17
     resumed = run(tmp_path, setup=setup)
     assert equal(resumed, whole)
+
+
+def test_ignored_hangups_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests() as stop_request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop_request() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_training_works_outside_the_main_thread(tmp_path, whole):

@@ -58,7 +58,7 @@ def test_killed_program_resumes_to_the_same_bytes(tmp_path):
     assert first.drop(columns="cpu_seconds").equals(second.drop(columns="cpu_seconds"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_training_leaves_a_playable_twin(tmp_path, number, code):
     write_dataset(tmp_path / "data")
     twin = tmp_path / "twin" / "twin.safetensors"

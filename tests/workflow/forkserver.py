@@ -32,7 +32,8 @@ sys.exit(int(connection.recv(16) or 1))
 def in_child(folder: str, environment: dict[str, str], main: Callable[[], object]) -> int:
     """Run a program in this process, in a folder and an environment, and return its exit code."""
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)

@@ -342,7 +342,6 @@ def kill_during_training(project: Project, twin: Path, seconds: float) -> None:
     time.sleep(seconds)
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
-    project.run("--unlock")
 
 
 def test_a_killed_training_ends_with_the_same_bytes(project: Project) -> None:
@@ -371,3 +370,19 @@ def test_a_second_run_resumes_the_mlflow_run(project: Project) -> None:
     run = project.run()
     assert run.code == 0, run.text[-4000:]
     assert json.loads(path.read_text())["run_id"] == before
+
+
+def test_a_dead_mlflow_server_stops_nothing_and_the_next_run_logs(project: Project) -> None:
+    folder = project.folder / "results" / "twins" / "box" / "tiny"
+    (folder / "twin.safetensors").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    run = project.run(variables=(("MLFLOW_TRACKING_URI", "http://127.0.0.1:9"),))
+    assert run.code == 0, run.text[-4000:]
+    assert run.text.count("warning: ") == 1
+    assert "Not logged in MLflow yet: twins/box/tiny." in run.text
+    assert read_json(folder / "run.json", "run/1")["run_id"] is None
+    assert project.plan() == {"log_run": 1}
+    run = project.run()
+    assert run.code == 0, run.text[-4000:]
+    assert read_json(folder / "run.json", "run/1")["run_id"]
+    assert project.plan() == {}

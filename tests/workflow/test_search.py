@@ -153,7 +153,6 @@ def test_a_killed_search_ends_with_the_same_bytes(searched: Project, tmp_path: P
     started.wait()
     assert list(folder.glob("study-*/trials/4.lock"))
     assert not (folder / "worker-0.json").exists()
-    project.run("--unlock")
     run = project.run("searches")
     assert run.code == 0, run.text[-4000:]
     assert {path: sha256_file(project.folder / path) for path in RESULTS} == before

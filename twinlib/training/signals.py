@@ -1,4 +1,4 @@
-"""Graceful stop: SIGINT and SIGTERM take effect at the end of a step."""
+"""Graceful stop: SIGINT, SIGTERM and SIGHUP take effect at the end of a step."""
 
 import signal
 import threading
@@ -9,16 +9,18 @@ from types import FrameType
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], BaseException | None]]:
-    """Defer SIGINT and SIGTERM; yield a function that returns the exception to raise, or None.
+    """Defer SIGINT, SIGTERM and SIGHUP; yield a function that returns the exception to raise, or None.
 
-    The same signal again has its default effect at once. The other signal does not: process managers forward Ctrl-C as
-    SIGTERM. Outside the main thread, where Python delivers no signals, the context has no effect.
+    The same signal again has its default effect at once. Another one does not: process managers forward Ctrl-C as
+    SIGTERM. A signal that the process ignores, such as SIGHUP under `nohup`, stays ignored. Outside the main thread,
+    where Python delivers no signals, the context has no effect.
     """
     requests: list[BaseException] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def defer(number: int, frame: FrameType | None) -> None:
         requests.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number))

@@ -15,7 +15,7 @@ from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
 from twinlib.provenance import digest
-from twinlib.tracking import require_server, store_uri
+from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, store_uri
 
 REPOSITORY = Path(workflow.basedir).parent
 SCRIPTS = REPOSITORY / "scripts"
@@ -39,13 +39,15 @@ TRAINING_GPUS = int(
     CONFIG.training.device == "cuda" or (CONFIG.training.device == "auto" and bool(shutil.which("nvidia-smi")))
 )
 TRACKING = CONFIG.tracking.model_dump_json()
+OUTAGE = RESULTS / "mlflow" / ".outage"
 
 # Every rule runs its program as `stage NAME`, with this Python and one thread (several threads are slow on a busy core).
 # The compiled kernels of networks are used unless the configuration disables them.
-# MLflow sends no telemetry and gives up on an unreachable server after seconds instead of minutes.
+# After SIGTERM or SIGHUP the shell waits for its program, which saves its state, and `tee` for the last line of the log.
+# MLflow sends no telemetry.
 PRELUDE = (
-    "set -euo pipefail; export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES=${MLFLOW_HTTP_REQUEST_MAX_RETRIES:-2} "
+    "set -euo pipefail; trap : HUP TERM; tee() { (trap '' HUP TERM PIPE; exec tee \"$@\"); }; "
+    "export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
     f"{'' if CONFIG.kernels else 'TWINLIB_KERNELS=${TWINLIB_KERNELS:-off} '}"
     f"PYTHONWARNINGS=ignore::FutureWarning; stage() {{ {shlex.quote(sys.executable)} "
     f'{shlex.quote(str(SCRIPTS))}/"$1".py "${{@:2}}"; }}; '
@@ -109,6 +111,28 @@ def report_corpus():
     for name, families in DIVIDED.items():
         for family in families:
             print(f"excitation {name}: {family.sentence}", file=sys.stderr)
+
+
+def start_tracking():
+    """Warn if the MLflow server does not answer. No process of this run then waits for it again."""
+    if not (CONFIG.tracking.enabled and (TWINS or SEARCHES)):
+        return
+    forget_outage(OUTAGE)
+    try:
+        require_server(store_uri(CONFIG.tracking, RESULTS))
+    except TwinError as error:
+        print(f"warning: {error} The run goes on without it; the same command logs its twins later.", file=sys.stderr)
+
+
+def report_unlogged_runs():
+    """List the twins and searches that are not logged, because the MLflow server did not answer."""
+    if OUTAGE.exists():
+        OUTAGE.unlink()
+    names = [path.parent.relative_to(RESULTS).as_posix() for path in find_unlogged_runs(RESULTS)]
+    if CONFIG.tracking.enabled and names:
+        print(
+            f"Not logged in MLflow yet: {', '.join(names)}. Start the server and run the same command.", file=sys.stderr
+        )
 
 
 def describe_missing():

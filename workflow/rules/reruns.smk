@@ -1,7 +1,6 @@
 # Content decides what runs again. Snakemake 9.27 compares modification times regardless of `--rerun-triggers`: a touched
 # file or a fresh clone would run everything again, and an older file that replaces a take would be ignored. Therefore this
-# file disables the comparison and forces outputs that do not match their stage records instead. It writes nothing, except
-# for the checksums after the plan of a real run.
+# file disables the comparison and forces outputs that do not match their stage records instead. A dry run writes nothing.
 import snakemake.dag
 import snakemake.io
 
@@ -26,6 +25,8 @@ def find_forced_outputs():
     if not CONFIG.allow_missing_takes:
         refused = {f"{RESULTS}/devices/{name}/dataset.json" for name in CONFIG.devices if has_refused_capture(name)}
         stale |= dict.fromkeys(refused, "refused takes are no longer allowed")
+    if CONFIG.tracking.enabled:
+        stale |= {path.as_posix(): f"{path} names no run in MLflow" for path in find_unlogged_runs(RESULTS)}
     return {path: reason for path, reason in stale.items() if path not in RECORDED.protected}
 
 
@@ -35,8 +36,11 @@ async def never(self, time):
 
 async def update_needrun(self, create_inventory=False, original=snakemake.dag.DAG.update_needrun):
     """Force stale outputs before Snakemake decides which jobs to run."""
+    global RUN_LOCK
     if not workflow.is_main_process:
         return await original(self, create_inventory)
+    if workflow.executor_plugin and not workflow.dryrun and workflow.execution_settings.lock:
+        RUN_LOCK = RUN_LOCK or lock_run({str(file) for job in self.jobs for file in job.output})
     forced = find_forced_outputs()
     self.forcefiles.update(forced)
     await original(self, create_inventory)

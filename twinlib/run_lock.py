@@ -1,0 +1,168 @@
+"""One run at a time in a results folder; the next run takes over the lock of a killed run and ends its processes.
+
+The lock is a `flock`, which the system releases when the process dies, so that a reused process id, a reboot or a
+changed clock is never mistaken for a live run. On a shared file system other hosts may not see it, so that a run on
+another host never counts as dead.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from twinlib.errors import TwinError
+
+LOCK_FILE = ".run.lock"
+"""Name of the lock in a results folder: the run that holds it, or the last one that did, as JSON."""
+
+MARKER = "TWINLIB_RUN"
+"""Environment variable with the token of a run. All processes of its jobs inherit it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the workflow: its process and its machine."""
+
+    host: str
+    """Name of the host."""
+    machine: str
+    """Machine id of the system, if it has one: hosts may share a name."""
+    boot: str
+    """Boot id of the system, if it has one: containers of one machine have several host names."""
+    pid: int
+    """Process id."""
+    started: str
+    """Start time of the process, ISO 8601."""
+    token: str
+    """Random value of `MARKER`."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the run was started on this machine, so that its free lock proves that it has ended."""
+        here = this_run("")
+        same_boot = bool(self.boot) and self.boot == here.boot
+        return same_boot or (self.host, self.machine) == (here.host, here.machine)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, started {self.started}"
+
+
+class RunLock:
+    """The lock of a results folder, held until `release` or the end of the process. Made by `lock_results`."""
+
+    def __init__(self, stream: IO[str], last: Run | None) -> None:
+        self._stream, self.last = stream, last
+        """The last run that held the lock; None if there was none."""
+
+    def register(self) -> None:
+        """Enter this process as the owner, and mark its environment for the processes of its jobs."""
+        run = this_run(secrets.token_hex(16))
+        self._stream.seek(0)
+        self._stream.truncate()
+        json.dump(asdict(run), self._stream)
+        self._stream.flush()
+        os.environ[MARKER] = run.token
+
+    def release(self) -> None:
+        """Release the lock."""
+        self._stream.close()
+
+
+def lock_results(results: Path) -> RunLock | None:
+    """Lock a results folder for this process, and create it if needed.
+
+    Raises `TwinError`, which names the owner, if another process holds the lock. Returns None if the folder cannot be
+    written to or the file system has no locks.
+    """
+    path = results / LOCK_FILE
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        # Append mode keeps the content.
+        stream = path.open("a+", encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _read(stream)
+        stream.close()
+        raise TwinError(
+            f"another run works in {results}{f' ({owner})' if owner else ''}: wait until it has ended, or stop it"
+        ) from None
+    except OSError:
+        stream.close()
+        return None
+    return RunLock(stream, _read(stream))
+
+
+def this_run(token: str) -> Run:
+    """Return the description of this process as a run."""
+    started = datetime.fromtimestamp(psutil.Process().create_time()).astimezone().isoformat(timespec="seconds")
+    machine, boot = (_first_line(path) for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"))
+    return Run(platform.node(), machine, boot, os.getpid(), started, token)
+
+
+def end_processes(token: str, seconds: float = 30.0) -> int:
+    """End the processes on this machine with this `MARKER`; return their number.
+
+    SIGTERM lets a training save its state; SIGKILL follows after `seconds`. Processes that a user may not inspect
+    belong to other users.
+    """
+    found = _marked(token)
+    for process in found:
+        _signal(process, "terminate")
+    deadline = time.monotonic() + seconds
+    while (left := _marked(token)) and time.monotonic() < deadline:
+        psutil.wait_procs(left, timeout=0.2)
+    for process in left:
+        _signal(process, "kill")
+    psutil.wait_procs(left, timeout=5)
+    return len(found)
+
+
+def _marked(token: str) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and _environment(process).get(MARKER) == token
+    ]
+
+
+def _environment(process: psutil.Process) -> Mapping[str, str]:
+    try:
+        return dict(process.environ())
+    except (psutil.Error, OSError):
+        return {}
+
+
+def _signal(process: psutil.Process, method: str) -> None:
+    # It may have ended.
+    with suppress(psutil.Error):
+        getattr(process, method)()
+
+
+def _read(stream: IO[str]) -> Run | None:
+    """Return the owner in a lock file; None if the file is empty or damaged."""
+    stream.seek(0)
+    try:
+        content = json.load(stream)
+        return Run(**{name: kind(content[name]) for name, kind in Run.__annotations__.items()})
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,45 @@
+# The same command always goes on after a kill. Snakemake's lock files stay behind when it is killed, and name no owner.
+# Therefore this file locks the results folder for the time of a run (see twinlib/run_lock.py). Whoever gets that lock
+# removes the lock files that mention its outputs, after the jobs of the killed run have been ended.
+from twinlib.cli_runtime import terminate_on_hangup
+from twinlib.files import require_space
+from twinlib.run_lock import LOCK_FILE, end_processes, lock_results
+
+# Snakemake ends with a traceback if it cannot write its own files, of some kilobytes for each job.
+MIN_FREE = 20_000_000
+
+
+def find_old_locks(outputs):
+    """The lock files of Snakemake that mention one of these outputs."""
+    for path in sorted((Path(workflow.persistence.path) / "locks").glob("*.lock")):
+        if not outputs.isdisjoint(path.read_text(encoding="utf-8", errors="replace").splitlines()):
+            yield path
+
+
+def lock_run(outputs):
+    """Lock the results folder until the end of this process, and take over the lock of a killed run."""
+    for path in (Path(workflow.persistence.path) / "locks", RESULTS / LOCK_FILE):
+        as_workflow_error(require_space, path, MIN_FREE)
+    held = as_workflow_error(lock_results, RESULTS)
+    if held is None:
+        return
+    locks, last = list(find_old_locks(outputs)), held.last
+    if last is not None:
+        if locks and not last.is_local:
+            raise WorkflowError(
+                f"{RESULTS} is locked by a run on another host: {last}. If that run has ended, repeat this command with "
+                "--unlock, then without it"
+            )
+        ended = end_processes(last.token) if last.is_local else 0
+        for path in locks:
+            path.unlink(missing_ok=True)
+        if locks or ended:
+            jobs = f", whose {ended} remaining processes were ended" if ended else ""
+            print(f"Going on after a killed run ({last}){jobs}.", file=sys.stderr)
+    held.register()
+    return held
+
+
+RUN_LOCK = None
+if workflow.is_main_process:
+    terminate_on_hangup()
