@@ -1,4 +1,4 @@
-"""The `twin` command: align, check, render, evaluate, export, audit."""
+"""The `twin` command: train, align, check, render, evaluate, export, audit."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, provenance, reports
+from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, project, provenance, reports
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
 from twinlib.audit import add_audit
 from twinlib.cli_runtime import run
@@ -37,6 +37,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Digital twins of analog devices. Run `twin COMMAND --help` for the options of a command.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser(
+        "train", help="train a twin from pairs of files", description="Train a twin from pairs of dry and wet files."
+    )
+    command.add_argument(
+        "files", type=Path, nargs="+", metavar="DRY WET", help="the played file and the recorded file of each pair"
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the project (default: twin-NAME, after the first wet file)"
+    )
+    command.add_argument("--preset", choices=list(model.PRESETS), default="small", help="the network (default: small)")
+    command.add_argument(
+        "--minutes", type=_minutes, default=5.0, help="training budget in minutes of CPU time (default: 5)"
+    )
+    command.set_defaults(action=_train)
 
     command = commands.add_parser(
         "align", help="measure lag, drift, polarity and dropouts of a wet file against its dry file"
@@ -121,6 +136,29 @@ def _run_alignment(
     if args.plot:
         reports.plot_alignment(found, args.plot)
     return found
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.05 <= minutes <= 1e5:
+        raise ValueError
+    return minutes
+
+
+def _train(args: argparse.Namespace) -> None:
+    if len(args.files) % 2:
+        raise TwinError(f"{args.files[-1]} has no wet file: give a dry and a wet file for each pair")
+    pairs = list(zip(args.files[::2], args.files[1::2], strict=True))
+    _note_files(*args.files)
+    folder = args.out or Path(f"twin-{project.name_device(pairs[0][1])}")
+    device = project.write_project(folder, pairs, args.preset, args.minutes)
+    project.run_workflow(folder, cores=min(2, os.cpu_count() or 1))
+    results = folder / "results"
+    twin = results / "twins" / device / args.preset
+    print((results / "summary.txt").read_text(encoding="utf-8"))
+    print(f"open:    {twin / 'evaluation' / 'index.html'}")
+    print(f"plug-in: {twin / 'twin.nam'} (Neural Amp Modeler), {twin / 'twin.onnx'} (ONNX Runtime)")
+    print(f"render:  twin render {twin} IN.wav OUT.wav")
 
 
 def _align(args: argparse.Namespace) -> None:

@@ -1,0 +1,130 @@
+"""A project from pairs of files: its configuration, its list of pairs, and a run of the workflow in its folder."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import yaml
+
+from twinlib.audio import read_info
+from twinlib.errors import ConfigError, TwinError
+from twinlib.files import write_text
+from twinlib.progress import Progress, show_progress
+
+CONFIG, PAIRS, LOG = "config.yaml", "pairs.tsv", "run.log"
+"""Files of a project."""
+
+_MARK = "# Written by `twin train`, which replaces this file. To change more, copy the folder and run Snakemake in it:"
+
+_TRAINING = re.compile(r"train \S+: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+), .*?(?P<note>loss .*)?$")
+_STAGE = re.compile(r"(?:local)?rule (\w+):")
+_HIDDEN_STAGES = {"all"}
+
+
+def name_device(wet: Path) -> str:
+    """Return a device name from the name of a wet file."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", wet.stem).strip("-._")
+    return name or "device"
+
+
+def find_workflow() -> Path:
+    """Return the Snakefile of this installation; raise `ConfigError` if the package was installed without it."""
+    path = Path(__file__).parents[1] / "workflow" / "Snakefile"
+    if not path.is_file():
+        raise ConfigError(
+            f"{path} does not exist: the workflow is not part of the installed package. Clone the repository and "
+            "install it by `pip install -e .`"
+        )
+    return path
+
+
+def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str, minutes: float) -> str:
+    """Write configuration and list of pairs into a folder, and return the name of the device.
+
+    `minutes` is the training budget in minutes of CPU time. A project that this function wrote earlier is replaced; its
+    results stay, and the workflow makes again what the change concerns. Raises `ConfigError` if the folder holds
+    another configuration or if a path cannot be listed, and `AudioError` if a file is not readable.
+    """
+    config = folder / CONFIG
+    if config.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
+        raise ConfigError(
+            f"{config} was not written by `twin train`: choose another folder by --out, or run "
+            f"`snakemake --cores 2` in {folder}"
+        )
+    rows = ["capture\tdry\twet"]
+    for number, (dry, wet) in enumerate(pairs, 1):
+        for path in (dry, wet):
+            if re.search(r"[\t\r\n]", str(path.resolve())):
+                raise ConfigError(f"{str(path)!r} has a tab or a line break in its name: rename the file or its folder")
+            read_info(path)
+        rows.append(f"pair-{number:02d}\t{dry.resolve()}\t{wet.resolve()}")
+    device = name_device(pairs[0][1])
+    content = {
+        "devices": {device: {"pairs": PAIRS}},
+        "models": {preset: {"preset": preset}},
+        "training": {"cpu_seconds": round(60 * minutes, 3)},
+    }
+    command = f"#   snakemake --snakefile {find_workflow()} --configfile {CONFIG} --cores 2"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / PAIRS, "\n".join(rows) + "\n")
+    write_text(config, "\n".join((_MARK, command, yaml.safe_dump(content, sort_keys=False))))
+    return device
+
+
+def run_workflow(folder: Path, cores: int) -> None:
+    """Run the workflow in the folder of a project; show stages and the progress of the training.
+
+    The whole output is in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. Ctrl-C stops
+    the stages, which save their state.
+    """
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(find_workflow()), "--configfile", CONFIG]
+    command += ["--cores", str(cores), "--nocolor"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with (
+        (folder / LOG).open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace",
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        try:
+            errors = _follow(_copied(process.stdout, log))
+        except KeyboardInterrupt:
+            # The stages received the interrupt of the terminal, too: wait until they have saved their state.
+            process.wait()
+            raise
+    if process.returncode:
+        reasons = errors or [f"the workflow failed; see {folder / LOG}"]
+        raise TwinError("; ".join(dict.fromkeys(reasons)))
+
+
+def _copied(lines: Iterator[str], log: object) -> Iterator[str]:
+    for line in lines:
+        print(line, end="", file=log, flush=True)  # type: ignore[call-overload]
+        yield line.rstrip("\n")
+
+
+def _follow(lines: Iterator[str]) -> list[str]:
+    """Show each stage once and a bar for the training; return the errors of programs."""
+    errors, shown = [], set(_HIDDEN_STAGES)
+    progress: Progress | None = None
+    done = 0.0
+    with ExitStack() as bars:
+        for line in lines:
+            if line.startswith("error: "):
+                errors.append(line.removeprefix("error: "))
+            elif (stage := _STAGE.fullmatch(line)) and stage[1] not in shown:
+                shown.add(stage[1])
+                print(stage[1].replace("_", " "), file=sys.stderr, flush=True)
+            elif training := _TRAINING.match(line):
+                if progress is None:
+                    progress = bars.enter_context(show_progress("train", float(training["total"]), training["unit"]))
+                now = float(training["done"])
+                progress(now - done, training["note"] or "")
+                done = now
+    return errors
