@@ -23,5 +23,6 @@ Packages in the order of the data flow; each imports only from those above it:
 
 Modules shared by all: `audio` sound files, `files` atomic I/O, `contracts` names and versions of files, `intervals`
 sample ranges, `db` decibels, `findings` results of checks, `formatting` numbers, `plotting` figures, `errors`,
-`progress`, `section` the base of `config`, and `cli` with `cli_runtime` for the `twin` command.
+`progress`, `section` the base of `config`, `project` a project from pairs of files, and `cli` with `cli_runtime` for
+the `twin` command.
 """

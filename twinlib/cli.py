@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="twin",
         description="Digital twins of analog devices. Run `twin COMMAND --help` for the options of a command.",
     )
+    parser.add_argument("--version", action="version", version=f"twinlib {version('twinlib')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser(
@@ -52,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         "--minutes", type=_minutes, default=5.0, help="training budget in minutes of CPU time (default: 5)"
     )
     command.set_defaults(action=_train)
+
+    command = commands.add_parser("init", help="write a commented configuration into a folder")
+    command.add_argument("folder", type=Path, nargs="?", default=Path(), help="default: the current folder")
+    command.add_argument("--pairs", action="store_true", help="for pairs of files instead of a corpus of music")
+    command.set_defaults(action=_init)
 
     command = commands.add_parser(
         "align", help="measure lag, drift, polarity and dropouts of a wet file against its dry file"
@@ -159,6 +166,12 @@ def _train(args: argparse.Namespace) -> None:
     print(f"open:    {twin / 'evaluation' / 'index.html'}")
     print(f"plug-in: {twin / 'twin.nam'} (Neural Amp Modeler), {twin / 'twin.onnx'} (ONNX Runtime)")
     print(f"render:  twin render {twin} IN.wav OUT.wav")
+
+
+def _init(args: argparse.Namespace) -> None:
+    written = project.write_template(args.folder, args.pairs)
+    print(f"{written}: edit it, then run in {args.folder.resolve()}:")
+    print(f"  snakemake --snakefile {project.find_workflow()} --cores 2")
 
 
 def _align(args: argparse.Namespace) -> None:

@@ -42,6 +42,25 @@ def find_workflow() -> Path:
     return path
 
 
+def write_template(folder: Path, pairs: bool) -> Path:
+    """Write a commented configuration into `folder/config`, for a corpus of music or for pairs; return its path.
+
+    Raises `ConfigError` if there is a configuration.
+    """
+    examples = find_workflow().parents[1] / "config"
+    target = folder / "config" / CONFIG
+    if target.exists():
+        raise ConfigError(f"{target} already exists: edit it, or choose another folder")
+    source = examples / "examples" / "pairs.yaml" if pairs else examples / CONFIG
+    table = examples / "examples" / PAIRS if pairs else examples / "excluded.tsv"
+    write_text(target.with_name(table.name), table.read_text(encoding="utf-8"))
+    text = source.read_text(encoding="utf-8")
+    # The schema stays in the repository.
+    schema = f"# yaml-language-server: $schema={examples / 'config.schema.json'}\n"
+    write_text(target, re.sub(r"\A# yaml-language-server:.*\n", lambda _: schema, text))
+    return target
+
+
 def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str, minutes: float) -> str:
     """Write configuration and list of pairs into a folder, and return the name of the device.
 

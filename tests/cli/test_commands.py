@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_usage_errors_exit_with_2(twin: Command, words: tuple[str, ...]) -> None
     assert "usage: twin" in err
 
 
-@pytest.mark.parametrize("command", ["", "align", "check", "render", "evaluate", "export"])
+@pytest.mark.parametrize("command", ["", "train", "init", "align", "check", "render", "evaluate", "export"])
 def test_every_command_has_help(twin: Command, command: str) -> None:
     code, out, err = twin(*filter(None, [command]), "--help")
     assert (code, err) == (0, "")
@@ -97,3 +98,8 @@ def test_a_full_disk_is_reported_and_leaves_no_file(model_file: Path, pair: tupl
     refused((started.returncode, "", err), "out.wav cannot be written", "free disk space")
     assert sorted(tmp_path.rglob("*")) == before
     assert out.read_bytes() == b"old"
+
+
+def test_the_version_is_that_of_the_package(twin: Command) -> None:
+    code, out, _ = twin("--version")
+    assert (code, out) == (0, f"twinlib {version('twinlib')}\n")

@@ -14,9 +14,10 @@ import yaml
 from tests.cli.harness import Command, late, refused, wav
 from tests.workflow.project import RATE, noise
 from twinlib import audio, project
+from twinlib.config import Config
 from twinlib.contracts import METRICS
 from twinlib.errors import ConfigError
-from twinlib.files import read_json
+from twinlib.files import read_json, read_yaml
 
 SECONDS = 20.0
 
@@ -50,6 +51,23 @@ def test_a_project_is_replaced_but_the_configuration_of_the_user_is_not(tmp_path
     with pytest.raises(ConfigError, match="was not written by `twin train`"):
         project.write_project(tmp_path, [pair], "small", 5.0)
     assert config.read_text() == "devices: {}\n"
+
+
+@pytest.mark.parametrize("option", [(), ("--pairs",)])
+def test_a_new_folder_gets_a_valid_configuration(twin: Command, tmp_path: Path, option: tuple[str, ...]) -> None:
+    folder = tmp_path / "new"
+    code, out, err = twin("init", folder, *option)
+    assert code == 0, err
+    written = folder / "config" / "config.yaml"
+    assert out.startswith(f"{written}: edit it")
+    config = Config.model_validate(read_yaml(written))
+    assert list(config.devices) == ["mydevice"]
+    listed = config.devices["mydevice"].pairs if option else config.corpus and config.corpus.exclude
+    assert listed is not None
+    assert (folder / listed).is_file()
+    before = written.read_bytes()
+    refused(twin("init", folder, *option), "already exists")
+    assert written.read_bytes() == before
 
 
 def test_wrong_use_is_refused_before_a_folder_is_made(twin: Command, tmp_path: Path) -> None:
