@@ -48,8 +48,9 @@ class _Lines:
             return
         self._last = now
         elapsed = now - self._start
-        left = elapsed * (self._total - self._done) / self._done if self._done else float("inf")
-        ending = f"{elapsed:.0f} s" if finished else f"{elapsed:.0f} s, {left:.0f} s left"
+        ending = f"{elapsed:.0f} s"
+        if self._done and not finished:
+            ending += f", {elapsed * (self._total - self._done) / self._done:.0f} s left"
         counts = f"{self._done:.0f}/{self._total:.0f} {self._unit}"
         print(f"{self._title}: {counts}, {ending}{', ' + note if note else ''}", file=sys.stderr, flush=True)
 

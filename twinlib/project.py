@@ -26,7 +26,7 @@ _HIDDEN_STAGES = {"all"}
 
 
 def name_device(wet: Path) -> str:
-    """Return a device name from the name of a wet file."""
+    """Return a name for device or capture from that of a wet file."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", wet.stem).strip("-._")
     return name or "device"
 
@@ -75,12 +75,15 @@ def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str,
             f"`snakemake --cores 2` in {folder}"
         )
     rows = ["capture\tdry\twet"]
+    captures: list[str] = []
     for number, (dry, wet) in enumerate(pairs, 1):
         for path in (dry, wet):
             if re.search(r"[\t\r\n]", str(path.resolve())):
                 raise ConfigError(f"{str(path)!r} has a tab or a line break in its name: rename the file or its folder")
             read_info(path)
-        rows.append(f"pair-{number:02d}\t{dry.resolve()}\t{wet.resolve()}")
+        name = name_device(wet)
+        captures.append(f"{name}-{number}" if name in captures else name)
+        rows.append(f"{captures[-1]}\t{dry.resolve()}\t{wet.resolve()}")
     device = name_device(pairs[0][1])
     content = {
         "devices": {device: {"pairs": PAIRS}},

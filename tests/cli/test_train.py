@@ -30,7 +30,7 @@ def make_pair(folder: Path, name: str = "fuzz (1)") -> tuple[Path, Path]:
 def test_a_project_names_its_files_network_and_budget(tmp_path: Path) -> None:
     dry, wet = make_pair(tmp_path)
     folder = tmp_path / "new" / "project"
-    assert project.write_project(folder, [(dry, wet), (dry, dry)], "nam-nano", 0.5) == "fuzz-1"
+    assert project.write_project(folder, [(dry, wet), (dry, dry), (dry, dry)], "nam-nano", 0.5) == "fuzz-1"
     content = yaml.safe_load((folder / project.CONFIG).read_text())
     assert content == {
         "devices": {"fuzz-1": {"pairs": "pairs.tsv"}},
@@ -38,7 +38,12 @@ def test_a_project_names_its_files_network_and_budget(tmp_path: Path) -> None:
         "training": {"cpu_seconds": 30.0},
     }
     rows = [line.split("\t") for line in (folder / project.PAIRS).read_text().splitlines()]
-    assert rows == [["capture", "dry", "wet"], ["pair-01", str(dry), str(wet)], ["pair-02", str(dry), str(dry)]]
+    assert rows == [
+        ["capture", "dry", "wet"],
+        ["fuzz-1", str(dry), str(wet)],
+        ["dry", str(dry), str(dry)],
+        ["dry-3", str(dry), str(dry)],
+    ]
 
 
 def test_a_project_is_replaced_but_the_configuration_of_the_user_is_not(tmp_path: Path) -> None:
@@ -94,6 +99,8 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Processes in the background of a shell ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -129,5 +136,5 @@ def test_a_refused_pair_gives_one_sentence(twin: Command, tmp_path: Path) -> Non
     dry, _ = make_pair(tmp_path)
     silence = wav(tmp_path / "silent.wav", np.zeros(int(SECONDS * RATE), np.float32))
     ended = twin("train", dry, silence, "--out", tmp_path / "out", "--minutes", "0.1")
-    refused(ended, "silent.wav")
+    refused(ended, "silent: channel 1 of the wet file is silent")
     assert not (tmp_path / "out" / "results" / "twins").exists()
