@@ -4,21 +4,14 @@ Both compare the wet signal with its own neighbourhood, because the residual of 
 the dry signal, because music has attacks and rests.
 """
 
-from dataclasses import dataclass
-
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, percentile_filter, rank_filter
 
-from twinlib.audio import Signal
-from twinlib.estimation import FRAME, Real
+from twinlib.estimation import FRAME, PART, FrameSums, Real
 from twinlib.intervals import find_runs
 
 Mask = npt.NDArray[np.bool_]
-
-PART = 32
-"""Samples of a part of a frame, 0.7 ms at 44.1 kHz."""
 
 REACH = 12
 """Frames on either side of a frame that are its neighbourhood, 70 ms: several periods of a low note."""
@@ -75,61 +68,31 @@ MAX_CRACKLING_SHARE, MAX_MUTED_SHARE = 0.05, 0.06
 """Shares of the frames above which the device itself makes such edges or rests."""
 
 
-@dataclass(frozen=True)
-class FrameShapes:
-    """The highest spike of one sample in each frame `(frames,)` and the energy of its parts `(frames, parts)`."""
-
-    dry_edge: Real
-    wet_edge: Real
-    dry_parts: Real
-    wet_parts: Real
-
-
-@numba.njit(cache=True)
-def measure_shapes(samples: Signal, edges: Real, peaks: Real, parts: Real) -> None:
-    """Measure whole frames of `samples`, which include one more sample on either side."""
-    for i in range(len(edges)):
-        edge, peak = np.float32(0.0), np.float32(0.0)
-        for k in range(parts.shape[1]):
-            energy = np.float32(0.0)
-            first = 1 + i * FRAME + k * PART
-            for j in range(first, first + PART):
-                value = samples[j]
-                energy += value * value
-                peak = max(peak, abs(value))
-                # A step, such as the border of two joined clips, is no spike.
-                before, after = value - samples[j - 1], value - samples[j + 1]
-                if before * after > 0.0:
-                    edge = max(edge, min(abs(before), abs(after)))
-            parts[i, k] = energy
-        edges[i], peaks[i] = edge, peak
-
-
-def find_brief_faults(shapes: FrameShapes) -> list[tuple[int, int]]:
+def find_brief_faults(rows: FrameSums) -> list[tuple[int, int]]:
     """Return runs of frames with a crackle or a mute."""
-    faults = _long_mutes(shapes)
-    for found, limit in ((_crackles(shapes), MAX_CRACKLING_SHARE), (_brief_mutes(shapes), MAX_MUTED_SHARE)):
+    faults = _long_mutes(rows)
+    for found, limit in ((_crackles(rows), MAX_CRACKLING_SHARE), (_brief_mutes(rows), MAX_MUTED_SHARE)):
         if float(found.mean()) < limit:
             faults |= found
     return find_runs(faults)
 
 
-def _crackles(shapes: FrameShapes) -> Mask:
+def _crackles(rows: FrameSums) -> Mask:
     crests = []
-    for edge in (shapes.dry_edge, shapes.wet_edge):
+    for edge in (rows.dry_edge, rows.wet_edge):
         nearby = rank_filter(edge, rank=-EDGES_NEARBY, size=2 * REACH + 1, mode="nearest")
         crests.append(edge / np.maximum(nearby, 1e-6))
     # The wet signal may be a fraction of a frame late.
     dry = np.maximum(maximum_filter1d(crests[0], 3), 1.0)
-    edge = shapes.wet_edge
+    edge = rows.wet_edge
     around = np.pad(edge, 2, mode="edge")
     isolated = edge > ISOLATION * np.maximum(around[:-4], around[4:])
     # A crackle between two frames belongs to both.
     isolated &= edge > ISOLATION * np.minimum(around[1:-3], around[3:-1])
     sharp = crests[1] > np.maximum(MIN_CREST, MIN_CREST_GAIN * dry**2)
     # A nearly linear device scales all edges alike, those of attacks too.
-    gain = edge / np.maximum(maximum_filter1d(shapes.dry_edge, 3), 1e-6)
-    loud = shapes.dry_edge > MIN_EDGE / 200.0
+    gain = edge / np.maximum(maximum_filter1d(rows.dry_edge, 3), 1e-6)
+    loud = rows.dry_edge > MIN_EDGE / 200.0
     median, high = np.percentile(gain[loud], (50.0, EDGE_PERCENTILE)) if loud.any() else (0.0, np.inf)
     if high < MAX_GAIN_SPREAD * median:
         sharp |= gain > MAX_GAIN_RATIO * high
@@ -139,10 +102,10 @@ def _crackles(shapes: FrameShapes) -> Mask:
     return np.asarray(found & (edge > MIN_OWN_FACTOR * (float(others[0]) if len(others) == OWN_RANK else 0.0)))
 
 
-def _brief_mutes(shapes: FrameShapes) -> Mask:
+def _brief_mutes(rows: FrameSums) -> Mask:
     """Return the mask of frames with parts that are silent for milliseconds, between parts that are not."""
-    dry, wet = shapes.dry_parts.reshape(-1), shapes.wet_parts.reshape(-1)
-    count = shapes.wet_parts.shape[1]
+    dry, wet = rows.dry_parts.reshape(-1), rows.wet_parts.reshape(-1)
+    count = rows.wet_parts.shape[1]
     size = count * (2 * (REACH // 3) + 1)
     dry_level, wet_level = (percentile_filter(part, 40, size, mode="nearest") for part in (dry, wet))
     muted = wet < MAX_MUTED * wet_level
@@ -155,14 +118,14 @@ def _brief_mutes(shapes: FrameShapes) -> Mask:
         is_brief = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1]
         muted[first:last] = is_dry and is_brief and before.any() and after.any()
     frames = np.asarray(muted.reshape(-1, count).any(axis=1))
-    power, output = shapes.dry_parts.sum(axis=1), shapes.wet_parts.sum(axis=1)
+    power, output = rows.dry_parts.sum(axis=1), rows.wet_parts.sum(axis=1)
     closed = output < MAX_CLOSED * power * float(np.median(output / (power + 1e-12)))
     return _without_gates(frames, power, closed)
 
 
-def _long_mutes(shapes: FrameShapes) -> Mask:
+def _long_mutes(rows: FrameSums) -> Mask:
     """Return the mask of runs of at least two frames that are silent, although others of their level are not."""
-    power, output = shapes.dry_parts.sum(axis=1), shapes.wet_parts.sum(axis=1)
+    power, output = rows.dry_parts.sum(axis=1), rows.wet_parts.sum(axis=1)
     loud = np.flatnonzero(power > MIN_DRY_POWER * FRAME)
     expected = np.zeros(len(power))
     levels = max(1, min(MAX_LEVELS, len(loud) // LEVEL_FRAMES))

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
-from twinlib.alignment.residual import FrameSums, compare_frames, improves_with_shift
+from twinlib.alignment.residual import improves_with_shift
 from twinlib.alignment.tracker import CoarseTrack
-from twinlib.estimation import FRAME, MIN_STEP, FirModel, Real, detect_steps, identify_fir
+from twinlib.estimation import FRAME, MIN_STEP, FirModel, FrameSums, Real, compare_frames, detect_steps, identify_fir
 from twinlib.resampling import Channel, TimeMap
 
 SHORT_WINDOW = 8192

@@ -5,42 +5,31 @@ a burst of noise shift nothing, but for some milliseconds the residual of the de
 above the baseline of its level and of its neighbourhood.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d, median_filter, percentile_filter
 
-from twinlib.alignment.brief_faults import PART, FrameShapes, find_brief_faults, measure_shapes
-from twinlib.audio import BLOCK, Signal
+from twinlib.alignment.brief_faults import find_brief_faults
+from twinlib.audio import BLOCK
 from twinlib.estimation import (
-    CONTEXT_AFTER,
-    CONTEXT_BEFORE,
     DECIMATION,
-    FILTER_MARGIN,
     FRAME,
     FirModel,
+    FrameSums,
     Real,
-    decimate,
-    frame_centres,
+    compare_frames,
     identify_fir,
-    read_at_integer_lags,
+    residual_ratio,
 )
 from twinlib.intervals import Range, find_runs, merge_ranges
 from twinlib.progress import Progress, no_progress
-from twinlib.resampling import Channel, TimeMap, is_finite_audio
+from twinlib.resampling import Channel, TimeMap
 
 Mask = npt.NDArray[np.bool_]
-
-MIN_ZERO_RUN = 24
-"""Consecutive zeros, half a millisecond, that do not occur in audio."""
-
-MIN_ZERO_RUN_DRY = 3e-3
-"""Dry sample value, -50 dBFS, above which no device outputs digital silence."""
 
 GROUP = 6
 """Frames of a group: 35 ms resolve a lower residual than 6 ms."""
@@ -122,134 +111,6 @@ ABRUPT_FRAMES, ABRUPT_SHARE = 8, 0.5
 """Frames, 50 ms, on either side of a fault in a sweep, and their residual ratio relative to that of the fault."""
 
 _CHUNK = 64 * BLOCK
-
-
-@dataclass(frozen=True)
-class FrameSums:
-    """Sums of products over each frame, float64 `(frames,)`, and flags of bad samples.
-
-    `cross` is predicted times wet, `predicted` and `wet` are energies, `peak` is the dry peak. `non_finite` marks
-    frames with NaN or infinite samples, `zero_run` frames with a run of digital zeros. The edges and parts are those of
-    `FrameShapes`.
-    """
-
-    cross: Real
-    predicted: Real
-    wet: Real
-    peak: Real
-    non_finite: Mask
-    zero_run: Mask
-    dry_edge: Real
-    wet_edge: Real
-    dry_parts: Real
-    wet_parts: Real
-
-    @classmethod
-    def concatenate(cls, parts: Sequence["FrameSums"]) -> "FrameSums":
-        """Return the frames of all parts."""
-        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
-
-    def grouped(self, size: int) -> "FrameSums":
-        """Return one row for every `size` frames."""
-        edges = np.arange(0, len(self.cross), size)
-        cross, predicted, wet = (np.add.reduceat(part, edges) for part in (self.cross, self.predicted, self.wet))
-        non_finite, zero_run = (np.logical_or.reduceat(part, edges) for part in (self.non_finite, self.zero_run))
-        peak, dry_edge, wet_edge = (
-            np.maximum.reduceat(part, edges) for part in (self.peak, self.dry_edge, self.wet_edge)
-        )
-        dry_parts, wet_parts = (np.add.reduceat(part, edges) for part in (self.dry_parts, self.wet_parts))
-        return FrameSums(cross, predicted, wet, peak, non_finite, zero_run, dry_edge, wet_edge, dry_parts, wet_parts)
-
-    @property
-    def shapes(self) -> FrameShapes:
-        """The shape of each frame."""
-        return FrameShapes(self.dry_edge, self.wet_edge, self.dry_parts, self.wet_parts)
-
-    @property
-    def residual_ratio(self) -> Real:
-        """The residual ratio of each row."""
-        return residual_ratio(self.cross, self.predicted, self.wet)
-
-
-def residual_ratio(cross: Real, predicted: Real, wet: Real) -> Real:
-    """Return 1 - r |r| for the correlation r: the wet energy share that no gain explains; up to 2 if inverted."""
-    r = cross / np.sqrt(predicted * wet + 1e-20)
-    return np.asarray(1.0 - r * np.abs(r))
-
-
-def compare_frames(
-    dry: Channel, wet: Channel, timemap: TimeMap, model: FirModel, start: int, stop: int, polarity: int
-) -> Iterator[tuple[FrameSums, float]]:
-    """Yield blocks of frames of dry samples [start, stop), and the sum of their wet samples."""
-    for first in range(start, stop, BLOCK):
-        last = min(first + BLOCK, stop)
-        padded = first + -(-(last - first) // DECIMATION) * DECIMATION
-        x = dry.read(first - CONTEXT_BEFORE, padded + CONTEXT_AFTER)
-        y = read_at_integer_lags(wet, timemap, first, padded, FILTER_MARGIN)
-        inside = slice(FILTER_MARGIN, len(y) - FILTER_MARGIN)
-        bad = ~is_finite_audio(y)
-        if bad.any():
-            y = np.where(bad, np.float32(0.0), y)
-        total = float(y[inside].sum())
-        count = (padded - first) // FRAME + ((padded - first) % FRAME > 0)
-        shapes = np.empty((2, 2, count)), np.empty((2, count, FRAME // PART))
-        for number, (part, margin, end) in enumerate(
-            ((x, CONTEXT_BEFORE, CONTEXT_AFTER), (y, FILTER_MARGIN, FILTER_MARGIN))
-        ):
-            framed = part[margin - 1 : len(part) - end + 1]
-            framed = np.pad(framed, (0, count * FRAME + 2 - len(framed)))
-            measure_shapes(framed, shapes[0][0, number], shapes[0][1, number], shapes[1][number])
-        level = np.abs(x[CONTEXT_BEFORE : len(x) - CONTEXT_AFTER])
-        zero = _in_zero_run(y)[inside] & (level > MIN_ZERO_RUN_DRY)
-        lags = timemap.lags(frame_centres(first, padded))
-        fractions = (lags - np.round(lags)).astype(np.float32)
-        predicted, slope = (_in_frames(part, FRAME // DECIMATION) for part in model.predict(x))
-        recorded = _in_frames(np.float32(polarity) * decimate(y), FRAME // DECIMATION)
-        sums = np.empty((3, len(predicted)))
-        _sum_products(predicted, slope, recorded, fractions, sums)
-        (dry_edge, wet_edge), (peak, _) = shapes[0]
-        flags = _any_in_frame(bad[inside]), _any_in_frame(zero)
-        yield FrameSums(sums[0], sums[1], sums[2], peak, *flags, dry_edge, wet_edge, shapes[1][0], shapes[1][1]), total
-
-
-@numba.njit(cache=True, fastmath={"reassoc"})
-def _sum_products(predicted: Signal, slope: Signal, wet: Signal, fractions: Signal, out: Real) -> None:
-    # Without the mean of each frame: DC steps and rumble are not part of the prediction. The slope corrects the
-    # prediction for the fraction of a sample by which the integer lag is off.
-    size = predicted.shape[1]
-    for i in range(predicted.shape[0]):
-        p, w = np.float32(0.0), np.float32(0.0)
-        for j in range(size):
-            p += predicted[i, j] - fractions[i] * slope[i, j]
-            w += wet[i, j]
-        p, w = p / np.float32(size), w / np.float32(size)
-        pw, pp, ww = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-        for j in range(size):
-            a, b = predicted[i, j] - fractions[i] * slope[i, j] - p, wet[i, j] - w
-            pw += a * b
-            pp += a * a
-            ww += b * b
-        out[0, i], out[1, i], out[2, i] = pw, pp, ww
-
-
-def _in_frames(samples: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    missing = -len(samples) % size
-    return (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, size)
-
-
-def _any_in_frame(mask: Mask) -> Mask:
-    if not mask.any():
-        return np.zeros(-(-len(mask) // FRAME), np.bool_)
-    return np.asarray(_in_frames(mask, FRAME).any(axis=1))
-
-
-def _in_zero_run(samples: Signal) -> Mask:
-    """Return the mask of samples in runs of `MIN_ZERO_RUN` or more zeros."""
-    zero = samples == 0.0
-    if zero.any():
-        for first, last in find_runs(zero):
-            zero[first:last] = last - first >= MIN_ZERO_RUN
-    return np.asarray(zero)
 
 
 @dataclass(frozen=True)
@@ -342,7 +203,7 @@ def scan_residual(
         in_sweep = _mark(swept, first, len(frames.cross))
         found = _find_outliers(frames, groups, in_sweep, dry.rate)
         outliers += [(first + a * FRAME, first + b * FRAME) for a, b in found]
-        brief += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in find_brief_faults(frames.shapes)]
+        brief += [(first + (a - 1) * FRAME, first + (b + 1) * FRAME) for a, b in find_brief_faults(frames)]
         non_finite += [(first + a * FRAME, first + b * FRAME) for a, b in find_runs(frames.non_finite)]
         # In a sweep the frequencies that the device distorts or removes follow each other.
         loud = (groups.peak > LOUD_PEAK) & ~in_sweep[::GROUP]

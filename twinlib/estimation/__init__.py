@@ -9,6 +9,7 @@
     line_fit             robust lines, and parallel lines of several pieces
     smoothing_spline     a robust spline with standard errors
     variance_components  slow variation, scatter, and what two series share
+    frame_comparison     a signal and its prediction, frame by frame
     linear_model         the FIR filter between two signals, and its predictions
     fir_fit              the FIR filter between two signals of any length, in constant memory
 

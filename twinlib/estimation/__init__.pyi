@@ -23,6 +23,10 @@ from .fir_fit import Filter as Filter
 from .fir_fit import FirFit as FirFit
 from .fir_fit import filter_valid as filter_valid
 from .fir_fit import solve_normal_equations as solve_normal_equations
+from .frame_comparison import PART as PART
+from .frame_comparison import FrameSums as FrameSums
+from .frame_comparison import compare_frames as compare_frames
+from .frame_comparison import residual_ratio as residual_ratio
 from .line_fit import Line as Line
 from .line_fit import LineFit as LineFit
 from .line_fit import PieceFit as PieceFit
