@@ -5,17 +5,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from twinlib.alignment.clock import ClockModel, LagFit, LagStep
+from twinlib.alignment.clock import ClockModel, LagFit, LagStep, clicks_contradict, fit_click_line
 from twinlib.alignment.dropouts import find_spurious
-from twinlib.alignment.lag_track import LagTrack, plan_windows
+from twinlib.alignment.lag_track import LagTrack, measure_lags, plan_windows
 from twinlib.alignment.pipeline import fit_track
+from twinlib.alignment.refine import without_contradicted_steps
 from twinlib.alignment.tracker import track_lags
 from twinlib.estimation.line_fit import Line, PieceFit
 from twinlib.estimation.linear_model import identify_fir
 from twinlib.resampling.time_map import TimeMap
 from twinlib.simulation.settings import DiodeClipper
 
-from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, rush, warped
+from .conftest import RATE, Array, channel, circuit, device, filtered, noise, programme, reel, rush, warped
 
 AT = 5 * RATE + 1234
 
@@ -108,6 +109,25 @@ def test_a_sample_lost_amid_scatter_is_not_a_clock_curve() -> None:
     (one,) = found.steps
     assert one.first <= at <= one.last
     assert one.last - one.first < 0.75 * RATE
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_clicks_drop_a_step_that_the_residual_does_not_confirm(lost: int) -> None:
+    """A step that lasts to the end, within a range too wide to be confirmed, and true only if samples were lost."""
+    dry, clicks = reel(12.0, 1)
+    wet, place = device(dry), clicks[0] + 8 * RATE
+    wet = np.concatenate((wet[:place], wet[place + lost :])) + noise(len(dry) - lost, -80)
+    windows = plan_windows(clicks[0] + RATE // 2, clicks[1], RATE)
+    step = LagStep(place, place - windows.size, place + windows.size, -3.0)
+    clock = ClockModel(PieceFit(np.array([0.0, -3.0]), 0.0, np.zeros(2), 0.0), None, (step,))
+    track, _ = measure_lags(channel(dry), channel(wet), windows, clock.time_map(0, len(dry)), None, 1, clock.excluded)
+    fit = LagFit(clock, track, 0.0, 1, windows)
+    measured = fit_click_line(channel(dry), channel(wet), (clicks[0], clicks[1]), clock, 1)
+    assert measured is not None
+    found, line = without_contradicted_steps(channel(dry), channel(wet), fit, measured)
+    assert len(found.clock.steps) == (lost > 0)
+    assert not clicks_contradict(line, found.clock)
+    assert np.diff(found.clock.fit.lags) == pytest.approx([-3.0] * (lost > 0), abs=0.01)
 
 
 @pytest.mark.parametrize(("seed", "played"), [(0, device), (1, filtered)])

@@ -180,6 +180,13 @@ class LagFit:
         position = self.track.position[valid]
         return position, self.clock.lags(position) + self.track.residual[valid], self.track.weight[valid]
 
+    @property
+    def confirmed_steps(self) -> tuple[LagStep, ...]:
+        """The steps that the residual has confirmed so well that their places are known."""
+        return tuple(
+            step for step in self.clock.steps if step.last - step.first < self.windows.size // 4 + abs(step.samples)
+        )
+
     def with_steps(self, steps: Sequence[LagStep], sample_period: float) -> "LagFit":
         """Refit a clock without a curve with other steps to the same windows, without those that may contain a step."""
         half = self.windows.size / 2.0

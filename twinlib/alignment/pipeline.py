@@ -27,6 +27,7 @@ from twinlib.alignment.refine import (
     measure_through_device,
     prefer_same_clock,
     remeasure_with_steps,
+    without_contradicted_steps,
     without_drift,
 )
 from twinlib.alignment.result import Alignment, Dropout, Excluded, Repair, Window
@@ -210,11 +211,13 @@ def _first_fit(
 
 def _refine_drift(report: AlignmentReport, fit: LagFit, clicks: tuple[int, int]) -> LagFit:
     """Refine the drift by the two clicks of a reel if the programme agrees with them."""
-    dry, wet, clock = report.dry, report.clock_channel, fit.clock
-    measured = fit_click_line(dry, wet, clicks, clock, fit.polarity)
+    dry, wet = report.dry, report.clock_channel
+    measured = fit_click_line(dry, wet, clicks, fit.clock, fit.polarity)
     if measured is None:
-        report.clicks_contradict = clicks_in_range(wet, clock, clicks, dry.rate // 4)
+        report.clicks_contradict = clicks_in_range(wet, fit.clock, clicks, dry.rate // 4)
         return fit
+    fit, measured = without_contradicted_steps(dry, wet, fit, measured)
+    clock = fit.clock
     if clicks_prove_one_clock(measured, clock):
         same = replace(without_drift(fit), pooled=True)
         again = fit_click_line(dry, wet, clicks, same.clock, fit.polarity) if is_better(same, fit) else None

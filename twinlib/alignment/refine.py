@@ -13,7 +13,16 @@ from dataclasses import replace
 import numpy as np
 import scipy.fft
 
-from twinlib.alignment.clock import ClockModel, LagFit, LagStep, fit_clock, wet_sample_period
+from twinlib.alignment.clock import (
+    ClickLine,
+    ClockModel,
+    LagFit,
+    LagStep,
+    clicks_contradict,
+    fit_click_line,
+    fit_clock,
+    wet_sample_period,
+)
 from twinlib.alignment.dropouts import remaining_steps
 from twinlib.alignment.lag_track import (
     MIN_LEVEL_DB,
@@ -113,6 +122,23 @@ def remeasure_with_steps(
     return found if len(kept) == len(steps) else found.with_steps(kept, period)
 
 
+def without_contradicted_steps(
+    dry: Channel, wet: Channel, fit: LagFit, measured: ClickLine
+) -> tuple[LagFit, ClickLine]:
+    """Drop the steps that the residual does not confirm if the clicks contradict them, but not the clock without them.
+
+    Returns the fit and the line through both clicks about its clock.
+    """
+    clock, confirmed = fit.clock, fit.confirmed_steps
+    if len(confirmed) == len(clock.steps) or clock.curve is not None or not clicks_contradict(measured, clock):
+        return fit, measured
+    fewer = remeasure_with_steps(dry, wet, fit, confirmed)
+    again = fit_click_line(dry, wet, measured.clicks, fewer.clock, fit.polarity)
+    if again is None or clicks_contradict(again, fewer.clock):
+        return fit, measured
+    return replace(fewer, flutter=fit.flutter), again
+
+
 def measure_through_device(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagTrack, float, int] | None:
     """Measure another channel of the same recording on a known clock; return its track, gain in dB and polarity.
 
@@ -133,10 +159,7 @@ def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: floa
     clear = fit is not None and inlier_share(fit.track) >= MIN_INLIER_SHARE
     if fit is not None and clear and not fit.clock.steps and fit.clock.curve is None:
         return fit if drift_is_significant(fit) else without_drift(fit)
-    if fit is not None and any(
-        step.last - step.first < windows.size // 4 + abs(step.samples) for step in fit.clock.steps
-    ):
-        # The residual has confirmed a step so well that its place is known.
+    if fit is not None and fit.confirmed_steps:
         return fit
     same = fit_same_clock(dry, wet, windows, lag)
     if same is None or fit is None:
