@@ -19,6 +19,8 @@ from twinlib import audio
 from twinlib.alignment import Alignment
 from twinlib.alignment.result import Dropout, Excluded, Window
 from twinlib.diagnosis import describe_notes, diagnose
+from twinlib.diagnosis.reflections import DelayedProducts
+from twinlib.diagnosis.spectra import Complex, Grid
 from twinlib.findings import Span, suspect
 from twinlib.resampling import Piece
 
@@ -198,6 +200,37 @@ def test_an_effect_is_named_in_one_sentence(check: Callable[..., Alignment], cod
         before = aligned(findings=tuple(places), reasons=("elsewhere",) * 5, verdict="suspect", pieces=(line,))
         found = check(wet, before)
         assert (codes(found), len(found.reasons), found.verdict) == ([code], 1, "suspect")
+
+
+def test_a_gate_on_single_notes_is_no_room(tmp_path: Path) -> None:
+    """Its slow release follows the past of the notes as the tail of a room does."""
+    notes = np.concatenate([plucks(seed) for seed in range(SECONDS // 5)])
+    level = lfilter([0.0023], [1, -0.9977], np.abs(notes))
+    opened = lfilter([1.5e-4], [1, -0.99985], np.clip(level / 0.01, 0, 1) ** 2)
+    wet = np.tanh(3 * notes) * opened + noise(FRAMES, -90)
+    for name, samples in (("dry.wav", notes), ("wet.wav", wet)):
+        audio.write(tmp_path / name, samples.astype(np.float32), RATE, "FLOAT")
+    assert "room" not in codes(diagnose(aligned(), tmp_path / "dry.wav", tmp_path / "wet.wav"))
+
+
+def spectra(samples: Array, grid: Grid, taper: Array) -> Complex:
+    windows = np.lib.stride_tricks.sliding_window_view(samples, grid.size)[:: grid.size // 2]
+    return np.fft.rfft(windows * taper)[:, grid.bins].astype(np.complex64)
+
+
+def test_an_error_of_shared_samples_is_no_echo_of_one_window() -> None:
+    """In overlapping windows, half a millisecond earlier and a window later look alike."""
+    grid = Grid.over(0, FRAMES, RATE)
+    taper = np.hanning(grid.size)
+    x = np.random.default_rng(0).standard_normal(FRAMES // 4)
+    played = spectra(x, grid, taper)
+    shared = spectra(0.2 * np.roll(x, -5), grid, np.where(np.arange(grid.size) < grid.size // 2, taper, 0.0))
+    late = spectra(0.2 * np.roll(x, grid.size), grid, taper)
+    for error, seconds in ((shared, None), (late, 4 * grid.size / RATE)):
+        products = DelayedProducts(grid)
+        products.add(error, played, played, played + error)
+        found = products.find()
+        assert (found.seconds if found is not None else None) == seconds
 
 
 def test_a_room_is_named(check: Callable[..., Alignment]) -> None:

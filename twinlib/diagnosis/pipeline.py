@@ -31,7 +31,7 @@ from twinlib.diagnosis.observations import Observations, observe, relative_error
 from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.sections import Comparison, compare_sections, own_model_ratio
 from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
-from twinlib.diagnosis.stationarity import Change, find_changes, is_gate, is_mostly_closed, sectioning
+from twinlib.diagnosis.stationarity import Change, find_changes, has_tail, is_gate, is_mostly_closed, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
 from twinlib.estimation import find_sweeps
 from twinlib.findings import Finding, info
@@ -200,6 +200,8 @@ def _check_device(
     is_gated = is_gate(observed.observations)
     if is_gated and reflection is not None and (reflection.kind != "echo" or reflection.level_db < MIN_GATED_ECHO_DB):
         # The opening of a gate follows the programme. In its silence the monitored dry signal would be audible.
+        reflection = None
+    if reflection is not None and reflection.kind == "room" and not has_tail(observed.observations):
         reflection = None
     if reflection is not None and reflection.is_distant:
         return describe_reflection(reflection)

@@ -31,7 +31,8 @@ REPETITION = 0.4
 """Share of a reflection relative to that at no distance, below which the programme repeats itself."""
 
 MIN_ROOM_SHARE = 0.15
-"""Share of the energy of the error that `ROOM_WINDOWS` distances of a room's tail explain."""
+"""Share of the energy of the error that `ROOM_WINDOWS` distances of a room's tail explain, less that of as many later
+windows."""
 
 MIN_ROOM_ERROR = 0.05
 """Energy of the error relative to the wet signal of an audible room."""
@@ -114,7 +115,7 @@ class DelayedProducts:
                 best = share, found
         if best is not None:
             return best[1]
-        if later[ROOM_WINDOWS].sum() > MIN_ROOM_SHARE and error > MIN_ROOM_ERROR * self._wet:
+        if _tail(later, earlier) > MIN_ROOM_SHARE and error > MIN_ROOM_ERROR * self._wet:
             level_db = power_to_db(float(later[1:].sum()) * error / self._wet)
             return Reflection("room", self._grid.hop_seconds, level_db)
         return None
@@ -132,7 +133,9 @@ class DelayedProducts:
         spacing = float(self._grid.hertz[1] - self._grid.hertz[0])
         seconds = np.fft.fftfreq(RESPONSE_SIZE, 1.0 / RESPONSE_SIZE) / RESPONSE_SIZE / spacing
         seconds = seconds + distance * self._grid.hop_seconds
-        allowed = np.abs(seconds) > DEVICE_SECONDS
+        # The response of overlapping windows is circular: that of the device comes again a window later.
+        alias = np.abs(np.abs(seconds) - 2.0 * self._grid.hop_seconds) if abs(distance) == 1 else np.inf
+        allowed = np.minimum(np.abs(seconds), alias) > DEVICE_SECONDS
         peak = int((response * allowed).argmax())
         width = np.abs(seconds - seconds[peak]) < 0.5 * DEVICE_SECONDS
         rest = allowed & ~width
@@ -140,6 +143,11 @@ class DelayedProducts:
             return None
         kind: Literal["echo", "monitoring"] = "echo" if seconds[peak] > 0 else "monitoring"
         return Reflection(kind, float(seconds[peak]), level_db)
+
+
+def _tail(later: Real, earlier: Real) -> float:
+    """Return the share of a tail: a note resembles its own future as much as its past, which is no room."""
+    return float(later[ROOM_WINDOWS].sum() - earlier[ROOM_WINDOWS].sum())
 
 
 def _product(error: Complex, other: Complex) -> Complex128:

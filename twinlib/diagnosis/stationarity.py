@@ -30,6 +30,13 @@ MAX_MODEL_GAIN = 10.0
 MIN_GATED_WINDOWS, MAX_GATED_GAIN = 8, 0.3
 """Minimum number of windows of quiet programme to detect a gate, and their maximum gain relative to loud programme."""
 
+TAIL_WINDOWS, MIN_FALL = 3, 4.0
+"""Windows within which the dry level falls by this factor, so that the tail of a room becomes audible."""
+
+MIN_TAILS, MIN_TAIL = 8, 0.3
+"""Minimum number of such falls, and the median of the wet energy after them relative to the prediction, half a log
+ratio: 1.7 and more in rooms, -0.1 in a gate with a slow release."""
+
 EDGE_SECONDS = 1.0
 """Time at either end of a take that is not searched for changes."""
 
@@ -148,6 +155,15 @@ def is_gate(observations: Observations) -> bool:
     order = np.argsort(level, kind="stable")
     quiet, loud = order[: max(MIN_GATED_WINDOWS, len(order) // 10)], order[len(order) // 2 :]
     return bool(np.median(gain[quiet]) < MAX_GATED_GAIN * np.median(gain[loud]))
+
+
+def has_tail(observations: Observations) -> bool:
+    """Whether the wet signal goes on where the dry signal falls, as in a room but no gate; True if unknown."""
+    level, count = observations.level, TAIL_WINDOWS
+    falls = observations.audible[:-count] * level[:-count] > MIN_FALL * level[count:]
+    if falls.sum() < MIN_TAILS:
+        return True
+    return bool(np.median(observations.energy[-1][count:][falls]) > MIN_TAIL)
 
 
 def is_mostly_closed(observations: Observations) -> bool:
