@@ -5,9 +5,10 @@ weights in one list. It holds every network that `architecture` describes, with 
 
 - gains and slopes are folded into the weights (`export_weights`); without input mix the mixing weights are zero;
 - skips other than the bare activation use `head1x1`, which needs version 0.7.0 of the format;
-- a linear filter or a dry path becomes an additional layer array of one channel, which needs version 0.7.0. Its
-  activation is a leaky rectifier of slope 1, which is linear. The first layer passes the dry signal on; the second
-  filters it and adds the result to the head sum of the preceding array.
+- a linear filter or a dry path becomes an additional layer array, which needs version 0.7.0. Its activation is a leaky
+  rectifier of slope 1, which is linear. The first layers make a channel of the dry signal and of each delay below
+  `PHASES` samples; the last one filters them and adds the result to the head sum of the preceding array. Many taps of
+  one channel would cost the core six times as much.
 
 The output lags by the guard: a real-time plug-in cannot look ahead, so the delay remains. `metadata` includes its
 length.
@@ -15,6 +16,7 @@ length.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +27,7 @@ from twinlib.errors import ModelError
 from twinlib.files import atomic_path
 from twinlib.model.architecture import LEAKY_SLOPE, ActivationName
 from twinlib.model.export_metadata import export_metadata
-from twinlib.model.export_weights import FoldedNetwork, FoldedStack, Weights, fold_weights
+from twinlib.model.export_weights import FoldedStack, Weights, fold_weights
 from twinlib.model.twin import Twin
 
 LEGACY, CURRENT = "0.5.4", "0.7.0"
@@ -33,6 +35,9 @@ LEGACY, CURRENT = "0.5.4", "0.7.0"
 also the second. Readers outside the core play any network of the first as ungated tanh."""
 
 NamVersion = Literal["0.5", "0.7"]
+
+PHASES, SHORT = 8, 64
+"""Channels for the taps of a linear filter, and the longest filter in a single channel."""
 
 _NAM_KEYS = {
     "name": "name",
@@ -91,11 +96,16 @@ def nam_content(
     Raises `ModelError` if a folded weight is not finite, or if version 0.5 cannot hold the network.
     """
     folded = fold_weights(twin)
-    arrays = [_array(stack) for stack in folded.stacks]
-    weights = [weight for stack in folded.stacks for weight in _weights(stack)]
+    stacks = folded.stacks
     if folded.linear is not None:
-        arrays.append(_linear_array(folded, folded.linear))
-        weights += _linear_weights(folded, folded.linear)
+        phases = 1 if folded.linear.shape[2] <= SHORT else PHASES
+        # The core requires as many heads as the next array has channels.
+        stacks = (*stacks[:-1], _with_heads(stacks[-1], phases))
+    arrays = [_array(stack) for stack in stacks]
+    weights = [weight for stack in stacks for weight in _weights(stack)]
+    if folded.linear is not None:
+        arrays.append(_linear_array(stacks[-1].description.channels, folded.linear, phases))
+        weights += _linear_weights(stacks[-1].description.channels, folded.linear, phases)
     old = [_legacy(array) for array in arrays]
     fits = all(array is not None for array in old)
     if version == "0.5" and twin.linear_filter is not None:
@@ -171,32 +181,46 @@ def _weights(stack: FoldedStack) -> list[Weights]:
     return weights if stack.head_bias is None else [*weights, stack.head_bias]
 
 
-def _linear_array(folded: FoldedNetwork, linear: Weights) -> dict[str, Any]:
-    """Return the layer array of a filter of the dry signal: one channel, without nonlinearity."""
+def _with_heads(stack: FoldedStack, count: int) -> FoldedStack:
+    """Return a last stack with zeros as further outputs of its head."""
+    more = [(0, count - 1)]
+    bias = None if stack.head_bias is None else np.pad(stack.head_bias, more)
+    return replace(stack, head=np.pad(stack.head, [*more, (0, 0), (0, 0)]), head_bias=bias)
+
+
+def _linear_array(inputs: int, linear: Weights, phases: int) -> dict[str, Any]:
+    """Return the layer array of a filter of the dry signal; one layer for each phase, and one for the filter."""
+    layers = phases + 1
     return {
-        "input_size": folded.stacks[-1].description.channels,
+        "input_size": inputs,
         "condition_size": 1,
-        "channels": 1,
+        "channels": phases,
         "bottleneck": 1,
-        "kernel_sizes": [1, linear.shape[2]],
-        "dilations": [1, 1],
-        "activation": [_IDENTITY] * 2,
-        "gating_mode": ["none"] * 2,
-        "secondary_activation": [None] * 2,
+        "kernel_sizes": [1, *[2] * (phases - 1), -(-linear.shape[2] // phases)],
+        "dilations": [1, *range(1, phases), phases],
+        "activation": [_IDENTITY] * layers,
+        "gating_mode": ["none"] * layers,
+        "secondary_activation": [None] * layers,
         "head": {"out_channels": 1, "kernel_size": 1, "bias": False},
-        "head1x1": {"active": True, "out_channels": 1, "groups": 1},
+        "head1x1": {"active": True, "out_channels": phases, "groups": 1},
         "layer1x1": {"active": True, "groups": 1},
     }
 
 
-def _linear_weights(folded: FoldedNetwork, linear: Weights) -> list[Weights]:
-    """Return the weights of `_linear_array`: no input from the preceding array, and no skip of the first layer."""
-    no_input = np.zeros(folded.stacks[-1].description.channels, np.float32)
-    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+def _linear_weights(inputs: int, linear: Weights, phases: int) -> list[Weights]:
+    """Return the weights of `_linear_array`."""
+    response = linear[0, 0, ::-1]
+    padded = np.pad(response, (0, -len(response) % phases))
+    # Tap 0 of a kernel is the oldest; channel c holds the dry signal, c samples late.
+    kernel = padded.reshape(-1, phases)[::-1].T
+    unit, zero, zeros = np.eye(phases), np.zeros(1), np.zeros(phases)
+    delay = np.outer(unit[0], [1, 0])
     # Each layer: kernel, bias, mix, residual, bias, skip, bias.
-    first = [zero, zero, one, one, zero, zero, zero]
-    second = [linear, zero, zero, zero, zero, one, zero]
-    return [no_input, *first, *second, one]
+    weights = [np.zeros(inputs * phases), zeros, zero, np.ones(1), unit[0], zeros, zeros, zeros]
+    for phase in range(1, phases):
+        weights += [delay, zero, zero, unit[phase], zeros, zeros, zeros]
+    weights += [kernel, zero, zero, zeros, zeros, unit[0], zeros, unit[0]]
+    return [weight.astype(np.float32) for weight in weights]
 
 
 def _legacy(array: dict[str, Any]) -> dict[str, Any] | None:
