@@ -20,7 +20,7 @@ from twinlib.training import distributed
 from twinlib.training.checkpoint import Checkpoint, Row, State, load_checkpoint, save_checkpoint
 from twinlib.training.data import Pair, TrainingData
 from twinlib.training.ema import WeightAverage
-from twinlib.training.linear_part import FIT_SAMPLES, LARGEST_ESR, LENGTHS, RIDGES, fit_linear_part, read_linear_part
+from twinlib.training.linear_part import FIT_SAMPLES, LARGEST_ESR, LENGTHS, TOLERANCE, fit_linear_part, read_linear_part
 from twinlib.training.losses import harmonic_loss, mr_stft_loss, training_loss
 from twinlib.training.normalisation import HEAD_RMS, INPUT_RMS, LEVEL_BATCHES, measure_gains, target_rms
 from twinlib.training.optimiser import Optimiser
@@ -332,5 +332,5 @@ def _identity(identity: str, dataset: str, network: Network, settings: Training,
     """Return the sha256 of all inputs that determine the weights."""
     start = warm_start.sha256 if warm_start else None
     content = [identity, dataset, network.model_dump(mode="json"), settings.model_dump(mode="json"), start]
-    constants = [INPUT_RMS, HEAD_RMS, LEVEL_BATCHES, LENGTHS, RIDGES, LARGEST_ESR, FIT_SAMPLES]
+    constants = [INPUT_RMS, HEAD_RMS, LEVEL_BATCHES, LENGTHS, TOLERANCE, LARGEST_ESR, FIT_SAMPLES]
     return hashlib.sha256(json.dumps([content, constants], sort_keys=True).encode()).hexdigest()
