@@ -15,6 +15,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from twinlib.errors import TwinError
+from twinlib.formatting import LINES, escape_control
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -72,7 +73,7 @@ def options(description: str, /, **types: type | list[type]) -> argparse.Namespa
 
 
 def _refuse(reason: str) -> None:
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {escape_control(reason, keep=LINES)}", file=sys.stderr)
 
 
 def _sentences(error: ValidationError) -> list[str]:

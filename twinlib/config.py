@@ -18,14 +18,20 @@ from twinlib.dataset import Dataset
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.evaluation import Evaluation
 from twinlib.excitation import Excitation, keep_recorded_witness, probe_name, reel_names
-from twinlib.files import read_yaml
+from twinlib.formatting import CONTROL, LINES, escape_control
 from twinlib.model import PRESETS, Architecture
+from twinlib.parsing import read_yaml
 from twinlib.section import Section, require_plain
 from twinlib.simulation import Simulate
 from twinlib.tracking import Tracking
 from twinlib.training import Search, Training, twin_file
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+_NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+_NAME_RULE = (
+    "a name holds only letters (A to Z), digits, dots, dashes and underscores, and starts with a letter or digit"
+)
+
+Name = Annotated[str, StringConstraints(pattern=_NAME_PATTERN, max_length=100)]
 """A name that is also a folder name: letters, digits, dot, dash and underscore."""
 
 
@@ -95,6 +101,19 @@ class Config(Section):
     """Continue without missing or refused takes; `dataset.json` lists them."""
     strict_takes: bool = False
     """Exit with code 1 if takes are missing; by default, a run makes all other files and lists the missing takes."""
+
+    @model_validator(mode="after")
+    def _distinct_folders(self) -> Self:
+        for section in ("excitations", "devices", "models", "search"):
+            known: dict[str, str] = {}
+            for name in getattr(self, section):
+                other = known.setdefault(name.lower(), name)
+                if other != name:
+                    raise ValueError(
+                        f"{section}: {other} and {name} differ only in capitals, which some file systems do not "
+                        "distinguish: rename one"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -223,11 +242,29 @@ class Config(Section):
 
 def parse_config(content: Mapping[str, Any], source: str) -> Config:
     """Validate a configuration read from `source`; raises `ConfigError` with one line per invalid key."""
+    if found := _find_control(content):
+        raise ConfigError(f"{source}: {escape_control(found)}: control characters are not allowed in names and values")
     try:
         return Config.model_validate(content)
     except ValidationError as error:
         lines = [_sentence(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _find_control(content: Any, key: str = "") -> str | None:
+    """Return the key of the first text with a control character other than a line break or tab; None without one."""
+    if isinstance(content, Mapping):
+        items = [(f"{key}.{name}" if key else str(name), value) for name, value in content.items()]
+        return next((place for place, _ in items if _has_control(place)), None) or next(
+            (found for place, value in items if (found := _find_control(value, place))), None
+        )
+    if isinstance(content, list | tuple):
+        return next((found for value in content if (found := _find_control(value, key))), None)
+    return key if isinstance(content, str) and _has_control(content) else None
+
+
+def _has_control(text: str) -> bool:
+    return bool(CONTROL.search(text.translate({ord(character): None for character in LINES})))
 
 
 def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -332,6 +369,6 @@ def _type(info: Mapping[str, Any]) -> str:
 
 
 def _sentence(place: tuple[int | str, ...], message: str) -> str:
-    key = ".".join(str(part) for part in place)
-    text = message.removeprefix("Value error, ")
+    key = ".".join(str(part) for part in place if part != "[key]")
+    text = _NAME_RULE if _NAME_PATTERN in message else message.removeprefix("Value error, ")
     return f"{key}: {text}" if key else text

@@ -1,15 +1,29 @@
-"""Names and versions of the tables and files that stages exchange; data only.
+"""Names and versions of the tables and files that stages exchange.
 
 A JSON file holds its contract under `contract`, a table in its schema metadata, a model in its header. Readers reject
 any other version: increase the number if the old reader would misread the new file.
 """
 
+import re
 from typing import Literal
 
 SplitName = Literal["train", "valid", "test"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 """The splits, in the order of their blocks on a reel."""
+
+
+def describe_mismatch(found: object, expected: str) -> str:
+    """Return what is wrong with a file whose contract is `found`, not `expected`, and what to do."""
+    known = re.fullmatch(r"(.+)/([0-9]{1,9})", found) if isinstance(found, str) else None
+    name, version = expected.split("/")
+    origin, remedy = "", "delete it and run again"
+    if known and known[1] == name:
+        older = int(known[2]) < int(version)
+        origin = f"{'an earlier' if older else 'a later'} version of the library wrote it: "
+        remedy = remedy if older else "update the library, or delete the file and run again"
+    return f"has the contract {str(found)[:60] if found else 'none'}, not {expected}: {origin}{remedy}"
+
 
 ALIGNMENT = "alignment/2"
 BEST = "best/1"

@@ -6,25 +6,29 @@ import glob
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from twinlib.contracts import describe_mismatch
 from twinlib.errors import DiskFullError, TwinError
+from twinlib.parsing import describe_error, parse_json, read_text, require_file
+from twinlib.schemas import check_json, check_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 CONTRACT_KEY = b"twin.contract"
 """Key of the contract and version, such as `tracks/1`, in the schema metadata of a table."""
 
 _FULL_BYTES = 1 << 20
 """Free space below which a failed write is due to the full disk."""
+
+MAX_ROWS = 50_000_000
+"""Largest number of rows of a table: a compressed column of equal values can claim any number in a few bytes."""
 
 
 @contextmanager
@@ -110,7 +114,8 @@ def sha256_bytes(content: bytes | memoryview) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of the content of a file, 64 hexadecimal digits; constant memory."""
+    """Return the sha256 of the content of a regular file, 64 hexadecimal digits; constant memory."""
+    require_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -128,16 +133,21 @@ def write_json(path: Path, contract: str, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path, contract: str) -> dict[str, Any]:
-    """Read a JSON object written by `write_json`; raises `TwinError` if it is unreadable or has another contract."""
+    """Read a JSON object written by `write_json`.
+
+    Raises `TwinError` if it is unreadable, has another contract, or a key is missing or has the wrong type.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that writes it") from None
     except (OSError, ValueError) as error:
-        raise TwinError(f"{path} is not readable JSON ({error}): delete it and run again") from None
+        raise TwinError(f"{path} is not readable JSON ({describe_error(error)}): delete it and run again") from None
     found = content.get("contract") if isinstance(content, dict) else None
     if found != contract:
-        raise TwinError(f"{path} has the contract {found or 'none'}, not {contract}: delete it and run again")
+        raise TwinError(f"{path} {describe_mismatch(found, contract)}")
+    if problem := check_json(contract, content):
+        raise TwinError(f"{path} is damaged or was edited: {problem}. Delete it and run again")
     return {key: value for key, value in content.items() if key != "contract"}
 
 
@@ -153,60 +163,42 @@ def write_table(path: Path, contract: str, table: "pd.DataFrame") -> None:
         pq.write_table(arrow, aside, compression="zstd", write_page_checksum=True)
 
 
-def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """Read a table written by `write_table`, or some columns; raises `TwinError` on damage or another contract."""
+def read_arrow(path: Path, contract: str, columns: Sequence[str] | None = None) -> "pa.Table":
+    """Read a table written by `write_table`, or some columns, without converting lists; raises as `read_table` does."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # Check the contract first: a table with another contract may lack the columns.
-        found = (pq.read_schema(path).metadata or {}).get(CONTRACT_KEY, b"none").decode()
-        if found != contract:
-            raise TwinError(f"{path} has the contract {found}, not {contract}: delete it and run again")
-        arrow = pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True)
-        # Damage may appear only here: the file stores the pandas types as JSON.
-        frame: pd.DataFrame = arrow.to_pandas()
+        require_file(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # Check the contract first: a table with another contract may lack the columns.
+            found = (file.schema_arrow.metadata or {}).get(CONTRACT_KEY, b"none").decode(errors="replace")
+            if found != contract:
+                raise TwinError(f"{path} {describe_mismatch(found, contract)}")
+            if file.metadata.num_rows > MAX_ROWS:
+                raise ValueError(f"it has {file.metadata.num_rows} rows; at most {MAX_ROWS} are allowed")
+            if missing := set(columns or ()) - set(file.schema_arrow.names):
+                raise ValueError(f"it has no column {min(missing)}")
+            table = file.read(columns=None if columns is None else list(columns))
+            table.validate(full=True)
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that writes it") from None
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
+        raise TwinError(f"{path} is not a readable table ({describe_error(error)}): delete it and run again") from None
+    if problem := check_table(contract, table, columns is None):
+        raise TwinError(f"{path} is damaged or was edited: {problem}. Delete it and run again")
+    return table
+
+
+def read_table(path: Path, contract: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Read a table written by `write_table`, or some columns.
+
+    Raises `TwinError` if it is damaged, has another contract, or a column is missing or has the wrong type.
+    """
+    table = read_arrow(path, contract, columns)
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except Exception as error:
+        # The file stores the pandas types as JSON, damage to which raises anything.
         raise TwinError(f"{path} is not a readable table ({error}): delete it and run again") from None
     return frame
-
-
-class _TextLoader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `12:30`, `on`, `010` and dates are text, not 750, true, 8 and a date; keys are always text."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in ("null", "merge")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        self.flatten_mapping(node)
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, deep)
-
-
-for _type, _pattern, _first in (
-    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", "[-+]?(0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?((0|[1-9][0-9_]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+0123456789."),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-):
-    _TextLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_type}", re.compile(rf"({_pattern})\Z"), list(_first))
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file safely, with scalars as a musician writes them: `12:30`, `on`, `010` and dates stay text.
-
-    Keys of mappings are always text. Raises `FileNotFoundError`, and `TwinError` if the file is not readable YAML.
-    """
-    try:
-        with path.open(encoding="utf-8") as stream:
-            return yaml.load(stream, _TextLoader)
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TwinError(f"{path} is not readable YAML: {error}") from None

@@ -1,4 +1,17 @@
-"""Numbers in readable form."""
+"""Numbers in readable form, and text without control characters."""
+
+import re
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, change colours or reverse the direction of a terminal's text."""
+
+LINES = "\n\t"
+"""Control characters in text of several lines."""
+
+
+def escape_control(text: str, keep: str = "") -> str:
+    r"""Return the text with control characters, except those in `keep`, as escapes such as `\x1b`."""
+    return CONTROL.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
 def percent(ratio: float) -> str:

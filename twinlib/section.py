@@ -7,6 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from twinlib.formatting import CONTROL
+
+MAX_NAME = 255
+"""Longest name of a file or folder in bytes."""
+
 _Path = TypeVar("_Path", str, Path)
 
 
@@ -32,7 +37,14 @@ class Section(BaseModel):
 
 
 def require_plain(path: _Path) -> _Path:
-    """Return the path; raises `ValueError` if it contains `{name}` or `<name>`, which the workflow would replace."""
+    """Return the path; raises `ValueError` if it is unusable as a name.
+
+    The workflow would replace `{name}` and `<name>`. Control characters, such as a line break, would garble messages.
+    """
+    if found := CONTROL.search(str(path)):
+        raise ValueError(f"{str(path)!r} contains the control character {found[0]!r}: rename the file")
+    if any(len(part.encode()) > MAX_NAME for part in Path(path).parts):
+        raise ValueError(f"{str(path)[:60]!r}... has a part of more than {MAX_NAME} bytes, which is no file name")
     if found := re.search(r"[{}]|<[a-z][a-z0-9_]*>", str(path)):
         raise ValueError(f"{str(path)!r} contains {found[0]!r}, which the workflow would replace: rename the file")
     return path

@@ -168,7 +168,7 @@ def _find_in_riff(file: BinaryIO, end: int, magic: bytes, riff_size: int) -> Sam
             break
         first = at + 8
         at = first + size + size % 2
-        if name == b"ds64" and size >= 16:
+        if name == b"ds64" and size >= 16 and first + 16 <= end:
             large = int(struct.unpack("<QQ", _read(file, first, 16))[1])
         elif name == b"fmt ":
             fmt = _read(file, first, min(size, 1 << 12))

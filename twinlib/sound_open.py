@@ -9,6 +9,7 @@ from pathlib import Path
 import soundfile
 
 from twinlib.errors import AudioError
+from twinlib.parsing import describe_error, require_file
 from twinlib.sound_header import Header, Samples, SplicedFile, find_samples, flac_with_length
 
 MAX_FRAMES = 2**36 - 1
@@ -56,9 +57,10 @@ def open_sound(path: Path) -> OpenSound:
     """Open a sound file; raises `AudioError` if it is missing, empty or of another format."""
     if path.is_dir():
         raise AudioError(f"{path} is a folder: name a sound file in it")
-    if not path.is_file():
+    if not path.exists():
         raise AudioError(f"{path} does not exist")
     try:
+        require_file(path)
         if path.stat().st_size == 0:
             raise AudioError(f"{path} is empty (0 bytes): copy or record it again")
         samples = find_samples(path)
@@ -190,10 +192,11 @@ def _compare_log(file: soundfile.SoundFile) -> tuple[Header, int]:
 def _describe_unreadable(path: Path, error: Exception) -> str:
     """Return what the file is instead of a readable sound file, and the remedy."""
     try:
+        require_file(path)
         with path.open("rb") as file:
             head = file.read(4096)
-    except OSError:
-        return f"{path} is not readable ({error}): check its permissions and its disk"
+    except OSError as system:
+        return f"{path} is not readable ({describe_error(system)}): check its permissions and its disk"
     if not any(head):
         return (
             f"{path} starts with zeros instead of a header: it was not written to its end, or not copied. Copy it "

@@ -144,12 +144,12 @@ def music(folder: Path, withdrawn: list[str]) -> Path:
         {"track_id": f"A/{k}", "artist": "A", "source": f"A/{k}.wav", "source_stop": 8100, "frames": frames, **piece}
         for k, frames in enumerate((8000, 4000))
     ]
-    write_json(probe, "probe/1", {"excerpt": excerpt})
+    write_json(probe, "probe/1", {"sample_rate": 8000, "reels": {}, "sections": [], "excerpt": excerpt})
     listening = folder / "twins" / "box" / "small" / "evaluation" / "listening"
     clip, description = listening / "music-twin.flac", listening / "music.json"
     audio.write(clip, np.zeros(12000, np.float32), 8000, "PCM_24")
-    content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500, "withdrawn": withdrawn}
-    write_json(description, "music/1", content)
+    content = {"seconds": 1.5, "sample_rate": 8000, "reel": "main-01", "reel_start": 500}
+    write_json(description, "music/1", {**content, "reel_stop": 12500, "withdrawn": withdrawn})
     with stage_record(REPOSITORY / "scripts" / "render_probe_music.py", [probe], [description, clip], {}):
         pass
     return clip

@@ -44,10 +44,12 @@ def test_all_files_that_contain_a_track_are_listed(made: Made, copied: Path) -> 
 
 def test_a_probe_reel_and_its_take_can_contain_a_track(made: Made, copied: Path) -> None:
     probe, folder = copied / "excitations" / "main" / "probe.json", copied / "devices" / "box" / "main-probe"
-    write_json(probe, "probe/1", {"name": "main-probe", "excerpt": [{"track_id": made.tracks[4]}]})
+    content = {"name": "main-probe", "sample_rate": 8000, "reels": {}, "sections": []}
+    write_json(probe, "probe/1", {**content, "excerpt": [{"track_id": made.tracks[4]}]})
     with stage_record(REPOSITORY / "scripts" / "measure_device.py", [probe], [folder / "measurements.json"], {}):
         write_json(folder / "measurements.json", "measurements/1", {})
-    write_json(folder / "take.json", "take/1", {"path": "recordings/box/main-probe.wav"})
+    take = {"path": "recordings/box/main-probe.wav", "sha256": "0" * 64, "verdict": "ok", "reasons": []}
+    write_json(folder / "take.json", "take/1", take)
     for track, there in ((made.tracks[4], True), (made.tracks[5], False)):
         stays = withdraw.find_affected(ResultsFolder(copied), track)["stays"]
         assert ("excitations/main/reels/main-probe.wav" in stays["reels"]) == there

@@ -6,17 +6,16 @@ and the samples played.
 
 import csv
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from scipy.stats import binomtest
 
+from tests.browsers import started_browser
 from tests.listening.factories import RATE, sounds
 from tests.reports.test_twin_page import METRICS
 from twinlib.listening.listening_page import (
@@ -38,18 +37,8 @@ READY = "window.twListening?.parts().length === 3 && twListening.parts().every((
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium")
-    if found is None:
-        why = "no browser: chromium not found (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            # CI must not skip this test.
-            pytest.fail(why)
-        pytest.skip(why)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        started = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield started
-        started.close()
+    with started_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from twinlib.audit import exports, pages
@@ -27,6 +28,8 @@ from twinlib.audit.withdraw import (
 )
 from twinlib.errors import AuditError
 from twinlib.files import write_text
+from twinlib.formatting import LINES, escape_control
+from twinlib.parsing import parse_json, read_text
 from twinlib.progress import show_progress
 from twinlib.provenance import FILE, give_reason, read_history
 from twinlib.tracking import (
@@ -39,14 +42,30 @@ from twinlib.tracking import (
 
 
 def _print(answer: Mapping[str, Any], text: str, as_json: bool) -> None:
-    print(json.dumps(answer, indent=1, ensure_ascii=False) if as_json else text)
+    # JSON escapes only some of the control characters.
+    print(escape_control(json.dumps(answer, indent=1, ensure_ascii=False) if as_json else text, keep=LINES))
 
 
 def _open_results(args: argparse.Namespace) -> ResultsFolder:
     results = ResultsFolder(args.results)
     for name, reason in results.unreadable.items():
-        print(f"note: {name} is not a readable record and is ignored ({reason})", file=sys.stderr)
+        note = f"note: {name} is not a readable record and is ignored ({reason})"
+        print(escape_control(note, keep=LINES), file=sys.stderr)
     return results
+
+
+def _check_metadata_output(path: Path) -> None:
+    """Raise `AuditError` unless an output is new, or replaces an earlier export: never a recording."""
+    if path.suffix.lower() not in (".json", ".jsonld"):
+        raise AuditError(f"{path}: unsupported format, use .json")
+    if not path.exists():
+        return
+    try:
+        content = parse_json(read_text(path))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or "@context" not in content:
+        raise AuditError(f"{path} exists and is no earlier export: choose another name for the output")
 
 
 def _answer_trace(args: argparse.Namespace) -> None:
@@ -139,6 +158,7 @@ def _answer_croissant(args: argparse.Namespace) -> None:
     """Write the dataset of a device as Croissant metadata."""
     results = _open_results(args)
     out = args.out or results.folder / "devices" / args.device / exports.CROISSANT_FILE
+    _check_metadata_output(out)
     exports.write_croissant(results, args.device, out)
     records = exports.check_croissant(out)
     content = json.loads(out.read_text(encoding="utf-8"))
@@ -148,6 +168,8 @@ def _answer_croissant(args: argparse.Namespace) -> None:
 def _answer_crate(args: argparse.Namespace) -> None:
     """Write the run as an RO-Crate."""
     results = _open_results(args)
+    if args.out:
+        _check_metadata_output(args.out)
     out = exports.write_crate(results, args.out)
     actions = exports.read_crate(out, results.folder).actions
     content = json.loads(out.read_text(encoding="utf-8"))

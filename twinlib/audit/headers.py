@@ -1,6 +1,5 @@
 """Headers of twins and of their exports, read without torch."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,15 +7,17 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from twinlib.errors import AuditError, TwinError
+from twinlib.parsing import describe_error, parse_json, read_text, require_file
 
 
 def read_twin_header(path: Path) -> Mapping[str, Any]:
     """Read the header of a `twin.safetensors`, without its weights. Raises `AuditError` for any other file."""
     try:
+        require_file(path)
         with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get("twinlib", "{}"))
+            header = parse_json((file.metadata() or {}).get("twinlib", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
-        raise AuditError(f"{path} is not a readable twin ({error})") from None
+        raise AuditError(f"{path} is not a readable twin ({describe_error(error)})") from None
     if not isinstance(header, dict) or not header:
         raise AuditError(f"{path} is a safetensors file, but not a twin of this project")
     return header
@@ -28,7 +29,7 @@ def read_embedded_chain_hash(path: Path) -> str:
         return str(read_twin_header(path).get("provenance", ""))
     if path.suffix == ".nam":
         try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["metadata"]["twin"]["provenance"])
+            return str(parse_json(read_text(path))["metadata"]["twin"]["provenance"])
         except (OSError, ValueError, LookupError, TypeError):
             return ""
     if path.suffix == ".onnx":
@@ -37,6 +38,7 @@ def read_embedded_chain_hash(path: Path) -> str:
         except ImportError:
             raise TwinError("reading .onnx files needs onnx: pip install -e '.[export]'") from None
         try:
+            require_file(path)
             model = onnx.load(str(path), load_external_data=False)
         except Exception as error:
             raise AuditError(f"{path} is not a readable ONNX file ({error})") from None

@@ -1,6 +1,5 @@
 """Files of a results folder without a stage record, and their checks."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from twinlib.errors import TwinError
 from twinlib.findings import Finding, refused
 from twinlib.model import tensor_checksum
+from twinlib.parsing import parse_json, require_file
 from twinlib.provenance import FILE, ROOMS, SUFFIX, Results, checksum_of, read_record
 
 _STATES = ("checkpoints", "study-")
@@ -74,10 +74,11 @@ def _state_pattern(parts: Sequence[str]) -> str:
 def is_intact_state(path: Path) -> bool:
     """Whether a file written by `twinlib.model.tensors.save_tensors` matches its own checksum. Needs no torch."""
     try:
+        require_file(path)
         with path.open("rb") as file:
-            tensors = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            tensors = parse_json(file.read(int.from_bytes(file.read(8), "little")))
             content = memoryview(file.read())
-        header = json.loads(tensors.pop("__metadata__")["twinlib"])
+        header = parse_json(tensors.pop("__metadata__")["twinlib"])
         recorded = header.pop("sha256")
         layout = ((name, _TYPES[one["dtype"]], one["shape"], one["data_offsets"]) for name, one in tensors.items())
         checksum = tensor_checksum(

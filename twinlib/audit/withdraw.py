@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import RUN
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import read_json, write_text
+from twinlib.parsing import describe_error, parse_yaml, read_text
 
 _TWIN = re.compile(r"twins/([^/]+)/([^/]+)/twin\.safetensors")
 
@@ -178,11 +178,11 @@ def remove_exclusion(path: Path, track: str) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise AuditError(f"{path} is not readable as UTF-8 text ({error})") from None
+    except (OSError, ValueError) as error:
+        raise AuditError(f"{path} is not readable as UTF-8 text ({describe_error(error)})") from None
     return [line for line in text.splitlines() if line.strip()]
 
 
@@ -200,8 +200,8 @@ def rebuild_command(results: ResultsFolder) -> str:
 
 def _is_configuration_of(results: ResultsFolder, path: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = parse_yaml(read_text(path))
+    except (OSError, ValueError):
         return False
     if not isinstance(content, Mapping) or "devices" not in content:
         return False

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from twinlib.audio import read_info
 from twinlib.errors import CaptureError
+from twinlib.parsing import describe_error, read_text
 from twinlib.section import require_plain
 
 COLUMNS = (
@@ -15,7 +16,12 @@ COLUMNS = (
     "same_clock", "polarity", "accept",
 )  # fmt: skip
 
+MAX_CAPTURE = 100
+"""Longest name of a capture: file names of at most 255 bytes are made of it."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_RESERVED = re.compile(r"shards|.*\.(json|parquet)", re.IGNORECASE)
+"""Files in the folder of a device, in which each capture has a folder."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,11 @@ def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None
     are the defaults of pairs without their own. Raises `CaptureError` with file, line and remedy.
     """
     try:
-        lines = tsv.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(tsv).splitlines()
     except FileNotFoundError:
         raise CaptureError(f"{tsv} does not exist: create it, or correct `pairs` in the configuration") from None
     except (OSError, ValueError) as error:
-        raise CaptureError(f"{tsv} is not readable text ({error}): save it as UTF-8") from None
+        raise CaptureError(f"{tsv} is not readable text ({describe_error(error)}): save it as UTF-8") from None
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if not numbered:
         raise CaptureError(f"{tsv} is empty: its first line must name the columns capture, dry and wet")
@@ -79,11 +85,13 @@ def read_pairs(tsv: Path, channel: int = 1, reference_channel: int | None = None
             raise CaptureError(f"{tsv}, line {number}: {len(row)} fields but {len(header)} columns: remove tabs")
         cells = dict(zip(header, row, strict=False))
         pair = _pair(f"{tsv}, line {number}", cells, channel, reference_channel)
-        if pair.capture in seen:
+        # Some file systems do not distinguish capitals.
+        if pair.capture.lower() in seen:
+            line = seen[pair.capture.lower()]
             raise CaptureError(
-                f"{tsv}, line {number}: the capture {pair.capture} is already in line {seen[pair.capture]}: rename one"
+                f"{tsv}, line {number}: the capture {pair.capture} is already in line {line}: rename one"
             )
-        seen[pair.capture] = number
+        seen[pair.capture.lower()] = number
         pairs.append(pair)
     if not pairs:
         raise CaptureError(f"{tsv} has a header but no pairs: add a line for each pair")
@@ -104,8 +112,13 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
     for name in ("capture", "dry", "wet"):
         if not cells.get(name):
             raise CaptureError(f"{where}: {name} is empty: every pair needs one")
-    if not _NAME.fullmatch(cells["capture"]) or set(cells["capture"]) == {"."}:
-        raise CaptureError(f"{where}: the capture {cells['capture']!r} may contain only letters, digits, _ . and -")
+    capture = cells["capture"]
+    if not _NAME.fullmatch(capture):
+        raise CaptureError(f"{where}: the capture {capture[:100]!r} may contain only letters, digits, _ . and -")
+    if len(capture) > MAX_CAPTURE:
+        raise CaptureError(f"{where}: the capture {capture[:20]}... is longer than {MAX_CAPTURE} letters: shorten it")
+    if _RESERVED.fullmatch(capture):
+        raise CaptureError(f"{where}: the capture {capture} has the name of a file of the workflow: rename it")
     try:
         dry, wet = (require_plain(Path(cells[name])) for name in ("dry", "wet"))
     except ValueError as error:
@@ -125,7 +138,7 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
             "`reference_channel`"
         )
     return Pair(
-        capture=cells["capture"],
+        capture=capture,
         dry=dry,
         wet=wet,
         split=split,  # type: ignore[arg-type]
@@ -140,7 +153,7 @@ def _pair(where: str, cells: dict[str, str], channel: int, reference_channel: in
 
 def _known(where: str, cells: dict[str, str]) -> Known:
     lag, same_clock, polarity = (cells.get(name, "") for name in ("lag", "same_clock", "polarity"))
-    if lag and not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", lag):
+    if lag and not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]*)?", lag):
         raise CaptureError(f"{where}: lag is {lag!r}: give samples, such as 0 or 213.5")
     if same_clock not in ("", "yes", "no"):
         raise CaptureError(f"{where}: same_clock is {same_clock!r}: it must be yes or no, or empty")
@@ -160,8 +173,10 @@ def _number(where: str, cells: dict[str, str], name: str, minimum: int) -> int |
     text = cells.get(name, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) < minimum:
-        raise CaptureError(f"{where}: {name} is {text!r}: it must be an integer, at least {minimum}")
+    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < minimum:
+        raise CaptureError(
+            f"{where}: {name} is {text[:40]!r}: it must be an integer of up to 15 digits, at least {minimum}"
+        )
     return int(text)
 
 

@@ -1,5 +1,6 @@
 """Settings of captures: where the recordings of a device are and how they are used."""
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -33,8 +34,8 @@ class Captures(Section):
     @field_validator("takes")
     @classmethod
     def _plain(cls, takes: str | None) -> str | None:
-        if takes is not None and "<" in takes:
-            require_plain(takes.replace("{reel}", "reel"))
+        if takes is not None:
+            require_plain(re.sub("[{}]", "", takes))
         return takes
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from twinlib.corpus.near_names import find_near_names
 from twinlib.corpus.settings import Corpus
 from twinlib.corpus.sources import normalise_name
 from twinlib.errors import CorpusError
+from twinlib.parsing import describe_error, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +22,11 @@ def read_tsv(path: Path, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
     track_id, or an unreadable file.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         raise CorpusError(f"{path} does not exist: create it with the header {', '.join(columns)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path} is not readable as UTF-8 text ({error})") from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} is not readable as UTF-8 text ({describe_error(error)})") from None
     rows: list[tuple[str, ...]] = []
     known: set[str] = set()
     header = tuple(lines[0].split("\t")) if lines else ()

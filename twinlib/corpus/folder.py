@@ -2,22 +2,12 @@
 
 from pathlib import Path
 
-from twinlib.corpus.sources import (
-    BROKEN_LINK,
-    Problem,
-    Scan,
-    Source,
-    display_path,
-    is_audio,
-    is_broken_link,
-    path_problem,
-    walk_files,
-)
+from twinlib.corpus.sources import Problem, Scan, Source, display_path, file_problem, is_audio, walk_files
 
 
 def list_folder(root: Path) -> list[Path]:
-    """Return all sound files below the root, sorted."""
-    return sorted(path for path in walk_files(root) if is_audio(path) and not is_broken_link(path))
+    """Return all readable sound files below the root, sorted."""
+    return sorted(path for path in walk_files(root) if is_audio(path) and not file_problem(path, root))
 
 
 def scan_folder(root: Path) -> Scan:
@@ -27,11 +17,8 @@ def scan_folder(root: Path) -> Scan:
     root; group files of one artist in a folder to keep them in one split.
     """
     found = Scan()
-    broken = [path for path in walk_files(root) if is_audio(path) and is_broken_link(path)]
-    found.problems.extend(Problem(display_path(path, root), BROKEN_LINK) for path in broken)
-    for path in list_folder(root):
-        reason = path_problem(path, root)
-        if reason:
+    for path in sorted(filter(is_audio, walk_files(root))):
+        if reason := file_problem(path, root):
             found.problems.append(Problem(display_path(path, root), reason))
             continue
         relative = path.relative_to(root)

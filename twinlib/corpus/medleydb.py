@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from twinlib.corpus.sources import (
     SUFFIXES,
     Kind,
@@ -15,12 +13,16 @@ from twinlib.corpus.sources import (
     Source,
     display_path,
     file_on_disk,
+    file_problem,
     is_audio,
     path_problem,
+    read_problem,
     walk_files,
 )
 from twinlib.corpus.track_folders import find_track_folders, metadata_path
 from twinlib.errors import CorpusError
+from twinlib.formatting import CONTROL, escape_control
+from twinlib.parsing import describe_error, parse_yaml, read_text
 
 _METADATA_LIMIT = 1 << 20
 """Bytes; the largest metadata file of MedleyDB has 16 kB."""
@@ -47,13 +49,17 @@ class Metadata:
 
 
 def list_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> list[Path]:
-    """Return all sound and metadata files that this layout can depend on, sorted, without parsing."""
+    """Return all readable sound and metadata files that this layout can depend on, sorted, without parsing."""
     files = []
     left_out = tuple("_" + word.upper() for word in ("stems", "raw") if word not in words)
     for folder in find_track_folders(root, extra):
         found = metadata_path(folder, root, extra)
-        files += [found] if found else []
-        files += [path for path in walk_files(folder) if is_audio(path) and not path.parent.name.endswith(left_out)]
+        files += [found] if found and not read_problem(found) else []
+        files += [
+            path
+            for path in walk_files(folder)
+            if is_audio(path) and not path.parent.name.endswith(left_out) and not file_problem(path, root)
+        ]
     return sorted(files)
 
 
@@ -70,12 +76,14 @@ def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
             found.problems.append(Problem(display_path(folder, root), problem))
             continue
         meta = _metadata_or_names(folder, root, extra, found.problems)
-        used = set()
+        used: set[Path] = set()
+        reported: set[Path] = set()
         for listed in meta.files:
             if listed.kind not in wanted:
                 continue
             path, problem = file_on_disk(listed.path, root)
             if path is None or problem:
+                reported.add(listed.path)
                 found.problems.append(Problem(display_path(listed.path, root), problem or "the file does not exist"))
                 continue
             if path in used:
@@ -86,7 +94,7 @@ def scan_medleydb(root: Path, words: Iterable[str], extra: Path | None) -> Scan:
             used.add(path)
             about = (meta.artist, meta.title, meta.genre, meta.has_bleed)
             found.sources.append(Source(folder.name, *about, listed.kind, listed.instrument, path))
-        for path in _unlisted(folder, wanted - {"mix"}, used):
+        for path in _unlisted(folder, wanted - {"mix"}, used | reported):
             found.problems.append(Problem(display_path(path, root), "the metadata does not list this file: skipped"))
     return found
 
@@ -135,13 +143,10 @@ def _metadata_from_names(folder: Path) -> Metadata:
 
 
 def _load(path: Path) -> Any:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if path.stat().st_size > _METADATA_LIMIT:
-            raise CorpusError("it is larger than 1 MiB")
-        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise CorpusError(" ".join(str(error).split()) or type(error).__name__) from None
+        return parse_yaml(read_text(path, _METADATA_LIMIT))
+    except (OSError, ValueError) as error:
+        raise CorpusError(" ".join(describe_error(error).split())) from None
 
 
 def _unlisted(folder: Path, kinds: set[str], used: set[Path]) -> list[Path]:
@@ -156,7 +161,10 @@ def _text(content: dict[Any, Any], key: str) -> str:
         return ""
     if isinstance(value, dict | list):
         raise CorpusError(f"its {key} is not text")
-    return str(value).strip()
+    text = str(value).strip()
+    if CONTROL.search(text):
+        raise CorpusError(f"its {key} holds control characters")
+    return text
 
 
 def _mapping(content: dict[Any, Any], key: str) -> list[tuple[str, dict[Any, Any]]]:
@@ -177,7 +185,7 @@ def _file_name(content: dict[Any, Any], name: str) -> str:
 def _instrument(content: dict[Any, Any]) -> str:
     value = content.get("instrument")
     names = value if isinstance(value, list) else [value]
-    return "; ".join(str(name).strip() for name in names if name is not None and str(name).strip())
+    return escape_control("; ".join(str(name).strip() for name in names if name is not None and str(name).strip()))
 
 
 def _yes_no(value: Any) -> bool | None:

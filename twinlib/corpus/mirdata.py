@@ -1,6 +1,5 @@
 """The layouts `medleydb_melody` and `medleydb_pitch` of mirdata: all files in one folder, metadata in one JSON file."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -9,6 +8,8 @@ from typing import Any
 
 from twinlib.corpus.sources import Kind, Problem, Scan, Source, display_path, file_on_disk
 from twinlib.errors import CorpusError
+from twinlib.formatting import escape_control
+from twinlib.parsing import describe_error, parse_json, read_text
 
 METADATA_FILES = ("medleydb_melody_metadata.json", "medleydb_pitch_metadata.json")
 
@@ -66,18 +67,18 @@ def _entries(metadata: Path, root: Path) -> Iterator[Source]:
         parts = _NAME.fullmatch(path.stem)
         track_id = parts["track"] if parts else path.stem
         artist, _, title = track_id.partition("_")
-        about = [str(entry.get(key) or "").strip() for key in ("artist", "title", "genre", "instrument")]
+        about = [
+            escape_control(str(entry.get(key) or "").strip()) for key in ("artist", "title", "genre", "instrument")
+        ]
         kind = _KINDS[parts["kind"]] if parts else "mix"
         yield Source(track_id, about[0] or artist, about[1] or title, about[2], None, kind, about[3], path)
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _METADATA_LIMIT:
-            raise CorpusError(f"{path} is larger than 16 MiB: download it again")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CorpusError(f"{path} is not readable JSON ({error}): download it again") from None
+        content = parse_json(read_text(path, _METADATA_LIMIT))
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} is not readable JSON ({describe_error(error)}): download it again") from None
     if not isinstance(content, dict):
         raise CorpusError(f"{path} has no entries by track: download it again")
     return content

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from twinlib.errors import CorpusError
+from twinlib.formatting import CONTROL, escape_control
+from twinlib.parsing import describe_error, require_file
 
 Kind = Literal["mix", "stem", "raw"]
 
@@ -93,13 +95,13 @@ def _is_new(folder: Path, walked: list[Path]) -> bool:
 
 
 def display_path(path: Path, root: Path) -> str:
-    """Return a path for tables and messages: relative to the root if below it, with forward slashes."""
+    """Return a path for tables and messages: relative to the root if below it, with forward slashes, printable."""
     text = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return text.encode("utf-8", "backslashreplace").decode()
+    return escape_control(text.encode("utf-8", "backslashreplace").decode())
 
 
 def path_problem(path: Path, root: Path) -> str | None:
-    """Return the reason to skip a path: its name leaves the corpus root, or is not UTF-8; else None.
+    """Return the reason to skip a path: its name leaves the corpus root, or is not printable UTF-8; else None.
 
     Links may lead out of the root: the user made them, whereas names can come from metadata.
     """
@@ -109,7 +111,25 @@ def path_problem(path: Path, root: Path) -> str | None:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         return "the name is not valid UTF-8: rename the file"
+    if CONTROL.search(str(path.relative_to(root))):
+        return "the name holds control characters: rename the file"
     return None
+
+
+def file_problem(path: Path, root: Path) -> str | None:
+    """Return the reason to skip a file, that of `path_problem` or `read_problem`; else None."""
+    return path_problem(path, root) or read_problem(path)
+
+
+def read_problem(path: Path) -> str | None:
+    """Return the reason why a file cannot be read: a broken link, no regular file, or no permission; else None."""
+    if is_broken_link(path):
+        return BROKEN_LINK
+    try:
+        require_file(path)
+    except OSError as error:
+        return f"{describe_error(error)}: skipped"
+    return None if os.access(path, os.R_OK) else "it cannot be read: change its permissions"
 
 
 def file_on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
@@ -118,7 +138,9 @@ def file_on_disk(path: Path, root: Path) -> tuple[Path | None, str | None]:
         return None, problem
     formats = [path, *(path.with_suffix(suffix) for suffix in SUFFIXES)] if path.name else []
     there = next((each for each in formats if each.is_file() and is_audio(each)), None)
-    return there, path_problem(there, root) if there else None
+    if there is None:
+        return None, read_problem(path) if is_broken_link(path) or path.exists() else None
+    return there, file_problem(there, root)
 
 
 def check_root(root: Path) -> None:

@@ -16,11 +16,12 @@ import pandas as pd
 import pyarrow as pa
 
 from twinlib.audio import BLOCK, Signal
-from twinlib.contracts import SHARD
+from twinlib.contracts import SHARD, describe_mismatch
 from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
 from twinlib.files import CONTRACT_KEY, atomic_path, disk_full, is_disk_full, require_space
 from twinlib.intervals import Range
+from twinlib.parsing import describe_error, require_file
 from twinlib.progress import Progress, no_progress
 
 Read = Callable[[int, int], Signal]
@@ -144,6 +145,7 @@ class Shard:
     def open(cls, path: Path) -> "Shard":
         """Map a shard into memory; raises `DatasetError` if it is missing, truncated or of another format."""
         try:
+            require_file(path)
             with pa.memory_map(str(path)) as mapped:
                 reader = pa.ipc.open_file(mapped)
                 metadata = _decode(path, reader.schema)
@@ -159,10 +161,16 @@ class Shard:
             dry, wet = (batch.column(name).flatten().to_numpy(zero_copy_only=True) for name in ("dry", "wet"))
             columns = pa.Table.from_batches([batch]).select(list(_COLUMNS))
             columns.validate(full=True)
+            if problem := next((name for name in _COLUMNS if columns.field(name).type != _COLUMNS[name]), None):
+                raise ValueError(f"the column {problem} has an unexpected type")
+            if problem := next((name for name in _COLUMNS if columns.column(name).null_count), None):
+                raise ValueError(f"the column {problem} has empty rows")
         except FileNotFoundError:
             raise DatasetError(f"{path} does not exist: run the stage that cuts shards") from None
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise DatasetError(f"{path} is not a usable shard ({error}): delete it and run again") from None
+        except (OSError, ValueError, KeyError, OverflowError, pa.ArrowException) as error:
+            raise DatasetError(
+                f"{path} is not a usable shard ({describe_error(error)}): delete it and run again"
+            ) from None
         return cls(path, dry, wet, columns, metadata)
 
 
@@ -229,9 +237,9 @@ def _encode(metadata: ShardMetadata) -> dict[bytes, bytes]:
 
 def _decode(path: Path, schema: pa.Schema) -> ShardMetadata:
     found: dict[bytes, bytes] = schema.metadata or {}
-    contract = found.get(CONTRACT_KEY, b"no contract").decode()
+    contract = found.get(CONTRACT_KEY, b"none").decode(errors="replace")
     if contract != SHARD:
-        raise DatasetError(f"{path} has the contract {contract}, not {SHARD}: delete it and run again")
+        raise DatasetError(f"{path} {describe_mismatch(contract, SHARD)}")
     texts = {key: found[key.encode()].decode() for key in ShardMetadata.__dataclass_fields__}
     typed: dict[str, Any] = {
         **texts,

@@ -32,7 +32,7 @@ def render_listening_page(title: str, excerpts: Sequence[PreparedExcerpt], seed:
 
 
 def render_head(excerpts: Sequence[PreparedExcerpt]) -> Markup:
-    """Return style, script and signals of all parts of a page, for its `<head>`."""
+    """Return policy, style, script and signals of all parts of a page, for its `<head>`; other scripts never run."""
     return _render("head.html.j2", excerpts, data=_page_data(excerpts))
 
 

@@ -10,9 +10,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from twinlib.contracts import describe_mismatch
 from twinlib.errors import ModelError
 from twinlib.files import atomic_path
 from twinlib.model.checksum import tensor_checksum
+from twinlib.parsing import describe_error, parse_json, require_file
 
 _KEY = "twinlib"
 # A single key holds the whole header: safetensors writes several keys in arbitrary order.
@@ -45,23 +47,26 @@ def load_tensors(path: Path, contract: str) -> tuple[dict[str, Any], dict[str, A
 
     Raises `ModelError` if the file is missing, corrupted, has another contract, or contains NaN or Inf.
     """
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist")
     try:
+        require_file(path)
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            header = json.loads(metadata.get(_KEY, "{}"))
+            header = parse_json((file.metadata() or {}).get(_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file ({error})") from None
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist") from None
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError) as error:
+        # NumPy has no type for some that safetensors stores.
+        raise ModelError(f"{path} is not a readable safetensors file ({describe_error(error)})") from None
     if not isinstance(header, dict) or header.get("contract") != contract:
         found = header.get("contract") if isinstance(header, dict) else None
-        raise ModelError(f"{path} has the contract {found or '(none)'}, not {contract}")
+        raise ModelError(f"{path} {describe_mismatch(found, contract)}")
     # A weight with a flipped bit may still be finite.
     if header.pop("sha256", None) not in (None, _checksum(header, tensors)):
         raise ModelError(f"{path} is corrupted: checksum mismatch. Copy it again")
     del header["contract"]
     for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf":
+            raise ModelError(f"{path} holds {name} of the type {tensor.dtype}, which no model has. Copy it again")
         if not np.isfinite(tensor).all():
             raise ModelError(f"{path} is corrupted: {name} holds NaN or Inf. Copy it again, or retrain the twin")
     return header, tensors

@@ -15,11 +15,14 @@ from twinlib.model.architecture import Network, parameter_shapes
 from twinlib.model.tensors import load_tensors, save_tensors
 from twinlib.section import Section
 
+MAX_RATE = 768_000
+"""Highest sample rate of a twin in Hz."""
+
 
 class _Header(Section):
     network: Network
-    sample_rate: int = Field(gt=0)
-    guard_samples: int = Field(ge=0)
+    sample_rate: int = Field(gt=0, le=MAX_RATE)
+    guard_samples: int = Field(ge=0, le=MAX_RATE)
     input_gain: float = Field(gt=0)
     output_gain: float = Field(gt=0)
     device: str

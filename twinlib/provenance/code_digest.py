@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/")
-"""Modules that observe a stage without effect on its outputs: edits of them trigger no rerun."""
+OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/", "twinlib/schemas.py")
+"""Modules without effect on the outputs of a stage, which observe it or refuse its inputs: edits trigger no rerun."""
 
 EXTRA_OBSERVERS = {
     "scripts/train_twin.py": ("twinlib/tracking",),

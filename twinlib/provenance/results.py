@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinlib.contracts import SEGMENTS
 from twinlib.errors import AuditError, TwinError
-from twinlib.files import CONTRACT_KEY
+from twinlib.files import read_arrow as read_table_as_arrow
 from twinlib.provenance.record import SUFFIX, prefix_of, read_record
 
 if TYPE_CHECKING:
@@ -202,24 +202,11 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read_arrow(path: Path, contract: str, columns: list[str] | None = None) -> "pa.Table":
-    """Read a table as `twinlib.files.read_table` does, but return Arrow, without converting lists."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Read a table as `twinlib.files.read_arrow` does; raises `AuditError`."""
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise AuditError(f"{path} does not exist: run its stage") from None
-    except (OSError, pa.ArrowException) as error:
-        raise AuditError(
-            f"{path} is not a readable table ({error}): run `twin audit verify` to check the other files"
-        ) from None
-    found = (table.schema.metadata or {}).get(CONTRACT_KEY, b"no contract").decode()
-    if found != contract:
-        raise AuditError(
-            f"{path} has the contract {found}, not {contract}: another version of the library wrote it. Run its stage"
-        )
-    return table
+        return read_table_as_arrow(path, contract, columns)
+    except TwinError as error:
+        raise AuditError(f"{error}; `twin audit verify` checks the other files") from None
 
 
 def _stage(name: str, content: Mapping[str, Any]) -> Stage:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twinlib.errors import TwinError
 from twinlib.files import sha256_file, write_text
+from twinlib.parsing import parse_json, read_text
 from twinlib.provenance.record import SUFFIX, prefix_of, read_record
 from twinlib.provenance.results import files_of
 
@@ -28,7 +29,7 @@ class ChecksumCache:
         self._session: dict[Path, str | None] = {}
         self._changed = False
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(read_text(path))
             self._known: dict[str, list[object]] = content if isinstance(content, dict) else {}
         except (OSError, ValueError):
             self._known = {}

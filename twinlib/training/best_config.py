@@ -9,6 +9,7 @@ from twinlib.contracts import BEST
 from twinlib.errors import TrainingError
 from twinlib.files import write_text
 from twinlib.model import Architecture
+from twinlib.parsing import parse_yaml, read_text
 from twinlib.training.settings import Training
 
 
@@ -37,12 +38,12 @@ def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Ar
         return Architecture.model_validate_json(network), training
     path = best[0]
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(path))
         if content["contract"] != BEST:
             raise ValueError(f"its contract is {content['contract']}, not {BEST}")
         recipe = Training.model_validate({**training.model_dump(), **content["training"]})
         return Architecture.model_validate(content["network"]), recipe
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist. Run the search that creates it") from None
-    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise TrainingError(f"{path} is not the result of a search ({error}). Delete it and run again") from None

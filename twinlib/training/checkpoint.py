@@ -101,13 +101,14 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
     try:
         content, tensors = load_tensors(folder / CHECKPOINT_FILE, CHECKPOINT)
         header = _Header.model_validate(content)
-    except (ModelError, ValidationError):
+        if header.identity != identity:
+            return None
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in _PARTS}
+        for name, tensor in tensors.items():
+            part, _, key = name.partition(":")
+            parts[part][key] = torch.from_numpy(tensor)
+    except (ModelError, ValidationError, LookupError, TypeError):
+        # Unknown parts, or types that torch does not have.
         return None
-    if header.identity != identity:
-        return None
-    parts: dict[str, dict[str, Tensor]] = {name: {} for name in _PARTS}
-    for name, tensor in tensors.items():
-        part, _, key = name.partition(":")
-        parts[part][key] = torch.from_numpy(tensor)
     values = {name: getattr(header, name) for name in _Header.model_fields if name != "identity"}
     return Checkpoint(State(**values), **parts)

@@ -20,8 +20,11 @@ def export_segment(results: ResultsFolder, segment_id: str, folder: Path) -> lis
 
     `dry.wav` and `wet.wav` are the training samples (float32, mono), `context.wav` is the left context if there is one,
     `trace.json` and `trace.txt` are its trace, `take.json` and `alignment.json` those of its capture, `records/` holds
-    the stage records. Raises `AuditError` for anything but a segment, and if the shard does not match the manifest.
+    the stage records. Raises `AuditError` for anything but a segment, if the shard does not match the manifest, and if
+    the folder holds files other than those of an earlier export: some people's recordings are called `dry.wav`.
     """
+    if folder.exists() and not (folder / "trace.json").is_file() and any(folder.iterdir()):
+        raise AuditError(f"{folder} is not empty: name a new folder, so that no file in it is replaced")
     answer = trace(results, segment_id)
     if answer["kind"] != "segment":
         raise AuditError(f"{segment_id} is a {answer['kind']}: only segments can be written as audio")

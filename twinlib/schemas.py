@@ -1,0 +1,709 @@
+"""Types of the columns and keys of each contract, as far as its readers need them; additional ones are allowed.
+
+Files of earlier versions lack some of them: a required key or column has been in every version of its contract.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from twinlib import contracts
+from twinlib.contracts import SplitName
+from twinlib.findings import Severity, Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_INTEGER = 2**53
+"""Largest integer in a table: sums and differences of samples stay exact in any type."""
+
+
+Bounds = Annotated[list[int], Field(min_length=2, max_length=2)]
+"""First and last sample, or start and stop."""
+
+
+class Span(TypedDict, total=False):
+    """A range in a file."""
+
+    file: Required[str]
+    start: Required[float]
+    stop: Required[float]
+    unit: Literal["seconds", "samples"]
+
+
+class Finding(TypedDict):
+    """The result of a check."""
+
+    code: str
+    severity: Severity
+    span: Span | None
+    values: dict[str, int | float | str]
+
+
+class Judged(TypedDict, total=False):
+    """What a verdict is based on."""
+
+    verdict: Required[Verdict]
+    reasons: Required[list[str]]
+    findings: list[Finding]
+
+
+class Window(TypedDict):
+    """A measurement of the lag."""
+
+    position: float
+    lag: float
+    weight: float
+    residual: float
+
+
+class Dropout(TypedDict):
+    """Lost or repeated samples."""
+
+    start: float
+    stop: float
+    lost_samples: int
+
+
+class Excluded(TypedDict):
+    """Dry samples without a usable wet signal."""
+
+    start: int
+    stop: int
+    reason: str
+
+
+class Piece(TypedDict):
+    """The lag over a range of dry samples."""
+
+    start: int
+    stop: int
+    positions: list[float]
+    lags: list[float]
+
+
+class Reference(TypedDict):
+    """The loop-back channel."""
+
+    channel: int
+    polarity: Literal[1, -1]
+    gain_db: float
+
+
+class Witness(TypedDict):
+    """The features of the repeated excerpt."""
+
+    levels_dbfs: list[list[float]]
+    noise_dbfs: list[float]
+
+
+class Known(TypedDict, total=False):
+    """What the list of pairs says about a capture."""
+
+    lag: float | None
+    same_clock: bool | None
+    polarity: Literal[1, -1] | None
+    accept: str | None
+
+
+class Alignment(Judged, total=False):
+    """`alignment/2`; `Alignment.from_dict` finds missing keys."""
+
+    sample_rate: int
+    wet_sample_rate: int
+    dry_frames: int
+    wet_frames: int
+    dry_range: Bounds
+    wet_range: Bounds
+    lag_samples: float
+    drift_ppm: float
+    drift_error_ppm: float | None
+    polarity: Literal[1, -1]
+    gain_db: float
+    residual_rms_samples: float | None
+    wander_rms_samples: float
+    confidence: float
+    dropouts: list[Dropout]
+    excluded: list[Excluded]
+    guard_samples: int
+    reference: Reference | None
+    warp: Literal["sinc", "shift"]
+    applied_lag_samples: float
+    applied_drift_ppm: float
+    applied_polarity: Literal[1, -1]
+    applied_gain: float
+    applied_dc: float
+    pieces: list[Piece]
+    track: list[Window]
+    noise_floor_dbfs: float | None
+    witness: Witness | None
+    is_pair: bool
+    known: Known | None
+
+
+class ComparedCapture(Judged, total=False):
+    """A capture beside the others of its device."""
+
+    shift: Required[float | None]
+
+
+class Captures(TypedDict):
+    """`captures/1`."""
+
+    device: str
+    captures: dict[str, ComparedCapture]
+
+
+class Clips(TypedDict, total=False):
+    """`clips/1`."""
+
+    seconds: float
+    sample_rate: Required[int]
+    pieces: Required[list["ClipPiece"]]
+
+
+class ClipPiece(TypedDict):
+    """The place of an excerpt in the clips and in its shard."""
+
+    start: int
+    stop: int
+    shard: str
+    shard_start: int
+
+
+class Amount(TypedDict):
+    """A number of segments and their length."""
+
+    segments: int
+    seconds: float
+    hours: float
+
+
+class DatasetCapture(TypedDict, total=False):
+    """A capture in a dataset."""
+
+    kind: str
+    take_verdict: Verdict
+    take_reasons: list[str]
+    alignment_verdict: Verdict
+    alignment_reasons: list[str]
+    accepted: str | None
+    noise_floor_dbfs: float | None
+    simulated: bool
+    usable: Amount
+    all: Amount
+
+
+class Dataset(TypedDict, total=False):
+    """`dataset/1`."""
+
+    device: Required[str]
+    sample_rate: Required[int]
+    segment_samples: Required[int]
+    guard_samples: Required[int]
+    simulated: bool
+    splits: dict[SplitName, Amount]
+    captures: dict[str, DatasetCapture]
+    missing_captures: list[str]
+    excluded: dict[str, Any]
+    divided_artists: dict[str, list[str]]
+    licences: dict[str, Amount]
+    sums: dict[str, dict[str, str] | str]
+    digest: Required[str]
+
+
+class DeviceCard(TypedDict):
+    """`device-card/1`."""
+
+    device: str
+    card: dict[str, str | float | None]
+
+
+class Block(TypedDict):
+    """Consecutive slices of one split."""
+
+    split: SplitName
+    start: int
+    stop: int
+    slices: int
+
+
+class Reel(TypedDict, total=False):
+    """The layout of a reel."""
+
+    frames: Required[int]
+    clicks: Required[list[int]]
+    click_frames: Required[int]
+    programme: Required[Bounds]
+    blocks: Required[list[Block]]
+    witness: list[Bounds]
+
+
+class Excitation(TypedDict, total=False):
+    """`excitation/1`."""
+
+    name: str
+    settings: Required[dict[str, Any]]
+    sample_rate: int
+    reels: Required[dict[str, Reel]]
+    tracks: dict[SplitName, list[str]]
+    seconds: dict[SplitName, float]
+
+
+class ExcerptPart(TypedDict, total=False):
+    """A part of the excerpt of a probe reel."""
+
+    track_id: Required[str]
+    artist: str
+    licence: str
+
+
+class Probe(TypedDict, total=False):
+    """`probe/1`."""
+
+    name: str
+    sample_rate: Required[int]
+    reels: Required[dict[str, Reel]]
+    sections: Required[list["Section"]]
+    excerpt: Required[list[ExcerptPart]]
+
+
+class Section(TypedDict, total=False):
+    """A section of a probe reel."""
+
+    kind: Required[str]
+    start: Required[int]
+    stop: Required[int]
+    window: Bounds | None
+    tones: list["Tone"]
+    steps: list[list[float]]
+
+
+class Tone(TypedDict, total=False):
+    """A sine of a section."""
+
+    hz: float
+    dbfs: float
+
+
+class Index(TypedDict, total=False):
+    """`index/1`."""
+
+    tracks: int
+    artists: int
+    sources: int
+    hours: float
+    hours_by_kind: dict[str, float]
+    hours_by_licence: dict[str, float]
+    excluded: list["ExcludedTrack"]
+    excluded_not_in_corpus: list[str]
+    partly_excluded: list[str]
+    joined_artists: dict[str, list[str]]
+    near_names: list["NearNames"]
+    passed_over: dict[str, int]
+    lossy: dict[str, int]
+    problems: list["Problem"]
+
+
+class ExcludedTrack(TypedDict):
+    """A track that the configuration leaves out."""
+
+    track_id: str
+    reason: str
+
+
+class NearNames(TypedDict):
+    """Similar names of artists."""
+
+    names: list[str]
+    reason: str
+
+
+class Problem(TypedDict):
+    """A file of the corpus that cannot be used."""
+
+    file: str
+    reason: str
+
+
+class Leaks(TypedDict, total=False):
+    """`leaks/1`."""
+
+    leaks: Required[list[dict[str, Any]]]
+    checked: dict[str, Any]
+    aliases: dict[str, list[str]]
+    joined_artists: dict[str, list[str]]
+    near_names: list[NearNames]
+
+
+class Linear(TypedDict):
+    """`linear/1`."""
+
+    sample_rate: int
+    fir: list[float]
+
+
+class Measurements(TypedDict, total=False):
+    """`measurements/1`."""
+
+    device: dict[str, Any]
+    twin: dict[str, Any]
+
+
+class Metrics(TypedDict, total=False):
+    """`metrics/1`."""
+
+    device: Required[str]
+    model: Required[str]
+    sample_rate: int
+    parameters: int
+    receptive_field: int
+    dataset: str
+    twin_sha256: str
+    realtime_factor: float | None
+    seconds: float
+    esr: float | None
+    esr_preemphasis: float | None
+    esr_dry: float | None
+    esr_gain: float | None
+    esr_linear: float | None
+    gain_over_linear_db: float | None
+    splits: dict[str, dict[str, Any]]
+    by_track: list[dict[str, Any]]
+    by_level: list[dict[str, Any]]
+    verdict: str
+    reasons: list[str]
+    findings: list[Finding]
+    takes: dict[str, Judged]
+
+
+class Music(TypedDict, total=False):
+    """`music/1`."""
+
+    reel: Required[str]
+    reel_start: Required[int]
+    reel_stop: Required[int]
+    withdrawn: list[str]
+
+
+class Record(TypedDict, total=False):
+    """`record/1`."""
+
+    program: Required[str]
+    params: Required[dict[str, str]]
+    inputs: Required[dict[str, str]]
+    outputs: Required[dict[str, str]]
+    code: Required[str]
+    upstream: dict[str, str]
+    link: str
+    environment: dict[str, Any]
+    git: dict[str, str | bool]
+    started: str
+    seconds: float
+    sum: str
+
+
+class Run(TypedDict, total=False):
+    """`run/1`."""
+
+    run_id: Required[str]
+    identity: str
+    experiment: str
+    last_steps: dict[str, int]
+
+
+class SimulatedTake(TypedDict, total=False):
+    """`simulated-take/1`."""
+
+    lag_samples: float
+    drift_ppm: float
+    polarity: Literal[1, -1]
+    gain_db: float
+    frames: int
+
+
+class Store(TypedDict):
+    """`store/1`."""
+
+    experiments: dict[str, str]
+
+
+class ClippedRun(TypedDict):
+    """Consecutive clipped samples."""
+
+    start: int
+    samples: int
+    seconds: float
+
+
+class Take(Judged, total=False):
+    """`take/1`."""
+
+    path: str
+    sha256: Required[str]
+    format: str
+    subtype: str
+    sample_rate: int
+    channels: int
+    channel: int
+    frames: int
+    seconds: float
+    bit_depth: int | None
+    peak_dbfs: float
+    peaks_dbfs: list[float]
+    rms_dbfs: float
+    dc: float
+    noise_floor_dbfs: float
+    snr_db: float
+    clips: int
+    clipped_samples: int
+    clipped: list[ClippedRun]
+    simulated: bool
+    hum_hz: float | None
+    hum_dbfs: float | None
+    settings: dict[str, str | int | float | bool]
+    header: str
+    notes: list[str]
+    kind: Literal["take", "pair", "simulated"]
+    dry_sha256: str
+
+
+class PastTake(TypedDict, total=False):
+    """A take in the history of a capture."""
+
+    path: Required[str]
+    sha256: Required[str]
+    frames: int
+    verdict: Verdict
+    reasons: list[str]
+    since: Required[str]
+    reason: str | None
+
+
+class TakeHistory(TypedDict):
+    """`take-history/1`."""
+
+    takes: list[PastTake]
+    sum: str
+
+
+class TwinVerdict(TypedDict, total=False):
+    """`verdict/1`."""
+
+    device: str
+    model: str
+    twin_sha256: Required[str]
+    verdict: Required[str]
+    reasons: Required[list[str]]
+    findings: Required[list[Finding]]
+    takes: Required[dict[str, Judged]]
+
+
+class Worker(TypedDict, total=False):
+    """`worker/1`."""
+
+    identity: Required[str]
+    finished: str
+
+
+JSON: Mapping[str, Any] = {
+    contracts.ALIGNMENT: Alignment,
+    contracts.CAPTURES: Captures,
+    contracts.CLIPS: Clips,
+    contracts.DATASET: Dataset,
+    contracts.DEVICE_CARD: DeviceCard,
+    contracts.EXCITATION: Excitation,
+    contracts.INDEX: Index,
+    contracts.LEAKS: Leaks,
+    contracts.LINEAR: Linear,
+    contracts.MEASUREMENTS: Measurements,
+    contracts.METRICS: Metrics,
+    contracts.MUSIC: Music,
+    contracts.PROBE: Probe,
+    contracts.RECORD: Record,
+    contracts.RUN: Run,
+    contracts.SIMULATED_TAKE: SimulatedTake,
+    contracts.STORE: Store,
+    contracts.TAKE: Take,
+    contracts.TAKE_HISTORY: TakeHistory,
+    contracts.VERDICT: TwinVerdict,
+    contracts.WORKER: Worker,
+}
+"""The keys of JSON files by contract. Numbers are finite; an integer stands for any number."""
+
+Kind = Literal["text", "integer", "count", "number", "boolean", "texts", "integers", "numbers", "booleans"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `count` is an integer from 0, the plurals are lists of values. Lists never hold nulls."""
+
+    kind: Kind
+    nullable: bool = False
+    required: bool = True
+
+
+_TEXT, _COUNT, _NUMBER, _TEXTS = Column("text"), Column("count"), Column("number"), Column("texts")
+
+TABLES: Mapping[str, Mapping[str, Column]] = {
+    contracts.CUES: {
+        "reel": _TEXT,
+        "position": _COUNT,
+        "start": _COUNT,
+        "stop": _COUNT,
+        "track_id": _TEXT,
+        "artist": _TEXT,
+        "licence": _TEXT,
+        "source": _TEXT,
+        "source_sha256": _TEXT,
+        "source_start": _COUNT,
+        "source_stop": _COUNT,
+        "gain_db": _NUMBER,
+        "split": _TEXT,
+    },
+    contracts.FINGERPRINTS: dict.fromkeys(("cue", "at", "frame", "code", "weak"), _COUNT),
+    contracts.SEGMENTS: {
+        "segment_id": _TEXT,
+        "device": _TEXT,
+        "capture": _TEXT,
+        "start": _COUNT,
+        "stop": _COUNT,
+        "split": _TEXT,
+        "context": _COUNT,
+        "track_ids": _TEXTS,
+        "artists": _TEXTS,
+        "licences": _TEXTS,
+        "sources": _TEXTS,
+        "settings": _TEXT,
+        "take_sha256": _TEXT,
+        "lag": _NUMBER,
+        "residual": _NUMBER,
+        "flags": _TEXTS,
+        "shard": _TEXT,
+        "row": Column("integer"),
+        "dry_sha256": _TEXT,
+        "wet_sha256": _TEXT,
+    },
+    contracts.TRACKS: {
+        "track_id": _TEXT,
+        "artist": _TEXT,
+        "artist_family": Column("text", required=False),
+        "title": _TEXT,
+        "genre": _TEXT,
+        "licence": _TEXT,
+        "has_bleed": Column("boolean", nullable=True),
+        "kind": _TEXT,
+        "instrument": _TEXT,
+        "path": _TEXT,
+        "sample_rate": _COUNT,
+        "channels": _COUNT,
+        "frames": _COUNT,
+        "sha256": _TEXT,
+    },
+    contracts.TRAINING: {
+        "seed": _COUNT,
+        "step": _COUNT,
+        **{name: Column("number", nullable=True) for name in ("cpu_seconds", "learning_rate", "loss", "valid_esr")},
+        "best_esr": Column("number", nullable=True),
+    },
+    contracts.TRIALS: {
+        "number": _COUNT,
+        "outcome": _TEXT,
+        "dilations": Column("integers"),
+        "valid_esr": Column("numbers"),
+        "steps": Column("integers"),
+        "cpu_seconds": Column("numbers"),
+        "diverged": Column("booleans"),
+    },
+}
+"""The columns of tables by contract."""
+
+
+def check_json(contract: str, content: Any) -> str | None:
+    """Return the first key of a JSON object that does not fit its contract, with the reason; None if all fit."""
+    if contract not in JSON:
+        return None
+    try:
+        _adapter(contract).validate_python(content, strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, problem["loc"]))[:200]
+        return f"{key}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    return None
+
+
+@cache
+def _adapter(contract: str) -> TypeAdapter[Any]:
+    return TypeAdapter(JSON[contract])
+
+
+def check_table(contract: str, table: "pa.Table", whole: bool = True) -> str | None:
+    """Return the first column of a table that does not fit its contract, with the reason and the row; None if all fit.
+
+    A `whole` table must hold all required columns of the contract.
+    """
+    for name, column in TABLES.get(contract, {}).items():
+        if name in table.schema.names:
+            if table.schema.names.count(name) > 1:
+                return f"it holds the column {name} twice"
+            if problem := _check_column(column, table.column(name)):
+                return f"column {name} {problem}"
+        elif column.required and whole:
+            return f"the column {name} is missing"
+    return None
+
+
+def _check_column(column: Column, values: "pa.ChunkedArray") -> str | None:
+    """Return what is wrong with the values of a column, with the row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    kind, inner = values.type, None
+    if column.kind.endswith("s"):
+        if not (types.is_list(kind) or types.is_large_list(kind)):
+            return f"holds {_short(kind)}, not lists"
+        inner = kind.value_type
+    fits = {
+        "text": (types.is_string, types.is_large_string),
+        "integer": (types.is_integer,),
+        "count": (types.is_integer,),
+        "number": (types.is_integer, types.is_floating),
+        "boolean": (types.is_boolean,),
+    }[column.kind.removesuffix("s")]
+    plain = inner or kind
+    # An empty or unset column has no type of its own.
+    if not (types.is_null(plain) or any(fit(plain) for fit in fits)):
+        return f"holds {_short(plain)}, not {column.kind}"
+    if values.null_count and not column.nullable:
+        return f"has no value in row {pc.index(pc.is_null(values), pa.scalar(True)).as_py()}"
+    if inner is not None:
+        lists = pc.list_flatten(values)
+        if lists.null_count:
+            return f"has an empty entry in row {_row_of(values, pc.is_null(lists))}"
+        values = lists
+    if types.is_integer(values.type) and len(values):
+        # A float64 holds all integers in range, and tells from all others.
+        numbers = values.cast(pa.float64(), safe=False)
+        lowest = 0 if column.kind == "count" else -MAX_INTEGER
+        outside = pc.or_(pc.greater(numbers, float(MAX_INTEGER)), pc.less(numbers, float(lowest)))
+        if pc.any(outside).as_py():
+            return f"holds an integer out of range in row {pc.index(outside, pa.scalar(True)).as_py()}"
+    return None
+
+
+def _row_of(lists: "pa.ChunkedArray", mask: "pa.ChunkedArray") -> int:
+    """Return the row of the first marked entry of lists."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parents = pc.list_parent_indices(lists)
+    return int(parents[pc.index(mask, pa.scalar(True)).as_py()].as_py())
+
+
+def _short(kind: "pa.DataType") -> str:
+    return str(kind)[:60]
