@@ -235,11 +235,11 @@ class Block(TypedDict):
 class Reel(TypedDict, total=False):
     """The layout of a reel."""
 
-    frames: Required[int]
-    clicks: Required[list[int]]
-    click_frames: Required[int]
-    programme: Required[Bounds]
-    blocks: Required[list[Block]]
+    frames: int
+    clicks: list[int]
+    click_frames: int
+    programme: Bounds
+    blocks: list[Block]
     witness: list[Bounds]
 
 
@@ -247,9 +247,9 @@ class Excitation(TypedDict, total=False):
     """`excitation/1`."""
 
     name: str
-    settings: Required[dict[str, Any]]
+    settings: dict[str, Any]
     sample_rate: int
-    reels: Required[dict[str, Reel]]
+    reels: dict[str, Reel]
     tracks: dict[SplitName, list[str]]
     seconds: dict[SplitName, float]
 

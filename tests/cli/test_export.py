@@ -27,11 +27,12 @@ def test_export_equals_the_library_and_reports_the_latency(
 
 def test_export_reads_the_date_from_the_training_record(twin: Command, model_file: Path, tmp_path: Path) -> None:
     record = model_file.with_name("twin.safetensors.prov.json")
-    write_json(record, "record/1", {"started": "2026-03-04T05:06:07+00:00"})
+    rest = {"program": "train_twin.py", "params": {}, "inputs": {}, "outputs": {}, "code": "0"}
+    write_json(record, "record/1", {**rest, "started": "2026-03-04T05:06:07+00:00"})
     assert twin("export", model_file.parent, tmp_path / "out.nam")[0] == 0
     metadata = strict_json((tmp_path / "out.nam").read_text())["metadata"]
     assert metadata["date"] == {"year": 2026, "month": 3, "day": 4, "hour": 5, "minute": 6, "second": 7}
-    write_json(record, "record/1", {"started": "last week"})
+    write_json(record, "record/1", {**rest, "started": "last week"})
     refused(twin("export", model_file, tmp_path / "out.nam"), "twin.safetensors.prov.json")
 
 

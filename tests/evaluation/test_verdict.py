@@ -46,7 +46,7 @@ def test_every_code_has_a_sentence() -> None:
 
 
 def test_the_probe_take_is_judged_by_its_own_files(tmp_path: Path) -> None:
-    write_json(tmp_path / "take.json", TAKE, {"verdict": "ok", "reasons": [], "findings": []})
+    write_json(tmp_path / "take.json", TAKE, {"sha256": "0" * 64, "verdict": "ok", "reasons": [], "findings": []})
     write_json(tmp_path / "alignment.json", ALIGNMENT, {"verdict": "suspect", "reasons": ["it drifts"], "findings": []})
     probe = take_verdicts(tmp_path / "take.json", tmp_path / "alignment.json")
     takes = judge_takes({"one": OK, "main-probe": probe}, {})

@@ -50,7 +50,8 @@ def test_only_a_real_take_forbids_a_reel_with_different_bytes(tmp_path: Path, ki
 def test_an_excitation_with_a_lost_file_counts_as_recorded(tmp_path: Path) -> None:
     settings = SETTINGS.model_dump_json(exclude={"probe_reel"})
     record = tmp_path / "excitations" / "main" / "cues.parquet.prov.json"
-    write_json(record, "record/1", {"params": {"settings": settings}})
+    rest = {"program": "plan_excitation.py", "inputs": {}, "outputs": {}, "code": "0"}
+    write_json(record, "record/1", {**rest, "params": {"settings": settings}})
     assert recorded_settings(tmp_path, "main", []) is None, "not recorded yet"
     take = tmp_path / "devices" / "silk" / "main-01" / "take.json"
     write_json(take, "take/1", {"kind": "take", "path": "takes/main-01.wav"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from twinlib.contracts import CUES, EXCITATION, PROBE_FILE, RECORD, TAKE, TRACKS
+from twinlib.contracts import CUES, EXCITATION, PROBE_FILE, RECORD, TRACKS
 from twinlib.corpus import Corpus, excluded_tracks, find_sources, read_exclusions
 from twinlib.errors import ExcitationError, TwinError
 from twinlib.excitation.divided import DividedFamily, find_divided_families
@@ -16,6 +16,7 @@ from twinlib.excitation.settings import Excitation
 from twinlib.excitation.take_files import find_takes
 from twinlib.excitation.tones import SYNTHETIC
 from twinlib.files import read_json, read_table, sha256_file
+from twinlib.parsing import parse_json, read_text
 from twinlib.provenance import read_record, record_path
 
 if TYPE_CHECKING:
@@ -266,11 +267,12 @@ def _planned_settings(folder: Path) -> Excitation | None:
 def _takes(reel: str, devices: Path) -> Iterator[dict[str, Any]]:
     """Yield the contents of `take.json` of the real takes of a reel."""
     for path in sorted(devices.glob(f"*/{reel}/take.json")):
+        # A take of another version, or with a damaged value, is a recording too.
         try:
-            take = read_json(path, TAKE)
-        except TwinError:
+            take = parse_json(read_text(path))
+        except (OSError, ValueError):
             continue
-        if take.get("kind") == "take":
+        if isinstance(take, dict) and take.get("kind") == "take":
             yield take
 
 
