@@ -540,14 +540,16 @@ Kind = Literal["text", "integer", "count", "number", "boolean", "texts", "intege
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `count` is an integer from 0, the plurals are lists of values. Lists never hold nulls."""
+    """A column: `count` is an integer from 0, the plurals are lists of values."""
 
     kind: Kind
     nullable: bool = False
     required: bool = True
 
 
-_TEXT, _COUNT, _NUMBER, _TEXTS = Column("text"), Column("count"), Column("number"), Column("texts")
+_TEXT, _COUNT, _TEXTS = Column("text"), Column("count"), Column("texts")
+_NUMBER, _NUMBERS = Column("number", nullable=True), Column("numbers", nullable=True)
+# pandas stores NaN as a missing value.
 
 TABLES: Mapping[str, Mapping[str, Column]] = {
     contracts.CUES: {
@@ -607,16 +609,15 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
     contracts.TRAINING: {
         "seed": _COUNT,
         "step": _COUNT,
-        **{name: Column("number", nullable=True) for name in ("cpu_seconds", "learning_rate", "loss", "valid_esr")},
-        "best_esr": Column("number", nullable=True),
+        **dict.fromkeys(("cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"), _NUMBER),
     },
     contracts.TRIALS: {
         "number": _COUNT,
         "outcome": _TEXT,
         "dilations": Column("integers"),
-        "valid_esr": Column("numbers"),
+        "valid_esr": _NUMBERS,
         "steps": Column("integers"),
-        "cpu_seconds": Column("numbers"),
+        "cpu_seconds": _NUMBERS,
         "diverged": Column("booleans"),
     },
 }
@@ -683,7 +684,7 @@ def _check_column(column: Column, values: "pa.ChunkedArray") -> str | None:
         return f"has no value in row {pc.index(pc.is_null(values), pa.scalar(True)).as_py()}"
     if inner is not None:
         lists = pc.list_flatten(values)
-        if lists.null_count:
+        if lists.null_count and not column.nullable:
             return f"has an empty entry in row {_row_of(values, pc.is_null(lists))}"
         values = lists
     if types.is_integer(values.type) and len(values):

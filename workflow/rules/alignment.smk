@@ -39,7 +39,7 @@ rule align_take:
         " --channel {params.channel} --reference-channel {params.reference_channel} --repair {params.repair}"
         " --dry {input.dry:q} --wet {input.wet:q}"
         " --excitation {input.excitation:q} --programme {input.programme:q} --alignment {output.alignment:q}"
-        " --picture {output.picture:q} 2>&1 | tee -i {log:q}"
+        " --picture {output.picture:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule compare_captures:
@@ -57,7 +57,7 @@ rule compare_captures:
         code=code("compare_captures.py"),
     shell:
         "stage compare_captures --device {wildcards.device} --names {params.names:q} --alignments {input.alignments:q}"
-        " --captures {output.captures:q} 2>&1 | tee -i {log:q}"
+        " --captures {output.captures:q} 2>&1 | tee -i -- {log:q}"
 
 
 CAPTURE_FILES += [

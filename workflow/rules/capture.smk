@@ -15,7 +15,7 @@ rule write_device_card:
         code=code("write_device_card.py"),
     shell:
         "stage write_device_card --device {wildcards.device} --card {params.card:q} --output {output.card:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | tee -i -- {log:q}"
 
 
 rule simulate_take:
@@ -34,7 +34,7 @@ rule simulate_take:
         code=code("simulate_take.py"),
     shell:
         "stage simulate_take --device {wildcards.device} --name {wildcards.capture} --settings {params.settings:q} --reel {input:q}"
-        " --take {output.take:q} --truth {output.truth:q} 2>&1 | tee -i {log:q}"
+        " --take {output.take:q} --truth {output.truth:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule ingest_take:
@@ -63,7 +63,7 @@ rule ingest_take:
     shell:
         "stage ingest_take --kind {params.kind} --knobs {params.knobs:q} --accept {params.accept:q}"
         " --channel {params.channel} --reference-channel {params.reference_channel} --dry {input.dry:q}"
-        " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i {log:q}"
+        " --wet {input.wet:q} --take {output.take:q} 2>&1 | tee -i -- {log:q}"
 
 
 CAPTURE_FILES = [

@@ -18,4 +18,4 @@ rule index_corpus:
         code=code("index_corpus.py"),
     shell:
         "stage index_corpus --settings {params.settings:q} --tracks {output.tracks:q} --index {output.index:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | tee -i -- {log:q}"

@@ -29,7 +29,7 @@ rule cut_shard:
         " --settings {params.settings:q} --withdrawn {params.withdrawn:q} --pair {params.pair:q}"
         " --channel {params.channel} --dry {input.dry:q} --wet {input.wet:q} --take {input.take:q}"
         " --alignment {input.alignment:q} --captures {input.captures:q} --cues {input.cues:q} --excitation {input.excitation:q}"
-        " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i {log:q}"
+        " --shard {output.shard:q} --segments {output.segments:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule build_manifest:
@@ -61,7 +61,7 @@ rule build_manifest:
     shell:
         "stage build_manifest --device {wildcards.device} --missing {params.missing:q}"
         " --tolerant {params.tolerant} --divided {params.divided:q} --shards {input.shards:q} --takes {input.takes:q}"
-        " --alignments {input.alignments:q} --captures {input.captures:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i {log:q}"
+        " --alignments {input.alignments:q} --captures {input.captures:q} --segments {output.segments:q} --dataset {output.dataset:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule check_leaks:
@@ -87,7 +87,7 @@ rule check_leaks:
         code=code("check_leaks.py"),
     shell:
         "stage check_leaks --by {params.by} --artists {params.artists:q} --segments {input.segments:q} --cues {input.cues:q}"
-        " --fingerprints {input.fingerprints:q} --leaks {output.leaks:q} 2>&1 | tee -i {log:q}"
+        " --fingerprints {input.fingerprints:q} --leaks {output.leaks:q} 2>&1 | tee -i -- {log:q}"
 
 
 DATASET_FILES = [

@@ -24,7 +24,7 @@ rule measure_device:
     shell:
         "stage measure_device --device {wildcards.device} --channel {params.channel} --withdrawn {params.withdrawn:q}"
         " --dry {input.dry:q} --wet {input.wet:q}"
-        " --alignment {input.alignment:q} --probe {input.probe:q} --measurements {output.measurements:q} 2>&1 | tee -i {log:q}"
+        " --alignment {input.alignment:q} --probe {input.probe:q} --measurements {output.measurements:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule measure_twin:
@@ -55,7 +55,7 @@ rule measure_twin:
     shell:
         "stage measure_twin --device {wildcards.device} --model {wildcards.model} --twin {input.twin:q}"
         " --reel {input.reel:q} --probe {input.probe:q} --measured {input.measured:q}"
-        " --outputs {output.measurements:q} {output.figures:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.measurements:q} {output.figures:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule evaluate_twin:
@@ -107,7 +107,7 @@ rule evaluate_twin:
         " --dataset {input.dataset:q} --measurements {input.measurements:q} --shards {input.shards:q}"
         " --probe-take {input.probe_take:q} --probe-alignment {input.probe_alignment:q}"
         " --outputs {output.metrics:q} {output.figures:q} {output.clips:q} {output.gains:q} {output.linear:q} {output.verdict:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | tee -i -- {log:q}"
 
 
 rule render_probe_music:
@@ -138,7 +138,7 @@ rule render_probe_music:
         "stage render_probe_music --device {wildcards.device} --model {wildcards.model} --channel {params.channel}"
         " --withdrawn {params.withdrawn:q} --twin {input.twin:q} --linear {input.linear:q} --reel {input.reel:q}"
         " --take {input.take:q} --alignment {input.alignment:q} --probe {input.probe:q}"
-        " --outputs {output.music:q} {output.clips:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.music:q} {output.clips:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule build_twin_page:
@@ -175,7 +175,7 @@ rule build_twin_page:
     shell:
         "stage build_twin_page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
         " --music {input.music:q}"
-        " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i {log:q}"
+        " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule build_summary:

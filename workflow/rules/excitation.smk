@@ -27,7 +27,7 @@ rule plan_excitation:
     shell:
         "stage plan_excitation --name {wildcards.excitation} --settings {params.settings:q}"
         " --corpus {params.corpus:q} --tracks {input.tracks:q} --exclude {input.exclude:q} --cues {output.cues:q} --excitation {output.excitation:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | tee -i -- {log:q}"
 
 
 rule render_reel:
@@ -55,7 +55,7 @@ rule render_reel:
         devices=lambda wildcards, output: RESULTS / "devices",
     shell:
         "stage render_reel --name {wildcards.reel} --root {params.root:q} --cues {input.cues:q}"
-        " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i {log:q}"
+        " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} 2>&1 | tee -i -- {log:q}"
 
 
 # The probe reel is in the folder of the other reels.
@@ -89,7 +89,7 @@ rule render_probe_reel:
     shell:
         "stage render_probe_reel --name {wildcards.excitation} --root {params.root:q} --cues {input.cues:q}"
         " --excitation {input.excitation:q} --devices {params.devices:q} --reel {output.reel:q} --probe {output.probe:q}"
-        " 2>&1 | tee -i {log:q}"
+        " 2>&1 | tee -i -- {log:q}"
 
 
 rule write_recording_guide:
@@ -116,7 +116,7 @@ rule write_recording_guide:
         code=code("write_recording_guide.py"),
     shell:
         "stage write_recording_guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"
-        " --guide {output.guide:q} 2>&1 | tee -i {log:q}"
+        " --guide {output.guide:q} 2>&1 | tee -i -- {log:q}"
 
 
 # This rule only reads reels, so it also runs for recorded excitations.
@@ -139,7 +139,7 @@ rule fingerprint_reels:
         code=code("fingerprint_reels.py"),
     shell:
         "stage fingerprint_reels --name {wildcards.excitation} --cues {input.cues:q} --reels {input.reels:q}"
-        " --fingerprints {output.fingerprints:q} 2>&1 | tee -i {log:q}"
+        " --fingerprints {output.fingerprints:q} 2>&1 | tee -i -- {log:q}"
 
 
 # Every output is a target, so that any deleted file is made again.

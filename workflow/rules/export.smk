@@ -22,7 +22,7 @@ rule export_twin:
         code=code("export_twin.py"),
     shell:
         "stage export_twin --twin {input.twin:q} --record {input.record:q} --card {input.card:q}"
-        " --verdict {input.verdict:q} --outputs {output.files:q} 2>&1 | tee -i {log:q}"
+        " --verdict {input.verdict:q} --outputs {output.files:q} 2>&1 | tee -i -- {log:q}"
 
 
 TWIN_FILES += [

@@ -28,7 +28,7 @@ rule run_search_worker:
         "stage run_search_worker --search {wildcards.search} --worker {wildcards.worker} --settings {params.search:q}"
         " --network {params.network:q} --training {params.training:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
-        " --results {params.results:q} --done {output.done:q} 2>&1 | tee -i {log:q}"
+        " --results {params.results:q} --done {output.done:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule select_best_model:
@@ -56,7 +56,7 @@ rule select_best_model:
     shell:
         "stage select_best_model --search {wildcards.search} --settings {params.search:q} --network {params.network:q}"
         " --training {params.training:q} --workers {input.workers:q} --best {output.best:q}"
-        " --trials {output.trials:q} --table {output.table:q} 2>&1 | tee -i {log:q}"
+        " --trials {output.trials:q} --table {output.table:q} 2>&1 | tee -i -- {log:q}"
 
 
 SEARCH_FILES = [

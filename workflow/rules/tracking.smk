@@ -19,7 +19,7 @@ rule log_run:
         results=lambda wildcards, output: RESULTS,
     shell:
         "stage log_run --device {wildcards.device} --model {wildcards.model} --tracking {params.tracking:q}"
-        " --results {params.results:q} --records {input.records:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
+        " --results {params.results:q} --records {input.records:q} --run {output.run:q} 2>&1 | tee -i -- {log:q}"
 
 
 rule log_search:
@@ -45,7 +45,7 @@ rule log_search:
     shell:
         "stage log_search --search {wildcards.search} --settings {params.settings:q}"
         " --tracking {params.tracking:q} --workers {input.workers:q} --trials {input.trials:q}"
-        " --files {input.best:q} {input.table:q} --results {params.results:q} --run {output.run:q} 2>&1 | tee -i {log:q}"
+        " --files {input.best:q} {input.table:q} --results {params.results:q} --run {output.run:q} 2>&1 | tee -i -- {log:q}"
 
 
 if CONFIG.tracking.enabled:

@@ -34,7 +34,7 @@ rule train_twin:
         "stage train_twin --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
-        " --results {params.results:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i {log:q}"
+        " --results {params.results:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i -- {log:q}"
 
 
 TWIN_FILES = [
