@@ -94,8 +94,7 @@ def test_foreign_and_missing_tables_are_reported(tmp_path: Path) -> None:
         read_table(path, "things/1")
     pd.DataFrame({"a": [1]}).to_parquet(path)
     with pytest.raises(TwinError, match="contract none"):
-<<<<<<< HEAD
-        read_table(path, "tracks/1")
+        read_table(path, "things/1")
 
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
@@ -170,9 +169,9 @@ def test_a_small_file_system_that_fills_up(tmp_path: Path) -> None:
         (tmp_path / "other").write_bytes(bytes(200_000))
         table = pd.DataFrame({"x": np.random.default_rng(0).uniform(size=50_000)})
         with pytest.raises(DiskFullError, match=r"x\.parquet does not fit"):
-            write_table(tmp_path / "x.parquet", "tracks/1", table)
+            write_table(tmp_path / "x.parquet", "things/1", table)
         with pytest.raises(DiskFullError, match=r"x\.json does not fit"):
-            write_json(tmp_path / "x.json", "tracks/1", {"x": "y" * 100_000})
+            write_json(tmp_path / "x.json", "things/1", {"x": "y" * 100_000})
         with (
             pytest.raises(DiskFullError, match=r"x\.wav does not fit"),
             Writer(tmp_path / "x.wav", 44100, 1, "FLOAT") as out,
@@ -181,6 +180,3 @@ def test_a_small_file_system_that_fills_up(tmp_path: Path) -> None:
         assert [each.name for each in tmp_path.iterdir()] == ["other"]
     finally:
         os.system(f"umount {tmp_path}")
-=======
-        read_table(path, "things/1")
->>>>>>> 52fff60 (Readers: plain values, contracts' schemas and special files at one checked reader per format; names refused with the rule; policies of pages)
