@@ -17,7 +17,8 @@ from twinlib import audio, project
 from twinlib.config import Config
 from twinlib.contracts import METRICS
 from twinlib.errors import ConfigError
-from twinlib.files import read_json, read_yaml
+from twinlib.files import read_json
+from twinlib.parsing import read_yaml
 
 SECONDS = 20.0
 
