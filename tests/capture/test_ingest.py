@@ -23,7 +23,8 @@ from .conftest import RATE, Write, music
 VALUES = dict.fromkeys(
     ["channel", "channels", "seconds", "missing_seconds", "missing_samples", "percent", "peak_dbfs", "other_channels",
      "level_dbfs", "hum_hz", "hum_dbfs", "runs", "samples", "other_channel", "difference_db", "dc", "distance_db",
-     "noise_floor_dbfs", "snr_db", "reason", "file", "loss", "codec", "before", "after"],
+     "noise_floor_dbfs", "snr_db", "reason", "file", "loss", "codec", "before", "after", "peak",
+     "full_scale"],
     1,
 )  # fmt: skip
 """A value for every field of the sentences."""

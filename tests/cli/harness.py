@@ -59,5 +59,5 @@ def make_reel(seed: int) -> tuple[np.ndarray, list[int]]:
 
 
 def take_of(reel: np.ndarray, noise_level: float = 1e-4) -> np.ndarray:
-    taken = late(0.6 * np.concatenate([reel, np.zeros(5000, np.float32)]), 4321)
+    taken = late(0.4 * np.tanh(1.5 * np.concatenate([reel, np.zeros(5000, np.float32)])), 4321)
     return taken + noise_level * np.random.default_rng(3).standard_normal(len(taken)).astype(np.float32)

@@ -33,7 +33,8 @@ def test_align_prints_json(twin: Command, pair: tuple[Path, Path]) -> None:
     assert code == 0
     assert content.keys() >= MEASURED
     assert content["lag_samples"] == pytest.approx(1234, abs=0.01)
-    assert (content["polarity"], content["verdict"], content["dropouts"]) == (-1, "ok", [])
+    assert (content["polarity"], content["verdict"], content["dropouts"]) == (-1, "suspect", [])
+    assert "the dry signal itself (inverted, -6.0 dB)" in content["reasons"][0]
     assert content["gain_db"] == pytest.approx(-6.02, abs=0.05)
 
 

@@ -33,7 +33,7 @@ def test_an_unfinished_take_is_checked_with_a_note(
     reel: Path,
     music: audio.Signal,
 ) -> None:
-    take = wav(tmp_path / "take.wav", pcm(0.5 * late(music, 500), 24), fmt(24), data_size=0, riff_size=0)
+    take = wav(tmp_path / "take.wav", pcm(0.5 * np.tanh(3 * late(music, 500)), 24), fmt(24), data_size=0, riff_size=0)
     code, out, _ = twin("check", take, "--reel", reel)
     assert code == 0
     assert out.splitlines()[0] == f"{take}: ok"

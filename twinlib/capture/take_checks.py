@@ -10,6 +10,7 @@ from twinlib.capture.file_checks import FILE_SENTENCES, check_file
 from twinlib.capture.hum import Hum, measure_hum
 from twinlib.capture.levels import LevelMeter, measure_levels
 from twinlib.capture.take import Take
+from twinlib.db import amp_to_db, db_to_amp
 from twinlib.findings import Finding, Messages, Span, refused, suspect
 
 SILENT_DBFS = -80.0
@@ -24,6 +25,8 @@ MAX_DC = 0.01
 """As a fraction of full scale."""
 CLIP_DBFS = -0.2
 """A higher peak may be clipped."""
+INTEGER_SCALE_DBFS = 30.0
+"""A higher peak is no level of a recording but a sample in integers, such as 32768 for full scale."""
 MAX_CLIPPED = 0.01
 """As a fraction of the samples. A take with more clipping is of little use for training."""
 LOUDER_DB = 30.0
@@ -55,6 +58,10 @@ MESSAGES = Messages(
         "too-short": "the take lasts {seconds:.2f} s, {missing_seconds:.2f} s ({missing_samples} "
         "{missing_samples:sample|samples}) less than the dry file. This is too little. " + _START_EARLIER,
         "not-finite": "sample {start} ({seconds:.2f} s) is NaN or infinite: export the file again without plugins",
+        "integer-scale": "the peak of {file} is {peak:.0f}, where full scale is 1: its samples are floating-point "
+        "numbers in the scale of integers. Divide them by {full_scale}, or export it again as 24-bit WAV",
+        "dry-not-finite": "sample {start} ({seconds:.2f} s) of the dry file is NaN or infinite: export it again "
+        "without plugins",
         "mostly-clipped": "{percent:.1f} % of the samples are clipped, so the take is useless: lower the input gain "
         "and record again",
         "silent": "channel {channel} is silent (peak {peak_dbfs:.0f} dBFS): check the cables and the input, and record "
@@ -156,6 +163,7 @@ def check_take(
     named = "the wet file" if is_pair else "the take"
     files = [*check_file(wet, named), *(check_file(dry.info, "the dry file", "info") if dry is not None else [])]
     found = _check_usable(take, missing, levels.first_non_finite)
+    found += _check_dry(dry) if is_pair and dry is not None else []
     if not found:
         found = _check_programme(take, levels.dynamic_range_db, with_pauses)
     if not found:
@@ -206,7 +214,9 @@ def _check_usable(take: Take, missing: float, non_finite: int | None) -> list[Fi
     if non_finite is not None:
         span = Span("wet", non_finite, non_finite + 1, "samples")
         found.append(refused("not-finite", span, seconds=non_finite / take.sample_rate))
-    if take.clipped_samples > MAX_CLIPPED * take.frames:
+    if take.peak_dbfs > INTEGER_SCALE_DBFS:
+        found.append(_integer_scale("the recording", db_to_amp(take.peak_dbfs)))
+    elif take.clipped_samples > MAX_CLIPPED * take.frames:
         found.append(refused("mostly-clipped", percent=100.0 * take.clipped_samples / take.frames))
     if not found and take.peak_dbfs < SILENT_DBFS:
         others = [str(i + 1) for i, peak in enumerate(take.peaks_dbfs) if peak >= SILENT_DBFS]
@@ -216,6 +226,21 @@ def _check_usable(take: Take, missing: float, non_finite: int | None) -> list[Fi
         else:
             found.append(refused("silent", channel=take.channel, peak_dbfs=take.peak_dbfs))
     return found
+
+
+def _check_dry(dry: DryFile) -> list[Finding]:
+    """Return the findings that make the dry file of a pair useless; reels have no such faults."""
+    found, position = [], dry.levels.first_non_finite
+    if position is not None:
+        span = Span("dry", position, position + 1, "samples")
+        found.append(refused("dry-not-finite", span, seconds=position / dry.info.sample_rate))
+    if amp_to_db(peak := float(dry.levels.peaks[0])) > INTEGER_SCALE_DBFS:
+        found.append(_integer_scale("the dry file", peak))
+    return found
+
+
+def _integer_scale(file: str, peak: float) -> Finding:
+    return refused("integer-scale", file=file, peak=round(peak), full_scale=32768 if peak < 32769 else 8388608)
 
 
 def _check_programme(take: Take, dynamic_range_db: float, dry: DryFile | None) -> list[Finding]:

@@ -134,6 +134,20 @@ MESSAGES = Messages(
             "the {file} file contains another sound than the device's between {start:.1f} s and {stop:.1f} s (a voice, "
             "a second instrument, a disturbance): the place is excluded; listen there, and record again if it is long"
         ),
+        # The wet file is not the output of a device for the dry file.
+        "dry-copy": (
+            "the wet file holds the dry signal itself ({polarity}, {gain_db:+.1f} dB): the dry track was exported, or "
+            "its own playback recorded; record the output of the device"
+        ),
+        "device-bypassed": (
+            "the device passes the dry signal on unchanged ({polarity}, {gain_db:+.1f} dB): it is bypassed, or does "
+            "not distort at this level; switch it on, or raise its drive, and record again"
+        ),
+        "exchanged-files": (
+            "the wet level grows by {growth_db:.2f} dB for each dB of the dry level, and peaks become sharper, while "
+            "distortion compresses and rounds them: `dry` and `wet` of the pair are exchanged, or the device is an "
+            "expander"
+        ),
         # An effect is on.
         "modulated-delay": (
             "the wet file is modulated {rate_hz:.2g} times a second: a chorus, flanger, phaser or vibrato is on, "

@@ -19,6 +19,7 @@ from twinlib.diagnosis.causes import (
 )
 from twinlib.diagnosis.confirm import Confirmed, changes_at_end, confirm_changes, without_changes
 from twinlib.diagnosis.device_model import DeviceModel, identify_device
+from twinlib.diagnosis.file_roles import check_roles
 from twinlib.diagnosis.foreign_sound import find_foreign_sounds
 from twinlib.diagnosis.modulation import (
     ProductSpectra,
@@ -95,11 +96,12 @@ def diagnose(
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
         found, explained = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
+        roles = _check_roles(alignment, dry_channel, wet_channel, is_steady_pair=not found and not witness)
         foreign = [finding.span for finding in found if finding.code == "foreign-sound" and finding.span is not None]
         onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
         explained |= EXPLAINED_BY_EFFECT
-    found = merge_repeats(found, repeats)
+    found = [*roles, *merge_repeats(found, repeats)]
     alignment = excuse(without_false_steps(alignment, found), "disturbed", onset)
     return exclude(amend(alignment, found, explained), foreign, "foreign-sound")
 
@@ -145,14 +147,11 @@ def _check_programme(
     vibrato = find_vibrato(time_map, *alignment.dry_range, rate)
     if vibrato is not None:
         return describe_modulation(vibrato, "vibrato")
-    # The windows of the track are within the programme: the clicks of a reel are not.
-    positions = [window.position for window in alignment.track]
-    start = max(min(positions, default=0.0), time_map.dry(wet.start) + 1)
-    stop = min(max(positions, default=0.0), time_map.dry(wet.stop) - 1)
+    start, stop = _programme(alignment, wet)
     # A sweep visits each frequency once: its response cannot be told from a change.
     sweeps = [sweep.range for sweep in find_sweeps(dry)]
-    parts = subtract_ranges(int(start), int(stop), sorted(sweeps))
-    grid = Grid.over(*max(parts, key=lambda part: part[1] - part[0], default=(int(start), int(start))), rate)
+    parts = subtract_ranges(start, stop, sorted(sweeps))
+    grid = Grid.over(*max(parts, key=lambda part: part[1] - part[0], default=(start, start)), rate)
     if grid.count * grid.hop_seconds < MIN_SECONDS:
         return [], frozenset()
     model = identify_device(dry, wet, time_map, grid)
@@ -184,6 +183,20 @@ def _check_programme(
         observed = replace(observed, observations=observations.without(foreign))
     found, explained = _check_device(observed, grid, time_map, changes, lambda changes: confirm(changes, foreign))
     return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained
+
+
+def _programme(alignment: Alignment, wet: Channel) -> Range:
+    """Return the dry range [start, stop) of the programme that both files hold."""
+    # The windows of the track are within the programme: the clicks of a reel are not.
+    positions, time_map = [window.position for window in alignment.track], alignment.timemap
+    start = max(min(positions, default=0.0), time_map.dry(wet.start) + 1)
+    stop = min(max(positions, default=0.0), time_map.dry(wet.stop) - 1)
+    return int(start), int(stop)
+
+
+def _check_roles(alignment: Alignment, dry: Channel, wet: Channel, is_steady_pair: bool) -> list[Finding]:
+    grid = Grid.over(*_programme(alignment, wet), alignment.sample_rate)
+    return check_roles(dry, wet, alignment.timemap, grid, is_steady_pair)
 
 
 def _check_device(

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from twinlib.contracts import SplitName
 from twinlib.section import Section
 
+MAX_HOURS = 1000.0
+"""Duration of an excitation that nobody records: six weeks."""
+
 
 class Split(Section):
     """Shares of the music for training, validation and test, and the unit of the assignment."""
@@ -123,6 +126,12 @@ class Excitation(Section):
             raise ValueError(
                 f"crossfade_samples ({self.crossfade_samples}) must be at most half of slice_samples "
                 f"({self.slice_samples})"
+            )
+        hours = self.slices * (self.slice_samples - self.crossfade_samples) / self.sample_rate / 3600
+        if hours > MAX_HOURS:
+            raise ValueError(
+                f"{self.slices} slices of {self.slice_samples} samples last {hours:.0f} hours: the limit is "
+                f"{MAX_HOURS:.0f}; lower `slices`"
             )
         low, high = self.level_db
         if not -120 <= low <= high <= 40:
