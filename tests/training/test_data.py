@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.dataset.factories import signals, written_pair
 from twinlib.dataset.loader import Stretch
 from twinlib.errors import DatasetError
-from twinlib.training.data import ShardData, check_shards, select_excerpts
+from twinlib.training.data import ShardData, check_shards, select_excerpts, tone_slots
 from twinlib.training.settings import Training
 
 
@@ -114,3 +114,18 @@ def test_shard_that_differs_from_the_manifest_raises(tmp_path):
     for path in (bad, unknown):
         with pytest.raises(DatasetError, match=rf"{path.name} is corrupted .*delete it"):
             check_shards({good: "aaaa", path: "cccc"}, dataset)
+
+
+@pytest.mark.parametrize(
+    ("batch", "processes", "tones", "slots"),
+    [(4, 1, 1, [3]), (4, 2, 1, [3, 7]), (1, 1, 1, []), (2, 1, 5, [1]), (3, 1, 0, [])],
+)
+def test_every_process_has_tones_and_music(batch: int, processes: int, tones: int, slots: list[int]) -> None:
+    setup = Training(steps=1, batch=batch, processes=processes, tone_crops=tones)
+    assert tone_slots(setup) == slots
+    assert len(slots) < batch * processes
+
+
+def test_a_dataset_without_tones_has_no_fundamentals(shard_data):
+    data, _, _ = shard_data
+    assert not data.fundamentals(3).any()
