@@ -210,7 +210,8 @@ def _check_device(
     sections = sectioning(observed.observations, grid.hop_seconds)
     seconds = grid.count * grid.hop_seconds
     reflection = observed.reflections.find()
-    is_gated = is_gate(observed.observations)
+    steps = [round(change.window) for change in changes if not change.gradual]
+    is_gated = is_gate(observed.observations, steps)
     if is_gated and reflection is not None and (reflection.kind != "echo" or reflection.level_db < MIN_GATED_ECHO_DB):
         # The opening of a gate follows the programme. In its silence the monitored dry signal would be audible.
         reflection = None

@@ -5,9 +5,12 @@ in full. A Gaussian process over these conditions models that dependence, so tha
 not count as independent evidence, and generalised least squares estimates the step at every place (GLS; Aitken 1935).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from twinlib.diagnosis.observations import Observations, limit_outliers, standardise
 from twinlib.diagnosis.spectra import Real
@@ -146,12 +149,19 @@ def _clearest_step(whitened: "_Whitened", number: int, places: list[int], edge: 
     return _Step(top, float(statistics[top]), fit.ramp_statistic)
 
 
-def is_gate(observations: Observations) -> bool:
-    """Whether the device is silent below a level, as a gate is: its gain falls to nothing for quiet programme."""
-    inside = observations.audible > 0
-    if inside.sum() < 4 * MIN_GATED_WINDOWS:
-        return False
-    level, gain = observations.level[inside], observations.gain[-1][inside]
+def is_gate(observations: Observations, steps: Sequence[int] = ()) -> bool:
+    """Whether the device is silent below a level, as a gate is: its gain falls to nothing for quiet programme.
+
+    It is so in all sections between the `steps`, windows at which the device may have changed.
+    """
+    edges = pairwise((0, *steps, len(observations.level)))
+    sections = [np.arange(first, stop)[observations.audible[first:stop] > 0] for first, stop in edges]
+    long = [section for section in sections if len(section) >= 4 * MIN_GATED_WINDOWS]
+    return bool(long) and all(_is_gated(observations, section) for section in long)
+
+
+def _is_gated(observations: Observations, windows: npt.NDArray[np.int64]) -> bool:
+    level, gain = observations.level[windows], observations.gain[-1][windows]
     order = np.argsort(level, kind="stable")
     quiet, loud = order[: max(MIN_GATED_WINDOWS, len(order) // 10)], order[len(order) // 2 :]
     return bool(np.median(gain[quiet]) < MAX_GATED_GAIN * np.median(gain[loud]))
