@@ -55,6 +55,7 @@ CHANGE_CODES = frozenset(CHANGE_BY_WITNESS.values())
 """Codes of changes at a place."""
 
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
+EXPLAINED_BY_TREMOLO = EXPLAINED_BY_EFFECT | {"brief-faults"}
 EXPLAINED_BY_VIBRATO = frozenset({"disturbed", "unknown-lag", "wander", "flutter", "high-drift"})
 EXPLAINED_BY_CHANGE = frozenset({"disturbed"})
 
@@ -80,7 +81,7 @@ def describe_modulation(modulation: Modulation, kind: Literal["delay", "gain", "
         return [suspect("modulated-delay", rate_hz=modulation.rate_hz)], EXPLAINED_BY_EFFECT
     return [
         suspect("tremolo", rate_hz=modulation.rate_hz, percent=100.0 * min(1.0, modulation.depth))
-    ], EXPLAINED_BY_EFFECT
+    ], EXPLAINED_BY_TREMOLO
 
 
 def describe_foreign_sounds(

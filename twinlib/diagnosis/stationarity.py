@@ -40,6 +40,10 @@ MIN_TAILS, MIN_TAIL = 8, 0.3
 """Minimum number of such falls, and the median of the wet energy after them relative to the prediction, half a log
 ratio: 1.7 and more in rooms, -0.1 in a gate with a slow release."""
 
+CLOSED_GAIN, CLOSED_RANKS = 0.1, (0.12, 0.35)
+"""Gain of a closed gate relative to an open one, and the largest ranks by level, from 0 to 1, of half and of four
+fifths of the closed windows."""
+
 EDGE_SECONDS = 1.0
 """Time at either end of a take that is not searched for changes."""
 
@@ -164,7 +168,17 @@ def _is_gated(observations: Observations, windows: npt.NDArray[np.int64]) -> boo
     level, gain = observations.level[windows], observations.gain[-1][windows]
     order = np.argsort(level, kind="stable")
     quiet, loud = order[: max(MIN_GATED_WINDOWS, len(order) // 10)], order[len(order) // 2 :]
-    return bool(np.median(gain[quiet]) < MAX_GATED_GAIN * np.median(gain[loud]))
+    is_open = float(np.median(gain[loud]))
+    if np.median(gain[quiet]) < MAX_GATED_GAIN * is_open:
+        return True
+    loudness = np.sqrt(observations.wet_energy[windows]) / level
+    # The tail of a room is uncorrelated with soft programme too, but not silent.
+    silent = loudness < 2.0 * CLOSED_GAIN * float(np.median(loudness[loud]))
+    closed = np.flatnonzero((silent & (gain < CLOSED_GAIN * is_open))[order]) / len(order)
+    # A gate with a low threshold is closed for few windows, among them some loud ones at which it opens late.
+    return len(closed) >= MIN_GATED_WINDOWS and bool(
+        np.percentile(closed, 50.0) < CLOSED_RANKS[0] and np.percentile(closed, 80.0) < CLOSED_RANKS[1]
+    )
 
 
 def has_tail(observations: Observations) -> bool:
