@@ -1,14 +1,15 @@
 """How often the diagnosis suspects takes of an unchanged device, and how often it finds a change or an effect.
 
     python benchmarks/diagnosis.py [--first 0] [--takes 20] [--seconds 24] [--sets held-out tuned]
-                                   [--forms reel "old reel" pair]
+                                   [--forms reel "old reel" pair witness]
     python benchmarks/diagnosis.py --files DRY.flac WET.flac ...
 
-Simulates takes of reels with a witness (recorded on another clock), of reels without one, and pairs (on one clock).
-Prints, for every kind of take, the number of suspect takes by device and in all, and of those that name the cause, that
-name it as "level or drive", and that name another cause. Then prints the noise floor from the witness relative to that
-from silence after the reel, as on a probe reel. `--files` prints the findings of pairs of files that are known to be
-unchanged instead.
+Simulates takes of reels with a witness (recorded on another clock), of reels without one, and pairs (on one clock). For
+`witness`, the lag of the first is known, and only the repeats of the witness are compared, which takes a tenth of the
+time. Prints, for every kind of take, the number of suspect takes by device and in all, and of those that name the
+cause, that name it in general (level or drive, drive or tone), and that name another cause. Then prints the noise floor
+from the witness relative to that from silence after the reel, as on a probe reel. `--files` prints the findings of
+pairs of files that are known to be unchanged instead.
 """
 
 import argparse
@@ -22,17 +23,22 @@ from typing import Literal
 import numpy as np
 from diagnosis_takes import CAUSES, GENERAL, PROBE_SECONDS, RATE, SETS, Array, TakeSet, make_reel, wet_signals
 
+from tests.dataset.factories import alignment
 from twinlib import audio
 from twinlib.alignment import Alignment, WarpedReader, align
+from twinlib.db import db_to_amp
 from twinlib.diagnosis import diagnose
+from twinlib.diagnosis.witness import compare_witness
+from twinlib.excitation.layout import Reel
 from twinlib.measurement.noise import measure_noise
+from twinlib.resampling import TimeMap
 from twinlib.simulation.recorder import ground_truth, record
 from twinlib.simulation.settings import Recorder
 
-Form = Literal["reel", "old reel", "pair"]
+Form = Literal["reel", "old reel", "pair", "witness"]
 NAMES = {
     *set().union(*CAUSES.values()),
-    GENERAL,
+    *GENERAL,
     "vibrato",
     "warm-up",
     "echo",
@@ -42,7 +48,10 @@ NAMES = {
 }
 """All causes that findings name."""
 
-FORMS: tuple[Form, ...] = ("reel", "old reel", "pair")
+NOISE_DBFS = -90.0
+"""Noise of all takes, by default of the simulated recorder."""
+
+FORMS: tuple[Form, ...] = ("reel", "old reel", "pair", "witness")
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,12 @@ class Result:
             return "none"
         if causes <= CAUSES[self.kind]:
             return "right"
-        return "general" if causes <= CAUSES[self.kind] | {GENERAL} else "wrong"
+        return "general" if causes <= CAUSES[self.kind] | GENERAL else "wrong"
 
 
 def simulate(takes: TakeSet, form: Form, number: int, seconds: float, folder: Path) -> Iterator[Result]:
     """Yield the result of every kind of take with one programme and device."""
-    rng = np.random.default_rng([takes.seed, number, FORMS.index(form)])
+    rng = np.random.default_rng([takes.seed, number, FORMS.index("reel" if form == "witness" else form)])
     name = list(takes.devices)[number % len(takes.devices)]
     device = takes.devices[name](rng)
     dry, wet = folder / "dry.wav", folder / "wet.wav"
@@ -80,12 +89,33 @@ def simulate(takes: TakeSet, form: Form, number: int, seconds: float, folder: Pa
             write_wet(wet, y, Recorder(lag_fraction=0.0, offset_seconds=0.05, seed=number))
             yield result(kind, name, diagnose(align(dry, wet), dry, wet), wet, len(x))
         return
-    x, reel = make_reel(seconds, takes.on_reels, rng, witness=form == "reel")
+    x, reel = make_reel(seconds, takes.on_reels, rng, witness=form != "old reel")
+    if form == "witness":
+        for kind, y in wet_signals(x, device, rng):
+            yield by_witness(kind, name, x, reel, y, number)
+        return
     audio.write(dry, x.astype(np.float32), RATE, "PCM_24")
     for kind, y in wet_signals(x, device, rng):
         write_wet(wet, y, Recorder(drift_ppm=rng.uniform(-20, 20), seed=number))
-        alignment = align(dry, wet, clicks=list(reel.clicks))
-        yield result(kind, name, diagnose(alignment, dry, wet, witness=reel.witness), wet, reel.frames)
+        found = align(dry, wet, clicks=list(reel.clicks))
+        yield result(kind, name, diagnose(found, dry, wet, witness=reel.witness), wet, reel.frames)
+
+
+def by_witness(kind: str, device: str, x: Array, reel: Reel, y: Array, number: int) -> Result:
+    y = y + db_to_amp(NOISE_DBFS) * np.random.default_rng(number).standard_normal(len(y))
+    found = alignment(
+        len(x), 0.0, sample_rate=RATE, wet_sample_rate=RATE, wet_frames=len(x), guard_samples=0,
+        pieces=TimeMap.straight(0.0, 0.0, 0, len(x)).pieces,
+    )  # fmt: skip
+    report = compare_witness(
+        found,
+        reel.witness,
+        lambda start, stop: x[start:stop].astype(np.float32),
+        lambda start, stop: y[start:stop].astype(np.float32),
+    )
+    silence = measure_noise(y[reel.frames + RATE // 2 : len(y) - RATE // 10].astype(np.float32), RATE).rms_dbfs
+    codes = tuple(finding.code for finding in report.findings if finding.severity != "info")
+    return Result(kind, device, codes, bool(codes), report.noise_floor_dbfs, silence)
 
 
 def write_wet(path: Path, y: Array, recorder: Recorder) -> None:
@@ -107,7 +137,7 @@ def result(kind: str, device: str, found: Alignment, wet: Path, frames: int) -> 
 
 
 def print_rates(results: list[Result], takes: TakeSet) -> None:
-    print(f"| suspect takes | {' | '.join(takes.devices)} | all | named | level or drive | another cause |")
+    print(f"| suspect takes | {' | '.join(takes.devices)} | all | named | in general | another cause |")
     print(f"|---|{'---|' * (len(takes.devices) + 4)}")
     for kind, causes in CAUSES.items():
         of_kind = [each for each in results if each.kind == kind]
@@ -176,7 +206,7 @@ def main() -> None:
                 ]
                 print(f"\n{name}, {form}: {args.takes} takes of {args.seconds:g} s of programme\n")
                 print_rates(results, SETS[name])
-                if form == "reel":
+                if form in ("reel", "witness"):
                     print()
                     print_floors(results)
 

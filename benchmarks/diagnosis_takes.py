@@ -255,8 +255,8 @@ CAUSES = {
 }
 """The causes of each kind of take, as in the codes of its findings."""
 
-GENERAL = "level-or-drive"
-"""The cause of a change that the diagnosis cannot tell apart."""
+GENERAL = {"level-or-drive", "changed", "device"}
+"""The causes of changes that the diagnosis cannot tell apart."""
 
 
 def wet_signals(x: Array, device: Device, rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
