@@ -76,7 +76,7 @@ class Training(Section):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay d of the exponential moving average of the weights, which is then validated and kept; it spans about
     1 / (1 - d) steps. 0 disables it."""
-    linear_taps: Literal["auto"] | Annotated[int, Field(ge=0, le=65536)] = 0
+    linear_taps: Literal["auto"] | Annotated[int, Field(ge=0, le=65536)] = "auto"
     """Taps of a linear filter in parallel to the network, which then learns only what the filter leaves. It is fitted
     to the training split by least squares before the training. `auto` chooses up to 1024 taps on the validation split
     if the filter alone has a validation ESR of at most 1 %, as on mild devices, else none; 0 disables it. A `.nam` file
