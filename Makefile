@@ -6,7 +6,9 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo pictures test lint format bench bench-alignment reference clean
+TOOLS := .peers/tools
+
+.PHONY: help demo pictures test lint format bench bench-alignment reference hashes sbom clean
 
 help:
 	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (five to ten minutes)"
@@ -16,6 +18,8 @@ help:
 	@echo "make bench-alignment  test the aligner on takes with ground truth, and measure its speed (half an hour)"
 	@echo "make pictures   run the demo and update the pictures of README.md"
 	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
+	@echo "make hashes     write requirements-hashed.lock from requirements.lock"
+	@echo "make sbom       list all packages in build/sbom.cdx.json (CycloneDX)"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
 $(READY): requirements.lock pyproject.toml setup.py twinlib/kernels/build.py $(wildcard twinlib/kernels/source/*)
@@ -64,6 +68,20 @@ bench-alignment: $(READY)
 reference: $(READY)
 	$(BIN)/python scripts/config_reference.py
 	$(BIN)/python workflow/reference.py
+
+$(TOOLS)/ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet uv==0.13.9 cyclonedx-bom==7.5.0
+	@touch $@
+
+hashes: $(TOOLS)/ready
+	echo "# Made by make hashes from requirements.lock: all files of each version for all platforms." > requirements-hashed.lock
+	$(TOOLS)/bin/uv pip compile requirements.lock --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+		--no-annotate >> requirements-hashed.lock
+
+sbom: $(TOOLS)/ready
+	mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py requirements requirements-hashed.lock --of JSON --output-file build/sbom.cdx.json
 
 clean:
 	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo logs
