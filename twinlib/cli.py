@@ -160,9 +160,7 @@ def _train(args: argparse.Namespace) -> None:
     folder = args.out or Path(f"twin-{project.name_device(pairs[0][1])}")
     device = project.write_project(folder, pairs, args.preset, args.minutes)
     project.run_workflow(folder, cores=min(2, os.cpu_count() or 1))
-    results = folder / "results"
-    twin = results / "twins" / device / args.preset
-    print((results / "summary.txt").read_text(encoding="utf-8"))
+    twin = folder / "results" / "twins" / device / args.preset
     print(f"open:    {twin / 'evaluation' / 'index.html'}")
     print(f"plug-in: {twin / 'twin.nam'} (Neural Amp Modeler), {twin / 'twin.onnx'} (ONNX Runtime)")
     print(f"render:  twin render {twin} IN.wav OUT.wav")

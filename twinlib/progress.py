@@ -33,21 +33,27 @@ class SubProgress:
         self._whole(step, note)
 
 
-class _Lines:
-    """Progress as lines: at most one every `seconds`, and one at the end."""
+SECONDS, LATER_SECONDS, LATER = 10.0, 30.0, 60.0
+"""Time between lines of progress in the first `LATER` seconds, and after that."""
 
-    def __init__(self, title: str, total: float, unit: str, seconds: float = 10.0) -> None:
-        self._title, self._total, self._unit, self._seconds = title, total, unit, seconds
-        self._done, self._start, self._last = 0.0, time.monotonic(), time.monotonic()
+
+class _Lines:
+    """Progress as lines; work that ends before the first line prints none."""
+
+    def __init__(self, title: str, total: float, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._done, self._start = 0.0, time.monotonic()
+        self._last = self._start
 
     def __call__(self, n: float, note: str = "") -> None:
         self._done += n
         now = time.monotonic()
+        elapsed, since = now - self._start, now - self._last
         finished = self._done >= self._total
-        if now - self._last < self._seconds and not finished:
+        is_first = self._last == self._start
+        if since < (SECONDS if elapsed < LATER else LATER_SECONDS) and (is_first or not finished):
             return
         self._last = now
-        elapsed = now - self._start
         ending = f"{elapsed:.0f} s"
         if self._done and not finished:
             ending += f", {elapsed * (self._total - self._done) / self._done:.0f} s left"

@@ -21,8 +21,6 @@ CONFIG, PAIRS, LOG = "config.yaml", "pairs.tsv", "run.log"
 _MARK = "# Written by `twin train`, which replaces this file. To change more, copy the folder and run Snakemake in it:"
 
 _TRAINING = re.compile(r"train \S+: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+), .*?(?P<note>loss .*)?$")
-_STAGE = re.compile(r"(?:local)?rule (\w+):")
-_HIDDEN_STAGES = {"all"}
 
 
 def name_device(wet: Path) -> str:
@@ -98,9 +96,9 @@ def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str,
 
 
 def run_workflow(folder: Path, cores: int) -> None:
-    """Run the workflow in the folder of a project; show stages and the progress of the training.
+    """Run the workflow in the folder of a project; show its output, with a bar for the training.
 
-    The whole output is in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. Ctrl-C stops
+    The output is also in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. Ctrl-C stops
     the stages, which save their state.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(find_workflow()), "--configfile", CONFIG]
@@ -132,21 +130,20 @@ def _copied(lines: Iterator[str], log: object) -> Iterator[str]:
 
 
 def _follow(lines: Iterator[str]) -> list[str]:
-    """Show each stage once and a bar for the training; return the errors of programs."""
-    errors, shown = [], set(_HIDDEN_STAGES)
+    """Show the output, with a bar for the training; return the errors of programs."""
+    errors = []
     progress: Progress | None = None
     done = 0.0
     with ExitStack() as bars:
         for line in lines:
-            if line.startswith("error: "):
-                errors.append(line.removeprefix("error: "))
-            elif (stage := _STAGE.fullmatch(line)) and stage[1] not in shown:
-                shown.add(stage[1])
-                print(stage[1].replace("_", " "), file=sys.stderr, flush=True)
-            elif training := _TRAINING.match(line):
+            if training := _TRAINING.match(line):
                 if progress is None:
                     progress = bars.enter_context(show_progress("train", float(training["total"]), training["unit"]))
                 now = float(training["done"])
                 progress(now - done, training["note"] or "")
                 done = now
+            elif line.startswith("error: "):
+                errors.append(line.removeprefix("error: "))
+            elif line:
+                print(line, file=sys.stderr, flush=True)
     return errors

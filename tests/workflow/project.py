@@ -109,12 +109,18 @@ class Run:
 
     code: int
     text: str
+    log_file: str = ""
+
+    @property
+    def log(self) -> str:
+        """The log file of the run, which has all that the output leaves out; the output of a dry run."""
+        return Path(self.log_file).read_text() if self.log_file else self.text
 
     @property
     def rules(self) -> dict[str, int]:
         """Executed (in a dry run: planned) jobs per rule, without targets such as `all`."""
         jobs: dict[str, int] = {}
-        for line in self.text.splitlines():
+        for line in self.log.splitlines():
             words = line.split()
             if len(words) == 2 and words[0] in ("rule", "localrule") and words[1].endswith(":"):
                 name = words[1].rstrip(":")
@@ -146,10 +152,14 @@ class Project:
     def run_as_user(self, *words: str, timeout: float = 600) -> Run:
         """Run Snakemake in a new process."""
         command, environment = self.command(*words)
+        before = self._logs()
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
-        return Run(done.returncode, done.stdout + done.stderr)
+        return Run(done.returncode, done.stdout + done.stderr, max(self._logs() - before, default=""))
+
+    def _logs(self) -> set[str]:
+        return set(map(str, (self.folder / ".snakemake" / "log").glob("*.log")))
 
     def run(self, *words: str, variables: Variables = (), umask: int = -1) -> Run:
         """Run Snakemake and its programs with fork servers (see `forkserver`), perhaps with others than all other runs.
@@ -164,8 +174,9 @@ class Project:
         python = sys.executable if "--dry-run" in words or not shared else start_programs(variables, umask)
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             request = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
+            before = self._logs()
             print(json.dumps({**request, "python": python}), file=asked, flush=True)
-            return Run(int(answered.readline()), log.read())
+            return Run(int(answered.readline()), log.read(), max(self._logs() - before, default=""))
 
     def dry(self, *words: str) -> Run:
         """Run Snakemake with `--dry-run`."""

@@ -1,0 +1,26 @@
+# Brief output of a run: the lines of the programs and the progress. The log file that Snakemake names at the end also
+# has the rule, the files and the reason of each job; a dry run and `--verbose` show these on the terminal.
+from snakemake_interface_logger_plugins.common import LogEvent
+
+HIDDEN_EVENTS = {
+    LogEvent.RUN_INFO,
+    LogEvent.JOB_INFO,
+    LogEvent.GROUP_INFO,
+    LogEvent.JOB_FINISHED,
+    LogEvent.RESOURCES_INFO,
+}
+HIDDEN_MESSAGES = re.compile(r"Select jobs to execute|Execute \d+ jobs|Using shell|Building DAG")
+
+
+def is_brief(record):
+    """Whether a log message belongs on the terminal; the progress does once every tenth of the steps."""
+    event = getattr(record, "event", None)
+    if event == LogEvent.PROGRESS:
+        return 10 * record.done // record.total > 10 * (record.done - 1) // record.total
+    return event not in HIDDEN_EVENTS and not HIDDEN_MESSAGES.match(str(record.msg))
+
+
+if not workflow.output_settings.dryrun and not workflow.output_settings.verbose:
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(is_brief)
