@@ -132,6 +132,13 @@ def test_saturating_bass_is_not_an_outlier(seed: int, played: Circuit) -> None:
     assert scan_residual(channel(dry), channel(wet), still, 0, len(dry), 1).outliers == ()
 
 
+def test_a_rectifier_without_pauses_is_not_noisy() -> None:
+    """Its output resembles noise to a linear model, but noise does not follow the programme."""
+    rectified = np.abs(WET["filters"])
+    assert scan(rectified - rectified.mean()).low_snr_share == 0.0
+    assert scan(WET["linear"] + noise(len(WET["linear"]), -12)).low_snr_share > 0.2
+
+
 def test_silence_and_pauses_have_no_outliers() -> None:
     """Where the dry file is silent, the wet file may be silent or noisy."""
     dry = DRY.copy()

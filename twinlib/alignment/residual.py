@@ -216,9 +216,13 @@ def scan_residual(
         progress(last - first)
     cross, predicted, wet_energy = np.concatenate(sums, axis=1)
     masked = np.concatenate(loud_masked)
-    noise = np.concatenate(quiet)
+    noise, energy = np.concatenate(quiet), np.concatenate(loud_energy)
     if len(noise) >= MIN_QUIET_GROUPS:
-        masked &= np.concatenate(loud_energy) < MAX_NOISE_FACTOR * float(np.percentile(noise, 10.0))
+        masked &= energy < MAX_NOISE_FACTOR * float(np.percentile(noise, 10.0))
+    elif masked.any():
+        # Noise is as loud throughout; what a rectifier or a fuzz makes of the programme is not.
+        low, high = np.percentile(energy[masked], (10.0, 90.0))
+        masked &= bool(high < MAX_NOISE_FACTOR * low)
     return ResidualScan(
         start=start,
         model=model,
