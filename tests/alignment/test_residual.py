@@ -132,6 +132,20 @@ def test_saturating_bass_is_not_an_outlier(seed: int, played: Circuit) -> None:
     assert scan_residual(channel(dry), channel(wet), still, 0, len(dry), 1).outliers == ()
 
 
+@pytest.mark.parametrize("noise_dbfs", [-35, -40])
+def test_noise_around_a_fault_is_not_part_of_it(noise_dbfs: int) -> None:
+    """It raises the residual of a whole soft passage."""
+    soft, at = slice(2 * RATE, round(3.5 * RATE)), round(2.2 * RATE)
+    dry = rush(6.0, 5, depth_db=3.0)
+    dry[soft] *= 0.1
+    wet = -0.7 * warped(dry, LAG, DRIFT)
+    wet += noise(len(wet), noise_dbfs)
+    wet[at + round(LAG) : at + round(LAG) + 1200] *= -1.5
+    (fault,) = scan(wet, dry).outliers
+    assert at - 4 * FRAME < fault[0] <= at + 2 * FRAME
+    assert at + 1200 - 2 * FRAME <= fault[1] < at + 1200 + 4 * FRAME
+
+
 def test_a_rectifier_without_pauses_is_not_noisy() -> None:
     """Its output resembles noise to a linear model, but noise does not follow the programme."""
     rectified = np.abs(WET["filters"])

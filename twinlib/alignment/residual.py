@@ -316,7 +316,7 @@ def _around(outlier: Mask, groups: FrameSums, sample_rate: int) -> Mask:
     """
     baseline = _Baseline.estimate(groups, sample_rate, GROUP)
     excess = groups.residual_ratio / np.maximum(RAISED_FACTOR * baseline.by_level, MIN_RAISED_RATIO)
-    smooth = median_filter(np.where(groups.peak > MIN_PEAK, excess, 0.0), RAISED_GROUPS, mode="nearest")
+    smooth = median_filter(np.where(baseline.significant, excess, 0.0), RAISED_GROUPS, mode="nearest")
     raised = np.repeat(smooth > 1.0, GROUP)[: len(outlier)]
     for first, last in find_runs(raised):
         raised[first:last] = outlier[first:last].any()
