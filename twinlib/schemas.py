@@ -408,12 +408,13 @@ class Record(TypedDict, total=False):
 
 
 class Run(TypedDict, total=False):
-    """`run/1`."""
+    """`run/1`; without a `run_id` while the server did not answer, or before the run with this `token` is created."""
 
-    run_id: Required[str]
+    run_id: Required[str | None]
     identity: str
     experiment: str
     last_steps: dict[str, int]
+    token: str
 
 
 class SimulatedTake(TypedDict, total=False):
