@@ -54,7 +54,7 @@ MESSAGES = Messages(
             "deviation {worst_degrees:.0f} degrees): train longer, use a larger network, or add tones to the excitation"
         ),
         "aliasing": (
-            "the aliases of a sine of {hz:.0f} Hz at {level_dbfs:.0f} dBFS are only {below_db:.0f} dB below its "
+            "the aliases of a sine of {hz:.0f} Hz at {level_dbfs:.0f} dBFS reach {relative_db:+.0f} dB relative to its "
             "harmonics, so loud treble may sound rough: add tones to the excitation, or record at a higher sample rate"
         ),
         "still-falling": (

@@ -200,7 +200,7 @@ def _aliasing_findings(aliasing: Mapping[str, Any]) -> Iterator[Finding]:
     if sines:
         worst_sine = max(sines, key=lambda sine: float(sine["alias_db"]))
         hz, level = worst_sine["hz"], worst_sine["level_dbfs"]
-        yield info("aliasing", hz=hz, level_dbfs=level, below_db=-worst_sine["alias_db"])
+        yield info("aliasing", hz=hz, level_dbfs=level, relative_db=worst_sine["alias_db"])
 
 
 def _exceeded(deviations: Sequence[float], compared: int, limits: _Limits) -> Iterator[tuple[float, int, Severity]]:
