@@ -233,6 +233,15 @@ def test_an_error_of_shared_samples_is_no_echo_of_one_window() -> None:
         assert (found.seconds if found is not None else None) == seconds
 
 
+def test_the_mutes_of_a_tremolo_are_no_tempo(check: Callable[..., Alignment]) -> None:
+    """The alignment excludes some troughs, which come at the rate of the tremolo."""
+    troughs = np.arange(0.15, SECONDS - 0.3, 0.6)
+    excluded = tuple(Excluded(round(t * RATE) - 200, round(t * RATE) + 200, "brief-faults") for t in troughs.tolist())
+    found = check(WET * (0.5 + 0.5 * np.sin(2 * np.pi * 5 * TIME)), aligned(excluded=excluded))
+    assert codes(found) == ["tremolo"]
+    assert found.findings[0].values["rate_hz"] == pytest.approx(5.0, abs=0.05)
+
+
 def test_a_room_is_named(check: Callable[..., Alignment]) -> None:
     t = np.arange(RATE) / RATE
     tail = 0.02 * np.random.default_rng(0).standard_normal(RATE) * np.exp(-t / 0.3)

@@ -124,9 +124,12 @@ class ProductSpectra:
         self._spans += 1
 
 
-def programme_rates(observations: Observations, hop_seconds: float) -> Real:
-    """Return the rates at which the level of the dry signal has lines: its tempo, or the spacing of slices."""
-    level = np.log(observations.level + 1e-2)
+def programme_rates(dry_level: Real, hop_seconds: float) -> Real:
+    """Return the rates at which the level of the dry signal has lines: its tempo, or the spacing of slices.
+
+    `dry_level` is that of all windows: those excluded for the mutes of a tremolo have lines at its rate.
+    """
+    level = np.log(dry_level + 1e-2)
     size = 1 << int(np.ceil(np.log2(2 * max(len(level), 2))))
     power = np.square(np.abs(np.fft.rfft(level - level.mean(), size)))
     rates = np.arange(len(power)) / (size * hop_seconds)

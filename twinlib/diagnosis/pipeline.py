@@ -137,6 +137,7 @@ class _Observed:
     products: ProductSpectra
     reflections: DelayedProducts
     error: float
+    dry_level: Real
 
 
 def _check_programme(
@@ -219,7 +220,7 @@ def _check_device(
         reflection = None
     if reflection is not None and reflection.is_distant:
         return describe_reflection(reflection)
-    tempo = programme_rates(observed.observations, grid.hop_seconds)
+    tempo = programme_rates(observed.dry_level, grid.hop_seconds)
     # The spectrum of one change is large at low rates.
     cycles = LEAST_CYCLES if len(changes) == 1 else 0.0
     modulation = find_delay_modulation(observed.products, observed.error, sections, seconds, tempo)
@@ -243,6 +244,7 @@ def _observe(
     intact = _intact_windows(alignment, grid)
     products, reflections = ProductSpectra(grid), DelayedProducts(grid)
     parts: list[Observations] = []
+    levels: list[Real] = []
     noise: Real | None = None
     error = wet_energy = 0.0
     for first, stop in blocks(grid):
@@ -251,6 +253,7 @@ def _observe(
         noise = relative_error(spectra, predicted) if noise is None else noise
         seen = observe(model, spectra, predicted, noise, grid)
         known = intact[first:stop]
+        levels.append(seen.level)
         residual = np.where(known > 0, seen.residual, np.nan)
         seen = replace(seen, level=seen.level * known, residual=residual)
         parts.append(seen)
@@ -265,7 +268,8 @@ def _observe(
         error += float(np.square(np.abs(rest)).sum())
         wet_energy += float(np.square(np.abs(spectra.wet)).sum())
         progress(stop - first)
-    return _Observed(Observations.concatenate(parts), products, reflections, error / (wet_energy + 1e-20))
+    observations, dry_level = Observations.concatenate(parts), np.concatenate(levels)
+    return _Observed(observations, products, reflections, error / (wet_energy + 1e-20), dry_level)
 
 
 def _intact_windows(alignment: Alignment, grid: Grid) -> Real:
