@@ -80,7 +80,7 @@ SUSPECT_TAKES = judge_takes(
         (judged(harmonics=harmonics(degrees=[-70] * 6)), "not usable", "(largest deviation 70 degrees)"),
         (judged(harmonics=harmonics(degrees=[30] * 3)), "usable", "the phases of 3 of 10 harmonics are off by more"),
         (judged(harmonics=harmonics(degrees=[12] * 6)), "usable", "6 of 10 harmonics are off by more than 10 degrees"),
-        (judged(aliasing=aliasing(-90, -38)), "good", "the aliases of a sine of 2000 Hz at -12 dBFS are only 38 dB"),
+        (judged(aliasing=aliasing(-90, -38)), "good", "the aliases of a sine of 2000 Hz at -12 dBFS reach -38 dB"),
         (judged(2.0, esr=0.02), "usable", "still falling when the budget ended: the second half"),
         (judged(2.0), "good", "lowered it by 50 %; train longer (`training.steps`"),
         (judged(1.1, esr=0.02), "good", "2 %"),
