@@ -76,7 +76,7 @@ def run_storm(project: Project, expected: dict[str, str], kills: int, seed: int)
 
 def run_and_kill(project: Project, name: str, moments: random.Random, storm: Storm) -> bool:
     """Run the command and kill it at a random instant; return False if it ended before."""
-    command, environment = project.command()
+    command, environment = project.command("--verbose")
     path = project.folder / "storm.log"
     number, whole_group = KILLS[name]
     at_start, delay = moments.random() < 0.15, moments.uniform(0, WINDOW)

@@ -85,7 +85,7 @@ def test_the_jobs_of_a_killed_snakemake_are_ended_first(project: Project) -> Non
         command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not list(project.folder.rglob("checkpoint.safetensors")) and time.monotonic() < deadline:
+    while not list((project.folder / TWIN).parent.rglob("checkpoint.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.05)
     started.send_signal(signal.SIGKILL)
     started.wait()
