@@ -28,7 +28,13 @@ def write_dataset(folder: Path, frames: int = 60_000, repeats: int = 1, settings
         tables.append(write(folder / "shards", tile_pair(origin, "dry.wav", settings), origin, dry, wet))
     write_table(folder / "segments.parquet", "segments/1", pd.concat(tables, ignore_index=True))
     shards = {path.stem: sha256_file(path) for path in (folder / "shards").glob("*.arrow")}
-    content = {"sample_rate": RATE, "guard_samples": GUARD, "device": "box", "digest": "d1ge57"}
+    content = {
+        "sample_rate": RATE,
+        "guard_samples": GUARD,
+        "device": "box",
+        "digest": "d1ge57",
+        "segment_samples": settings.segment_samples,
+    }
     content["sums"] = {"shards": shards}
     write_json(folder / "dataset.json", "dataset/1", content)
     write_json(folder / "leaks.json", "leaks/1", {"leaks": []})
