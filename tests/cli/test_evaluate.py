@@ -23,10 +23,12 @@ def test_a_twin_has_no_error_on_its_own_output(
     assert content["alignment"]["lag_samples"] == pytest.approx(777, abs=0.5)
     assert content["alignment"]["polarity"] == 1
     assert (content["device"], content["model"], content["sample_rate"]) == ("box", "tiny", RATE)
-    assert (content["verdict"], content["takes"][str(wet)]["verdict"]) == ("good", content["alignment"]["verdict"])
+    # The random network of the twin hardly distorts, as a bypassed device.
+    verdicts = content["verdict"], content["takes"][str(wet)]["verdict"], content["alignment"]["verdict"]
+    assert verdicts == ("usable", "suspect", "suspect")
     code, text, _ = twin("evaluate", model_file.parent, dry, wet)
     assert code == 0
-    assert text.startswith("box, tiny: good\n  the error")
+    assert text.startswith("box, tiny: usable\n")
     assert "\nesr " in text
     assert "findings" not in text
 

@@ -119,7 +119,8 @@ def test_a_changed_source_is_refused(corpus: Path, tmp_path: Path) -> None:
 def test_clicks_of_the_probe_reel_are_read_from_its_own_file(tmp_path: Path) -> None:
     plan = probe_layout(44100)
     reel = {"frames": plan.frames, "clicks": list(plan.clicks)}
-    write_json(tmp_path / PROBE_FILE, "probe/1", {"reels": {probe_name("main"): reel}})
+    content = {"sample_rate": 44100, "sections": [], "excerpt": [], "reels": {probe_name("main"): reel}}
+    write_json(tmp_path / PROBE_FILE, "probe/1", content)
     assert read_reel(tmp_path / PROBE_FILE, "main-probe")["clicks"] == list(plan.clicks)
     with pytest.raises(ExcitationError, match="no reel main-01; its reels: main-probe"):
         read_reel(tmp_path / PROBE_FILE, "main-01")

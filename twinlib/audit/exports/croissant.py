@@ -51,10 +51,13 @@ _WHOLE = {
     "stop": "the sample after its last",
     "context": "number of preceding samples available as left context",
     "row": "its row in the shard; -1 without samples",
+    "tone_start": "first sample of its steady sine in the dry file; 0 without one",
+    "tone_stop": "the sample after that sine; 0 without one",
 }
 _REAL = {
     "lag": "delay of the recording in samples, already corrected",
     "residual": "residual lag after the alignment, in samples",
+    "tone_hz": "frequency of its steady sine in Hz; 0 without one",
 }
 
 
