@@ -60,7 +60,7 @@ def test_a_second_run_is_refused_while_the_first_works(project: Project, monkeyp
 def test_a_run_on_another_host_is_never_taken_for_dead(project: Project) -> None:
     (project.folder / TWIN).unlink()
     locks = project.folder / ".snakemake" / "locks"
-    locks.mkdir()
+    locks.mkdir(exist_ok=True)
     (locks / "0.output.lock").write_text(f"{TWIN}\n")
     other = run_lock.Run(host="studio", machine="m", boot="b", pid=7, started="2026-05-01T10:00:00+02:00", token="t")
     (project.folder / "results" / LOCK_FILE).write_text(json.dumps(asdict(other)))
