@@ -11,7 +11,7 @@ TOOLS := .peers/tools
 .PHONY: help demo pictures test lint format bench bench-alignment reference hashes sbom clean
 
 help:
-	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (five to ten minutes)"
+	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (three to ten minutes)"
 	@echo "make test       run all tests"
 	@echo "make lint       check format, style, types and the workflow"
 	@echo "make bench      measure speed relative to other libraries"
