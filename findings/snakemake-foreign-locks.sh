@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Snakemake 9.27.1 locks the outputs of a run by files in
-# `.snakemake/locks`, so that two runs in one folder may make
+# Snakemake 9.27.1 locks the outputs of a run by files in `.snakemake/locks`, so that two runs in one folder may make
 # different files at the same time, but not the same. The end of either run removes the locks of both: while the longer
 # run still works on its output, a third run on that output is no longer refused.
 set -euo pipefail

@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 
@@ -18,6 +20,9 @@ from twinlib.progress import Progress, show_progress
 CONFIG, PAIRS, LOG = "config.yaml", "pairs.tsv", "run.log"
 """Files of a project."""
 
+MAX_NAME = 60
+"""Longest name of a device in letters: results hold it in the names of folders and files."""
+
 _MARK = "# Written by `twin train`, which replaces this file. To change more, copy the folder and run Snakemake in it:"
 
 _TRAINING = re.compile(r"train \S+: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+), .*?(?P<note>loss .*)?$")
@@ -25,7 +30,7 @@ _TRAINING = re.compile(r"train \S+: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+), 
 
 def name_device(wet: Path) -> str:
     """Return a name for device or capture from that of a wet file."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", wet.stem).strip("-._")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", wet.stem)[:MAX_NAME].strip("-._")
     return name or "device"
 
 
@@ -98,8 +103,8 @@ def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str,
 def run_workflow(folder: Path, cores: int) -> None:
     """Run the workflow in the folder of a project; show its output, with a bar for the training.
 
-    The output is also in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. Ctrl-C stops
-    the stages, which save their state.
+    The output is also in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. On
+    `KeyboardInterrupt` (Ctrl-C, SIGTERM) the stages save their state and end.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(find_workflow()), "--configfile", CONFIG]
     command += ["--cores", str(cores), "--nocolor"]
@@ -108,14 +113,15 @@ def run_workflow(folder: Path, cores: int) -> None:
         (folder / LOG).open("w", encoding="utf-8") as log,
         subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace",
+            errors="replace", start_new_session=True,
         ) as process,
     ):  # fmt: skip
         assert process.stdout is not None
         try:
             errors = _follow(_copied(process.stdout, log))
         except KeyboardInterrupt:
-            # The stages received the interrupt of the terminal, too: wait until they have saved their state.
+            # Not SIGINT, which processes in the background of a shell ignore.
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             raise
     if process.returncode:
@@ -123,9 +129,9 @@ def run_workflow(folder: Path, cores: int) -> None:
         raise TwinError("; ".join(dict.fromkeys(reasons)))
 
 
-def _copied(lines: Iterator[str], log: object) -> Iterator[str]:
+def _copied(lines: Iterator[str], log: TextIO) -> Iterator[str]:
     for line in lines:
-        print(line, end="", file=log, flush=True)  # type: ignore[call-overload]
+        print(line, end="", file=log, flush=True)
         yield line.rstrip("\n")
 
 

@@ -1,10 +1,11 @@
 """`twin train`: from pairs of files to a twin, through the workflow."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import yaml
 
 from tests.cli.harness import Command, late, refused, wav
 from tests.workflow.project import RATE, noise
-from twinlib import audio, project
+from twinlib import audio, progress, project
 from twinlib.config import Config
 from twinlib.contracts import METRICS
 from twinlib.errors import ConfigError
@@ -87,11 +88,39 @@ def test_wrong_use_is_refused_before_a_folder_is_made(twin: Command, tmp_path: P
     assert not out.exists()
 
 
+def test_the_training_is_followed_and_errors_are_collected(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of the training are those of `show_progress`."""
+    clock = iter([0.0, 11.0, 22.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.time, "monotonic", lambda: next(clock))
+        with progress.show_progress("train amp/small", 12, "CPU-s") as advance:
+            advance(5)
+            advance(7, "loss 0.1, validation ESR 1.000%, best 1.000%")
+    lines = capsys.readouterr().err.splitlines()
+    reports: list[tuple[float, str]] = []
+
+    @contextmanager
+    def show(title: str, total: float, unit: str) -> Iterator[progress.Progress]:
+        assert (title, total, unit) == ("train", 12.0, "CPU-s")
+        yield lambda n, note="": reports.append((n, note))
+
+    monkeypatch.setattr(project, "show_progress", show)
+    assert project._follow(iter(["a line", *lines, "error: silent"])) == ["silent"]
+    assert reports == [(5.0, ""), (7.0, "loss 0.1, validation ESR 1.000%, best 1.000%")]
+    assert capsys.readouterr().err == "a line\n"
+
+
+def test_long_names_are_shortened() -> None:
+    assert project.name_device(Path(f"{'x' * 59}  {'y' * 99}.wav")) == "x" * 59
+
+
 @pytest.mark.slow
 def test_two_files_become_a_twin_and_the_same_command_goes_on(
     twin: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped by Ctrl-C in the training, the command goes on; finished, it only shows the result."""
+    """Stopped in the training by a signal to itself alone, the command goes on; finished, it only shows the result."""
     dry, wet = make_pair(tmp_path)
     words = [str(dry), str(wet), "--out", str(tmp_path / "out"), "--preset", "nam-nano", "--minutes", "0.2"]
     monkeypatch.chdir(tmp_path)
@@ -99,17 +128,13 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
         [sys.executable, "-m", "twinlib.cli", "train", *words],
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
-        # Processes in the background of a shell ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:
         if "no leaks" in line:
             break
-    # Ctrl-C reaches all processes of the terminal.
     time.sleep(5.0)
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
     assert process.wait() == 130, rest
     assert "run again to continue" in rest

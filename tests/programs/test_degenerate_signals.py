@@ -50,6 +50,7 @@ def judge(folder: Path, dry: np.ndarray, wet: np.ndarray) -> tuple[str, list[str
 
 
 @pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_degenerate_wet_file_is_refused_with_a_reason(tmp_path: Path, name: str) -> None:
     verdict, reasons = judge(tmp_path, MUSIC, SIGNALS[name])
     assert verdict == "refused", reasons

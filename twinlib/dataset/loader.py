@@ -168,6 +168,8 @@ class Crops:
 
     def tone_hertz(self, step: int) -> npt.NDArray[np.float64]:
         """Return the frequency `(batch,)` in Hz of each crop of a step that was drawn from a tone, 0 for the others."""
+        if not self._tones:
+            return np.zeros(self._batch)
         return np.array([hz for _, _, hz in self._draw(step)])
 
     def places(self, step: int) -> list[str]:

@@ -64,6 +64,9 @@ ONSET_SECONDS = 0.15
 AUDIBLE = 1e-3
 """Amplitude of the first sound, -60 dBFS."""
 
+MIN_GAIN_DB = -160.0
+"""Gain of the device below which the wet signal is no sound: its energies underflow."""
+
 KEPT = frozenset({"disturbed"})
 """Codes of excluded places that are observed, because the diagnosis may explain them."""
 
@@ -80,10 +83,11 @@ def diagnose(
     """Return the alignment of `wet` with `dry`, amended by the findings on changes of the device.
 
     `channel` (from 0) is the aligned channel of the wet file. `witness` are the dry ranges [start, stop) of the
-    repeated excerpt; without them, only the programme is compared with itself. A refused alignment is returned as it
-    is. `progress` counts to about 100. Raises `AudioError` for unreadable files.
+    repeated excerpt; without them, only the programme is compared with itself. A refused alignment, and one of a gain
+    below `MIN_GAIN_DB`, are returned as they are. `progress` counts to about 100. Raises `AudioError` for unreadable
+    files.
     """
-    if alignment.verdict == "refused":
+    if alignment.verdict == "refused" or alignment.gain_db < MIN_GAIN_DB:
         return alignment
     repeats: Sequence[Finding] = ()
     if witness:

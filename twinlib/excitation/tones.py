@@ -1,8 +1,8 @@
 """Steady sines among the slices of music, from which a twin learns the harmonics of the device.
 
-Music tells little of weak harmonics. A tone has no file: it is synthesised from its name, which contains its frequency.
-On the cue sheet it is a run of consecutive slices of the track `TONES`, within which it continues without a change of
-level or phase. Its frequencies keep away from those of the probe reel, which judges the twin.
+Music holds little information on weak harmonics. A tone has no file: it is synthesised from its name, which contains
+its frequency. On the cue sheet it is a run of consecutive slices of the track `TONES`, within which it continues
+without a change of level or phase. Its frequencies keep away from those of the probe reel, which judges the twin.
 """
 
 import re

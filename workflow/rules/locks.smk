@@ -1,6 +1,6 @@
 # The same command always goes on after a kill. Snakemake's lock files stay behind when it is killed, and name no owner.
-# Therefore this file locks the results folder for the time of a run (see twinlib/run_lock.py). Whoever gets that lock
-# removes the lock files that mention its outputs, after the jobs of the killed run have been ended.
+# Therefore a run locks its results folder (see twinlib/run_lock.py). With this lock it ends the jobs of a killed run and
+# removes the lock files that mention its own outputs.
 from twinlib.cli_runtime import terminate_on_hangup
 from twinlib.files import require_space
 from twinlib.run_lock import LOCK_FILE, end_processes, lock_results
