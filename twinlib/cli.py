@@ -1,22 +1,22 @@
 """The `twin` command: train, align, check, render, evaluate, export, audit."""
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twinlib import alignment, capture, diagnosis, evaluation, excitation, model, project, provenance, reports
+from twinlib import alignment, capture, diagnosis, evaluation, model, project, provenance, recording, reports
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
 from twinlib.audit import add_audit
+from twinlib.cli_recording import add_alignment_options, add_recording, check_output
 from twinlib.cli_runtime import run
-from twinlib.contracts import PROBE_FILE, TWIN_FILE
-from twinlib.errors import ExcitationError, TwinError
+from twinlib.cli_tables import alignment_table, print_content, without_track
+from twinlib.contracts import TWIN_FILE
+from twinlib.errors import TwinError
 from twinlib.progress import show_progress
 
 if TYPE_CHECKING:
@@ -65,17 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("dry", type=Path, help="the played file")
     command.add_argument("wet", type=Path, help="the recorded file")
-    _add_alignment(command, "wet file")
+    add_alignment_options(command, "wet file")
     command.add_argument("--out", type=Path, help="write the aligned wet signal as WAV (float) or FLAC (24 bit)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_align)
 
-    command = commands.add_parser("check", help="check whether a recording is usable")
-    command.add_argument("take", type=Path, help="the recording")
-    command.add_argument("--reel", type=Path, required=True, help="the played reel")
-    _add_alignment(command, "take")
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.set_defaults(action=_check)
+    add_recording(commands)
 
     command = commands.add_parser("render", help="play a file through a twin")
     command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")
@@ -111,38 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_alignment(command: argparse.ArgumentParser, wet: str) -> None:
-    """Add the options of the commands that align."""
-    command.add_argument("--channel", type=int, default=1, help=f"channel of the {wet}, counted from 1 (default 1)")
-    command.add_argument(
-        "--reference-channel",
-        type=int,
-        metavar="N",
-        help="channel that recorded the dry signal through a loop-back cable, counted from 1",
-    )
-    command.add_argument("--plot", type=Path, help="plot lag over time and excluded ranges as SVG")
-
-
-def _run_alignment(
-    args: argparse.Namespace, dry: Path, wet: Path, reel: Mapping[str, Any] | None = None
-) -> "Alignment":
-    reference = None if args.reference_channel is None else _column(args.reference_channel)
-    with show_progress(f"align {wet}", 100, "%") as done:
-        clicks, witness = ([], []) if reel is None else (list(reel["clicks"]), reel.get("witness", []))
-        # Only probe reels have more than two clicks.
-        is_probe = len(clicks) > 2
-        align = (
-            partial(alignment.align_probe_take, markers=clicks)
-            if is_probe
-            else partial(alignment.align, clicks=clicks or None)
-        )
-        found = align(dry, wet, channel=_column(args.channel), reference_channel=reference, progress=done)
-    if not is_probe:
-        spans = [(start, stop) for start, stop in witness]
-        found = diagnosis.diagnose(found, dry, wet, channel=_column(args.channel), witness=spans)
-    if args.plot:
-        reports.plot_alignment(found, args.plot)
-    return found
+def _column(channel: int) -> int:
+    if channel < 1:
+        raise TwinError(f"channels are counted from 1; there is no channel {channel}")
+    return channel - 1
 
 
 def _minutes(text: str) -> float:
@@ -173,27 +140,27 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _align(args: argparse.Namespace) -> None:
-    _check_output(args.out, (".wav", ".flac"), args.dry, args.wet)
-    _check_output(args.plot, (".svg",), args.dry, args.wet)
+    check_output(args.out, (".wav", ".flac"), args.dry, args.wet)
+    check_output(args.plot, (".svg",), args.dry, args.wet)
     _note_files(args.dry, args.wet)
-    found = _run_alignment(args, args.dry, args.wet)
-    _print(_without_track(found) if args.json else alignment_table(found), args.json)
+    with show_progress(f"align {args.wet}", 100, "%") as done:
+        found = recording.align_take(
+            args.wet,
+            args.dry,
+            None,
+            channel=1 if args.channel is None else args.channel,
+            reference_channel=args.reference_channel,
+            progress=done,
+        )
+    if args.plot:
+        reports.plot_alignment(found, args.plot)
+    print_content(without_track(found) if args.json else alignment_table(found), args.json)
     if not args.json and found.verdict == "suspect":
         print(*found.reasons, sep="\n")
     if found.verdict == "refused":
         raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
     if args.out:
-        _write_aligned(args.wet, found, args.channel, args.out)
-
-
-def _check_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -> None:
-    """Raise `TwinError` if an output has an unsupported format or would overwrite an input."""
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise TwinError(f"{path}: unsupported format, use {' or '.join(suffixes)}")
-    if path.resolve() in [each.resolve() for each in inputs]:
-        raise TwinError(f"{path} is one of the input files: choose another name for the output")
+        _write_aligned(args.wet, found, args.channel or 1, args.out)
 
 
 def _note_files(*paths: Path) -> None:
@@ -216,56 +183,6 @@ def _write_aligned(wet: Path, found: "Alignment", channel: int, out: Path) -> No
             stop = min(start + BLOCK, frames)
             writer.write(warped.read(start, stop))
             done(stop - start)
-
-
-def _check(args: argparse.Namespace) -> None:
-    _check_output(args.plot, (".svg",), args.take, args.reel)
-    with show_progress(f"read {args.take}", read_info(args.take).frames, "samples") as done:
-        take = capture.ingest_take(
-            args.take,
-            reel=args.reel,
-            channel=args.channel,
-            reference_channel=args.reference_channel,
-            progress=done,
-        )
-    content: dict[str, Any] = {"take": take.to_dict()}
-    verdicts, reasons, notes = [take.verdict], list(take.reasons), list(take.notes)
-    found = None
-    if take.verdict != "refused":
-        found = _run_alignment(args, args.reel, args.take, _read_reel(args.reel))
-        content["alignment"] = _without_track(found)
-        verdicts.append(found.verdict)
-        reasons += found.reasons
-        notes += diagnosis.describe_notes(found)
-    verdict = next(word for word in ("refused", "suspect", "ok") if word in verdicts)
-    content = {"verdict": verdict, "reasons": reasons, **content}
-    if args.json:
-        _print(content, True)
-    else:
-        print(f"{args.take}: {verdict}")
-        for line in (*reasons, *(f"note: {note}" for note in notes)):
-            print(f"  {line}")
-        shown = {name.removesuffix("_dbfs").replace("_", " "): f"{getattr(take, name):.1f} dBFS" for name in _LEVELS}
-        if take.hum_hz is not None:
-            shown["hum"] = f"{take.hum_hz:.2f} Hz, {take.hum_dbfs:.1f} dBFS"
-        shown |= {key: value for key, value in (alignment_table(found) if found else {}).items() if key != "verdict"}
-        _print(shown, False)
-    if verdict == "refused":
-        raise TwinError(f"{args.take} is not usable")
-
-
-def _read_reel(reel: Path) -> Mapping[str, Any] | None:
-    """Return the layout of a reel from the JSON file in the parent folder; None if there is none."""
-    folder = reel.absolute().parent.parent
-    path = folder / (PROBE_FILE if reel.stem == excitation.probe_name(folder.name) else "excitation.json")
-    if not path.is_file():
-        print(f"note: {path} does not exist, click positions are unknown: aligning on the music", file=sys.stderr)
-        return None
-    try:
-        return excitation.read_reel(path, reel.stem)
-    except ExcitationError:
-        print(f"note: {path} has no reel {reel.stem}: aligning on the music", file=sys.stderr)
-        return None
 
 
 def _render(args: argparse.Namespace) -> None:
@@ -325,67 +242,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     aligned = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
     if not args.json:
         print(*evaluation.verdict_lines(metrics), "", sep="\n")
-    _print({**metrics, "alignment": aligned} if args.json else evaluation.without_verdict(metrics), args.json)
+    print_content({**metrics, "alignment": aligned} if args.json else evaluation.without_verdict(metrics), args.json)
 
 
 def _use_one_thread() -> None:
     """Use one torch thread, which is faster than several if another core is busy; torch reads this on its import."""
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def _column(channel: int) -> int:
-    if channel < 1:
-        raise TwinError(f"channels are counted from 1; there is no channel {channel}")
-    return channel - 1
-
-
-_LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs")
-
-
-def _without_track(found: "Alignment") -> dict[str, Any]:
-    """Return all keys except the hundreds of windows."""
-    return {key: value for key, value in found.to_dict().items() if key != "track"}
-
-
-def alignment_table(found: "Alignment") -> dict[str, str]:
-    """Return the results of an alignment for display: name to formatted value."""
-    rate = found.sample_rate
-    table = {
-        "verdict": found.verdict,
-        "lag": f"{found.lag_samples:.3f} samples ({found.lag_samples / rate * 1e3:.3f} ms)",
-        "drift": f"{found.drift_ppm:.4f} ppm",
-        "polarity": "kept" if found.polarity > 0 else "inverted",
-        "gain": f"{found.gain_db:.2f} dB",
-        "confidence": f"{found.confidence:.0%} of the windows agree",
-    }
-    if found.residual_rms_samples is not None:
-        table["residual"] = f"{found.residual_rms_samples:.4f} samples rms"
-    if found.noise_floor_dbfs is not None:
-        table["noise"] = f"{found.noise_floor_dbfs:.1f} dBFS, between repeats of the witness"
-    if found.wander_rms_samples:
-        table["wander"] = f"{found.wander_rms_samples:.3f} samples rms, corrected"
-    if found.wet_sample_rate != rate:
-        table["rate"] = f"{found.wet_sample_rate} Hz, resampled to {rate} Hz"
-    if found.reference is not None:
-        table["loop-back"] = f"channel {found.reference.channel + 1}, {found.reference.gain_db:.2f} dB"
-    for one in found.dropouts:
-        kind = "lost" if one.lost_samples >= 0 else "repeated"
-        table[f"{kind} at {one.start:.3f} s"] = (
-            f"{abs(one.lost_samples)} samples, located within {one.stop - one.start:.3f} s"
-        )
-    if found.excluded:
-        seconds = sum(one.stop - one.start for one in found.excluded) / rate
-        table["excluded"] = f"{seconds:.2f} s in {len(found.excluded)} ranges"
-    return table
-
-
-def _print(content: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(content, indent=1))
-        return
-    width = max(len(key) for key in content)
-    for key, value in content.items():
-        print(f"{key:<{width}}  {value:.6g}" if isinstance(value, float) else f"{key:<{width}}  {value}")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def test_invalid_sound_files_are_named(
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav"), ("render", "a", "b"), ("export", "a"),
+    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav", "b.wav"), ("render", "a", "b"), ("export", "a"),
      ("render", "a", "b", "c", "--bits", "8"),
      ("align", "a.wav", "b.wav", "--channel", "one"), ("evaluate", "a", "b", "c", "--colour")],
 )  # fmt: skip

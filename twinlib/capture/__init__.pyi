@@ -10,3 +10,5 @@ from .pairs import Known as Known
 from .pairs import used_range as used_range
 from .settings import Captures as Captures
 from .silence import find_silence as find_silence
+from .take import Take as Take
+from .takes import existing_takes as existing_takes

@@ -44,6 +44,7 @@ from .linear_model import decimate as decimate
 from .linear_model import frame_centres as frame_centres
 from .linear_model import identify_fir as identify_fir
 from .linear_model import read_at_integer_lags as read_at_integer_lags
+from .matched_filter import MIN_CORRELATION as MIN_CORRELATION
 from .matched_filter import ClickPeak as ClickPeak
 from .matched_filter import click_waveform as click_waveform
 from .matched_filter import detect_click as detect_click

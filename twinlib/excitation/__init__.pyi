@@ -21,6 +21,7 @@ from .reels import list_source_files as list_source_files
 from .reels import planned_settings as planned_settings
 from .reels import render_reel as render_reel
 from .settings import Excitation as Excitation
+from .sync_click import make_click as make_click
 from .take_files import find_takes as find_takes
 from .take_files import list_sounds as list_sounds
 from .take_files import take_path as take_path

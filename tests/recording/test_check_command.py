@@ -1,0 +1,101 @@
+"""`twin check` on a folder, on a file of unknown content, and on all takes of the configuration."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from tests.cli.conftest import _quiet, twin  # noqa: F401
+from tests.cli.harness import Command, refused, strict_json
+from tests.recording.conftest import RATE, SETTINGS, overdrive, reel_samples, silence
+
+Record = Callable[..., Path]
+
+
+@pytest.fixture
+def project(main: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose device waits for takes of twelve reels."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(main.parents[1], "results")
+    content = {
+        "corpus": {"root": "music", "layout": "folder", "licence": "CC0-1.0"},
+        "excitations": {"main": SETTINGS},
+        "devices": {"silk": {"excitation": "main", "takes": "recordings/silk/{reel}.wav"}},
+    }
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path
+
+
+@pytest.fixture
+def recorded(main: Path, tmp_path: Path) -> Record:
+    """Write a recording of some reels into a folder."""
+
+    def make(name: str, *reels: str) -> Path:
+        parts = [silence(0.7)]
+        for reel in reels:
+            parts += [reel_samples(main, reel), silence(0.5)]
+        path = tmp_path / "audio" / name
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, overdrive(np.concatenate(parts)), RATE, "PCM_24")
+        return path
+
+    return make
+
+
+def test_a_folder_is_sorted_and_checked(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811
+    recorded("Audio 1.wav", "main-03", "main-01")
+    (project / "audio" / "notes.wav").write_bytes(b"no sound")
+    code, out, err = twin("check", "audio")
+    assert code == 0, out + err
+    for reel in ("main-01", "main-03"):
+        assert f"{reel}, cut out to recordings/silk/{reel}.wav" in out
+        assert f"recordings/silk/{reel}.wav: ok" in out
+    assert "notes.wav is not a readable sound file" in out
+    assert "missing: main-02, main-04, main-05" in out
+    before = {path: path.stat().st_mtime_ns for path in Path("recordings/silk").iterdir()}
+    code, out, _ = twin("check", "audio", "--json")
+    assert code == 0
+    found = {each["reel"]: (each["state"], each["verdict"]) for each in strict_json(out)["takes"]}
+    assert found == dict.fromkeys(("main-01", "main-03"), ("there", "ok"))
+    assert before == {path: path.stat().st_mtime_ns for path in Path("recordings/silk").iterdir()}
+
+
+def test_a_file_is_checked_against_the_reel_that_it_holds(
+    twin: Command,  # noqa: F811
+    project: Path,
+    recorded: Record,
+) -> None:
+    path = recorded("x.wav", "main-05")
+    code, out, err = twin("check", path)
+    assert code == 0, err
+    assert "x.wav holds the reel main-05" in err
+    assert out.startswith(f"{path}: ok")
+    assert not Path("recordings").exists()
+
+
+def test_takes_are_judged_while_others_are_missing(
+    twin: Command,  # noqa: F811
+    project: Path,
+    recorded: Record,
+) -> None:
+    Path("recordings/silk").mkdir(parents=True)
+    shutil.copyfile(recorded("x.wav", "main-05"), "recordings/silk/main-05.wav")
+    code, out, err = twin("check")
+    assert code == 0, err
+    assert out.startswith("recordings/silk/main-05.wav: ok")
+    assert "silk waits for 11 recording(s)" in out
+
+
+def test_wrong_use_is_explained(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811
+    refused(twin("check", "--config", "none.yaml"), "none.yaml does not exist")
+    refused(twin("check", "--device", "gold"), "no device gold", "silk")
+    Path("empty").mkdir()
+    refused(twin("check", "empty"), "empty holds no recording of a reel of silk")
+    refused(twin("check", recorded("two.wav", "main-01", "main-02")), "holds several reels (main-01, main-02)")
+    Path("results/excitations/main/reels/main-12.wav").unlink()
+    refused(twin("check", "empty"), "main-12.wav does not exist", "snakemake excitation")

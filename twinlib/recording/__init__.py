@@ -1,0 +1,9 @@
+"""Recording: play the reels, record the takes, check them.
+
+`check` judges one take. `content` finds which reels a file holds, and `placement` puts them where the configuration
+expects the takes.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

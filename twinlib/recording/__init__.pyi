@@ -1,0 +1,14 @@
+from .check import CheckedTake as CheckedTake
+from .check import align_take as align_take
+from .check import check_take as check_take
+from .check import read_layout as read_layout
+from .content import Identified as Identified
+from .content import KnownReel as KnownReel
+from .content import Part as Part
+from .content import identify_reels as identify_reels
+from .content import read_known_reel as read_known_reel
+from .placement import Placement as Placement
+from .placement import describe_placements as describe_placements
+from .placement import describe_unknown as describe_unknown
+from .placement import place as place
+from .placement import plan_placements as plan_placements
