@@ -43,8 +43,8 @@ def test_invalid_sound_files_are_named(
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav", "b.wav"), ("render", "a", "b"), ("export", "a"),
-     ("render", "a", "b", "c", "--bits", "8"),
+    [(), ("align",), ("align", "a.wav"), ("nothing",), ("check", "a.wav", "b.wav"), ("render", "a", "b"),
+     ("export", "a"), ("render", "a", "b", "c", "--bits", "8"),
      ("align", "a.wav", "b.wav", "--channel", "one"), ("evaluate", "a", "b", "c", "--colour")],
 )  # fmt: skip
 def test_usage_errors_exit_with_2(twin: Command, words: tuple[str, ...]) -> None:
