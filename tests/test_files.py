@@ -7,13 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from twinlib import files
 from twinlib.audio import Writer
 from twinlib.dataset.shards import ShardMetadata, write_shard
 from twinlib.errors import DiskFullError, TwinError
-from twinlib.files import atomic_path, read_json, read_table, sha256_file, write_json, write_table, write_text
+from twinlib.files import (
+    CONTRACT_KEY,
+    atomic_path,
+    read_json,
+    read_table,
+    sha256_file,
+    write_json,
+    write_table,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
@@ -83,6 +94,43 @@ def test_a_flipped_bit_in_a_table_is_reported_or_harmless(tmp_path: Path) -> Non
         else:
             assert place >= footer or found.equals(whole)
     assert refused > 200
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize(
+    ("size", "count", "words"),
+    [
+        (1 << 21, 5, r"column source has a text of 2097152 bytes in row 3"),
+        (1 << 20, 5000, r"column source holds \d+ bytes of text; 536870912 are allowed"),
+    ],
+)
+def test_a_column_of_huge_texts_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, lists: bool, size: int, count: int, words: str
+) -> None:
+    indices = np.ones(count, np.int32)
+    indices[:3] = 0
+    texts = pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(["a", "x" * size]))
+    if lists:
+        texts = pa.ListArray.from_arrays(pa.array(np.arange(count + 1, dtype=np.int32)), texts)
+    path = tmp_path / "cues.parquet"
+    table = pa.table({"source": texts})
+    with pq.ParquetWriter(path, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({CONTRACT_KEY: "cues/1"})
+    assert path.stat().st_size < 1 << 20
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(TwinError, match=rf"cues\.parquet is not a readable table \({words}"):
+        read_table(path, "cues/1", ["source"])
+    assert pa.default_memory_pool().max_memory() < before + (1 << 26)
+
+
+def test_more_values_than_a_table_may_have_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_VALUES", 100)
+    write_table(tmp_path / "x.parquet", "x/1", pd.DataFrame({"a": range(50), "b": range(50)}))
+    assert len(read_table(tmp_path / "x.parquet", "x/1")) == 50
+    write_table(tmp_path / "x.parquet", "x/1", pd.DataFrame({"a": range(51), "b": range(51)}))
+    with pytest.raises(TwinError, match="it holds 102 values; 100 are allowed"):
+        read_table(tmp_path / "x.parquet", "x/1")
 
 
 def test_foreign_and_missing_tables_are_reported(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ class DivergedError(TrainingError):
     """Loss diverged (NaN or Inf) on finite data; lower the learning rate."""
 
 
+class NotLearnedError(TrainingError):
+    """The error of the best twin is larger than its target: silence would be closer to the device."""
+
+
 class TrackingError(TwinError):
     """The MLflow store cannot be opened or written."""
 

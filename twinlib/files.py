@@ -16,6 +16,7 @@ from twinlib.contracts import describe_mismatch
 from twinlib.errors import DiskFullError, TwinError
 from twinlib.parsing import describe_error, parse_json, read_text, require_file
 from twinlib.schemas import check_json, check_table
+from twinlib.table_limits import check_types, find_long_text, text_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +28,8 @@ CONTRACT_KEY = b"twin.contract"
 _FULL_BYTES = 1 << 20
 """Free space below which a failed write is due to the full disk."""
 
-MAX_ROWS = 50_000_000
-"""Largest number of rows of a table: a compressed column of equal values can claim any number in a few bytes."""
+MAX_VALUES = 100_000_000
+"""Largest number of values in a table: a compressed column of equal values can claim any number in a few bytes."""
 
 
 @contextmanager
@@ -170,17 +171,28 @@ def read_arrow(path: Path, contract: str, columns: Sequence[str] | None = None) 
 
     try:
         require_file(path)
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            # Check the contract first: a table with another contract may lack the columns.
-            found = (file.schema_arrow.metadata or {}).get(CONTRACT_KEY, b"none").decode(errors="replace")
-            if found != contract:
-                raise TwinError(f"{path} {describe_mismatch(found, contract)}")
-            if file.metadata.num_rows > MAX_ROWS:
-                raise ValueError(f"it has {file.metadata.num_rows} rows; at most {MAX_ROWS} are allowed")
-            if missing := set(columns or ()) - set(file.schema_arrow.names):
-                raise ValueError(f"it has no column {min(missing)}")
+        with pq.ParquetFile(path) as file:
+            metadata, schema = file.metadata, file.schema_arrow
+        # Check the contract first: a table with another contract may lack the columns.
+        found = (schema.metadata or {}).get(CONTRACT_KEY, b"none").decode(errors="replace")
+        if found != contract:
+            raise TwinError(f"{path} {describe_mismatch(found, contract)}")
+        if missing := set(columns or ()) - set(schema.names):
+            raise ValueError(f"it has no column {min(missing)}")
+        chosen = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
+        if problem := check_types(chosen):
+            raise ValueError(problem)
+        # Not the number of entries of lists: the metadata of a damaged column abort the process.
+        if (values := metadata.num_rows * len(chosen)) > MAX_VALUES:
+            raise ValueError(f"it holds {values} values; {MAX_VALUES} are allowed")
+        # Dictionaries hold equal texts once, so that their length is known before they fill the memory.
+        options = {"read_dictionary": text_columns(metadata.schema), "page_checksum_verification": True}
+        with pq.ParquetFile(path, metadata=metadata, **options) as file:
             table = file.read(columns=None if columns is None else list(columns))
-            table.validate(full=True)
+        table.validate(full=True)
+        if problem := find_long_text(table):
+            raise ValueError(problem)
+        table = table.cast(chosen)
     except FileNotFoundError:
         raise TwinError(f"{path} does not exist: run the stage that writes it") from None
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:

@@ -25,6 +25,9 @@ MAX_INTEGER = 2**53
 Bounds = Annotated[list[int], Field(min_length=2, max_length=2)]
 """First and last sample, or start and stop."""
 
+SectionKind = Literal["marker", "silence", "sweep", "sine", "smpte", "ccif", "multitone", "ramp", "burst", "music"]
+"""Kinds of sections of a probe reel."""
+
 
 class Span(TypedDict, total=False):
     """A range in a file."""
@@ -162,7 +165,10 @@ class Clips(TypedDict, total=False):
     """`clips/1`."""
 
     seconds: float
+    gain: float
+    gain_db: float
     sample_rate: Required[int]
+    excerpts: int
     pieces: Required[list["ClipPiece"]]
 
 
@@ -252,6 +258,8 @@ class Excitation(TypedDict, total=False):
     reels: dict[str, Reel]
     tracks: dict[SplitName, list[str]]
     seconds: dict[SplitName, float]
+    left_out: list[dict[str, str]]
+    redrawn_silent: dict[str, int]
 
 
 class ExcerptPart(TypedDict, total=False):
@@ -260,6 +268,11 @@ class ExcerptPart(TypedDict, total=False):
     track_id: Required[str]
     artist: str
     licence: str
+    source: str
+    source_sha256: str
+    source_start: int
+    source_stop: int
+    frames: int
 
 
 class Probe(TypedDict, total=False):
@@ -275,19 +288,28 @@ class Probe(TypedDict, total=False):
 class Section(TypedDict, total=False):
     """A section of a probe reel."""
 
-    kind: Required[str]
+    kind: Required[SectionKind]
     start: Required[int]
     stop: Required[int]
-    window: Bounds | None
+    level_dbfs: float | None
     tones: list["Tone"]
+    window: Bounds | None
+    low_hz: float | None
+    high_hz: float | None
+    constant: float | None
+    frames: int | None
+    from_dbfs: float | None
     steps: list[list[float]]
+    number: int | None
 
 
 class Tone(TypedDict, total=False):
     """A sine of a section."""
 
+    cycles: int
     hz: float
     dbfs: float
+    phase: float
 
 
 class Index(TypedDict, total=False):
@@ -295,6 +317,7 @@ class Index(TypedDict, total=False):
 
     tracks: int
     artists: int
+    artist_families: int
     sources: int
     hours: float
     hours_by_kind: dict[str, float]
@@ -320,7 +343,7 @@ class NearNames(TypedDict):
     """Similar names of artists."""
 
     names: list[str]
-    reason: str
+    reason: Literal["folder", "name", "spelling", "words"]
 
 
 class Problem(TypedDict):
@@ -337,6 +360,7 @@ class Leaks(TypedDict, total=False):
     checked: dict[str, Any]
     aliases: dict[str, list[str]]
     joined_artists: dict[str, list[str]]
+    divided_artists: list[dict[str, Any]]
     near_names: list[NearNames]
 
 
@@ -362,19 +386,37 @@ class Metrics(TypedDict, total=False):
     sample_rate: int
     parameters: int
     receptive_field: int
+    linear_taps: int
     dataset: str
     twin_sha256: str
     realtime_factor: float | None
     seconds: float
     esr: float | None
+    esr_db: float | None
     esr_preemphasis: float | None
     esr_dry: float | None
     esr_gain: float | None
     esr_linear: float | None
     gain_over_linear_db: float | None
+    mr_stft: float | None
+    log_mel_db: float | None
+    mae: float | None
+    dc: float | None
+    dc_device: float | None
+    lufs_difference_db: float | None
+    lufs_short_term_difference_db: float | None
+    true_peak_difference_db: float | None
+    crest_difference_db: float | None
     splits: dict[str, dict[str, Any]]
     by_track: list[dict[str, Any]]
     by_level: list[dict[str, Any]]
+    esr_over_time: dict[str, Any]
+    aliasing: dict[str, Any]
+    harmonics: dict[str, Any]
+    impulse_samples: int
+    esr_floor: float
+    music_withdrawn: list[str]
+    visqol: float | None
     verdict: str
     reasons: list[str]
     findings: list[Finding]
@@ -384,6 +426,10 @@ class Metrics(TypedDict, total=False):
 class Music(TypedDict, total=False):
     """`music/1`."""
 
+    seconds: float
+    gain: float
+    gain_db: float
+    sample_rate: int
     reel: Required[str]
     reel_start: Required[int]
     reel_stop: Required[int]
@@ -467,7 +513,7 @@ class Take(Judged, total=False):
     hum_hz: float | None
     hum_dbfs: float | None
     settings: dict[str, str | int | float | bool]
-    header: str
+    header: Literal["complete", "unfinished", "truncated"]
     notes: list[str]
     kind: Literal["take", "pair", "simulated"]
     dry_sha256: str
@@ -590,6 +636,9 @@ TABLES: Mapping[str, Mapping[str, Column]] = {
         "row": Column("integer"),
         "dry_sha256": _TEXT,
         "wet_sha256": _TEXT,
+        "tone_hz": Column("number", nullable=True, required=False),
+        "tone_start": Column("integer", required=False),
+        "tone_stop": Column("integer", required=False),
     },
     contracts.TRACKS: {
         "track_id": _TEXT,

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+import torch
 import yaml
 
 from tests.audit.factories import make_results
@@ -28,12 +29,15 @@ from twinlib.capture.pairs import read_pairs
 from twinlib.config import load_config
 from twinlib.corpus import Corpus, describe_index, find_sources, read_exclusions
 from twinlib.dataset import Shard, find_leaks
+from twinlib.errors import TwinError
 from twinlib.evaluation import verdict_lines
 from twinlib.excitation.probe_reel import parse_layout
 from twinlib.files import CONTRACT_KEY, read_json, read_table
+from twinlib.model.export import SUFFIXES, export_twin
 from twinlib.model.twin import load_twin
 from twinlib.provenance import ChecksumCache, chain_hash_of, find_stale_outputs, read_history
 from twinlib.training.best_config import resolve_model
+from twinlib.training.checkpoint import Checkpoint, State, load_checkpoint, save_checkpoint
 from twinlib.training.trials import from_table
 
 REPOSITORY = Path(__file__).parents[2]
@@ -153,7 +157,11 @@ def _mutate_parquet(content: bytes, draw: Generator) -> bytes:
     changed = mutate_table(table, draw)
     sink = pa.BufferOutputStream()
     try:
-        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), sink, write_page_checksum=True)
+        # The schema of Arrow among the metadata may differ from that of the columns, or be absent.
+        plain = {"store_schema": False} if draw.random() < 0.3 else {}
+        with pq.ParquetWriter(sink, changed.schema, write_page_checksum=True, **plain) as writer:
+            writer.write_table(changed)
+            writer.add_key_value_metadata({CONTRACT_KEY: table.schema.metadata[CONTRACT_KEY]})
     except pa.ArrowException:
         return mutate_bytes(content, draw)
     return bytes(sink.getvalue())
@@ -200,6 +208,18 @@ def _read_twin(path: Path) -> None:
     is_intact_state(path)
     read_twin_header(path)
     load_twin(path)
+
+
+def _read_checkpoint(path: Path) -> None:
+    """Read a checkpoint as a training does, which starts again without a good one."""
+    is_intact_state(path)
+    folder = path.parent / f"{path.name}.checkpoint"
+    folder.mkdir(exist_ok=True)
+    place = folder / contracts.CHECKPOINT_FILE
+    place.unlink(missing_ok=True)
+    place.symlink_to(path)
+    if load_checkpoint(folder, "me") is None:
+        raise TwinError("no checkpoint")
 
 
 def _read_results(results: Path, name: str, path: Path) -> None:
@@ -278,9 +298,21 @@ def open_doors(folder: Path) -> list[Door]:
             doors.append(Door(contract, ".json", good, mutate_json, partial(_read_json, contract)))
     shard = next(results.rglob("*.arrow")).read_bytes()
     weights = next(results.rglob("twin.safetensors"))
-    nam = json.dumps({"version": "0.5.4", "metadata": {"twin": {"provenance": "a" * 64}}, "weights": [0.1, 0.2]})
+    twin, exports, state = load_twin(weights), [folder / f"twin{suffix}" for suffix in SUFFIXES], folder / "state"
+    for path in exports:
+        export_twin(twin, path)
+    tensors = {name: torch.from_numpy(weight) for name, weight in twin.weights.items()}
+    save_checkpoint(state, "me", Checkpoint(State(step=3), tensors, tensors, {}, {}, {}))
     doors += [
-        Door("nam", ".nam", nam.encode(), mutate_json, read_embedded_chain_hash),
+        Door("nam", ".nam", exports[0].read_bytes(), mutate_json, read_embedded_chain_hash),
+        Door("onnx", ".onnx", exports[1].read_bytes(), mutate_bytes, read_embedded_chain_hash),
+        Door(
+            "checkpoint",
+            ".safetensors",
+            (state / contracts.CHECKPOINT_FILE).read_bytes(),
+            _mutate_safetensors,
+            _read_checkpoint,
+        ),
         Door("shard", ".arrow", shard, _mutate_shard, _read_shard),
         Door("safetensors", ".safetensors", weights.read_bytes(), _mutate_safetensors, _read_twin),
         Door(

@@ -140,7 +140,16 @@ _COLUMNS: tuple[Callable[[int], pa.Array], ...] = (
     lambda n: pa.array([10**20] * n, pa.decimal128(38)),
     lambda n: pa.array(["x"] * n).dictionary_encode(),
     lambda n: pa.array([_nested(30)] * n),
+    lambda n: _repeated("x" * (1 << 21), 2000 * n)[:n],
+    lambda n: pa.ListArray.from_arrays(
+        pa.array([*range(0, 2000 * n, 2000), 2000 * n]), _repeated("x" * (1 << 20), 2000 * n)
+    ),
 )
+
+
+def _repeated(text: str, count: int) -> pa.Array:
+    """The same text in many rows, held once."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
 
 
 def mutate_table(table: pa.Table, draw: Generator) -> pa.Table:

@@ -14,7 +14,7 @@ from twinlib.config import Config, load_config
 
 def quick_config(folder: Path) -> Config:
     config = load_config(folder / "config.yaml")
-    training = config.training.model_copy(update={"steps": 2, "validate_every": 1, "batch": 2})
+    training = config.training.model_copy(update={"steps": 40, "validate_every": 20, "batch": 2})
     return config.model_copy(update={"training": training})
 
 

@@ -1,5 +1,6 @@
-"""Leaks, and damaged data sets, checkpoints and twins."""
+"""Leaks, trainings that learn nothing, and damaged data sets, checkpoints and twins."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,15 @@ from tests.cli_harness import (
     Fails,
     Options,
     call,
+    check_error,
 )
 from tests.programs.project import DEVICE, REEL, SHARD, flip
 from tests.workflow.project import RATE
 from twinlib import audio
+from twinlib.contracts import RUN
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
+from twinlib.model import load_twin
+from twinlib.tracking.runs import open_client
 
 
 def test_training_stops_on_a_leak(fails: Fails) -> None:
@@ -25,6 +30,27 @@ def test_training_stops_on_a_leak(fails: Fails) -> None:
     write_json(path, "leaks/1", {**read_json(path, "leaks/1"), "leaks": [leak]})
     Path(f"{TWIN}/twin.safetensors").unlink()
     fails("train_twin", "leaks.json lists leaks", "before training")
+
+
+def test_a_training_that_is_worse_than_silence_fails_without_a_twin(
+    fails: Fails, finished: tuple[Path, Options], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, twin, options = Path(f"{TWIN}/checkpoints"), Path(f"{TWIN}/twin.safetensors"), finished[1]["train_twin"]
+    twin.unlink()
+    shutil.rmtree(folder)
+    few = options | {"settings": json.dumps(json.loads(options["settings"]) | {"steps": 1, "warmup_steps": 100})}
+    # The second run finds a finished training.
+    for _ in range(2):
+        capsys.readouterr()
+        code = call("train_twin", few)
+        check_error(
+            code, capsys.readouterr().err, "amp/tiny failed", "silence has 100 %", "`twin check`", "(here 1 steps)"
+        )
+        assert not twin.exists()
+    client = open_client("sqlite:///results/mlflow/mlflow.db")
+    assert client.get_run(read_json(folder / "run.json", RUN)["run_id"]).info.status == "FAILED"
+    assert call("train_twin", options) == 0
+    assert load_twin(twin).metadata["valid_esr"] < 1
 
 
 def test_a_leak_is_reported_without_output(fails: Fails) -> None:

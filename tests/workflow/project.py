@@ -60,7 +60,15 @@ TINY: dict[str, Any] = {
         "box": {"pairs": "pairs.tsv"},
     },
     "models": {"tiny": {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}},
-    "training": {"steps": 60, "validate_every": 30, "crop_samples": 512},
+    # High rates, so that few steps suffice to be better than silence.
+    "training": {
+        "steps": 60,
+        "validate_every": 30,
+        "crop_samples": 512,
+        "muon_rate": 0.03,
+        "adamw_rate": 0.012,
+        "warmup_steps": 0,
+    },
     "evaluation": {"linear_taps": 64, "clip_seconds": 1},
     "experiments": [{"device": "amp", "model": "tiny"}, {"device": "box", "model": "tiny"}],
 }
@@ -313,7 +321,7 @@ def takes_config(**more: Any) -> dict[str, Any]:
     content["devices"] = {"silk": {"excitation": "tiny", "takes": "my recordings/{reel}.wav"}}
     content["excitations"]["tiny"] |= {"reel_minutes": 0.15, "witness": False}
     content["experiments"] = [{"device": "silk", "model": "tiny"}]
-    content["training"]["steps"] = 20
+    content["training"]["steps"] = 40
     content["tracking"] = {"enabled": False}
     return content | more
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from twinlib.contracts import BEST
+from twinlib.contracts import BEST, describe_mismatch
 from twinlib.errors import TrainingError
 from twinlib.files import write_text
 from twinlib.model import Architecture
@@ -40,7 +40,7 @@ def resolve_model(network: str, settings: str, best: Sequence[Path]) -> tuple[Ar
     try:
         content = parse_yaml(read_text(path))
         if content["contract"] != BEST:
-            raise ValueError(f"its contract is {content['contract']}, not {BEST}")
+            raise TrainingError(f"{path} {describe_mismatch(content['contract'], BEST)}")
         recipe = Training.model_validate({**training.model_dump(), **content["training"]})
         return Architecture.model_validate(content["network"]), recipe
     except FileNotFoundError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twinlib.contracts import DATASET, SEGMENTS
+from twinlib.errors import NotLearnedError
 from twinlib.files import read_json, read_table
 from twinlib.model import Architecture
 from twinlib.progress import no_progress, show_progress
@@ -49,7 +50,7 @@ def run_training(run: TrainingRun, on_rows: Callable[[list[Row]], None] = noop_r
     """Train, or resume, with a progress bar; on a stop, print the path of the best twin so far.
 
     `on_rows` receives new rows of the learning curve, and an empty list once the data of a seed have been read. Raises
-    what `train_seeds` raises.
+    what `train_seeds` raises, and `NotLearnedError` if the lowest validation ESR is above 100 %.
     """
     network, settings, dataset = run.architecture.network, run.settings, read_json(run.dataset, DATASET)
 
@@ -65,7 +66,7 @@ def run_training(run: TrainingRun, on_rows: Callable[[list[Row]], None] = noop_r
     reports = nullcontext(no_progress) if rank() else show_progress(title, settings.seeds * (budget or 0), unit)
     try:
         with reports as report:
-            return train_seeds(
+            trained = train_seeds(
                 make_data,
                 network,
                 settings,
@@ -80,3 +81,17 @@ def run_training(run: TrainingRun, on_rows: Callable[[list[Row]], None] = noop_r
         if rank() == 0:
             print(stop_message(run.checkpoints), file=sys.stderr)
         raise
+    require_learned(trained, run.device, run.model)
+    return trained
+
+
+def require_learned(trained: Trained, device: str, model: str) -> None:
+    """Raise `NotLearnedError` if the lowest validation ESR is above 100 %, the ESR of silence."""
+    if trained.valid_esr <= 1:
+        return
+    raise NotLearnedError(
+        f"The training of {device}/{model} failed: its lowest validation ESR is {trained.valid_esr:.3%}, and silence "
+        "has 100 %. Check that each recording is that of its dry file and not another's, and that its lag and sample "
+        "rate are right: `twin check` for takes, `twin align DRY WET` for pairs. If they are, increase the budget of "
+        f"the training (here {trained.steps} steps)"
+    )
