@@ -154,3 +154,15 @@ def test_lines_name_the_suspect_takes() -> None:
 def test_metrics_of_older_versions_have_no_verdict() -> None:
     assert verdict_lines(METRICS) == []
     assert suspect_takes(METRICS) == {}
+
+
+def test_the_sentences_of_pairs_ask_for_no_tones_and_no_takes() -> None:
+    pair = {**OK, "kind": "pair"}
+    aliasing = {"sines": [{"hz": 5000.0, "level_dbfs": 0.0, "alias_db": -10.0}]}
+    finding = suspect("outlier-take", excess_db=20.0, esr_percent=50.0)
+    for capture, of_pairs in ((OK, False), (pair, True)):
+        takes = judge_takes({"one": capture, "two": capture}, {"one": [finding]})
+        content = judge_twin({**METRICS, "esr": 0.5, "aliasing": aliasing}, takes, None, of_pairs)
+        text = "; ".join([*content["reasons"], *takes["one"]["reasons"]])
+        assert ("tones" in text) == ("take" in text) == (not of_pairs)
+        assert ("pair" in text) == of_pairs

@@ -12,9 +12,9 @@ import pytest
 
 from twinlib.errors import TrackingError, TrackingUnreachableError
 from twinlib.files import read_json, write_json
-from twinlib.tracking import find_unlogged_runs, log_if_reachable
-from twinlib.tracking import runs as tracking
-from twinlib.tracking.runs import OUTAGE_FILE, Run, forget_outage, start_run
+from twinlib.tracking import find_unlogged_runs, log_if_reachable, outage
+from twinlib.tracking.outage import OUTAGE_FILE, forget_outage
+from twinlib.tracking.runs import Run, start_run
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A server, and a run of the workflow with an outage file in `tmp_path`."""
-    monkeypatch.setattr(tracking, "_PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(outage, "_PROBE_SECONDS", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

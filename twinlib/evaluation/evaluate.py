@@ -21,7 +21,7 @@ from twinlib.evaluation.perceptual import load_visqol
 from twinlib.evaluation.residuals import LabelledSpan, measure_residuals, noise_floor_of_takes, residual_seconds
 from twinlib.evaluation.settings import Evaluation
 from twinlib.evaluation.twin_runner import TwinRunner, create_runner, render_excerpt
-from twinlib.evaluation.verdict import judge_takes, judge_twin
+from twinlib.evaluation.verdict import is_pair, judge_takes, judge_twin
 from twinlib.files import sha256_file
 from twinlib.findings import Finding, Verdict
 from twinlib.measurement import measure_aliasing
@@ -188,7 +188,8 @@ def _judge(
     curve: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     improvement = None if curve is None else late_improvement(curve)
-    return judge_twin(metrics, judge_takes(captures, outliers), improvement)
+    of_pairs = any(is_pair(capture) for capture in captures.values())
+    return judge_twin(metrics, judge_takes(captures, outliers), improvement, of_pairs)
 
 
 class _SpanSource:

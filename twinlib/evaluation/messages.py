@@ -67,3 +67,41 @@ MESSAGES = Messages(
         ),
     }
 )
+
+PAIR_MESSAGES = MESSAGES.replace(
+    {
+        "outlier-level": (
+            "from {start:.1f} to {stop:.1f} s the device is {change_db:+.1f} dB off the level of the twin, and the "
+            "error is {excess_db:.0f} dB above that of other music at the same input level: a knob or a gain was "
+            "changed; set `start` and `stop` of the pair to the part that is good"
+        ),
+        "outlier-stretch": (
+            "from {start:.1f} to {stop:.1f} s the error of the twin is {excess_db:.0f} dB above that of other music at "
+            "the same input level ({esr_percent:.2g} % of the device's energy): a setting was changed, an effect was "
+            "on, or the wet file is disturbed; listen to it and set `start` and `stop` of the pair to the part that is "
+            "good"
+        ),
+        "outlier-take": (
+            "in the whole pair the error of the twin is {excess_db:.0f} dB above that of other pairs at the same input "
+            "level ({esr_percent:.2g} % of the device's energy): it was recorded with other settings or another "
+            "device; remove it, or make it a device of its own"
+        ),
+        "worse-than-linear": (
+            "the error ({esr_percent:.2g} % of the device's energy) is not below that of the best linear filter "
+            "({linear_percent:.2g} %): the twin has not learned the distortion; train longer, or check the pairs"
+        ),
+        "high-error": (
+            "the error has {esr_percent:.2g} % of the device's energy: train longer, use a larger network, or check "
+            "the pairs"
+        ),
+        "aliasing": (
+            "the aliases of a sine of {hz:.0f} Hz at {level_dbfs:.0f} dBFS reach {relative_db:+.0f} dB relative to its "
+            "harmonics, so loud treble may sound rough: use a larger network, or pairs of a higher sample rate"
+        ),
+        "suspect-takes": (
+            "{count} of {takes} {takes:pair is|pairs are} suspect or refused ({names}): check or replace "
+            "{count:this pair|these pairs}"
+        ),
+    }
+)
+"""The sentences of a device that is given as pairs."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from twinlib.contracts import ALIGNMENT, TAKE, VERDICT, VERDICT_FILE
 from twinlib.db import MIN_ESR, power_to_db
-from twinlib.evaluation.messages import MESSAGES
+from twinlib.evaluation.messages import MESSAGES, PAIR_MESSAGES
 from twinlib.files import read_json, sha256_file
 from twinlib.findings import Finding, Severity, Verdict, info, refused, suspect, verdict, worst
 
@@ -67,15 +67,21 @@ def judge_takes(
         capture = captures.get(name, {})
         findings = residuals.get(name, ())
         stages = [stage for stage in ("take", "alignment") if f"{stage}_verdict" in capture]
+        messages = PAIR_MESSAGES if is_pair(capture) else MESSAGES
         takes[name] = {
             "verdict": worst([*(capture[f"{stage}_verdict"] for stage in stages), verdict(findings)]),
             "reasons": [
                 *(reason for stage in stages for reason in capture[f"{stage}_reasons"]),
-                *MESSAGES.reasons(findings),
+                *messages.reasons(findings),
             ],
             "findings": [finding.to_dict() for finding in findings],
         }
     return takes
+
+
+def is_pair(capture: Mapping[str, Any]) -> bool:
+    """Whether a capture in dataset.json is a pair of the user, without a reel."""
+    return capture.get("kind") == "pair"
 
 
 def take_verdicts(take: Path, alignment: Path) -> dict[str, Any]:
@@ -85,18 +91,23 @@ def take_verdicts(take: Path, alignment: Path) -> dict[str, Any]:
 
 
 def judge_twin(
-    metrics: Mapping[str, Any], takes: Mapping[str, Mapping[str, Any]], improvement: float | None = None
+    metrics: Mapping[str, Any],
+    takes: Mapping[str, Mapping[str, Any]],
+    improvement: float | None = None,
+    of_pairs: bool = False,
 ) -> dict[str, Any]:
     """Return the verdict on a twin for metrics.json: its word, and the findings with their sentences, worst first.
 
     `metrics` holds `esr`, `esr_linear` and, if known, `esr_floor`, `harmonics` and `aliasing`; `takes` is the result of
-    `judge_takes`, `improvement` that of `late_improvement`. Worse values never give a better word.
+    `judge_takes`, `improvement` that of `late_improvement`. The device is given as takes or as pairs (`of_pairs`).
+    Worse values never give a better word.
     """
+    messages = PAIR_MESSAGES if of_pairs else MESSAGES
     order: list[Severity] = ["refused", "suspect", "info"]
     findings = sorted(_findings(metrics, takes, improvement), key=lambda finding: order.index(finding.severity))
     return {
         "verdict": WORDS[verdict(findings)],
-        "reasons": [MESSAGES.sentence(finding) for finding in findings],
+        "reasons": [messages.sentence(finding) for finding in findings],
         "findings": [finding.to_dict() for finding in findings],
         "takes": dict(takes),
     }

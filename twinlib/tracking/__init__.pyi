@@ -3,13 +3,13 @@ from .exclusion_tags import find_runs_by_track as find_runs_by_track
 from .exclusion_tags import find_withdrawn_runs as find_withdrawn_runs
 from .exclusion_tags import mark_withdrawn as mark_withdrawn
 from .exclusion_tags import unmark_withdrawn as unmark_withdrawn
+from .outage import forget_outage as forget_outage
+from .outage import require_server as require_server
 from .runs import absolute_uri as absolute_uri
 from .runs import find_unlogged_runs as find_unlogged_runs
-from .runs import forget_outage as forget_outage
 from .runs import has_finished_run as has_finished_run
 from .runs import log_if_reachable as log_if_reachable
 from .runs import make_store as make_store
-from .runs import require_server as require_server
 from .runs import run_identity as run_identity
 from .runs import start_run as start_run
 from .runs import store_uri as store_uri

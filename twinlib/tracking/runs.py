@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.contracts import RUN
-from twinlib.errors import TrackingError, TrackingUnreachableError, TwinError
+from twinlib.errors import TrackingUnreachableError, TwinError
 from twinlib.files import file_lock, read_json, sha256_bytes, write_json
+from twinlib.tracking.outage import is_outage, require_server, store_error
 from twinlib.tracking.settings import Tracking
 
 if TYPE_CHECKING:
@@ -32,11 +33,6 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 
-OUTAGE_FILE = "TWINLIB_MLFLOW_OUTAGE"
-"""Environment variable with the path of a file that exists once a process of this run of the workflow has found the
-server unreachable: all others then log nothing, without waiting for it."""
-
-
 BATCH = 1000
 """MLflow's limit of metric values per call. A full batch takes 0.2 s, a call per value a hundred times as long."""
 
@@ -45,7 +41,6 @@ _PARAM_LENGTH = 6000
 _DIGEST_LENGTH = 32
 _SQLITE = "sqlite:///"
 _LOCK = ".store.lock"
-_PROBE_SECONDS = 5.0
 _TOKEN = "run.token"
 
 
@@ -87,7 +82,7 @@ def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str,
             artifacts = results / "mlflow" / "artifacts"
             return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
     except Exception as error:
-        raise _failure(f"cannot open or create the MLflow store {uri}", error, uri) from error
+        raise store_error(f"cannot open or create the MLflow store {uri}", error, uri) from error
 
 
 class Run:
@@ -223,7 +218,7 @@ class Run:
             last_steps = {str(name): int(step) for name, step in side["last_steps"].items()}
             same = side["identity"] == self._identity
         except (TwinError, KeyError, AttributeError, MlflowException) as error:
-            if _is_outage(self._uri, error):
+            if is_outage(self._uri, error):
                 raise
             # The side file is missing or damaged, or the store was deleted: start a new run.
             return None
@@ -260,7 +255,7 @@ class Run:
 
     def _stop_logging(self, what: str, error: Exception) -> None:
         self._client = None
-        failure = _failure(what, error, self._uri)
+        failure = store_error(what, error, self._uri)
         if self._strict:
             raise failure from error
         if not isinstance(failure, TrackingUnreachableError) or failure.is_news:
@@ -358,74 +353,6 @@ def _open_store(uri: str) -> "MlflowClient":
     return open_client(uri)
 
 
-def require_server(uri: str) -> None:
-    """Raise `TrackingUnreachableError` unless the server answers within seconds.
-
-    Once it has failed to answer a process of this run of the workflow, no other process waits for it.
-    """
-    if not _is_server(uri):
-        return
-    if OUTAGE_FILE in os.environ and Path(os.environ[OUTAGE_FILE]).exists():
-        raise _no_answer(uri, "it failed earlier in this run")
-    import requests
-
-    try:
-        status = requests.get(uri.rstrip("/") + "/health", timeout=_PROBE_SECONDS).status_code
-    except requests.exceptions.SSLError:
-        # The server answers. Certificates are up to the settings of MLflow.
-        return
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise _no_answer(uri, type(error).__name__) from error
-    if status >= 500:
-        raise _no_answer(uri, f"HTTP status {status}")
-
-
-def forget_outage(path: Path) -> None:
-    """Forget that the server was unreachable, and let the processes of this run of the workflow share a new `path`."""
-    path.unlink(missing_ok=True)
-    os.environ[OUTAGE_FILE] = str(path.absolute())
-
-
-def _no_answer(uri: str, reason: str) -> TrackingUnreachableError:
-    return _report_outage(
-        f"the MLflow server {uri} does not answer ({reason}). Start it, correct `tracking.uri` or MLFLOW_TRACKING_URI, "
-        "or set `tracking.enabled: false`."
-    )
-
-
-def _report_outage(message: str) -> TrackingUnreachableError:
-    """Return the error, and note for the other processes of this run of the workflow that the server is unreachable."""
-    error = TrackingUnreachableError(message)
-    if OUTAGE_FILE in os.environ:
-        path = Path(os.environ[OUTAGE_FILE])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            error.is_news = False
-    return error
-
-
-def _is_outage(uri: str, error: BaseException | None) -> bool:
-    """Whether a server did not answer, or answered with a server error."""
-    if not _is_server(uri):
-        return False
-    import requests
-    from mlflow.exceptions import MlflowException
-
-    while error is not None:
-        if isinstance(error, requests.RequestException | TrackingUnreachableError):
-            return True
-        if isinstance(error, MlflowException) and error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
 def _find_run(client: "MlflowClient", experiment_id: str, side: Mapping[str, Any]) -> Any:
     """Return the run of a side file, which may hold only the token of a run that was about to be created; else None."""
     if side["run_id"] is not None:
@@ -498,11 +425,3 @@ def _is_finite_number(value: Any) -> bool:
         return math.isfinite(float(value))
     except (TypeError, ValueError):
         return False
-
-
-def _failure(what: str, error: Exception, uri: str) -> TrackingError:
-    if isinstance(error, TrackingError):
-        return error
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    make = _report_outage if _is_outage(uri, error) else TrackingError
-    return make(f"{what} ({reason}). Check `tracking.uri` and MLFLOW_TRACKING_URI, or set `tracking.enabled: false`.")

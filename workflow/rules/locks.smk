@@ -16,8 +16,13 @@ def find_old_locks(outputs):
             yield path
 
 
+HELD_LOCKS = []
+
+
 def lock_run(outputs):
-    """Lock the results folder until the end of this process, and take over the lock of a killed run."""
+    """Lock the results folder until the end of this process, unless it is locked, and take over a killed run's lock."""
+    if HELD_LOCKS:
+        return
     for path in (Path(workflow.persistence.path) / "locks", RESULTS / LOCK_FILE):
         as_workflow_error(require_space, path, MIN_FREE)
     held = as_workflow_error(lock_results, RESULTS)
@@ -37,9 +42,8 @@ def lock_run(outputs):
             jobs = f", whose {ended} remaining processes were ended" if ended else ""
             print(f"Going on after a killed run ({last}){jobs}.", file=sys.stderr)
     held.register()
-    return held
+    HELD_LOCKS.append(held)
 
 
-RUN_LOCK = None
 if workflow.is_main_process:
     terminate_on_hangup()

@@ -36,11 +36,10 @@ async def never(self, time):
 
 async def update_needrun(self, create_inventory=False, original=snakemake.dag.DAG.update_needrun):
     """Force stale outputs before Snakemake decides which jobs to run."""
-    global RUN_LOCK
     if not workflow.is_main_process:
         return await original(self, create_inventory)
     if workflow.executor_plugin and not workflow.dryrun and workflow.execution_settings.lock:
-        RUN_LOCK = RUN_LOCK or lock_run({str(file) for job in self.jobs for file in job.output})
+        lock_run({str(file) for job in self.jobs for file in job.output})
     forced = find_forced_outputs()
     self.forcefiles.update(forced)
     await original(self, create_inventory)
