@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from twinlib import alignment, capture, diagnosis, evaluation, model, project, provenance, recording, reports
 from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
@@ -44,7 +45,17 @@ def _parser() -> argparse.ArgumentParser:
         "train", help="train a twin from pairs of files", description="Train a twin from pairs of dry and wet files."
     )
     command.add_argument(
-        "files", type=Path, nargs="+", metavar="DRY WET", help="the played file and the recorded file of each pair"
+        "files", type=Path, nargs="*", metavar="DRY WET", help="the played file and the recorded file of each pair"
+    )
+    command.add_argument(
+        "--take", type=Path, action="append", default=[], help="the recording of a reel; repeat it for more takes"
+    )
+    command.add_argument(
+        "--reel",
+        type=Path,
+        action="append",
+        default=[],
+        help="the reel of the take, in the folder in which it was made; its splits are used",
     )
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the project (default: twin-NAME, after the first wet file)"
@@ -53,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--minutes", type=_minutes, default=5.0, help="training budget in minutes of CPU time (default: 5)"
     )
-    command.set_defaults(action=_train)
+    command.set_defaults(action=partial(_train, command.error))
 
     command = commands.add_parser("init", help="write a commented configuration into a folder")
     command.add_argument("folder", type=Path, nargs="?", default=Path(), help="default: the current folder")
@@ -119,13 +130,18 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(usage_error: Callable[[str], NoReturn], args: argparse.Namespace) -> None:
+    if len(args.take) != len(args.reel):
+        usage_error("--take and --reel belong together: give a reel for each take")
+    if not args.files and not args.take:
+        usage_error("give the dry and the wet file of a pair, or --take and --reel")
     if len(args.files) % 2:
         raise TwinError(f"{args.files[-1]} has no wet file: give a dry and a wet file for each pair")
     pairs = list(zip(args.files[::2], args.files[1::2], strict=True))
-    _note_files(*args.files)
-    folder = args.out or Path(f"twin-{project.name_device(pairs[0][1])}")
-    device = project.write_project(folder, pairs, args.preset, args.minutes)
+    takes = list(zip(args.reel, args.take, strict=True))
+    _note_files(*args.files, *args.take)
+    folder = args.out or Path(f"twin-{project.name_device([*pairs, *takes][0][1])}")
+    device = project.write_project(folder, pairs, args.preset, args.minutes, takes)
     project.run_workflow(folder, cores=min(2, os.cpu_count() or 1))
     twin = folder / "results" / "twins" / device / args.preset
     print(f"open:    {twin / 'evaluation' / 'index.html'}")

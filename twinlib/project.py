@@ -13,7 +13,9 @@ from typing import TextIO
 import yaml
 
 from twinlib.audio import read_info
-from twinlib.errors import ConfigError, TwinError
+from twinlib.contracts import EXCITATION, SPLITS
+from twinlib.errors import ConfigError, ExcitationError, TwinError
+from twinlib.excitation import is_reel, probe_name, read_reel
 from twinlib.files import write_text
 from twinlib.progress import Progress, show_progress
 
@@ -64,12 +66,51 @@ def write_template(folder: Path, pairs: bool) -> Path:
     return target
 
 
-def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str, minutes: float) -> str:
+def find_blocks(reel: Path) -> list[tuple[str, int, int]]:
+    """Return the blocks of music on a reel: their split, and their samples [start, stop), without the witness.
+
+    They are in `excitation.json`, in the folder above that of the reel. Raises `ConfigError` without it, if it
+    describes another reel, or for a probe reel.
+    """
+    path, info = reel.resolve().parent.parent / "excitation.json", read_info(reel)
+    if reel.stem == probe_name(path.parent.name):
+        raise ConfigError(f"{reel} is a probe reel, which has no music to train on: give one of the other reels")
+    if not path.is_file():
+        raise ConfigError(
+            f"{path} does not exist, so the splits of {reel} are unknown: give the reel in the folder in which it was "
+            "made, results/excitations/NAME/reels, or copy excitation.json too"
+        )
+    try:
+        layout = read_reel(path, reel.stem)
+    except ExcitationError:
+        raise ConfigError(
+            f"{path} has no reel {reel.stem}: give the reel under the name with which it was made"
+        ) from None
+    if layout.get("frames") != info.frames:
+        raise ConfigError(
+            f"{reel} has {info.frames} samples, but {path} describes a reel of {layout.get('frames')}: the file was "
+            "changed, or belongs to another excitation"
+        )
+    blocks = [(block["split"], block["start"], block["stop"]) for block in layout.get("blocks", [])]
+    if absent := [split for split in SPLITS if split not in {block[0] for block in blocks}]:
+        raise ConfigError(f"{path} has no {absent[0]} split on the reel {reel.stem}: its contract is not {EXCITATION}")
+    return blocks
+
+
+def write_project(
+    folder: Path,
+    pairs: Sequence[tuple[Path, Path]],
+    preset: str,
+    minutes: float,
+    takes: Sequence[tuple[Path, Path]] = (),
+) -> str:
     """Write configuration and list of pairs into a folder, and return the name of the device.
 
-    `minutes` is the training budget in minutes of CPU time. A project that this function wrote earlier is replaced; its
-    results stay, and the workflow makes again what the change concerns. Raises `ConfigError` if the folder holds
-    another configuration or if a path cannot be listed, and `AudioError` if a file is not readable.
+    `pairs` are dry and wet files, `takes` reels and their recordings: each block of a reel becomes a pair with its
+    split. `minutes` is the training budget in minutes of CPU time. A project that this function wrote earlier is
+    replaced; its results stay, and the workflow makes again what the change concerns. Raises `ConfigError` if the
+    folder holds another configuration, if a path cannot be listed, if a dry file of a pair is a reel, or for the
+    reasons of `find_blocks`, and `AudioError` if a file is not readable.
     """
     config = folder / CONFIG
     if config.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
@@ -77,17 +118,28 @@ def write_project(folder: Path, pairs: Sequence[tuple[Path, Path]], preset: str,
             f"{config} was not written by `twin train`: choose another folder by --out, or run "
             f"`snakemake --cores 2` in {folder}"
         )
-    rows = ["capture\tdry\twet"]
-    captures: list[str] = []
-    for number, (dry, wet) in enumerate(pairs, 1):
+    rows = ["capture\tdry\twet\tsplit\tstart\tstop" if takes else "capture\tdry\twet"]
+    captures: set[str] = set()
+    for number, (dry, wet) in enumerate([*pairs, *takes], 1):
         for path in (dry, wet):
             if re.search(r"[\t\r\n]", str(path.resolve())):
                 raise ConfigError(f"{str(path)!r} has a tab or a line break in its name: rename the file or its folder")
             read_info(path)
         name = name_device(wet)
-        captures.append(f"{name}-{number}" if name in captures else name)
-        rows.append(f"{captures[-1]}\t{dry.resolve()}\t{wet.resolve()}")
-    device = name_device(pairs[0][1])
+        name = f"{name}-{number}" if name in captures else name
+        captures.add(name)
+        if number > len(pairs):
+            blocks = enumerate(find_blocks(dry), 1)
+            parts = [(f"{name}-block-{block}", split, start, stop) for block, (split, start, stop) in blocks]
+        elif is_reel(dry):
+            raise ConfigError(
+                f"{dry} is a reel of a project, in which the same excerpt is repeated in every split: use "
+                f"`twin train --take {wet} --reel {dry}`"
+            )
+        else:
+            parts = [(name,)]
+        rows += ["\t".join(map(str, (part[0], dry.resolve(), wet.resolve(), *part[1:]))) for part in parts]
+    device = name_device([*pairs, *takes][0][1])
     content = {
         "devices": {device: {"pairs": PAIRS}},
         "models": {preset: {"preset": preset}},

@@ -15,10 +15,13 @@ import yaml
 from tests.cli.harness import Command, late, refused, wav
 from tests.workflow.project import RATE, noise
 from twinlib import audio, progress, project
+from twinlib.capture.pairs import read_pairs
 from twinlib.config import Config
-from twinlib.contracts import METRICS
+from twinlib.contracts import EXCITATION, METRICS
 from twinlib.errors import ConfigError
-from twinlib.files import read_json
+from twinlib.excitation import Excitation, is_reel, layout
+from twinlib.excitation.sync_click import make_click
+from twinlib.files import read_json, write_json
 from twinlib.parsing import read_yaml
 
 SECONDS = 20.0
@@ -86,6 +89,67 @@ def test_wrong_use_is_refused_before_a_folder_is_made(twin: Command, tmp_path: P
     refused(twin("train", dry, tab, "--out", out), "a tab or a line break")
     assert twin("train", dry, tab, "--minutes", "0")[0] == 2
     assert not out.exists()
+
+
+def make_reel(folder: Path) -> tuple[Path, layout.Reel]:
+    """A reel of clicks and noise in the folders of an excitation, and its layout."""
+    settings = Excitation(seed=1, slices=60, slice_samples=8000, crossfade_samples=2000, reel_minutes=1)
+    (reel,) = layout.lay_out_reels("main", settings)
+    signal = np.zeros(reel.frames, np.float32)
+    click = make_click(RATE)
+    for start in reel.clicks:
+        signal[start : start + len(click)] = click
+    for block in reel.blocks:
+        signal[block.start : block.stop] = noise((block.stop - block.start) / RATE, block.start)
+    home = folder / "results" / "excitations" / "main"
+    write_json(home / "excitation.json", EXCITATION, {"name": "main", "reels": {reel.name: reel.to_dict()}})
+    (home / "reels").mkdir()
+    return wav(home / "reels" / "main-01.wav", signal), reel
+
+
+def test_a_take_of_a_reel_becomes_pairs_with_the_splits_of_the_reel(tmp_path: Path) -> None:
+    path, reel = make_reel(tmp_path)
+    take = wav(tmp_path / "amp.wav", late(audio.read(path)[:, 0], 100))
+    pair = make_pair(tmp_path)
+    assert project.write_project(tmp_path / "out", [pair], "small", 1.0, [(path, take), (path, take)]) == "fuzz-1"
+    pairs = read_pairs(tmp_path / "out" / project.PAIRS)
+    assert (pairs[0].dry, pairs[0].wet, pairs[0].split, pairs[0].start, pairs[0].stop) == (*pair, None, 0, None)
+    count = len(reel.blocks)
+    assert count > 3
+    for name, found in (("amp", pairs[1 : count + 1]), ("amp-3", pairs[count + 1 :])):
+        assert [each.capture for each in found] == [f"{name}-block-{number}" for number in range(1, count + 1)]
+        assert [(each.split, each.start, each.stop) for each in found] == [
+            (block.split, block.start, block.stop) for block in reel.blocks
+        ]
+        assert {(each.dry, each.wet) for each in found} == {(path, take)}
+
+
+def test_a_reel_that_is_given_as_a_dry_file_is_recognised(twin: Command, tmp_path: Path) -> None:
+    path, _ = make_reel(tmp_path)
+    out, take = tmp_path / "out", wav(tmp_path / "amp.wav", noise(3.0, 1))
+    copy = tmp_path / "copy.wav"
+    audio.write(copy, audio.read(path), RATE, "PCM_16")
+    for dry in (path, copy):
+        refused(twin("train", dry, take, "--out", out), f"use `twin train --take {take} --reel {dry}`")
+    refused(twin("train", "--take", take, "--reel", copy, "--out", out), "the splits of", "copy excitation.json too")
+    probe = path.rename(path.with_name("main-probe.wav"))
+    refused(twin("train", "--take", take, "--reel", probe, "--out", out), "is a probe reel")
+    other = probe.rename(path.with_name("other.wav"))
+    refused(twin("train", "--take", take, "--reel", other, "--out", out), "has no reel other")
+    wav(path, noise(3.0, 2))
+    refused(twin("train", "--take", take, "--reel", path, "--out", out), "describes a reel of")
+    assert twin("train", "--take", take, "--out", out)[0] == 2
+    assert twin("train", "--out", out)[0] == 2
+    assert not out.exists()
+
+
+def test_music_is_no_reel(tmp_path: Path) -> None:
+    signal = noise(3.0, 1)
+    assert not is_reel(wav(tmp_path / "music.wav", signal))
+    signal[: 2 * RATE] = 0
+    assert not is_reel(wav(tmp_path / "late.wav", signal))
+    assert not is_reel(wav(tmp_path / "short.wav", signal[:100]))
+    assert not is_reel(wav(tmp_path / "silent.wav", np.zeros(3 * RATE, np.float32)))
 
 
 def test_the_training_is_followed_and_errors_are_collected(

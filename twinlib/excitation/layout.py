@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from twinlib.audio import Reader
 from twinlib.contracts import EXCITATION, PROBE, PROBE_FILE, SplitName
 from twinlib.errors import ExcitationError
 from twinlib.excitation.settings import Excitation
-from twinlib.excitation.sync_click import CLICK_SECONDS
+from twinlib.excitation.sync_click import CLICK_SECONDS, make_click
 from twinlib.excitation.witness import witness_cuts, witness_frames
 from twinlib.files import read_json
 from twinlib.intervals import Range
@@ -25,6 +28,9 @@ OUTER_SECONDS = 1.2
 
 INNER_SECONDS = 0.3
 """Silence between a click and the programme, in which the device settles."""
+
+CLICK_TOLERANCE = 1e-4
+"""Largest error of a click in a file of 16 bits with dither."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,17 @@ def read_reel(path: Path, name: str) -> dict[str, Any]:
     Raises `TwinError` if the file is unreadable, `ExcitationError` if it has no such reel.
     """
     return get_reel(read_json(path, PROBE if path.name == PROBE_FILE else EXCITATION), name)
+
+
+def is_reel(path: Path) -> bool:
+    """Whether a sound file begins as every reel does, with digital silence and a click; so do its lossless copies."""
+    with Reader(path) as reader:
+        rate, frames = reader.info.sample_rate, reader.info.frames
+        outer, length = math.ceil(OUTER_SECONDS * rate), round(CLICK_SECONDS * rate)
+        if not length or frames < outer + length:
+            return False
+        head = reader.read(0, outer + length)[:, 0]
+    return not head[:outer].any() and float(np.abs(head[outer:] - make_click(rate)).max()) < CLICK_TOLERANCE
 
 
 def reel_names(name: str, settings: Excitation) -> list[str]:
