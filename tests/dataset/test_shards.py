@@ -230,6 +230,21 @@ def test_a_shard_with_other_columns_is_rejected(tmp_path: Path) -> None:
             Shard.open(other)
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_compressed_shard_is_rejected_before_it_fills_the_memory(tmp_path: Path, compression: str) -> None:
+    written_reel(tmp_path)
+    path, other = tmp_path / "r-01.arrow", tmp_path / "other.arrow"
+    with pa.memory_map(str(path)) as mapped:
+        table = pa.ipc.open_file(mapped).read_all()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.OSFile(str(other), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    before = pa.total_allocated_bytes()
+    with pytest.raises(DatasetError, match="it is compressed, and cannot be mapped"):
+        Shard.open(other)
+    assert pa.total_allocated_bytes() == before
+
+
 def _peak(folder: Path, frames: int) -> int:
     """Peak memory of numpy, Python and Arrow in bytes while a capture is written."""
     origin = source(frames, "long", sample_rate=RATE, lag=0.0)

@@ -178,7 +178,8 @@ def _mutate_shard(content: bytes, draw: Generator) -> bytes:
         changed, key = table, list(metadata)[int(draw.integers(len(metadata)))]
         metadata[key] = [b"", b"-1", b"9" * 5000, b"\xff", b"x" * 300, b"0", b"1e9"][int(draw.integers(7))]
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, changed.schema.with_metadata(metadata)) as writer:
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if draw.random() < 0.1 else None)
+    with pa.ipc.new_file(sink, changed.schema.with_metadata(metadata), options=options) as writer:
         writer.write_table(changed.replace_schema_metadata(metadata))
     return bytes(sink.getvalue())
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from twinlib.audio import BLOCK, Signal
 from twinlib.contracts import SHARD, describe_mismatch
+from twinlib.dataset.arrow_batch import read_batch
 from twinlib.dataset.source import CaptureSource
 from twinlib.errors import DatasetError
 from twinlib.files import CONTRACT_KEY, atomic_path, disk_full, is_disk_full, require_space
@@ -147,11 +148,8 @@ class Shard:
         try:
             require_file(path)
             with pa.memory_map(str(path)) as mapped:
-                reader = pa.ipc.open_file(mapped)
-                metadata = _decode(path, reader.schema)
-                if reader.num_record_batches != 1:
-                    raise ValueError(f"{reader.num_record_batches} record batches instead of one")
-                batch = reader.get_batch(0)
+                metadata = _decode(path, pa.ipc.open_file(mapped).schema)
+                batch = read_batch(mapped)
             batch.validate(full=False)
             if batch.schema.names != [*_COLUMNS, "dry", "wet"]:
                 raise ValueError(f"unexpected columns {', '.join(batch.schema.names)}")
