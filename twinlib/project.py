@@ -128,6 +128,7 @@ def write_project(
         name = name_device(wet)
         name = f"{name}-{number}" if name in captures else name
         captures.add(name)
+        parts: list[tuple[str | int, ...]] = [(name,)]
         if number > len(pairs):
             blocks = enumerate(find_blocks(dry), 1)
             parts = [(f"{name}-block-{block}", split, start, stop) for block, (split, start, stop) in blocks]
@@ -136,8 +137,6 @@ def write_project(
                 f"{dry} is a reel of a project, in which the same excerpt is repeated in every split: use "
                 f"`twin train --take {wet} --reel {dry}`"
             )
-        else:
-            parts = [(name,)]
         rows += ["\t".join(map(str, (part[0], dry.resolve(), wet.resolve(), *part[1:]))) for part in parts]
     device = name_device([*pairs, *takes][0][1])
     content = {
