@@ -8,9 +8,10 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 TOOLS := .peers/tools
 
-.PHONY: help demo pictures test lint format bench bench-alignment reference hashes sbom clean
+.PHONY: help setup demo pictures test lint format bench bench-alignment reference hashes sbom clean
 
 help:
+	@echo "make setup      create .venv with all packages; all other targets do so too"
 	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (three to ten minutes)"
 	@echo "make test       run all tests"
 	@echo "make lint       check format, style, types and the workflow"
@@ -29,6 +30,8 @@ $(READY): requirements.lock pyproject.toml setup.py twinlib/kernels/build.py $(w
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+setup: $(READY)
 
 demo: $(READY)
 	@echo "== the demo: from config/demo_corpus to two twins in results/demo"

@@ -13,8 +13,7 @@ def main() -> None:
     """Write `summary.txt`."""
     args = options(__doc__, metrics=[Path], summary=Path)
     with stage_record(Path(__file__), args.metrics, [args.summary], {}):
-        places = [path.parent.as_posix() for path in args.metrics]
-        write_text(args.summary, format_summary([read_json(path, METRICS) for path in args.metrics], places))
+        write_text(args.summary, format_summary([read_json(path, METRICS) for path in args.metrics]))
 
 
 if __name__ == "__main__":

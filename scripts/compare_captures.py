@@ -20,8 +20,8 @@ def main() -> None:
         }
         compared = compare_captures(alignments)
         write_json(args.captures, CAPTURES, {"device": args.device, **compared})
-    reasons = [f"\n  {name}: {reason}" for name, one in compared["captures"].items() for reason in one["reasons"]]
-    print(f"{args.device}: {len(alignments)} captures compared" + "".join(reasons))
+    if reasons := [f"{name}: {reason}" for name, one in compared["captures"].items() for reason in one["reasons"]]:
+        print("\n  ".join((f"{args.device}: {len(alignments)} captures compared", *reasons)))
 
 
 if __name__ == "__main__":

@@ -90,8 +90,6 @@ def main() -> None:
                 done,
             )
         write_table(args.segments, SEGMENTS, written)
-    usable = int((written.split != "").sum())
-    print(f"{args.device}/{args.name}: {usable} of {len(written)} segments are usable")
 
 
 def _read_nothing(start: int, stop: int) -> Signal:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import DATASET, MEASUREMENTS, SEGMENTS, TRAINING
-from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, take_verdicts, verdict_lines
+from twinlib.evaluation import Evaluation, evaluate_twin, evaluation_seconds, take_verdicts
 from twinlib.files import read_json, read_table
 from twinlib.formatting import percent
 from twinlib.kernels import engine_name
@@ -53,10 +53,9 @@ def main() -> None:
             )
         write_evaluation(args.outputs[0].parent, evaluation, curve)
     metrics = evaluation.metrics
-    print(*verdict_lines(metrics), sep="\n")
     floor = f", noise floor of the device {percent(metrics['esr_floor'])}" if "esr_floor" in metrics else ""
     print(
-        f"{args.device}/{args.model}: test ESR {percent(metrics['esr'])}{floor}, "
+        f"{args.device}/{args.model}: {metrics['verdict']}, test ESR {percent(metrics['esr'])}{floor}, "
         f"best linear filter {percent(metrics['esr_linear'])}"
     )
 

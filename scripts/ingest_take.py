@@ -38,7 +38,8 @@ def main() -> None:
         print(f"{args.wet}: added to {args.take.with_name(FILE)}")
     if args.kind == "take":
         args.dry.chmod(0o444)
-    print("\n  ".join((f"{args.wet}: {take.verdict}", *take.reasons, *(f"note: {note}" for note in take.notes))))
+    if lines := [*take.reasons, *(f"note: {note}" for note in take.notes)]:
+        print("\n  ".join((f"{args.wet}: {take.verdict}", *lines)))
 
 
 if __name__ == "__main__":

@@ -51,10 +51,8 @@ def main() -> None:
                 twin = load_twin_at_rate(args.twin, layout.sample_rate)
                 music = render_probe_music(twin, fir, *span, lambda a, b: dry.read(a, b)[:, 0], wet.read)
         write_probe_music(args.outputs[0].parent, music, layout.sample_rate, content["name"], section.start, withdrawn)
-    words = (
-        f"silence, because {', '.join(withdrawn)} was withdrawn" if withdrawn else "dry, device, twin, linear filter"
-    )
-    print(f"{args.device}/{args.model}: the music of {content['name']}: {words}")
+    if withdrawn:
+        print(f"{args.device}/{args.model}: no music of {content['name']}: {', '.join(withdrawn)} was withdrawn")
 
 
 if __name__ == "__main__":

@@ -94,11 +94,6 @@ def test_every_example_configuration_is_valid(path: Path) -> None:
             {"device": "silk", "base": "small", "space": {"crop_samples": [1024, 9000]}},
             ["search.tuned.space.crop_samples", "9000", "segment of 8192"],
         ),
-        (
-            "search.tuned",
-            {"device": "silk", "base": "small", "space": {"channels": [8]}},
-            ["search.tuned.space.channels", "16", "Add it"],
-        ),
         ("dataset.guard_samples", 2, ["dataset.guard_samples", "8"]),
         ("devices", None, ["devices", "required"]),
     ],

@@ -16,13 +16,16 @@ def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 
 def test_short_work_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert lines(monkeypatch, capsys, [1.0, 9.9]) == []
+    assert lines(monkeypatch, capsys, [1.0, 29.9]) == []
 
 
-def test_lines_come_every_ten_seconds_and_later_every_thirty(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("variable", "interval"), [("", 30), ("10", 10)])
+def test_lines_come_at_intervals_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, interval: int
 ) -> None:
+    if variable:
+        monkeypatch.setenv(progress.SECONDS_VARIABLE, variable)
     found = lines(monkeypatch, capsys, [5.0 * step for step in range(1, 41)])
-    assert [line.split(", ")[1] for line in found] == [f"{t} s" for t in (10, 20, 30, 40, 50, 80, 110, 140, 170, 200)]
-    assert found[0] == "train: 2/40 steps, 10 s, 190 s left, note"
+    assert [line.split(", ")[1] for line in found] == [f"{t} s" for t in [*range(interval, 200, interval), 200]]
+    assert found[0] == f"train: {interval // 5}/40 steps, {interval} s, {200 - interval} s left, note"
     assert found[-1] == "train: 40/40 steps, 200 s, note"

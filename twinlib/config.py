@@ -214,7 +214,7 @@ class Config(Section):
 
         They exclude the number of workers and the training budget: the study continues if these change.
         """
-        search = self.search[name]
+        search = self.search[name].including(self.models[self.search[name].base], self.training)
         budget = {"steps": 1, "cpu_seconds": None, "checkpoint_seconds": 30.0}
         return {
             "settings": search.model_copy(update={"workers": 1}).model_dump_json(),

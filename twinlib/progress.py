@@ -1,5 +1,6 @@
 """Progress reports: a bar on a terminal, plain lines in a log."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -33,8 +34,10 @@ class SubProgress:
         self._whole(step, note)
 
 
-SECONDS, LATER_SECONDS, LATER = 10.0, 30.0, 60.0
-"""Time between lines of progress in the first `LATER` seconds, and after that."""
+SECONDS = 30.0
+"""Time between lines of progress."""
+SECONDS_VARIABLE = "TWINLIB_PROGRESS_SECONDS"
+"""Environment variable that replaces `SECONDS`, for programs that read the lines."""
 
 
 class _Lines:
@@ -42,6 +45,7 @@ class _Lines:
 
     def __init__(self, title: str, total: float, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
+        self._interval = float(os.environ.get(SECONDS_VARIABLE, SECONDS))
         self._done, self._start = 0.0, time.monotonic()
         self._last = self._start
 
@@ -51,7 +55,7 @@ class _Lines:
         elapsed, since = now - self._start, now - self._last
         finished = self._done >= self._total
         is_first = self._last == self._start
-        if since < (SECONDS if elapsed < LATER else LATER_SECONDS) and (is_first or not finished):
+        if since < self._interval and (is_first or not finished):
             return
         self._last = now
         ending = f"{elapsed:.0f} s"

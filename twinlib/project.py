@@ -17,7 +17,7 @@ from twinlib.contracts import EXCITATION, SPLITS
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.excitation import is_reel, probe_name, read_reel
 from twinlib.files import write_text
-from twinlib.progress import Progress, show_progress
+from twinlib.progress import SECONDS_VARIABLE, Progress, show_progress
 
 CONFIG, PAIRS, LOG = "config.yaml", "pairs.tsv", "run.log"
 """Files of a project."""
@@ -27,7 +27,7 @@ MAX_NAME = 60
 
 _MARK = "# Written by `twin train`, which replaces this file. To change more, copy the folder and run Snakemake in it:"
 
-_TRAINING = re.compile(r"train \S+: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+), .*?(?P<note>loss .*)?$")
+_PROGRESS = re.compile(r"(?P<stage>\w+) .*: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\D+), \d+ s\b.*?(?P<note>loss .*)?$")
 
 
 def name_device(wet: Path) -> str:
@@ -159,7 +159,7 @@ def run_workflow(folder: Path, cores: int) -> None:
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(find_workflow()), "--configfile", CONFIG]
     command += ["--cores", str(cores), "--nocolor"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", SECONDS_VARIABLE: "1"}
     with (
         (folder / LOG).open("w", encoding="utf-8") as log,
         subprocess.Popen(
@@ -193,14 +193,17 @@ def _follow(lines: Iterator[str]) -> list[str]:
     done = 0.0
     with ExitStack() as bars:
         for line in lines:
-            if training := _TRAINING.match(line):
+            if found := _PROGRESS.match(line):
+                # All other stages take seconds.
+                if found["stage"] != "train":
+                    continue
                 if progress is None:
-                    progress = bars.enter_context(show_progress("train", float(training["total"]), training["unit"]))
-                now = float(training["done"])
-                progress(now - done, training["note"] or "")
+                    progress = bars.enter_context(show_progress("train", float(found["total"]), found["unit"]))
+                now = float(found["done"])
+                progress(now - done, found["note"] or "")
                 done = now
             elif line.startswith("error: "):
                 errors.append(line.removeprefix("error: "))
-            elif line:
+            elif line and not line.startswith("open: "):
                 print(line, file=sys.stderr, flush=True)
     return errors

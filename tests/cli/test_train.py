@@ -156,13 +156,17 @@ def test_the_training_is_followed_and_errors_are_collected(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lines of the training are those of `show_progress`."""
-    clock = iter([0.0, 11.0, 22.0])
+    clock = iter([0.0, 1.5, 3.0, 10.0, 11.5])
     with monkeypatch.context() as patch:
+        patch.setenv(progress.SECONDS_VARIABLE, "1")
         patch.setattr(progress.time, "monotonic", lambda: next(clock))
         with progress.show_progress("train amp/small", 12, "CPU-s") as advance:
             advance(5)
             advance(7, "loss 0.1, validation ESR 1.000%, best 1.000%")
+        with progress.show_progress("evaluate amp/small", 12, "s of audio") as advance:
+            advance(5)
     lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
     reports: list[tuple[float, str]] = []
 
     @contextmanager

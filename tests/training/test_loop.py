@@ -279,8 +279,8 @@ IMPATIENT = Training(
 
 
 def test_plateau_starts_the_decay_and_ends_the_training(tmp_path):
-    done: list[float] = []
-    trained = run(tmp_path, setup=IMPATIENT, progress=lambda n, note="": done.append(n))
+    reports: list[tuple[float, str]] = []
+    trained = run(tmp_path, setup=IMPATIENT, progress=lambda n, note="": reports.append((n, note)))
     curve = trained.curve
     full = curve["learning_rate"] == IMPATIENT.muon_rate
     lost = int(curve["step"][full].max())
@@ -289,7 +289,10 @@ def test_plateau_starts_the_decay_and_ends_the_training(tmp_path):
     assert trained.steps == int(np.ceil(lost / 0.6)) < 1000
     assert curve["learning_rate"].iloc[-1] == 0
     assert (np.diff(curve["learning_rate"][curve["step"] > lost]) < 0).all()
-    assert sum(done) == 4000
+    assert sum(done for done, _ in reports) == trained.steps
+    announced = [number for number, (_, note) in enumerate(reports) if "2 validations without a new best" in note]
+    assert announced[0] == lost
+    assert reports[lost][1].endswith(f": decay until {trained.steps} steps")
 
 
 def test_training_after_a_plateau_resumes_exactly(tmp_path):

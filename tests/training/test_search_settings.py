@@ -42,10 +42,6 @@ def test_invalid_settings_raise(content, word):
 @pytest.mark.parametrize(
     ("search", "base", "training", "words"),
     [
-        ({}, Architecture(channels=5), RECIPE, ["space.channels", "'small' has 5", "Add it"]),
-        ({}, Architecture(dilations=(1, 2)), RECIPE, ["space.dilations", "[1, 2]"]),
-        ({}, Architecture(), Training(steps=1, batch=6), ["space.batch", "training has 6"]),
-        ({}, Architecture(), Training(steps=1, muon_rate=0.5), ["space.muon_rate", "0.5"]),
         ({}, Architecture(preset="nam-lite"), RECIPE, ["base", "preset"]),
         (
             {"space": {"crop_samples": [256, 1024]}},
@@ -62,6 +58,16 @@ def test_incompatible_base_is_reported(search, base, training, words):
     assert objection.startswith(words[0])
     for word in words:
         assert word in objection
+
+
+def test_the_first_trial_is_added_to_the_space():
+    search = Search(device="box", base="small", space=Space(channels=(8,), muon_rate=(0.02, 0.02)))
+    base, training = Architecture(channels=5, dilations=(1, 2)), Training(steps=1, batch=6, muon_rate=0.5)
+    space = search.including(base, training).space
+    assert (space.channels, space.batch, space.muon_rate) == ((8, 5), (2, 4, 8, 16, 6), (0.02, 0.5))
+    assert space.dilations == (*search.space.dilations, (1, 2))
+    assert (space.adamw_rate, space.activation) == (search.space.adamw_rate, search.space.activation)
+    assert Search(device="box", base="small").including(Architecture(), RECIPE) == Search(device="box", base="small")
 
 
 def test_parameters_change_searched_settings_only():

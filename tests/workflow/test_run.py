@@ -66,7 +66,11 @@ def test_one_run_makes_all_outputs(first: tuple[Project, Run]) -> None:
     ]
     assert [name for name in expected if not (results / name).is_file()] == []
     assert "amp" in run.text[run.text.rindex("linear filter  vs. linear") :]
+    assert "open: results/comparison.html" in run.text
     assert "Traceback" not in run.text
+    lines = run.text.splitlines()
+    assert len(lines) <= 50, run.text
+    assert max(map(len, lines)) <= 200
 
 
 def test_the_simulated_take_is_aligned_to_its_true_lag(first: tuple[Project, Run]) -> None:
@@ -203,8 +207,18 @@ def test_a_finished_run_has_nothing_to_do(project: Project) -> None:
     """With a new process, like a user, and with the fork server, like all other tests."""
     asked, forked = project.run_as_user("--dry-run"), project.dry()
     assert (asked.code, asked.rules) == (forked.code, forked.rules) == (0, {})
-    assert "Nothing to be done" in asked.text
-    assert "Nothing to be done" in forked.text
+    for run in (asked, forked, project.run()):
+        assert (run.code, run.rules) == (0, {})
+        assert "Nothing to be done" in run.text
+        assert (project.folder / "results" / "summary.txt").read_text() in run.text
+        assert "open: results/comparison.html" in run.text
+
+
+def test_a_run_of_other_targets_shows_no_old_table(project: Project) -> None:
+    run = project.run("dataset")
+    assert (run.code, run.rules) == (0, {})
+    assert "Nothing to be done" in run.text
+    assert "test ESR" not in run.text
 
 
 def test_a_dry_run_writes_nothing(first: tuple[Project, Run], tmp_path: Path) -> None:

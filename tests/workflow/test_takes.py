@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.workflow.project import RATE, Project, Run, noise, record, takes_config
+from tests.workflow.project import RATE, Project, Run, make_project, noise, record, takes_config
 from twinlib import audio
 from twinlib.dataset.shards import Shard
 from twinlib.files import read_json, read_table, sha256_file
@@ -30,6 +30,14 @@ def test_a_run_makes_the_reels_and_lists_the_recordings_to_make(waiting: tuple[P
     assert "results/excitations/tiny/recording.md" in ending
     assert "Traceback" not in run.text
     assert "my recordings/tiny-02.wav" in (project.folder / "results/excitations/tiny/recording.md").read_text()
+
+
+def test_reels_are_listed_only_when_they_exist(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    project.write(takes_config())
+    run = project.dry()
+    assert (run.code, run.rules["render_reel"]) == (0, 2)
+    assert "waits for" not in run.text
 
 
 def test_missing_takes_are_listed_and_fail_strict_runs(waiting: tuple[Project, Run], tmp_path: Path) -> None:

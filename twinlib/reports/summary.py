@@ -1,6 +1,7 @@
 """The text table that compares twins."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from twinlib.evaluation import suspect_takes, verdict_lines
@@ -8,8 +9,11 @@ from twinlib.formatting import percent
 
 _HEADINGS = (
     "device", "model", "verdict", "test ESR", "in dB", "floor", "linear filter", "vs. linear", "harmonics", "takes",
-    "speed", "folder",
+    "speed",
 )  # fmt: skip
+
+_WIDTH = 160
+"""Longest line of a verdict."""
 
 _NOTE = (
     "test ESR: error energy over the device's energy on music unseen in training; 0 is perfect.\n"
@@ -21,27 +25,31 @@ _NOTE = (
 )
 
 
-def format_summary(metrics: Sequence[dict[str, Any]], folders: Sequence[str]) -> str:
+def format_summary(metrics: Sequence[dict[str, Any]]) -> str:
     """Return the verdicts, and a text table with a row per twin in the given order.
 
-    `folders[i]` holds the files of `metrics[i]`. Files of older versions have no verdict.
+    Files of older versions have no verdict.
     """
-    rows = [_HEADINGS, *(_format_row(row, folder) for row, folder in zip(metrics, folders, strict=True))]
+    rows = [_HEADINGS, *(_format_row(row) for row in metrics)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     # Align text columns left, numbers right.
     aligned = [
         "  ".join(
-            cell.ljust(width) if column in (0, 1, 2, len(widths) - 1) else cell.rjust(width)
+            cell.ljust(width) if column < 3 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
     rule = "-" * max(len(line) for line in aligned)
-    verdicts = [line for row in metrics for line in verdict_lines(row)]
+    verdicts = [part for row in metrics for line in verdict_lines(row) for part in _wrapped(line)]
     return "\n".join([*verdicts, *([""] if verdicts else []), aligned[0], rule, *aligned[1:], "", _NOTE]) + "\n"
 
 
-def _format_row(metrics: dict[str, Any], folder: str) -> tuple[str, ...]:
+def _wrapped(line: str) -> list[str]:
+    return wrap(line, _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _format_row(metrics: dict[str, Any]) -> tuple[str, ...]:
     return (
         str(metrics["device"]),
         str(metrics["model"]),
@@ -54,7 +62,6 @@ def _format_row(metrics: dict[str, Any], folder: str) -> tuple[str, ...]:
         _format_harmonics(metrics.get("harmonics") or {}),
         _format_takes(metrics),
         f"{metrics['realtime_factor']:.1f} x",
-        folder,
     )
 
 

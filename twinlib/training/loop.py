@@ -109,6 +109,7 @@ def train(
                 note = f"loss {row['loss']:.3g}, validation ESR {row['valid_esr']:.3%}, best {row['best_esr']:.3%}"
                 on_rows([row])
                 schedule.check_plateau()
+                note += schedule.note
             state.finished = schedule.is_finished
             progress(schedule.progress - reported, note)
             reported = schedule.progress

@@ -48,8 +48,16 @@ class Schedule:
 
     @property
     def progress(self) -> float:
-        """Progress in units of the budget; a training that ends early reports the whole budget."""
-        return min(1.0, self._budget_used / self._end) * self._budget
+        """Used part of the budget, in its units."""
+        return min(self._budget_used, self._budget)
+
+    @property
+    def note(self) -> str:
+        """Why and until when the learning rate decays, if patience started the decay; else empty."""
+        if self._state.end is None:
+            return ""
+        unit = "steps" if self._settings.steps else "CPU-s"
+        return f", {self._settings.patience} validations without a new best: decay until {self._end:.0f} {unit}"
 
     def check_plateau(self) -> None:
         """Start the decay now after `patience` validations at the constant rate without a new best."""

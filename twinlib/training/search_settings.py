@@ -12,6 +12,9 @@ from twinlib.training.settings import LONGEST_WINDOW, Training, Weight
 NETWORK = ("channels", "kernel_size", "dilations", "activation")
 """Network parameters that a search varies; its base determines the others."""
 
+RANGES = ("muon_rate", "adamw_rate", "preemphasis_weight")
+"""Parameters whose choices are a range."""
+
 RECIPE = ("muon_rate", "adamw_rate", "batch", "crop_samples", "preemphasis_weight")
 """Training parameters that a search varies; the section `training` determines the others."""
 
@@ -39,7 +42,8 @@ Crop = Annotated[int, Field(ge=2)]
 class Space(Section):
     """Search space: lists of choices, and ranges [lowest, highest].
 
-    A list with one entry, or a range of zero width, fixes a value.
+    The values of the first trial, those of the base and of `training`, are added by themselves. A list with one entry,
+    or a range of zero width, fixes a value if the first trial has it too.
     """
 
     channels: Choices = (4, 8, 12, 16, 24)
@@ -170,17 +174,21 @@ class Search(Section):
         """Whether a network is within the limit of the receptive field."""
         return network.network.receptive_field <= self.receptive_field
 
+    def including(self, base: Architecture, training: Training) -> "Search":
+        """Return the search with the parameters of its first trial in its space."""
+        wider: dict[str, Any] = {}
+        for name, value in Parameters.from_base(base, training):
+            allowed = getattr(self.space, name)
+            if name in RANGES:
+                wider[name] = min(allowed[0], value), max(allowed[1], value)
+            elif value not in allowed:
+                wider[name] = *allowed, value
+        return self.model_copy(update={"space": self.space.model_copy(update=wider)})
+
     def objection(self, base: Architecture, training: Training) -> str | None:
         """Return why the base cannot be the first trial, starting with the conflicting key, or None."""
         if base.preset is not None:
             return f"base: '{self.base}' is a preset, whose layers are fixed. Use a model with its own layers"
-        for name, value in Parameters.from_base(base, training):
-            allowed = getattr(self.space, name)
-            ranged = name in ("muon_rate", "adamw_rate", "preemphasis_weight")
-            if not (allowed[0] <= value <= allowed[1] if ranged else value in allowed):
-                origin = f"the base '{self.base}'" if name in NETWORK else "the section training"
-                found = list(value) if isinstance(value, tuple) else value
-                return f"space.{name}: the space must contain the first trial, but {origin} has {found}. Add it"
         if training.stft_weight and min(self.space.crop_samples) < LONGEST_WINDOW:
             return (
                 f"space.crop_samples: training.stft_weight needs crops of at least {LONGEST_WINDOW} samples. Remove "

@@ -136,13 +136,14 @@ def report_unlogged_runs():
 
 
 def describe_missing():
-    """The reels to record, a text for each device that waits."""
-    return [CAPTURES[name].waiting for name in WAITING]
+    """The reels to record, a text for each device that waits and whose reels exist."""
+    waiting = [CAPTURES[name] for name in WAITING]
+    return [one.waiting for one in waiting if all(one[reel].dry.is_file() for reel, _ in one.missing)]
 
 
 def report_missing_takes():
     """List the reels to record. Missing takes are an error only with `strict_takes`."""
     lines = describe_missing()
-    if lines and CONFIG.strict_takes:
-        raise WorkflowError("\n".join(lines))
+    if WAITING and CONFIG.strict_takes:
+        raise WorkflowError("\n".join(lines or [f"takes are missing: {', '.join(WAITING)}"]))
     print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)

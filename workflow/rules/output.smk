@@ -13,11 +13,27 @@ HIDDEN_MESSAGES = re.compile(r"Select jobs to execute|Execute \d+ jobs|Using she
 
 
 def is_brief(record):
-    """Whether a log message belongs on the terminal; the progress does once every tenth of the steps."""
+    """Whether a log message belongs on the terminal; the progress does once every fifth of the steps."""
     event = getattr(record, "event", None)
     if event == LogEvent.PROGRESS:
-        return 10 * record.done // record.total > 10 * (record.done - 1) // record.total
+        return 5 * record.done // record.total > 5 * (record.done - 1) // record.total
     return event not in HIDDEN_EVENTS and not HIDDEN_MESSAGES.match(str(record.msg))
+
+
+SUMMARY = RESULTS / "summary.txt"
+# Whether this run makes or checks the table; else it may be out of date.
+SUMMARY_IS_CURRENT = False
+
+
+def report_results():
+    """Print the table of all twins, and what to open."""
+    if not (SUMMARY_IS_CURRENT and SUMMARY.is_file()):
+        return
+    one = f"{RESULTS}/twins/DEVICE/MODEL"
+    if len(READY_TWINS) == 1:
+        one = f"{RESULTS}/twins/{READY_TWINS[0].device}/{READY_TWINS[0].model}"
+    print(SUMMARY.read_text(encoding="utf-8"), file=sys.stderr)
+    print(f"open: {RESULTS}/comparison.html (all twins), {one}/evaluation/index.html (one twin)", file=sys.stderr)
 
 
 if not workflow.output_settings.dryrun and not workflow.output_settings.verbose:

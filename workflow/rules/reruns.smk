@@ -36,6 +36,7 @@ async def never(self, time):
 
 async def update_needrun(self, create_inventory=False, original=snakemake.dag.DAG.update_needrun):
     """Force stale outputs before Snakemake decides which jobs to run."""
+    global SUMMARY_IS_CURRENT
     if not workflow.is_main_process:
         return await original(self, create_inventory)
     if workflow.executor_plugin and not workflow.dryrun and workflow.execution_settings.lock:
@@ -50,10 +51,12 @@ async def update_needrun(self, create_inventory=False, original=snakemake.dag.DA
         return
     if not workflow.dryrun:
         CHECKSUMS.save()
+    SUMMARY_IS_CURRENT = any(str(file) == SUMMARY.as_posix() for job in self.jobs for file in job.output)
     # Otherwise `onstart` and the end of the run report them.
     if workflow.dryrun or not len(self):
         report_corpus()
     if not len(self):
+        report_results()
         report_missing_takes()
 
 
