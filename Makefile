@@ -8,7 +8,7 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 TOOLS := .peers/tools
 
-.PHONY: help setup demo pictures test lint format bench bench-alignment reference hashes sbom clean
+.PHONY: help setup demo pictures test lint format bench bench-alignment reference docs hashes sbom clean
 
 help:
 	@echo "make setup      create .venv with all packages; all other targets do so too"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-alignment  test the aligner on takes with ground truth, and measure its speed (half an hour)"
 	@echo "make pictures   run the demo and update the pictures of README.md"
 	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
+	@echo "make docs       build the documentation into build/docs"
 	@echo "make hashes     write requirements-hashed.lock from requirements.lock"
 	@echo "make sbom       list all packages in build/sbom.cdx.json (CycloneDX)"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
@@ -71,6 +72,9 @@ bench-alignment: $(READY)
 reference: $(READY)
 	$(BIN)/python scripts/config_reference.py
 	$(BIN)/python workflow/reference.py
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(TOOLS)/ready:
 	$(PYTHON) -m venv $(TOOLS)

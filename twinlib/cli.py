@@ -28,12 +28,13 @@ _SUBTYPES: dict[str, Subtype] = {"24": "PCM_24", "float": "FLOAT"}
 
 def main() -> None:
     """Run the command line. Exit codes: 0 success, 1 refused with a reason, 2 usage error."""
-    args = _parser().parse_args()
+    args = make_parser().parse_args()
     action: Callable[[argparse.Namespace], None] = args.action
     run(lambda: action(args))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; `action` of its result is the function to call."""
     parser = argparse.ArgumentParser(
         prog="twin",
         description="Digital twins of analog devices. Run `twin COMMAND --help` for the options of a command.",

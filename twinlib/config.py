@@ -341,7 +341,7 @@ def _rows(section: Mapping[str, Any]) -> Iterator[str]:
     for key, info in section["properties"].items():
         default = "**required**" if key in required else _default(info)
         meaning = " ".join(info.get("description", "").split()).replace("|", "\\|")
-        yield f"| `{key}` | {_type(info)} | {default} | {meaning} |"
+        yield f"| `{key}` | {describe_type(info)} | {default} | {meaning} |"
 
 
 def _default(info: Mapping[str, Any]) -> str:
@@ -350,21 +350,22 @@ def _default(info: Mapping[str, Any]) -> str:
     return "its defaults" if isinstance(value, dict) and value else f"`{json.dumps(value)}`"
 
 
-def _type(info: Mapping[str, Any]) -> str:
+def describe_type(info: Mapping[str, Any]) -> str:
+    """Return the type of a key in a JSON schema as Markdown."""
     if "$ref" in info:
         return f"`{info['$ref'].rsplit('/', 1)[1]}`"
     for word in ("anyOf", "oneOf"):
         if word in info:
-            return " or ".join(dict.fromkeys(_type(option) for option in info[word]))
+            return " or ".join(dict.fromkeys(describe_type(option) for option in info[word]))
     if "enum" in info:
         return ", ".join(f"`{value}`" for value in info["enum"])
     if "const" in info:
         return f"`{info['const']}`"
     if info.get("type") == "array":
-        return f"list of {_type(info['items'])}" if "items" in info else "list"
+        return f"list of {describe_type(info['items'])}" if "items" in info else "list"
     if info.get("type") == "object":
         inner = info.get("additionalProperties") or next(iter(info.get("patternProperties", {}).values()), None)
-        return f"name: {_type(inner)}" if isinstance(inner, dict) else "mapping"
+        return f"name: {describe_type(inner)}" if isinstance(inner, dict) else "mapping"
     return str(info.get("type", "any"))
 
 

@@ -101,6 +101,11 @@ class Messages:
         """The codes that have a sentence."""
         return frozenset(self._templates)
 
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """The sentences by code, with their placeholders."""
+        return dict(self._templates)
+
     def replace(self, templates: Mapping[str, str]) -> "Messages":
         """Return the table with other sentences for some codes; raises `KeyError` for a code without a sentence."""
         if unknown := sorted(set(templates) - self.codes):

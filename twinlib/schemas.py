@@ -5,7 +5,7 @@ Files of earlier versions lack some of them: a required key or column has been i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -590,85 +590,103 @@ class Column:
     """A column: `count` is an integer from 0, the plurals are lists of values."""
 
     kind: Kind
+    meaning: str
     nullable: bool = False
     required: bool = True
 
 
-_TEXT, _COUNT, _TEXTS = Column("text"), Column("count"), Column("texts")
-_NUMBER, _NUMBERS = Column("number", nullable=True), Column("numbers", nullable=True)
-# pandas stores NaN as a missing value.
+def _number(meaning: str) -> Column:
+    # pandas stores NaN as a missing value.
+    return Column("number", meaning, nullable=True)
+
+
+_text, _texts, _count = partial(Column, "text"), partial(Column, "texts"), partial(Column, "count")
 
 TABLES: Mapping[str, Mapping[str, Column]] = {
     contracts.CUES: {
-        "reel": _TEXT,
-        "position": _COUNT,
-        "start": _COUNT,
-        "stop": _COUNT,
-        "track_id": _TEXT,
-        "artist": _TEXT,
-        "licence": _TEXT,
-        "source": _TEXT,
-        "source_sha256": _TEXT,
-        "source_start": _COUNT,
-        "source_stop": _COUNT,
-        "gain_db": _NUMBER,
-        "split": _TEXT,
+        "reel": _text("name of the reel"),
+        "position": _count("number of the slice on the reel"),
+        "start": _count("first sample on the reel, crossfade included"),
+        "stop": _count("sample after the last one"),
+        "track_id": _text("the track; `sweeps` or `tones` for synthetic slices"),
+        "artist": _text("artist as written in the metadata"),
+        "licence": _text("licence of the track"),
+        "source": _text("sound file, relative to the root of the corpus"),
+        "source_sha256": _text("checksum of that file"),
+        "source_start": _count("first sample in the source, at its own rate"),
+        "source_stop": _count("sample after the last one"),
+        "gain_db": _number("gain of the slice in dB"),
+        "split": _text("`train`, `valid` or `test`"),
     },
-    contracts.FINGERPRINTS: dict.fromkeys(("cue", "at", "frame", "code", "weak"), _COUNT),
+    contracts.FINGERPRINTS: {
+        "cue": _count("row of the slice in `cues.parquet`"),
+        "at": _count("sample on the reel: centre of the window of 60 ms"),
+        "frame": _count("the same position on the clock of the source, in steps of 5 ms"),
+        "code": _count("24 signs of the change of the spectrum over 20 ms"),
+        "weak": _count("mask of the two least certain signs"),
+    },
     contracts.SEGMENTS: {
-        "segment_id": _TEXT,
-        "device": _TEXT,
-        "capture": _TEXT,
-        "start": _COUNT,
-        "stop": _COUNT,
-        "split": _TEXT,
-        "context": _COUNT,
-        "track_ids": _TEXTS,
-        "artists": _TEXTS,
-        "licences": _TEXTS,
-        "sources": _TEXTS,
-        "settings": _TEXT,
-        "take_sha256": _TEXT,
-        "lag": _NUMBER,
-        "residual": _NUMBER,
-        "flags": _TEXTS,
-        "shard": _TEXT,
-        "row": Column("integer"),
-        "dry_sha256": _TEXT,
-        "wet_sha256": _TEXT,
-        "tone_hz": Column("number", nullable=True, required=False),
-        "tone_start": Column("integer", required=False),
-        "tone_stop": Column("integer", required=False),
+        "segment_id": _text("device/capture/first sample of the dry file"),
+        "device": _text("the device"),
+        "capture": _text("the recorded reel or pair"),
+        "start": _count("its first sample in the dry file"),
+        "stop": _count("the sample after its last"),
+        "split": _text("`train`, `valid` or `test`; empty for excluded segments"),
+        "context": _count("number of preceding samples available as left context"),
+        "track_ids": _texts("the tracks in the segment"),
+        "artists": _texts("their artists"),
+        "licences": _texts("their licences, as written in the corpus"),
+        "sources": _texts("their files and sample ranges, as path[start:stop]"),
+        "tone_hz": Column("number", "frequency of its steady sine in Hz; 0 without one", nullable=True, required=False),
+        "tone_start": Column(
+            "integer", "first sample of its steady sine in the dry file; 0 without one", required=False
+        ),
+        "tone_stop": Column("integer", "the sample after that sine; 0 without one", required=False),
+        "settings": _text("the knob settings of the device, as JSON"),
+        "take_sha256": _text("sha256 of the recording"),
+        "lag": _number("delay of the recording in samples, already corrected"),
+        "residual": _number("residual lag after the alignment, in samples"),
+        "flags": _texts("the reasons for its exclusion"),
+        "shard": _text("the shard with the samples"),
+        "row": Column("integer", "its row in the shard; -1 without samples"),
+        "dry_sha256": _text("sha256 of the dry samples, little-endian float32"),
+        "wet_sha256": _text("sha256 of the wet samples, little-endian float32"),
     },
     contracts.TRACKS: {
-        "track_id": _TEXT,
-        "artist": _TEXT,
-        "artist_family": Column("text", required=False),
-        "title": _TEXT,
-        "genre": _TEXT,
-        "licence": _TEXT,
-        "has_bleed": Column("boolean", nullable=True),
-        "kind": _TEXT,
-        "instrument": _TEXT,
-        "path": _TEXT,
-        "sample_rate": _COUNT,
-        "channels": _COUNT,
-        "frames": _COUNT,
-        "sha256": _TEXT,
+        "track_id": _text("name of the track in the corpus"),
+        "artist": _text("artist as written in the metadata"),
+        "artist_family": Column(
+            "text", "name that all spellings and joint credits of the artist share", required=False
+        ),
+        "title": _text("title"),
+        "genre": _text("genre; empty if unknown"),
+        "licence": _text("licence"),
+        "has_bleed": Column("boolean", "whether stems contain sound of other instruments", nullable=True),
+        "kind": _text("`mix`, `stem` or `raw`"),
+        "instrument": _text("instrument of a stem; empty for mixes"),
+        "path": _text("sound file, relative to the root of the corpus"),
+        "sample_rate": _count("sample rate in Hz"),
+        "channels": _count("number of channels"),
+        "frames": _count("length in samples"),
+        "sha256": _text("checksum of the file"),
     },
     contracts.TRAINING: {
-        "seed": _COUNT,
-        "step": _COUNT,
-        **dict.fromkeys(("cpu_seconds", "learning_rate", "loss", "valid_esr", "best_esr"), _NUMBER),
+        "seed": _count("seed of the training"),
+        "step": _count("optimiser steps so far"),
+        "cpu_seconds": _number("CPU time so far"),
+        "learning_rate": _number("learning rate of the hidden convolutions"),
+        "loss": _number("mean loss since the previous row"),
+        "valid_esr": _number("ESR on the validation split"),
+        "best_esr": _number("lowest validation ESR so far"),
     },
     contracts.TRIALS: {
-        "number": _COUNT,
-        "outcome": _TEXT,
-        "dilations": Column("integers"),
-        "valid_esr": _NUMBERS,
-        "steps": Column("integers"),
-        "cpu_seconds": _NUMBERS,
-        "diverged": Column("booleans"),
+        "number": _count("number of the trial; 0 is the base"),
+        "outcome": _text("`complete`, `pruned`, `diverged` or `running`"),
+        "dilations": Column("integers", "samples between taps, per layer"),
+        "valid_esr": Column("numbers", "lowest validation ESR, per budget", nullable=True),
+        "steps": Column("integers", "steps, per budget"),
+        "cpu_seconds": Column("numbers", "CPU time, per budget", nullable=True),
+        "diverged": Column("booleans", "whether the training diverged, per budget"),
     },
 }
 """The columns of tables by contract."""

@@ -18,8 +18,10 @@ from twinlib.audit.formatting import duration
 from twinlib.audit.licence_terms import parse_licence
 from twinlib.audit.licences import licences
 from twinlib.audit.results_folder import ResultsFolder
+from twinlib.contracts import SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
+from twinlib.schemas import TABLES
 
 CROISSANT_FILE = "croissant.json"
 RECORDS = "segments"
@@ -27,38 +29,6 @@ RECORDS = "segments"
 
 _TABLE = "segments.parquet"
 _PARQUET, _ARROW = "application/x-parquet", "application/vnd.apache.arrow.file"
-
-_TEXTS = {
-    "segment_id": "device/capture/first sample of the dry file",
-    "device": "the device",
-    "capture": "the recorded reel or pair",
-    "split": "train, valid or test; empty for excluded segments",
-    "settings": "the knob settings of the device, as JSON",
-    "take_sha256": "sha256 of the recording",
-    "shard": "the shard with the samples",
-    "dry_sha256": "sha256 of the dry samples, little-endian float32",
-    "wet_sha256": "sha256 of the wet samples, little-endian float32",
-}
-_LISTS = {
-    "track_ids": "the tracks in the segment",
-    "artists": "their artists",
-    "licences": "their licences, as written in the corpus",
-    "sources": "their files and sample ranges, as path[start:stop]",
-    "flags": "the reasons for its exclusion",
-}
-_WHOLE = {
-    "start": "its first sample in the dry file",
-    "stop": "the sample after its last",
-    "context": "number of preceding samples available as left context",
-    "row": "its row in the shard; -1 without samples",
-    "tone_start": "first sample of its steady sine in the dry file; 0 without one",
-    "tone_stop": "the sample after that sine; 0 without one",
-}
-_REAL = {
-    "lag": "delay of the recording in samples, already corrected",
-    "residual": "residual lag after the alignment, in samples",
-    "tone_hz": "frequency of its steady sine in Hz; 0 without one",
-}
 
 
 def croissant(results: ResultsFolder, device: str, folder: Path | None = None) -> dict[str, Any]:
@@ -173,22 +143,22 @@ def _samples(facts: Device, capture: str) -> str:
 
 def _records(mlc: ModuleType) -> Any:
     """Return the record set: all columns of the segment table."""
-    kinds = [
-        *((name, text, mlc.DataType.TEXT, False) for name, text in _TEXTS.items()),
-        *((name, text, mlc.DataType.TEXT, True) for name, text in _LISTS.items()),
-        *((name, text, mlc.DataType.INTEGER, False) for name, text in _WHOLE.items()),
-        *((name, text, mlc.DataType.FLOAT, False) for name, text in _REAL.items()),
-    ]
+    kinds = {
+        "text": mlc.DataType.TEXT,
+        "count": mlc.DataType.INTEGER,
+        "integer": mlc.DataType.INTEGER,
+        "number": mlc.DataType.FLOAT,
+    }
     fields = [
         mlc.Field(
             id=f"{RECORDS}/{name}",
             name=name,
-            description=text,
-            data_types=[kind],
-            repeated=repeated or None,
+            description=column.meaning,
+            data_types=[kinds[column.kind.removesuffix("s")]],
+            repeated=column.kind.endswith("s") or None,
             source=mlc.Source(file_object=_TABLE, extract=mlc.Extract(column=name)),
         )
-        for name, text, kind, repeated in kinds
+        for name, column in TABLES[SEGMENTS].items()
     ]
     return mlc.RecordSet(
         id=RECORDS,
