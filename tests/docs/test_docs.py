@@ -54,7 +54,7 @@ def blocks(kind: str) -> list[tuple[str, str, bool]]:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """The words of all commands in code on the pages: lines of blocks, and inline code."""
     for page in PAGES:
-        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        text = (REPOSITORY / page).read_text(encoding="utf-8").replace("\\\n", " ")
         lines = [line for block in BLOCK.finditer(text) if block["kind"] in ("console", "bash") for line in
                  block["text"].splitlines()]  # fmt: skip
         lines += re.findall(r"^    (\S.*)$", text, re.MULTILINE)
