@@ -1,15 +1,18 @@
 """The commands `twin check` and `twin record`, and the options of the commands that align."""
 
 import argparse
+import datetime
+import itertools
 import json
 import sys
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib import capture, excitation, recording, reports
-from twinlib.audio import read_info
+from twinlib.audio import Subtype, read_info
 from twinlib.cli_tables import alignment_table, print_content, without_track
 from twinlib.errors import AudioError, TwinError
 from twinlib.progress import show_progress
@@ -21,6 +24,11 @@ Commands = Any
 """What `argparse` returns for subcommands; its type is private."""
 
 _CONFIG = Path("config/config.yaml")
+_SUBTYPES: dict[str, Subtype] = {"24": "PCM_24", "float": "FLOAT"}
+
+MAX_ATTEMPTS = 3
+"""Passes of a reel without a person to decide."""
+
 _LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs")
 
 
@@ -42,6 +50,8 @@ def add_recording(commands: Commands) -> None:
     add_alignment_options(command, "take")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_check)
+
+    _add_record(commands)
 
 
 def add_alignment_options(command: argparse.ArgumentParser, wet: str) -> None:
@@ -287,3 +297,233 @@ def _folder_content(
         "unreadable": unreadable,
         "missing": missing,
     }
+
+
+def _add_record(commands: Commands) -> None:
+    command = commands.add_parser(
+        "record",
+        help="play the missing reels and record the device",
+        description="Play each reel that has no take yet through a device and record it, after a set-up of the levels. "
+        "Each take is checked at once. Ctrl-C stops; the same command continues with the next missing reel.",
+    )
+    _add_device(command)
+    command.add_argument("--reel", nargs="+", metavar="REEL", help="only these reels (default: all without a take)")
+    command.add_argument("--list", action="store_true", help="list the audio interfaces")
+    command.add_argument("--dry-run", action="store_true", help="list what would be recorded; play nothing")
+    command.add_argument("--output", type=_address, metavar="INTERFACE", help="number or name (default: the system's)")
+    command.add_argument("--input", type=_address, metavar="INTERFACE", help="number or name (default: the system's)")
+    command.add_argument("--outputs", type=int, nargs="+", default=[1], metavar="N", help="channels to play on (1)")
+    command.add_argument(
+        "--inputs",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="channels to record, in the order of the channels of the take: that of `channel` in the configuration is "
+        "the device, that of `reference_channel` the loop-back (default: 1, 2 and so on)",
+    )
+    command.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: that of the reels, if possible)")
+    command.add_argument("--latency", type=float, metavar="S", help="latency in seconds (default: the driver's)")
+    command.add_argument("--bits", choices=list(_SUBTYPES), default="24", help="24-bit or floating-point takes (24)")
+    command.set_defaults(action=_record)
+
+
+def _address(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _record(args: argparse.Namespace) -> None:
+    if args.list:
+        for each in recording.portaudio_system().list_interfaces():
+            default = ", ".join(
+                word for word, is_it in (("output", each.is_default_output), ("input", each.is_default_input)) if is_it
+            )
+            print(
+                f"{each.number:3d}  {each.name}: {each.outputs} outputs, {each.inputs} inputs, {each.sample_rate} Hz"
+                + (f" (default {default})" if default else "")
+            )
+        return
+    device = _load_device(args.config, args.device)
+    tasks = _tasks(device, args.reel)
+    for task in tasks:
+        print(f"{task.reel}: {read_info(task.path).seconds / 60:.1f} minutes -> {task.take}")
+    if not tasks:
+        print(f"all reels of {device.name} have takes: run `snakemake --cores 2`")
+    if args.dry_run or not tasks:
+        return
+    system = recording.portaudio_system()
+    connection = _connect(args, device, system, tasks)
+    card = _find_card(args, device, system, connection)
+    session = _Session(device, system, connection, _SUBTYPES[args.bits])
+    session.set_up_levels(card.get("input_level_dbu"))
+    for number, task in enumerate(tasks, 1):
+        print(f"reel {number} of {len(tasks)}: {task.reel}")
+        session.record(task)
+    print("every reel asked for is recorded: run `snakemake --cores 2`")
+
+
+def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
+    """Return the reels to record: the given ones, which must have no take, or all that are missing."""
+    for reel in reels or []:
+        if reel not in device.reels:
+            raise TwinError(f"{device.name} has no reel {reel}; its reels: {', '.join(device.reels)}")
+        if reel in device.existing:
+            raise TwinError(f"{device.existing[reel]} is the take of {reel}: to record it again, move that file away")
+    tasks = []
+    for reel, take in device.captures.missing:
+        if reels is None or reel in reels:
+            if take.suffix.lower() not in (".wav", ".flac"):
+                raise TwinError(f"{take} cannot be recorded: let `takes` of {device.name} end in .wav or .flac")
+            layout, _ = recording.read_layout(device.reels[reel])
+            tasks.append(recording.Task(reel, device.reels[reel], layout, take))
+    return tasks
+
+
+def _connect(
+    args: argparse.Namespace, device: _Recorded, system: recording.SoundSystem, tasks: list[recording.Task]
+) -> recording.Connection:
+    settings = device.settings
+    needed = max(settings.channel, settings.reference_channel or 1)
+    inputs = tuple(args.inputs or range(1, needed + 1))
+    if len(inputs) < needed:
+        raise TwinError(f"{device.name} uses channel {needed} of its takes: give {needed} channels by --inputs")
+    if min(*inputs, *args.outputs) < 1:
+        raise TwinError("channels are counted from 1")
+    rate = args.rate or read_info(tasks[0].path).sample_rate
+    wanted = recording.Connection(args.output, args.input, tuple(args.outputs), inputs, rate, args.latency)
+    found = system.find_rate(wanted)
+    if args.rate and found != args.rate:
+        raise TwinError(f"the interface does not run at {args.rate} Hz, but at {found} Hz: leave --rate out")
+    if found != rate:
+        print(f"note: the interface runs at {found} Hz: the reels are resampled, and the takes again by the workflow")
+    return replace(wanted, sample_rate=found)
+
+
+def _find_card(
+    args: argparse.Namespace, device: _Recorded, system: recording.SoundSystem, connection: recording.Connection
+) -> dict[str, Any]:
+    """Return the card of the device; ask for it once, if there is a person to ask."""
+    takes = str(device.settings.takes)
+    path = capture.card_path(takes, device.name)
+    if not path.is_file() and sys.stdin.isatty():
+        print(f"A few questions on the device, once; Enter leaves one open. The answers go into {path}.")
+        default = next((each.name for each in system.list_interfaces() if each.number == connection.input), "")
+        card = recording.ask_card(_ask_text, device.name, device.settings.card, default)
+        recording.write_card(path, device.name, card)
+    return capture.merge_card(takes, device.name, device.settings.card).given
+
+
+def _ask_text(question: str, default: str) -> str:
+    return input(f"{question}{f' [{default}]' if default else ''}: ") or default
+
+
+def _ask(question: str, default: str) -> str:
+    """Return the first letter of an answer in lower case; the default without a person to ask."""
+    if not sys.stdin.isatty():
+        return default
+    try:
+        return input(f"{question} ").strip().lower()[:1] or default
+    except EOFError:
+        return default
+
+
+@dataclass
+class _Session:
+    """A recording session at a terminal."""
+
+    device: _Recorded
+    system: recording.SoundSystem
+    connection: recording.Connection
+    subtype: Subtype
+    levels: recording.Levels | None = None
+
+    def set_up_levels(self, input_level_dbu: float | None) -> None:
+        """Measure the levels, again after each correction."""
+        settings = self.device.settings
+        print("Level set-up: a short tone and noise are played. Turn your monitors down.")
+        _ask("Enter to play it.", "")
+        while True:
+            with show_progress("levels", 9, "s") as done:
+                self.levels = recording.measure_levels(
+                    self.system,
+                    self.connection,
+                    channel=settings.channel,
+                    reference_channel=settings.reference_channel,
+                    progress=done,
+                )
+            print(self.levels.describe(input_level_dbu))
+            for problem in self.levels.problems:
+                print(f"  {problem}")
+            if self.levels.is_usable:
+                if _ask("Record (Enter), or measure again (m)?", "r") != "m":
+                    return
+            elif _ask("Measure again (Enter), or stop (q)?", "m" if sys.stdin.isatty() else "q") == "q":
+                raise TwinError("nothing was recorded: " + "; ".join(self.levels.problems))
+
+    def record(self, task: recording.Task) -> None:
+        """Record a reel until a take is kept."""
+        lead = recording.LEAD_SECONDS
+        for attempt_number in itertools.count(1):
+            attempt = self._attempt(task, lead)
+            if not attempt.made.is_complete:
+                print(f"stopped: what was recorded is in {recording.put_aside(attempt)}; finished takes are kept")
+                raise KeyboardInterrupt
+            for line in (*attempt.faults, *(attempt.checked.reasons if attempt.checked else ())):
+                print(f"  {line}")
+            choice = "k" if attempt.decision == "keep" else "r"
+            if choice == "r" and attempt_number >= MAX_ATTEMPTS and not sys.stdin.isatty():
+                choice = "q" if attempt.verdict == "refused" else "k"
+            if attempt.verdict != "ok" or attempt.faults:
+                words = "repeat (r), stop (q)" if attempt.verdict == "refused" else "keep (k), repeat (r), stop (q)"
+                choice = _ask(f"{task.reel} is {attempt.verdict}: {words}? [{choice}]", choice)
+            if choice == "k" and attempt.verdict != "refused":
+                take = recording.keep(attempt)
+                self._log(attempt)
+                print(f"{take}: {attempt.verdict}")
+                for note in attempt.notes:
+                    print(f"  note: {note}")
+                return
+            print(f"  not used; it is in {recording.put_aside(attempt)}")
+            if choice == "q":
+                raise TwinError(f"{task.reel} has no take yet; finished takes are kept: run again to continue")
+            # A stream that lost its start may lose as much again.
+            lead += attempt.lost_seconds
+
+    def _attempt(self, task: recording.Task, lead: float) -> recording.Attempt:
+        settings = self.device.settings
+        if sys.stdin.isatty():
+            for seconds in (3, 2, 1):
+                print(f"{seconds} ...", flush=True)
+                time.sleep(1)
+        total = read_info(task.path).seconds + lead + recording.TAIL_SECONDS
+        with show_progress(f"record {task.reel}", total, "s") as recorded, show_progress("check", 100, "%") as checked:
+            return recording.record_task(
+                self.system,
+                self.connection,
+                task,
+                subtype=self.subtype,
+                channel=settings.channel,
+                reference_channel=settings.reference_channel,
+                latency_seconds=self.levels.latency_seconds if self.levels else None,
+                lead_seconds=lead,
+                progress=recorded,
+                check_progress=checked,
+            )
+
+    def _log(self, attempt: recording.Attempt) -> None:
+        device, connection = self.device, self.connection
+        entry = recording.LogEntry(
+            take=str(attempt.task.take),
+            recorded=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            output=str(connection.output if connection.output is not None else "default"),
+            input=str(connection.input if connection.input is not None else "default"),
+            outputs=connection.outputs,
+            inputs=connection.inputs,
+            sample_rate=connection.sample_rate,
+            breaks=attempt.made.breaks,
+            lost_seconds=round(attempt.lost_seconds, 3),
+            verdict=attempt.verdict,
+            reasons=attempt.checked.reasons if attempt.checked else (),
+            levels=asdict(self.levels) if self.levels else {},
+        )
+        folder = capture.card_path(str(device.settings.takes), device.name).parent
+        recording.add_to_log(folder / f"{device.name}.recording.json", device.name, attempt.task.reel, entry)

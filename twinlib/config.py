@@ -41,7 +41,9 @@ class Device(Captures):
     simulate: Simulate | None = None
     """A simulated device, to try the workflow without hardware. All files made from it are marked as simulated."""
     card: DeviceCard = DeviceCard()
-    """Description of the device, for players, MLflow and the datasheet. An edit trains nothing again."""
+    """Description of the device, for players, MLflow and the datasheet. An edit trains nothing again. `twin record`
+    asks for it once and writes the answers into `DEVICE.card.yaml` beside the takes; keys given here take
+    precedence."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -29,6 +29,10 @@ class CaptureError(TwinError):
     """A take or a pair is missing, malformed or unusable."""
 
 
+class InterfaceError(TwinError):
+    """An audio interface is missing, or cannot play and record as asked."""
+
+
 class AlignmentError(TwinError):
     """A wet signal cannot be aligned with its dry signal."""
 

@@ -229,6 +229,22 @@ class DeviceCard(TypedDict):
     card: dict[str, str | float | None]
 
 
+class RecordedTake(TypedDict, total=False):
+    """How a take was recorded."""
+
+    take: Required[str]
+    verdict: Required[Verdict]
+    reasons: Required[list[str]]
+    breaks: Required[list[float]]
+
+
+class Recording(TypedDict):
+    """`recording/1`."""
+
+    device: str
+    takes: dict[str, RecordedTake]
+
+
 class Block(TypedDict):
     """Consecutive slices of one split."""
 
@@ -572,6 +588,7 @@ JSON: Mapping[str, Any] = {
     contracts.MUSIC: Music,
     contracts.PROBE: Probe,
     contracts.RECORD: Record,
+    contracts.RECORDING: Recording,
     contracts.RUN: Run,
     contracts.SIMULATED_TAKE: SimulatedTake,
     contracts.STORE: Store,

@@ -231,6 +231,22 @@ class AudioPath:
                 self._ended(name, process, UP_SECONDS)
         self._processes.clear()
 
+    def attenuate(self, percent: int) -> float:
+        """Set the volume of the null sink, behind the effect; return the factor."""
+        raw = round(0x10000 * percent / 100)
+        command = ["pactl", "set-sink-volume", SINK, str(raw)]
+        subprocess.run(command, env=self._environment, check=True, timeout=UP_SECONDS)
+        return float((raw / 0x10000) ** 3)
+
+    def client_environment(self) -> dict[str, str]:
+        """The environment of an ALSA program, for which the sink is the device `twin_out` and its monitor `twin_in`."""
+        target = EFFECT_SINK if self._effect is not None else SINK
+        devices = {"twin_out": target, "twin_in": f"{SINK}.monitor"}
+        lines = [f'pcm.{name} {{ type pulse device "{device}" }}\n' for name, device in devices.items()]
+        Path(self._environment["HOME"], ".asoundrc").write_text("".join(lines))
+        # With the latency of ALSA, a busy machine loses samples.
+        return self._environment | {"PULSE_LATENCY_MSEC": "300"}
+
     def _start_server(self) -> None:
         self._environment = self._private_environment()
         shape = f"rate={self._rate} format=float32le channels=1"

@@ -3,7 +3,10 @@ from .device_captures import Capture as Capture
 from .device_captures import DeviceCaptures as DeviceCaptures
 from .device_captures import find_captures as find_captures
 from .device_card import DeviceCard as DeviceCard
+from .device_card import card_path as card_path
+from .device_card import merge_card as merge_card
 from .device_card import read_device_card as read_device_card
+from .device_card import takes_folder as takes_folder
 from .file_checks import describe_file as describe_file
 from .ingest import ingest_take as ingest_take
 from .pairs import Known as Known

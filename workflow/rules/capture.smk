@@ -11,7 +11,7 @@ rule write_device_card:
         "<benchmarks>/write_device_card/{device}.tsv"
     localrule: True
     params:
-        card=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].card.given, sort_keys=True),
+        card=lambda wildcards: json.dumps(get_card(wildcards).given, sort_keys=True),
         code=code("write_device_card.py"),
     shell:
         "stage write_device_card --device {wildcards.device} --card {params.card:q} --output {output.card:q}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from twinlib.config import load_config
-from twinlib.capture import find_captures
+from twinlib.capture import find_captures, merge_card
 from twinlib.corpus import describe_corpus, file_names_digest, read_exclusions, source_files
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES

@@ -5,6 +5,12 @@ def get_plan_settings(wildcards):
     return RECORDED.param(wildcards.excitation, "cues.parquet", "settings", planned)
 
 
+def get_card(wildcards):
+    """The card of a device: the file beside its takes, and over it the keys of the configuration."""
+    device = CONFIG.devices[wildcards.device]
+    return as_workflow_error(merge_card, device.takes, wildcards.device, device.card)
+
+
 def get_capture(wildcards):
     """The files of a capture, and what is known about them."""
     return as_workflow_error(CAPTURES[wildcards.device].__getitem__, wildcards.capture)

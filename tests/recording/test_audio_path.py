@@ -1,0 +1,99 @@
+"""`twin record` through PortAudio and an audio server with a distortion effect as the device."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.alignment.audio_path import PACKAGES, AudioPath, Effect, missing
+from tests.recording.conftest import RATE, SETTINGS, reel_samples
+from twinlib import audio
+from twinlib.files import read_json
+from twinlib.recording import align_take, read_layout
+
+pytestmark = pytest.mark.slow
+
+EFFECT = Effect("foldover_1213", "foldover", (0.5, 0.0))
+REPOSITORY = Path(__file__).parents[2]
+REEL, TAKE = "main-01", Path("recordings/fold/main-01.wav")
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    absent = missing(EFFECT)
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError) as error:
+        absent.append(f"PortAudio ({error})")
+    if absent:
+        why = (
+            f"no audio path: {', '.join(absent)} (Debian: apt-get install {PACKAGES} libportaudio2 libasound2-plugins)"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+
+
+@pytest.fixture
+def project(foreign: Path, tmp_path: Path) -> Path:
+    """A project whose device waits for the take of one reel."""
+    shutil.copytree(foreign.parents[1], tmp_path / "results")
+    content = {
+        "corpus": {"root": "music", "layout": "folder", "licence": "CC0-1.0"},
+        "excitations": {"main": {**SETTINGS, "seed": 2, "slices": 20}},
+        "devices": {"fold": {"excitation": "main", "takes": "recordings/fold/{reel}.wav"}},
+    }
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path
+
+
+def start(path: AudioPath, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "twinlib.cli", "record", "--output", "twin_out", "--input", "twin_in"],
+        cwd=folder,
+        env=path.client_environment() | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_recording_resumes_and_the_take_equals_the_effect(project: Path, foreign: Path) -> None:
+    takes = project / TAKE.parent
+    with AudioPath(RATE, EFFECT) as path:
+        # The effect folds over at full scale, which the level set-up would refuse.
+        gain = path.attenuate(80)
+        killed = start(path, project)
+        deadline = time.monotonic() + 90
+        while not list(takes.glob(".*.part")):
+            assert killed.poll() is None, killed.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(2.0)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        assert not (project / TAKE).exists()
+        again = start(path, project)
+        text, _ = again.communicate(timeout=400)
+    assert again.returncode == 0, text
+    assert "round trip" in text
+    assert not list(takes.glob(".*"))
+    log = read_json(takes / "fold.recording.json", "recording/1")["takes"][REEL]
+    assert (log["output"], log["sample_rate"], log["verdict"]) == ("twin_out", RATE, "ok"), text
+    reel = foreign / "reels" / f"{REEL}.wav"
+    found = align_take(project / TAKE, reel, read_layout(reel)[0])
+    lag = round(found.lag_samples)
+    assert found.lag_samples == pytest.approx(lag, abs=0.02)
+    expected = gain * EFFECT.apply(reel_samples(foreign, REEL), RATE)
+    samples = audio.read(project / TAKE)[lag : lag + len(expected), 0]
+    assert np.abs(samples - expected).max() < 1e-5
