@@ -87,7 +87,7 @@ def _find_rate(sounddevice: Any, connection: Connection) -> int:
             connection.input, max(connection.inputs), "float32", samplerate=connection.sample_rate
         )
     except sounddevice.PortAudioError:
-        return round(sounddevice.query_devices(connection.input, "input")["default_samplerate"])
+        return int(sounddevice.query_devices(connection.input, "input")["default_samplerate"])
     return connection.sample_rate
 
 
@@ -98,15 +98,13 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
 
     def exchange_block(indata: Signal, outdata: Signal, frames: int, time: Any, status: Any) -> None:
         outdata.fill(0.0)
-        try:
+        was_played = not played.empty()
+        if was_played:
             samples = played.get_nowait()
-        except queue.Empty:
-            samples = None
-        else:
             for number, channel in enumerate(connection.outputs):
                 outdata[:, channel - 1] = samples[:, number % samples.shape[1]]
-        broken = bool(status.input_overflow or status.output_underflow or samples is None)
-        recorded.put((Received(indata[:, columns].copy(), broken), samples is not None))
+        broken = bool(status.input_overflow or status.output_underflow or not was_played)
+        recorded.put((Received(indata[:, columns].copy(), broken), was_played))
 
     source = iter(blocks)
     waiting = 0
@@ -127,9 +125,8 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
             while waiting:
                 received, was_played = recorded.get(timeout=TIMEOUT_SECONDS)
                 waiting -= was_played
-                block = next(source, None)
-                if block is not None:
-                    played.put(block)
+                for following in islice(source, 1):
+                    played.put(following)
                     waiting += 1
                 yield received
     except queue.Empty:
