@@ -15,6 +15,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from twinlib.errors import TwinError
+from twinlib.extras import EXTRAS, describe_missing_modules
 from twinlib.formatting import LINES, escape_control
 
 
@@ -33,6 +34,11 @@ def run(main: Callable[[], None]) -> NoReturn:
         _refuse("; ".join(_sentences(error)))
     except json.JSONDecodeError as error:
         _refuse(f"an option is not readable JSON ({error}): {error.doc[:60]!r}")
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        _refuse(describe_missing_modules([module]))
     except BrokenPipeError:
         pass
     except OSError as error:

@@ -13,9 +13,14 @@ from typing import TextIO
 import yaml
 
 from twinlib.audio import read_info
+<<<<<<< HEAD
 from twinlib.contracts import EXCITATION, SPLITS
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.excitation import is_reel, probe_name, read_reel
+=======
+from twinlib.errors import ConfigError, TwinError
+from twinlib.extras import require_modules
+>>>>>>> 083aa48 (Packaging: extras workflow, tracking, pages; a run checks its modules at the start; messages name the extra)
 from twinlib.files import write_text
 from twinlib.progress import SECONDS_VARIABLE, Progress, show_progress
 
@@ -157,6 +162,7 @@ def run_workflow(folder: Path, cores: int) -> None:
     The output is also in `run.log`. Raises `TwinError` with the errors of the stages if the run fails. On
     `KeyboardInterrupt` (Ctrl-C, SIGTERM) the stages save their state and end.
     """
+    require_modules("snakemake")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(find_workflow()), "--configfile", CONFIG]
     command += ["--cores", str(cores), "--nocolor"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", SECONDS_VARIABLE: "1"}

@@ -151,7 +151,7 @@ def test_missing_package_raises_with_the_install_command(tmp_path, monkeypatch):
         return real(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ModelError, match=r"pip install onnx`, or export to \.nam"):
+    with pytest.raises(ModelError, match=r"onnx is not installed.*export.*, or export to \.nam"):
         write_onnx(make_twin(PRESETS["nam-nano"]), tmp_path / "twin.onnx")
     assert list(tmp_path.iterdir()) == []
 

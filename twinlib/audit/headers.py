@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from twinlib.contracts import TWIN, describe_mismatch
 from twinlib.errors import AuditError, TwinError
+from twinlib.extras import describe_missing_modules
 from twinlib.parsing import describe_error, parse_json, read_text, require_file
 
 MAX_ONNX = 1 << 28
@@ -45,7 +46,7 @@ def read_embedded_chain_hash(path: Path) -> str:
         try:
             import onnx
         except ImportError:
-            raise TwinError("reading .onnx files needs onnx: pip install -e '.[export]'") from None
+            raise TwinError(describe_missing_modules(["onnx"])) from None
         try:
             require_file(path)
             if path.stat().st_size > MAX_ONNX:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twinlib.errors import ModelError
+from twinlib.extras import describe_missing_modules
 from twinlib.files import atomic_path
 from twinlib.model.architecture import LEAKY_SLOPE, ActivationName
 from twinlib.model.export_metadata import export_metadata
@@ -74,9 +75,7 @@ def onnx_model(
         import onnx
         from onnx import helper
     except ImportError:
-        raise ModelError(
-            "export to .onnx needs the package onnx, which is not installed. Run `pip install onnx`, or export to .nam"
-        ) from None
+        raise ModelError(f"{describe_missing_modules(['onnx'])}, or export to .nam") from None
     graph = _Graph()
     graph.build(fold_weights(twin))
     names = {"dry": "wet", **{state: f"next.{state}" for state in graph.states}}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinlib.errors import DatasetError, DivergedError, TrainingError
+from twinlib.extras import describe_missing_modules
 from twinlib.model import Architecture, Network
 from twinlib.progress import Progress, no_progress
 from twinlib.training.data import TrainingData
@@ -58,9 +59,7 @@ def open_study(folder: Path, search: Search, base: Architecture, training: Train
     except ModuleNotFoundError as error:
         if error.name != "optuna":
             raise
-        raise TrainingError(
-            "A search needs Optuna, which is not installed. Install the extra `search` (`pip install -e '.[search]'`)"
-        ) from None
+        raise TrainingError(describe_missing_modules(["optuna"])) from None
     first, space = Parameters.from_base(base, training), search.space
     if training.optimiser == "adamw":
         # Without Muon its rate has no effect; random values would mislead the sampler.

@@ -14,6 +14,7 @@ from twinlib.corpus import describe_corpus, file_names_digest, read_exclusions, 
 from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
+from twinlib.extras import require_modules
 from twinlib.provenance import digest
 from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, store_uri
 
@@ -33,6 +34,13 @@ def as_workflow_error(function, *arguments):
 CONFIG_FILES = [Path(path) for path in workflow.overwrite_configfiles] or [Path("config/config.yaml")]
 SOURCE = ", ".join(map(str, CONFIG_FILES))
 CONFIG = as_workflow_error(lambda: load_config(*CONFIG_FILES, overrides=workflow.config_settings.config))
+# Without this check, hours of work would end with a missing module.
+as_workflow_error(
+    require_modules,
+    *("jinja2", "matplotlib", "onnx", "psutil"),
+    *(["mlflow"] if CONFIG.tracking.enabled else []),
+    *(["optuna"] if CONFIG.search else []),
+)
 RESULTS = Path(CONFIG.results)
 TWINS = CONFIG.twins()
 TRAINING_GPUS = int(
