@@ -1,5 +1,8 @@
 """A digital twin of an analog harmonic-distortion device: the library behind the workflow.
 
+For use from Python: `align` and `warp` signals, `train`, `load_twin`, `evaluate` and `export_twin` twins, measure
+`harmonics`, `load_dataset`; `Twin.render` plays an array. These names are imported on first use.
+
 Packages in the order of the data flow; each imports only from those above it:
 
     provenance    digests, stage records, results folders
@@ -24,5 +27,9 @@ Packages in the order of the data flow; each imports only from those above it:
 Modules shared by all: `audio` sound files, `files` atomic I/O, `contracts` names and versions of files, `intervals`
 sample ranges, `db` decibels, `findings` results of checks, `formatting` numbers, `plotting` figures, `errors`,
 `progress`, `section` the base of `config`, `project` a project from pairs of files, and `cli` with `cli_runtime` for
-the `twin` command.
+the `twin` command, `api` the names above, and `extras` optional packages.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from twinlib import alignment, capture, diagnosis, evaluation, model, project, provenance, recording, reports
-from twinlib.audio import BLOCK, Reader, Subtype, Writer, read_info
+from twinlib import alignment, capture, evaluation, model, project, provenance, recording, reports
+from twinlib.audio import BLOCK, Subtype, Writer, read_info
 from twinlib.audit import add_audit
 from twinlib.cli_recording import add_alignment_options, add_recording, check_output
 from twinlib.cli_runtime import run
@@ -232,30 +232,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     _use_one_thread()
     twin = model.load_twin(args.twin)
     _note_files(args.dry, args.wet)
-    found = alignment.align(args.dry, args.wet, channel=_column(args.channel), guard_samples=twin.guard_samples)
-    found = diagnosis.diagnose(found, args.dry, args.wet, channel=_column(args.channel))
-    if found.verdict == "refused":
-        raise TwinError("this pair cannot be aligned: " + "; ".join(found.reasons))
-    if found.sample_rate != twin.sample_rate:
-        raise TwinError(
-            f"the twin runs at {twin.sample_rate} Hz, {args.dry} has {found.sample_rate} Hz: resample the pair"
-        )
-    with Reader(args.dry) as dry, alignment.WarpedReader(args.wet, found, _column(args.channel)) as wet:
-        start, stop = wet.valid_range()
-        # The dry channel used by the alignment: the same one if the file has it, else the first.
-        column = _column(args.channel) if args.channel <= dry.info.channels else 0
-        with show_progress(f"evaluate {args.wet}", (stop - start) / twin.sample_rate, "s of audio") as done:
-            metrics = evaluation.evaluate_pair(
-                twin,
-                lambda first, last: dry.read(start + first, start + last)[:, column],
-                lambda first, last: wet.read(start + first, start + last),
-                stop - start,
-                evaluation.Evaluation(),
-                evaluation.TakeUnderTest(
-                    str(args.wet), (start + found.lag_samples) / twin.sample_rate, found.verdict, found.reasons
-                ),
-                done,
-            )
+    metrics, found = evaluation.evaluate_files(twin, args.dry, args.wet, _column(args.channel))
     aligned = {key: getattr(found, key) for key in ("verdict", "lag_samples", "drift_ppm", "polarity")}
     if not args.json:
         print(*evaluation.verdict_lines(metrics), "", sep="\n")

@@ -16,6 +16,9 @@ _STATES = ("checkpoints", "study-")
 
 _ARTIFACTS = "mlflow/artifacts/"
 
+_MODELS = 3
+"""The place of `models`, the folder of the models of an experiment, in the name of a file in `_ARTIFACTS`."""
+
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
           "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}  # fmt: skip
 
@@ -25,7 +28,7 @@ class UntrackedFiles:
     """The files of a results folder that no record lists, by name. Returned by `find_untracked`."""
 
     states: dict[str, Path]
-    """Training states, which contain their own checksum."""
+    """Training states and twins of MLflow models, which contain their own checksum."""
     copies: dict[str, dict[str, Path]]
     """Artifacts of MLflow runs by run folder: copies of outputs, and the records of their stages."""
     unrecorded: list[str]
@@ -45,7 +48,12 @@ def find_untracked(results: Results) -> UntrackedFiles:
         if name in tracked or not path.is_file():
             continue
         parts = name.split("/")
-        if name.startswith(_ARTIFACTS) and len(parts) > 4:
+        if name.startswith(_ARTIFACTS) and len(parts) > 4 and parts[_MODELS] == "models":
+            if path.suffix == ".safetensors":
+                states[name] = path
+            else:
+                unchecked["mlflow"] += 1
+        elif name.startswith(_ARTIFACTS) and len(parts) > 4:
             runs["/".join(parts[:4])][name] = path
         elif name == "README.md" or (len(parts) > 1 and parts[0] not in ROOMS):
             unchecked[parts[0]] += 1

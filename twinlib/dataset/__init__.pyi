@@ -20,6 +20,9 @@ from .manifest import CaptureFiles as CaptureFiles
 from .manifest import build_manifest as build_manifest
 from .manifest import refuse_useless as refuse_useless
 from .manifest import write_manifest as write_manifest
+from .pair_dataset import DatasetFolder as DatasetFolder
+from .pair_dataset import build_pair_dataset as build_pair_dataset
+from .pair_dataset import read_dataset as read_dataset
 from .segments import excluded_ranges as excluded_ranges
 from .segments import tile_pair as tile_pair
 from .segments import tile_reel as tile_reel

@@ -4,6 +4,7 @@ Phases are relative to sines: a harmonic `b sin(h w t + q)` of a fundamental `a 
 `q - h p`, which is independent of delay. Levels are in dB relative to the fundamental (dBc).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from twinlib.audio import Signal
-from twinlib.db import MIN_AMPLITUDE, amp_to_db, db_to_power
+from twinlib.db import MIN_AMPLITUDE, amp_to_db, db_to_amp, db_to_power
 
 Array = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -61,6 +62,25 @@ def bin_amplitudes(window: Signal) -> Complex:
     """
     spectrum: Complex = 2j * fft.rfft(window.astype(np.float64)) / len(window)
     return spectrum
+
+
+SINE_WINDOW = 1 << 14
+"""Samples of the measured window of `play_sine`."""
+
+_SETTLE_SECONDS = 0.25
+
+
+def play_sine(process: Callable[[Signal], Signal], sample_rate: int, hz: float, level_dbfs: float) -> SineResponse:
+    """Measure the harmonics of a steady sine of frequency `hz` and peak level `level_dbfs`, after it has settled.
+
+    `process` maps samples `(n,)` to as many. The frequency is moved to the nearest one with an odd number of periods in
+    `SINE_WINDOW` samples, at which no alias coincides with a harmonic; the result holds it.
+    """
+    settle = round(_SETTLE_SECONDS * sample_rate)
+    cycles = 2 * round((hz * SINE_WINDOW / sample_rate - 1) / 2) + 1
+    time = np.arange(settle + SINE_WINDOW) / sample_rate
+    tone = db_to_amp(level_dbfs) * np.sin(2 * np.pi * cycles * sample_rate / SINE_WINDOW * time)
+    return measure_sine(process(tone.astype(np.float32))[settle:], cycles, sample_rate, level_dbfs)
 
 
 def measure_sine(window: Signal, cycles: int, sample_rate: int, level_dbfs: float) -> SineResponse:

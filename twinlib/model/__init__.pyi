@@ -9,6 +9,7 @@ from .architecture import parameter_shapes as parameter_shapes
 from .checksum import tensor_checksum as tensor_checksum
 from .export import check_export_path as check_export_path
 from .export import export_twin as export_twin
+from .render import render_array as render_array
 from .render import render_file as render_file
 from .streaming import Stream as Stream
 from .tensors import load_tensors as load_tensors

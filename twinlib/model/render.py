@@ -1,13 +1,16 @@
-"""Rendering of sound files through a twin: any length, channel count and sample rate, in constant memory."""
+"""Rendering of sound files and arrays through a twin: any length, channel count and sample rate; files in constant
+memory.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
-from twinlib.audio import Reader, Signal, Subtype, Writer
+from twinlib.audio import BLOCK, Reader, Signal, Subtype, Writer
 from twinlib.errors import AudioError
 from twinlib.model.streaming import Stream
 from twinlib.model.twin import Twin
@@ -31,14 +34,42 @@ def render_file(
         raise AudioError(f"{wet}: output and input are the same file. Choose another name for the output")
     with Reader(dry) as reader:
         info = reader.info
-        stream = Stream(twin, info.channels, min(info.channels, _usable_cores()))
-        blocks = _resample(_finite_blocks(reader), info.sample_rate, twin.sample_rate, info.channels)
-        blocks = _play(blocks, stream, twin.guard_samples, info.channels)
-        blocks = _resample(blocks, twin.sample_rate, info.sample_rate, info.channels)
+        blocks = _render(twin, _finite_blocks(reader), info.sample_rate, info.channels, info.frames)
         with Writer(wet, info.sample_rate, info.channels, subtype, info.frames) as writer:
-            for block in _trim_or_pad(blocks, info.frames, info.channels):
+            for block in blocks:
                 writer.write(block)
                 progress(len(block))
+
+
+def render_array(twin: Twin, dry: npt.ArrayLike, sample_rate: int) -> Signal:
+    """Render samples `(n,)` or `(n, channels)` at `sample_rate` Hz, as `render_file`; return float32 of this shape.
+
+    Raises `AudioError` if the array has another shape, holds NaN or Inf, or if the rate is not positive.
+    """
+    with np.errstate(over="ignore"):
+        # Values beyond the range of float32 become Inf.
+        samples = np.asarray(dry, dtype=np.float32)
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and not samples.shape[1]):
+        raise AudioError(f"the samples have the shape {samples.shape}, but (n,) or (n, channels) is needed")
+    if sample_rate <= 0:
+        raise AudioError(f"the sample rate is {sample_rate} Hz, but must be positive")
+    signal = samples[:, None] if samples.ndim == 1 else samples
+    if not np.isfinite(signal).all():
+        sample = int(np.argmin(np.isfinite(signal).all(axis=1)))
+        raise AudioError(f"sample {sample} ({sample / sample_rate:.2f} s) is not a finite number")
+    frames, channels = signal.shape
+    blocks = (signal[start : start + BLOCK] for start in range(0, frames, BLOCK))
+    parts = list(_render(twin, blocks, sample_rate, channels, frames))
+    return np.concatenate(parts).reshape(samples.shape) if parts else np.zeros(samples.shape, np.float32)
+
+
+def _render(twin: Twin, blocks: Iterable[Signal], rate: int, channels: int, frames: int) -> Iterator[Signal]:
+    """Yield the output of a twin for `frames` frames at any rate, without its latency."""
+    stream = Stream(twin, channels, min(channels, _usable_cores()))
+    blocks = _resample(blocks, rate, twin.sample_rate, channels)
+    blocks = _play(blocks, stream, twin.guard_samples, channels)
+    blocks = _resample(blocks, twin.sample_rate, rate, channels)
+    return _trim_or_pad(blocks, frames, channels)
 
 
 def _usable_cores() -> int:

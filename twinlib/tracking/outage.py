@@ -17,7 +17,7 @@ def require_server(uri: str) -> None:
 
     Once it has failed to answer a process of this run of the workflow, no other process waits for it.
     """
-    if not _is_server(uri):
+    if not is_server(uri):
         return
     if OUTAGE_FILE in os.environ and Path(os.environ[OUTAGE_FILE]).exists():
         raise _no_answer(uri, "it failed earlier in this run")
@@ -62,7 +62,7 @@ def _report_outage(message: str) -> TrackingUnreachableError:
 
 def is_outage(uri: str, error: BaseException | None) -> bool:
     """Whether a server did not answer, or answered with a server error."""
-    if not _is_server(uri):
+    if not is_server(uri):
         return False
     import requests
     from mlflow.exceptions import MlflowException
@@ -76,7 +76,8 @@ def is_outage(uri: str, error: BaseException | None) -> bool:
     return False
 
 
-def _is_server(uri: str) -> bool:
+def is_server(uri: str) -> bool:
+    """Whether the URI is that of a server."""
     return uri.startswith(("http://", "https://"))
 
 

@@ -5,6 +5,7 @@ MLflow never holds the only copy: learning curves, metrics and figures are files
 created under a lock, metrics are logged in batches, and a killed run is resumed instead of duplicated.
 """
 
+import getpass
 import json
 import logging
 import math
@@ -100,6 +101,15 @@ class Run:
         self._last_steps: dict[str, int] = {}
         self.run_id: str | None = None
 
+    @property
+    def uri(self) -> str:
+        """The store."""
+        return self._uri
+
+    def log(self, what: str, action: "Callable[[MlflowClient, str], None]") -> None:
+        """Call `action` with a client and the id of the run; if the store fails, act as the class says."""
+        self._guarded(what, action)
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log settings; joins nested keys with dots and truncates values to 6000 characters. Idempotent."""
 
@@ -149,18 +159,44 @@ class Run:
 
         self._guarded("metrics", log)
 
-    def log_dataset(self, digest: str, name: str, source: Path) -> None:
-        """Log the dataset: its sha256, its name and the path of its description. Copies no data.
+    def log_system_metrics(self, step: int) -> None:
+        """Log the load of the machine and the memory of this process, under the names of MLflow's system metrics."""
 
-        MLflow limits digests to 36 characters, so `dataset.digest` holds the first 32; the tag `dataset.sha256` holds
-        all 64.
+        def log(client: "MlflowClient", run_id: str) -> None:
+            from mlflow.entities import Metric
+
+            now = int(1000 * time.time())
+            client.log_batch(run_id, [Metric(name, value, now, step) for name, value in _system_metrics().items()])
+
+        self._guarded("system metrics", log)
+
+    def log_dataset(
+        self,
+        digest: str,
+        name: str,
+        source: Path,
+        schema: Mapping[str, str] | None = None,
+        profile: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log the dataset: its sha256, its name, the path of its description, its columns and counts. Copies no data.
+
+        `schema` maps columns to types; `profile` holds counts. MLflow limits digests to 36 characters, so
+        `dataset.digest` holds the first 32; the tag `dataset.sha256` holds all 64.
         """
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
             uri = json.dumps({"uri": str(source.absolute())})
-            dataset = Dataset(name=name, digest=digest[:_DIGEST_LENGTH], source_type="local", source=uri)
+            columns = [{"name": key, "type": str(kind), "required": True} for key, kind in (schema or {}).items()]
+            dataset = Dataset(
+                name=name,
+                digest=digest[:_DIGEST_LENGTH],
+                source_type="local",
+                source=uri,
+                schema=json.dumps({"mlflow_colspec": columns}) if columns else None,
+                profile=json.dumps(profile) if profile is not None else None,
+            )
             tags = [InputTag("mlflow.data.context", "training"), InputTag("sha256", digest)]
             client.log_inputs(run_id, [DatasetInput(dataset, tags)])
             client.set_tag(run_id, "dataset.sha256", digest)
@@ -196,10 +232,10 @@ class Run:
             # The token finds the run again if this process dies before it notes the id.
             self._last_steps, token = {}, secrets.token_hex(16)
             self._write_side_file(token)
-            tags = {**tags, _TOKEN: token}
+            tags = {**_mlflow_tags(), **tags, _TOKEN: token}
             run = client.create_run(found.experiment_id, start_time=start_time_ms, tags=tags, run_name=run_name)
         else:
-            client.update_run(run.info.run_id, status="RUNNING")
+            client.update_run(run.info.run_id, status="RUNNING", name=run_name)
             for key, value in tags.items():
                 client.set_tag(run.info.run_id, key, value)
         self._client, self.run_id, self._start_time = client, run.info.run_id, run.info.start_time
@@ -351,6 +387,29 @@ def _open_store(uri: str) -> "MlflowClient":
     elif not database.exists():
         _make_database(database)
     return open_client(uri)
+
+
+def _mlflow_tags() -> dict[str, str]:
+    """Return the tags by which MLflow shows who ran what."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may have no name for its user.
+        user = ""
+    tags = {"mlflow.user": user, "mlflow.source.name": program, "mlflow.source.type": "LOCAL"}
+    return {name: value for name, value in tags.items() if value}
+
+
+def _system_metrics() -> dict[str, float]:
+    import psutil
+
+    memory, process = psutil.virtual_memory(), psutil.Process()
+    return {
+        "system/cpu_utilization_percentage": float(psutil.cpu_percent()),
+        "system/system_memory_usage_percentage": float(memory.percent),
+        "system/process_memory_usage_megabytes": process.memory_info().rss / 1e6,
+    }
 
 
 def _find_run(client: "MlflowClient", experiment_id: str, side: Mapping[str, Any]) -> Any:

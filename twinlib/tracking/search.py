@@ -6,6 +6,7 @@ from typing import Any
 
 from twinlib.contracts import TRIALS, WORKER
 from twinlib.files import file_lock, read_json, read_table
+from twinlib.tracking.names import run_name
 from twinlib.tracking.runs import Run, start_run
 from twinlib.training import COUNTS, Search, Trial, best_trial, from_table, study_folder
 
@@ -25,7 +26,9 @@ def start_study(
     """Start or resume the run of a study. Its id is stored in `folder`; a lock serialises concurrent workers."""
     with file_lock(folder / "study.lock"):
         tags = {"device": device, "search": search}
-        return start_run(uri, device, search, folder / "study.json", identity, tags, strict, start_time_ms)
+        return start_run(
+            uri, device, run_name(device, search), folder / "study.json", identity, tags, strict, start_time_ms
+        )
 
 
 def log_trial(
@@ -46,7 +49,7 @@ def log_trial(
     if parent.run_id is None:
         return
     tags = {PARENT: parent.run_id, "device": device, "outcome": trial.outcome}
-    name = f"trial {trial.number}"
+    name = run_name(device, f"trial {trial.number}")
     side, trial_identity = folder / f"{trial.number}.json", f"{identity} {parent.run_id}"
     run = start_run(uri, device, name, side, trial_identity, tags, strict, period_ms[0])
     run.log_params(trial.parameters.model_dump())

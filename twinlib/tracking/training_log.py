@@ -7,6 +7,7 @@ from pathlib import Path
 from twinlib.contracts import DATASET
 from twinlib.errors import TwinError
 from twinlib.files import read_json
+from twinlib.tracking.names import network_params, run_name
 from twinlib.tracking.runs import Run, run_identity, start_run, store_uri
 from twinlib.tracking.settings import Tracking
 from twinlib.training import Row, TrainingRun, noop_rows
@@ -28,6 +29,8 @@ def log_training(tracking: Tracking, results: Path, training: TrainingRun) -> It
         nonlocal run
         run = run or _start(tracking, results, training)
         run.log_curve(rows, by_seed=training.settings.seeds > 1)
+        if rows:
+            run.log_system_metrics(int(rows[-1]["step"]))
 
     try:
         yield log_rows
@@ -47,6 +50,7 @@ def _start(tracking: Tracking, results: Path, training: TrainingRun) -> Run:
         training.warm_start.sha256 if training.warm_start else "",
     )
     run_id_file, uri = training.checkpoints / "run.json", store_uri(tracking, results)
-    run = start_run(uri, training.device, training.model, run_id_file, identity, strict=False)
-    run.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
+    name = run_name(training.device, training.model)
+    run = start_run(uri, training.device, name, run_id_file, identity, strict=False)
+    run.log_params({"network": network_params(network), "training": settings.model_dump(mode="json")})
     return run

@@ -1,11 +1,14 @@
 """The MLflow run of a twin, logged from the results folder alone: after training and to rebuild a lost store."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pyarrow import parquet
 
 from twinlib.capture import read_device_card
 from twinlib.contracts import DATASET, DEVICE_CARD_FILE, METRICS, SEGMENTS, TRAINING
@@ -14,6 +17,8 @@ from twinlib.evaluation import suspect_takes, without_verdict
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.findings import worst
 from twinlib.provenance import Results, read_record, record_path
+from twinlib.tracking.logged_model import log_model
+from twinlib.tracking.names import network_params, run_name
 from twinlib.tracking.runs import run_identity, start_run
 from twinlib.tracking.tracks import tags_from_tracks
 from twinlib.training import resolve_model, training_identity
@@ -127,13 +132,15 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
     side, (start_time_ms, _) = files.folder / "checkpoints" / "run.json", stage_period_ms(record_path(files.twin))
     metrics = read_json(files.folder / "evaluation" / "metrics.json", METRICS)
     tags = {**run_tags(files, trained, dataset), **verdict_tags(metrics)}
-    run = start_run(uri, files.device, files.model, side, identity, tags, start_time_ms=start_time_ms)
-    run.log_params({"network": network.model_dump(mode="json"), "training": settings.model_dump(mode="json")})
-    run.log_dataset(dataset["digest"], files.device, files.dataset)
+    name = run_name(files.device, files.model)
+    run = start_run(uri, files.device, name, side, identity, tags, start_time_ms=start_time_ms)
+    run.log_params({"network": network_params(network), "training": settings.model_dump(mode="json")})
+    profile = {name: dataset[name] for name in ("splits", "excluded", "licences") if name in dataset}
+    run.log_dataset(dataset["digest"], files.device, files.dataset, _columns(files.segments), profile)
     curve = read_table(files.folder / "training.parquet", TRAINING)
     rows = [{str(name): value for name, value in row.items()} for row in curve.to_dict("records")]
     run.log_curve(rows, by_seed=curve["seed"].nunique() > 1)
-    run.log_metrics(without_verdict(metrics), end_time_ms)
+    run.log_metrics(_without_doubles(metrics), end_time_ms)
     for path in files.outputs:
         # The learning curve is logged as metrics.
         if path.suffix != ".parquet":
@@ -143,8 +150,21 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
     for record in files.records:
         # The same file name may occur in several folders.
         run.log_files([record], f"records/{record.parent.relative_to(files.results).as_posix()}")
+    log_model(run, files.twin, {**tags, "dataset.sha256": dataset["digest"]}, float(metrics.get("esr", math.nan)))
     run.finish(timestamp_ms=end_time_ms)
     return {"experiment": files.device, "run_id": run.run_id, "identity": identity}
+
+
+def _columns(table: Path) -> dict[str, str]:
+    """Return the type of each column of a table."""
+    return {field.name: str(field.type) for field in parquet.read_schema(table)}
+
+
+def _without_doubles(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of `metrics.json`, whose metrics of the test split also stand at the top."""
+    content = without_verdict(metrics)
+    splits = {name: split for name, split in content.get("splits", {}).items() if name != "test"}
+    return {**content, "splits": splits} if "splits" in content else content
 
 
 def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
@@ -162,6 +182,8 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
         "simulated": str(dataset["simulated"]).lower(),
         "code": trained["code"],
         "git.commit": str(trained["git"].get("commit", "unknown")),
+        "mlflow.source.git.commit": str(trained["git"].get("commit", "")),
+        "mlflow.source.name": str(trained.get("program", "")),
         "kernels": str(trained.get("environment", {}).get("kernels", "")),
         "excitation": ", ".join(files.excitations),
         "device.settings": ", ".join(sorted(set(table["settings"]))),

@@ -1,0 +1,10 @@
+from .api import Twin as Twin
+from .api import __version__ as __version__
+from .api import align as align
+from .api import evaluate as evaluate
+from .api import export_twin as export_twin
+from .api import harmonics as harmonics
+from .api import load_dataset as load_dataset
+from .api import load_twin as load_twin
+from .api import train as train
+from .api import warp as warp
