@@ -8,11 +8,12 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 TOOLS := .peers/tools
 
-.PHONY: help setup demo pictures test lint format bench bench-alignment reference docs hashes sbom clean
+.PHONY: help setup demo ui pictures test lint format bench bench-alignment reference docs hashes sbom clean
 
 help:
 	@echo "make setup      create .venv with all packages; all other targets do so too"
 	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (three to ten minutes)"
+	@echo "make ui         show the twins of the demo in MLflow (RESULTS=results for your own)"
 	@echo "make test       run all tests"
 	@echo "make lint       check format, style, types and the workflow"
 	@echo "make bench      measure speed relative to other libraries"
@@ -37,6 +38,11 @@ setup: $(READY)
 demo: $(READY)
 	@echo "== the demo: from config/demo_corpus to two twins in results/demo"
 	$(BIN)/snakemake --configfile config/demo.yaml --cores $(CORES)
+
+RESULTS ?= results/demo
+
+ui: $(READY)
+	$(BIN)/python -m twinlib.tracking.ui --results $(RESULTS)
 
 pictures: demo
 	mkdir -p results/pictures

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import pytest
 from tests.model.factories import loud_twin
 from tests.workflow.project import noise
 from twinlib import audio
+from twinlib.errors import TrackingError
 from twinlib.model import PRESETS, Twin, render_file
 from twinlib.tracking import runs as tracking
 from twinlib.tracking.logged_model import best_version, log_model, registered_name
 from twinlib.tracking.runs import Run, make_store, start_run
+from twinlib.tracking.ui import comparison_page
 
 pytestmark = pytest.mark.slow
 
@@ -144,3 +147,17 @@ def test_versions_without_an_error_are_never_the_best() -> None:
     assert best_version([version(1, esr="nan"), version(2)]) == "2"
     assert best_version([version(2, esr="0.3"), version(10, esr="nan"), version(9, esr="0.2")]) == "9"
     assert best_version([version(1, esr="0.2"), version(2, esr="0.2")]) == "1"
+
+
+def test_the_interface_opens_with_all_devices(empty_store: Path, tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    uri = f"sqlite:///{database}"
+    with pytest.raises(TrackingError, match="does not exist: run the workflow first"):
+        comparison_page(uri)
+    assert not database.exists()
+    shutil.copy(empty_store, database)
+    assert comparison_page(uri) == "/"
+    make_store(tmp_path, uri, ["box"])
+    assert comparison_page(uri) == "/#/experiments/1/runs"
+    make_store(tmp_path, uri, ["fuzz"])
+    assert unquote(comparison_page(uri)) == '/#/compare-experiments/s?experiments=["1","2"]'

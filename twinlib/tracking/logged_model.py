@@ -97,7 +97,7 @@ def _logged_model(client: "MlflowClient", run_id: str, twin: Twin, file: Path, d
             save_model(twin, file, folder)
             client.log_model_artifacts(model_id, str(folder))
         client.finalize_logged_model(model_id, LoggedModelStatus.READY)
-    if model_id not in [one.model_id for one in run.outputs.model_outputs if run.outputs]:
+    if run.outputs is None or model_id not in [one.model_id for one in run.outputs.model_outputs]:
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
     return model_id
 

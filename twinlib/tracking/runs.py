@@ -159,13 +159,16 @@ class Run:
 
         self._guarded("metrics", log)
 
-    def log_system_metrics(self, step: int) -> None:
-        """Log the load of the machine and the memory of this process, under the names of MLflow's system metrics."""
+    def log_system_metrics(self, row: Mapping[str, Any]) -> None:
+        """Log the load of the machine and the memory of this process, at the step of a row of the learning curve.
+
+        The names are those of MLflow's system metrics.
+        """
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Metric
 
-            now = int(1000 * time.time())
+            now, step = int(1000 * time.time()), int(row["step"])
             client.log_batch(run_id, [Metric(name, value, now, step) for name, value in _system_metrics().items()])
 
         self._guarded("system metrics", log)

@@ -30,7 +30,7 @@ def log_training(tracking: Tracking, results: Path, training: TrainingRun) -> It
         run = run or _start(tracking, results, training)
         run.log_curve(rows, by_seed=training.settings.seeds > 1)
         if rows:
-            run.log_system_metrics(int(rows[-1]["step"]))
+            run.log_system_metrics(rows[-1])
 
     try:
         yield log_rows

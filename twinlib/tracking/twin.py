@@ -135,7 +135,7 @@ def log_twin(files: TwinFiles, uri: str, end_time_ms: int | None = None) -> dict
     name = run_name(files.device, files.model)
     run = start_run(uri, files.device, name, side, identity, tags, start_time_ms=start_time_ms)
     run.log_params({"network": network_params(network), "training": settings.model_dump(mode="json")})
-    profile = {name: dataset[name] for name in ("splits", "excluded", "licences") if name in dataset}
+    profile: dict[str, Any] = {name: dataset[name] for name in ("splits", "excluded", "licences")}
     run.log_dataset(dataset["digest"], files.device, files.dataset, _columns(files.segments), profile)
     curve = read_table(files.folder / "training.parquet", TRAINING)
     rows = [{str(name): value for name, value in row.items()} for row in curve.to_dict("records")]
