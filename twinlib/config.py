@@ -271,6 +271,7 @@ def _has_control(text: str) -> bool:
 
 def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read YAML files and validate their content; later files and `overrides` replace single keys of earlier ones.
+    Without files, `overrides` are the configuration of the workflow as a module.
 
     Knob positions stay as written: `12:30` and `on` are text. Excitations that were recorded without a witness stay
     without one. Raises `ConfigError` with the file, the key or line, and the allowed values.
@@ -288,7 +289,7 @@ def load_config(*paths: Path, overrides: Mapping[str, Any] | None = None) -> Con
         content = _merged(content, part)
     content = _merged(content, overrides or {})
     results = Path(str(content.get("results", Config.model_fields["results"].default)))
-    return parse_config(keep_recorded_witness(content, results), ", ".join(map(str, paths)))
+    return parse_config(keep_recorded_witness(content, results), ", ".join(map(str, paths)) or "config of the module")
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+import twinlib
 from twinlib.config import load_config
 from twinlib.capture import find_captures, merge_card
 from twinlib.corpus import describe_corpus, file_names_digest, read_exclusions, source_files
@@ -18,8 +19,13 @@ from twinlib.extras import require_modules
 from twinlib.provenance import digest
 from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, store_uri
 
-REPOSITORY = Path(workflow.basedir).parent
+# If another workflow uses this one as a module, `workflow.basedir` is the folder of the other.
+REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not REPOSITORY.is_dir():
+    # The module comes from a URL; the programs come from the installation.
+    REPOSITORY = Path(twinlib.__file__).parents[1]
 SCRIPTS = REPOSITORY / "scripts"
+IS_MODULE = not workflow.modifier.is_main_snakefile()
 
 
 def as_workflow_error(function, *arguments):
@@ -33,7 +39,11 @@ def as_workflow_error(function, *arguments):
 # Snakemake reads YAML 1.1, in which a knob at 12:30 is 750: the files are read again.
 CONFIG_FILES = [Path(path) for path in workflow.overwrite_configfiles] or [Path("config/config.yaml")]
 SOURCE = ", ".join(map(str, CONFIG_FILES))
-CONFIG = as_workflow_error(lambda: load_config(*CONFIG_FILES, overrides=workflow.config_settings.config))
+if IS_MODULE:
+    CONFIG_FILES, SOURCE = [], "config of the module"
+CONFIG = as_workflow_error(
+    lambda: load_config(*CONFIG_FILES, overrides=config if IS_MODULE else workflow.config_settings.config)
+)
 # Without this check, hours of work would end with a missing module.
 as_workflow_error(
     require_modules,
