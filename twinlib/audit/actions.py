@@ -16,6 +16,7 @@ from twinlib.audit.leaks import audit_leaks
 from twinlib.audit.licences import licences, music_credits, require_permitted
 from twinlib.audit.mlflow import count_runs, rebuild_runs
 from twinlib.audit.results_folder import ResultsFolder
+from twinlib.audit.signature import SIGNATURE, sign_records
 from twinlib.audit.store import list_experiments, resolve_store
 from twinlib.audit.trace import trace
 from twinlib.audit.verify import bytes_to_verify, require_no_differences, verify
@@ -82,9 +83,16 @@ def _answer_verify(args: argparse.Namespace) -> None:
     """Verify all files against their records."""
     results = _open_results(args)
     with show_progress("verify", bytes_to_verify(results), "bytes") as done:
-        answer = verify(results, done)
+        answer = verify(results, done, args.signers)
     _print(answer, pages.render_text("verify", answer), args.json)
     require_no_differences(answer)
+
+
+def _answer_sign(args: argparse.Namespace) -> None:
+    """Sign all records."""
+    listed = sign_records(_open_results(args), args.key)
+    answer = {"records": str(listed), "signature": str(listed.with_name(SIGNATURE))}
+    _print(answer, f"{answer['records']}\n{answer['signature']}", args.json)
 
 
 def _answer_withdraw(args: argparse.Namespace) -> None:
@@ -206,6 +214,7 @@ def _answer_history(args: argparse.Namespace) -> None:
 _ANSWERS: dict[str, Callable[[argparse.Namespace], None]] = {
     "trace": _answer_trace,
     "verify": _answer_verify,
+    "sign": _answer_sign,
     "withdraw": _answer_withdraw,
     "leaks": _answer_leaks,
     "licences": _answer_licences,

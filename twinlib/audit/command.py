@@ -35,7 +35,11 @@ def add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     mode.add_argument("--dry-run", action="store_true", help="only list the data with the track")
 
     question("leaks", "search for tracks, artists, samples and recordings that splits share")
-    question("verify", "verify all files against their records")
+    command = question("verify", "verify all files against their records")
+    command.add_argument("--signers", type=Path, metavar="FILE", help="also check the signature, by these signers")
+
+    command = question("sign", "sign all records with an SSH key, as git does")
+    command.add_argument("--key", type=Path, required=True, help="private key, or a public one that ssh-agent holds")
 
     command = question("licences", "list hours and tracks by licence, and the permitted uses of each twin")
     command.add_argument("--commercial", action="store_true", help="fail unless every twin may be sold")

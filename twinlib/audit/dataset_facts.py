@@ -13,6 +13,9 @@ from twinlib.contracts import SPLITS
 MIN_ARTISTS = 10
 """With fewer artists, a single artist can dominate the errors of a twin."""
 
+GENERATED = "generated (sweeps, tones)"
+"""What stands for the genre of signals that this program generates."""
+
 MAX_LEFT_OUT = 0.05
 """A larger share of excluded recording time is listed as a limitation."""
 
@@ -60,11 +63,16 @@ class Device:
 
     @property
     def genres(self) -> dict[str, dict[str, float]]:
-        """Hours by genre and split; a segment counts for each of its tracks. A track without genre counts as ""."""
+        """Hours by genre and split; a segment counts for each of its tracks. A track without genre counts as "".
+
+        Sweeps and tones count as `GENERATED`.
+        """
         genres: dict[str, dict[str, float]] = {}
-        for track in self.music["by_track"]:
-            hours = genres.setdefault(track["genre"], {})
-            for split, amount in track["hours_by_split"].items():
+        amounts = [(track["genre"], track) for track in self.music["by_track"]]
+        amounts += [(GENERATED, amount) for amount in self.music["generated"].values()]
+        for genre, content in amounts:
+            hours = genres.setdefault(genre, {})
+            for split, amount in content["hours_by_split"].items():
                 hours[split] = round(hours.get(split, 0.0) + amount, 6)
         return dict(sorted(genres.items()))
 

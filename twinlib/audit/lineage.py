@@ -5,10 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from twinlib.audit.aggregate import count_by_split, usable
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
+from twinlib.excitation import SYNTHETIC
+from twinlib.model import Network
 from twinlib.provenance import Stage
 
 _CUE = ("track_id", "artist", "licence", "source", "source_sha256", "split", "gain_db")
@@ -55,11 +58,16 @@ def capture_facts(results: ResultsFolder, device: str, capture: str) -> dict[str
 
 
 def used_tracks(results: ResultsFolder, device: str) -> list[dict[str, Any]]:
-    """Return the tracks in the usable segments of a device with their segments by split; sorted by track."""
+    """Return the tracks in the usable segments of a device with their segments by split; sorted by track.
+
+    Sweeps and tones are no tracks.
+    """
     segments = usable(results.segments(device, ["split", "track_ids"]))
     counts = count_by_split(segments["split"], segments["track_ids"])
     return [
-        {**asdict(results.track(track)), **dict(sorted(splits.items()))} for track, splits in counts.items() if track
+        {**asdict(results.track(track)), **dict(sorted(splits.items()))}
+        for track, splits in counts.items()
+        if track and track not in SYNTHETIC
     ]
 
 
@@ -115,3 +123,11 @@ def twins_of_device(results: ResultsFolder, device: str) -> list[dict[str, Any]]
             trained_on = results.twin_header(owner, model).get("dataset", "")
             twins.append({"device": owner, "model": model, "dataset": trained_on, "this_dataset": trained_on == digest})
     return twins
+
+
+def receptive_field(results: ResultsFolder, device: str, model: str) -> int:
+    """Return the receptive field of a twin in samples; raises `AuditError` if its file does not state its network."""
+    try:
+        return Network.model_validate(results.twin_header(device, model)["network"]).receptive_field
+    except (KeyError, ValidationError):
+        raise AuditError(f"the twin {device}/{model} does not state its network: train it again") from None

@@ -43,24 +43,33 @@ def trace(results: ResultsFolder, what: str, at: float | None = None) -> dict[st
     return _trace_file(results, _identify(results, Path(what)))
 
 
-def trace_segment(results: ResultsFolder, segment_id: str) -> dict[str, Any]:
-    """Trace a segment to its sources, take, alignment, twins and stages."""
+def trace_segment(results: ResultsFolder, segment_id: str, model: str | None = None) -> dict[str, Any]:
+    """Trace a segment to its sources, take, alignment, twins and stages.
+
+    `context` holds the sources of the left context as far as a twin looks back (`context_samples`): the one named by
+    `model`, else that of the device with the longest receptive field; without a twin, all available.
+    """
     row = lineage.segment_row(results, segment_id)
     device, capture, start = row["device"], row["capture"], row["start"]
     excitation = results.excitation_of(device, capture)
     sources, context = [], []
+    twins = lineage.twins_of_device(results, device)
+    models = [model] if model is not None else [twin["model"] for twin in twins]
+    reach = max((lineage.receptive_field(results, device, name) - 1 for name in models), default=row["context"])
+    seen = min(row["context"], reach)
     if excitation:
         sources = lineage.sources_between(results, excitation, capture, start, row["stop"])
-        if row["context"]:
-            context = lineage.sources_between(results, excitation, capture, start - row["context"], start)
+        if seen:
+            context = lineage.sources_between(results, excitation, capture, start - seen, start)
     return {
         "kind": "segment",
         "segment": row,
         "excitation": excitation,
         "sources": sources,
         "context": context,
+        "context_samples": seen,
         **lineage.capture_facts(results, device, capture),
-        "twins": lineage.twins_of_device(results, device),
+        "twins": twins,
         "stages": lineage.stage_history(results, [f"devices/{device}/shards/{capture}.arrow"]),
     }
 
@@ -123,7 +132,8 @@ def _trace_clip(results: ResultsFolder, name: str, device: str, at: float | None
             stop = piece["start"] + min(last, (number + 1) * size) - piece["shard_start"]
             segments.append({"clip_start": start / rate, "clip_stop": stop / rate, **rows[piece["shard"], number]})
     answer: dict[str, Any] = {"kind": "clip", "clip": name, "at": at, "segments": segments}
-    return answer | ({"origin": trace_segment(results, segments[0]["segment_id"])} if at is not None else {})
+    model = name.split("/")[2]
+    return answer | ({"origin": trace_segment(results, segments[0]["segment_id"], model)} if at is not None else {})
 
 
 def _require_current_shards(results: ResultsFolder, name: str) -> None:

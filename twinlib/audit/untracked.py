@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from twinlib.audit.signature import LIST, SIGNATURE
 from twinlib.errors import TwinError
 from twinlib.findings import Finding, refused
 from twinlib.model import tensor_checksum
@@ -55,6 +56,8 @@ def find_untracked(results: Results) -> UntrackedFiles:
                 unchecked["mlflow"] += 1
         elif name.startswith(_ARTIFACTS) and len(parts) > 4:
             runs["/".join(parts[:4])][name] = path
+        elif name in (LIST, SIGNATURE):
+            unchecked["signature"] += 1
         elif name == "README.md" or (len(parts) > 1 and parts[0] not in ROOMS):
             unchecked[parts[0]] += 1
         elif pattern := _state_pattern(parts):

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twinlib.audit.headers import read_embedded_chain_hash
 from twinlib.audit.results_folder import ResultsFolder
+from twinlib.audit.signature import verify_signature
 from twinlib.audit.untracked import UntrackedFiles, check_copies, find_untracked, is_intact_state
 from twinlib.errors import AuditError, TwinError
 from twinlib.files import sha256_file
@@ -30,6 +32,9 @@ MESSAGES = Messages(
         "record-edited": "the record was edited: checksum mismatch",
         "record-link-mismatch": "the record was edited: chain hash mismatch",
         "record-unreadable": "not a readable record ({error})",
+        "signature-invalid": "the signature of the records is not valid: {reason}",
+        "signed-record-changed": "changed after the records were signed",
+        "signed-record-missing": "was signed and is missing",
         "state-damaged": "damaged training state: checksum mismatch; delete it and train again",
     }
 )
@@ -46,8 +51,11 @@ def bytes_to_verify(results: ResultsFolder) -> int:
     return sum(path.stat().st_size for path in files.values() if path.is_file())
 
 
-def verify(results: ResultsFolder, progress: Progress = no_progress) -> dict[str, Any]:
+def verify(results: ResultsFolder, progress: Progress = no_progress, signers: Path | None = None) -> dict[str, Any]:
     """Compare all files on disk with the stage records, on all cores. Writes nothing.
+
+    `signers` is a file of allowed signers; with it, the signature of the records is checked too, and `signature` holds
+    the signer, None if it is not valid, the number of signed records, and those made since.
 
     Each entry of `differences` has `file`, `what` (a sentence), its `code`, `severity` and `values`, and the
     `dependants` of the file. `kept` lists changed inputs of recorded excitations, whose reels are immutable. `not_here`
@@ -73,12 +81,17 @@ def verify(results: ResultsFolder, progress: Progress = no_progress) -> dict[str
         immutable = bool(recorded_excitations) and stage.name.startswith(recorded_excitations)
         for name in stage.inputs:
             (kept if immutable else findings).extend(_check_input(results, stage, name, checksums))
+    signed = None
+    if signers is not None:
+        signed, problems = verify_signature(results, signers)
+        findings += problems
     outside = {name for stage in results.stages for name in stage.inputs if results.maker(name) is None}
     checked = {name: path for name, path in {**files, **copies, **untracked.states}.items() if path.is_file()}
     return {
         "files": len(checked),
         "bytes": sum(path.stat().st_size for path in checked.values()),
         "records": len(results.stages),
+        **({"signature": asdict(signed) if signed else None} if signers is not None else {}),
         "differences": _differences(results, findings),
         "kept": sorted({f"{finding.values['file']}: {MESSAGES.sentence(finding)}" for finding in kept}),
         "not_here": sorted(name for name in outside if name not in checksums),

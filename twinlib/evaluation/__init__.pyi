@@ -3,8 +3,8 @@ from .evaluate import TwinEvaluation as TwinEvaluation
 from .evaluate import evaluate_pair as evaluate_pair
 from .evaluate import evaluate_twin as evaluate_twin
 from .evaluate import evaluation_seconds as evaluation_seconds
-from .evaluate_files import evaluate_files as evaluate_files
 from .excerpts import ExcerptAudio as ExcerptAudio
+from .file_pair import evaluate_files as evaluate_files
 from .loudness import LoudnessMeter as LoudnessMeter
 from .settings import PROBE_FIGURES as PROBE_FIGURES
 from .settings import Evaluation as Evaluation

@@ -14,6 +14,7 @@ from twinlib.capture import read_device_card
 from twinlib.contracts import DATASET, DEVICE_CARD_FILE, METRICS, SEGMENTS, TRAINING
 from twinlib.errors import TwinError
 from twinlib.evaluation import suspect_takes, without_verdict
+from twinlib.excitation import SYNTHETIC
 from twinlib.files import read_json, read_table, sha256_file
 from twinlib.findings import worst
 from twinlib.provenance import Results, read_record, record_path
@@ -170,12 +171,12 @@ def _without_doubles(metrics: dict[str, Any]) -> dict[str, Any]:
 def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any]) -> dict[str, str]:
     """Return the searchable tags of a run, from the record of the training and the dataset; empty values are omitted.
 
-    `tracks` is the number of tracks in usable segments, `dataset.tracks` lists them. `start.sha256` is the sha256 of
-    the initial twin of a warm start. The training data of that twin are training data of this twin too.
-    `kernels` is the instruction set of the training's kernels, or `torch`.
+    `tracks` is the number of tracks in usable segments, without sweeps and tones; `dataset.tracks` lists them.
+    `start.sha256` is the sha256 of the initial twin of a warm start. The training data of that twin are training data
+    of this twin too. `kernels` is the instruction set of the training's kernels, or `torch`.
     """
     table = read_table(files.segments, SEGMENTS, ["split", "track_ids", "settings"])
-    tracks = table["track_ids"][table["split"] != ""].explode().dropna().unique()
+    tracks = set(table["track_ids"][table["split"] != ""].explode().dropna()) - SYNTHETIC
     tags = {
         "device": files.device,
         "model": files.model,
@@ -189,7 +190,7 @@ def run_tags(files: TwinFiles, trained: dict[str, Any], dataset: dict[str, Any])
         "device.settings": ", ".join(sorted(set(table["settings"]))),
         **{f"device.{key}": str(value) for key, value in read_device_card(files.results, files.device).items()},
         "licences": ", ".join(sorted(dataset["licences"])),
-        **tags_from_tracks(tracks.tolist()),
+        **tags_from_tracks(tracks),
         "twin.sha256": sha256_file(files.twin),
         "start.sha256": trained["params"]["warm_start"],
         "chain": str(trained.get("link") or ""),
