@@ -13,14 +13,10 @@ from typing import TextIO
 import yaml
 
 from twinlib.audio import read_info
-<<<<<<< HEAD
 from twinlib.contracts import EXCITATION, SPLITS
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.excitation import is_reel, probe_name, read_reel
-=======
-from twinlib.errors import ConfigError, TwinError
 from twinlib.extras import require_modules
->>>>>>> 083aa48 (Packaging: extras workflow, tracking, pages; a run checks its modules at the start; messages name the extra)
 from twinlib.files import write_text
 from twinlib.progress import SECONDS_VARIABLE, Progress, show_progress
 

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from twinlib.cli_runtime import run
 from twinlib.errors import TrackingError
-from twinlib.tracking.runs import is_server, open_client, store_exists, store_uri
+from twinlib.tracking.outage import is_server
+from twinlib.tracking.runs import open_client, store_exists, store_uri
 from twinlib.tracking.settings import Tracking
 
 _SECONDS = 120
