@@ -6,6 +6,7 @@ repository, and work there as well.
 
 import argparse
 import ast
+import inspect
 import os
 import posixpath
 import re
@@ -21,6 +22,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pydantic import TypeAdapter
 
+import twinlib
 from twinlib import contracts
 from twinlib.alignment import Alignment
 from twinlib.alignment import messages as alignment
@@ -121,10 +123,35 @@ def generated_pages() -> dict[str, str]:
     """Return the content of the generated pages by path in the site."""
     return {
         "reference/commands.md": commands(),
+        "reference/python.md": python_names(),
         "reference/findings.md": findings(),
         "reference/files.md": files_and_tables(),
         "pictures/house.svg": house(),
     }
+
+
+def python_names() -> str:
+    """Return signature, docstring and example of every name of `import twinlib`."""
+    parts = [
+        "# `import twinlib`\n\n[Use twinlib from Python](../how-to/python.md) shows how the names work together. A "
+        "signal is an array `(n,)` with its sample rate in Hz, or the path of a sound file."
+    ]
+    for name in sorted(set(twinlib.__all__) - {"__version__"}, key=str.casefold):
+        found = getattr(twinlib, name)
+        parts += [_python_name(name, found, "" if isinstance(found, type) else str(inspect.signature(found)))]
+        parts += [
+            _python_name(f"{name}.{method}", one, str(inspect.signature(one)))
+            for method, one in vars(found).items()
+            if isinstance(found, type) and inspect.isfunction(one) and not method.startswith("_")
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _python_name(name: str, found: Any, signature: str) -> str:
+    text, prompt, example = (getdoc(found) or "").partition(">>> ")
+    parts = [f"## `{name}`", f"```python\n{name}{signature}\n```" if signature else "", text.strip()]
+    parts.append(f"```pycon\n{prompt}{example}\n```" if example else "")
+    return "\n\n".join(filter(None, parts))
 
 
 def commands() -> str:

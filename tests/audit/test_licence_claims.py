@@ -11,6 +11,7 @@ from tests.audit.factories import LICENCES, Made
 from twinlib.audit import licence_claims as claims
 from twinlib.audit import licences as audited
 from twinlib.audit import lineage
+from twinlib.audit.card import card
 from twinlib.audit.licence_claims import licence_claims
 from twinlib.audit.pages import render_text
 from twinlib.audit.results_folder import ResultsFolder
@@ -79,6 +80,17 @@ def test_generated_signals_are_no_tracks(made: Made, monkeypatch: pytest.MonkeyP
     assert [claim["tracks"] for claim in after["claims"] if claim["origin"] == "generated"] == [(track["track_id"],)]
     assert f", {track['track_id']} in " in render_text("licences", answer)
     assert track["track_id"] not in [one["track_id"] for one in lineage.used_tracks(results, "box")]
+
+
+def test_the_counts_of_the_datasheet_agree(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracks of the composition are those of the leak check, with and without generated signals."""
+    for synthetic in (frozenset[str](), frozenset(made.tracks[:1])):
+        monkeypatch.setattr(audited, "SYNTHETIC", synthetic)
+        for device in card(ResultsFolder(made.results))["devices"].values():
+            music, dataset = device["music"], device["dataset"]
+            if device["leaks"] and music["tracks"]:
+                assert device["leaks"]["checked"]["tracks"] == music["tracks"] == len(music["by_track"])
+            assert sum(amount["segments"] for amount in dataset["splits"].values()) == music["segments"]
 
 
 def test_the_context_ends_where_the_twin_stops_looking(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

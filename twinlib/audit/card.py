@@ -93,11 +93,20 @@ def _device(results: ResultsFolder, device: Device) -> dict[str, Any]:
         "genres": device.genres,
         "music": device.music,
         "left_out": device.left_out,
-        "leaks": device.leaks,
+        "leaks": _leaks(device),
         "probe": [path.parent.name for path in probes],
         "limits": find_limitations(device),
         "link": manifest.chain_hash if manifest else "",
     }
+
+
+def _leaks(device: Device) -> dict[str, Any] | None:
+    """Return the leak report, in which sweeps and tones count neither as tracks nor as artists."""
+    if device.leaks is None:
+        return None
+    checked, generated = device.leaks["checked"], len(device.music["generated"])
+    counts = {name: checked[name] - generated for name in ("tracks", "artists")}
+    return {**device.leaks, "checked": {**checked, **counts}}
 
 
 def _track(alignment: Mapping[str, Any]) -> list[list[float]]:
