@@ -11,7 +11,7 @@ from twinlib.files import read_json, read_table, write_json
 from twinlib.kernels import is_enabled
 from twinlib.model import Architecture, Network
 from twinlib.progress import show_progress
-from twinlib.provenance import digest, stage_record
+from twinlib.provenance import stage_record
 from twinlib.tracking import Tracking, log_trial, start_study, store_uri
 from twinlib.training import (
     Search,
@@ -59,7 +59,7 @@ def main() -> None:
         dataset = read_json(args.dataset, DATASET)
         check_shards({path: record.sha256(path) for path in args.shards}, dataset)
         segments = read_table(args.segments, SEGMENTS, ShardData.columns)
-        code = training_identity(digest(Path(__file__), Path(__file__).parents[1]), is_enabled())
+        code = training_identity(record.code, is_enabled())
         identity = study_identity(code, dataset["digest"], search, base, training)
         folder = study_folder(args.done.parent, identity)
         tracking, uri = Tracking.model_validate_json(args.tracking), ""

@@ -11,7 +11,7 @@ from twinlib.contracts import DATASET, TRAINING
 from twinlib.dataset import require_no_leaks
 from twinlib.files import read_json, write_table
 from twinlib.kernels import is_enabled
-from twinlib.provenance import digest, stage_record
+from twinlib.provenance import stage_code, stage_record
 from twinlib.tracking import Tracking, log_training
 from twinlib.training import (
     TrainingRun,
@@ -62,7 +62,7 @@ def main() -> None:
             dataset=args.dataset,
             shards=args.shards,
             checkpoints=args.twin.parent / "checkpoints",
-            identity=training_identity(digest(Path(__file__), Path(__file__).parents[1]), is_enabled()),
+            identity=training_identity(stage_code(Path(__file__), Path(__file__).parents[1]).digest, is_enabled()),
         )
         if rank():
             run_training(training)

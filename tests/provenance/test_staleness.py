@@ -85,8 +85,12 @@ def test_a_damaged_record_makes_its_stage_stale(results: Path) -> None:
     }
 
 
-def test_missing_files_are_left_to_snakemake(results: Path) -> None:
+def test_a_missing_output_is_stale(results: Path) -> None:
     (results / "corpus/first").unlink()
+    assert find(results) == {"first"}
+
+
+def test_missing_inputs_are_left_to_snakemake(results: Path) -> None:
     Path("source").unlink()
     assert find(results) == set()
     assert find(Path("none")) == set()

@@ -63,14 +63,14 @@ def serve_programs(address: str, repository: Path) -> NoReturn:
     sys.path.insert(0, str(repository))
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
-    from twinlib.provenance.code_digest import digest
+    from twinlib.provenance import stage_code
 
     for program in sorted((repository / "scripts").glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"preloaded_{program.stem}", program)
         assert spec is not None
         assert spec.loader is not None
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-        digest(program, repository)
+        stage_code(program, repository)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     spare_collections()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -120,10 +120,10 @@ def serve_snakemake(repository: Path | None) -> None:
         import twinlib.excitation.recorded
         import twinlib.provenance.staleness
         import twinlib.tracking.runs  # noqa: F401
-        from twinlib.provenance.code_digest import digest
+        from twinlib.provenance import stage_code
 
         for program in sorted((repository / "scripts").glob("*.py")):
-            digest(program, repository)
+            stage_code(program, repository)
     spare_collections()
     for line in sys.stdin:
         child = os.fork()

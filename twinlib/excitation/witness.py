@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from twinlib.audio import Signal
 from twinlib.db import db_to_amp
@@ -56,11 +56,11 @@ def make_witness(sample_rate: int) -> Signal:
     """
     frames = witness_frames(sample_rate)
     white = (np.random.Philox(key=_KEY).random_raw(frames) >> np.uint64(11)) * 2.0**-53 - 0.5
-    hertz = fft.rfftfreq(frames, 1 / sample_rate)
+    hertz = scipy.fft.rfftfreq(frames, 1 / sample_rate)
     pink = np.zeros(len(hertz))
     inside = (hertz >= LOW_HZ) & (hertz <= min(HIGH_HZ, 0.41 * sample_rate))
     pink[inside] = 1 / np.sqrt(hertz[inside])
-    noise = fft.irfft(fft.rfft(white) * pink, frames)
+    noise = scipy.fft.irfft(scipy.fft.rfft(white) * pink, frames)
     out = np.zeros(frames)
     for step in witness_steps(sample_rate):
         part = noise[step.start : step.stop]

@@ -1,4 +1,4 @@
-from .code_digest import digest as digest
+from .digest_cache import stage_code as stage_code
 from .record import SUFFIX as SUFFIX
 from .record import chain_hash_of as chain_hash_of
 from .record import checksum_of as checksum_of

@@ -20,7 +20,7 @@ from typing import Any
 from twinlib.contracts import RECORD, TAKE
 from twinlib.errors import TwinError
 from twinlib.files import read_json, sha256_bytes, sha256_file, write_json
-from twinlib.provenance.code_digest import digest, packages
+from twinlib.provenance.digest_cache import stage_code
 
 SUFFIX = ".prov.json"
 
@@ -84,13 +84,14 @@ def stage_record(
     """
     inputs, outputs = list(inputs), list(outputs)
     root = Path(__file__).parents[2]
+    code = stage_code(program.resolve(), root)
     started, clock = datetime.now(UTC), time.monotonic()
     before = {path: _stat(path) for path in inputs}
     checksums = {_name(path): sha256_file(path) for path in inputs}
     record = Record(
         program=program.resolve().relative_to(root).as_posix(),
         params=dict(sorted(params.items())),
-        code=digest(program.resolve(), root),
+        code=code.digest,
         inputs=checksums,
         upstream=_upstream(inputs, checksums),
     )
@@ -106,7 +107,7 @@ def stage_record(
         "outputs": {_name(path): sha256_file(path) for path in outputs},
         "code": record.code,
         "link": record.chain_hash,
-        "environment": {**environment(root), **record.environment, "packages": packages(program.resolve(), root)},
+        "environment": {**environment(root), **record.environment, "packages": code.packages},
         "git": _git(root),
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),

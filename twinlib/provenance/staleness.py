@@ -80,9 +80,9 @@ class _Record:
 def find_stale_outputs(results: Path, checksums: ChecksumCache) -> dict[str, str]:
     """Return the reason for each output that must be made again, by path.
 
-    An output is stale if its content differs from its stage record, if an input has changed since, or if an input now
-    comes from another run of its stage (its chain hash differs). A stage with an unreadable record is stale. Missing
-    files are left to the workflow engine. Writes nothing.
+    An output is stale if it is missing or its content differs from its stage record, if an input has changed since, or
+    if an input now comes from another run of its stage (its chain hash differs). A stage with an unreadable record is
+    stale. Missing inputs and records are left to the workflow engine. Writes nothing.
     """
     records: dict[Path, _Record] = {}
     stale: dict[str, str] = {}
@@ -123,8 +123,9 @@ def _read(path: Path, results: Path) -> _Record:
 
 def _find_change(record: _Record, chain_hashes: dict[Path, str], checksums: ChecksumCache) -> str | None:
     for file, sha256 in record.outputs.items():
-        if checksums.sha256(file) not in (None, sha256):
-            return f"{file} is damaged or was edited"
+        found = checksums.sha256(file)
+        if found != sha256:
+            return f"{file} is damaged or was edited" if found else f"{file} is missing"
     for file, sha256 in record.inputs.items():
         if checksums.sha256(file) not in (None, sha256):
             return f"{file} has changed"

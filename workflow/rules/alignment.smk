@@ -63,5 +63,7 @@ rule compare_captures:
 CAPTURE_FILES += [
     path
     for name in CONFIG.devices
-    for path in expand(rules.align_take.output, device=name, capture=[*CAPTURES[name].music, *CAPTURES[name].probes])
+    for path in expand(
+        rules.align_take.output.record, device=name, capture=[*CAPTURES[name].music, *CAPTURES[name].probes]
+    )
 ]

@@ -70,7 +70,7 @@ CAPTURE_FILES = [
     path
     for name, device in CONFIG.devices.items()
     for path in expand(
-        [*rules.ingest_take.output, *(rules.simulate_take.output if device.simulate else [])],
+        [rules.ingest_take.output.record, *([rules.simulate_take.output.record] if device.simulate else [])],
         device=name,
         capture=[*CAPTURES[name].music, *CAPTURES[name].probes],
     )

@@ -16,7 +16,7 @@ from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
 from twinlib.extras import require_modules
-from twinlib.provenance import digest
+from twinlib.provenance import stage_code
 from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, store_uri
 
 # If another workflow uses this one as a module, `workflow.basedir` is the folder of the other.
@@ -86,7 +86,7 @@ wildcard_constraints:
 
 def code(script):
     """The digest of a script and of the library code that it uses. If it changes, the outputs are made again."""
-    return digest(SCRIPTS / script, REPOSITORY)
+    return stage_code(SCRIPTS / script, REPOSITORY).digest
 
 
 if CONFIG.excitations:

@@ -94,7 +94,10 @@ DATASET_FILES = [
     path
     for name in READY
     for path in (
-        *expand(rules.cut_shard.output, device=name, capture=CAPTURES[name].music),
-        *expand([*rules.compare_captures.output, *rules.build_manifest.output, *rules.check_leaks.output], device=name),
+        *expand(rules.cut_shard.output.record, device=name, capture=CAPTURES[name].music),
+        *expand(
+            [rules.compare_captures.output.record, rules.build_manifest.output.record, rules.check_leaks.output.record],
+            device=name,
+        ),
     )
 ]

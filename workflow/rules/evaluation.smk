@@ -225,9 +225,13 @@ REPORT_FILES = [
     for twin in READY_TWINS
     for path in expand(
         [
-            *rules.evaluate_twin.output,
-            *rules.build_twin_page.output,
-            *((*rules.measure_twin.output, *rules.render_probe_music.output) if CAPTURES[twin.device].probes else []),
+            rules.evaluate_twin.output.record,
+            rules.build_twin_page.output.record,
+            *(
+                (rules.measure_twin.output.record, rules.render_probe_music.output.record)
+                if CAPTURES[twin.device].probes
+                else []
+            ),
         ],
         device=twin.device,
         model=twin.model,
@@ -236,7 +240,7 @@ REPORT_FILES = [
 CAPTURE_FILES += [
     path
     for name in CONFIG.devices
-    for path in expand(rules.measure_device.output, device=name, capture=CAPTURES[name].probes)
+    for path in expand(rules.measure_device.output.record, device=name, capture=CAPTURES[name].probes)
 ]
 if REPORT_FILES:
-    REPORT_FILES += [*rules.build_summary.output, *rules.build_comparison.output]
+    REPORT_FILES += [rules.build_summary.output.record, rules.build_comparison.output.record]

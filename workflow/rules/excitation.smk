@@ -142,17 +142,21 @@ rule fingerprint_reels:
         " --fingerprints {output.fingerprints:q} 2>&1 | tee -i -- {log:q}"
 
 
-# Every output is a target, so that any deleted file is made again.
+# The record of each job is a target. A job whose record lists a missing output runs again.
 EXCITATION_FILES = [
     path
     for name in CONFIG.excitations
     for path in (
-        *rules.index_corpus.output,
+        rules.index_corpus.output.record,
         *expand(
-            [*rules.plan_excitation.output, *rules.write_recording_guide.output, *rules.fingerprint_reels.output],
+            [
+                rules.plan_excitation.output.record,
+                rules.write_recording_guide.output.record,
+                rules.fingerprint_reels.output.record,
+            ],
             excitation=name,
         ),
-        *expand(rules.render_reel.output, excitation=name, reel=CONFIG.reels(name)),
-        *(expand(rules.render_probe_reel.output, excitation=name) if CONFIG.probe(name) else []),
+        *expand(rules.render_reel.output.record, excitation=name, reel=CONFIG.reels(name)),
+        *(expand(rules.render_probe_reel.output.record, excitation=name) if CONFIG.probe(name) else []),
     )
 ]

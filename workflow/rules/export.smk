@@ -29,5 +29,5 @@ TWIN_FILES += [
     path
     for twin in TWINS
     if twin.device in READY
-    for path in expand(rules.export_twin.output, device=twin.device, model=twin.model)
+    for path in expand(rules.export_twin.output.record, device=twin.device, model=twin.model)
 ]

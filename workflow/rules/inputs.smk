@@ -1,4 +1,15 @@
 # Input and parameter functions of the rules.
+import functools
+
+import snakemake.common
+import snakemake.rules
+
+# Snakemake inspects the signature of each of these functions for each job, in a tenth of the time of planning.
+snakemake.common.get_function_params = snakemake.rules.get_function_params = functools.lru_cache(maxsize=1024)(
+    snakemake.common.get_function_params
+)
+
+
 def get_plan_settings(wildcards):
     """The settings that determine the content of the reels. A probe reel changes no other reel."""
     planned = json.dumps(CONFIG.excitations[wildcards.excitation].planned, separators=(",", ":"))

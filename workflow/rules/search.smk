@@ -63,7 +63,7 @@ SEARCH_FILES = [
     path
     for name in SEARCHES
     for path in (
-        *expand(rules.run_search_worker.output, search=name, worker=range(CONFIG.search[name].workers)),
-        *expand(rules.select_best_model.output, search=name),
+        *expand(rules.run_search_worker.output.record, search=name, worker=range(CONFIG.search[name].workers)),
+        *expand(rules.select_best_model.output.record, search=name),
     )
 ]

@@ -49,7 +49,9 @@ rule log_search:
 
 
 if CONFIG.tracking.enabled:
-    REPORT_FILES += expand(rules.log_search.output, search=SEARCHES)
+    REPORT_FILES += expand(rules.log_search.output.record, search=SEARCHES)
     REPORT_FILES += [
-        path for twin in READY_TWINS for path in expand(rules.log_run.output, device=twin.device, model=twin.model)
+        path
+        for twin in READY_TWINS
+        for path in expand(rules.log_run.output.record, device=twin.device, model=twin.model)
     ]

@@ -38,5 +38,7 @@ rule train_twin:
 
 
 TWIN_FILES = [
-    path for twin in READY_TWINS for path in expand(rules.train_twin.output, device=twin.device, model=twin.model)
+    path
+    for twin in READY_TWINS
+    for path in expand(rules.train_twin.output.record, device=twin.device, model=twin.model)
 ]
