@@ -19,7 +19,7 @@ def has_refused_capture(device):
 
 
 def find_forced_outputs():
-    """The outputs to make again, with the reason, by path. Recorded excitations are never among them."""
+    """The outputs to make again, with the reason, by path. Files of recorded excitations only if they are missing."""
     as_workflow_error(RECORDED.require_intact, CHECKSUMS.sha256)
     stale = find_stale_outputs(RESULTS, CHECKSUMS)
     if not CONFIG.allow_missing_takes:
@@ -27,7 +27,7 @@ def find_forced_outputs():
         stale |= dict.fromkeys(refused, "refused takes are no longer allowed")
     if CONFIG.tracking.enabled:
         stale |= {path.as_posix(): f"{path} names no run in MLflow" for path in find_unlogged_runs(RESULTS)}
-    return {path: reason for path, reason in stale.items() if path not in RECORDED.protected}
+    return {path: reason for path, reason in stale.items() if path not in RECORDED.protected or not Path(path).exists()}
 
 
 async def never(self, time):
