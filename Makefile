@@ -8,12 +8,13 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 TOOLS := .peers/tools
 
-.PHONY: help setup demo ui pictures test lint format bench bench-alignment reference docs hashes sbom clean
+.PHONY: help setup demo ui reel pictures test lint format bench bench-alignment reference docs hashes sbom clean
 
 help:
 	@echo "make setup      create .venv with all packages; all other targets do so too"
 	@echo "make demo       run the full pipeline on a small corpus of real recordings, into results/demo (three to ten minutes)"
 	@echo "make ui         show the twins of the demo in MLflow (RESULTS=results for your own)"
+	@echo "make reel       make a reel of three minutes from public-domain music, to record a device without a corpus"
 	@echo "make test       run all tests"
 	@echo "make lint       check format, style, types and the workflow"
 	@echo "make bench      measure speed relative to other libraries"
@@ -43,6 +44,12 @@ RESULTS ?= results/demo
 
 ui: $(READY)
 	$(BIN)/python -m twinlib.tracking.ui --results $(RESULTS)
+
+reel: $(READY)
+	$(BIN)/snakemake --configfile config/reel.yaml --cores $(CORES) excitation
+	@echo "== play results/reel/excitations/standard/reels/standard-01.wav through the device; results/reel/excitations/standard/recording.html says how:"
+	@echo "     $(BIN)/twin record --config config/reel.yaml"
+	@echo "   then: $(BIN)/snakemake --configfile config/reel.yaml --cores $(CORES)"
 
 pictures: demo
 	mkdir -p results/pictures
@@ -97,5 +104,5 @@ sbom: $(TOOLS)/ready
 	$(TOOLS)/bin/cyclonedx-py requirements requirements-hashed.lock --of JSON --output-file build/sbom.cdx.json
 
 clean:
-	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo logs
+	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo results/reel logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,3 +36,10 @@ def format_signed_db(db: float) -> str:
 def _rounded(db: float) -> float:
     # Adding zero removes the sign of a negative zero.
     return round(db, 1) + 0.0
+
+
+def format_clock(seconds: float) -> str:
+    """Format a duration as 9:05 or 1:02:03, rounded up to whole seconds."""
+    whole = int(-(-seconds // 1))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -54,6 +54,7 @@ from twinlib.excitation.settings import Excitation, Split
 from twinlib.excitation.splits import assign_splits
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table, write_text
 from twinlib.provenance.record import stage_record
+from twinlib.recording.guide_page import render_recording_page
 from twinlib.resampling.time_map import TimeMap
 
 REPOSITORY = Path(__file__).parents[2]
@@ -251,9 +252,10 @@ def _reels(run: _Run, captures: Sequence[str]) -> None:
         write_cue_sheet(run.excitations, made)
         for source, digest in zip(tracks.path, tracks.sha256, strict=True):
             record.add_input((run.corpus / source).as_posix(), digest)
-    guide = run.excitations / "recording.md"
-    with stage_record(_program("write_recording_guide"), [excitation_file], [guide], {"takes": "{}"}):
+    guide, page = (run.excitations / f"recording.{suffix}" for suffix in ("md", "html"))
+    with stage_record(_program("write_recording_guide"), [excitation_file], [guide, page], {"takes": "{}"}):
         write_text(guide, recording_guide(run.name, made.excitation, {}))
+        write_text(page, render_recording_page(run.name, made.excitation, {}))
     for reel in captures:
         cues = made.cues[made.cues.reel == reel]
         path = run.excitations / "reels" / f"{reel}.wav"

@@ -22,6 +22,7 @@ STAGES = (
     "ingest_take",
     "align_take",
     "compare_captures",
+    "build_contact_sheet",
     "cut_shard",
     "build_manifest",
     "check_leaks",
@@ -88,6 +89,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "probe": [],
             "takes": json.dumps({"amp": "takes/{reel}.wav"}),
             "guide": f"{EXCITATION}/recording.md",
+            "page": f"{EXCITATION}/recording.html",
         },
         "simulate_take": {
             "device": "amp",
@@ -123,6 +125,13 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "names": ["tiny-01"],
             "alignments": f"{CAPTURE}/alignment.json",
             "captures": f"{DEVICE}/captures.json",
+        },
+        "build_contact_sheet": {
+            "device": "amp",
+            "missing": '["tiny-02"]',
+            "takes": f"{CAPTURE}/take.json",
+            "alignments": f"{CAPTURE}/alignment.json",
+            "sheet": f"{DEVICE}/takes.html",
         },
         "cut_shard": {
             **capture,

@@ -18,6 +18,7 @@ MEASURED = {
     "simulate_take",
     "ingest_take",
     "align_take",
+    "build_contact_sheet",
     "measure_device",
     "measure_twin",
     "render_probe_music",

@@ -43,11 +43,13 @@ def test_one_run_makes_all_outputs(first: tuple[Project, Run]) -> None:
         "excitations/tiny/cues.parquet",
         "excitations/tiny/reels/tiny-01.wav",
         "excitations/tiny/recording.md",
+        "excitations/tiny/recording.html",
         "excitations/tiny/fingerprints.parquet",
         "devices/amp/tiny-01/take.json",
         "devices/amp/tiny-01/alignment.json",
         "devices/amp/tiny-01/alignment.svg",
         "devices/amp/shards/tiny-01.arrow",
+        "devices/amp/takes.html",
         "devices/amp/segments.parquet",
         "devices/amp/dataset.json",
         "devices/box/shards/one.arrow",
@@ -271,6 +273,7 @@ STAGES_TO_TWIN = {
     "ingest_take",
     "align_take",
     "compare_captures",
+    "build_contact_sheet",
     "cut_shard",
     "build_manifest",
     "check_leaks",
@@ -302,7 +305,10 @@ STAGES_AFTER_TRAINING = {
         ),
         (
             "devices/amp/tiny-01/alignment.svg",
-            {"align_take", "compare_captures", "cut_shard", "build_manifest", "check_leaks", "train_twin"}
+            {
+                *("align_take", "compare_captures", "build_contact_sheet", "cut_shard", "build_manifest"),
+                *("check_leaks", "train_twin"),
+            }
             | STAGES_AFTER_TRAINING,
         ),
         (

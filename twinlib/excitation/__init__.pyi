@@ -3,6 +3,7 @@ from .cue_sheet import write_cue_sheet as write_cue_sheet
 from .divided import DividedFamily as DividedFamily
 from .divided import find_cue_families as find_cue_families
 from .divided import find_divided_families as find_divided_families
+from .layout import OUTER_SECONDS as OUTER_SECONDS
 from .layout import is_reel as is_reel
 from .layout import probe_name as probe_name
 from .layout import read_reel as read_reel

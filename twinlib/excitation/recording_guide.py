@@ -3,6 +3,7 @@
 from typing import Any
 
 from twinlib.excitation.layout import OUTER_SECONDS
+from twinlib.formatting import format_clock
 
 
 def recording_guide(
@@ -20,13 +21,13 @@ def recording_guide(
     lines = [
         f"# Recording the excitation `{name}`",
         "",
-        f"{len(reels)} {'reel' if len(reels) == 1 else 'reels'}, {_clock(sum(reels.values()))} of {width} audio at "
-        f"{rate} Hz, {depth}. Play each through the device and record its output: one take per reel.",
+        f"{len(reels)} {'reel' if len(reels) == 1 else 'reels'}, {format_clock(sum(reels.values()))} of {width} audio"
+        f" at {rate} Hz, {depth}. Play each through the device and record its output: one take per reel.",
         "",
         "| order | reel | duration |",
         "|---|---|---|",
         *(
-            f"| {number} | `{reel}.wav` | {_clock(seconds)} |"
+            f"| {number} | `{reel}.wav` | {format_clock(seconds)} |"
             for number, (reel, seconds) in enumerate(reels.items(), 1)
         ),
         "",
@@ -49,6 +50,9 @@ def recording_guide(
             if any("witness" in layout for layout in layouts.values())
             else []
         ),
+        "`recording.html` beside this file shows the same with a picture of the wiring. `twin record --device NAME`"
+        " plays the reels, records and checks them; the rest of this text is for recording with an audio program.",
+        "",
         "## Wiring",
         "",
         "    output of the interface -> input of the device -> output of the device -> input of the interface",
@@ -71,6 +75,16 @@ def recording_guide(
         " interface would become part of the twin.",
         "- Do not change any knob of the device or gain of the interface between the first and the last reel.",
         "",
+        "## In the audio program",
+        "",
+        f"- Project: {rate} Hz. Import the reels without conversion; no tempo map, no warping or stretching of clips.",
+        "- Send: fader of the reel and master at 0 dB, no plug-in and no panning law on the way to the output.",
+        "- Return: a second track, armed, monitoring off, so that the take is not sent through the device again.",
+        f"- Export: the recorded file itself, or the raw track as WAV or FLAC, {rate} Hz, 24 bit or 32-bit float,"
+        " mono (two channels with a loop-back). No normalisation, dither, fades, trimming or MP3.",
+        "- Several reels in one recording are fine, in any order, under any name: `twin check FOLDER` recognises and"
+        " cuts them.",
+        "",
         "## Each take",
         "",
         "1. Let the device warm up (half an hour for valves and tape).",
@@ -79,7 +93,7 @@ def recording_guide(
         " silence.",
         "4. Stop at least a second after the end of the reel. Do not trim the file: the program finds the clicks.",
         "5. Save it as WAV or FLAC under the name below.",
-        "6. Check it before you continue: `twin check TAKE --reel REEL` reports whether it is usable, with reasons.",
+        "6. Check it before you continue, by the command below: it reports whether the take is usable, with reasons.",
         "",
         "## Where the takes go",
         "",
@@ -87,18 +101,13 @@ def recording_guide(
     if not takes:
         lines += ["No device of the configuration uses takes of this excitation.", ""]
     for device, pattern in sorted(takes.items()):
-        lines += [f"### {device}", "", "| reel | take |", "|---|---|"]
-        lines += [f"| `{reel}.wav` | `{pattern.replace('{reel}', reel)}` |" for reel in reels]
+        lines += [f"### {device}", "", "| reel | take | check |", "|---|---|---|"]
+        for reel in reels:
+            take = pattern.replace("{reel}", reel)
+            lines.append(f'| `{reel}.wav` | `{take}` | `twin check "{take}" --reel {reel} --device {device}` |')
         lines.append("")
     lines += [
         "Then run the pipeline again; it continues with the takes. Recorded reels are immutable: to change the",
         "music, give the excitation a new name.",
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _clock(seconds: float) -> str:
-    """Format a duration as 9:05 or 1:02:03, rounded up to whole seconds."""
-    whole = int(-(-seconds // 1))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

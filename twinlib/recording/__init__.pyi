@@ -9,6 +9,7 @@ from .content import KnownReel as KnownReel
 from .content import Part as Part
 from .content import identify_reels as identify_reels
 from .content import read_known_reel as read_known_reel
+from .guide_page import render_recording_page as render_recording_page
 from .levels import Levels as Levels
 from .levels import measure_levels as measure_levels
 from .passes import LEAD_SECONDS as LEAD_SECONDS

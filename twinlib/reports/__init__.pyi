@@ -1,5 +1,7 @@
 from .alignment_plot import plot_alignment as plot_alignment
 from .comparison import render_comparison as render_comparison
+from .contact_sheet import SheetTake as SheetTake
+from .contact_sheet import render_contact_sheet as render_contact_sheet
 from .evaluation_files import write_evaluation as write_evaluation
 from .figures import draw_comparison as draw_comparison
 from .probe_figures import draw_probe as draw_probe

@@ -60,10 +60,41 @@ rule compare_captures:
         " --captures {output.captures:q} 2>&1 | tee -i -- {log:q}"
 
 
+rule build_contact_sheet:
+    input:
+        takes=lambda wildcards: get_take_files(wildcards, "take.json"),
+        alignments=lambda wildcards: get_take_files(wildcards, "alignment.json"),
+    output:
+        sheet=report(
+            "<results>/devices/{device}/takes.html",
+            caption="../report/takes.rst",
+            category="Takes",
+            labels={"device": "{device}", "capture": "all"},
+        ),
+        record="<results>/devices/{device}/takes.html.prov.json",
+    log:
+        "<logs>/build_contact_sheet/{device}.log",
+    benchmark:
+        "<benchmarks>/build_contact_sheet/{device}.tsv"
+    localrule: True
+    params:
+        missing=lambda wildcards: json.dumps([reel for reel, _ in CAPTURES[wildcards.device].missing]),
+        code=code("build_contact_sheet.py"),
+    shell:
+        "stage build_contact_sheet --device {wildcards.device} --missing {params.missing:q} --takes {input.takes:q}"
+        " --alignments {input.alignments:q} --sheet {output.sheet:q} 2>&1 | tee -i -- {log:q}"
+
+
 CAPTURE_FILES += [
     path
     for name in CONFIG.devices
     for path in expand(
         rules.align_take.output.record, device=name, capture=[*CAPTURES[name].music, *CAPTURES[name].probes]
     )
+]
+CAPTURE_FILES += [
+    path
+    for name, one in CAPTURES.items()
+    if one.music or one.probes
+    for path in expand(rules.build_contact_sheet.output, device=name)
 ]

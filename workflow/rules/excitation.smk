@@ -103,7 +103,13 @@ rule write_recording_guide:
             "<results>/excitations/{excitation}/recording.md",
             caption="../report/recording.rst",
             category="Excitation",
-            labels={"excitation": "{excitation}"},
+            labels={"excitation": "{excitation}", "format": "text"},
+        ),
+        page=report(
+            "<results>/excitations/{excitation}/recording.html",
+            caption="../report/recording.rst",
+            category="Excitation",
+            labels={"excitation": "{excitation}", "format": "page"},
         ),
         record="<results>/excitations/{excitation}/recording.md.prov.json",
     log:
@@ -116,7 +122,7 @@ rule write_recording_guide:
         code=code("write_recording_guide.py"),
     shell:
         "stage write_recording_guide --name {wildcards.excitation} --excitation {input.excitation:q} --probe {input.probe:q} --takes {params.takes:q}"
-        " --guide {output.guide:q} 2>&1 | tee -i -- {log:q}"
+        " --guide {output.guide:q} --page {output.page:q} 2>&1 | tee -i -- {log:q}"
 
 
 # This rule only reads reels, so it also runs for recorded excitations.

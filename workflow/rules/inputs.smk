@@ -70,6 +70,12 @@ def get_capture_files(wildcards, pattern):
     return expand(f"<results>/devices/{{device}}/{pattern}", device=one.device, capture=one.music)
 
 
+def get_take_files(wildcards, name):
+    """A file of each capture of a device, including that of its probe reel."""
+    one = CAPTURES[wildcards.device]
+    return [f"<results>/devices/{one.device}/{capture}/{name}" for capture in (*one.music, *one.probes)]
+
+
 def get_shards(wildcards):
     """All shards of a device."""
     return get_capture_files(wildcards, "shards/{capture}.arrow")
