@@ -46,9 +46,10 @@ def test_every_take_has_its_verdict_in_words_and_colour(takes: dict[str, SheetTa
 def test_faults_are_marked_at_their_place_on_the_reel(takes: dict[str, SheetTake]) -> None:
     page = render_contact_sheet("silk", list(takes.values()))
     assert "<rect" not in card(page, "good")
-    assert "<polyline" in card(page, "good")
+    assert card(page, "good").count("<polyline") == 1
+    assert card(page, "dropout").count("<polyline") == 2
     assert 'class="clip"' in card(page, "clipped")
-    assert "places, " in card(page, "clipped")
+    assert " samples: at 1.1, " in card(page, "clipped")
     marked = card(page, "dropout")
     assert "left out: " in marked
     x = float(marked.split('class="out" x="')[1].split('"')[0])

@@ -57,6 +57,18 @@ def test_missing_takes_are_listed_and_fail_strict_runs(waiting: tuple[Project, R
     assert "silk waits for 2 recording(s)" in run.text
 
 
+def test_a_take_is_judged_while_others_are_missing(waiting: tuple[Project, Run], tmp_path: Path) -> None:
+    project = waiting[0].copy(tmp_path / "project", metadata=True)
+    record(project, "tiny-01")
+    run = project.run()
+    assert run.rules == {"ingest_take": 1, "align_take": 1, "build_contact_sheet": 1}, run.text[-4000:]
+    assert "silk waits for 1 recording(s)" in run.text
+    sheet = project.folder / "results/devices/silk/takes.html"
+    assert "1 not recorded yet: tiny-02" in sheet.read_text()
+    record(project, "tiny-02")
+    assert project.plan()["build_contact_sheet"] == 1
+
+
 def test_a_run_is_complete_once_all_reels_are_recorded(recorded: Project) -> None:
     assert recorded.plan() == {}
     take = read_json(recorded.folder / "results/devices/silk/tiny-01/take.json", "take/1")

@@ -75,17 +75,21 @@ def _rows(take: Mapping[str, Any], alignment: Alignment) -> Iterator[tuple[str, 
     if alignment.verdict != "refused":
         polarity = "inverted" if alignment.polarity < 0 else "not inverted"
         seconds = alignment.lag_samples / alignment.sample_rate
-        yield "clock", f"lag {seconds:.3f} s, drift {alignment.drift_ppm:.2f} ppm, {polarity}"
+        yield "clock", f"lag {seconds:.3f} s, drift {alignment.drift_ppm + 0.0:.2f} ppm, {polarity}"
     lost = sum(each.stop - each.start for each in alignment.excluded) / alignment.sample_rate
-    yield "left out", f"{lost:.1f} s in {len(alignment.excluded)} places" if alignment.excluded else "nothing"
+    yield "left out", f"{lost:.2f} s in {_places(len(alignment.excluded))}" if alignment.excluded else "nothing"
 
 
 def _clipped(take: Mapping[str, Any]) -> str:
     if not take["clips"]:
         return "nowhere"
-    places = ", ".join(f"{each['seconds']:.2f}" for each in take["clipped"][:5])
-    more = " and more" if take["clips"] > 5 else ""
-    return f"{take['clips']} places, {take['clipped_samples']} samples: at {places} s{more}"
+    found = list(dict.fromkeys(f"{each['seconds']:.1f}" for each in take["clipped"]))
+    more = " and later" if len(found) > 5 or take["clips"] > len(take["clipped"]) else ""
+    return f"{_places(take['clips'])}, {take['clipped_samples']} samples: at {', '.join(found[:5])} s{more}"
+
+
+def _places(count: int) -> str:
+    return f"{count} place{'' if count == 1 else 's'}"
 
 
 def _noise(take: Mapping[str, Any], alignment: Alignment) -> str:
@@ -108,7 +112,10 @@ def _place(finding: Finding) -> str:
 
 
 def _track(alignment: Alignment) -> dict[str, Any] | None:
-    """Return the points of the lag without its drift, and its range in samples; None without windows."""
+    """Return the lag without its drift as a line for each piece between dropouts, and its range in samples.
+
+    None without windows.
+    """
     windows = [window for window in alignment.track if window.weight > 0]
     if len(windows) < 2:
         return None
@@ -117,11 +124,15 @@ def _track(alignment: Alignment) -> dict[str, Any] | None:
     lag = np.array([window.lag for window in windows]) - alignment.drift_ppm * 1e-6 * position
     low, high = float(lag.min()), float(lag.max())
     span = max(MIN_LAG_SPAN, high - low)
-    middle = 0.5 * (low + high)
     x = position / alignment.dry_frames * WIDTH
-    y = HEIGHT * (0.5 - 0.8 * (lag - middle) / span)
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-    return {"points": points, "span": f"{high - low:.2f}"}
+    y = HEIGHT * (0.5 - 0.8 * (lag - 0.5 * (low + high)) / span)
+    ends = np.array([piece.stop for piece in alignment.pieces])
+    piece = np.searchsorted(ends, position, side="right")
+    lines = [
+        " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[piece == number], y[piece == number], strict=True))
+        for number in np.unique(piece).tolist()
+    ]
+    return {"lines": lines, "span": f"{high - low:.2f}"}
 
 
 def _marks(take: Mapping[str, Any], alignment: Alignment) -> Iterator[dict[str, Any]]:
