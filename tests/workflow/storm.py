@@ -88,8 +88,7 @@ def run_and_kill(project: Project, name: str, moments: random.Random, storm: Sto
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # The storm may run under `nohup`.
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+            preexec_fn=heed_signals,
         )
     while not at_start and process.poll() is None and "Select jobs to execute" not in path.read_text():
         time.sleep(0.02)
@@ -103,6 +102,12 @@ def run_and_kill(project: Project, name: str, moments: random.Random, storm: Sto
     assert "--unlock" not in text, text[-4000:]
     assert running or code == 0, text[-4000:]
     return running
+
+
+def heed_signals() -> None:
+    """Undo what `nohup` and the background of a shell make a process ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finish(project: Project, expected: dict[str, str], storm: Storm) -> None:
