@@ -140,12 +140,6 @@ def test_examples_of_commands_work(page: str, text: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("page", "text"), [(page, text) for page, text, tested in blocks("python") if tested])
-def test_examples_of_python_work(page: str, text: str, tmp_path: Path) -> None:
-    done = in_folder(tmp_path, [sys.executable, "-c", text])
-    assert done.returncode == 0, done.stderr
-
-
 def in_folder(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder with the files of the examples."""
     music = noise(8.0, 1)
