@@ -26,6 +26,8 @@ Commands = Any
 _CONFIG = Path("config/config.yaml")
 _SUBTYPES: dict[str, Subtype] = {"24": "PCM_24", "float": "FLOAT"}
 
+_TAKES = (".wav", ".flac")
+
 MAX_ATTEMPTS = 3
 """Passes of a reel without a person to decide."""
 
@@ -304,8 +306,11 @@ def _add_record(commands: Commands) -> None:
         "record",
         help="play the missing reels and record the device",
         description="Play each reel that has no take yet through a device and record it, after a set-up of the levels. "
-        "Each take is checked at once. Ctrl-C stops; the same command continues with the next missing reel.",
+        "Each take is checked at once. Ctrl-C stops; the same command continues with the next missing reel. With FILE "
+        "and --out: play and record one file, without a configuration.",
     )
+    command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a file to play, such as a reel")
+    command.add_argument("--out", type=Path, metavar="TAKE", help="the recording of FILE")
     _add_device(command)
     command.add_argument("--reel", nargs="+", metavar="REEL", help="only these reels (default: all without a take)")
     command.add_argument("--list", action="store_true", help="list the audio interfaces")
@@ -342,6 +347,11 @@ def _record(args: argparse.Namespace) -> None:
                 + (f" (default {default})" if default else "")
             )
         return
+    if (args.file is None) != (args.out is None):
+        raise TwinError("give both FILE and --out TAKE to record one file, or neither to record the reels of a device")
+    if args.file is not None:
+        _record_file(args)
+        return
     device = _load_device(args.config, args.device)
     tasks = _tasks(device, args.reel)
     for task in tasks:
@@ -350,15 +360,37 @@ def _record(args: argparse.Namespace) -> None:
         print(f"all reels of {device.name} have takes: run `snakemake --cores 2`")
     if args.dry_run or not tasks:
         return
-    system = recording.portaudio_system()
-    connection = _connect(args, device, system, tasks)
-    card = _find_card(args, device, system, connection)
-    session = _Session(device, system, connection, _SUBTYPES[args.bits])
+    settings, system = device.settings, recording.portaudio_system()
+    connection = _connect(args, system, tasks, settings.channel, settings.reference_channel)
+    card = _find_card(device, system, connection)
+    log = capture.card_path(str(settings.takes), device.name).with_name(f"{device.name}.recording.json")
+    session = _Session(
+        device.name, system, connection, _SUBTYPES[args.bits], settings.channel, settings.reference_channel, log
+    )
     session.set_up_levels(card.get("input_level_dbu"))
     for number, task in enumerate(tasks, 1):
         print(f"reel {number} of {len(tasks)}: {task.reel}")
         session.record(task)
     print("every reel asked for is recorded: run `snakemake --cores 2`")
+
+
+def _record_file(args: argparse.Namespace) -> None:
+    """Play one file and record it, without a configuration and without a log."""
+    check_output(args.out, _TAKES, args.file)
+    if args.out.exists():
+        raise TwinError(f"{args.out} exists: choose another name, or move it away")
+    read_info(args.file)
+    layout, note = recording.read_layout(args.file)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    task = recording.Task(args.file.stem, args.file, layout, args.out)
+    if args.dry_run:
+        print(f"{args.file}: {read_info(args.file).seconds / 60:.1f} minutes -> {args.out}")
+        return
+    system = recording.portaudio_system()
+    session = _Session("", system, _connect(args, system, [task], 1, None), _SUBTYPES[args.bits])
+    session.set_up_levels(None)
+    session.record(task)
 
 
 def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
@@ -371,7 +403,7 @@ def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
     tasks = []
     for reel, take in device.captures.missing:
         if reels is None or reel in reels:
-            if take.suffix.lower() not in (".wav", ".flac"):
+            if take.suffix.lower() not in _TAKES:
                 raise TwinError(f"{take} cannot be recorded: let `takes` of {device.name} end in .wav or .flac")
             layout, _ = recording.read_layout(device.reels[reel])
             tasks.append(recording.Task(reel, device.reels[reel], layout, take))
@@ -379,13 +411,16 @@ def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
 
 
 def _connect(
-    args: argparse.Namespace, device: _Recorded, system: recording.SoundSystem, tasks: list[recording.Task]
+    args: argparse.Namespace,
+    system: recording.SoundSystem,
+    tasks: list[recording.Task],
+    channel: int,
+    reference_channel: int | None,
 ) -> recording.Connection:
-    settings = device.settings
-    needed = max(settings.channel, settings.reference_channel or 1)
+    needed = max(channel, reference_channel or 1)
     inputs = tuple(args.inputs or range(1, needed + 1))
     if len(inputs) < needed:
-        raise TwinError(f"{device.name} uses channel {needed} of its takes: give {needed} channels by --inputs")
+        raise TwinError(f"the device uses channel {needed} of its takes: give {needed} channels by --inputs")
     if min(*inputs, *args.outputs) < 1:
         raise TwinError("channels are counted from 1")
     rate = args.rate or read_info(tasks[0].path).sample_rate
@@ -398,9 +433,7 @@ def _connect(
     return replace(wanted, sample_rate=found)
 
 
-def _find_card(
-    args: argparse.Namespace, device: _Recorded, system: recording.SoundSystem, connection: recording.Connection
-) -> dict[str, Any]:
+def _find_card(device: _Recorded, system: recording.SoundSystem, connection: recording.Connection) -> dict[str, Any]:
     """Return the card of the device; ask for it once, if there is a person to ask."""
     takes = str(device.settings.takes)
     path = capture.card_path(takes, device.name)
@@ -428,17 +461,19 @@ def _ask(question: str, default: str) -> str:
 
 @dataclass
 class _Session:
-    """A recording session at a terminal."""
+    """A recording session at a terminal; `log` is the file that lists the takes, None for no log."""
 
-    device: _Recorded
+    device: str
     system: recording.SoundSystem
     connection: recording.Connection
     subtype: Subtype
+    channel: int = 1
+    reference_channel: int | None = None
+    log: Path | None = None
     levels: recording.Levels | None = None
 
     def set_up_levels(self, input_level_dbu: float | None) -> None:
         """Measure the levels, again after each correction."""
-        settings = self.device.settings
         print("Level set-up: a short tone and noise are played. Turn your monitors down.")
         _ask("Enter to play it.", "")
         while True:
@@ -446,8 +481,8 @@ class _Session:
                 self.levels = recording.measure_levels(
                     self.system,
                     self.connection,
-                    channel=settings.channel,
-                    reference_channel=settings.reference_channel,
+                    channel=self.channel,
+                    reference_channel=self.reference_channel,
                     progress=done,
                 )
             print(self.levels.describe(input_level_dbu))
@@ -489,7 +524,6 @@ class _Session:
             lead += attempt.lost_seconds
 
     def _attempt(self, task: recording.Task, lead: float) -> recording.Attempt:
-        settings = self.device.settings
         if sys.stdin.isatty():
             for seconds in (3, 2, 1):
                 print(f"{seconds} ...", flush=True)
@@ -501,8 +535,8 @@ class _Session:
                 self.connection,
                 task,
                 subtype=self.subtype,
-                channel=settings.channel,
-                reference_channel=settings.reference_channel,
+                channel=self.channel,
+                reference_channel=self.reference_channel,
                 latency_seconds=self.levels.latency_seconds if self.levels else None,
                 lead_seconds=lead,
                 progress=recorded,
@@ -510,7 +544,9 @@ class _Session:
             )
 
     def _log(self, attempt: recording.Attempt) -> None:
-        device, connection = self.device, self.connection
+        if self.log is None:
+            return
+        connection = self.connection
         entry = recording.LogEntry(
             take=str(attempt.task.take),
             recorded=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -525,5 +561,4 @@ class _Session:
             reasons=attempt.checked.reasons if attempt.checked else (),
             levels=asdict(self.levels) if self.levels else {},
         )
-        folder = capture.card_path(str(device.settings.takes), device.name).parent
-        recording.add_to_log(folder / f"{device.name}.recording.json", device.name, attempt.task.reel, entry)
+        recording.add_to_log(self.log, self.device, attempt.task.reel, entry)

@@ -186,6 +186,24 @@ def test_a_session_resumes_after_ctrl_c(twin: Command, project: Path, bench: Ben
     assert Path("recordings/silk/main-01.wav").is_file()
 
 
+def test_a_file_is_recorded_without_a_configuration(
+    twin: Command,  # noqa: F811
+    main: Path,
+    tmp_path: Path,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reel = main / "reels" / "main-04.wav"
+    code, out, err = twin("record", reel, "--out", "take.wav")
+    assert code == 0, out + err
+    assert "take.wav: ok" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["take.wav"]
+    refused(twin("record", reel, "--out", "take.wav"), "take.wav exists")
+    refused(twin("record", reel, "--out", "take.mp3"), "use .wav or .flac")
+    refused(twin("record", reel), "give both FILE and --out")
+
+
 def test_nothing_is_recorded_through_an_unusable_path(twin: Command, project: Path, bench: Bench) -> None:  # noqa: F811
     bench.gain = 0.0
     refused(twin("record"), "nothing was recorded: nothing comes back")
