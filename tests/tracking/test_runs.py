@@ -1,5 +1,6 @@
 """Runs in a real SQLite store, shared by all tests of the module: creating its schema takes seconds."""
 
+import json
 import os
 import shutil
 import socket
@@ -14,7 +15,9 @@ import pytest
 
 from twinlib.errors import TrackingError, TrackingUnreachableError
 from twinlib.files import read_json
+from twinlib.model import Architecture
 from twinlib.tracking import runs as tracking
+from twinlib.tracking.names import network_params
 from twinlib.tracking.runs import BATCH, make_store, start_run, store_uri
 from twinlib.tracking.settings import Tracking
 
@@ -359,3 +362,37 @@ def test_curves_of_several_seeds_do_not_collide(store, side):
     for name in ("seed-3/loss", "seed-4/loss"):
         assert history(store, again, name) == [(k, 1 / (k + 1)) for k in range(6)]
     assert history(store, again, "loss") == history(store, again, "seed-3/seed") == []
+
+
+def test_a_run_names_its_user_and_program_and_the_load_of_the_machine(store, side, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/scripts/train_twin.py", "--device", "silk"])
+    monkeypatch.setenv("LOGNAME", "somebody")
+    run = begin(store, side, run_name="silk/small", tags={"mlflow.source.git.commit": "c0ffee"})
+    run.log_system_metrics({"step": 7})
+    found = client(store).get_run(run.run_id)
+    tags = found.data.tags
+    assert (tags["mlflow.user"], tags["mlflow.source.name"]) == ("somebody", "train_twin.py")
+    assert (tags["mlflow.source.type"], tags["mlflow.source.git.commit"]) == ("LOCAL", "c0ffee")
+    assert found.data.metrics["system/process_memory_usage_megabytes"] > 10
+    assert [step for step, _ in history(store, run, "system/cpu_utilization_percentage")] == [7]
+    monkeypatch.setattr("getpass.getuser", lambda: (_ for _ in ()).throw(KeyError("uid not found")))
+    nobody = begin(store, side.with_name("other.json"))
+    assert "mlflow.user" not in client(store).get_run(nobody.run_id).data.tags
+
+
+def test_a_dataset_has_columns_and_counts(store, side, tmp_path):
+    run = begin(store, side)
+    columns, counts = {"segment_id": "string", "start": "int64"}, {"splits": {"train": {"segments": 3}}}
+    run.log_dataset("f" * 64, "columns", tmp_path / "dataset.json", columns, counts)
+    found = client(store).get_run(run.run_id).inputs.dataset_inputs[0].dataset
+    assert json.loads(found.profile) == counts
+    assert [one["name"] for one in json.loads(found.schema)["mlflow_colspec"]] == ["segment_id", "start"]
+
+
+def test_parameters_of_a_preset_are_those_of_its_network():
+    custom, preset = Architecture(channels=4, dilations=(1, 3, 9)), Architecture(preset="nam-standard")
+    assert network_params(custom) == custom.model_dump(mode="json")
+    found = dict(tracking._flat(network_params(preset), "."))
+    assert found["preset"] == "nam-standard"
+    assert (found["stacks.0.channels"], found["stacks.1.channels"]) == (16, 8)
+    assert found["receptive_field"] == preset.network.receptive_field

@@ -118,7 +118,7 @@ def _register(
         source = f"models:/{model_id}" if is_server(uri) else client.get_logged_model(model_id).artifact_location
         described = {key: tags[key] for key in ("device", "model", "verdict", _DATASET, "twin.sha256") if key in tags}
         described |= {_MODEL_ID: model_id, _ESR: repr(esr)}
-        client.create_model_version(name, source, run_id, described, model_id=model_id)
+        client.create_model_version(name, source, run_id, described, await_creation_for=0, model_id=model_id)
         versions = client.search_model_versions(f"name = '{name}'")
     if (best := best_version(versions)) is not None:
         client.set_registered_model_alias(name, ALIAS, best)

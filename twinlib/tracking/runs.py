@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # MLflow reads these. A server that hangs costs a request 2 x 8 s plus a pause of 1 to 3 s.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DO_NOT_TRACK"] = "true"
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 
@@ -374,7 +375,7 @@ def has_finished_run(uri: str, run_id: str, experiment: str) -> bool:
 
 def open_client(uri: str) -> "MlflowClient":
     """Return an MLflow client. It creates a missing SQLite database: check `store_exists` first."""
-    for name in ("mlflow.store.db.utils", "alembic"):
+    for name in ("mlflow.store.db.utils", "alembic", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # The import takes seconds; a run without tracking does not need it.
     from mlflow import MlflowClient
