@@ -499,10 +499,10 @@ class _Session:
         lead = recording.LEAD_SECONDS
         for attempt_number in itertools.count(1):
             attempt = self._attempt(task, lead)
-            if not attempt.made.is_complete:
+            if attempt.checked is None:
                 print(f"stopped: what was recorded is in {recording.put_aside(attempt)}; finished takes are kept")
                 raise KeyboardInterrupt
-            for line in (*attempt.faults, *(attempt.checked.reasons if attempt.checked else ())):
+            for line in (*attempt.faults, *attempt.checked.reasons):
                 print(f"  {line}")
             choice = "k" if attempt.decision == "keep" else "r"
             if choice == "r" and attempt_number >= MAX_ATTEMPTS and not sys.stdin.isatty():

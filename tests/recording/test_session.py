@@ -186,6 +186,28 @@ def test_a_session_resumes_after_ctrl_c(twin: Command, project: Path, bench: Ben
     assert Path("recordings/silk/main-01.wav").is_file()
 
 
+def test_a_recording_that_was_not_checked_is_kept_aside(
+    twin: Command,  # noqa: F811
+    project: Path,  # noqa: F811
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    takes = Path("recordings/silk")
+    takes.mkdir(parents=True)
+    # As after a kill during the check.
+    (takes / ".main-01.recording.wav").write_bytes(b"killed")
+    monkeypatch.setattr("twinlib.recording.session.check_take", stopped)
+    code, out, _ = twin("record", "--reel", "main-01")
+    assert code == 130
+    assert "what was recorded is in recordings/silk/set aside/main-01 2.wav" in out
+    assert (takes / "set aside" / "main-01 1.wav").read_bytes() == b"killed"
+    assert audio.read_info(takes / "set aside" / "main-01 2.wav").seconds > 17
+    assert not list(takes.glob(".*"))
+
+
 def test_a_file_is_recorded_without_a_configuration(
     twin: Command,  # noqa: F811
     main: Path,

@@ -9,7 +9,7 @@ from twinlib.audio import Subtype
 from twinlib.contracts import RECORDING
 from twinlib.files import read_json, write_json
 from twinlib.findings import Verdict
-from twinlib.progress import Progress, SubProgress, no_progress
+from twinlib.progress import Progress, no_progress
 from twinlib.recording.check import CheckedTake, check_take
 from twinlib.recording.passes import LEAD_SECONDS, Pass, record_pass
 from twinlib.recording.sound_system import Connection, SoundSystem
@@ -35,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A recording of a reel and its check.
+    """A recording of a reel and its check, None if Ctrl-C stopped the pass or the check.
 
     `lost_seconds` is what the stream lost of its start, silence that came before the reel included; `head_seconds` is
     what is missing of the reel itself.
@@ -101,19 +101,25 @@ def record_task(
     `latency_seconds` is the round trip that the level set-up found, from which a lost start is known.
     """
     out = task.take.with_name(f".{task.take.stem}.recording{task.take.suffix}")
+    if out.is_file():
+        # Recorded by a session that was killed during the check.
+        _set_aside(out, task.take)
     made = record_pass(
         system, connection, task.path, out, subtype=subtype, lead_seconds=lead_seconds, progress=progress
     )
     if not made.is_complete:
         return Attempt(task, made, None)
-    checked = check_take(
-        out,
-        task.path,
-        task.layout,
-        channel=channel,
-        reference_channel=reference_channel,
-        progress=SubProgress(check_progress, 100.0, 100.0),
-    )
+    try:
+        checked = check_take(
+            out,
+            task.path,
+            task.layout,
+            channel=channel,
+            reference_channel=reference_channel,
+            progress=check_progress,
+        )
+    except KeyboardInterrupt:
+        return Attempt(task, made, None)
     aligned = checked.alignment
     if aligned is None or aligned.verdict == "refused":
         return Attempt(task, made, checked)
@@ -130,13 +136,16 @@ def keep(attempt: Attempt) -> Path:
 
 def put_aside(attempt: Attempt) -> Path:
     """Move a recording that is not used into a folder beside the takes, under a new name; return its path."""
-    take = attempt.task.take
+    return _set_aside(attempt.made.path, attempt.task.take)
+
+
+def _set_aside(recorded: Path, take: Path) -> Path:
     folder = take.parent / SET_ASIDE
     folder.mkdir(exist_ok=True)
     number = 1
     while (path := folder / f"{take.stem} {number}{take.suffix}").exists():
         number += 1
-    attempt.made.path.replace(path)
+    recorded.replace(path)
     return path
 
 
