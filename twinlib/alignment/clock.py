@@ -52,12 +52,14 @@ class LagStep:
     """A step of the lag by `samples`, most likely at dry sample `position`: lost (-) or repeated (+) samples.
 
     The piece before it is valid up to `first` and the piece after it from `last`. In between, the lag is unknown.
+    `is_confirmed` if the residual shows it, within a small part of a window.
     """
 
     position: int
     first: int
     last: int
     samples: float = 0.0
+    is_confirmed: bool = False
 
     def overlaps(self, other: "LagStep") -> bool:
         """Whether the two uncertain ranges overlap."""
@@ -182,10 +184,8 @@ class LagFit:
 
     @property
     def confirmed_steps(self) -> tuple[LagStep, ...]:
-        """The steps that the residual has confirmed so well that their places are known."""
-        return tuple(
-            step for step in self.clock.steps if step.last - step.first < self.windows.size // 4 + abs(step.samples)
-        )
+        """The steps that the residual confirms."""
+        return tuple(step for step in self.clock.steps if step.is_confirmed)
 
     def with_steps(self, steps: Sequence[LagStep], sample_period: float) -> "LagFit":
         """Refit a clock without a curve with other steps to the same windows, without those that may contain a step."""

@@ -1,16 +1,16 @@
-"""Dropouts: steps of the lag where samples were lost or repeated, detected in lag tracks and localised by CUSUM."""
+"""Dropouts: steps of the lag where samples were lost or repeated, detected in tracks and confirmed by the residual."""
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from twinlib.alignment.change_point import PHASE_WINDOW, locate_by_phase, locate_by_residual
 from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
 from twinlib.alignment.residual import improves_with_shift
 from twinlib.alignment.tracker import CoarseTrack
-from twinlib.estimation import FRAME, MIN_STEP, FirModel, FrameSums, Real, compare_frames, detect_steps, identify_fir
+from twinlib.estimation import MIN_STEP, FirModel, Real, detect_steps, identify_fir
 from twinlib.resampling import Channel, TimeMap
 
 SHORT_WINDOW = 8192
@@ -34,24 +34,12 @@ MAX_DISPLACED_SHARE = 0.1
 MAX_EXCURSION_SECONDS = 10.0
 """Duration of a piece between two cancelling steps below which the residual must confirm it."""
 
-RESIDUAL_FLOOR = 0.003
-"""Residual ratio of a frame below which two residuals count as equal."""
-
-AUDIBLE = 1e-3
-"""Dry peak, -60 dB of full scale, below which a frame is ignored."""
-
-BLOCK_FRAMES = 16
-"""Frames, 0.1 s in all, whose mean counts as one independent sample: notes last longer than frames."""
-
 CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.0
 """t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
 that the windows measured as whole samples."""
 
 WHOLE_TOLERANCE = 0.2
 """Samples from a whole number within which a measured step is whole."""
-
-LOG_LIKELIHOOD = 10.0
-"""Maximum log-likelihood ratio of a possible position of a step against the best position."""
 
 
 def coarse_steps(position: Real, lag: Real, size: int) -> list[LagStep]:
@@ -175,7 +163,7 @@ def _zones(fit: LagFit) -> list[tuple[int, int]]:
 
 
 def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
-    """Localise each step by its residual and drop contradicted steps and unconfirmed small steps."""
+    """Localise each step by residual and phase; drop contradicted steps and unconfirmed small steps."""
     time_map = fit.clock.time_map(dry.start, dry.stop)
     steps, lags = fit.clock.steps, fit.clock.fit.lags
     if not steps:
@@ -192,67 +180,22 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
         high = steps[number + 1].position if number + 1 < len(steps) else dry.stop
         zone = max(step.first - context, low), min(step.last + context, high)
         maps = TimeMap([time_map.pieces[number]]), TimeMap([time_map.pieces[number + 1]])
-        exact, statistic = locate_step(dry, wet, maps, model, fit.polarity, zone)
+        exact, statistic = locate_by_residual(dry, wet, maps, model, fit.polarity, zone)
         whole = abs(step.samples - round(step.samples / period) * period) < WHOLE_TOLERANCE
         if exact is not None and statistic > (CONFIRMED_SPURIOUS if number in spurious else CONFIRMED):
-            first, last = exact
-            found.append(LagStep((first + last) // 2, first, last, samples))
-        elif number not in spurious and (
-            abs(samples) > MAX_UNCONFIRMED_STEP or (whole and statistic > CONFIRMED_WHOLE)
+            is_narrow = exact[1] - exact[0] < fit.windows.size // 4 + abs(samples)
+            step = LagStep(sum(exact) // 2, *exact, samples, is_narrow)
+        elif number in spurious or (
+            abs(samples) <= MAX_UNCONFIRMED_STEP and not (whole and statistic > CONFIRMED_WHOLE)
         ):
-            found.append(step)
+            continue
+        windows, known = plan_dense_windows(*zone, PHASE_WINDOW), (step.first, step.last)
+        _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity, [known])
+        place = response and locate_by_phase(dry, wet, maps, response, fit.polarity, zone, known)
+        if place and place[2] - place[1] < step.last - step.first:
+            step = replace(step, position=place[0], first=place[1], last=place[2])
+        found.append(step)
     return tuple(found)
-
-
-def locate_step(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    model: FirModel,
-    polarity: int,
-    zone: tuple[int, int],
-) -> tuple[tuple[int, int] | None, float]:
-    """Locate the step in the dry range `zone` before which the first map predicts the wet signal, and then the second.
-
-    Returns the range of the step, None if there is none, and the smaller t statistic of the two sides. The cumulative
-    sum of the log ratio of both residuals is lowest at the step (CUSUM, Page 1954). Samples that were lost or repeated
-    there count for neither side.
-    """
-    residuals, audible = [], np.zeros(0, np.bool_)
-    for time_map in maps:
-        frames = FrameSums.concatenate(
-            [block for block, _ in compare_frames(dry, wet, time_map, model, *zone, polarity)]
-        )
-        residuals.append(np.maximum(frames.residual_ratio, 0.0) + RESIDUAL_FLOOR)
-        audible = frames.peak > AUDIBLE
-    ratio = np.where(audible, np.log(residuals[0] / residuals[1]), 0.0)
-    total = np.concatenate(([0.0], np.cumsum(ratio)))
-    middle = np.array([0.5 * (zone[0] + zone[1])])
-    samples = abs(round(float((maps[1].lags(middle) - maps[0].lags(middle))[0])))
-    width = round(samples / FRAME)
-    if width >= len(ratio):
-        return None, 0.0
-    score = 0.5 * (total[: len(total) - width] + total[width:])
-    best = int(score.argmin())
-    sides = [_blocks(-ratio[:best], audible[:best]), _blocks(ratio[best + width :], audible[best + width :])]
-    if min(len(blocks) for blocks in sides) < 2:
-        return None, 0.0
-    mean = min(float(blocks.mean()) for blocks in sides)
-    deviations = np.concatenate([blocks - blocks.mean() for blocks in sides])
-    variance = max(float(np.square(deviations).sum()) / (len(deviations) - 2), 1e-9)
-    statistic = mean * math.sqrt(min(len(blocks) for blocks in sides) / variance)
-    # The log-likelihood ratio of a random walk with drift is 2 x mean / variance times the sum.
-    scale = 2.0 * max(mean, 0.0) / (BLOCK_FRAMES * variance)
-    likely = np.flatnonzero((score - score[best]) * scale < LOG_LIKELIHOOD)
-    first, last = zone[0] + FRAME * (int(likely[0]) - 1), zone[0] + FRAME * (int(likely[-1]) + 1) + samples
-    return (max(zone[0], first), min(zone[1], last)), statistic
-
-
-def _blocks(values: Real, audible: npt.NDArray[np.bool_]) -> Real:
-    """Return the means of blocks of the audible frames."""
-    values = values[audible]
-    count = len(values) // BLOCK_FRAMES
-    return np.asarray(values[: count * BLOCK_FRAMES].reshape(count, BLOCK_FRAMES).mean(axis=1))
 
 
 def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:

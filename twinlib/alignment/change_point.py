@@ -1,0 +1,199 @@
+"""The place of one step of the lag: the change point between two time maps, by residual and by phase."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from twinlib.alignment.lag_track import Response, band_spectra
+from twinlib.audio import Signal
+from twinlib.estimation import FRAME, FirModel, FrameSums, Real, band, compare_frames, phat_weighted
+from twinlib.resampling import WARP_KERNEL, Channel, TimeMap, interpolate
+
+Mask = npt.NDArray[np.bool_]
+
+RESIDUAL_FLOOR = 0.003
+"""Residual ratio of a frame below which two residuals count as equal."""
+
+AUDIBLE = 1e-3
+"""Dry peak, -60 dB of full scale, below which a frame is ignored."""
+
+BLOCK_FRAMES = 16
+"""Frames, 0.1 s in all, whose mean counts as one independent sample: notes last longer than frames."""
+
+LOG_LIKELIHOOD = 10.0
+"""Maximum log-likelihood ratio of a possible position of a step against the best position."""
+
+PHASE_WINDOW = 1024
+"""Samples of the windows of phases, which begin every `FRAME` samples."""
+
+MIN_REFERENCE, MAX_GROUPS = 24, 8
+"""Minimum number of windows for one estimate of the scatter, and maximum number of estimates."""
+
+MIN_SCATTER = 0.005
+"""Minimum scatter of correlations: a device delays each note differently."""
+
+MIN_INNOVATION, MAX_SERIAL = 0.1, 0.99
+"""Minimum scatter of the innovations relative to that of the errors, and maximum serial correlation of the errors."""
+
+T_DEGREES = 4.0
+"""Degrees of freedom of Student's t distribution of the innovations: distortion makes outliers."""
+
+
+def locate_by_residual(
+    dry: Channel,
+    wet: Channel,
+    maps: tuple[TimeMap, TimeMap],
+    model: FirModel,
+    polarity: int,
+    zone: tuple[int, int],
+) -> tuple[tuple[int, int] | None, float]:
+    """Locate the step in the dry range `zone` before which the first map predicts the wet signal, and then the second.
+
+    Returns the range of the step, None if there is none, and the smaller t statistic of the two sides. The cumulative
+    sum of the log ratio of both residuals is lowest at the step (CUSUM, Page 1954). Samples that were lost or repeated
+    there count for neither side.
+    """
+    residuals, audible = [], np.zeros(0, np.bool_)
+    for time_map in maps:
+        frames = FrameSums.concatenate(
+            [block for block, _ in compare_frames(dry, wet, time_map, model, *zone, polarity)]
+        )
+        residuals.append(np.maximum(frames.residual_ratio, 0.0) + RESIDUAL_FLOOR)
+        audible = frames.peak > AUDIBLE
+    ratio = np.where(audible, np.log(residuals[0] / residuals[1]), 0.0)
+    total = np.concatenate(([0.0], np.cumsum(ratio)))
+    samples = abs(_step_between(maps, zone))
+    width = round(samples / FRAME)
+    if width >= len(ratio):
+        return None, 0.0
+    score = 0.5 * (total[: len(total) - width] + total[width:])
+    best = int(score.argmin())
+    sides = [_blocks(-ratio[:best], audible[:best]), _blocks(ratio[best + width :], audible[best + width :])]
+    if min(len(blocks) for blocks in sides) < 2:
+        return None, 0.0
+    mean = min(float(blocks.mean()) for blocks in sides)
+    deviations = np.concatenate([blocks - blocks.mean() for blocks in sides])
+    variance = max(float(np.square(deviations).sum()) / (len(deviations) - 2), 1e-9)
+    statistic = mean * math.sqrt(min(len(blocks) for blocks in sides) / variance)
+    # The log-likelihood ratio of a random walk with drift is 2 x mean / variance times the sum.
+    scale = 2.0 * max(mean, 0.0) / (BLOCK_FRAMES * variance)
+    likely = np.flatnonzero((score - score[best]) * scale < LOG_LIKELIHOOD)
+    first, last = zone[0] + FRAME * (int(likely[0]) - 1), zone[0] + FRAME * (int(likely[-1]) + 1) + samples
+    return (max(zone[0], first), min(zone[1], last)), statistic
+
+
+def _blocks(values: Real, audible: Mask) -> Real:
+    """Return the means of blocks of the audible frames."""
+    values = values[audible]
+    count = len(values) // BLOCK_FRAMES
+    return np.asarray(values[: count * BLOCK_FRAMES].reshape(count, BLOCK_FRAMES).mean(axis=1))
+
+
+def locate_by_phase(
+    dry: Channel,
+    wet: Channel,
+    maps: tuple[TimeMap, TimeMap],
+    response: Response,
+    polarity: int,
+    zone: tuple[int, int],
+    known: tuple[int, int],
+) -> tuple[int, int, int] | None:
+    """Locate a step of `zone` within its `known` range: return its most likely dry position and its range.
+
+    Distortion hides the residual of a lost sample below 4 kHz, but hardly the phase above. In each window, the
+    correlations with the dry signal under both maps differ by an amount that the dry signal determines: little for a
+    low note, much for a cymbal. The windows outside `known` give the gain of that difference, and the scatter and
+    serial correlation of its errors. The likelihood of each position follows from the innovations of these errors, a
+    first-order autoregressive process. None if these windows are too few or do not show the step. `response` is the
+    device's, in windows of `PHASE_WINDOW` samples.
+    """
+    step = _step_between(maps, zone)
+    observed, expected, audible = _phase_differences(dry, wet, maps, response, polarity, zone, step)
+    middle = zone[0] + PHASE_WINDOW // 2 + FRAME * np.arange(len(observed))
+    side = (np.where(middle > known[1], 1.0, 0.0) - np.where(middle < known[0], 1.0, 0.0)) * audible
+    count = len(observed) - round(abs(step) / FRAME)
+    inside = slice(*np.searchsorted(middle[: max(count, 0)], (known[0] - PHASE_WINDOW, known[1] + PHASE_WINDOW)))
+    gain = float((observed * side * expected).sum() / (np.square(side * expected).sum() + 1e-12))
+    if np.count_nonzero(side) < MIN_REFERENCE or gain <= 0.0 or inside.stop <= inside.start:
+        return None
+    errors = [observed - sign * gain * expected for sign in (-1.0, 1.0)]
+    score = _change_score(errors, expected, side, audible, len(observed) - count)[inside]
+    best, likely = int(score.argmax()), np.flatnonzero(score.max() - score < LOG_LIKELIHOOD)
+    # A change at window n is between the middles of the windows n - 1 and n.
+    edge = int(middle[inside.start]) - FRAME // 2
+    first, last = edge + FRAME * (int(likely[0]) - 1), edge + FRAME * (int(likely[-1]) + 1) + abs(step)
+    return edge + FRAME * best, max(zone[0], first), min(zone[1], last)
+
+
+def _change_score(errors: list[Real], expected: Real, side: Real, audible: Mask, width: int) -> Real:
+    """Return the log-likelihood, up to a constant, of a change at each window, without the `width` windows after it.
+
+    `errors` are those under the first and the second map. `side` is -1 in windows before the step, 1 after it, 0 where
+    the map is unknown. The scatter depends on the `expected` difference.
+    """
+    reference = np.flatnonzero(side)
+    error = np.where(side < 0.0, errors[0], errors[1])[reference]
+    order = np.argsort(expected[reference], kind="stable")
+    groups = np.array_split(order, max(1, min(MAX_GROUPS, len(order) // MIN_REFERENCE)))
+    scatter = np.interp(
+        expected,
+        [float(np.median(expected[reference[group]])) for group in groups],
+        [max(_robust_scatter(error[group]), MIN_SCATTER) for group in groups],
+    )
+    clipped = np.clip(error / scatter[reference], -3.0, 3.0)
+    serial = float((clipped[1:] * clipped[:-1]).sum() / (np.square(clipped).sum() + 1e-12))
+    serial = min(max(serial, 0.0), MAX_SERIAL)
+    innovation = max(_robust_scatter(clipped[1:] - serial * clipped[:-1]), MIN_INNOVATION)
+
+    def log_likelihood(before: Real, after: Real) -> Real:
+        last = np.concatenate(([0.0], (before / scatter)[:-1]))
+        ratio = (after / scatter - serial * last) / innovation
+        return np.where(audible, -0.5 * (T_DEGREES + 1.0) * np.log1p(np.square(ratio) / T_DEGREES), 0.0)
+
+    first, second = (np.concatenate(([0.0], np.cumsum(log_likelihood(one, one)))) for one in errors)
+    count = len(expected) - width
+    return np.asarray(first[:count] + log_likelihood(*errors)[width:] + second[-1] - second[width + 1 :])
+
+
+def _robust_scatter(values: Real) -> float:
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
+def _phase_differences(
+    dry: Channel,
+    wet: Channel,
+    maps: tuple[TimeMap, TimeMap],
+    response: Response,
+    polarity: int,
+    zone: tuple[int, int],
+    step: int,
+) -> tuple[Real, Real, Mask]:
+    """Return the difference of the correlations of each window, its expected magnitude, and the audible windows."""
+    bins = band(PHASE_WINDOW, dry.rate, wet.max_hz)
+    taper = np.hanning(PHASE_WINDOW).astype(np.float32)
+    device = (response.phase.conj() * response.weight).astype(np.complex64)
+    shifted = np.cos(2.0 * np.pi * step / PHASE_WINDOW * np.arange(bins.start, bins.stop)).astype(np.float32)
+
+    def windows(samples: Signal) -> npt.NDArray[np.float32]:
+        return np.asarray(sliding_window_view(samples, PHASE_WINDOW)[::FRAME])
+
+    samples = dry.read(*zone)
+    x, correlations, expected = band_spectra(windows(samples) * taper, bins), [], np.zeros(0)
+    for time_map in maps:
+        y = np.float32(polarity) * interpolate(wet, time_map, *zone, WARP_KERNEL)
+        cross = phat_weighted(x.conj() * band_spectra(windows(y) * taper, bins), 0.5) * device
+        magnitude = np.abs(cross)
+        total = magnitude.sum(axis=1) + 1e-30
+        correlations.append(cross.real.sum(axis=1) / total)
+        expected = 1.0 - (magnitude * shifted).sum(axis=1) / total
+    if abs(step) > PHASE_WINDOW // 2:
+        expected = np.ones(len(x))
+    difference = np.asarray(correlations[1] - correlations[0], np.float64)
+    return difference, np.asarray(expected, np.float64), np.abs(windows(samples)).max(axis=1) > AUDIBLE
+
+
+def _step_between(maps: tuple[TimeMap, TimeMap], zone: tuple[int, int]) -> int:
+    middle = np.array([0.5 * (zone[0] + zone[1])])
+    return round(float((maps[1].lags(middle) - maps[0].lags(middle))[0]))
