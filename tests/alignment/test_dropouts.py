@@ -6,7 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twinlib.alignment.change_point import PHASE_WINDOW, locate_by_phase, locate_by_residual
+from twinlib.alignment.change_point import (
+    LOG_LIKELIHOOD,
+    PHASE_WINDOW,
+    ChangePoint,
+    locate_by_phase,
+    locate_by_residual,
+)
 from twinlib.alignment.dropouts import CONFIRMED
 from twinlib.alignment.lag_track import measure_lags, plan_dense_windows
 from twinlib.estimation.linear_model import FirModel, identify_fir
@@ -55,24 +61,35 @@ def test_a_whole_take_confirms_no_dropout(played: Callable[[Array], Array], lost
     assert located(played, lost, whole(played)[0])[1] < CONFIRMED
 
 
+def locate_phase(played: Callable[[Array], Array], lost: int, recorded: Array) -> ChangePoint | None:
+    dry, wet = channel(DRY), channel(recorded)
+    maps = TimeMap.straight(0.0, 0.0, 0, len(DRY)), TimeMap.straight(float(-lost), 0.0, 0, len(DRY))
+    known = AT - RATE // 2, AT + RATE // 2
+    _, response = measure_lags(dry, wet, plan_dense_windows(0, known[0], PHASE_WINDOW), maps[0], None, 1)
+    assert response is not None
+    return locate_by_phase(dry, wet, maps, response, 1, (RATE, 5 * RATE), known)
+
+
 @pytest.mark.parametrize("played", [device, filtered, clipper])
 @pytest.mark.parametrize("lost", [1, -1, 7, 64, -512, 4096])
 def test_the_phase_locates_a_dropout(played: Callable[[Array], Array], lost: int) -> None:
-    whole_wet = whole(played)[0]
-    dry, wet = channel(DRY), channel(np.concatenate((whole_wet[:AT], whole_wet[AT + lost :])))
-    maps = TimeMap.straight(0.0, 0.0, 0, len(DRY)), TimeMap.straight(float(-lost), 0.0, 0, len(DRY))
-    known = AT - RATE // 2, AT + RATE // 2
-    windows = plan_dense_windows(0, known[0], PHASE_WINDOW)
-    _, response = measure_lags(dry, wet, windows, maps[0], None, 1)
-    assert response is not None
-    place = locate_by_phase(dry, wet, maps, response, 1, (RATE, 5 * RATE), known)
+    wet = whole(played)[0]
+    place = locate_phase(played, lost, np.concatenate((wet[:AT], wet[AT + lost :])))
     assert place is not None
-    position, first, last = place
-    assert first <= position <= last
-    assert first <= AT + max(0, lost)
-    assert AT + min(0, lost) <= last
+    assert place.first <= place.position <= place.last
+    assert place.first <= AT + max(0, lost)
+    assert AT + min(0, lost) <= place.last
+    # The residual shows one sample through a filter.
+    assert place.log_likelihood > LOG_LIKELIHOOD or (played is filtered and abs(lost) == 1)
     # Here the notes are long and low: one sample changes their phase little.
-    assert last - first < (0.7 if abs(lost) == 1 else 0.1) * RATE + abs(lost)
+    assert place.last - place.first < (0.7 if abs(lost) == 1 else 0.1) * RATE + abs(lost)
+
+
+@pytest.mark.parametrize("played", [device, filtered, clipper])
+@pytest.mark.parametrize("lost", [1, -64])
+def test_the_phase_shows_no_dropout_in_a_whole_take(played: Callable[[Array], Array], lost: int) -> None:
+    place = locate_phase(played, lost, whole(played)[0])
+    assert place is None or place.log_likelihood < LOG_LIKELIHOOD
 
 
 def test_silence_confirms_no_dropout() -> None:

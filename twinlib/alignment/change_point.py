@@ -1,6 +1,7 @@
 """The place of one step of the lag: the change point between two time maps, by residual and by phase."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,16 @@ MIN_INNOVATION, MAX_SERIAL = 0.1, 0.99
 
 T_DEGREES = 4.0
 """Degrees of freedom of Student's t distribution of the innovations: distortion makes outliers."""
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """The most likely dry position of a step, its range, and the log-likelihood ratio against no step."""
+
+    position: int
+    first: int
+    last: int
+    log_likelihood: float
 
 
 def locate_by_residual(
@@ -99,8 +110,8 @@ def locate_by_phase(
     polarity: int,
     zone: tuple[int, int],
     known: tuple[int, int],
-) -> tuple[int, int, int] | None:
-    """Locate a step of `zone` within its `known` range: return its most likely dry position and its range.
+) -> ChangePoint | None:
+    """Locate a step of `zone` within its `known` range.
 
     Distortion hides the residual of a lost sample below 4 kHz, but hardly the phase above. In each window, the
     correlations with the dry signal under both maps differ by an amount that the dry signal determines: little for a
@@ -124,14 +135,14 @@ def locate_by_phase(
     # A change at window n is between the middles of the windows n - 1 and n.
     edge = int(middle[inside.start]) - FRAME // 2
     first, last = edge + FRAME * (int(likely[0]) - 1), edge + FRAME * (int(likely[-1]) + 1) + abs(step)
-    return edge + FRAME * best, max(zone[0], first), min(zone[1], last)
+    return ChangePoint(edge + FRAME * best, max(zone[0], first), min(zone[1], last), float(score[best]))
 
 
 def _change_score(errors: list[Real], expected: Real, side: Real, audible: Mask, width: int) -> Real:
-    """Return the log-likelihood, up to a constant, of a change at each window, without the `width` windows after it.
+    """Return the log-likelihood ratio of a change at each window against no change.
 
-    `errors` are those under the first and the second map. `side` is -1 in windows before the step, 1 after it, 0 where
-    the map is unknown. The scatter depends on the `expected` difference.
+    `errors` are those under the first and the second map; the `width` windows after a change count for neither. `side`
+    is -1 before the step, 1 after it, 0 where the map is unknown. The scatter depends on the `expected` difference.
     """
     reference = np.flatnonzero(side)
     error = np.where(side < 0.0, errors[0], errors[1])[reference]
@@ -154,7 +165,8 @@ def _change_score(errors: list[Real], expected: Real, side: Real, audible: Mask,
 
     first, second = (np.concatenate(([0.0], np.cumsum(log_likelihood(one, one)))) for one in errors)
     count = len(expected) - width
-    return np.asarray(first[:count] + log_likelihood(*errors)[width:] + second[-1] - second[width + 1 :])
+    changed = first[:count] + log_likelihood(*errors)[width:] + second[-1] - second[width + 1 :]
+    return np.asarray(changed - max(first[-1], second[-1]))
 
 
 def _robust_scatter(values: Real) -> float:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from twinlib.alignment.change_point import PHASE_WINDOW, locate_by_phase, locate_by_residual
+from twinlib.alignment.change_point import LOG_LIKELIHOOD, PHASE_WINDOW, locate_by_phase, locate_by_residual
 from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
 from twinlib.alignment.residual import improves_with_shift
@@ -36,7 +36,7 @@ MAX_EXCURSION_SECONDS = 10.0
 
 CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.0
 """t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
-that the windows measured as whole samples."""
+that the windows measured as whole samples. The phase may show the latter, too."""
 
 WHOLE_TOLERANCE = 0.2
 """Samples from a whole number within which a measured step is whole."""
@@ -171,31 +171,42 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
     model = identify_fir(dry, wet, time_map, dry.start, dry.stop, fit.polarity)
     spurious = find_spurious(dry, wet, fit, model)
     context, period = round(CONTEXT_SECONDS * dry.rate), wet_sample_period(wet)
+    changed = [number for number, change in enumerate(np.diff(lags)) if abs(change) > MIN_STEP]
     found: list[LagStep] = []
-    for number, step in enumerate(steps):
+    for number, following in zip(changed, [*changed[1:], len(steps)], strict=True):
         samples = float(lags[number + 1] - lags[number])
-        if abs(samples) <= MIN_STEP:
-            continue
+        step = _with_unchanged(number, steps, changed, context)
         low = found[-1].last if found else dry.start
-        high = steps[number + 1].position if number + 1 < len(steps) else dry.stop
+        high = steps[following].position if following < len(steps) else dry.stop
         zone = max(step.first - context, low), min(step.last + context, high)
         maps = TimeMap([time_map.pieces[number]]), TimeMap([time_map.pieces[number + 1]])
         exact, statistic = locate_by_residual(dry, wet, maps, model, fit.polarity, zone)
+        windows, known = plan_dense_windows(*zone, PHASE_WINDOW), (step.first, step.last)
+        _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity, [known])
+        place = locate_by_phase(dry, wet, maps, response, fit.polarity, zone, known) if response else None
         whole = abs(step.samples - round(step.samples / period) * period) < WHOLE_TOLERANCE
+        shown = statistic > CONFIRMED_WHOLE or (place is not None and place.log_likelihood > LOG_LIKELIHOOD)
         if exact is not None and statistic > (CONFIRMED_SPURIOUS if number in spurious else CONFIRMED):
             is_narrow = exact[1] - exact[0] < fit.windows.size // 4 + abs(samples)
             step = LagStep(sum(exact) // 2, *exact, samples, is_narrow)
-        elif number in spurious or (
-            abs(samples) <= MAX_UNCONFIRMED_STEP and not (whole and statistic > CONFIRMED_WHOLE)
-        ):
+        elif number in spurious or (abs(samples) <= MAX_UNCONFIRMED_STEP and not (whole and shown)):
             continue
-        windows, known = plan_dense_windows(*zone, PHASE_WINDOW), (step.first, step.last)
-        _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity, [known])
-        place = response and locate_by_phase(dry, wet, maps, response, fit.polarity, zone, known)
-        if place and place[2] - place[1] < step.last - step.first:
-            step = replace(step, position=place[0], first=place[1], last=place[2])
+        if place is not None and place.last - place.first < step.last - step.first:
+            step = replace(step, position=place.position, first=place.first, last=place.last)
         found.append(step)
     return tuple(found)
+
+
+def _with_unchanged(number: int, steps: Sequence[LagStep], changed: Sequence[int], reach: int) -> LagStep:
+    """Extend a step over near steps without a change: the fit may have assigned the change to the wrong one."""
+    step = steps[number]
+    near = [
+        other
+        for index, other in enumerate(steps)
+        if index not in changed and other.first - step.last < reach and step.first - other.last < reach
+    ]
+    first, last = min(one.first for one in (step, *near)), max(one.last for one in (step, *near))
+    return replace(step, first=first, last=last)
 
 
 def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:
