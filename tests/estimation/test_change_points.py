@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from tests.alignment.conftest import RATE, Array
-from twinlib.estimation.change_points import detect_steps
+from twinlib.estimation.change_points import change_scores, detect_steps
 
 SCATTER = 0.05
 SEEDS = range(60)
@@ -50,3 +51,26 @@ def test_a_single_outlier_is_not_a_step(places: Sequence[int]) -> None:
         position, lag = track(rng, 60, 0.3, 0.02)
         lag[rng.choice(places)] += rng.choice([-1, 1]) * rng.uniform(1, 5000)
         assert not detect_steps(position, lag)
+
+
+@pytest.mark.parametrize("serial", [0.0, 0.9])
+@pytest.mark.parametrize("width", [0, 5])
+def test_a_change_between_two_models_has_the_highest_score(serial: float, width: int) -> None:
+    generator = np.random.default_rng(5)
+    count, change = 600, 260
+    expected = generator.uniform(0.05, 1.0, count)
+    noise = lfilter([np.sqrt(1 - serial**2)], [1.0, -serial], 0.1 * generator.standard_normal(count))
+    true_side = np.where(np.arange(count) < change, -1.0, 1.0)
+    observed = true_side * expected + noise
+    observed[change : change + width] = generator.standard_normal(width)
+    known = np.where((np.arange(count) < 150) | (np.arange(count) > 400), true_side, 0.0)
+    errors = [observed - side * expected for side in (-1.0, 1.0)]
+    scores = change_scores(errors, expected, known, np.ones(count, np.bool_), width)
+    assert scores is not None
+    assert abs(int(scores.argmax()) - change) <= 1
+    assert scores.max() > 100.0
+    unchanged = [-expected + noise - side * expected for side in (-1.0, 1.0)]
+    still = change_scores(unchanged, expected, np.minimum(known, 0.0), np.ones(count, np.bool_), width)
+    assert still is not None
+    assert still.max() < 10.0
+    assert change_scores(errors, expected, np.zeros(count), np.ones(count, np.bool_), width) is None

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from twinlib.alignment.lag_track import Response, band_spectra
 from twinlib.audio import Signal
-from twinlib.estimation import FRAME, FirModel, FrameSums, Real, band, compare_frames, phat_weighted
+from twinlib.estimation import FRAME, FirModel, FrameSums, Real, band, change_scores, compare_frames, phat_weighted
 from twinlib.resampling import WARP_KERNEL, Channel, TimeMap, interpolate
 
 Mask = npt.NDArray[np.bool_]
@@ -28,18 +28,6 @@ LOG_LIKELIHOOD = 10.0
 
 PHASE_WINDOW = 1024
 """Samples of the windows of phases, which begin every `FRAME` samples."""
-
-MIN_REFERENCE, MAX_GROUPS = 24, 8
-"""Minimum number of windows for one estimate of the scatter, and maximum number of estimates."""
-
-MIN_SCATTER = 0.005
-"""Minimum scatter of correlations: a device delays each note differently."""
-
-MIN_INNOVATION, MAX_SERIAL = 0.1, 0.99
-"""Minimum scatter of the innovations relative to that of the errors, and maximum serial correlation of the errors."""
-
-T_DEGREES = 4.0
-"""Degrees of freedom of Student's t distribution of the innovations: distortion makes outliers."""
 
 
 @dataclass(frozen=True)
@@ -127,50 +115,16 @@ def locate_by_phase(
     count = len(observed) - round(abs(step) / FRAME)
     inside = slice(*np.searchsorted(middle[: max(count, 0)], (known[0] - PHASE_WINDOW, known[1] + PHASE_WINDOW)))
     gain = float((observed * side * expected).sum() / (np.square(side * expected).sum() + 1e-12))
-    if np.count_nonzero(side) < MIN_REFERENCE or gain <= 0.0 or inside.stop <= inside.start:
-        return None
     errors = [observed - sign * gain * expected for sign in (-1.0, 1.0)]
-    score = _change_score(errors, expected, side, audible, len(observed) - count)[inside]
+    scores = change_scores(errors, expected, side, audible, len(observed) - count)
+    if scores is None or gain <= 0.0 or inside.stop <= inside.start:
+        return None
+    score = scores[inside]
     best, likely = int(score.argmax()), np.flatnonzero(score.max() - score < LOG_LIKELIHOOD)
     # A change at window n is between the middles of the windows n - 1 and n.
     edge = int(middle[inside.start]) - FRAME // 2
     first, last = edge + FRAME * (int(likely[0]) - 1), edge + FRAME * (int(likely[-1]) + 1) + abs(step)
     return ChangePoint(edge + FRAME * best, max(zone[0], first), min(zone[1], last), float(score[best]))
-
-
-def _change_score(errors: list[Real], expected: Real, side: Real, audible: Mask, width: int) -> Real:
-    """Return the log-likelihood ratio of a change at each window against no change.
-
-    `errors` are those under the first and the second map; the `width` windows after a change count for neither. `side`
-    is -1 before the step, 1 after it, 0 where the map is unknown. The scatter depends on the `expected` difference.
-    """
-    reference = np.flatnonzero(side)
-    error = np.where(side < 0.0, errors[0], errors[1])[reference]
-    order = np.argsort(expected[reference], kind="stable")
-    groups = np.array_split(order, max(1, min(MAX_GROUPS, len(order) // MIN_REFERENCE)))
-    scatter = np.interp(
-        expected,
-        [float(np.median(expected[reference[group]])) for group in groups],
-        [max(_robust_scatter(error[group]), MIN_SCATTER) for group in groups],
-    )
-    clipped = np.clip(error / scatter[reference], -3.0, 3.0)
-    serial = float((clipped[1:] * clipped[:-1]).sum() / (np.square(clipped).sum() + 1e-12))
-    serial = min(max(serial, 0.0), MAX_SERIAL)
-    innovation = max(_robust_scatter(clipped[1:] - serial * clipped[:-1]), MIN_INNOVATION)
-
-    def log_likelihood(before: Real, after: Real) -> Real:
-        last = np.concatenate(([0.0], (before / scatter)[:-1]))
-        ratio = (after / scatter - serial * last) / innovation
-        return np.where(audible, -0.5 * (T_DEGREES + 1.0) * np.log1p(np.square(ratio) / T_DEGREES), 0.0)
-
-    first, second = (np.concatenate(([0.0], np.cumsum(log_likelihood(one, one)))) for one in errors)
-    count = len(expected) - width
-    changed = first[:count] + log_likelihood(*errors)[width:] + second[-1] - second[width + 1 :]
-    return np.asarray(changed - max(first[-1], second[-1]))
-
-
-def _robust_scatter(values: Real) -> float:
-    return 1.4826 * float(np.median(np.abs(values)))
 
 
 def _phase_differences(

@@ -1,4 +1,5 @@
 from .change_points import MIN_STEP as MIN_STEP
+from .change_points import change_scores as change_scores
 from .change_points import detect_steps as detect_steps
 from .delay import HIGH_HZ as HIGH_HZ
 from .delay import LOW_HZ as LOW_HZ
