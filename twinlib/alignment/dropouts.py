@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -173,7 +174,7 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
     context, period = round(CONTEXT_SECONDS * dry.rate), wet_sample_period(wet)
     changed = [number for number, change in enumerate(np.diff(lags)) if abs(change) > MIN_STEP]
     found: list[LagStep] = []
-    for number, following in zip(changed, [*changed[1:], len(steps)], strict=True):
+    for number, following in pairwise([*changed, len(steps)]):
         samples = float(lags[number + 1] - lags[number])
         step = _with_unchanged(number, steps, changed, context)
         low = found[-1].last if found else dry.start
