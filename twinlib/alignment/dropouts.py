@@ -37,7 +37,7 @@ MAX_EXCURSION_SECONDS = 10.0
 
 CONFIRMED, CONFIRMED_SPURIOUS, CONFIRMED_WHOLE = 4.0, 6.0, 0.0
 """t statistics on both sides of a step from which the residual confirms it: any step, one that looks spurious, and one
-that the windows measured as whole samples. The phase may show the latter, too."""
+that the windows measured as whole samples if the phase of the device is unknown."""
 
 WHOLE_TOLERANCE = 0.2
 """Samples from a whole number within which a measured step is whole."""
@@ -186,7 +186,7 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
         _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity, [known])
         place = locate_by_phase(dry, wet, maps, response, fit.polarity, zone, known) if response else None
         whole = abs(step.samples - round(step.samples / period) * period) < WHOLE_TOLERANCE
-        shown = statistic > CONFIRMED_WHOLE or (place is not None and place.log_likelihood > LOG_LIKELIHOOD)
+        shown = place.log_likelihood > LOG_LIKELIHOOD if place else statistic > CONFIRMED_WHOLE
         if exact is not None and statistic > (CONFIRMED_SPURIOUS if number in spurious else CONFIRMED):
             is_narrow = exact[1] - exact[0] < fit.windows.size // 4 + abs(samples)
             step = LagStep(sum(exact) // 2, *exact, samples, is_narrow)
