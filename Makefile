@@ -8,7 +8,7 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 TOOLS := .peers/tools
 
-.PHONY: help setup demo ui reel pictures test lint format bench bench-alignment reference docs hashes sbom clean
+.PHONY: help setup demo ui reel pictures test lint format bench bench-alignment reference docs cluster hashes sbom clean
 
 help:
 	@echo "make setup      create .venv with all packages; all other targets do so too"
@@ -20,9 +20,10 @@ help:
 	@echo "make bench      measure speed relative to other libraries"
 	@echo "make bench-alignment  test the aligner on takes with ground truth, and measure its speed (half an hour)"
 	@echo "make pictures   run the demo and update the pictures of README.md"
-	@echo "make reference  write config/config.schema.json and the tables of config/README.md and workflow/README.md"
+	@echo "make reference  write config/config.schema.json, workflow/envs, and the tables of config/README.md and workflow/README.md"
 	@echo "make docs       build the documentation into build/docs"
-	@echo "make hashes     write requirements-hashed.lock from requirements.lock"
+	@echo "make cluster    install the plugins for clusters, for the tests, into .peers"
+	@echo "make hashes     write the locks with hashes from requirements.lock and pyproject.toml"
 	@echo "make sbom       list all packages in build/sbom.cdx.json (CycloneDX)"
 	@echo "make clean      remove .venv, .peers, caches and results/demo"
 
@@ -65,7 +66,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check workflow
-	$(BIN)/python workflow/lint.py
+	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -94,10 +95,19 @@ $(TOOLS)/ready:
 	$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet uv==0.13.9 cyclonedx-bom==7.5.0
 	@touch $@
 
+# In a folder of their own, because every start of Snakemake imports all installed plugins, for half a CPU second.
+cluster: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .peers/cluster \
+		--requirement requirements-cluster.lock
+
 hashes: $(TOOLS)/ready
 	echo "# Made by make hashes from requirements.lock: all files of each version for all platforms." > requirements-hashed.lock
 	$(TOOLS)/bin/uv pip compile requirements.lock --quiet --generate-hashes --universal --python-version 3.11 --no-header \
 		--no-annotate >> requirements-hashed.lock
+	$(TOOLS)/bin/uv pip compile pyproject.toml --extra dev --extra cluster-dev --constraint requirements.lock --quiet \
+		--generate-hashes --universal --python-version 3.11 --no-header --no-annotate --output-file requirements-cluster.lock \
+		$$(sed -n 's/^\([^ #]*\)==.*/--no-emit-package \1/p' requirements-hashed.lock) > /dev/null
+	sed -i "1i # Made by make hashes: what the extra cluster-dev needs besides requirements.lock." requirements-cluster.lock
 
 sbom: $(TOOLS)/ready
 	mkdir -p build

@@ -32,6 +32,7 @@ def main() -> None:
     """Write `twin.safetensors` and `training.parquet`."""
     args = options(
         __doc__,
+        nodes=int,
         device=str,
         model=str,
         network=str,
@@ -49,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     architecture, settings = resolve_model(args.network, args.settings, args.best)
     if needs_launch(settings.processes):
-        sys.exit(launch(settings.processes, __file__, sys.argv[1:]))
+        sys.exit(launch(settings.processes, __file__, sys.argv[1:], args.nodes))
     with process_group(settings.processes, settings.device):
         warm_start = read_warm_start(settings.twin_to_start_from) if settings.twin_to_start_from else None
         training = TrainingRun(

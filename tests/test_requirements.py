@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests.model.factories import make_twin
@@ -170,3 +171,22 @@ def test_every_entry_has_a_hash() -> None:
     entries = re.split(r"\n(?=[A-Za-z])", text.split("\n", 1)[1])
     assert len(entries) == len(pins("requirements-hashed.lock")) > 150
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+
+
+def test_the_lock_of_plugins_only_adds_packages() -> None:
+    """It has a folder of its own, which must not hide packages of the main lock."""
+    known, added, needed = (
+        pins("requirements-hashed.lock"),
+        pins("requirements-cluster.lock"),
+        requirements(["cluster-dev"]),
+    )
+    assert needed.keys() <= known.keys() | added.keys(), "run `make hashes`"
+    assert not added.keys() & known.keys(), "run `make hashes`"
+    assert {name for name, pin in added.items() if name in needed and pin not in needed[name].specifier} == set()
+
+
+def test_the_conda_environment_holds_every_pin() -> None:
+    content = yaml.safe_load((REPOSITORY / "workflow/envs/twinlib.yaml").read_text(encoding="utf-8"))
+    lines = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if "==" in line]
+    assert content["dependencies"] == ["python=3.11", "pip", {"pip": pins}], "run `make reference`"

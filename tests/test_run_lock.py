@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from twinlib.errors import TwinError
-from twinlib.run_lock import LOCK_FILE, MARKER, end_processes, lock_results, this_run
+from twinlib.run_lock import (
+    LOCK_FILE,
+    MARKER,
+    cancel_slurm_jobs,
+    end_processes,
+    lock_results,
+    slurm_prefix,
+    this_run,
+)
 
 HOLDER = """
 import sys, time
@@ -114,3 +122,51 @@ def test_only_the_processes_of_the_run_are_ended() -> None:
         for process in (polite, stubborn, other):
             process.kill()
             process.communicate()
+
+
+class Slurm:
+    """Stands in for squeue and scancel: jobs in a file, an id and a name a line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs, programs = folder / "jobs", folder / "programs"
+        programs.mkdir()
+        self.write("squeue", f"cat {self.jobs}", programs)
+        # A cancelled job ends after the next look.
+        self.write("scancel", f'for id in "$@"; do (sleep 0.3; sed -i "/^$id /d" {self.jobs}) & done', programs)
+        self.path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+
+    def write(self, name: str, text: str, folder: Path) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+
+
+def test_only_the_slurm_jobs_of_the_killed_run_are_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(tmp_path)
+    monkeypatch.setenv("PATH", slurm.path)
+    other = f"13 {slurm_prefix('b' * 32)}_uuid\n14 twin\n"
+    slurm.jobs.write_text(f"11 {slurm_prefix('a' * 32)}_uuid\n12 {slurm_prefix('a' * 32)}_uuid\n{other}")
+    assert cancel_slurm_jobs("a" * 32) == 2
+    assert slurm.jobs.read_text() == other
+    assert cancel_slurm_jobs("a" * 32) == 0
+
+
+def test_jobs_that_do_not_end_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(tmp_path)
+    slurm.write("scancel", "exit 0", tmp_path / "programs")
+    monkeypatch.setenv("PATH", slurm.path)
+    slurm.jobs.write_text(f"11 {slurm_prefix('a' * 32)}_uuid\n")
+    with pytest.raises(TwinError, match=r"the SLURM jobs 11 of a killed run do not end: wait, and run again"):
+        cancel_slurm_jobs("a" * 32, seconds=0.1)
+
+
+def test_a_silent_slurm_stops_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(tmp_path)
+    slurm.write("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1", tmp_path / "programs")
+    monkeypatch.setenv("PATH", slurm.path)
+    with pytest.raises(TwinError, match=r"does not say .*\(Unable to contact slurm controller\): wait"):
+        cancel_slurm_jobs("a" * 32)
+
+
+def test_a_machine_without_slurm_has_no_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cancel_slurm_jobs("a" * 32) == 0

@@ -18,6 +18,7 @@ from twinlib.dataset import Dataset
 from twinlib.errors import ConfigError, ExcitationError, TwinError
 from twinlib.evaluation import Evaluation
 from twinlib.excitation import Excitation, keep_recorded_witness, probe_name, reel_names
+from twinlib.fetch import Fetch
 from twinlib.formatting import CONTROL, LINES, escape_control
 from twinlib.model import PRESETS, Architecture
 from twinlib.parsing import read_yaml
@@ -93,6 +94,8 @@ class Config(Section):
     """Evaluation of every twin."""
     tracking: Tracking = Tracking()
     """MLflow store of the runs."""
+    fetch: list[Fetch] = []
+    """Folders to copy from S3 with `workflow/fetch.smk`, before the runs that read them."""
     experiments: list[Experiment] | None = None
     """The twins to train; null for every device with every model, including the results of searches."""
     kernels: bool = True

@@ -10,6 +10,8 @@ import json
 import os
 import platform
 import secrets
+import shutil
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -64,14 +66,15 @@ class RunLock:
         self._stream, self.last = stream, last
         """The last run that held the lock; None if there was none."""
 
-    def register(self) -> None:
-        """Enter this process as the owner, and mark its environment for the processes of its jobs."""
+    def register(self) -> str:
+        """Enter this process as the owner, and mark its environment for the processes of its jobs; return the token."""
         run = this_run(secrets.token_hex(16))
         self._stream.seek(0)
         self._stream.truncate()
         json.dump(asdict(run), self._stream)
         self._stream.flush()
         os.environ[MARKER] = run.token
+        return run.token
 
     def release(self) -> None:
         """Release the lock."""
@@ -128,6 +131,47 @@ def end_processes(token: str, seconds: float = 30.0) -> int:
         _signal(process, "kill")
     psutil.wait_procs(left, timeout=5)
     return len(found)
+
+
+def slurm_prefix(token: str) -> str:
+    """Return the prefix of the names of the SLURM jobs of the run with this token."""
+    return f"twin-{token}"
+
+
+def cancel_slurm_jobs(token: str, seconds: float = 120.0) -> int:
+    """Cancel the SLURM jobs of a run on all nodes, and wait for their end; return their number.
+
+    Raises `TwinError` if SLURM does not answer, or if a job has not ended after `seconds`. SLURM itself sends SIGKILL
+    to a job 30 s (`KillWait`) after SIGTERM.
+    """
+    if shutil.which("squeue") is None:
+        return 0
+    found = _slurm_jobs(token)
+    if found:
+        _call("scancel", *found)
+    deadline = time.monotonic() + seconds
+    while left := found and _slurm_jobs(token):
+        if time.monotonic() > deadline:
+            raise TwinError(f"the SLURM jobs {', '.join(left)} of a killed run do not end: wait, and run again")
+        time.sleep(0.5)
+    return len(found)
+
+
+def _slurm_jobs(token: str) -> list[str]:
+    """Return the ids of the jobs of a run that are waiting or have not ended."""
+    jobs = (line.split() for line in _call("squeue", "--me", "--noheader", "--format=%A %j").splitlines())
+    return [number for number, name in jobs if name.startswith(slurm_prefix(token))]
+
+
+def _call(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (subprocess.SubprocessError, OSError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        raise TwinError(
+            f"the last run was killed, and SLURM does not say whether its jobs go on ({reason}): wait until `squeue` "
+            "works, and run again"
+        ) from None
 
 
 def _marked(token: str) -> list[psutil.Process]:

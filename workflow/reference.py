@@ -1,4 +1,8 @@
-"""Write the rerun tables of workflow/README.md from tests/workflow/reruns.yaml and from the code of the stages."""
+"""Write generated files of the workflow.
+
+The rerun tables of workflow/README.md come from tests/workflow/reruns.yaml and from the code of the stages, the conda
+environment from requirements.lock.
+"""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +18,7 @@ from twinlib.provenance import code_digest  # noqa: E402
 
 README = REPOSITORY / "workflow" / "README.md"
 RERUNS = REPOSITORY / "tests" / "workflow" / "reruns.yaml"
+ENVIRONMENT = REPOSITORY / "workflow" / "envs" / "twinlib.yaml"
 MARK = "<!-- `make reference` writes the tables below -->\n"
 
 
@@ -58,6 +63,15 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def conda_environment() -> str:
+    """The environment for `snakemake --sdm conda`: the packages of the lock, from the Python package index."""
+    lines = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    head = "# Made by `make reference` from requirements.lock, for `snakemake --sdm conda`.\n"
+    head += "channels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n"
+    return head + "".join(f"      - {pin}\n" for pin in pins)
+
+
 def _rows(rows: list[dict[str, Any]], groups: Mapping[str, Any]) -> Iterator[str]:
     before = ""
     for row in rows:
@@ -73,7 +87,9 @@ def _stages(names: list[str], groups: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the tables."""
+    """Write the files."""
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    ENVIRONMENT.write_text(conda_environment(), encoding="utf-8")
     head = README.read_text(encoding="utf-8").split(MARK)[0]
     README.write_text(head + MARK + reference(), encoding="utf-8")
 

@@ -168,6 +168,7 @@ def options_of(config: Config) -> dict[str, dict[str, Any]]:
             "leaks": f"{DEVICE}/leaks.json",
         },
         "train_twin": {
+            "nodes": "1",
             "device": "amp",
             "model": "tiny",
             "network": config.models["tiny"].model_dump_json(exclude_unset=True),

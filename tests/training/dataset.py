@@ -46,6 +46,7 @@ def training(
     """Start scripts/train_twin.py on this dataset: forked from a server, or with `prefix` in a new interpreter."""
     network = {"channels": 4, "kernel_size": 3, "dilations": [1, 3, 9]}
     words: dict[str, object] = {
+        "nodes": 1,
         "device": "box",
         "model": "tiny",
         "network": json.dumps(network),

@@ -1,6 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from tests.workflow.project import REPOSITORY, Program
 from twinlib.errors import TrainingError
 from twinlib.files import sha256_file
 from twinlib.model.twin import load_twin
-from twinlib.training.distributed import all_reduce_sum, broadcast, process_group, rank_share
+from twinlib.training.distributed import all_reduce_sum, broadcast, launch, process_group, rank_share
 
 STEPS = 100
 
@@ -59,6 +62,85 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path, whole):
     for name, weight in one.weights.items():
         np.testing.assert_allclose(two.weights[name], weight, rtol=0, atol=2e-5, err_msg=name)
     assert two.metadata["valid_esr"] == pytest.approx(one.metadata["valid_esr"], rel=1e-3)
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[str]]:
+    """The network namespaces of two hosts, 10.77.0.1 and 10.77.0.2, joined by a cable."""
+    names = ["twin-host1", "twin-host2"]
+    calls = [
+        "netns add twin-host1",
+        "netns add twin-host2",
+        "link add eth-1 netns twin-host1 type veth peer name eth-2 netns twin-host2",
+        *(f"-n twin-host{n} addr add 10.77.0.{n}/24 dev eth-{n}" for n in (1, 2)),
+        *(f"-n twin-host{n} link set {device} up" for n in (1, 2) for device in (f"eth-{n}", "lo")),
+    ]
+    try:
+        for line in calls:
+            try:
+                subprocess.run(["ip", *line.split()], check=True, capture_output=True, text=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                why = f"network namespaces need root and iproute2: {getattr(error, 'stderr', error)}"
+                (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def start_on_host(name: str, rank: int, folder: Path) -> subprocess.Popen[str]:
+    """Start the program on a host with its own network and host name, as a launcher for clusters does."""
+    place = {"PET_NNODES": "2", "PET_NODE_RANK": str(rank), "PET_MASTER_ADDR": "10.77.0.1", "PET_MASTER_PORT": "29400"}
+    environment = {**os.environ, **place, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment["GLOO_SOCKET_IFNAME"] = f"eth-{rank + 1}"
+    program = [
+        sys.executable,
+        str(Path(__file__).with_name("worker_program.py")),
+        "2",
+        "2",
+        str(STEPS),
+        str(folder),
+        "2",
+    ]
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        name,
+        "unshare",
+        "--uts",
+        "sh",
+        "-c",
+        f'hostname {name}; exec "$@"',
+        "sh",
+        *program,
+    ]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_two_hosts_equal_one(hosts, tmp_path, whole):
+    started = [start_on_host(name, rank, tmp_path) for rank, name in enumerate(hosts)]
+    try:
+        for process in started:
+            _, err = process.communicate(timeout=200)
+            assert process.returncode == 0, err
+    finally:
+        for process in started:
+            process.kill()
+    assert sha256_file(tmp_path / "twin.safetensors") == sha256_file(whole / "twin.safetensors")
+
+
+def test_nodes_that_cannot_share_the_processes_raise():
+    with pytest.raises(TrainingError, match=r"training.processes is 3, which 2 nodes .*multiple of 2"):
+        launch(3, "program.py", [], nodes=2)
+
+
+def test_nodes_without_slurm_raise(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("PET_NNODES", raising=False)
+    with pytest.raises(TrainingError, match=r"2 nodes needs srun.*profiles/slurm"):
+        launch(2, "program.py", [], nodes=2)
 
 
 @pytest.mark.slow

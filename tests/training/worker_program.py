@@ -1,4 +1,4 @@
-"""A training on data in memory by several processes, run as a program: PROCESSES BATCH STEPS FOLDER."""
+"""A training on data in memory by several processes, run as a program: PROCESSES BATCH STEPS FOLDER [NODES]."""
 
 import sys
 from pathlib import Path
@@ -35,8 +35,9 @@ def train_in_memory(processes: int, batch: int, steps: int, folder: Path) -> Tra
 def main() -> None:
     processes, batch, steps = (int(word) for word in sys.argv[1:4])
     folder = Path(sys.argv[4])
+    nodes = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     if needs_launch(processes):
-        sys.exit(launch(processes, __file__, sys.argv[1:]))
+        sys.exit(launch(processes, __file__, sys.argv[1:], nodes))
     torch.set_num_threads(1)
     with process_group(processes, "cpu"):
         trained = train_in_memory(processes, batch, steps, folder)

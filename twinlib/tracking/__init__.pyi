@@ -10,6 +10,7 @@ from .runs import find_unlogged_runs as find_unlogged_runs
 from .runs import has_finished_run as has_finished_run
 from .runs import log_if_reachable as log_if_reachable
 from .runs import make_store as make_store
+from .runs import require_shared_store as require_shared_store
 from .runs import run_identity as run_identity
 from .runs import start_run as start_run
 from .runs import store_uri as store_uri

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.contracts import RUN
-from twinlib.errors import TrackingUnreachableError, TwinError
+from twinlib.errors import TrackingError, TrackingUnreachableError, TwinError
 from twinlib.files import file_lock, read_json, sha256_bytes, write_json
 from twinlib.tracking.outage import is_outage, require_server, store_error
 from twinlib.tracking.settings import Tracking
@@ -393,6 +393,16 @@ def _open_store(uri: str) -> "MlflowClient":
     return open_client(uri)
 
 
+def require_shared_store(uri: str) -> None:
+    """Raise `TrackingError` for a store that several hosts must not write: a SQLite database."""
+    if (database := _database(uri)) is not None:
+        raise TrackingError(
+            f"the jobs of this run may write {database} from several hosts, which damages a SQLite database. Start "
+            "an MLflow server and set `tracking.uri` or MLFLOW_TRACKING_URI to its address (see "
+            "docs/how-to/cluster.md). Or set `tracking.enabled: false`: a later run can log the twins"
+        )
+
+
 def _mlflow_tags() -> dict[str, str]:
     """Return the tags by which MLflow shows who ran what."""
     program = Path(sys.argv[0]).name if sys.argv else ""
@@ -441,10 +451,20 @@ def _make_database(database: Path) -> None:
 
 
 def _make_experiment(client: "MlflowClient", name: str, artifacts: Path, local: bool) -> str:
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
         location = (artifacts / name).absolute().as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            # A file lock does not reach the other clients of a server.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
     if found.lifecycle_stage != "active":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

@@ -6,9 +6,11 @@ Only rank 0 makes decisions and writes files.
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch
 from torch import distributed, nn
@@ -81,18 +83,31 @@ def needs_launch(processes: int) -> bool:
     return processes > 1 and "RANK" not in os.environ
 
 
-def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
-    """Run a program as `processes` torchrun workers on this machine; return its exit code.
+def launch(processes: int, program: str, arguments: Sequence[str], nodes: int = 1) -> int:
+    """Run a program as `processes` torchrun workers on `nodes` machines; return its exit code.
 
-    Forwards the output of the workers, but not the traceback of torchrun after a failure.
+    Several machines are those of a SLURM allocation: `srun` starts the program once on each, and each calls this
+    function again. Another launcher can start these programs instead, with torchrun's variables `PET_NNODES`,
+    `PET_NODE_RANK`, `PET_MASTER_ADDR` and `PET_MASTER_PORT`. Forwards the output of the workers, but not the traceback
+    of torchrun after a failure. Raises `TrainingError` if the machines cannot share the processes equally, or if there
+    is no `srun`.
     """
+    if processes % nodes:
+        raise TrainingError(
+            f"training.processes is {processes}, which {nodes} nodes cannot share equally. Set it to a multiple of "
+            f"{nodes}, or change the resource `nodes` of the rule train_twin"
+        )
+    if nodes > 1 and "PET_NNODES" not in os.environ:
+        _start_on_nodes(processes // nodes, nodes, program, arguments)
     # Imported here to save a second in trainings with a single process.
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
+    rank_of_node = os.environ.get("PET_NODE_RANK") or os.environ.get("SLURM_PROCID", "0")
+    place = [f"--node-rank={rank_of_node}"] if nodes > 1 else ["--standalone"]
     try:
-        main(["--standalone", f"--nproc-per-node={processes}", program, *arguments])
+        main([*place, f"--nproc-per-node={processes // nodes}", program, *arguments])
     except ChildFailedError as error:
         number, failure = error.get_first_failure()
         if failure.exitcode < 0:
@@ -103,6 +118,27 @@ def launch(processes: int, program: str, arguments: Sequence[str]) -> int:
     except SignalException as stopped:
         return 128 + stopped.sigval
     return 0
+
+
+def _start_on_nodes(processes: int, nodes: int, program: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by `srun`, which starts the program on each machine, with `processes` cores.
+
+    This process is on the first machine of the allocation, which becomes the rendezvous.
+    """
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    place = {"PET_NNODES": str(nodes), "PET_MASTER_ADDR": socket.gethostname(), "PET_MASTER_PORT": str(port)}
+    command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", f"--cpus-per-task={processes}"]
+    # Otherwise the other machines wait for a dead one.
+    command += ["--kill-on-bad-exit=1", sys.executable, program, *arguments]
+    try:
+        os.execvpe(command[0], command, {**os.environ, **place})
+    except FileNotFoundError:
+        raise TrainingError(
+            f"training on {nodes} nodes needs srun, which is not on this machine. Use the profile "
+            "workflow/profiles/slurm, or remove the resource `nodes` of the rule train_twin"
+        ) from None
 
 
 def data_parallel(model: nn.Module) -> nn.Module:

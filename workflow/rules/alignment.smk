@@ -52,6 +52,7 @@ rule compare_captures:
         "<logs>/compare_captures/{device}.log",
     benchmark:
         "<benchmarks>/compare_captures/{device}.tsv"
+    localrule: True
     params:
         names=lambda wildcards: CAPTURES[wildcards.device].music,
         code=code("compare_captures.py"),

@@ -3,7 +3,7 @@
 # removes the lock files that mention its own outputs.
 from twinlib.cli_runtime import terminate_on_hangup
 from twinlib.files import require_space
-from twinlib.run_lock import LOCK_FILE, end_processes, lock_results
+from twinlib.run_lock import LOCK_FILE, cancel_slurm_jobs, end_processes, lock_results, slurm_prefix
 
 # Snakemake ends with a traceback if it cannot write its own files, of some kilobytes for each job.
 MIN_FREE = 20_000_000
@@ -35,13 +35,20 @@ def lock_run(outputs):
                 f"{RESULTS} is locked by a run on another host: {last}. If that run has ended, repeat this command with "
                 "--unlock, then without it"
             )
+        cancelled = as_workflow_error(cancel_slurm_jobs, last.token) if last.is_local else 0
         ended = end_processes(last.token) if last.is_local else 0
         for path in locks:
             path.unlink(missing_ok=True)
-        if locks or ended:
+        # Their last acts may have made or deleted files that Snakemake has already looked up.
+        workflow.iocache.clear()
+        if locks or ended or cancelled:
             jobs = f", whose {ended} remaining processes were ended" if ended else ""
+            jobs += f", whose {cancelled} SLURM jobs were cancelled" if cancelled else ""
             print(f"Going on after a killed run ({last}){jobs}.", file=sys.stderr)
-    held.register()
+    token = held.register()
+    # The next run finds the jobs of this one by their names.
+    if getattr(workflow.executor_settings, "jobname_prefix", None) == "":
+        workflow.executor_settings.jobname_prefix = slurm_prefix(token)
     HELD_LOCKS.append(held)
 
 

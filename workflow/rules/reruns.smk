@@ -40,6 +40,7 @@ async def update_needrun(self, create_inventory=False, original=snakemake.dag.DA
     if not workflow.is_main_process:
         return await original(self, create_inventory)
     if workflow.executor_plugin and not workflow.dryrun and workflow.execution_settings.lock:
+        refuse_unsafe_store()
         lock_run({str(file) for job in self.jobs for file in job.output})
     forced = find_forced_outputs()
     self.forcefiles.update(forced)

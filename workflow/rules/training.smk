@@ -21,6 +21,8 @@ rule train_twin:
     threads: CONFIG.training.processes
     resources:
         gpu=CONFIG.training.processes * TRAINING_GPUS,
+        # A profile may set more; see profiles/slurm.
+        nodes=1,
     params:
         network=get_network,
         recipe=lambda wildcards: get_training(wildcards).model_dump_json(exclude={"checkpoint_seconds"}),
@@ -31,7 +33,7 @@ rule train_twin:
         results=lambda wildcards, output: RESULTS,
         settings=lambda wildcards, output: get_training(wildcards).model_dump_json(),
     shell:
-        "stage train_twin --device {wildcards.device} --model {wildcards.model}"
+        "stage train_twin --nodes {resources.nodes} --device {wildcards.device} --model {wildcards.model}"
         " --network {params.network:q} --settings {params.settings:q} --best {input.best:q} --tracking {params.tracking:q}"
         " --segments {input.segments:q} --dataset {input.dataset:q} --leaks {input.leaks:q} --shards {input.shards:q}"
         " --results {params.results:q} --twin {output.twin:q} --curve {output.curve:q} 2>&1 | tee -i -- {log:q}"
