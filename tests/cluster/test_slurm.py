@@ -103,6 +103,12 @@ def test_the_same_command_resumes(story: Story) -> None:
     assert "resumed at step" in (story.project.folder / "results/logs/train_twin/box/tiny.log").read_text()
 
 
+def test_finished_jobs_do_not_run_again(story: Story) -> None:
+    """One job each: captures, a shard twice, the dataset; the training twice; the evaluation."""
+    states = [job["JobState"] for job in sorted(story.jobs, key=lambda job: int(job["JobId"]))]
+    assert states == ["COMPLETED", "FAILED", "COMPLETED", "COMPLETED", "CANCELLED", "COMPLETED", "COMPLETED"]
+
+
 def test_a_job_killed_by_its_memory_limit_is_submitted_again_with_more(story: Story) -> None:
     failed = [job for job in story.jobs if job["JobState"] in ("FAILED", "OUT_OF_MEMORY")]
     assert [job["Tres"].split("mem=")[1].split(",")[0] for job in failed] == ["60M"]

@@ -95,6 +95,7 @@ def test_the_jobs_of_a_killed_snakemake_are_ended_first(project: Project) -> Non
     run = project.run(TWIN)
     assert run.code == 0, run.text[-4000:]
     assert "remaining processes were ended" in run.text
+    assert run.rules == {"train_twin": 1}
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in orphans)
     assert sha256_file(project.folder / TWIN) == before
 

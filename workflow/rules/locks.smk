@@ -1,6 +1,8 @@
 # The same command always goes on after a kill. Snakemake's lock files stay behind when it is killed, and name no owner.
 # Therefore a run locks its results folder (see twinlib/run_lock.py). With this lock it ends the jobs of a killed run and
 # removes the lock files that mention its own outputs.
+from snakemake.io import IOCache
+
 from twinlib.cli_runtime import terminate_on_hangup
 from twinlib.files import require_space
 from twinlib.run_lock import LOCK_FILE, cancel_slurm_jobs, end_processes, lock_results, slurm_prefix
@@ -39,8 +41,10 @@ def lock_run(outputs):
         ended = end_processes(last.token) if last.is_local else 0
         for path in locks:
             path.unlink(missing_ok=True)
-        # Their last acts may have made or deleted files that Snakemake has already looked up.
-        workflow.iocache.clear()
+        if ended or cancelled:
+            # Their last acts may have made or deleted files that Snakemake has already looked up. `clear` of the cache
+            # would mark all of them as missing.
+            workflow.iocache = IOCache(workflow.dag_settings.max_inventory_wait_time)
         if locks or ended or cancelled:
             jobs = f", whose {ended} remaining processes were ended" if ended else ""
             jobs += f", whose {cancelled} SLURM jobs were cancelled" if cancelled else ""

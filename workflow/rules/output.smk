@@ -9,7 +9,9 @@ HIDDEN_EVENTS = {
     LogEvent.JOB_FINISHED,
     LogEvent.RESOURCES_INFO,
 }
-HIDDEN_MESSAGES = re.compile(r"Select jobs to execute|Execute \d+ jobs|Using shell|Building DAG|Singularity containers: ignored")
+HIDDEN_MESSAGES = re.compile(
+    r"Select jobs to execute|Execute \d+ jobs|Using shell|Building DAG|Singularity containers: ignored"
+)
 
 
 def is_brief(record):
