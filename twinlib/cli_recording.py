@@ -1,5 +1,8 @@
 """The commands `twin check` and `twin record`, and the options of the commands that align."""
 
+# Evaluated annotations would import pandas and numba for every command.
+from __future__ import annotations
+
 import argparse
 import datetime
 import itertools
@@ -88,7 +91,7 @@ class _Recorded:
     """A device that is recorded from reels: its settings, its captures, and the reels that exist, by name."""
 
     name: str
-    settings: "Device"
+    settings: Device
     captures: capture.DeviceCaptures
 
     @property

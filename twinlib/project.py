@@ -12,10 +12,10 @@ from typing import TextIO
 
 import yaml
 
+from twinlib import excitation
 from twinlib.audio import read_info
 from twinlib.contracts import EXCITATION, SPLITS
 from twinlib.errors import ConfigError, ExcitationError, TwinError
-from twinlib.excitation import is_reel, probe_name, read_reel
 from twinlib.extras import require_modules
 from twinlib.files import write_text
 from twinlib.progress import SECONDS_VARIABLE, Progress, show_progress
@@ -74,7 +74,7 @@ def find_blocks(reel: Path) -> list[tuple[str, int, int]]:
     describes another reel, or for a probe reel.
     """
     path, info = reel.resolve().parent.parent / "excitation.json", read_info(reel)
-    if reel.stem == probe_name(path.parent.name):
+    if reel.stem == excitation.probe_name(path.parent.name):
         raise ConfigError(f"{reel} is a probe reel, which has no music to train on: give one of the other reels")
     if not path.is_file():
         raise ConfigError(
@@ -82,7 +82,7 @@ def find_blocks(reel: Path) -> list[tuple[str, int, int]]:
             "made, results/excitations/NAME/reels, or copy excitation.json too"
         )
     try:
-        layout = read_reel(path, reel.stem)
+        layout = excitation.read_reel(path, reel.stem)
     except ExcitationError:
         raise ConfigError(
             f"{path} has no reel {reel.stem}: give the reel under the name with which it was made"
@@ -133,7 +133,7 @@ def write_project(
         if number > len(pairs):
             blocks = enumerate(find_blocks(dry), 1)
             parts = [(f"{name}-block-{block}", split, start, stop) for block, (split, start, stop) in blocks]
-        elif is_reel(dry):
+        elif excitation.is_reel(dry):
             raise ConfigError(
                 f"{dry} is a reel of a project, in which the same excerpt is repeated in every split: use "
                 f"`twin train --take {wet} --reel {dry}`"
