@@ -139,7 +139,7 @@ def check_runs(project: Project) -> None:
         for run in client.search_runs([experiment.experiment_id])
     ]
     twins = sorted(path.parent for path in (project.folder / "results" / "twins").glob("*/*/twin.safetensors"))
-    assert sorted(found) == [(twin.parent.name, twin.name, "FINISHED") for twin in twins]
+    assert sorted(found) == [(twin.parent.name, f"{twin.parent.name}/{twin.name}", "FINISHED") for twin in twins]
 
 
 def main() -> None:
