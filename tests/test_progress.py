@@ -29,3 +29,15 @@ def test_lines_come_at_intervals_and_at_the_end(
     assert [line.split(", ")[1] for line in found] == [f"{t} s" for t in [*range(interval, 200, interval), 200]]
     assert found[0] == f"train: {interval // 5}/40 steps, {interval} s, {200 - interval} s left, note"
     assert found[-1] == "train: 40/40 steps, 200 s, note"
+
+
+def test_the_time_left_is_not_told_from_the_first_percent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 11.0, 22.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.show_progress("align", 100.0, "%") as advance:
+        advance(1e-6)
+        advance(20.0)
+    found = capsys.readouterr().err.splitlines()
+    assert found == ["align: 0/100 %, 11 s", "align: 20/100 %, 22 s, 88 s left"]

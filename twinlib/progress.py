@@ -39,6 +39,9 @@ SECONDS = 30.0
 SECONDS_VARIABLE = "TWINLIB_PROGRESS_SECONDS"
 """Environment variable that replaces `SECONDS`, for programs that read the lines."""
 
+MIN_SHARE = 0.01
+"""Share of the work from which the time left is known."""
+
 
 class _Lines:
     """Progress as lines; work that ends before the first line prints none."""
@@ -59,7 +62,7 @@ class _Lines:
             return
         self._last = now
         ending = f"{elapsed:.0f} s"
-        if self._done and not finished:
+        if self._done > MIN_SHARE * self._total and not finished:
             ending += f", {elapsed * (self._total - self._done) / self._done:.0f} s left"
         counts = f"{self._done:.0f}/{self._total:.0f} {self._unit}"
         print(f"{self._title}: {counts}, {ending}{', ' + note if note else ''}", file=sys.stderr, flush=True)

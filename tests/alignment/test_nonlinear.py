@@ -60,6 +60,27 @@ def test_devices_far_from_linear_are_aligned_by_clicks_and_programme(dry_reel, t
     assert found.drift_ppm == pytest.approx(0.0, abs=0.05)
 
 
+def test_the_octave_of_a_pair_is_found_by_its_absolute_value(tmp_path) -> None:
+    """Half of it still resembles the input, which gives the lag but not the lags of single windows."""
+    dry = np.concatenate([plucks(seed) for seed in range(4)])
+    audio.write(tmp_path / "dry.wav", dry.astype(np.float32), RATE, "FLOAT")
+    driven = np.tanh(6.0 * coupled(dry))
+    found = aligned(tmp_path / "dry.wav", late(np.where(driven > 0, driven, -0.8 * driven)), tmp_path, None)
+    assert (found.verdict, found.drift_ppm) == ("ok", 0.0), found.reasons
+    assert found.lag_samples == pytest.approx(LAG, abs=2.0)
+
+
+def test_a_vibrato_of_a_pair_is_followed(tmp_path) -> None:
+    """One constant lag describes none of its windows, and must not be preferred to the clock that describes all."""
+    dry = programme(12.0, seed=6)
+    audio.write(tmp_path / "dry.wav", dry.astype(np.float32), RATE, "FLOAT")
+    places = np.arange(len(dry))
+    wet = sample_at(device(dry, 3.0), places - 300.0 - 176.0 * np.sin(2 * np.pi * 0.5 * places / RATE))
+    found = aligned(tmp_path / "dry.wav", wet + noise(len(wet), -90), tmp_path, None)
+    assert found.verdict != "refused", found.reasons
+    assert found.wander_rms_samples > 100.0
+
+
 def test_another_reel_through_a_rectifier_is_refused(dry_reel, tmp_path) -> None:
     path, _, clicks = dry_reel
     other, _ = reel(7.0, seed=3)

@@ -19,6 +19,7 @@ from twinlib import audio
 from twinlib.alignment import Alignment
 from twinlib.alignment.result import Dropout, Excluded, Window
 from twinlib.diagnosis import describe_notes, diagnose
+from twinlib.diagnosis.modulation import Modulation, ProductSpectra, find_delay_modulation
 from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.spectra import Complex, Grid
 from twinlib.findings import Span, suspect
@@ -208,9 +209,7 @@ def test_a_gate_on_single_notes_is_no_room(tmp_path: Path) -> None:
     level = lfilter([0.0023], [1, -0.9977], np.abs(notes))
     opened = lfilter([1.5e-4], [1, -0.99985], np.clip(level / 0.01, 0, 1) ** 2)
     wet = np.tanh(3 * notes) * opened + noise(FRAMES, -90)
-    for name, samples in (("dry.wav", notes), ("wet.wav", wet)):
-        audio.write(tmp_path / name, samples.astype(np.float32), RATE, "FLOAT")
-    assert "room" not in codes(diagnose(aligned(), tmp_path / "dry.wav", tmp_path / "wet.wav"))
+    assert "room" not in codes(diagnose(aligned(), *saved(tmp_path, notes, wet)))
 
 
 def spectra(samples: Array, grid: Grid, taper: Array) -> Complex:
@@ -240,6 +239,68 @@ def test_the_mutes_of_a_tremolo_are_no_tempo(check: Callable[..., Alignment]) ->
     found = check(WET * (0.5 + 0.5 * np.sin(2 * np.pi * 5 * TIME)), aligned(excluded=excluded))
     assert codes(found) == ["tremolo"]
     assert found.findings[0].values["rate_hz"] == pytest.approx(5.0, abs=0.05)
+
+
+def saved(folder: Path, dry: Array, wet: Array) -> tuple[Path, Path]:
+    for name, samples in (("dry.wav", dry), ("wet.wav", wet)):
+        audio.write(folder / name, samples.astype(np.float32), RATE, "FLOAT")
+    return folder / "dry.wav", folder / "wet.wav"
+
+
+@pytest.mark.parametrize("depth", [0.3, 0.95])
+def test_the_tremolo_of_notes_with_rests_is_named(tmp_path: Path, depth: float) -> None:
+    """Rests spread its line, so that it stands out of its surroundings less than a modulation of 5 % on a reel does."""
+    notes = np.concatenate([plucks(seed) for seed in range(SECONDS // 5)])
+    wet = device(notes) * (1 + depth * np.sin(2 * np.pi * 5 * TIME)) + noise(FRAMES, -90)
+    assert codes(diagnose(aligned(), *saved(tmp_path, notes, wet))) == ["tremolo"]
+
+
+def test_lines_that_another_distortion_has_too_are_no_chorus() -> None:
+    """The errors of repeated notes repeat at a constant rate, which is that of no oscillator."""
+    grid = Grid.over(0, FRAMES, RATE)
+    rng = np.random.default_rng(0)
+    shape = grid.count, grid.bins.stop - grid.bins.start
+    noisy, other = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape) for _ in range(2))
+    bar = rng.standard_normal((16, shape[1])) + 1j * rng.standard_normal((16, shape[1]))
+    repeated = np.tile(bar, (grid.count // 16 + 1, 1))[: grid.count]
+
+    def products(error: Complex) -> ProductSpectra:
+        found = ProductSpectra(grid)
+        found.add(error.astype(np.complex64), np.ones(shape, np.complex64), np.ones(grid.count))
+        return found
+
+    def find(error: Complex, control: Complex) -> Modulation | None:
+        return find_delay_modulation(products(error), products(control), 1.0, SECONDS, np.zeros(0))
+
+    found = find(noisy + repeated, other)
+    assert found is not None
+    assert found.rate_hz * 16 * grid.hop_seconds == pytest.approx(round(found.rate_hz * 16 * grid.hop_seconds), abs=0.1)
+    assert find(noisy + repeated, other + repeated) is None
+    assert find(noisy, other) is None
+
+
+def test_what_a_device_makes_of_a_chord_is_recognised_and_another_sound_is_not(tmp_path: Path) -> None:
+    """A loud chord through two hard stages has no lag, so that the alignment excludes it."""
+    chord = sum(np.sin(2 * np.pi * f * TIME + f) for f in (82.4, 123.5, 164.8, 207.7, 246.9)) * 0.15
+    place = slice(8 * RATE, 12 * RATE)
+    dry = DRY.copy()
+    dry[place] = chord[place]
+    wet = np.clip(20 * lfilter([0.995, -0.995], [1, -0.99], np.clip(15 * dry, -0.6, 1.0)), -1.0, 0.7)
+    other = wet.copy()
+    other[place] = np.roll(wet, 5 * RATE)[place]
+    part = wet.copy()
+    part[10 * RATE : 11 * RATE] = np.roll(wet, 5 * RATE)[10 * RATE : 11 * RATE]
+    finding = suspect("not-recognised", Span("wet", 8.0, 12.0))
+    before = aligned(
+        findings=(finding,), reasons=("place",), verdict="suspect",
+        excluded=(Excluded(place.start, place.stop, "not-recognised"),),
+    )  # fmt: skip
+    found = diagnose(before, *saved(tmp_path, dry, wet))
+    assert (codes(found), found.excluded, found.verdict) == ([], (), "ok")
+    for sound in (other, part):
+        found = diagnose(before, *saved(tmp_path, dry, sound))
+        assert finding in found.findings
+        assert found.excluded[0].reason == "not-recognised"
 
 
 def test_a_room_is_named(check: Callable[..., Alignment]) -> None:

@@ -15,6 +15,7 @@ def observed(gain: np.ndarray) -> Observations:
     return Observations(
         gain=gain * bands, energy=bands, weight=bands, level=LEVEL, tilt=bands[1:], correlation=bands[0],
         predicted_correlation=bands[0], residual=bands[1:], wet_energy=np.square(LEVEL * gain),
+        match=bands[0],
     )  # fmt: skip
 
 

@@ -47,6 +47,13 @@ def test_linear_filter_is_saved_and_checked(tmp_path, tiny):
         double.save(tmp_path / TWIN_FILE)
 
 
+def test_the_state_of_a_module_is_a_twin(tmp_path, tiny):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.from_numpy(weight.copy()) for name, weight in tiny.weights.items()}
+    dataclasses.replace(tiny, weights=tensors).save(tmp_path / TWIN_FILE)
+    assert all(np.array_equal(weight, tiny.weights[name]) for name, weight in load_twin(tmp_path).weights.items())
+
+
 def test_loaded_twin_gives_equal_output(tmp_path, tiny):
     dry = np.random.default_rng(1).standard_normal(200).astype(np.float32)
     tiny.save(tmp_path / "t.safetensors")

@@ -21,8 +21,10 @@ from twinlib.alignment.lag_track import WindowPlan, inlier_share, plan_windows
 from twinlib.alignment.locate import diagnose_mismatch, find_anchor, search_deck_speed
 from twinlib.alignment.refine import (
     MAX_ITERATIONS,
+    MIN_INLIER_SHARE,
     MIN_SHARE,
     is_better,
+    is_rectified,
     iterate_fit,
     measure_through_device,
     prefer_same_clock,
@@ -93,9 +95,20 @@ def align(
             for view in (dry_signal, replace(dry_signal, rectified=True))
         ]
         for report, part in zip(reports, (progress, no_progress), strict=True):
-            if _align(report, list(clicks or ()), part, lag=lag):
-                return report.build()
+            if not _align(report, list(clicks or ()), part, lag=lag):
+                continue
+            if _resembles_rectified(report) and _align(reports[1], list(clicks or ()), no_progress):
+                return reports[1].build()
+            return report.build()
         return _explain_mismatch(reports[0], list(clicks or ())).build()
+
+
+def _resembles_rectified(report: AlignmentReport) -> bool:
+    """Return whether one constant lag is found, but in a part of the windows only, and the rectified view is better."""
+    fit = report.fit
+    if fit is None or not fit.pooled or report.sweeps or inlier_share(fit.track) > MIN_INLIER_SHARE:
+        return False
+    return not report.dry.rectified and is_rectified(report.clock_dry, report.clock_channel, fit)
 
 
 def _align(

@@ -25,6 +25,7 @@ from twinlib.alignment.clock import (
 )
 from twinlib.alignment.dropouts import remaining_steps
 from twinlib.alignment.lag_track import (
+    DISPLACED_SAMPLES,
     MIN_LEVEL_DB,
     LagTrack,
     Response,
@@ -63,6 +64,9 @@ MIN_PROMINENCE = 12.0
 
 MIN_GAIN = 12.0
 """Log-likelihood by which another clock must describe the windows better."""
+
+MAX_PHASE_STEP = 3.0
+"""Samples by which the phase of a device may change with the programme."""
 
 SCATTER_FLOOR = 0.01
 """Samples of scatter of the most precise windows in that comparison."""
@@ -262,13 +266,28 @@ def pooled_delay(
     return float(best - size // 2), 1 if values[best] > 0 else -1, abs(float(values[best])) / noise
 
 
+def is_rectified(dry: Channel, wet: Channel, fit: LagFit) -> bool:
+    """Return whether the wet signal near the lag of a fit resembles the absolute value of the dry signal more."""
+    lag = round(float(fit.clock.fit.lags[0]))
+    (_, _, plain), (delay, _, prominence) = (
+        pooled_delay(replace(dry, rectified=rectified), wet, fit.windows, lag) for rectified in (False, True)
+    )
+    return prominence > plain and abs(delay) < DISPLACED_SAMPLES
+
+
 def is_better(same: LagFit, other: LagFit) -> bool:
     """Return whether the windows follow one clock about as well as the other, which has more parameters."""
     residual = other.track.residual[inliers(other.track)]
     scatter = max(SCATTER_FLOOR, mad_sigma(residual)) if len(residual) else 0.5
-    parameters = 1 + len(other.clock.steps) + (len(other.clock.curve[0]) if other.clock.curve is not None else 0)
-    # Windows overlap by half.
-    gain = 0.5 * (_misfit(same, scatter) - _misfit(other, scatter))
+    # Denser windows determined a curve; these verify it, and show no more parameters than they are.
+    knots = min(len(other.clock.curve[0]), len(other.track.position)) if other.clock.curve is not None else 0
+    parameters = 1 + len(other.clock.steps) + knots
+    # Windows overlap by half. A small step that the residual does not confirm may be the phase of the device, which is
+    # that of all windows of one note.
+    overlap = 2
+    if other.clock.curve is None and np.abs(np.diff(other.clock.fit.lags)).max(initial=0.0) <= MAX_PHASE_STEP:
+        overlap *= BLOCK_WINDOWS
+    gain = (_misfit(same, scatter) - _misfit(other, scatter)) / overlap
     return gain < MIN_GAIN + parameters
 
 

@@ -157,12 +157,22 @@ class ResidualScan:
 
 
 def improves_with_shift(
-    dry: Channel, wet: Channel, timemap: TimeMap, model: FirModel, polarity: int, span: Range, samples: float
+    dry: Channel,
+    wet: Channel,
+    timemap: TimeMap,
+    model: FirModel,
+    polarity: int,
+    span: Range,
+    samples: float,
+    sign: int = 1,
 ) -> bool:
-    """Whether a shift of the wet signal by some samples at least halves the residual of a span of dry samples."""
+    """Whether a shift of the wet signal by some samples at least halves the residual of a span of dry samples.
+
+    With `sign` -1, the shifted signal is inverted, too.
+    """
     ratios = []
-    for shift in (0.0, samples):
-        blocks = compare_frames(dry, wet, timemap.shifted(shift), model, *span, polarity)
+    for shift, turned in ((0.0, polarity), (samples, sign * polarity)):
+        blocks = compare_frames(dry, wet, timemap.shifted(shift), model, *span, turned)
         frames = FrameSums.concatenate([block for block, _ in blocks])
         ratios.append(float(frames.grouped(len(frames.cross)).residual_ratio[0]))
     return ratios[1] < MAX_REMAINING * ratios[0]

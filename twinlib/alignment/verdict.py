@@ -236,9 +236,10 @@ class AlignmentReport:
     def _wander(self, fit: LagFit) -> float:
         """Return the rms in samples of the clock's wander about its fit; phase of the device does not count.
 
-        In a sweep, the delay of the device at the frequency of a window looks like a wander.
+        One clock was preferred to a curve for a pair of a pooled fit; in a sweep, the delay of the device at the
+        frequency of a window looks like a wander.
         """
-        if fit.pooled and self.sweeps:
+        if fit.pooled and not self.is_take:
             return 0.0
         rms = wander_rms(fit.track, self.rate)
         if rms <= MAX_RESIDUAL_RMS or fit.clock.curve is not None:
@@ -302,17 +303,20 @@ class AlignmentReport:
             elif not is_muted and last - first < (MAX_POOLED_WINDOWS if fit.pooled else MAX_OUTLIER_WINDOWS):
                 continue
             samples = float(np.median(track.residual[first:last]))
-            upright = bool((track.sign[first:last] > 0).all())
+            signs = {int(sign) for sign in track.sign[first:last]}
+            is_shifted = len(signs) == 1 and not undetected
             extent = int(before), int(after)
-            if not undetected and upright and not self._shift_is_plausible(fit, scan, extent, samples):
+            if is_shifted and not self._shift_is_plausible(fit, scan, extent, samples, signs.pop()):
                 continue
             span = self._wet_span(fit, before, after)
             finding = suspect("not-recognised", span) if undetected else suspect("misaligned", span, samples=samples)
             self._exclude(before, after, finding.code)
             self.add(finding)
 
-    def _shift_is_plausible(self, fit: LagFit, scan: ResidualScan | None, span: Range, samples: float) -> bool:
-        """Whether a shift by some samples explains a span: the residual must fall by it.
+    def _shift_is_plausible(
+        self, fit: LagFit, scan: ResidualScan | None, span: Range, samples: float, sign: int
+    ) -> bool:
+        """Whether a shift by some samples, inverted if `sign` is -1, explains a span: the residual must fall by it.
 
         The delay of a distorting device depends on the programme; a shift by that delay does not lower the residual.
         """
@@ -320,7 +324,7 @@ class AlignmentReport:
             return True
         wet = replace(self.wet, exact=True)
         timemap = fit.clock.time_map(self.dry.start, self.dry.stop)
-        return improves_with_shift(self.dry, wet, timemap, scan.model, fit.polarity, span, samples)
+        return improves_with_shift(self.dry, wet, timemap, scan.model, fit.polarity, span, samples, sign)
 
     def _check_clock(self, fit: LagFit) -> None:
         drift_ppm, rms = fit.clock.fit.drift_ppm, self._wander(fit)

@@ -1,6 +1,6 @@
 """Amend an alignment: add the findings of the diagnosis and remove those that they explain."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from twinlib.alignment import Alignment, Excluded
@@ -105,19 +105,8 @@ def exclude(alignment: Alignment, spans: Sequence[Span], reason: str) -> Alignme
         start, stop = (time_map.dry(place * rate) for place in (span.start, span.stop))
         low, high = max(alignment.dry_range[0], int(start)), min(alignment.dry_range[1], int(stop) + 1)
         places.append(Excluded(low, high, reason))
-    sentences = iter(alignment.reasons)
-    reasons = [next(sentences, "") if finding.severity != "info" else "" for finding in alignment.findings]
-    kept = [
-        (finding, sentence)
-        for finding, sentence in zip(alignment.findings, reasons, strict=True)
-        if finding.code == reason or not _is_within(finding, spans)
-    ]
-    return replace(
-        alignment,
-        findings=tuple(finding for finding, _ in kept),
-        reasons=tuple(sentence for _, sentence in kept if sentence),
-        excluded=(*alignment.excluded, *places),
-    )
+    kept = _keep(alignment, lambda finding: finding.code == reason or not _is_within(finding, spans))
+    return replace(kept, excluded=(*alignment.excluded, *places))
 
 
 def _is_within(finding: Finding, spans: Sequence[Span]) -> bool:
@@ -129,18 +118,41 @@ def _is_within(finding: Finding, spans: Sequence[Span]) -> bool:
 
 
 def remove_findings(alignment: Alignment, codes: Collection[str]) -> Alignment:
-    """Return the alignment without the findings of some codes, their sentences and their excluded places."""
+    """Return the alignment without the findings of some codes, their sentences, excluded places and dropouts."""
+    return replace(
+        _keep(alignment, lambda finding: finding.code not in codes),
+        excluded=tuple(each for each in alignment.excluded if each.reason not in codes),
+        dropouts=() if STEP_CODES.issubset(codes) else alignment.dropouts,
+    )
+
+
+def remove_places(alignment: Alignment, findings: Collection[Finding]) -> Alignment:
+    """Return the alignment without some findings on excluded places, their sentences and these places."""
+    time_map, rate = alignment.timemap, alignment.sample_rate
+
+    def is_kept(place: Excluded) -> bool:
+        middle = time_map.wet(0.5 * (place.start + place.stop)) / rate
+        return not any(
+            finding.code == place.reason
+            and finding.span is not None
+            and finding.span.start < middle < finding.span.stop
+            for finding in findings
+        )
+
+    return replace(
+        _keep(alignment, lambda finding: finding not in findings),
+        excluded=tuple(place for place in alignment.excluded if is_kept(place)),
+    )
+
+
+def _keep(alignment: Alignment, is_kept: Callable[[Finding], bool]) -> Alignment:
+    """Return the alignment with some of its findings and their sentences, and the verdict of these."""
     sentences = iter(alignment.reasons)
     reasons = [next(sentences, "") if finding.severity != "info" else "" for finding in alignment.findings]
-    kept = [
-        (finding, reason)
-        for finding, reason in zip(alignment.findings, reasons, strict=True)
-        if finding.code not in codes
-    ]
+    kept = [pair for pair in zip(alignment.findings, reasons, strict=True) if is_kept(pair[0])]
     return replace(
         alignment,
         findings=tuple(finding for finding, _ in kept),
         reasons=tuple(reason for _, reason in kept if reason),
         verdict=verdict(finding for finding, _ in kept),
-        excluded=tuple(each for each in alignment.excluded if each.reason not in codes),
     )

@@ -56,7 +56,9 @@ CHANGE_CODES = frozenset(CHANGE_BY_WITNESS.values())
 
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
 EXPLAINED_BY_TREMOLO = EXPLAINED_BY_EFFECT | {"brief-faults"}
-EXPLAINED_BY_VIBRATO = frozenset({"disturbed", "unknown-lag", "wander", "flutter", "high-drift"})
+EXPLAINED_BY_VIBRATO = frozenset(
+    {"disturbed", "unknown-lag", "wander", "flutter", "high-drift", "lost-samples", "repeated-samples"}
+)
 EXPLAINED_BY_CHANGE = frozenset({"disturbed"})
 
 

@@ -2,7 +2,7 @@
 
 An oscillator at a constant rate modulates gain or delay. The products of wet and predicted spectra then contain lines
 at multiples of that rate, in every bin (cyclostationarity; Gardner 1991), whatever the programme is. Errors of the
-device model follow the programme and have no lines.
+device model follow the programme, and have the lines that another distortion of it has, if its notes repeat.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ MIN_CYCLES = 3.0
 MIN_LINES = 1.35
 """Sum of the lines of the products, relative to the mean of the noise, from which something modulates the delay."""
 
-SECTION_LINES = 1.3
-"""Increase of `MIN_LINES` with the sectioning of the programme: music has a tempo."""
+CONTROL_FACTOR = 1.5
+"""Multiple of the lines of the programme itself that is subtracted: another distortion may have larger ones."""
 
 NEGLIGIBLE_ERROR = 0.02
 """Error of the prediction relative to the wet signal, below which lines count less: 17 dB below the signal."""
@@ -43,6 +43,10 @@ MIN_GAIN_LINE = 14.0
 
 SECTION_GAIN_LINE = 20.0
 """Increase of `MIN_GAIN_LINE` with the sectioning of the programme."""
+
+MIN_GAIN_SHARE, MIN_SHARE_CYCLES = 0.5, 8.0
+"""Share of the variance of the gain that one line has, and periods in the take, from which it is a tremolo whatever the
+programme is: a strong line in a take with rests raises the noise around itself."""
 
 MIN_DEPTH = 0.012
 """Smallest depth of a tremolo: the amplitude of the relative gain."""
@@ -65,14 +69,26 @@ PROGRAMME_LINE = 12.0
 NOISE_REACH_HZ = 0.5
 """Half width of the neighbourhood of a line whose median is the noise."""
 
+_MEDIAN_RATIO = 1.0 / float(np.log(2.0))
+"""Mean of exponentially distributed powers relative to their median."""
+
 
 @dataclass(frozen=True)
 class Modulation:
-    """A modulation of `rate_hz`, of the gain with an amplitude `depth`, or of the delay (`depth` 0)."""
+    """A modulation of `rate_hz`, of the gain with an amplitude `depth`, or of the delay (`depth` 0).
+
+    `share` is that of its line in the variance of the gain.
+    """
 
     rate_hz: float
     depth: float
     statistic: float
+    share: float = 0.0
+
+    @property
+    def is_evident(self) -> bool:
+        """Whether it is most of what the gain varies."""
+        return self.share > MIN_GAIN_SHARE
 
 
 class ProductSpectra:
@@ -137,31 +153,29 @@ def programme_rates(dry_level: Real, hop_seconds: float) -> Real:
 
 
 def find_delay_modulation(
-    products: ProductSpectra, error: float, sectioning: float, seconds: float, tempo: Real
+    products: ProductSpectra, control: ProductSpectra, error: float, seconds: float, tempo: Real
 ) -> Modulation | None:
     """Return the modulation whose lines stand out of the spectra of the products, None if there is none.
 
-    `error` is the energy of the error of the prediction relative to the wet signal. Lines at the rates `tempo` of the
-    programme do not count.
+    `control` are the products of a distortion of the dry signal, whose lines are those of the programme: of repeated
+    notes. `error` is the energy of the error of the prediction relative to the wet signal. Lines at the rates `tempo`
+    of the programme do not count.
     """
-    found = products.spectrum()
-    if found is None:
+    found, known = products.spectrum(), control.spectrum()
+    if found is None or known is None:
         return None
-    rates, power = found
+    rates = found[0]
     candidates = _candidates(rates, seconds)
     if not len(candidates):
         return None
-    lines = np.where(_near(rates, tempo, seconds), 0.0, power - _noise(rates, power))
-    total = np.zeros(len(candidates))
-    for harmonic in range(1, HARMONICS + 1):
-        # The rate is known to half a bin, and its multiples less well.
-        reach = harmonic // 2
-        places = [np.clip(candidates * harmonic + offset, 0, len(lines) - 1) for offset in range(-reach, reach + 1)]
-        best = np.max([lines[place] for place in places], axis=0)
-        total += np.where(candidates * harmonic < len(lines), np.clip(best, 0.0, 4.0), 0.0)
+    combs = []
+    for _, power in (found, known):
+        lines = np.where(_near(rates, tempo, seconds), 0.0, power - _noise(rates, power))
+        combs.append(_comb(np.clip(lines, 0.0, 4.0), candidates))
+    total = combs[0] - CONTROL_FACTOR * combs[1]
     top = int(total.argmax())
     statistic = float(total[top]) * min(1.0, error / NEGLIGIBLE_ERROR)
-    if statistic < MIN_LINES + SECTION_LINES * sectioning:
+    if statistic < MIN_LINES:
         return None
     return Modulation(float(rates[candidates[top]]), 0.0, statistic)
 
@@ -178,12 +192,13 @@ def find_gain_modulation(
     regressors = np.column_stack((np.ones(len(audible)), conditions))
     energy = observations.weight[-1]
     weight = audible * energy / (energy + np.median(energy[inside]))
+    threshold = MIN_GAIN_LINE + SECTION_GAIN_LINE * sectioning
     best: Modulation | None = None
     for series in (observations.gain[-1], observations.energy[-1]):
-        found = _strongest_line(_unexplained(series, weight, regressors), weight, hop_seconds, tempo)
+        found = _clearest_line(_unexplained(series, weight, regressors), weight, hop_seconds, tempo, threshold)
         if found is not None and found.depth > MIN_DEPTH and (best is None or found.statistic > best.statistic):
             best = found
-    return best if best is not None and best.statistic > MIN_GAIN_LINE + SECTION_GAIN_LINE * sectioning else None
+    return best
 
 
 def find_vibrato(time_map: TimeMap, start: int, stop: int, rate: int) -> Modulation | None:
@@ -217,6 +232,18 @@ def _near(rates: Real, tempo: Real, seconds: float) -> npt.NDArray[np.bool_]:
     return np.asarray(np.minimum(np.abs(rates - below), np.abs(rates - above)) < 1.5 / seconds)
 
 
+def _comb(lines: Real, candidates: npt.NDArray[np.int64]) -> Real:
+    """Return the sum of the lines at the first multiples of each candidate."""
+    total = np.zeros(len(candidates))
+    for harmonic in range(1, HARMONICS + 1):
+        # The rate is known to half a bin, and its multiples less well.
+        reach = harmonic // 2
+        places = [np.clip(candidates * harmonic + offset, 0, len(lines) - 1) for offset in range(-reach, reach + 1)]
+        best = np.max([lines[place] for place in places], axis=0)
+        total += np.where(candidates * harmonic < len(lines), best, 0.0)
+    return total
+
+
 def _candidates(rates: Real, seconds: float) -> npt.NDArray[np.int64]:
     low = max(RATES_HZ[0], MIN_CYCLES / max(seconds, 1e-9))
     return np.flatnonzero((rates >= low) & (rates <= RATES_HZ[1]))
@@ -247,16 +274,20 @@ def _unexplained(series: Real, weight: Real, regressors: Real) -> Real:
     return np.asarray(rest * robust)
 
 
-def _strongest_line(series: Real, weight: Real, hop_seconds: float, tempo: Real) -> Modulation | None:
+def _clearest_line(series: Real, weight: Real, hop_seconds: float, tempo: Real, threshold: float) -> Modulation | None:
+    """Return the line of a series above a `threshold` over the noise around it, or with most of the variance."""
     size = 1 << int(np.ceil(np.log2(2 * len(series))))
+    seconds = len(series) * hop_seconds
     amplitude = np.abs(np.fft.rfft(weight * series, size))
     rates = np.arange(len(amplitude)) / (size * hop_seconds)
-    candidates = _candidates(rates, len(series) * hop_seconds)
+    power = np.square(amplitude)
+    ratio = power / (_noise(rates, power, _MEDIAN_RATIO) + 1e-20)
+    share = 2.0 * power / (weight.sum() * (weight @ np.square(series)) + 1e-20)
+    clear = (ratio > threshold) | ((share > MIN_GAIN_SHARE) & (rates * seconds > MIN_SHARE_CYCLES))
+    candidates = _candidates(rates, seconds)
+    candidates = candidates[(clear & ~_near(rates, tempo, seconds))[candidates]]
     if not len(candidates):
         return None
-    power = np.square(amplitude)
-    # The median of exponentially distributed powers is log(2) of their mean.
-    ratio = power / (_noise(rates, power, 1.0 / np.log(2.0)) + 1e-20)
-    ratio[_near(rates, tempo, len(series) * hop_seconds)] = 0.0
     top = int(candidates[ratio[candidates].argmax()])
-    return Modulation(float(rates[top]), float(2.0 * amplitude[top] / weight.sum()), float(ratio[top]))
+    depth = 2.0 * amplitude[top] / weight.sum()
+    return Modulation(float(rates[top]), float(depth), float(ratio[top]), float(share[top]))

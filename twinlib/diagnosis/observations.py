@@ -34,7 +34,7 @@ class Observations:
     each band `(bands, windows)`, `correlation` that of wet and dry spectra without any filter, and
     `predicted_correlation` that of predicted and dry spectra. `residual` is the log of the energy of the wet signal in
     each band that neither the prediction nor its gain explains (NaN where it is not known), `wet_energy` the energy of
-    the wet signal.
+    the wet signal, and `match` the correlation of wet and predicted spectra.
     """
 
     gain: Real
@@ -46,6 +46,7 @@ class Observations:
     predicted_correlation: Real
     residual: Real
     wet_energy: Real
+    match: Real
 
     @classmethod
     def concatenate(cls, parts: list["Observations"]) -> "Observations":
@@ -108,6 +109,7 @@ def observe(model: DeviceModel, spectra: Spectra, predicted: Complex, noise: Rea
         predicted_correlation=correlation(predicted),
         residual=np.log(_residual_energy(wet, predicted, gain, grid) + RESIDUAL_FLOOR * np.median(wet_energy)),
         wet_energy=wet_energy,
+        match=sums[0][-1] / np.sqrt(sums[1][-1] * sums[2][-1] + 1e-20),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from twinlib.alignment import Alignment, WarpedReader
 from twinlib.audio import Reader
-from twinlib.diagnosis.amend import amend, exclude, excuse, without_false_steps
+from twinlib.diagnosis.amend import amend, exclude, excuse, remove_places, without_false_steps
 from twinlib.diagnosis.causes import (
     EXPLAINED_BY_EFFECT,
     describe_changes,
@@ -29,9 +29,10 @@ from twinlib.diagnosis.modulation import (
     programme_rates,
 )
 from twinlib.diagnosis.observations import Observations, observe, relative_error
+from twinlib.diagnosis.recognition import explained_places
 from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.sections import Comparison, compare_sections, own_model_ratio
-from twinlib.diagnosis.spectra import Grid, Real, blocks, read_spectra
+from twinlib.diagnosis.spectra import Complex, Grid, Real, blocks, read_spectra
 from twinlib.diagnosis.stationarity import Change, find_changes, has_tail, is_gate, is_mostly_closed, sectioning
 from twinlib.diagnosis.witness import WitnessReport, compare_witness
 from twinlib.estimation import find_sweeps
@@ -67,6 +68,9 @@ AUDIBLE = 1e-3
 MIN_GAIN_DB = -160.0
 """Gain of the device below which the wet signal is no sound: its energies underflow."""
 
+CONTROL = 1
+"""The function of the dry signal whose distortion shows the repetitions of the programme."""
+
 KEPT = frozenset({"disturbed"})
 """Codes of excluded places that are observed, because the diagnosis may explain them."""
 
@@ -99,14 +103,14 @@ def diagnose(
         column = channel if dry_reader.info.channels > channel else 0
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
-        found, explained = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
+        found, explained, places = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
         roles = _check_roles(alignment, dry_channel, wet_channel, is_steady_pair=not found and not witness)
         foreign = [finding.span for finding in found if finding.code == "foreign-sound" and finding.span is not None]
         onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
         explained |= EXPLAINED_BY_EFFECT
     found = [*roles, *merge_repeats(found, repeats)]
-    alignment = excuse(without_false_steps(alignment, found), "disturbed", onset)
+    alignment = excuse(without_false_steps(remove_places(alignment, places), found), "disturbed", onset)
     return exclude(amend(alignment, found, explained), foreign, "foreign-sound")
 
 
@@ -139,6 +143,7 @@ class _Observed:
 
     observations: Observations
     products: ProductSpectra
+    control: ProductSpectra
     reflections: DelayedProducts
     error: float
     dry_level: Real
@@ -146,22 +151,25 @@ class _Observed:
 
 def _check_programme(
     alignment: Alignment, dry: Channel, wet: Channel, witness: Sequence[Range], progress: Progress
-) -> tuple[list[Finding], frozenset[str]]:
-    """Return the findings on the programme, and the codes of the findings of the alignment that they explain."""
+) -> tuple[list[Finding], frozenset[str], tuple[Finding, ...]]:
+    """Return the findings on the programme, and the codes of the findings of the alignment that they explain.
+
+    The last are the findings of the alignment on places that the model of the device explains.
+    """
     time_map, rate = alignment.timemap, alignment.sample_rate
     vibrato = find_vibrato(time_map, *alignment.dry_range, rate)
     if vibrato is not None:
-        return describe_modulation(vibrato, "vibrato")
+        return *describe_modulation(vibrato, "vibrato"), ()
     start, stop = _programme(alignment, wet)
     # A sweep visits each frequency once: its response cannot be told from a change.
     sweeps = [sweep.range for sweep in find_sweeps(dry)]
     parts = subtract_ranges(start, stop, sorted(sweeps))
     grid = Grid.over(*max(parts, key=lambda part: part[1] - part[0], default=(start, start)), rate)
     if grid.count * grid.hop_seconds < MIN_SECONDS:
-        return [], frozenset()
+        return [], frozenset(), ()
     model = identify_device(dry, wet, time_map, grid)
     if model is None:
-        return [], frozenset()
+        return [], frozenset(), ()
     observed = _observe(alignment, dry, wet, model, grid, SubProgress(progress, 90.0, grid.count))
 
     def confirm(changes: Sequence[Change], foreign: Sequence[Range]) -> Confirmed:
@@ -187,7 +195,8 @@ def _check_programme(
         foreign = without_changes(foreign, changes, grid)
         observed = replace(observed, observations=observations.without(foreign))
     found, explained = _check_device(observed, grid, time_map, changes, lambda changes: confirm(changes, foreign))
-    return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained
+    places = explained_places(alignment, observations, observed.dry_level, grid)
+    return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained, places
 
 
 def _programme(alignment: Alignment, wet: Channel) -> Range:
@@ -227,12 +236,15 @@ def _check_device(
     tempo = programme_rates(observed.dry_level, grid.hop_seconds)
     # The spectrum of one change is large at low rates.
     cycles = LEAST_CYCLES if len(changes) == 1 else 0.0
-    modulation = find_delay_modulation(observed.products, observed.error, sections, seconds, tempo)
-    if modulation is not None and modulation.rate_hz * seconds > cycles:
-        return describe_modulation(modulation, "delay")
-    modulation = find_gain_modulation(observed.observations, grid.hop_seconds, sections, tempo)
-    if modulation is not None and modulation.rate_hz * seconds > cycles:
-        return describe_modulation(modulation, "gain")
+    delay = find_delay_modulation(observed.products, observed.control, observed.error, seconds, tempo)
+    gain = find_gain_modulation(observed.observations, grid.hop_seconds, sections, tempo)
+    # A deep tremolo changes the gain within a window, so that the products have its lines, too.
+    if gain is not None and gain.is_evident:
+        delay = None
+    if delay is not None and delay.rate_hz * seconds > cycles:
+        return describe_modulation(delay, "delay")
+    if gain is not None and gain.rate_hz * seconds > cycles:
+        return describe_modulation(gain, "gain")
     if reflection is not None:
         return describe_reflection(reflection)
     confirmed, comparisons = confirm(changes)
@@ -246,7 +258,7 @@ def _observe(
 ) -> _Observed:
     """Compare all windows with the model, in constant memory but for some numbers of each window."""
     intact = _intact_windows(alignment, grid)
-    products, reflections = ProductSpectra(grid), DelayedProducts(grid)
+    products, control, reflections = ProductSpectra(grid), ProductSpectra(grid), DelayedProducts(grid)
     parts: list[Observations] = []
     levels: list[Real] = []
     noise: Real | None = None
@@ -269,11 +281,22 @@ def _observe(
         if first < REFLECTION_BLOCKS * (stop - first):
             reflections.add(rest, predicted, spectra.functions[0], spectra.wet)
         products.add(rest, predicted, seen.audible)
+        control.add(_unlike(spectra.functions[CONTROL], spectra.functions[0], grid), spectra.functions[0], seen.audible)
         error += float(np.square(np.abs(rest)).sum())
         wet_energy += float(np.square(np.abs(spectra.wet)).sum())
         progress(stop - first)
     observations, dry_level = Observations.concatenate(parts), np.concatenate(levels)
-    return _Observed(observations, products, reflections, error / (wet_energy + 1e-20), dry_level)
+    return _Observed(observations, products, control, reflections, error / (wet_energy + 1e-20), dry_level)
+
+
+def _unlike(distorted: Complex, linear: Complex, grid: Grid) -> Complex:
+    """Return the part of a distorted signal that one gain for each band of the signal itself does not explain."""
+    rest = distorted.copy()
+    for band in grid.bands:
+        x, y = linear[:, band], distorted[:, band]
+        gain = (x.conj() * y).real.sum(axis=1) / (np.square(np.abs(x)).sum(axis=1) + np.float32(1e-20))
+        rest[:, band] -= gain[:, None] * x
+    return rest
 
 
 def _intact_windows(alignment: Alignment, grid: Grid) -> Real:

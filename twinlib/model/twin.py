@@ -49,8 +49,8 @@ class Twin:
     network: Network
     """Architecture."""
     weights: Weights
-    """Names and shapes as in `parameter_shapes`; with a linear filter also its impulse response `linear.kernel`
-    `(taps,)`, at most as long as the receptive field."""
+    """Names and shapes as in `parameter_shapes`, arrays or tensors; with a linear filter also its impulse response
+    `linear.kernel` `(taps,)`, at most as long as the receptive field."""
     sample_rate: int
     """Sample rate of the training signals, Hz."""
     guard_samples: int
@@ -69,6 +69,10 @@ class Twin:
     """Further JSON values, such as `valid_esr`, `step` and `seed`."""
     provenance: str = ""
     """Chain hash of the training stage, which identifies the whole history of the twin."""
+
+    def __post_init__(self) -> None:
+        # The state of a torch module holds tensors.
+        object.__setattr__(self, "weights", {name: np.asarray(weight) for name, weight in self.weights.items()})
 
     @property
     def linear_filter(self) -> npt.NDArray[np.float32] | None:
