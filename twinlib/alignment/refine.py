@@ -65,8 +65,8 @@ MIN_PROMINENCE = 12.0
 MIN_GAIN = 12.0
 """Log-likelihood by which another clock must describe the windows better."""
 
-MAX_PHASE_STEP = 3.0
-"""Samples by which the phase of a device may change with the programme."""
+CHANCE_SCATTER = 0.35
+"""Scatter of lags that are anywhere within the distance of an inlier."""
 
 SCATTER_FLOOR = 0.01
 """Samples of scatter of the most precise windows in that comparison."""
@@ -277,16 +277,14 @@ def is_rectified(dry: Channel, wet: Channel, fit: LagFit) -> bool:
 
 def is_better(same: LagFit, other: LagFit) -> bool:
     """Return whether the windows follow one clock about as well as the other, which has more parameters."""
-    residual = other.track.residual[inliers(other.track)]
+    residual, windows = other.track.residual[inliers(other.track)], len(other.track.position)
     scatter = max(SCATTER_FLOOR, mad_sigma(residual)) if len(residual) else 0.5
     # Denser windows determined a curve; these verify it, and show no more parameters than they are.
-    knots = min(len(other.clock.curve[0]), len(other.track.position)) if other.clock.curve is not None else 0
-    parameters = 1 + len(other.clock.steps) + knots
-    # Windows overlap by half. A small step that the residual does not confirm may be the phase of the device, which is
-    # that of all windows of one note.
-    overlap = 2
-    if other.clock.curve is None and np.abs(np.diff(other.clock.fit.lags)).max(initial=0.0) <= MAX_PHASE_STEP:
-        overlap *= BLOCK_WINDOWS
+    knots = min(len(other.clock.curve[0]), windows) if other.clock.curve is not None else 0
+    # A step has a size and, chosen among all windows, a place.
+    parameters = 1.0 + knots + len(other.clock.steps) * (1.0 + 0.5 * math.log(max(windows, 1)))
+    # Windows overlap by half. Where their lags are by chance, those of one note are so together.
+    overlap = 2 * (BLOCK_WINDOWS if scatter > CHANCE_SCATTER and other.clock.curve is None else 1)
     gain = (_misfit(same, scatter) - _misfit(other, scatter)) / overlap
     return gain < MIN_GAIN + parameters
 

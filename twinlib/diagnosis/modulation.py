@@ -44,7 +44,7 @@ MIN_GAIN_LINE = 14.0
 SECTION_GAIN_LINE = 20.0
 """Increase of `MIN_GAIN_LINE` with the sectioning of the programme."""
 
-MIN_GAIN_SHARE, MIN_SHARE_CYCLES = 0.5, 8.0
+MIN_GAIN_SHARE, MIN_SHARE_CYCLES = 0.35, 8.0
 """Share of the variance of the gain that one line has, and periods in the take, from which it is a tremolo whatever the
 programme is: a strong line in a take with rests raises the noise around itself."""
 
