@@ -21,7 +21,6 @@ from twinlib.alignment.lag_track import WindowPlan, inlier_share, plan_windows
 from twinlib.alignment.locate import diagnose_mismatch, find_anchor, search_deck_speed
 from twinlib.alignment.refine import (
     MAX_ITERATIONS,
-    MIN_INLIER_SHARE,
     MIN_SHARE,
     is_better,
     is_rectified,
@@ -90,25 +89,17 @@ def align(
         if reference_channel is not None:
             reference = open_channel(wet_reader, reference_channel, rate, wet_range, "reference_channel")
         # The output of a full-wave rectifier (octave-up fuzz) does not resemble its input, but its absolute value.
-        reports = [
+        linear, rectified = (
             AlignmentReport(view, wet_signal, reference, guard_samples, frozenset(repair))
             for view in (dry_signal, replace(dry_signal, rectified=True))
-        ]
-        for report, part in zip(reports, (progress, no_progress), strict=True):
-            if not _align(report, list(clicks or ()), part, lag=lag):
-                continue
-            if _resembles_rectified(report) and _align(reports[1], list(clicks or ()), no_progress):
-                return reports[1].build()
-            return report.build()
-        return _explain_mismatch(reports[0], list(clicks or ())).build()
-
-
-def _resembles_rectified(report: AlignmentReport) -> bool:
-    """Return whether one constant lag is found, but in a part of the windows only, and the rectified view is better."""
-    fit = report.fit
-    if fit is None or not fit.pooled or report.sweeps or inlier_share(fit.track) > MIN_INLIER_SHARE:
-        return False
-    return not report.dry.rectified and is_rectified(report.clock_dry, report.clock_channel, fit)
+        )
+        places = list(clicks or ())
+        if _align(linear, places, progress, lag=lag):
+            is_octave = not linear.sweeps and is_rectified(linear.clock_dry, linear.clock_channel, linear.fit)
+            return (rectified if is_octave and _align(rectified, places, no_progress) else linear).build()
+        if _align(rectified, places, no_progress, lag=lag):
+            return rectified.build()
+        return _explain_mismatch(linear, places).build()
 
 
 def _align(

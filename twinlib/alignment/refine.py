@@ -266,12 +266,12 @@ def pooled_delay(
     return float(best - size // 2), 1 if values[best] > 0 else -1, abs(float(values[best])) / noise
 
 
-def is_rectified(dry: Channel, wet: Channel, fit: LagFit) -> bool:
-    """Return whether the wet signal near the lag of a fit resembles the absolute value of the dry signal more."""
-    lag = round(float(fit.clock.fit.lags[0]))
-    (_, _, plain), (delay, _, prominence) = (
-        pooled_delay(replace(dry, rectified=rectified), wet, fit.windows, lag) for rectified in (False, True)
-    )
+def is_rectified(dry: Channel, wet: Channel, fit: LagFit | None) -> bool:
+    """Return whether a constant lag that few windows have is that of the absolute value of the dry signal."""
+    if fit is None or not fit.pooled or inlier_share(fit.track) > MIN_INLIER_SHARE:
+        return False
+    views, lag = (dry, replace(dry, rectified=True)), round(float(fit.clock.fit.lags[0]))
+    (_, _, plain), (delay, _, prominence) = (pooled_delay(view, wet, fit.windows, lag) for view in views)
     return prominence > plain and abs(delay) < DISPLACED_SAMPLES
 
 

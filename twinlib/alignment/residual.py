@@ -166,10 +166,7 @@ def improves_with_shift(
     samples: float,
     sign: int = 1,
 ) -> bool:
-    """Whether a shift of the wet signal by some samples at least halves the residual of a span of dry samples.
-
-    With `sign` -1, the shifted signal is inverted, too.
-    """
+    """Whether a shift of the wet signal by some samples, times `sign`, at least halves the residual of a dry span."""
     ratios = []
     for shift, turned in ((0.0, polarity), (samples, sign * polarity)):
         blocks = compare_frames(dry, wet, timemap.shifted(shift), model, *span, turned)

@@ -303,20 +303,16 @@ class AlignmentReport:
             elif not is_muted and last - first < (MAX_POOLED_WINDOWS if fit.pooled else MAX_OUTLIER_WINDOWS):
                 continue
             samples = float(np.median(track.residual[first:last]))
-            signs = {int(sign) for sign in track.sign[first:last]}
-            is_shifted = len(signs) == 1 and not undetected
-            extent = int(before), int(after)
-            if is_shifted and not self._shift_is_plausible(fit, scan, extent, samples, signs.pop()):
+            signs, extent = set(track.sign[first:last].astype(int).tolist()), (int(before), int(after))
+            if len(signs) == 1 and not undetected and not self._explains(fit, scan, extent, samples, signs.pop()):
                 continue
             span = self._wet_span(fit, before, after)
             finding = suspect("not-recognised", span) if undetected else suspect("misaligned", span, samples=samples)
             self._exclude(before, after, finding.code)
             self.add(finding)
 
-    def _shift_is_plausible(
-        self, fit: LagFit, scan: ResidualScan | None, span: Range, samples: float, sign: int
-    ) -> bool:
-        """Whether a shift by some samples, inverted if `sign` is -1, explains a span: the residual must fall by it.
+    def _explains(self, fit: LagFit, scan: ResidualScan | None, span: Range, samples: float, sign: int) -> bool:
+        """Whether a shift by some samples, times `sign`, explains a span: the residual must fall by it.
 
         The delay of a distorting device depends on the programme; a shift by that delay does not lower the residual.
         """
