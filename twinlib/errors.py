@@ -33,6 +33,10 @@ class InterfaceError(TwinError):
     """An audio interface is missing, or cannot play and record as asked."""
 
 
+class StalledStreamError(InterfaceError):
+    """The stream of an audio interface has stopped on its own."""
+
+
 class AlignmentError(TwinError):
     """A wet signal cannot be aligned with its dry signal."""
 

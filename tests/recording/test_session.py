@@ -16,7 +16,7 @@ from twinlib import audio, recording
 from twinlib.audio import Signal
 from twinlib.capture import DeviceCard, merge_card
 from twinlib.config import load_config
-from twinlib.errors import ConfigError, InterfaceError
+from twinlib.errors import ConfigError, InterfaceError, StalledStreamError
 from twinlib.files import read_json
 from twinlib.recording import (
     BLOCK_FRAMES,
@@ -171,6 +171,15 @@ def test_all_missing_reels_are_recorded_and_a_lost_start_is_repeated(
     assert "main-02" not in out
     assert out.count("minutes -> recordings/silk/main-") == 11
     refused(twin("record", "--reel", "main-02"), "recordings/silk/main-02.wav is the take of main-02", "move that file")
+
+
+def test_a_stream_that_stalls_is_repeated(twin: Command, project: Path, bench: Bench) -> None:  # noqa: F811
+    bench.faults = [0.0, StalledStreamError("nothing for 10 s")]
+    code, out, err = twin("record", "--reel", "main-01")
+    assert code == 0, out + err
+    assert "the stream stopped on its own at 5.0" in out
+    assert "recordings/silk/main-01.wav: ok" in out
+    assert bench.passes == 3
 
 
 def test_a_session_resumes_after_ctrl_c(twin: Command, project: Path, bench: Bench) -> None:  # noqa: F811

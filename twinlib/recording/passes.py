@@ -10,6 +10,7 @@ import numpy as np
 
 from twinlib.audio import Reader, Signal, Subtype, Writer
 from twinlib.db import amp_to_db
+from twinlib.errors import StalledStreamError
 from twinlib.progress import Progress, no_progress
 from twinlib.recording.sound_system import BLOCK_FRAMES, Connection, SoundSystem
 from twinlib.resampling import Channel, frames_at_rate, open_channel
@@ -33,6 +34,7 @@ class Pass:
     """A recorded pass: frames of silence that were played before the reel, and the seconds in the file of each break.
 
     A break is a place at which the driver reported lost or repeated samples. `is_complete` is False after Ctrl-C.
+    `stalled` is the second in the file at which the stream stopped on its own, None if it did not.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Pass:
     lead_frames: int
     breaks: tuple[float, ...]
     is_complete: bool
+    stalled: float | None = None
 
 
 def record_pass(
@@ -55,14 +58,14 @@ def record_pass(
     """Play a reel and record the inputs of a connection into a WAV (RF64 beyond 4 GiB), in constant memory.
 
     A reel of another rate is resampled for the interface. `KeyboardInterrupt` ends the pass early; the file then holds
-    what was recorded. `progress` counts seconds, with the level as note. Raises `InterfaceError`, and `DiskFullError`
-    before anything is played.
+    what was recorded, as after a stall of the stream. `progress` counts seconds, with the level as note. Raises
+    `InterfaceError`, and `DiskFullError` before anything is played.
     """
     rate = connection.sample_rate
     lead = BLOCK_FRAMES * math.ceil(lead_seconds * rate / BLOCK_FRAMES)
     tail = round(TAIL_SECONDS * rate)
     breaks: list[float] = []
-    position, is_complete = 0, True
+    position, is_complete, stalled = 0, True, None
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(reel))
         channels = [open_channel(reader, number, rate, None) for number in range(reader.info.channels)]
@@ -81,7 +84,11 @@ def record_pass(
                 meter.add(samples, len(breaks))
         except KeyboardInterrupt:
             is_complete = False
-    return Pass(out, rate, lead, tuple(breaks), is_complete)
+        except StalledStreamError:
+            if not position:
+                raise
+            stalled = round(position / rate, 3)
+    return Pass(out, rate, lead, tuple(breaks), is_complete, stalled)
 
 
 def _blocks(channels: list[Channel], lead: int, frames: int) -> Iterator[Signal]:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 from twinlib.audio import Signal
-from twinlib.errors import InterfaceError
+from twinlib.errors import InterfaceError, StalledStreamError
 from twinlib.recording.sound_system import BLOCK_FRAMES, Connection, Interface, Received, SoundSystem
 
 QUEUED_BLOCKS = 64
@@ -112,7 +112,7 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
         played.put(block)
         waiting += 1
     try:
-        with sounddevice.Stream(
+        stream = sounddevice.Stream(
             samplerate=connection.sample_rate,
             blocksize=BLOCK_FRAMES,
             device=(connection.input, connection.output),
@@ -121,7 +121,9 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
             latency="high" if connection.latency is None else connection.latency,
             callback=exchange_block,
             clip_off=True,
-        ):
+        )
+        try:
+            stream.start()
             while waiting:
                 received, was_played = recorded.get(timeout=TIMEOUT_SECONDS)
                 waiting -= was_played
@@ -129,8 +131,12 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
                     played.put(following)
                     waiting += 1
                 yield received
+        finally:
+            # To stop waits for the thread of the driver, forever if that has stalled.
+            stream.abort()
+            stream.close()
     except queue.Empty:
-        raise InterfaceError(
+        raise StalledStreamError(
             f"the interface has delivered nothing for {TIMEOUT_SECONDS:.0f} s: check its cable and its driver, and run "
             "again; finished takes are kept"
         ) from None

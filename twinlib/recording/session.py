@@ -58,6 +58,8 @@ class Attempt:
         found = []
         if self.head_seconds > 0:
             found.append(f"the stream lost its first {self.lost_seconds:.2f} s, {self.head_seconds:.2f} s of the reel")
+        if self.made.stalled is not None:
+            found.append(f"the stream stopped on its own at {self.made.stalled:.1f} s")
         if self.made.breaks:
             places = ", ".join(f"{place:.1f}" for place in self.made.breaks[:10])
             found.append(f"the driver reports {len(self.made.breaks)} interruptions, first at {places} s")
