@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 EFFECT = Effect("foldover_1213", "foldover", (0.5, 0.0))
 REPOSITORY = Path(__file__).parents[2]
+MOST_SESSIONS = 3
 REEL, TAKE = "main-01", Path("recordings/fold/main-01.wav")
 
 
@@ -68,6 +69,23 @@ def start(path: AudioPath, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
+def record_undisturbed(path: AudioPath, project: Path) -> str:
+    """Record until a session is not disturbed by the load of the machine; return its output.
+
+    A disturbed session says so: it ends with an error, or logs a verdict other than ok.
+    """
+    for _ in range(MOST_SESSIONS):
+        session = start(path, project)
+        text, _ = session.communicate(timeout=400)
+        if session.returncode == 0:
+            log = read_json(project / TAKE.parent / "fold.recording.json", "recording/1")
+            if log["takes"][REEL]["verdict"] == "ok":
+                return text
+            (project / TAKE).unlink()
+        assert any(word in text for word in ("samples lost", "samples repeated", "the stream", "interruptions")), text
+    pytest.fail(f"{MOST_SESSIONS} sessions were all disturbed; the last: {text}")
+
+
 def test_a_killed_recording_resumes_and_the_take_equals_the_effect(project: Path, foreign: Path) -> None:
     takes = project / TAKE.parent
     with AudioPath(RATE, EFFECT) as path:
@@ -83,9 +101,7 @@ def test_a_killed_recording_resumes_and_the_take_equals_the_effect(project: Path
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
         assert not (project / TAKE).exists()
-        again = start(path, project)
-        text, _ = again.communicate(timeout=400)
-    assert again.returncode == 0, text
+        text = record_undisturbed(path, project)
     assert "round trip" in text
     assert not list(takes.glob(".*"))
     log = read_json(takes / "fold.recording.json", "recording/1")["takes"][REEL]
