@@ -170,7 +170,6 @@ def test_an_unreadable_search_result_is_named(fails: Fails) -> None:
         ("plan_excitation", "cues"),
         ("render_reel", "reel"),
         ("write_recording_guide", "guide"),
-        ("write_recording_guide", "page"),
         ("simulate_take", "take"),
         ("ingest_take", "take"),
         ("align_take", "alignment"),
