@@ -192,8 +192,12 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
             step = LagStep(sum(exact) // 2, *exact, samples, is_narrow)
         elif number in spurious or (abs(samples) <= MAX_UNCONFIRMED_STEP and not (whole and shown)):
             continue
-        if place is not None and place.last - place.first < step.last - step.first:
-            step = replace(step, position=place.position, first=place.first, last=place.last)
+        if place is not None:
+            # Of two ranges the inner one counts; two that overlap in part may both end too early.
+            first, last = max(step.first, place.first), min(step.last, place.last)
+            if (first, last) not in {(step.first, step.last), (place.first, place.last)}:
+                first, last = min(step.first, place.first), max(step.last, place.last)
+            step = replace(step, position=min(max(place.position, first), last), first=first, last=last)
         found.append(step)
     return tuple(found)
 
