@@ -205,13 +205,9 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
 def _with_unchanged(number: int, steps: Sequence[LagStep], changed: Sequence[int], reach: int) -> LagStep:
     """Extend a step over near steps without a change: the fit may have assigned the change to the wrong one."""
     step = steps[number]
-    near = [
-        other
-        for index, other in enumerate(steps)
-        if index not in changed and other.first - step.last < reach and step.first - other.last < reach
-    ]
-    first, last = min(one.first for one in (step, *near)), max(one.last for one in (step, *near))
-    return replace(step, first=first, last=last)
+    unchanged = (other for index, other in enumerate(steps) if index not in changed)
+    near = [step, *(one for one in unchanged if one.first - step.last < reach and step.first - one.last < reach)]
+    return replace(step, first=min(one.first for one in near), last=max(one.last for one in near))
 
 
 def find_spurious(dry: Channel, wet: Channel, fit: LagFit, model: FirModel) -> set[int]:
