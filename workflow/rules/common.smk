@@ -1,13 +1,11 @@
 # Names and settings that the rules share. The logic is in the library; this file only defines paths.
 import json
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import DeploymentMethod
 
 import twinlib
 from twinlib.config import load_config
@@ -17,7 +15,6 @@ from twinlib.errors import TwinError
 from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
 from twinlib.extras import require_modules
-from twinlib.provenance import stage_code
 from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, require_shared_store, store_uri
 
 # If another workflow uses this one as a module, `workflow.basedir` is the folder of the other.
@@ -60,29 +57,6 @@ TRAINING_GPUS = int(
 TRACKING = CONFIG.tracking.model_dump_json()
 OUTAGE = RESULTS / "mlflow" / ".outage"
 
-# `--sdm`: the programs use the Python of the container or of the conda environment, with the library of this repository.
-DEPLOYED = workflow.deployment_settings.deployment_method & {DeploymentMethod.APPTAINER, DeploymentMethod.CONDA}
-IMAGE = REPOSITORY / "build" / "twinlib.sif"
-ENVIRONMENT = REPOSITORY / "workflow" / "envs" / "twinlib.yaml"
-if DeploymentMethod.APPTAINER in DEPLOYED and not IMAGE.is_file():
-    raise WorkflowError(f"--sdm apptainer needs {IMAGE}: build it as described in Containerfile")
-PYTHON = "python" if DEPLOYED else shlex.quote(sys.executable)
-LIBRARY = f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}; " if DEPLOYED else ""
-
-# Every rule runs its program as `stage NAME`, with this Python and one thread (several threads are slow on a busy core).
-# The compiled kernels of networks are used unless the configuration disables them.
-# After SIGTERM or SIGHUP the shell waits for its program, which saves its state, and `tee` for the last line of the log.
-# MLflow sends no telemetry.
-PRELUDE = (
-    "set -euo pipefail; trap : HUP TERM; tee() { (trap '' HUP TERM PIPE; exec tee \"$@\"); }; "
-    "export OMP_NUM_THREADS=1 MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true "
-    f"{'' if CONFIG.kernels else 'TWINLIB_KERNELS=${TWINLIB_KERNELS:-off} '}"
-    f"PYTHONWARNINGS=ignore::FutureWarning; {LIBRARY}stage() {{ {PYTHON} "
-    f'{shlex.quote(str(SCRIPTS))}/"$1".py "${{@:2}}"; }}; '
-)
-# Snakemake formats the prelude.
-shell.prefix(PRELUDE.replace("{", "{{").replace("}", "}}"))
-
 
 wildcard_constraints:
     excitation="[^/]+",
@@ -92,11 +66,6 @@ wildcard_constraints:
     model="[^/]+",
     search="[^/]+",
     worker="[0-9]+",
-
-
-def code(script):
-    """The digest of a script and of the library code that it uses. If it changes, the outputs are made again."""
-    return stage_code(SCRIPTS / script, REPOSITORY).digest
 
 
 if CONFIG.excitations:
