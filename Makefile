@@ -25,7 +25,7 @@ help:
 	@echo "make cluster    install the plugins for clusters, for the tests, into .peers"
 	@echo "make hashes     write the locks with hashes from requirements.lock and pyproject.toml"
 	@echo "make sbom       list all packages in build/sbom.cdx.json (CycloneDX)"
-	@echo "make clean      remove .venv, .peers, caches and results/demo"
+	@echo "make clean      remove .venv, .peers, .snakemake, caches, logs and results/demo"
 
 $(READY): requirements.lock pyproject.toml setup.py twinlib/kernels/build.py $(wildcard twinlib/kernels/source/*)
 	@echo "== setting up .venv (once; some minutes, mostly to download torch)"
@@ -114,5 +114,5 @@ sbom: $(TOOLS)/ready
 	$(TOOLS)/bin/cyclonedx-py requirements requirements-hashed.lock --of JSON --output-file build/sbom.cdx.json
 
 clean:
-	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo results/reel logs
+	rm -rf .venv .peers .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info results/demo logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The plugin `offline` of mkdocs-material 9.8.2, for pages that are opened as files, makes every page load a script from a
-# server: unpkg.com, without a version and without a checksum. Without a network, Chromium then shows no search.
+# server: unpkg.com, without a version and without a checksum. (Seen, not tested here: without a network, Chromium shows
+# no search.)
 # A path with "iframe-worker" under `extra.polyfills` replaces the script.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# pyarrow 25.0.1 aborts the Python process (SIGABRT) when it shows the metadata of a column of a Parquet file with a
-# damaged footer, instead of raising an error. `read_table` refuses the same file with an OSError.
+# pyarrow 25.0.1 can abort the Python process (SIGABRT) when it reads the metadata of a column of a Parquet file with a
+# damaged footer, instead of raising an error. `read_table` never aborts on the same files.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
