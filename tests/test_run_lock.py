@@ -96,6 +96,26 @@ def test_a_damaged_lock_file_names_nobody(tmp_path: Path, content: str) -> None:
     again.release()
 
 
+def test_the_lock_says_whether_the_run_used_slurm(tmp_path: Path) -> None:
+    for slurm in (True, False):
+        held = lock_results(tmp_path)
+        assert held is not None
+        held.register(slurm)
+        held.release()
+        again = lock_results(tmp_path)
+        assert again is not None
+        assert again.last is not None
+        assert again.last.slurm is slurm
+        again.release()
+    # A lock file of an older version may be that of a run with SLURM jobs.
+    old = {key: value for key, value in asdict(this_run("t")).items() if key != "slurm"}
+    (tmp_path / LOCK_FILE).write_text(json.dumps(old))
+    held = lock_results(tmp_path)
+    assert held is not None
+    assert held.last == replace(this_run("t"), slurm=True)
+    held.release()
+
+
 def test_a_folder_that_is_a_file_has_no_lock(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     assert lock_results(tmp_path / "results") is None
@@ -143,7 +163,7 @@ class Slurm:
 def test_only_the_slurm_jobs_of_the_killed_run_are_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slurm = Slurm(tmp_path)
     monkeypatch.setenv("PATH", slurm.path)
-    other = f"13 {slurm_prefix('b' * 32)}_uuid\n14 twin\n"
+    other = f"13 {slurm_prefix('b' * 32)}_uuid\n14 twin\n15 my other job\n16 \n"
     slurm.jobs.write_text(f"11 {slurm_prefix('a' * 32)}_uuid\n12 {slurm_prefix('a' * 32)}_uuid\n{other}")
     assert cancel_slurm_jobs("a" * 32) == 2
     assert slurm.jobs.read_text() == other
@@ -163,7 +183,9 @@ def test_a_silent_slurm_stops_the_next_run(tmp_path: Path, monkeypatch: pytest.M
     slurm = Slurm(tmp_path)
     slurm.write("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1", tmp_path / "programs")
     monkeypatch.setenv("PATH", slurm.path)
-    with pytest.raises(TwinError, match=r"does not say .*\(Unable to contact slurm controller\): wait"):
+    with pytest.raises(
+        TwinError, match=r"whether jobs of the last run go on is unknown \(Unable to contact slurm controller\): wait"
+    ):
         cancel_slurm_jobs("a" * 32)
 
 

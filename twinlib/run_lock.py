@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -47,6 +47,8 @@ class Run:
     """Start time of the process, ISO 8601."""
     token: str
     """Random value of `MARKER`."""
+    slurm: bool = False
+    """Whether its jobs are SLURM jobs with names after the token."""
 
     @property
     def is_local(self) -> bool:
@@ -66,9 +68,12 @@ class RunLock:
         self._stream, self.last = stream, last
         """The last run that held the lock; None if there was none."""
 
-    def register(self) -> str:
-        """Enter this process as the owner, and mark its environment for the processes of its jobs; return the token."""
-        run = this_run(secrets.token_hex(16))
+    def register(self, slurm: bool = False) -> str:
+        """Enter this process as the owner, and mark its environment for the processes of its jobs; return the token.
+
+        `slurm` tells the next run to look for SLURM jobs of this one.
+        """
+        run = replace(this_run(secrets.token_hex(16)), slurm=slurm)
         self._stream.seek(0)
         self._stream.truncate()
         json.dump(asdict(run), self._stream)
@@ -159,8 +164,8 @@ def cancel_slurm_jobs(token: str, seconds: float = 120.0) -> int:
 
 def _slurm_jobs(token: str) -> list[str]:
     """Return the ids of the jobs of a run that are waiting or have not ended."""
-    jobs = (line.split() for line in _call("squeue", "--me", "--noheader", "--format=%A %j").splitlines())
-    return [number for number, name in jobs if name.startswith(slurm_prefix(token))]
+    jobs = (line.partition(" ") for line in _call("squeue", "--me", "--noheader", "--format=%A %j").splitlines())
+    return [number for number, _, name in jobs if name.startswith(slurm_prefix(token))]
 
 
 def _call(*command: str) -> str:
@@ -169,8 +174,7 @@ def _call(*command: str) -> str:
     except (subprocess.SubprocessError, OSError) as error:
         reason = (getattr(error, "stderr", None) or str(error)).strip()
         raise TwinError(
-            f"the last run was killed, and SLURM does not say whether its jobs go on ({reason}): wait until `squeue` "
-            "works, and run again"
+            f"whether jobs of the last run go on is unknown ({reason}): wait until `squeue` works, and run again"
         ) from None
 
 
@@ -199,7 +203,8 @@ def _read(stream: IO[str]) -> Run | None:
     """Return the owner in a lock file; None if the file is empty or damaged."""
     stream.seek(0)
     try:
-        content = json.load(stream)
+        # Older lock files do not say whether the run used SLURM.
+        content = {"slurm": True} | json.load(stream)
         return Run(**{name: kind(content[name]) for name, kind in Run.__annotations__.items()})
     except (ValueError, LookupError, TypeError):
         return None

@@ -90,8 +90,22 @@ def test_an_invalid_signature_is_found(signed: Path, keys: Path, case: str) -> N
     assert answer["signature"] is None
 
 
-def test_what_cannot_be_signed_or_verified_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_a_failed_signing_keeps_the_signature(signed: Path, keys: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in signed.iterdir())
+    before = [(signed / name).read_bytes() for name in (LIST, SIGNATURE)]
+    record_path(signed / "twins" / "box" / "small" / "evaluation" / "metrics.json").unlink()
     with pytest.raises(AuditError, match=r"nokey cannot sign"):
+        sign_records(ResultsFolder(signed), tmp_path / "nokey")
+    assert [(signed / name).read_bytes() for name in (LIST, SIGNATURE)] == before
+    assert sorted(path.name for path in signed.iterdir()) == names
+    assert set(differences(signed, keys / "signers").values()) >= {"signed-record-missing"}
+
+
+def test_what_cannot_be_signed_or_verified_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match=r"nosigners does not exist: name a file of allowed signers .* with --signers"):
+        verify(ResultsFolder(signed), signers=keys / "nosigners")
+    (signed / SIGNATURE).unlink()
+    with pytest.raises(AuditError, match=r"nokey cannot sign .*results/records\.sha256 "):
         sign_records(ResultsFolder(signed), tmp_path / "nokey")
     assert not (signed / SIGNATURE).exists()
     with pytest.raises(AuditError, match=r"records\.sha256\.sig does not exist: sign the records"):

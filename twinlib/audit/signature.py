@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twinlib.audit.results_folder import ResultsFolder
 from twinlib.errors import AuditError
@@ -35,13 +36,17 @@ class Signed:
 def sign_records(results: ResultsFolder, key: Path) -> Path:
     """List and sign all records with a private SSH key, or a public one whose private key ssh-agent holds.
 
-    Returns the list. `ssh-keygen` asks for the passphrase of the key. Raises `AuditError` if the key cannot sign.
+    Returns the list. `ssh-keygen` asks for the passphrase of the key. Raises `AuditError` if the key cannot sign; an
+    earlier list and its signature then stay.
     """
     names = sorted(stage.name for stage in results.stages)
     listed = results.folder / LIST
-    write_text(listed, "".join(f"{sha256_file(results.folder / name)}  {name}\n" for name in names))
-    (results.folder / SIGNATURE).unlink(missing_ok=True)
-    _ssh_keygen(["-Y", "sign", "-q", "-f", str(key), "-n", _NAMESPACE, str(listed)], f"{key} cannot sign {listed}")
+    with TemporaryDirectory(prefix=".sign-", dir=results.folder) as temporary:
+        new = Path(temporary) / LIST
+        write_text(new, "".join(f"{sha256_file(results.folder / name)}  {name}\n" for name in names))
+        _ssh_keygen(["-Y", "sign", "-q", "-f", str(key), "-n", _NAMESPACE, str(new)], f"{key} cannot sign {listed}")
+        new.replace(listed)
+        new.with_name(SIGNATURE).replace(results.folder / SIGNATURE)
     return listed
 
 
@@ -49,12 +54,14 @@ def verify_signature(results: ResultsFolder, signers: Path) -> tuple[Signed | No
     """Check the signature against a file of allowed signers (ssh-keygen(1)), and all records against the signed list.
 
     Returns who signed, None for an invalid signature, and findings for the signature and for each record that was
-    changed or removed. Raises `AuditError` if there is no signature or ssh-keygen is missing.
+    changed or removed. Raises `AuditError` if there is no signature, no file of signers or no ssh-keygen.
     """
     listed, signature = results.folder / LIST, results.folder / SIGNATURE
-    for path in (listed, signature, signers):
+    for path in (listed, signature):
         if not path.is_file():
             raise AuditError(f"{path} does not exist: sign the records with `twin audit sign --key KEY`")
+    if not signers.is_file():
+        raise AuditError(f"{signers} does not exist: name a file of allowed signers (see ssh-keygen(1)) with --signers")
     words = ["-f", str(signers), "-s", str(signature)]
     try:
         found = _ssh_keygen(["-Y", "find-principals", *words], f"{signature} is by no signer in {signers}")

@@ -37,7 +37,7 @@ def lock_run(outputs):
                 f"{RESULTS} is locked by a run on another host: {last}. If that run has ended, repeat this command with "
                 "--unlock, then without it"
             )
-        cancelled = as_workflow_error(cancel_slurm_jobs, last.token) if last.is_local else 0
+        cancelled = as_workflow_error(cancel_slurm_jobs, last.token) if last.is_local and last.slurm else 0
         ended = end_processes(last.token) if last.is_local else 0
         for path in locks:
             path.unlink(missing_ok=True)
@@ -49,9 +49,10 @@ def lock_run(outputs):
             jobs = f", whose {ended} remaining processes were ended" if ended else ""
             jobs += f", whose {cancelled} SLURM jobs were cancelled" if cancelled else ""
             print(f"Going on after a killed run ({last}){jobs}.", file=sys.stderr)
-    token = held.register()
-    # The next run finds the jobs of this one by their names.
-    if getattr(workflow.executor_settings, "jobname_prefix", None) == "":
+    # The next run finds the jobs of this one by their names. Only SLURM's executor has this setting.
+    slurm = getattr(workflow.executor_settings, "jobname_prefix", None) == ""
+    token = held.register(slurm)
+    if slurm:
         workflow.executor_settings.jobname_prefix = slurm_prefix(token)
     HELD_LOCKS.append(held)
 
