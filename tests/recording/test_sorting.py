@@ -153,6 +153,21 @@ def test_existing_takes_are_never_replaced(found: list[Identified], tmp_path: Pa
         assert states == {"occupied"}
 
 
+def test_a_place_is_taken_by_any_file_or_link(found: list[Identified], tmp_path: Path) -> None:
+    each = next(
+        each for each in plan_placements(found, str(tmp_path / "{reel}.wav"), {}) if each.source.suffix == ".flac"
+    )
+    each.take.symlink_to(tmp_path / "unplugged.flac")
+    for link in (False, True):
+        with pytest.raises(CaptureError, match="exists and is not replaced"):
+            place(each, link)
+    again = plan_placements(found, str(tmp_path / "{reel}.wav"), {})
+    states = {one.state for one in again if one.take == each.take}
+    assert states == {"occupied"}
+    assert describe_placements(found, again, {}, link=True)
+    assert each.take.readlink() == tmp_path / "unplugged.flac"
+
+
 def test_a_link_points_to_the_file(found: list[Identified], tmp_path: Path) -> None:
     (planned,) = [
         each

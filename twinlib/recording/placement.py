@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from twinlib.audio import BLOCK, Reader, Subtype, Writer
+from twinlib.errors import CaptureError
 from twinlib.excitation import take_path
 from twinlib.files import atomic_path, require_space
 from twinlib.progress import Progress, no_progress
@@ -42,35 +43,36 @@ def plan_placements(found: Sequence[Identified], takes: str, existing: Mapping[s
     `existing` are the takes that are there, by reel; none is replaced. Of a reel that came twice, the first complete
     recording counts.
     """
-    parts = [(file, number) for file in found for number in range(len(file.parts))]
-    # Sorting is stable: incomplete ones come last.
-    parts.sort(key=lambda one: not one[0].is_whole(one[0].parts[one[1]]))
-    chosen: dict[str, tuple[Identified, int]] = {}
-    for file, number in parts:
-        chosen.setdefault(file.parts[number].reel, (file, number))
-    planned = []
+    planned: list[Placement] = []
+    chosen: dict[str, tuple[bool, Placement]] = {}
     for file in found:
         for number, part in enumerate(file.parts):
             span = _span(file, number)
             take = existing.get(part.reel)
-            if take is not None:
-                same = take.samefile(file.path) or _has_same_samples(file.path, span, take)
-                state: State = "there" if same else "occupied"
-            else:
+            if take is None:
                 take = take_path(takes, part.reel)
                 if span is None:
                     take = take.with_suffix(file.path.suffix)
-                state = "placed" if chosen[part.reel] == (file, number) else "again"
-            planned.append(Placement(file.path, part, take, span, state))
-    return planned
+            each = Placement(file.path, part, take, span, _state(file, span, take))
+            planned.append(each)
+            is_whole = file.is_whole(part)
+            if each.state == "placed" and (part.reel not in chosen or is_whole > chosen[part.reel][0]):
+                chosen[part.reel] = is_whole, each
+    return [
+        replace(each, state="again") if each.state == "placed" and chosen[each.part.reel][1] is not each else each
+        for each in planned
+    ]
 
 
 def place(placement: Placement, link: bool = False, progress: Progress = no_progress) -> None:
     """Copy a file to its place, or `link` it symbolically, or cut a reel out of it with the same samples.
 
-    `progress` counts frames of a cut. Raises `DiskFullError` if the copy does not fit.
+    `progress` counts frames of a cut. Raises `CaptureError` if the place is occupied, and `DiskFullError` if the copy
+    does not fit.
     """
     source, take = placement.source, placement.take
+    if _exists(take):
+        raise CaptureError(f"{take} exists and is not replaced: move it away, and run again")
     if placement.span is not None:
         _cut(source, placement.span, take, progress)
     elif link:
@@ -83,6 +85,20 @@ def place(placement: Placement, link: bool = False, progress: Progress = no_prog
         require_space(take, source.stat().st_size)
         with atomic_path(take) as aside:
             shutil.copyfile(source, aside)
+
+
+def _exists(take: Path) -> bool:
+    """Whether there is a file, a folder or a link, even one that points nowhere."""
+    return take.exists() or take.is_symlink()
+
+
+def _state(file: Identified, span: tuple[int, int] | None, take: Path) -> State:
+    """Return the state of the place of a reel; `placed` if it is free."""
+    if not _exists(take):
+        return "placed"
+    if not take.is_file():
+        return "occupied"
+    return "there" if take.samefile(file.path) or _has_same_samples(file.path, span, take) else "occupied"
 
 
 def _span(file: Identified, number: int) -> tuple[int, int] | None:
@@ -173,8 +189,8 @@ def _what(each: Placement, winners: Mapping[str, Placement], link: bool) -> str:
         case "again":
             other = winners[each.part.reel]
             return (
-                f"not used: the reel came twice, and {other.source} was taken. To use this one, move {each.take} away, "
-                "take the other file out of the folder, and run again"
+                f"not used: the reel came twice, and {other.source} was taken. To use this one, move {other.take} "
+                "away, take the other file out of the folder, and run again"
             )
 
 
