@@ -9,7 +9,8 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,17 @@ def _names(devices: Iterable[_Recorded]) -> str:
     return ", ".join(device.name for device in devices)
 
 
+def _refuse_options(args: argparse.Namespace, names: tuple[str, ...], reason: str) -> None:
+    """Raise `TwinError` if one of these options is given."""
+    values = {name: getattr(args, name) for name in names}
+    # Not a test of truth: 0 is a value.
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and value is not False
+    ]
+    if given:
+        raise TwinError(f"{reason}: leave out {' and '.join(given)}")
+
+
 def _check(args: argparse.Namespace) -> None:
     if args.take is None:
         _check_all(args)
@@ -147,14 +159,14 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_file(args: argparse.Namespace) -> None:
+    _refuse_options(args, ("link",), f"{args.take} is a single take, which stays where it is")
     info = read_info(args.take)
     channel, reference = args.channel, args.reference_channel
     if args.reel is not None and (args.reel.is_file() or args.reel.suffix):
         reel = args.reel
     else:
         device = _load_device(args.config, args.device)
-        channel = channel or device.settings.channel
-        reference = reference or device.settings.reference_channel
+        channel, reference = _channels(args, device)
         name = str(args.reel) if args.reel is not None else _only_reel(_identify(args.take, device, channel))
         reel = device.captures[name].dry
         if args.reel is None:
@@ -175,6 +187,15 @@ def _check_file(args: argparse.Namespace) -> None:
         print_content(shown, False)
     if checked.verdict == "refused":
         raise TwinError(f"{args.take} is not usable")
+
+
+def _channels(args: argparse.Namespace, device: _Recorded) -> tuple[int, int | None]:
+    """Return the channel and the reference channel of takes of a device, as given or as configured."""
+    settings = device.settings
+    return (
+        settings.channel if args.channel is None else args.channel,
+        settings.reference_channel if args.reference_channel is None else args.reference_channel,
+    )
 
 
 def _run_check(take: Path, reel: Path, channel: int, reference_channel: int | None) -> recording.CheckedTake:
@@ -203,6 +224,9 @@ def _print_checked(path: Path, checked: recording.CheckedTake) -> None:
 
 def _check_all(args: argparse.Namespace) -> None:
     """Check all takes of a configuration."""
+    _refuse_options(
+        args, ("reel", "channel", "reference_channel", "plot", "link"), "without TAKE, the configuration applies"
+    )
     refused, content = 0, {}
     for device in _load_devices(args.config, args.device):
         for reel, take in device.existing.items():
@@ -220,10 +244,10 @@ def _check_all(args: argparse.Namespace) -> None:
         raise TwinError(f"{refused} of {len(content)} takes are not usable")
 
 
-def _identify(take: Path, device: _Recorded, channel: int | None) -> recording.Identified:
+def _identify(take: Path, device: _Recorded, channel: int) -> recording.Identified:
     reels = [recording.read_known_reel(name, path) for name, path in device.reels.items()]
     with show_progress(f"search {take}", read_info(take).frames, "samples") as done:
-        return recording.identify_reels(take, reels, channel=channel or device.settings.channel, progress=done)
+        return recording.identify_reels(take, reels, channel=channel, progress=done)
 
 
 def _only_reel(found: recording.Identified) -> str:
@@ -237,13 +261,13 @@ def _only_reel(found: recording.Identified) -> str:
 
 def _check_folder(args: argparse.Namespace) -> None:
     """Put the recordings of a folder where the configuration wants them, and check them."""
-    if args.reel is not None or args.plot is not None:
-        raise TwinError(f"{args.take} is a folder: --reel and --plot are for a single take")
+    _refuse_options(args, ("reel", "plot"), f"{args.take} is a folder, not a single take")
     device = _load_device(args.config, args.device)
+    channel, reference = _channels(args, device)
     found, unreadable = [], []
     for path in excitation.list_sounds(args.take):
         try:
-            found.append(_identify(path, device, args.channel))
+            found.append(_identify(path, device, channel))
         except AudioError as error:
             unreadable.append(str(error))
     placements = recording.plan_placements(found, str(device.settings.takes), device.existing)
@@ -252,17 +276,9 @@ def _check_folder(args: argparse.Namespace) -> None:
             with show_progress(f"write {each.take}", read_info(each.source).frames, "samples") as done:
                 recording.place(each, args.link, done)
     lines = [*recording.describe_placements(found, placements, device.existing, args.link), *unreadable]
-    checked = {
-        each.part.reel: _run_check(
-            each.take,
-            device.captures[each.part.reel].dry,
-            device.settings.channel,
-            device.settings.reference_channel,
-        )
-        for each in placements
-        if each.state in ("placed", "there")
-    }
-    takes = device.existing | {each.part.reel: each.take for each in placements}
+    used = {each.part.reel: each.take for each in placements if each.state in ("placed", "there")}
+    checked = {reel: _run_check(take, device.captures[reel].dry, channel, reference) for reel, take in used.items()}
+    takes = device.existing | used
     missing = [reel for reel in device.reels if reel not in takes]
     if args.json:
         print(json.dumps(_folder_content(placements, found, unreadable, checked, missing), indent=1))
@@ -370,15 +386,17 @@ def _record(args: argparse.Namespace) -> None:
     session = _Session(
         device.name, system, connection, _SUBTYPES[args.bits], settings.channel, settings.reference_channel, log
     )
-    session.set_up_levels(card.get("input_level_dbu"))
-    for number, task in enumerate(tasks, 1):
-        print(f"reel {number} of {len(tasks)}: {task.reel}")
-        session.record(task)
+    with _locked(tasks):
+        session.set_up_levels(card.get("input_level_dbu"))
+        for number, task in enumerate(tasks, 1):
+            print(f"reel {number} of {len(tasks)}: {task.reel}")
+            session.record(task)
     print("every reel asked for is recorded: run `snakemake --cores 2`")
 
 
 def _record_file(args: argparse.Namespace) -> None:
     """Play one file and record it, without a configuration and without a log."""
+    _refuse_options(args, ("reel", "device"), "FILE is recorded without a configuration")
     check_output(args.out, _TAKES, args.file)
     if args.out.exists():
         raise TwinError(f"{args.out} exists: choose another name, or move it away")
@@ -392,8 +410,18 @@ def _record_file(args: argparse.Namespace) -> None:
         return
     system = recording.portaudio_system()
     session = _Session("", system, _connect(args, system, [task], 1, None), _SUBTYPES[args.bits])
-    session.set_up_levels(None)
-    session.record(task)
+    with _locked([task]):
+        session.set_up_levels(None)
+        session.record(task)
+
+
+@contextmanager
+def _locked(tasks: list[recording.Task]) -> Iterator[None]:
+    """Lock the folders of the takes for this session."""
+    with ExitStack() as locks:
+        for folder in dict.fromkeys(task.take.parent for task in tasks):
+            locks.enter_context(recording.lock_takes(folder))
+        yield
 
 
 def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
@@ -426,10 +454,10 @@ def _connect(
         raise TwinError(f"the device uses channel {needed} of its takes: give {needed} channels by --inputs")
     if min(*inputs, *args.outputs) < 1:
         raise TwinError("channels are counted from 1")
-    rate = args.rate or read_info(tasks[0].path).sample_rate
+    rate = args.rate if args.rate is not None else read_info(tasks[0].path).sample_rate
     wanted = recording.Connection(args.output, args.input, tuple(args.outputs), inputs, rate, args.latency)
     found = system.find_rate(wanted)
-    if args.rate and found != args.rate:
+    if args.rate is not None and found != args.rate:
         raise TwinError(f"the interface does not run at {args.rate} Hz, but at {found} Hz: leave --rate out")
     if found != rate:
         print(f"note: the interface runs at {found} Hz: the reels are resampled, and the takes again by the workflow")
@@ -442,14 +470,21 @@ def _find_card(device: _Recorded, system: recording.SoundSystem, connection: rec
     path = capture.card_path(takes, device.name)
     if not path.is_file() and sys.stdin.isatty():
         print(f"A few questions on the device, once; Enter leaves one open. The answers go into {path}.")
-        default = next((each.name for each in system.list_interfaces() if each.number == connection.input), "")
-        card = recording.ask_card(_ask_text, device.name, device.settings.card, default)
+        interface = recording.find_input(system.list_interfaces(), connection.input)
+        name = interface.name if interface is not None else ""
+        card = recording.ask_card(_ask_text, device.name, device.settings.card, name)
         recording.write_card(path, device.name, card)
     return capture.merge_card(takes, device.name, device.settings.card).given
 
 
 def _ask_text(question: str, default: str) -> str:
-    return input(f"{question}{f' [{default}]' if default else ''}: ") or default
+    try:
+        return input(f"{question}{f' [{default}]' if default else ''}: ") or default
+    except EOFError:
+        raise TwinError(
+            "stopped before the recording: the card of the device is not written. Run again and answer its questions; "
+            "Enter leaves one open"
+        ) from None
 
 
 def _ask(question: str, default: str) -> str:
@@ -508,7 +543,9 @@ class _Session:
             for line in (*attempt.faults, *attempt.checked.reasons):
                 print(f"  {line}")
             choice = "k" if attempt.decision == "keep" else "r"
-            if choice == "r" and attempt_number >= MAX_ATTEMPTS and not sys.stdin.isatty():
+            # Another pass helps only against faults of the stream.
+            is_last = attempt.decision == "refuse" or attempt_number >= MAX_ATTEMPTS
+            if choice == "r" and is_last and not sys.stdin.isatty():
                 choice = "q" if attempt.verdict == "refused" else "k"
             if attempt.verdict != "ok" or attempt.faults:
                 words = "repeat (r), stop (q)" if attempt.verdict == "refused" else "keep (k), repeat (r), stop (q)"

@@ -11,6 +11,7 @@ import yaml
 
 from tests.cli.conftest import _quiet, twin  # noqa: F401
 from tests.cli.harness import Command, refused, strict_json
+from tests.cli_harness import snapshot
 from tests.recording.conftest import RATE, SETTINGS, overdrive, reel_samples, silence
 
 Record = Callable[..., Path]
@@ -89,6 +90,50 @@ def test_takes_are_judged_while_others_are_missing(
     assert code == 0, err
     assert out.startswith("recordings/silk/main-05.wav: ok")
     assert "silk waits for 11 recording(s)" in out
+
+
+@pytest.mark.parametrize(("other", "options"), [("main-05 (2).flac", []), ("main-05_2.flac", ["--link"])])
+def test_several_files_of_a_reel_beside_the_takes_stay_as_they_are(
+    twin: Command,  # noqa: F811
+    project: Path,
+    recorded: Record,
+    other: str,
+    options: list[str],
+) -> None:
+    takes = Path("recordings/silk")
+    takes.mkdir(parents=True)
+    shutil.copyfile(recorded("x.flac", "main-05"), takes / "main-05.flac")
+    samples, rate = soundfile.read(takes / "main-05.flac")
+    soundfile.write(takes / other, 0.5 * samples, rate, "PCM_24")
+    before = snapshot(takes)
+    code, out, err = twin("check", takes, *options)
+    assert code == 0, err
+    assert "main-05, already in recordings/silk/main-05.flac" in out
+    assert "not used: recordings/silk/main-05.flac is there and differs" in out
+    assert snapshot(takes) == before
+    assert not [path for path in takes.iterdir() if path.is_symlink()]
+
+
+def test_options_apply_or_are_refused(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811
+    path = recorded("x.wav", "main-05")
+    refused(
+        twin("check", "--reel", "main-05", "--channel", "0", "--reference-channel", "2", "--plot", "a.svg", "--link"),
+        "leave out --reel and --channel and --reference-channel and --plot and --link",
+    )
+    refused(twin("check", path, "--link"), "single take", "leave out --link")
+    refused(twin("check", path, "--channel", "0"), "there is no channel 0")
+    refused(twin("check", "audio", "--plot", "a.svg"), "audio is a folder", "leave out --plot")
+    refused(twin("check", "audio", "--reference-channel", "0"), "there is no channel 0")
+    assert not Path("a.svg").exists()
+
+
+def test_a_folder_is_checked_at_the_given_channel(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811
+    path = recorded("x.wav", "main-05")
+    device, _ = soundfile.read(path)
+    soundfile.write(path, np.stack([np.zeros_like(device), device], axis=1), RATE, "PCM_24")
+    code, out, err = twin("check", "audio", "--channel", "2")
+    assert code == 0, out + err
+    assert "recordings/silk/main-05.wav: ok" in out
 
 
 def test_wrong_use_is_explained(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -238,16 +239,117 @@ def test_a_file_is_recorded_without_a_configuration(
 def test_nothing_is_recorded_through_an_unusable_path(twin: Command, project: Path, bench: Bench) -> None:  # noqa: F811
     bench.gain = 0.0
     refused(twin("record"), "nothing was recorded: nothing comes back")
-    assert not Path("recordings").exists()
+    assert not [path for path in Path("recordings").rglob("*") if path.is_file()]
 
 
-def test_a_useless_take_is_set_aside(twin: Command, project: Path, bench: Bench) -> None:  # noqa: F811
+def test_a_useless_take_is_set_aside_and_not_repeated_without_a_person(
+    twin: Command,  # noqa: F811
+    project: Path,  # noqa: F811
+    bench: Bench,
+) -> None:
     bench.plugged_passes = 1
     ended = twin("record", "--reel", "main-03")
     refused(ended, "main-03 has no take yet")
-    assert bench.passes == 4
+    assert bench.passes == 2
     assert not Path("recordings/silk/main-03.wav").exists()
-    assert len(list(Path("recordings/silk/set aside").iterdir())) == 3
+    assert len(list(Path("recordings/silk/set aside").iterdir())) == 1
+
+
+def test_a_take_that_appears_during_the_recording_is_not_replaced(
+    twin: Command,  # noqa: F811
+    main: Path,
+    tmp_path: Path,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    take, exchange = tmp_path / "take.wav", bench.exchange
+
+    def slow(connection: Connection, blocks: Iterable[Signal]) -> Iterator[Received]:
+        take.write_bytes(b"of another program")
+        return exchange(connection, blocks)
+
+    monkeypatch.setattr(bench, "exchange", slow)
+    ended = twin("record", main / "reels" / "main-04.wav", "--out", "take.wav")
+    refused(ended, "take.wav appeared during the recording", "the new recording is in set aside/take 1.wav")
+    assert take.read_bytes() == b"of another program"
+    assert audio.read_info(tmp_path / "set aside" / "take 1.wav").seconds > 17
+
+
+def test_a_second_session_does_not_record_into_the_same_folder(
+    twin: Command,  # noqa: F811
+    project: Path,  # noqa: F811
+    bench: Bench,
+) -> None:
+    takes = Path("recordings/silk")
+    with recording.lock_takes(takes):
+        refused(twin("record"), "another `twin record` records into recordings/silk")
+        refused(twin("record", "results/excitations/main/reels/main-01.wav", "--out", takes / "x.wav"), "another")
+    assert bench.passes == 0
+    assert not list(takes.iterdir())
+
+
+def test_options_of_a_device_are_refused_for_a_file(
+    twin: Command,  # noqa: F811
+    main: Path,
+    tmp_path: Path,
+    bench: Bench,
+) -> None:
+    words = ("record", main / "reels" / "main-04.wav", "--out", tmp_path / "take.wav")
+    refused(twin(*words, "--reel", "main-04", "--device", "silk"), "leave out --reel and --device")
+    assert bench.passes == 0
+
+
+def test_the_end_of_input_at_a_question_stops_before_the_recording(
+    twin: Command,  # noqa: F811
+    project: Path,  # noqa: F811
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ended(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    refused(twin("record"), "stopped before the recording", "Enter leaves one open")
+    assert bench.passes == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "number"), [(None, 1), (0, None), (2, 2), ("fire alsa", 2), ("Built-in", 1), ("gold", None)]
+)
+def test_an_input_is_found_by_number_by_name_or_as_the_default(address: int | str | None, number: int | None) -> None:
+    interfaces = [
+        Interface(0, "Built-in (ALSA)", 2, 0, RATE),
+        Interface(1, "Built-in microphone (ALSA)", 0, 2, RATE, is_default_input=True),
+        Interface(2, "Fireface (ALSA)", 8, 8, RATE),
+    ]
+    found = recording.find_input(interfaces, address)
+    assert (found.number if found is not None else None) == number
+
+
+def test_only_a_problem_of_the_rate_changes_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PortAudioError(Exception):
+        pass
+
+    def check(device: object, channels: int, dtype: str, samplerate: int) -> None:
+        if channels > 2:
+            raise PortAudioError("Invalid number of channels")
+        if samplerate != 48000:
+            raise PortAudioError("Invalid sample rate")
+
+    made = ModuleType("sounddevice")
+    made.__dict__.update(
+        PortAudioError=PortAudioError,
+        check_output_settings=check,
+        check_input_settings=check,
+        query_devices=lambda device, kind: {"default_samplerate": 48000.0},
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", made)
+    system = recording.portaudio_system()
+    assert system.find_rate(CONNECTION) == 48000
+    with pytest.raises(InterfaceError, match="Invalid number of channels"):
+        system.find_rate(replace(CONNECTION, inputs=(1, 8)))
 
 
 def test_interfaces_are_listed_and_missing_packages_are_explained(

@@ -25,6 +25,7 @@ from .session import LogEntry as LogEntry
 from .session import Task as Task
 from .session import add_to_log as add_to_log
 from .session import keep as keep
+from .session import lock_takes as lock_takes
 from .session import put_aside as put_aside
 from .session import record_task as record_task
 from .sound_system import BLOCK_FRAMES as BLOCK_FRAMES
@@ -32,3 +33,4 @@ from .sound_system import Connection as Connection
 from .sound_system import Interface as Interface
 from .sound_system import Received as Received
 from .sound_system import SoundSystem as SoundSystem
+from .sound_system import find_input as find_input

@@ -140,6 +140,8 @@ def identify_reels(
     """
     with Reader(path) as reader, ExitStack() as stack:
         info = reader.info
+        if channel < 1:
+            raise CaptureError(f"channels are counted from 1; there is no channel {channel}")
         if channel > info.channels:
             raise CaptureError(f"{path} has {info.channels} channels, no channel {channel}: correct `channel`")
         opened = {reel.name: stack.enter_context(Reader(reel.path)) for reel in reels}

@@ -26,7 +26,7 @@ def portaudio_system() -> SoundSystem:
         import sounddevice
     except ImportError:
         raise InterfaceError(
-            "recording needs the package sounddevice: install it by `pip install -e '.[record]'`, or record in your "
+            "recording needs the package sounddevice: install it with `pip install -e '.[record]'`, or record in your "
             "audio program and run `twin check FOLDER`"
         ) from None
     except OSError as error:
@@ -80,15 +80,18 @@ def _list_interfaces(sounddevice: Any) -> list[Interface]:
 
 def _find_rate(sounddevice: Any, connection: Connection) -> int:
     try:
-        sounddevice.check_output_settings(
-            connection.output, max(connection.outputs), "float32", samplerate=connection.sample_rate
-        )
-        sounddevice.check_input_settings(
-            connection.input, max(connection.inputs), "float32", samplerate=connection.sample_rate
-        )
+        _check_settings(sounddevice, connection, connection.sample_rate)
     except sounddevice.PortAudioError:
-        return int(sounddevice.query_devices(connection.input, "input")["default_samplerate"])
+        rate = int(sounddevice.query_devices(connection.input, "input")["default_samplerate"])
+        # Its error is not one of the rate, such as too many channels.
+        _check_settings(sounddevice, connection, rate)
+        return rate
     return connection.sample_rate
+
+
+def _check_settings(sounddevice: Any, connection: Connection, rate: int) -> None:
+    sounddevice.check_output_settings(connection.output, max(connection.outputs), "float32", samplerate=rate)
+    sounddevice.check_input_settings(connection.input, max(connection.inputs), "float32", samplerate=rate)
 
 
 def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]) -> Iterator[Received]:

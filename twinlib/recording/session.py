@@ -1,13 +1,15 @@
 """A recording session: the reels still missing, one after the other, each checked as soon as it is recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from twinlib.audio import Subtype
 from twinlib.contracts import RECORDING
-from twinlib.files import read_json, write_json
+from twinlib.errors import CaptureError
+from twinlib.files import file_lock, read_json, write_json
 from twinlib.findings import Verdict
 from twinlib.progress import Progress, no_progress
 from twinlib.recording.check import CheckedTake, check_take
@@ -62,7 +64,7 @@ class Attempt:
             found.append(f"the stream stopped on its own at {self.made.stalled:.1f} s")
         if self.made.breaks:
             places = ", ".join(f"{place:.1f}" for place in self.made.breaks[:10])
-            found.append(f"the driver reports {len(self.made.breaks)} interruptions, first at {places} s")
+            found.append(f"the driver reports {len(self.made.breaks)} interruptions, the first at {places} s")
         if self.checked is not None and self.checked.alignment is not None:
             for each in self.checked.alignment.dropouts:
                 kind = "lost" if each.lost_samples > 0 else "repeated"
@@ -83,6 +85,19 @@ class Attempt:
         if self.faults:
             return "repeat"
         return "refuse" if self.verdict == "refused" else "keep"
+
+
+@contextmanager
+def lock_takes(folder: Path) -> Iterator[None]:
+    """Lock a folder of takes for one session; raises `CaptureError` if another session records into it."""
+    path = folder / ".recording.lock"
+    with file_lock(path, wait=False) as is_locked:
+        if not is_locked:
+            raise CaptureError(f"another `twin record` records into {folder}: wait for its end, or stop it by Ctrl-C")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def record_task(
@@ -131,9 +146,18 @@ def record_task(
 
 
 def keep(attempt: Attempt) -> Path:
-    """Move an accepted recording to the path of its take; return that."""
-    attempt.made.path.replace(attempt.task.take)
-    return attempt.task.take
+    """Move an accepted recording to the path of its take; return that.
+
+    Raises `CaptureError` if another take has appeared there, after setting the recording aside.
+    """
+    take = attempt.task.take
+    if take.exists() or take.is_symlink():
+        raise CaptureError(
+            f"{take} appeared during the recording and is not replaced; the new recording is in {put_aside(attempt)}. "
+            "Keep one of the two"
+        )
+    attempt.made.path.replace(take)
+    return take
 
 
 def put_aside(attempt: Attempt) -> Path:

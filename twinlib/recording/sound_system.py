@@ -25,6 +25,20 @@ class Interface:
     is_default_input: bool = False
 
 
+def find_input(interfaces: Iterable[Interface], address: Address) -> Interface | None:
+    """Return the interface with inputs at an address; None if there is none. A name matches if it has all its words."""
+    for each in interfaces:
+        if address is None:
+            is_it = each.is_default_input
+        elif isinstance(address, int):
+            is_it = each.number == address
+        else:
+            is_it = all(word in each.name.casefold() for word in address.casefold().split())
+        if is_it and each.inputs:
+            return each
+    return None
+
+
 @dataclass(frozen=True)
 class Connection:
     """The use of an interface: where to play, where to record, the rate in Hz, and the latency in seconds.
