@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from twinlib.errors import TwinError
-from twinlib.fetch import Fetch, files_to_fetch
+from twinlib.fetch import Fetch, copy_object, files_to_fetch, forget_lost
+from twinlib.files import sha256_bytes
 
 TAKES = Fetch(url="s3://studio/silk/takes", folder="my recordings")
 
@@ -40,3 +41,42 @@ def test_names_that_the_plugin_cannot_read_are_refused(name: str) -> None:
 def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         Fetch(url=url, folder="takes")
+
+
+def test_a_lost_file_is_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / "object").write_bytes(b"a take")
+    kept, lost = tmp_path / "takes" / "kept.wav", tmp_path / "takes" / "lost.wav"
+    for path in (kept, lost):
+        copy_object(tmp_path / "object", path, tmp_path / "markers" / f"{path.stem}.sha256")
+        (tmp_path / "markers" / path.stem).touch()
+        assert path.read_bytes() == b"a take"
+    lost.unlink()
+    forget_lost(
+        tmp_path / "markers", {"kept": ("s3://a/b", kept), "lost": ("s3://a/c", lost), "new": ("s3://a/d", lost)}
+    )
+    assert sorted(path.name for path in (tmp_path / "markers").iterdir()) == ["kept", "kept.sha256", "lost.sha256"]
+
+
+def test_only_an_unchanged_copy_is_replaced(tmp_path: Path) -> None:
+    source, path, sums = (tmp_path / name for name in ("object", "take.wav", "sums"))
+    # The copy of a killed run, without its sum.
+    source.write_bytes(b"first")
+    path.write_bytes(b"first")
+    copy_object(source, path, sums)
+    assert sums.read_text() == f"{sha256_bytes(b'first')}  {path}\n"
+    source.write_bytes(b"second")
+    copy_object(source, path, sums)
+    assert path.read_bytes() == b"second"
+    source.write_bytes(b"third")
+    path.write_bytes(b"a take of mine")
+    for content in (sums.read_text(), "", None):
+        sums.unlink()
+        if content is not None:
+            sums.write_text(content)
+        with pytest.raises(TwinError, match=r"take\.wav differs .* move it away, or delete it, and repeat"):
+            copy_object(source, path, sums)
+        assert path.read_bytes() == b"a take of mine"
+        sums.write_text("")
+    path.unlink()
+    copy_object(source, path, sums)
+    assert path.read_bytes() == b"third"

@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 
 from twinlib.config import load_config
 from twinlib.errors import TwinError
-from twinlib.fetch import files_to_fetch
+from twinlib.fetch import files_to_fetch, forget_lost
 
 min_version("9.27")
 
@@ -46,6 +46,7 @@ def find_files():
 
 
 FILES = find_files()
+forget_lost(Path(".fetched"), FILES)
 
 
 wildcard_constraints:
@@ -63,9 +64,11 @@ rule fetch_file:
     input:
         lambda wildcards: storage.s3(FILES[wildcards.digest][0]),
     output:
+        # `update` would give the marker of a refused file a new time, so that the next run would skip it.
         touch(".fetched/{digest}"),
     params:
+        python=sys.executable,
         file=lambda wildcards: FILES[wildcards.digest][1],
-        folder=lambda wildcards: FILES[wildcards.digest][1].parent,
+        sums=lambda wildcards: f".fetched/{wildcards.digest}.sha256",
     shell:
-        "mkdir -p -- {params.folder:q} && cp -- {input:q} {params.file:q}.part && mv -- {params.file:q}.part {params.file:q}"
+        "{params.python:q} -m twinlib.fetch --source={input:q} --path={params.file:q} --sums={params.sums:q}"

@@ -95,6 +95,18 @@ def test_fetched_files_equal_the_objects_and_only_a_changed_object_is_copied_aga
     assert code == 0, text
     assert "1 of 2 steps" in text
     assert contents(project.folder) == expected | {"my recordings/tiny-01.wav": b"recorded again"}
+    (project.folder / "corpus" / "artist0" / "song.wav").unlink()
+    code, text = fetch(project, bucket)
+    assert code == 0, text
+    assert contents(project.folder) == expected | {"my recordings/tiny-01.wav": b"recorded again"}
+    (project.folder / "my recordings" / "tiny-01.wav").write_bytes(b"a take of mine")
+    put(bucket, "takes/tiny-01.wav", b"recorded a third time")
+    for _ in range(2):
+        code, text = fetch(project, bucket)
+        assert code == 1
+        assert "my recordings/tiny-01.wav differs from its object" in text
+        assert "Traceback" not in text
+        assert contents(project.folder) == expected | {"my recordings/tiny-01.wav": b"a take of mine"}
     put(bucket, "takes/tiny #2.wav", b"x")
     code, text = fetch(project, bucket)
     assert code == 1
