@@ -44,7 +44,7 @@ demo: $(READY)
 RESULTS ?= results/demo
 
 ui: $(READY)
-	$(BIN)/python -m twinlib.tracking.ui --results $(RESULTS)
+	$(BIN)/python -m twinlib.tracking.ui --results $(RESULTS) $(if $(URI),--uri $(URI)) $(if $(PORT),--port $(PORT))
 
 reel: $(READY)
 	$(BIN)/snakemake --configfile config/reel.yaml --cores $(CORES) excitation

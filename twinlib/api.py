@@ -7,7 +7,6 @@ channel counts.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,8 +21,9 @@ from twinlib.audio import Signal, write
 from twinlib.contracts import TWIN_FILE
 from twinlib.errors import AudioError
 from twinlib.kernels import is_enabled
+from twinlib.version import library_version
 
-__version__ = version("twinlib")
+__version__ = library_version()
 
 Sound: TypeAlias = npt.ArrayLike | str | PathLike[str]
 """Samples `(n,)`, or the path of a sound file."""

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +18,7 @@ from twinlib.cli_tables import alignment_table, print_content, without_track
 from twinlib.contracts import TWIN_FILE
 from twinlib.errors import TwinError
 from twinlib.progress import show_progress
+from twinlib.version import library_version
 
 if TYPE_CHECKING:
     from twinlib.alignment import Alignment
@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="twin",
         description="Digital twins of analog devices. Run `twin COMMAND --help` for the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"twinlib {version('twinlib')}")
+    parser.add_argument("--version", action="version", version=f"twinlib {library_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser(

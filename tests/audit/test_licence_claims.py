@@ -102,7 +102,8 @@ def test_the_context_ends_where_the_twin_stops_looking(made: Made, monkeypatch: 
     found = trace_segment(results, row["segment_id"])
     assert found["context_samples"] == reach
     assert min(one["start"] for one in found["context"]) >= row["start"] - reach
-    assert f"sources of the left context, {reach} samples" in render_text("trace", trace(results, row["segment_id"]))
+    text = render_text("trace", trace(results, row["segment_id"]))
+    assert f"sources of the left context (the {reach} samples that the twin looks back):" in text
     # A twin with a longer receptive field looks further back.
     longer = PRESETS["nam-standard"].receptive_field - 1
     monkeypatch.setattr(lineage, "receptive_field", lambda *_: longer + 1)

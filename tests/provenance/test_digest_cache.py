@@ -73,6 +73,20 @@ def test_a_damaged_cache_is_ignored(project: Path, tmp_path: Path, content: str)
     assert json.loads(file.read_text())["scripts/a.py"]["digest"] == first.digest
 
 
+def test_a_checkout_without_a_lock_file_has_no_packages(project: Path, tmp_path: Path) -> None:
+    (project / "requirements.lock").unlink()
+    assert analyse(project, tmp_path / "cache").packages == {}
+
+
+def test_a_file_that_vanishes_is_left_out(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest_cache.clear_caches()
+    expected = digest_cache.content_key(project)
+    files = [*digest_cache._files(project), project / "twinlib" / ".x.py.swp"]
+    monkeypatch.setattr(digest_cache, "_files", lambda _: files)
+    digest_cache.clear_caches()
+    assert digest_cache.content_key(project) == expected
+
+
 def test_an_unwritable_cache_is_ignored(project: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("not a folder")
     assert analyse(project, tmp_path / "cache").packages == {"numpy": "2.0"}

@@ -17,7 +17,7 @@ from twinlib import audio
 from twinlib.errors import TrackingError
 from twinlib.model import PRESETS, Twin, render_file
 from twinlib.tracking import runs as tracking
-from twinlib.tracking.logged_model import best_version, log_model, registered_name
+from twinlib.tracking.logged_model import _move_alias, best_version, log_model, registered_name
 from twinlib.tracking.runs import Run, make_store, start_run
 from twinlib.tracking.ui import comparison_page
 
@@ -140,6 +140,28 @@ def test_the_alias_follows_the_best_twin(store: str, tmp_path: Path) -> None:
 
 def version(number: int, **tags: str) -> SimpleNamespace:
     return SimpleNamespace(version=str(number), tags={key.replace("_", "."): value for key, value in tags.items()})
+
+
+class Registry:
+    """Stands in for a server at which another job registers a better version while this one moves the alias."""
+
+    def __init__(self) -> None:
+        self.versions, self.aliases = [version(1, esr="0.3")], list[str]()
+
+    def search_model_versions(self, _: str) -> list[SimpleNamespace]:
+        return list(self.versions)
+
+    def set_registered_model_alias(self, _name: str, _alias: str, number: str) -> None:
+        if len(self.versions) == 1:
+            self.versions.append(version(2, esr="0.2"))
+            self.aliases.append("2")
+        self.aliases.append(number)
+
+
+def test_the_alias_names_the_best_of_parallel_jobs() -> None:
+    registry: Any = Registry()
+    _move_alias(registry, "box")
+    assert registry.aliases == ["2", "1", "2"]
 
 
 def test_versions_without_an_error_are_never_the_best() -> None:

@@ -48,7 +48,11 @@ def content_key(root: Path) -> str:
     """Return a digest of the names and contents of the library, the programs and the lock file."""
     total = hashlib.sha256()
     for path in _files(root):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            # Deleted since it was listed, such as the temporary file of an editor.
+            continue
         total.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
     return total.hexdigest()[:32]
 
@@ -65,7 +69,8 @@ def _files(root: Path) -> Iterator[Path]:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix not in COMPILED and "__pycache__" not in path.parts and path.is_file():
                 yield path
-    yield root / "requirements.lock"
+    if (lock := root / "requirements.lock").is_file():
+        yield lock
 
 
 @cache

@@ -6,7 +6,6 @@ The alias `best` names the version with the lowest test ESR on the newest datase
 import math
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from twinlib.files import sha256_file
 from twinlib.model import Twin, load_twin
 from twinlib.tracking.outage import is_server
 from twinlib.tracking.runs import Run
+from twinlib.version import UNKNOWN, library_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +55,7 @@ def save_model(twin: Twin, file: Path, folder: Path) -> None:
         data_path=str(file),
         signature=ModelSignature(samples, samples, rate),
         input_example=np.linspace(-0.5, 0.5, _EXAMPLE_SAMPLES, dtype=np.float32),
-        pip_requirements=[f"twinlib=={version('twinlib')}"],
+        pip_requirements=["twinlib" if (version := library_version()) == UNKNOWN else f"twinlib=={version}"],
         metadata={"device": twin.device, "model": twin.model, "provenance": twin.provenance},
     )
 
@@ -119,9 +119,15 @@ def _register(
         described = {key: tags[key] for key in ("device", "model", "verdict", _DATASET, "twin.sha256") if key in tags}
         described |= {_MODEL_ID: model_id, _ESR: repr(esr)}
         client.create_model_version(name, source, run_id, described, await_creation_for=0, model_id=model_id)
-        versions = client.search_model_versions(f"name = '{name}'")
-    if (best := best_version(versions)) is not None:
+    _move_alias(client, name)
+
+
+def _move_alias(client: "MlflowClient", name: str) -> None:
+    """Move the alias until the best version stays the same: another job may register one at the same time."""
+    moved = None
+    while (best := best_version(client.search_model_versions(f"name = '{name}'"))) not in (None, moved):
         client.set_registered_model_alias(name, ALIAS, best)
+        moved = best
 
 
 def best_version(versions: Sequence[Any]) -> str | None:

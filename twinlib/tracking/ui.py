@@ -2,7 +2,7 @@
 
 import argparse
 import json
-import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from twinlib.cli_runtime import run
 from twinlib.errors import TrackingError
 from twinlib.tracking.outage import is_server
-from twinlib.tracking.runs import open_client, store_exists, store_uri
+from twinlib.tracking.runs import absolute_uri, open_client, store_exists, store_uri
 from twinlib.tracking.settings import Tracking
 
 _SECONDS = 120
@@ -39,26 +39,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder (default: results)")
     parser.add_argument("--port", type=int, default=5000, help="port of the interface (default: 5000)")
+    parser.add_argument("--uri", help="URI of the store, that of `tracking.uri` if the configuration names one")
     args = parser.parse_args()
-    uri = store_uri(Tracking(), args.results)
+    uri = absolute_uri(args.uri) if args.uri else store_uri(Tracking(), args.results)
     if is_server(uri):
         _open(uri.rstrip("/") + comparison_page(uri))
         return
     address = f"http://127.0.0.1:{args.port}"
     page = address + comparison_page(uri)
+    if _is_used(args.port):
+        raise TrackingError(f"port {args.port} is in use: stop its server, or choose another port with --port")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(args.port)]
-    with subprocess.Popen([*command, "--workers", "1"], env={**os.environ}) as server:
+    with subprocess.Popen([*command, "--workers", "1"]) as server:
         try:
             if _answers(address, server):
                 _open(page)
-            server.wait()
+            elif server.poll() is None:
+                print(f"MLflow does not answer after {_SECONDS} s; once it does, open {page}", file=sys.stderr)
+            code = server.wait()
         except KeyboardInterrupt:
             server.terminate()
+            return
+    if code:
+        raise TrackingError(f"the server of MLflow ended with exit code {code}: see its messages above")
 
 
 def _open(page: str) -> None:
     print(f"MLflow: {page}")
     webbrowser.open(page)
+
+
+def _is_used(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(5)
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers(address: str, server: "subprocess.Popen[bytes]") -> bool:

@@ -42,7 +42,7 @@ Crop = Annotated[int, Field(ge=2)]
 class Space(Section):
     """Search space: lists of choices, and ranges [lowest, highest].
 
-    The values of the first trial, those of the base and of `training`, are added by themselves. A list with one entry,
+    The values of the first trial, those of the base and of `training`, are added automatically. A list with one entry,
     or a range of zero width, fixes a value if the first trial has it too.
     """
 
