@@ -16,6 +16,7 @@ from twinlib.run_lock import (
     MARKER,
     cancel_slurm_jobs,
     end_processes,
+    end_run,
     lock_results,
     slurm_prefix,
     this_run,
@@ -187,6 +188,19 @@ def test_a_silent_slurm_stops_the_next_run(tmp_path: Path, monkeypatch: pytest.M
         TwinError, match=r"whether jobs of the last run go on is unknown \(Unable to contact slurm controller\): wait"
     ):
         cancel_slurm_jobs("a" * 32)
+
+
+def test_slurm_is_asked_only_for_local_runs_that_used_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm = Slurm(tmp_path)
+    monkeypatch.setenv("PATH", slurm.path)
+    last = replace(this_run("a" * 32), slurm=True)
+    slurm.jobs.write_text(f"11 {slurm_prefix(last.token)}_uuid\n")
+    assert end_run(replace(last, host="studio", boot="other")) == (0, 0)
+    assert end_run(last) == (1, 0)
+    slurm.write("squeue", "exit 1", tmp_path / "programs")
+    with pytest.raises(TwinError, match="is unknown"):
+        end_run(last)
+    assert end_run(replace(last, slurm=False)) == (0, 0)
 
 
 def test_a_machine_without_slurm_has_no_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,16 @@ def this_run(token: str) -> Run:
     return Run(platform.node(), machine, boot, os.getpid(), started, token)
 
 
+def end_run(last: Run) -> tuple[int, int]:
+    """End what is left of a run whose lock is free; return the numbers of cancelled SLURM jobs and ended processes.
+
+    Nothing of a run on another host is ended. SLURM is asked only if the run used it. Raises as `cancel_slurm_jobs`.
+    """
+    if not last.is_local:
+        return 0, 0
+    return cancel_slurm_jobs(last.token) if last.slurm else 0, end_processes(last.token)
+
+
 def end_processes(token: str, seconds: float = 30.0) -> int:
     """End the processes on this machine with this `MARKER`; return their number.
 

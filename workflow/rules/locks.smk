@@ -5,7 +5,7 @@ from snakemake.io import IOCache
 
 from twinlib.cli_runtime import terminate_on_hangup
 from twinlib.files import require_space
-from twinlib.run_lock import LOCK_FILE, cancel_slurm_jobs, end_processes, lock_results, slurm_prefix
+from twinlib.run_lock import LOCK_FILE, end_run, lock_results, slurm_prefix
 
 # Snakemake ends with a traceback if it cannot write its own files, of some kilobytes for each job.
 MIN_FREE = 20_000_000
@@ -37,8 +37,7 @@ def lock_run(outputs):
                 f"{RESULTS} is locked by a run on another host: {last}. If that run has ended, repeat this command with "
                 "--unlock, then without it"
             )
-        cancelled = as_workflow_error(cancel_slurm_jobs, last.token) if last.is_local and last.slurm else 0
-        ended = end_processes(last.token) if last.is_local else 0
+        cancelled, ended = as_workflow_error(end_run, last)
         for path in locks:
             path.unlink(missing_ok=True)
         if ended or cancelled:
