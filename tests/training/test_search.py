@@ -322,7 +322,7 @@ def test_trials_digest_ignores_times(tmp_path, whole):
 def test_missing_optuna_raises(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "twinlib.training.optuna_study")
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(TrainingError, match="needs Optuna"):
+    with pytest.raises(TrainingError, match="optuna is not installed"):
         open_study(tmp_path, SEARCH, BASE, RECIPE)
 
 
