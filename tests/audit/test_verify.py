@@ -158,7 +158,6 @@ def test_results_outside_the_project(made: Made, tmp_path: Path, monkeypatch: py
 
 
 def test_every_code_has_a_message() -> None:
-    source = (REPOSITORY / "twinlib/audit/verify.py").read_text() + (
-        REPOSITORY / "twinlib/audit/untracked.py"
-    ).read_text()
+    names = ("verify", "untracked", "signature")
+    source = "".join((REPOSITORY / f"twinlib/audit/{name}.py").read_text() for name in names)
     assert set(re.findall(r'refused\(\s*"([a-z-]+)"', source)) == MESSAGES.codes

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,16 +33,21 @@ def missing() -> str:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Run a server with an empty database, and end it after use; yields the URI of the database."""
+    # PostgreSQL refuses to run as root, and no other user may enter pytest's folders.
+    user = pwd.getpwnam(USER).pw_uid if os.getuid() == 0 else None
+    with tempfile.TemporaryDirectory() as name:
+        if user is not None:
+            os.chown(name, user, -1)
+        with _run_postgres(Path(name), user) as uri:
+            yield uri
+
+
+@contextmanager
+def _run_postgres(folder: Path, user: int | None) -> Iterator[str]:
     binaries, port = programs(), free_port()
     assert binaries
-    # PostgreSQL refuses to run as root.
-    user = pwd.getpwnam(USER).pw_uid if os.getuid() == 0 else None
-    if user is not None:
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(path.stat().st_mode | 0o011)
-        os.chown(folder, user, -1)
     data = folder / "data"
     command = [str(binaries / "initdb"), f"--pgdata={data}", "--auth=trust", f"--username={USER}", "--no-sync"]
     subprocess.run(command, user=user, cwd=folder, check=True, capture_output=True)

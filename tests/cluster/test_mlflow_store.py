@@ -44,10 +44,10 @@ def log_and_check(uri: str, folder: Path) -> None:
 
 def test_a_server_with_postgresql(tmp_path: Path) -> None:
     require(postgres.missing())
-    for name in ("postgres", "mlflow", "jobs"):
+    for name in ("mlflow", "jobs"):
         (tmp_path / name).mkdir()
     with (
-        postgres.postgres(tmp_path / "postgres") as database,
+        postgres.postgres() as database,
         postgres.mlflow_server(tmp_path / "mlflow", database) as uri,
     ):
         require_shared_store(uri)
