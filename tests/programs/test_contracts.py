@@ -16,7 +16,8 @@ from twinlib.provenance.take_history import note_take
 from twinlib.schemas import JSON, TABLES
 
 ELSEWHERE = {
-    contracts.MEASUREMENTS, contracts.MUSIC, contracts.PROBE, contracts.STORE, contracts.TAKE_HISTORY, contracts.WORKER,
+    contracts.MEASUREMENTS, contracts.MUSIC, contracts.PROBE, contracts.RECORDING, contracts.STORE,
+    contracts.TAKE_HISTORY, contracts.WORKER,
 }  # fmt: skip
 """Contracts of files that this project does not write."""
 

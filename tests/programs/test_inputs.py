@@ -158,7 +158,9 @@ def test_an_invalid_setting_is_named_with_the_allowed_values(fails: Fails) -> No
 def test_an_unreadable_search_result_is_named(fails: Fails) -> None:
     shutil.rmtree(f"{TWIN}/checkpoints")
     fails("train_twin", "best.yaml does not exist", network="null", best="best.yaml")
-    for text in ("", "network: [", "contract: best/0", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
+    Path("best.yaml").write_text("contract: best/0")
+    fails("train_twin", "best.yaml has the contract best/0, not best/1", network="null", best="best.yaml")
+    for text in ("", "network: [", "contract: best/1\ntraining: {}\nnetwork: {layers: 3}"):
         Path("best.yaml").write_text(text)
         fails("train_twin", "best.yaml is not the result of a search", network="null", best="best.yaml")
 
