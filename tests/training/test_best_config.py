@@ -48,11 +48,14 @@ def test_resolve_model_without_a_search_returns_the_configuration():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a: [", "contract: best/2", "contract: best/1", "!!python/object/apply:os.getcwd []", "- 1"],
+    ["", "a: [", "contract: best/1", "!!python/object/apply:os.getcwd []", "- 1"],
 )
 def test_invalid_file_raises_with_its_name(best, text):
     best.write_text(text)
     with pytest.raises(TrainingError, match=r"best\.yaml is not the result of a search"):
+        resolve_model("null", TRAINING.model_dump_json(), [best])
+    best.write_text("contract: best/2")
+    with pytest.raises(TrainingError, match=r"best\.yaml has the contract best/2, not best/1"):
         resolve_model("null", TRAINING.model_dump_json(), [best])
     best.unlink()
     with pytest.raises(TrainingError, match=r"best\.yaml does not exist"):
