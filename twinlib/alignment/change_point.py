@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from twinlib.alignment.lag_track import Response, band_spectra
 from twinlib.audio import Signal
 from twinlib.estimation import FRAME, FirModel, FrameSums, Real, band, change_scores, compare_frames, phat_weighted
+from twinlib.intervals import Range
 from twinlib.resampling import WARP_KERNEL, Channel, TimeMap, interpolate
 
 Mask = npt.NDArray[np.bool_]
@@ -31,6 +32,23 @@ PHASE_WINDOW = 1024
 
 
 @dataclass(frozen=True)
+class TwoMaps:
+    """A pair of signals with a step in the dry range `zone`, and the time maps that hold before and after the step."""
+
+    dry: Channel
+    wet: Channel
+    maps: tuple[TimeMap, TimeMap]
+    polarity: int
+    zone: Range
+
+    @property
+    def step(self) -> int:
+        """The change of the lag in samples, rounded."""
+        middle = np.array([0.5 * sum(self.zone)])
+        return round(float((self.maps[1].lags(middle) - self.maps[0].lags(middle))[0]))
+
+
+@dataclass(frozen=True)
 class ChangePoint:
     """The most likely dry position of a step, its range, and the log-likelihood ratio against no step."""
 
@@ -40,30 +58,20 @@ class ChangePoint:
     log_likelihood: float
 
 
-def locate_by_residual(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    model: FirModel,
-    polarity: int,
-    zone: tuple[int, int],
-) -> tuple[tuple[int, int] | None, float]:
-    """Locate the step in the dry range `zone` before which the first map predicts the wet signal, and then the second.
+def locate_by_residual(pair: TwoMaps, model: FirModel) -> tuple[Range | None, float]:
+    """Locate the step before which the first map predicts the wet signal, and after which the second does.
 
     Returns the range of the step, None if there is none, and the smaller t statistic of the two sides. The cumulative
     sum of the log ratio of both residuals is lowest at the step (CUSUM, Page 1954). Samples that were lost or repeated
     there count for neither side.
     """
-    residuals, audible = [], np.zeros(0, np.bool_)
-    for time_map in maps:
-        frames = FrameSums.concatenate(
-            [block for block, _ in compare_frames(dry, wet, time_map, model, *zone, polarity)]
-        )
-        residuals.append(np.maximum(frames.residual_ratio, 0.0) + RESIDUAL_FLOOR)
-        audible = frames.peak > AUDIBLE
+    zone, samples = pair.zone, abs(pair.step)
+    compared = (compare_frames(pair.dry, pair.wet, one, model, *zone, pair.polarity) for one in pair.maps)
+    frames = [FrameSums.concatenate([block for block, _ in blocks]) for blocks in compared]
+    residuals = [np.maximum(one.residual_ratio, 0.0) + RESIDUAL_FLOOR for one in frames]
+    audible = frames[0].peak > AUDIBLE
     ratio = np.where(audible, np.log(residuals[0] / residuals[1]), 0.0)
     total = np.concatenate(([0.0], np.cumsum(ratio)))
-    samples = abs(_step_between(maps, zone))
     width = round(samples / FRAME)
     if width >= len(ratio):
         return None, 0.0
@@ -90,33 +98,26 @@ def _blocks(values: Real, audible: Mask) -> Real:
     return np.asarray(values[: count * BLOCK_FRAMES].reshape(count, BLOCK_FRAMES).mean(axis=1))
 
 
-def locate_by_phase(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    response: Response,
-    polarity: int,
-    zone: tuple[int, int],
-    known: tuple[int, int],
-) -> ChangePoint | None:
-    """Locate a step of `zone` within its `known` range.
+def locate_by_phase(pair: TwoMaps, response: Response, known: Range) -> ChangePoint | None:
+    """Locate the step within its `known` range; `response` is the device's, in windows of `PHASE_WINDOW` samples.
 
     Distortion hides the residual of a lost sample below 4 kHz, but hardly the phase above. In each window, the
-    correlations with the dry signal under both maps differ by an amount that the dry signal determines: little for a
-    low note, much for a cymbal. The windows outside `known` give the gain of that difference, and the scatter and
-    serial correlation of its errors. The likelihood of each position follows from the innovations of these errors, a
-    first-order autoregressive process. None if these windows are too few or do not show the step. `response` is the
-    device's, in windows of `PHASE_WINDOW` samples.
+    correlations with the dry signal under both maps differ by an amount that the dry signal determines. The windows
+    outside `known` give the gain of that difference, and the scatter and serial correlation of its errors. The
+    likelihood of a position follows from their innovations, a first-order autoregressive process (`change_scores`).
+    None if these windows are too few or do not show the step.
     """
-    step = _step_between(maps, zone)
-    observed, expected, audible = _phase_differences(dry, wet, maps, response, polarity, zone, step)
+    zone, step = pair.zone, pair.step
+    if zone[1] - zone[0] < 2 * PHASE_WINDOW + abs(step):
+        return None
+    observed, expected, audible = _phase_differences(pair, response)
     middle = zone[0] + PHASE_WINDOW // 2 + FRAME * np.arange(len(observed))
     side = (np.where(middle > known[1], 1.0, 0.0) - np.where(middle < known[0], 1.0, 0.0)) * audible
-    count = len(observed) - round(abs(step) / FRAME)
-    inside = slice(*np.searchsorted(middle[: max(count, 0)], (known[0] - PHASE_WINDOW, known[1] + PHASE_WINDOW)))
+    width = round(abs(step) / FRAME)
+    inside = slice(*np.searchsorted(middle[: len(middle) - width], (known[0] - PHASE_WINDOW, known[1] + PHASE_WINDOW)))
     gain = float((observed * side * expected).sum() / (np.square(side * expected).sum() + 1e-12))
     errors = [observed - sign * gain * expected for sign in (-1.0, 1.0)]
-    scores = change_scores(errors, expected, side, audible, len(observed) - count)
+    scores = change_scores(errors, expected, side, audible, width)
     if scores is None or gain <= 0.0 or inside.stop <= inside.start:
         return None
     score = scores[inside]
@@ -127,16 +128,9 @@ def locate_by_phase(
     return ChangePoint(edge + FRAME * best, max(zone[0], first), min(zone[1], last), float(score[best]))
 
 
-def _phase_differences(
-    dry: Channel,
-    wet: Channel,
-    maps: tuple[TimeMap, TimeMap],
-    response: Response,
-    polarity: int,
-    zone: tuple[int, int],
-    step: int,
-) -> tuple[Real, Real, Mask]:
+def _phase_differences(pair: TwoMaps, response: Response) -> tuple[Real, Real, Mask]:
     """Return the difference of the correlations of each window, its expected magnitude, and the audible windows."""
+    dry, wet, step = pair.dry, pair.wet, pair.step
     bins = band(PHASE_WINDOW, dry.rate, wet.max_hz)
     taper = np.hanning(PHASE_WINDOW).astype(np.float32)
     device = (response.phase.conj() * response.weight).astype(np.complex64)
@@ -145,10 +139,10 @@ def _phase_differences(
     def windows(samples: Signal) -> npt.NDArray[np.float32]:
         return np.asarray(sliding_window_view(samples, PHASE_WINDOW)[::FRAME])
 
-    samples = dry.read(*zone)
+    samples = dry.read(*pair.zone)
     x, correlations, expected = band_spectra(windows(samples) * taper, bins), [], np.zeros(0)
-    for time_map in maps:
-        y = np.float32(polarity) * interpolate(wet, time_map, *zone, WARP_KERNEL)
+    for time_map in pair.maps:
+        y = np.float32(pair.polarity) * interpolate(wet, time_map, *pair.zone, WARP_KERNEL)
         cross = phat_weighted(x.conj() * band_spectra(windows(y) * taper, bins), 0.5) * device
         magnitude = np.abs(cross)
         total = magnitude.sum(axis=1) + 1e-30
@@ -160,6 +154,7 @@ def _phase_differences(
     return difference, np.asarray(expected, np.float64), np.abs(windows(samples)).max(axis=1) > AUDIBLE
 
 
-def _step_between(maps: tuple[TimeMap, TimeMap], zone: tuple[int, int]) -> int:
-    middle = np.array([0.5 * (zone[0] + zone[1])])
-    return round(float((maps[1].lags(middle) - maps[0].lags(middle))[0]))
+def join_ranges(one: Range, other: Range) -> Range:
+    """Return the inner of two ranges of a step; their union if neither contains the other: both may end too early."""
+    inner = max(one[0], other[0]), min(one[1], other[1])
+    return inner if inner in (one, other) else (min(one[0], other[0]), max(one[1], other[1]))

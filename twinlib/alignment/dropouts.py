@@ -6,7 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from twinlib.alignment.change_point import LOG_LIKELIHOOD, PHASE_WINDOW, locate_by_phase, locate_by_residual
+from twinlib.alignment.change_point import (
+    LOG_LIKELIHOOD,
+    PHASE_WINDOW,
+    TwoMaps,
+    join_ranges,
+    locate_by_phase,
+    locate_by_residual,
+)
 from twinlib.alignment.clock import LagFit, LagStep, wet_sample_period
 from twinlib.alignment.lag_track import DISPLACED_SAMPLES, MIN_SHORT_WEIGHT, measure_lags, plan_dense_windows
 from twinlib.alignment.residual import improves_with_shift
@@ -180,11 +187,12 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
         low = found[-1].last if found else dry.start
         high = steps[following].position if following < len(steps) else dry.stop
         zone = max(step.first - context, low), min(step.last + context, high)
-        maps = TimeMap([time_map.pieces[number]]), TimeMap([time_map.pieces[number + 1]])
-        exact, statistic = locate_by_residual(dry, wet, maps, model, fit.polarity, zone)
+        before, after = (TimeMap([piece]) for piece in time_map.pieces[number : number + 2])
+        pair = TwoMaps(dry, wet, (before, after), fit.polarity, zone)
+        exact, statistic = locate_by_residual(pair, model)
         windows, known = plan_dense_windows(*zone, PHASE_WINDOW), (step.first, step.last)
         _, response = measure_lags(dry, wet, windows, time_map, None, fit.polarity, [known])
-        place = locate_by_phase(dry, wet, maps, response, fit.polarity, zone, known) if response else None
+        place = locate_by_phase(pair, response, known) if response else None
         whole = abs(step.samples - round(step.samples / period) * period) < WHOLE_TOLERANCE
         shown = place.log_likelihood > LOG_LIKELIHOOD if place else statistic > CONFIRMED_WHOLE
         if exact is not None and statistic > (CONFIRMED_SPURIOUS if number in spurious else CONFIRMED):
@@ -193,10 +201,7 @@ def _localise(dry: Channel, wet: Channel, fit: LagFit) -> tuple[LagStep, ...]:
         elif number in spurious or (abs(samples) <= MAX_UNCONFIRMED_STEP and not (whole and shown)):
             continue
         if place is not None:
-            # Of two ranges the inner one counts; two that overlap in part may both end too early.
-            first, last = max(step.first, place.first), min(step.last, place.last)
-            if (first, last) not in {(step.first, step.last), (place.first, place.last)}:
-                first, last = min(step.first, place.first), max(step.last, place.last)
+            first, last = join_ranges((step.first, step.last), (place.first, place.last))
             step = replace(step, position=min(max(place.position, first), last), first=first, last=last)
         found.append(step)
     return tuple(found)
