@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NoReturn
 from twinlib import alignment, capture, evaluation, model, project, provenance, recording, reports
 from twinlib.audio import BLOCK, Subtype, Writer, read_info
 from twinlib.audit import add_audit
-from twinlib.cli_recording import add_alignment_options, add_recording, check_output
+from twinlib.cli_check import add_check
+from twinlib.cli_options import add_alignment_options, check_output
+from twinlib.cli_record import add_record
 from twinlib.cli_runtime import run
 from twinlib.cli_tables import alignment_table, print_content, without_track
 from twinlib.contracts import TWIN_FILE
@@ -82,7 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(action=_align)
 
-    add_recording(commands)
+    add_check(commands)
+    add_record(commands)
 
     command = commands.add_parser("render", help="play a file through a twin")
     command.add_argument("twin", type=Path, help="a twin.safetensors or its folder")

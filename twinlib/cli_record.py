@@ -1,4 +1,4 @@
-"""The commands `twin check` and `twin record`, and the options of the commands that align."""
+"""The command `twin record`: a recording session at a terminal."""
 
 # Evaluated annotations would import pandas and numba for every command.
 from __future__ import annotations
@@ -6,28 +6,20 @@ from __future__ import annotations
 import argparse
 import datetime
 import itertools
-import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from twinlib import capture, excitation, recording, reports
+from twinlib import capture, recording
 from twinlib.audio import Subtype, read_info
-from twinlib.cli_tables import alignment_table, print_content, without_track
-from twinlib.errors import AudioError, TwinError
+from twinlib.cli_options import Commands, RecordedDevice, add_device, check_output, load_device, refuse_options
+from twinlib.errors import TwinError
 from twinlib.progress import show_progress
 
-if TYPE_CHECKING:
-    from twinlib.config import Device
-
-Commands = Any
-"""What `argparse` returns for subcommands; its type is private."""
-
-_CONFIG = Path("config/config.yaml")
 _SUBTYPES: dict[str, Subtype] = {"24": "PCM_24", "float": "FLOAT"}
 
 _TAKES = (".wav", ".flac")
@@ -35,292 +27,9 @@ _TAKES = (".wav", ".flac")
 MAX_ATTEMPTS = 3
 """Passes of a reel without a person to decide."""
 
-_LEVELS = ("peak_dbfs", "rms_dbfs", "noise_floor_dbfs")
 
-
-def add_recording(commands: Commands) -> None:
-    """Add the commands of a recording session."""
-    command = commands.add_parser(
-        "check",
-        help="check whether recordings are usable",
-        description="Check a recording. Of a folder: find out which file holds which reel, put each where the "
-        "configuration wants it (the files themselves stay as they are), and check it. Without TAKE: check all takes "
-        "of the configuration.",
-    )
-    command.add_argument("take", type=Path, nargs="?", help="the recording, or a folder of recordings")
-    command.add_argument(
-        "--reel", type=Path, help="the played reel: its file or name (default: found out by the content of the take)"
-    )
-    _add_device(command)
-    command.add_argument("--link", action="store_true", help="link the files of a folder instead of copying them")
-    add_alignment_options(command, "take")
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
-    command.set_defaults(action=_check)
-
-    _add_record(commands)
-
-
-def add_alignment_options(command: argparse.ArgumentParser, wet: str) -> None:
-    """Add the options of the commands that align; `channel` is None for the default."""
-    command.add_argument("--channel", type=int, help=f"channel of the {wet}, counted from 1 (default 1)")
-    command.add_argument(
-        "--reference-channel",
-        type=int,
-        metavar="N",
-        help="channel that recorded the dry signal through a loop-back cable, counted from 1",
-    )
-    command.add_argument("--plot", type=Path, help="plot lag over time and excluded ranges as SVG")
-
-
-def check_output(path: Path | None, suffixes: tuple[str, ...], *inputs: Path) -> None:
-    """Raise `TwinError` if an output has an unsupported format or would overwrite an input."""
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise TwinError(f"{path}: unsupported format, use {' or '.join(suffixes)}")
-    if path.resolve() in [each.resolve() for each in inputs]:
-        raise TwinError(f"{path} is one of the input files: choose another name for the output")
-
-
-def _add_device(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", metavar="NAME", help="device of the configuration (default: the only one)")
-    command.add_argument("--config", type=Path, default=_CONFIG, help=f"the configuration (default: {_CONFIG})")
-
-
-@dataclass(frozen=True)
-class _Recorded:
-    """A device that is recorded from reels: its settings, its captures, and the reels that exist, by name."""
-
-    name: str
-    settings: Device
-    captures: capture.DeviceCaptures
-
-    @property
-    def reels(self) -> dict[str, Path]:
-        """The files of the reels."""
-        return {name: each.dry for name, each in self.captures.captures.items()}
-
-    @property
-    def existing(self) -> dict[str, Path]:
-        """The takes that are there."""
-        missing = dict(self.captures.missing)
-        return {name: each.wet for name, each in self.captures.captures.items() if name not in missing}
-
-
-def _load_devices(path: Path, name: str | None) -> list[_Recorded]:
-    """Return the devices of a configuration that are recorded from reels, or the named one."""
-    # Imported here to save a second in the other commands.
-    from twinlib.config import load_config
-
-    settings = load_config(path)
-    devices = {key: device for key, device in settings.devices.items() if device.takes is not None}
-    if name is not None and name not in devices:
-        known = ", ".join(devices) or "none"
-        raise TwinError(f"{path} has no device {name} with `takes`; devices with takes: {known}")
-    if not devices:
-        raise TwinError(f"{path} has no device with `takes`: add one, see config/README.md")
-    captures = capture.find_captures(Path(settings.results), devices, settings.excitations)
-    return [_Recorded(key, devices[key], captures[key]) for key in devices if name in (None, key)]
-
-
-def _load_device(path: Path, name: str | None) -> _Recorded:
-    """Return one device that is recorded from reels, all of which have been made."""
-    found = _load_devices(path, name)
-    if len(found) > 1:
-        raise TwinError(f"{path} has several devices with takes: choose one by --device: {_names(found)}")
-    for reel, file in found[0].reels.items():
-        if not file.is_file():
-            raise TwinError(f"{file} does not exist: make the reel {reel} by `snakemake excitation --cores 2`")
-    return found[0]
-
-
-def _names(devices: Iterable[_Recorded]) -> str:
-    return ", ".join(device.name for device in devices)
-
-
-def _refuse_options(args: argparse.Namespace, names: tuple[str, ...], reason: str) -> None:
-    """Raise `TwinError` if one of these options is given."""
-    values = {name: getattr(args, name) for name in names}
-    # Not a test of truth: 0 is a value.
-    given = [
-        f"--{name.replace('_', '-')}" for name, value in values.items() if value is not None and value is not False
-    ]
-    if given:
-        raise TwinError(f"{reason}: leave out {' and '.join(given)}")
-
-
-def _check(args: argparse.Namespace) -> None:
-    if args.take is None:
-        _check_all(args)
-    elif args.take.is_dir():
-        _check_folder(args)
-    else:
-        _check_file(args)
-
-
-def _check_file(args: argparse.Namespace) -> None:
-    _refuse_options(args, ("link",), f"{args.take} is a single take, which stays where it is")
-    info = read_info(args.take)
-    channel, reference = args.channel, args.reference_channel
-    if args.reel is not None and (args.reel.is_file() or args.reel.suffix):
-        reel = args.reel
-    else:
-        device = _load_device(args.config, args.device)
-        channel, reference = _channels(args, device)
-        name = str(args.reel) if args.reel is not None else _only_reel(_identify(args.take, device, channel))
-        reel = device.captures[name].dry
-        if args.reel is None:
-            print(f"note: {args.take} holds the reel {name}", file=sys.stderr)
-    check_output(args.plot, (".svg",), args.take, reel)
-    checked = _run_check(info.path, reel, 1 if channel is None else channel, reference)
-    if args.plot and checked.alignment is not None:
-        reports.plot_alignment(checked.alignment, args.plot)
-    if args.json:
-        print_content(_content(checked), True)
-    else:
-        _print_checked(args.take, checked)
-        take, found = checked.take, checked.alignment
-        shown = {name.removesuffix("_dbfs").replace("_", " "): f"{getattr(take, name):.1f} dBFS" for name in _LEVELS}
-        if take.hum_hz is not None:
-            shown["hum"] = f"{take.hum_hz:.2f} Hz, {take.hum_dbfs:.1f} dBFS"
-        shown |= {key: value for key, value in (alignment_table(found) if found else {}).items() if key != "verdict"}
-        print_content(shown, False)
-    if checked.verdict == "refused":
-        raise TwinError(f"{args.take} is not usable")
-
-
-def _channels(args: argparse.Namespace, device: _Recorded) -> tuple[int, int | None]:
-    """Return the channel and the reference channel of takes of a device, as given or as configured."""
-    settings = device.settings
-    return (
-        settings.channel if args.channel is None else args.channel,
-        settings.reference_channel if args.reference_channel is None else args.reference_channel,
-    )
-
-
-def _run_check(take: Path, reel: Path, channel: int, reference_channel: int | None) -> recording.CheckedTake:
-    layout, note = recording.read_layout(reel)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
-    with show_progress(f"check {take}", 100, "%") as done:
-        return recording.check_take(
-            take, reel, layout, channel=channel, reference_channel=reference_channel, progress=done
-        )
-
-
-def _content(checked: recording.CheckedTake) -> dict[str, Any]:
-    content: dict[str, Any] = {"verdict": checked.verdict, "reasons": list(checked.reasons)}
-    content["take"] = checked.take.to_dict()
-    if checked.alignment is not None:
-        content["alignment"] = without_track(checked.alignment)
-    return content
-
-
-def _print_checked(path: Path, checked: recording.CheckedTake) -> None:
-    print(f"{path}: {checked.verdict}")
-    for line in (*checked.reasons, *(f"note: {note}" for note in checked.notes)):
-        print(f"  {line}")
-
-
-def _check_all(args: argparse.Namespace) -> None:
-    """Check all takes of a configuration."""
-    _refuse_options(
-        args, ("reel", "channel", "reference_channel", "plot", "link"), "without TAKE, the configuration applies"
-    )
-    refused, content = 0, {}
-    for device in _load_devices(args.config, args.device):
-        for reel, take in device.existing.items():
-            settings = device.settings
-            checked = _run_check(take, device.captures[reel].dry, settings.channel, settings.reference_channel)
-            refused += checked.verdict == "refused"
-            content[f"{device.name}/{reel}"] = _content(checked)
-            if not args.json:
-                _print_checked(take, checked)
-        if device.captures.missing and not args.json:
-            print(device.captures.waiting)
-    if args.json:
-        print(json.dumps(content, indent=1))
-    if refused:
-        raise TwinError(f"{refused} of {len(content)} takes are not usable")
-
-
-def _identify(take: Path, device: _Recorded, channel: int) -> recording.Identified:
-    reels = [recording.read_known_reel(name, path) for name, path in device.reels.items()]
-    with show_progress(f"search {take}", read_info(take).frames, "samples") as done:
-        return recording.identify_reels(take, reels, channel=channel, progress=done)
-
-
-def _only_reel(found: recording.Identified) -> str:
-    names = [part.reel for part in found.parts]
-    if len(names) == 1:
-        return names[0]
-    if names:
-        raise TwinError(f"{found.path} holds several reels ({', '.join(names)}): `twin check FOLDER` cuts it")
-    raise TwinError(f"{found.path} {recording.describe_unknown(found)}")
-
-
-def _check_folder(args: argparse.Namespace) -> None:
-    """Put the recordings of a folder where the configuration wants them, and check them."""
-    _refuse_options(args, ("reel", "plot"), f"{args.take} is a folder, not a single take")
-    device = _load_device(args.config, args.device)
-    channel, reference = _channels(args, device)
-    found, unreadable = [], []
-    for path in excitation.list_sounds(args.take):
-        try:
-            found.append(_identify(path, device, channel))
-        except AudioError as error:
-            unreadable.append(str(error))
-    placements = recording.plan_placements(found, str(device.settings.takes), device.existing)
-    for each in placements:
-        if each.state == "placed":
-            with show_progress(f"write {each.take}", read_info(each.source).frames, "samples") as done:
-                recording.place(each, args.link, done)
-    lines = [*recording.describe_placements(found, placements, device.existing, args.link), *unreadable]
-    used = {each.part.reel: each.take for each in placements if each.state in ("placed", "there")}
-    checked = {reel: _run_check(take, device.captures[reel].dry, channel, reference) for reel, take in used.items()}
-    takes = device.existing | used
-    missing = [reel for reel in device.reels if reel not in takes]
-    if args.json:
-        print(json.dumps(_folder_content(placements, found, unreadable, checked, missing), indent=1))
-    else:
-        print(*lines, sep="\n")
-        for reel, result in checked.items():
-            _print_checked(takes[reel], result)
-        print(f"missing: {', '.join(missing)}" if missing else "every reel has a take")
-    refused = [reel for reel, result in checked.items() if result.verdict == "refused"]
-    if refused:
-        raise TwinError(f"the takes of {', '.join(refused)} are not usable")
-    if not placements:
-        raise TwinError(f"{args.take} holds no recording of a reel of {device.name}")
-
-
-def _folder_content(
-    placements: Iterable[recording.Placement],
-    found: Iterable[recording.Identified],
-    unreadable: list[str],
-    checked: dict[str, recording.CheckedTake],
-    missing: list[str],
-) -> dict[str, Any]:
-    return {
-        "takes": [
-            {
-                "file": str(each.source),
-                "reel": each.part.reel,
-                "start": each.part.start,
-                "take": str(each.take),
-                "state": each.state,
-                "span": each.span,
-                **({"verdict": checked[each.part.reel].verdict} if each.state in ("placed", "there") else {}),
-            }
-            for each in placements
-        ],
-        "unknown": [str(file.path) for file in found if not file.parts],
-        "unreadable": unreadable,
-        "missing": missing,
-    }
-
-
-def _add_record(commands: Commands) -> None:
+def add_record(commands: Commands) -> None:
+    """Add the command `twin record`."""
     command = commands.add_parser(
         "record",
         help="play the missing reels and record the device",
@@ -330,7 +39,7 @@ def _add_record(commands: Commands) -> None:
     )
     command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="a file to play, such as a reel")
     command.add_argument("--out", type=Path, metavar="TAKE", help="the recording of FILE")
-    _add_device(command)
+    add_device(command)
     command.add_argument("--reel", nargs="+", metavar="REEL", help="only these reels (default: all without a take)")
     command.add_argument("--list", action="store_true", help="list the audio interfaces")
     command.add_argument("--dry-run", action="store_true", help="list what would be recorded; play nothing")
@@ -371,7 +80,7 @@ def _record(args: argparse.Namespace) -> None:
     if args.file is not None:
         _record_file(args)
         return
-    device = _load_device(args.config, args.device)
+    device = load_device(args.config, args.device)
     tasks = _tasks(device, args.reel)
     for task in tasks:
         print(f"{task.reel}: {read_info(task.path).seconds / 60:.1f} minutes -> {task.take}")
@@ -396,7 +105,7 @@ def _record(args: argparse.Namespace) -> None:
 
 def _record_file(args: argparse.Namespace) -> None:
     """Play one file and record it, without a configuration and without a log."""
-    _refuse_options(args, ("reel", "device"), "FILE is recorded without a configuration")
+    refuse_options(args, ("reel", "device"), "FILE is recorded without a configuration")
     check_output(args.out, _TAKES, args.file)
     if args.out.exists():
         raise TwinError(f"{args.out} exists: choose another name, or move it away")
@@ -424,7 +133,7 @@ def _locked(tasks: list[recording.Task]) -> Iterator[None]:
         yield
 
 
-def _tasks(device: _Recorded, reels: list[str] | None) -> list[recording.Task]:
+def _tasks(device: RecordedDevice, reels: list[str] | None) -> list[recording.Task]:
     """Return the reels to record: the given ones, which must have no take, or all that are missing."""
     for reel in reels or []:
         if reel not in device.reels:
@@ -464,7 +173,9 @@ def _connect(
     return replace(wanted, sample_rate=found)
 
 
-def _find_card(device: _Recorded, system: recording.SoundSystem, connection: recording.Connection) -> dict[str, Any]:
+def _find_card(
+    device: RecordedDevice, system: recording.SoundSystem, connection: recording.Connection
+) -> dict[str, Any]:
     """Return the card of the device; ask for it once, if there is a person to ask."""
     takes = str(device.settings.takes)
     path = capture.card_path(takes, device.name)
