@@ -14,7 +14,8 @@ import yaml
 
 from tests.alignment.audio_path import PACKAGES, AudioPath, Effect, missing
 from tests.recording.conftest import RATE, SETTINGS, reel_samples
-from twinlib import audio
+from twinlib.alignment import WarpedReader
+from twinlib.audio import Signal
 from twinlib.files import read_json
 from twinlib.recording import align_take, read_layout
 
@@ -69,22 +70,40 @@ def start(path: AudioPath, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def record_undisturbed(path: AudioPath, project: Path) -> str:
-    """Record until a session is not disturbed by the load of the machine; return its output.
+def record(path: AudioPath, project: Path, expected: Signal) -> tuple[str, str]:
+    """Record until a take equals the effect outside the excluded ranges; return the output and the verdict.
 
-    A disturbed session says so: it ends with an error, or logs a verdict other than ok.
+    The sound server has no real-time priority, so that the load of the machine may disturb a session. A disturbed one
+    says so: it ends with an error, or the take is not ok.
     """
     for _ in range(MOST_SESSIONS):
         session = start(path, project)
         text, _ = session.communicate(timeout=400)
+        verdict = "none"
         if session.returncode == 0:
             log = read_json(project / TAKE.parent / "fold.recording.json", "recording/1")
-            if log["takes"][REEL]["verdict"] == "ok":
-                return text
+            verdict = log["takes"][REEL]["verdict"]
+            error, excluded = largest_error(project, expected)
+            assert verdict != "ok" or (error < 1e-5 and excluded == 0.0), text
+            if error < 1e-5:
+                assert excluded < 0.2, text
+                return text, verdict
             (project / TAKE).unlink()
         assert any(word in text for word in ("samples lost", "samples repeated", "the stream", "interruptions")), text
-    # The sound server has no real-time priority: other tests may disturb every pass. Each disturbance was named.
-    pytest.skip(f"{MOST_SESSIONS} sessions were all disturbed: run this test on an idle machine")
+    pytest.fail(f"no take of {MOST_SESSIONS} sessions equals the effect; the last: {text}")
+
+
+def largest_error(project: Path, expected: Signal) -> tuple[float, float]:
+    """Return the largest error of the aligned take outside its excluded ranges, and the share that is excluded."""
+    reel = next((project / "results").rglob(f"reels/{REEL}.wav"))
+    found = align_take(project / TAKE, reel, read_layout(reel)[0])
+    assert found.warp == "shift", "a digital path has one clock and whole lags"
+    with WarpedReader(project / TAKE, found) as warped:
+        samples = warped.read(found.guard_samples, len(expected))
+    keep = np.ones(len(samples), np.bool_)
+    for each in found.excluded:
+        keep[each.start : each.stop] = False
+    return float(np.abs(samples - expected[: len(samples)])[keep].max()), 1.0 - float(keep.mean())
 
 
 def test_a_killed_recording_resumes_and_the_take_equals_the_effect(project: Path, foreign: Path) -> None:
@@ -102,15 +121,9 @@ def test_a_killed_recording_resumes_and_the_take_equals_the_effect(project: Path
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
         assert not (project / TAKE).exists()
-        text = record_undisturbed(path, project)
+        expected = gain * EFFECT.apply(reel_samples(foreign, REEL), RATE)
+        text, verdict = record(path, project, expected)
     assert "round trip" in text
     assert not list(takes.glob(".*"))
     log = read_json(takes / "fold.recording.json", "recording/1")["takes"][REEL]
-    assert (log["output"], log["sample_rate"], log["verdict"]) == ("twin_out", RATE, "ok"), text
-    reel = foreign / "reels" / f"{REEL}.wav"
-    found = align_take(project / TAKE, reel, read_layout(reel)[0])
-    lag = round(found.lag_samples)
-    assert found.lag_samples == pytest.approx(lag, abs=0.02)
-    expected = gain * EFFECT.apply(reel_samples(foreign, REEL), RATE)
-    samples = audio.read(project / TAKE)[lag : lag + len(expected), 0]
-    assert np.abs(samples - expected).max() < 1e-5
+    assert (log["output"], log["sample_rate"], log["verdict"]) == ("twin_out", RATE, verdict), text
