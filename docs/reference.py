@@ -39,7 +39,8 @@ from twinlib.evaluation.grouped_errors import tabulate
 from twinlib.evaluation.metrics import ErrorAccumulator
 from twinlib.findings import Messages
 from twinlib.measurement.probe_measurements import measure_probe_reel
-from twinlib.schemas import JSON, TABLES
+from twinlib.schemas import JSON
+from twinlib.table_schemas import TABLES
 
 REPOSITORY = Path(__file__).parents[1]
 

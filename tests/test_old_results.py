@@ -22,7 +22,8 @@ from twinlib.errors import TwinError
 from twinlib.files import CONTRACT_KEY, read_json, read_table, write_json, write_table
 from twinlib.model import load_tensors, save_tensors
 from twinlib.model.twin import load_twin
-from twinlib.schemas import JSON, TABLES
+from twinlib.schemas import JSON
+from twinlib.table_schemas import TABLES
 from twinlib.training.best_config import resolve_model
 from twinlib.training.checkpoint import Checkpoint, State, load_checkpoint, save_checkpoint
 

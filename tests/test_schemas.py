@@ -9,7 +9,8 @@ import pytest
 from twinlib import contracts
 from twinlib.errors import TwinError
 from twinlib.files import read_json, read_table, write_json, write_table
-from twinlib.schemas import JSON, TABLES
+from twinlib.schemas import JSON
+from twinlib.table_schemas import TABLES
 
 TAKE = {
     "sha256": "a",

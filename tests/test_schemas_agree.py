@@ -15,8 +15,8 @@ from twinlib.capture.take import ClippedRun, Take
 from twinlib.corpus import near_names, sources
 from twinlib.excitation import layout, probe_reel
 from twinlib.excitation.cue_sheet import Cue
-from twinlib.schemas import TABLES
 from twinlib.simulation.recorder import GroundTruth
+from twinlib.table_schemas import TABLES
 
 CLASSES: dict[type, type] = {
     schemas.Alignment: alignment.Alignment,

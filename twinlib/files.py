@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from twinlib.contracts import describe_mismatch
 from twinlib.errors import DiskFullError, TwinError
 from twinlib.parsing import describe_error, parse_json, read_text, require_file
-from twinlib.schemas import check_json, check_table
+from twinlib.schemas import check_json
 from twinlib.table_limits import check_types, find_long_text, text_columns
+from twinlib.table_schemas import check_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,8 @@ from tests.workflow.project import noise
 from twinlib.cli import make_parser
 from twinlib.config import parse_config
 from twinlib.model.architecture import Architecture
-from twinlib.schemas import JSON, TABLES
+from twinlib.schemas import JSON
+from twinlib.table_schemas import TABLES
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(

@@ -13,7 +13,8 @@ from tests.programs.project import CAPTURE
 from twinlib import contracts
 from twinlib.files import CONTRACT_KEY, read_json
 from twinlib.provenance.take_history import note_take
-from twinlib.schemas import JSON, TABLES
+from twinlib.schemas import JSON
+from twinlib.table_schemas import TABLES
 
 ELSEWHERE = {
     contracts.MEASUREMENTS, contracts.MUSIC, contracts.PROBE, contracts.RECORDING, contracts.STORE,

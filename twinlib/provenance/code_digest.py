@@ -17,7 +17,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-OBSERVERS = ("twinlib/progress.py", "twinlib/cli_runtime.py", "twinlib/provenance/", "twinlib/schemas.py")
+OBSERVERS = (
+    "twinlib/progress.py",
+    "twinlib/cli_runtime.py",
+    "twinlib/provenance/",
+    "twinlib/schemas.py",
+    "twinlib/table_limits.py",
+    "twinlib/table_schemas.py",
+)
 """Modules without effect on the outputs of a stage, which observe it or refuse its inputs: edits trigger no rerun."""
 
 EXTRA_OBSERVERS = {

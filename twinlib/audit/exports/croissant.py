@@ -21,7 +21,7 @@ from twinlib.audit.results_folder import ResultsFolder
 from twinlib.contracts import SEGMENTS
 from twinlib.errors import AuditError
 from twinlib.files import sha256_file, write_text
-from twinlib.schemas import TABLES
+from twinlib.table_schemas import TABLES
 
 CROISSANT_FILE = "croissant.json"
 RECORDS = "segments"
