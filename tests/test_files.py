@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from twinlib.errors import DiskFullError, TwinError
 from twinlib.files import (
     CONTRACT_KEY,
     atomic_path,
+    file_lock,
     read_json,
     read_table,
     sha256_file,
@@ -40,6 +42,26 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_deleted_by_its_owner_is_not_acquired(tmp_path: Path) -> None:
+    path, exists = tmp_path / "x.lock", []
+    ready = threading.Event()
+
+    def wait() -> None:
+        ready.set()
+        with file_lock(path) as is_locked:
+            exists.append(is_locked and path.exists())
+
+    thread = threading.Thread(target=wait)
+    with file_lock(path):
+        thread.start()
+        ready.wait()
+        # The thread has opened the file.
+        thread.join(0.2)
+        path.unlink()
+    thread.join()
+    assert exists == [True]
 
 
 def test_json_carries_its_contract(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,16 +98,23 @@ def _size(count: int) -> str:
 def file_lock(path: Path, wait: bool = True) -> Iterator[bool]:
     """Hold an exclusive lock on a file, created if needed; the system releases it if the process dies.
 
-    Yields True if the lock was acquired. Without `wait`, yields False if another process holds it.
+    Yields True if the lock was acquired. Without `wait`, yields False if another process holds it. The owner may delete
+    the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    is_locked = False
+    while not is_locked:
+        with path.open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            # The last owner may have deleted it meanwhile: others would lock a new file.
+            with suppress(FileNotFoundError):
+                is_locked = os.path.samestat(os.fstat(stream.fileno()), path.stat())
+            if is_locked:
+                yield True
 
 
 def sha256_bytes(content: bytes | memoryview) -> str:

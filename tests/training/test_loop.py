@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.factories import GUARD, MemoryData, ToneData, kill_at
-from twinlib.contracts import CHECKPOINT_FILE, TRAINING
+from twinlib.contracts import CHECKPOINT, CHECKPOINT_FILE, TRAINING
 from twinlib.errors import TrainingError
 from twinlib.files import read_table, write_table
 from twinlib.model.architecture import Architecture
 from twinlib.model.streaming import Stream
+from twinlib.model.tensors import load_tensors, save_tensors
 from twinlib.model.twin import load_twin
 from twinlib.training.checkpoint import load_checkpoint
 from twinlib.training.loop import Trained, train
@@ -250,6 +251,15 @@ def test_training_works_outside_the_main_thread(tmp_path, whole):
 def test_checkpoint_identity_covers_more_than_the_code(tmp_path):
     run(tmp_path)
     assert load_checkpoint(tmp_path, "code") is None  # the identity holds dataset, network and settings too
+
+
+@pytest.mark.parametrize("part", ["weights", "best"])
+def test_checkpoint_with_other_shapes_is_ignored(tmp_path, whole, part):
+    run(tmp_path)
+    header, tensors = load_tensors(tmp_path / CHECKPOINT_FILE, CHECKPOINT)
+    name = f"{part}:stacks.0.layers.0.kernel"
+    save_tensors(tmp_path / CHECKPOINT_FILE, CHECKPOINT, header, {**tensors, name: tensors[name][:, :, :1]})
+    assert equal(run(tmp_path), whole)
 
 
 AVERAGED = SETTINGS.model_copy(update={"average": 0.95, "stft_weight": 0.0})

@@ -80,6 +80,21 @@ class Checkpoint:
     optimiser: Mapping[str, Tensor]
     linear: Mapping[str, Tensor]
 
+    def fits(self, weights: Mapping[str, Tensor], averaged: bool) -> bool:
+        """Whether all weights have the names and shapes of these, the averaged ones if there are any."""
+        shapes = _shapes(weights)
+        average = shapes if averaged else {}
+        filters = all(tensor.ndim == 1 for tensor in self.linear.values())
+        return filters and (_shapes(self.weights), _shapes(self.best), _shapes(self.average)) == (
+            shapes,
+            shapes,
+            average,
+        )
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
 
 def save_checkpoint(folder: Path, identity: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint in a folder atomically; raise `ModelError` if a tensor holds NaN or Inf.

@@ -147,6 +147,8 @@ class _Session:
             check_warm_start(warm_start, network, data.sample_rate, data.guard_samples, settings.linear_taps)
         self._model = WaveNet(network, settings.seed, data.guard_samples)
         checkpoint = load_checkpoint(checkpoints, self._identity)
+        if checkpoint is not None and not checkpoint.fits(self._model.state_dict(), bool(settings.average)):
+            checkpoint = None
         if checkpoint is None:
             start = None if warm_start is None else warm_start.twin
             self._linear = fit_linear_part(data, network, settings.linear_taps, start)
