@@ -51,10 +51,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without experiments, for tests to copy: creating its schema takes seconds."""
-    from twinlib.tracking import runs
+    from twinlib.tracking.store import make_database
 
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    runs._make_database(database)
+    make_database(database)
     assert [path.name for path in database.parent.iterdir()] == ["mlflow.db"]
     return database
 

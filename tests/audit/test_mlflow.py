@@ -23,7 +23,7 @@ from twinlib.contracts import RUN
 from twinlib.errors import TrackingError
 from twinlib.files import read_json, read_table, sha256_file, write_json
 from twinlib.provenance.record import read_record, record_path
-from twinlib.tracking import runs as tracking
+from twinlib.tracking import store as tracking_store
 from twinlib.tracking.exclusion_tags import (
     find_runs_by_dataset,
     find_runs_by_track,
@@ -44,7 +44,7 @@ def filled(made: Made, empty_store: Path, tmp_path_factory: pytest.TempPathFacto
     results = Path(shutil.copytree(made.results, tmp_path_factory.mktemp("filled") / "results"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
+        patch.setattr(tracking_store, "make_database", lambda database: shutil.copy(empty_store, database))
         return results, rebuild_runs(results)
 
 
@@ -61,7 +61,7 @@ def mine(results: Path, tmp_path: Path) -> Path:
 
 
 def client(results: Path) -> Any:
-    return tracking.open_client(resolve_store(results, None))
+    return tracking_store.open_client(resolve_store(results, None))
 
 
 def run_id(results: Path, device: str) -> str:

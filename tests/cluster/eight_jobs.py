@@ -4,7 +4,8 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-from twinlib.tracking.runs import open_client, start_run
+from twinlib.tracking.runs import start_run
+from twinlib.tracking.store import open_client
 
 JOBS = 8
 ROWS = 700

@@ -11,7 +11,7 @@ from tests.cluster.eight_jobs import DEVICES, JOBS, ROWS
 from tests.cluster.plugins import environment, require
 from tests.workflow.project import REPOSITORY
 from twinlib.errors import TrackingError
-from twinlib.tracking.runs import open_client, require_shared_store
+from twinlib.tracking.store import open_client, require_shared_store
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from twinlib import audio
 from twinlib.contracts import RUN
 from twinlib.files import read_json, read_table, sha256_file, write_json, write_table
 from twinlib.model import load_twin
-from twinlib.tracking.runs import open_client
+from twinlib.tracking.store import open_client
 
 
 def test_training_stops_on_a_leak(fails: Fails) -> None:

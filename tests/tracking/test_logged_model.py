@@ -16,9 +16,10 @@ from tests.workflow.project import noise
 from twinlib import audio
 from twinlib.errors import TrackingError
 from twinlib.model import PRESETS, Twin, render_file
-from twinlib.tracking import runs as tracking
+from twinlib.tracking import store as tracking_store
 from twinlib.tracking.logged_model import _move_alias, best_version, log_model, registered_name
-from twinlib.tracking.runs import Run, make_store, start_run
+from twinlib.tracking.runs import Run, start_run
+from twinlib.tracking.store import make_store
 from twinlib.tracking.ui import comparison_page
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     results = tmp_path_factory.mktemp("results")
     uri = f"sqlite:///{results}/mlflow/mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
+        patch.setattr(tracking_store, "make_database", lambda database: shutil.copy(empty_store, database))
         make_store(results, uri, ["box"])
     return uri
 
@@ -100,7 +101,7 @@ def test_the_scoring_server_takes_samples(store: str, tmp_path: Path) -> None:
 
 def test_a_model_is_logged_and_registered_once(store: str, tmp_path: Path) -> None:
     run, _, file = log(store, tmp_path, "twice", 3, 0.1)
-    client = tracking.open_client(store)
+    client = tracking_store.open_client(store)
     (output,) = client.get_run(run.run_id).outputs.model_outputs
     log_model(run, file, {"device": "twice"}, 0.1)
     assert [one.model_id for one in client.get_run(run.run_id).outputs.model_outputs] == [output.model_id]
@@ -115,7 +116,7 @@ def test_a_killed_logging_is_completed(store: str, tmp_path: Path, monkeypatch: 
         with pytest.raises(KeyboardInterrupt):
             log(store, tmp_path, "killed", 4, 0.1)
     run, _, _ = log(store, tmp_path, "killed", 4, 0.1)
-    client = tracking.open_client(store)
+    client = tracking_store.open_client(store)
     experiment = client.get_run(run.run_id).info.experiment_id
     models = client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
     assert [str(one.status) for one in models] == ["READY"]
@@ -124,7 +125,7 @@ def test_a_killed_logging_is_completed(store: str, tmp_path: Path, monkeypatch: 
 
 
 def test_the_alias_follows_the_best_twin(store: str, tmp_path: Path) -> None:
-    client = tracking.open_client(store)
+    client = tracking_store.open_client(store)
 
     def best() -> str:
         return str(client.get_model_version_by_alias("ranked", "best").tags["esr"])

@@ -17,9 +17,11 @@ from twinlib.errors import TrackingError, TrackingUnreachableError
 from twinlib.files import read_json
 from twinlib.model import Architecture
 from twinlib.tracking import runs as tracking
+from twinlib.tracking import store as tracking_store
 from twinlib.tracking.names import network_params
-from twinlib.tracking.runs import BATCH, make_store, start_run, store_uri
+from twinlib.tracking.runs import BATCH, start_run
 from twinlib.tracking.settings import Tracking
+from twinlib.tracking.store import make_store, store_uri
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +33,7 @@ def made(tmp_path_factory, empty_store):
     results = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
+        patch.setattr(tracking_store, "make_database", lambda database: shutil.copy(empty_store, database))
         uri = store_uri(Tracking(), results)
         return results, uri, make_store(results, uri, ["silk", "klon"])
 
@@ -53,7 +55,7 @@ def begin(store, side, **changes):
 
 
 def client(store):
-    return tracking.open_client(store)
+    return tracking_store.open_client(store)
 
 
 def history(store, run, key):
@@ -260,7 +262,7 @@ def test_start_run_creates_a_missing_experiment(made, store, side):
 
 
 def test_start_run_creates_a_missing_store(empty_store, monkeypatch, tmp_path, side):
-    monkeypatch.setattr(tracking, "_make_database", lambda database: shutil.copy(empty_store, database))
+    monkeypatch.setattr(tracking_store, "make_database", lambda database: shutil.copy(empty_store, database))
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     run = begin(uri, side, experiment="tape")
     experiment = client(uri).get_experiment(client(uri).get_run(run.run_id).info.experiment_id)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.workflow.project import TINY, Project, make_project
 from twinlib.files import sha256_file
-from twinlib.tracking.runs import open_client
+from twinlib.tracking.store import open_client
 
 KILLS = {
     "SIGKILL of the group": (signal.SIGKILL, True),

@@ -118,11 +118,11 @@ def test_inputs_of_every_record_are_recorded_outputs_or_sources(first: tuple[Pro
 
 
 def test_every_twin_has_an_mlflow_run(first: tuple[Project, Run]) -> None:
-    from twinlib.tracking import runs as tracking
+    from twinlib.tracking import store as tracking_store
     from twinlib.tracking.settings import Tracking
 
     results = first[0].folder / "results"
-    client = tracking.open_client(tracking.store_uri(Tracking(), results))
+    client = tracking_store.open_client(tracking_store.store_uri(Tracking(), results))
     for device in ("amp", "box"):
         run_id = read_json(results / "twins" / device / "tiny" / "run.json", "run/1")["run_id"]
         run = client.get_run(run_id)
@@ -184,12 +184,12 @@ def test_log_run_reads_all_its_declared_inputs(first: tuple[Project, Run]) -> No
 def test_a_lost_store_is_rebuilt_and_nothing_is_rerun(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from twinlib.audit.mlflow import rebuild_runs
     from twinlib.audit.store import resolve_store
-    from twinlib.tracking import runs as tracking
+    from twinlib.tracking import store as tracking_store
 
     monkeypatch.chdir(project.folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     results = Path("results")
-    store = tracking.open_client(resolve_store(results, None))
+    store = tracking_store.open_client(resolve_store(results, None))
     before = {path: read_json(path, "run/1") for path in results.glob("twins/*/*/run.json")}
     runs = {path: store.get_run(run["run_id"]) for path, run in before.items()}
     for run in runs.values():

@@ -58,10 +58,10 @@ def test_a_project_without_kernels_computes_with_torch(searched: Project) -> Non
 
 
 def client(project: Project) -> Any:
-    from twinlib.tracking import runs as tracking
+    from twinlib.tracking import store as tracking_store
     from twinlib.tracking.settings import Tracking
 
-    return tracking.open_client(tracking.store_uri(Tracking(), project.folder / "results"))
+    return tracking_store.open_client(tracking_store.store_uri(Tracking(), project.folder / "results"))
 
 
 def run_of(project: Project, folder: str) -> str:

@@ -1,5 +1,5 @@
-"""MLflow: the store and its runs (`runs`), runs of twins (`twin`) and searches (`search`), tags of withdrawn tracks
-(`exclusion_tags`) and of the tracks of a dataset (`tracks`), and the settings (`settings`).
+"""MLflow: the store (`store`) and its runs (`runs`), runs of twins (`twin`) and searches (`search`), tags of withdrawn
+tracks (`exclusion_tags`) and of the tracks of a dataset (`tracks`), and the settings (`settings`).
 """
 
 import lazy_loader

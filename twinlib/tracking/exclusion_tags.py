@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twinlib.files import sha256_bytes
-from twinlib.tracking.runs import open_client, store_exists
+from twinlib.tracking.store import open_client, store_exists
 from twinlib.tracking.tracks import tracks_from_tags
 
 if TYPE_CHECKING:

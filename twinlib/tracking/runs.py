@@ -1,15 +1,13 @@
-"""MLflow logging: one store, one experiment per device, one run per twin. Telemetry is off.
+"""MLflow logging: one experiment per device, one run per twin.
 
 MLflow never holds the only copy: learning curves, metrics and figures are files in the results folder, and
-`twin audit mlflow` rebuilds a lost store from them. Three rules keep a store intact: the schema and the experiments are
-created under a lock, metrics are logged in batches, and a killed run is resumed instead of duplicated.
+`twin audit mlflow` rebuilds a lost store from them. Metrics are logged in batches, and a killed run is resumed instead
+of duplicated.
 """
 
 import getpass
 import json
-import logging
 import math
-import os
 import secrets
 import sys
 import time
@@ -19,21 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from twinlib.contracts import RUN
-from twinlib.errors import TrackingError, TrackingUnreachableError, TwinError
+from twinlib.errors import TrackingUnreachableError, TwinError
 from twinlib.files import file_lock, read_json, sha256_bytes, write_json
-from twinlib.tracking.outage import is_outage, require_server, store_error
-from twinlib.tracking.settings import Tracking
+from twinlib.tracking.outage import is_outage, store_error
+from twinlib.tracking.store import STORE_LOCK, database_path, make_experiment, open_client, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
-
-# MLflow reads these. A server that hangs costs a request 2 x 8 s plus a pause of 1 to 3 s.
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["DO_NOT_TRACK"] = "true"
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
 
 BATCH = 1000
 """MLflow's limit of metric values per call. A full batch takes 0.2 s, a call per value a hundred times as long."""
@@ -41,24 +32,7 @@ BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _DIGEST_LENGTH = 32
-_SQLITE = "sqlite:///"
-_LOCK = ".store.lock"
 _TOKEN = "run.token"
-
-
-def store_uri(settings: Tracking, results: Path) -> str:
-    """Return the store URI: MLFLOW_TRACKING_URI, else the settings, else `mlflow/mlflow.db` in the results folder.
-
-    The path of a SQLite database is absolute.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.uri
-    return absolute_uri(_SQLITE + str(results / "mlflow" / "mlflow.db") if uri is None else uri)
-
-
-def absolute_uri(uri: str) -> str:
-    """Return the URI with an absolute database path, so that it does not depend on the working directory."""
-    database = _database(uri)
-    return uri if database is None else _SQLITE + str(database.absolute())
 
 
 def run_identity(code: str, dataset: str, network: str, settings: str, start: str = "") -> str:
@@ -67,24 +41,6 @@ def run_identity(code: str, dataset: str, network: str, settings: str, start: st
     `start` is the sha256 of the initial twin of a warm start, else empty.
     """
     return sha256_bytes("\0".join((code, dataset, network, settings, start)).encode())
-
-
-def make_store(results: Path, uri: str, experiments: Sequence[str]) -> dict[str, str]:
-    """Create the store and the missing experiments; return the experiment ids by name.
-
-    Idempotent, and safe to call from several processes of one machine: a file lock serialises them, because concurrent
-    schema creation corrupts an MLflow database. Artifacts of a SQLite store go to `mlflow/artifacts/` in the results
-    folder, those of a server to its own artifact root. Raises `TrackingUnreachableError` if a server does not answer
-    within seconds, `TrackingError` for any other failure.
-    """
-    try:
-        database = _database(uri)
-        with file_lock((database.parent if database is not None else results / "mlflow") / _LOCK):
-            client = _open_store(uri)
-            artifacts = results / "mlflow" / "artifacts"
-            return {name: _make_experiment(client, name, artifacts, database is not None) for name in experiments}
-    except Exception as error:
-        raise store_error(f"cannot open or create the MLflow store {uri}", error, uri) from error
 
 
 class Run:
@@ -223,13 +179,13 @@ class Run:
         self._guarded("the status", lambda client, run_id: client.set_terminated(run_id, status, timestamp_ms))
 
     def _open(self, experiment: str, run_name: str, tags: Mapping[str, str], start_time_ms: int | None) -> None:
-        database = _database(self._uri)
+        database = database_path(self._uri)
         folder = database.parent if database is not None else self._file.parent
-        with file_lock(folder / _LOCK):
-            client = _open_store(self._uri)
+        with file_lock(folder / STORE_LOCK):
+            client = open_store(self._uri)
             found = client.get_experiment_by_name(experiment)
             if found is None or found.lifecycle_stage != "active":
-                made = _make_experiment(client, experiment, folder / "artifacts", database is not None)
+                made = make_experiment(client, experiment, folder / "artifacts", database is not None)
                 found = client.get_experiment(made)
         run = self._resumed(client, found.experiment_id)
         if run is None:
@@ -353,12 +309,6 @@ def _names_a_run(path: Path) -> bool:
         return True
 
 
-def store_exists(uri: str) -> bool:
-    """Whether the URI is a server or an existing database file. MLflow creates missing databases."""
-    database = _database(uri)
-    return database is None or database.is_file()
-
-
 def has_finished_run(uri: str, run_id: str, experiment: str) -> bool:
     """Whether the store holds this run, with status FINISHED, in the experiment of this name."""
     from mlflow.exceptions import MlflowException
@@ -371,36 +321,6 @@ def has_finished_run(uri: str, run_id: str, experiment: str) -> bool:
         return False
     active = info.lifecycle_stage == found.lifecycle_stage == "active"
     return bool(active and info.status == "FINISHED" and found.name == experiment)
-
-
-def open_client(uri: str) -> "MlflowClient":
-    """Return an MLflow client. It creates a missing SQLite database: check `store_exists` first."""
-    for name in ("mlflow.store.db.utils", "alembic", "mlflow.pyfunc"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # The import takes seconds; a run without tracking does not need it.
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _open_store(uri: str) -> "MlflowClient":
-    """Open the store, creating a missing SQLite database. The caller holds the lock of the store."""
-    database = _database(uri)
-    if database is None:
-        require_server(uri)
-    elif not database.exists():
-        _make_database(database)
-    return open_client(uri)
-
-
-def require_shared_store(uri: str) -> None:
-    """Raise `TrackingError` for a store that several hosts must not write: a SQLite database."""
-    if (database := _database(uri)) is not None:
-        raise TrackingError(
-            f"the jobs of this run may write {database} from several hosts, which damages a SQLite database. Start "
-            "an MLflow server and set `tracking.uri` or MLFLOW_TRACKING_URI to its address (see "
-            "docs/how-to/cluster.md). Or set `tracking.enabled: false`: a later run can log the twins"
-        )
 
 
 def _mlflow_tags() -> dict[str, str]:
@@ -432,42 +352,6 @@ def _find_run(client: "MlflowClient", experiment_id: str, side: Mapping[str, Any
         return client.get_run(side["run_id"])
     found = client.search_runs([experiment_id], f"tags.`{_TOKEN}` = '{side['token']}'", max_results=1)
     return found[0] if found else None
-
-
-def _database(uri: str) -> Path | None:
-    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
-
-
-def _make_database(database: Path) -> None:
-    # MLflow cannot repair a database after an interrupted migration, so create it under a temporary name.
-    database.parent.mkdir(parents=True, exist_ok=True)
-    aside = database.with_name(f".{database.name}.{os.getpid()}.part")
-    aside.unlink(missing_ok=True)
-    try:
-        open_client(_SQLITE + str(aside)).search_experiments(max_results=1)
-        aside.replace(database)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _make_experiment(client: "MlflowClient", name: str, artifacts: Path, local: bool) -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        location = (artifacts / name).absolute().as_uri() if local else None
-        try:
-            return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException as error:
-            # A file lock does not reach the other clients of a server.
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
 
 
 def _curves(rows: Sequence[Mapping[str, Any]], by_seed: bool) -> dict[str, list[Mapping[str, Any]]]:

@@ -8,8 +8,9 @@ from twinlib.contracts import DATASET
 from twinlib.errors import TwinError
 from twinlib.files import read_json
 from twinlib.tracking.names import network_params, run_name
-from twinlib.tracking.runs import Run, run_identity, start_run, store_uri
+from twinlib.tracking.runs import Run, run_identity, start_run
 from twinlib.tracking.settings import Tracking
+from twinlib.tracking.store import store_uri
 from twinlib.training import Row, TrainingRun, noop_rows
 
 

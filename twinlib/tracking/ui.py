@@ -13,8 +13,8 @@ from urllib.parse import quote
 from twinlib.cli_runtime import run
 from twinlib.errors import TrackingError
 from twinlib.tracking.outage import is_server
-from twinlib.tracking.runs import absolute_uri, open_client, store_exists, store_uri
 from twinlib.tracking.settings import Tracking
+from twinlib.tracking.store import absolute_uri, open_client, store_exists, store_uri
 
 _SECONDS = 120
 
