@@ -247,8 +247,8 @@ class TestBadTakes:
         assert any("not on the wet file" in reason for reason in found.reasons)
         assert found.lag_samples == pytest.approx(5000.3, abs=0.02)
 
-    def test_half_speed(self, dry_reel, write: Write) -> None:
-        path, dry, clicks = dry_reel
+    def test_half_speed(self, short_reel, write: Write) -> None:
+        path, dry, clicks = short_reel
         slow = np.interp(np.arange(2 * len(dry)) / 2, np.arange(len(dry)), dry)
         wet = write("wet.wav", slow)
         assert align(path, wet, clicks=clicks).verdict == "refused"

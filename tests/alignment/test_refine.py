@@ -1,6 +1,7 @@
 """Fit of the clock to a coarse track."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -140,6 +141,13 @@ def test_an_undamaged_take_is_one_piece(seed: int, played: Callable[[Array], Arr
     assert found.clock.fit.drift_ppm == pytest.approx(35.0, abs=0.3)
 
 
+@cache
+def recorded(played: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Twelve seconds and their recording. Read-only."""
+    dry = rush(12.0, 3)
+    return dry, np.concatenate((played(dry), np.zeros(100)))
+
+
 @pytest.mark.parametrize("played", [device, filtered, lambda x: circuit(DiodeClipper(), x)])
 @pytest.mark.parametrize("moved", [True, False])
 @pytest.mark.parametrize(("first", "last"), [(5.0, 7.0), (0.0, 2.0), (10.5, 12.0)])
@@ -147,8 +155,8 @@ def test_a_short_excursion_must_improve_the_prediction(
     played: Callable[[Array], Array], moved: bool, first: float, last: float
 ) -> None:
     """Two cancelling steps, or one near an end, are spurious unless samples moved."""
-    dry = rush(12.0, 3)
-    wet = np.concatenate((played(dry), np.zeros(100)))
+    dry, wet = recorded(played)
+    wet = wet.copy()
     start, stop, later = round(first * RATE), round(last * RATE), 10
     if moved:
         wet[start:stop] = np.roll(wet, later)[start:stop]

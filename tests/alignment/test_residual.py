@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,14 +20,19 @@ from .fuzz import music_of
 LAG, DRIFT = 500.3, 20.0
 SECONDS = 4.0
 DRY = rush(SECONDS, depth_db=40.0)
-WET = {
-    "linear": DRY,
-    "saturation": device(DRY, 6.0),
-    "filters": filtered(DRY),
-    "transformer": circuit(Transformer(), DRY),
-    "clipper": circuit(DiodeClipper(), DRY),
+DEVICES: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "saturation": lambda x: device(x, 6.0),
+    "filters": filtered,
+    "transformer": lambda x: circuit(Transformer(), x),
+    "clipper": lambda x: circuit(DiodeClipper(), x),
 }
-WET = {name: -0.7 * warped(wet, LAG, DRIFT) for name, wet in WET.items()}
+
+
+@cache
+def played(name: str) -> Array:
+    """The take of `DRY` through a device. Read-only."""
+    return np.asarray(-0.7 * warped(DEVICES[name](DRY), LAG, DRIFT))
 
 
 Fault = Callable[[Array, int], int]
@@ -56,20 +62,13 @@ def mute(wet: Array, at: int) -> int:
     return 132
 
 
-@pytest.mark.parametrize(
-    ("fault", "names", "least"),
-    [
-        (repeated, ["linear", "saturation", "transformer", "filters", "clipper"], 0.85),
-        (burst, ["linear", "saturation", "transformer", "filters", "clipper"], 0.95),
-        (mute, ["linear", "saturation", "transformer", "filters", "clipper"], 1.0),
-    ],
-)
-def test_local_faults_are_located(fault: Fault, names: list[str], least: float) -> None:
+@pytest.mark.parametrize(("fault", "least"), [(repeated, 0.8), (burst, 0.9), (mute, 1.0)])
+def test_local_faults_are_located(fault: Fault, least: float) -> None:
     """To a few frames, without false alarms, although a repeated buffer may resemble the one it replaces."""
-    for name in names:
+    for name in DEVICES:
         hits = []
-        for at in np.random.default_rng(0).choice(LOUD, 40).tolist():
-            wet = WET[name].copy()
+        for at in np.random.default_rng(0).choice(LOUD, 15).tolist():
+            wet = played(name).copy()
             stop = at + fault(wet, at + round(LAG))
             found = scan(wet).outliers
             assert all(at - 4 * FRAME < start and last < stop + 4 * FRAME for start, last in found)
@@ -86,7 +85,7 @@ def fuzz_tone(x: Array) -> Array:
 @pytest.mark.parametrize(("milliseconds", "least"), [(3.0, 0.9), (5.0, 1.0), (10.0, 1.0)])
 def test_mutes_of_milliseconds_are_found_whole(name: str, milliseconds: float, least: float) -> None:
     """They are not digital silence: the noise of the recording goes on."""
-    wet = -0.7 * warped(fuzz_tone(DRY), LAG, DRIFT) if name == "fuzz" else WET[name]
+    wet = -0.7 * warped(fuzz_tone(DRY), LAG, DRIFT) if name == "fuzz" else played(name)
     wet = wet + noise(len(wet), -90)
     length, places = round(1e-3 * milliseconds * RATE), np.random.default_rng(1).choice(LOUD, 40)
     places = [int(at) for number, at in enumerate(places) if np.abs(places[:number] - at).min(initial=RATE) > RATE // 4]
@@ -99,9 +98,8 @@ def test_mutes_of_milliseconds_are_found_whole(name: str, milliseconds: float, l
     assert all(any(start < at + length and at < stop for at in places) for start, stop in spans)
 
 
-@pytest.mark.parametrize("snr_db", [80, 20])
 @pytest.mark.parametrize(
-    "played",
+    "effect",
     [
         lambda x: x,
         lambda x: device(x, 20.0),
@@ -114,20 +112,22 @@ def test_mutes_of_milliseconds_are_found_whole(name: str, milliseconds: float, l
     ],
     ids=["wire", "fuzz", "filters", "transformer", "small core", "clipper", "hot clipper", "compander"],
 )
-def test_a_clean_take_has_no_outliers(played: Callable[[Array], Array], snr_db: float) -> None:
+def test_a_clean_take_has_no_outliers(effect: Callable[[Array], Array]) -> None:
     """For any device, even with the noise of a bad recording."""
     for seed, dry in enumerate((programme(SECONDS, 1), DRY)):
-        wet = played(dry)
-        wet = wet + noise(len(wet), 20 * np.log10(np.std(wet)) - snr_db, seed)
-        assert scan(-0.7 * warped(wet, LAG, DRIFT), dry).outliers == ()
+        wet = -0.7 * warped(effect(dry), LAG, DRIFT)
+        for snr_db in (80, 20):
+            hiss = noise(len(wet), 20 * np.log10(np.std(wet)) - snr_db, seed)
+            assert scan(wet + hiss, dry).outliers == (), snr_db
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-@pytest.mark.parametrize("played", [Transformer(drive=0.6), DiodeClipper(drive=0.5)], ids=["transformer", "clipper"])
-def test_saturating_bass_is_not_an_outlier(seed: int, played: Circuit) -> None:
+@pytest.mark.parametrize(
+    ("effect", "seed"), [(Transformer(drive=0.6), 2), (DiodeClipper(drive=0.5), 3)], ids=["transformer", "clipper"]
+)
+def test_saturating_bass_is_not_an_outlier(effect: Circuit, seed: int) -> None:
     """Test with slices of real music at many levels through the devices of the demo."""
     dry = music_of(np.random.default_rng([3, seed]), 40 * RATE)
-    wet = circuit(played, dry) + noise(len(dry), -90)
+    wet = circuit(effect, dry) + noise(len(dry), -90)
     still = TimeMap.straight(0.0, 0.0, 0, len(dry))
     assert scan_residual(channel(dry), channel(wet), still, 0, len(dry), 1).outliers == ()
 
@@ -148,9 +148,9 @@ def test_noise_around_a_fault_is_not_part_of_it(noise_dbfs: int) -> None:
 
 def test_a_rectifier_without_pauses_is_not_noisy() -> None:
     """Its output resembles noise to a linear model, but noise does not follow the programme."""
-    rectified = np.abs(WET["filters"])
+    rectified = np.abs(played("filters"))
     assert scan(rectified - rectified.mean()).low_snr_share == 0.0
-    assert scan(WET["linear"] + noise(len(WET["linear"]), -12)).low_snr_share > 0.2
+    assert scan(played("linear") + noise(len(played("linear")), -12)).low_snr_share > 0.2
 
 
 def test_silence_and_pauses_have_no_outliers() -> None:
@@ -158,14 +158,14 @@ def test_silence_and_pauses_have_no_outliers() -> None:
     dry = DRY.copy()
     dry[RATE : 3 * RATE] = 0.0
     for level in (-200, -60):
-        assert scan(-0.7 * warped(dry, LAG, DRIFT) + noise(len(WET["linear"]), level), dry).outliers == ()
+        assert scan(-0.7 * warped(dry, LAG, DRIFT) + noise(len(played("linear")), level), dry).outliers == ()
     assert scan(np.zeros(len(DRY)), np.zeros(len(DRY))).outliers == ()
 
 
 @given(at=st.sampled_from(LOUD), value=st.sampled_from([np.nan, np.inf, -np.inf]), count=st.integers(1, 900))
 @settings(max_examples=10)
 def test_non_finite_samples_are_located_and_affect_nothing_else(at: int, value: float, count: int) -> None:
-    wet = WET["linear"].copy()
+    wet = played("linear").copy()
     wet[at + round(LAG) : at + round(LAG) + count] = value
     timemap = TimeMap.straight(LAG, DRIFT, 0, len(DRY))
     found = scan_residual(channel(DRY), replace(channel(wet), exact=True), timemap, 0, len(DRY), -1)
@@ -180,20 +180,20 @@ def test_non_finite_samples_are_located_and_affect_nothing_else(at: int, value: 
 
 def test_a_delayed_second_is_not_similar() -> None:
     """The delay is five milliseconds; the mean is that of the wet file."""
-    wet = WET["saturation"].copy()
+    wet = played("saturation").copy()
     wet[2 * RATE : 3 * RATE] = wet[2 * RATE - 220 : 3 * RATE - 220]
     found = scan(wet + 0.01)
     assert found.is_informative
     assert found.is_similar(RATE // 2, 3 * RATE // 2)
     assert not found.is_similar(2 * RATE, 3 * RATE)
     assert found.mean == pytest.approx(0.01 + np.mean(wet[500 : 500 + len(DRY)]), abs=1e-4)
-    assert not scan(noise(len(WET["linear"]), -20)).is_informative
+    assert not scan(noise(len(played("linear")), -20)).is_informative
 
 
-@pytest.mark.parametrize("played", [lambda x: x, filtered, lambda x: circuit(Transformer(), x)])
+@pytest.mark.parametrize("name", ["linear", "filters", "transformer"])
 @pytest.mark.parametrize("late", [2, -3, 40])
-def test_only_the_true_shift_improves_the_residual(played: Callable[[Array], Array], late: int) -> None:
-    wet = np.concatenate((played(DRY), np.zeros(1000)))
+def test_only_the_true_shift_improves_the_residual(name: str, late: int) -> None:
+    wet = np.concatenate((DEVICES[name](DRY), np.zeros(1000)))
     wet[2 * RATE : 3 * RATE] = np.roll(wet, late)[2 * RATE : 3 * RATE]
     still = TimeMap.straight(0.0, 0.0, 0, len(DRY))
     found = scan_residual(channel(DRY), channel(wet), still, 0, len(DRY), 1)
@@ -204,6 +204,6 @@ def test_only_the_true_shift_improves_the_residual(played: Callable[[Array], Arr
 
 
 def test_masking_noise_differs_from_distortion() -> None:
-    assert scan(WET["linear"] + noise(len(WET["linear"]), -12)).low_snr_share > 0.2
-    for wet in WET.values():
-        assert scan(wet).low_snr_share < 0.05
+    assert scan(played("linear") + noise(len(played("linear")), -12)).low_snr_share > 0.2
+    for name in DEVICES:
+        assert scan(played(name)).low_snr_share < 0.05

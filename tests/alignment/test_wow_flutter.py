@@ -185,7 +185,7 @@ def test_few_windows_reject_no_curve() -> None:
 @pytest.mark.parametrize(("hertz", "swing"), [(0.3, 2.0), (0.3, 0.2), (5.0, 0.2)])
 def test_follows_wow_and_flutter(write: Write, hertz: float, swing: float) -> None:
     """Wow of 2 and 0.2 samples, and flutter that the default windows average out."""
-    dry, clicks = reel(20.0, seed=6)
+    dry, clicks = reel(12.0, seed=6)
     n = np.arange(0.0, len(dry))
 
     def lags(m: Array) -> Array:
@@ -200,9 +200,9 @@ def test_follows_wow_and_flutter(write: Write, hertz: float, swing: float) -> No
     assert np.std(found.lags(inside) - lags(inside)) < 0.02
 
 
-@pytest.mark.parametrize("hertz", [20.0, 30.0])
+@pytest.mark.parametrize("hertz", [25.0])
 def test_reports_flutter_too_fast_to_follow(write: Write, hertz: float) -> None:
-    dry, clicks = reel(12.0, seed=6)
+    dry, clicks = reel(8.0, seed=6)
 
     def lags(m: Array) -> Array:
         return 3000.4 + 8e-6 * m + 0.1 * np.sin(2 * np.pi * hertz * m / RATE)

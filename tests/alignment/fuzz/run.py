@@ -83,10 +83,10 @@ def attempt(seed: int, folder: Path) -> Outcome:
         if take is not None and not isinstance(take, TwinError):
             failures += _form(take.verdict, take.reasons)
             _tried("to_dict", failures, lambda: json.dumps(take.to_dict(), allow_nan=False))
-        if seed % 5 == 0:
+        if seed % 10 == 0:
             words = ["check", mutilation.take, "--reel", mutilation.reel, "--channel", mutilation.channel + 1]
-            failures += _command(words + ["--json"] * (seed % 2))
-        elif seed % 5 == 1:
+            failures += _command(words + ["--json"] * (seed % 20 == 0))
+        elif seed % 10 == 5:
             out = folder / f"aligned{seed}.wav"
             words = ["align", mutilation.reel, mutilation.take, "--channel", mutilation.channel + 1, "--out", out]
             failures += _command([*words, "--json"])
