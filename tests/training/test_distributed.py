@@ -46,6 +46,20 @@ def test_wrong_number_of_processes_raises(monkeypatch):
         pass
 
 
+def test_a_process_whose_group_has_ended_raises(monkeypatch):
+    def lost(backend):
+        raise torch.distributed.DistNetworkError("connection refused\nGLHF!")
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", lost)
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(TrainingError, match=r"process 1 does not reach the others \(connection refused\)"),
+        process_group(2, "cpu"),
+    ):
+        pass
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """The folder of an uninterrupted training with two processes."""

@@ -57,7 +57,8 @@ def training_engine(device: str) -> str:
 def process_group(processes: int, device: str) -> Iterator[None]:
     """Join the processes that torchrun started; without torchrun, do nothing.
 
-    Raises `TrainingError` if their number differs from `training.processes`, which determines the batch.
+    Raises `TrainingError` if their number differs from `training.processes`, which determines the batch, or if this
+    process does not reach the others.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != processes:
@@ -71,7 +72,15 @@ def process_group(processes: int, device: str) -> Iterator[None]:
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
     # `all_reduce_sum` uses CPU tensors with either backend.
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
+    try:
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo")
+    except RuntimeError as error:
+        # Another process may have ended with an error before this one called it.
+        reason = str(error).strip().partition("\n")[0]
+        raise TrainingError(
+            f"the training process {os.environ['RANK']} does not reach the others ({reason}). If another process "
+            "reports an error, correct that; otherwise check the network"
+        ) from error
     try:
         yield
     finally:
