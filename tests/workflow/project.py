@@ -1,8 +1,8 @@
 """A small project on disk: a synthetic corpus, a configuration, and Snakemake run on it in a process of its own."""
 
-import atexit
 import base64
 import fcntl
+import hashlib
 import json
 import os
 import select
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -31,8 +31,8 @@ REPOSITORY = Path(__file__).parents[2]
 ODD_NAME = "-Song {Live} 100% <take> #2 'it' $HOME.wav"
 """Special characters of the shell, Snakemake and format strings in the name of a song."""
 RATE = 44100
-SOCKET = "socket"
-"""Name of the socket of a fork server."""
+SOCKET, CLIENT = "socket", "python"
+"""Names of the socket of a fork server, and of the executable that replaces Python for its programs."""
 
 Variables = tuple[tuple[str, str], ...]
 """Names and values of environment variables."""
@@ -169,22 +169,28 @@ class Project:
     def _logs(self) -> set[str]:
         return set(map(str, (self.folder / ".snakemake" / "log").glob("*.log")))
 
-    def run(self, *words: str, variables: Variables = (), umask: int = -1) -> Run:
-        """Run Snakemake and its programs with fork servers (see `forkserver`), perhaps with others than all other runs.
+    def run(self, *words: str, own: dict[str, str] | None = None, variables: Variables = (), umask: int = -1) -> Run:
+        """Run Snakemake and its programs with fork servers (see `forkserver`).
 
-        The servers of the run have `variables` in their environment, and `umask`.
+        `own` are environment variables of this run. With `variables` or `umask`, the run has servers of its own, which
+        are started with them.
         """
         command, environment = self.command(*words)
-        environment |= dict(variables)
+        environment |= {**dict(variables), **(own or {})}
         # Tests edit all other checkouts.
         shared = self.repository == REPOSITORY
-        asked, answered = start_snakemake(REPOSITORY if shared else None, variables, umask)
-        python = sys.executable if "--dry-run" in words or not shared else start_programs(variables, umask)
+        snakemake = start_server("snakemake", REPOSITORY if shared else None, variables, umask)
+        python = sys.executable
+        if shared and "--dry-run" not in words:
+            python = forked_python(variables, umask)
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             request = {"words": command[3:], "folder": str(self.folder), "environment": environment, "log": log.name}
             before = self._logs()
-            print(json.dumps({**request, "python": python}), file=asked, flush=True)
-            return Run(int(answered.readline()), log.read(), max(self._logs() - before, default=""))
+            with connect(snakemake) as connection:
+                connection.send(json.dumps({**request, "python": python}).encode())
+                assert connection.recv(16), "no process id"
+                code = int(connection.recv(16) or -1)
+            return Run(code, log.read(), max(self._logs() - before, default=""))
 
     def dry(self, *words: str) -> Run:
         """Run Snakemake with `--dry-run`."""
@@ -214,52 +220,67 @@ class Project:
         return Project(folder, self.repository)
 
 
-def start_server(*words: str, variables: Variables = (), umask: int = -1) -> subprocess.Popen[str]:
-    """Start a fork server; `variables` are added to its environment."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
-    program = [sys.executable, "-P", str(Path(__file__).with_name("forkserver.py")), *words]
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen(program, env=environment | dict(variables), umask=umask, **streams)
+@cache
+def server_folder() -> tuple[Path, int]:
+    """The folder of the fork servers, shared by the processes of pytest-xdist, and the process whose end ends them."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return Path(tempfile.mkdtemp(prefix="servers-")), os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"servers-{run}"
+    folder.mkdir(exist_ok=True)
+    return folder, os.getppid()
 
 
 @cache
-def start_snakemake(repository: Path | None, variables: Variables = (), umask: int = -1) -> tuple[IO[str], IO[str]]:
-    """Start a server; return the streams of requests and exit codes. The server ends with this process.
+def start_server(kind: str, repository: Path | None, variables: Variables, umask: int) -> Path:
+    """Start a fork server, unless it runs; return its socket, beside which is a client for programs.
 
-    The server has read the code of `repository`, so that code must not be edited.
+    The server has read the code of `repository`, so that code must not be edited. `variables` are added to its
+    environment.
     """
-    words = ["snakemake", *([str(repository)] if repository else [])]
-    process = start_server(*words, variables=variables, umask=umask)
-    assert process.stdin
-    assert process.stdout
-    return process.stdin, process.stdout
+    home, owner = server_folder()
+    name = hashlib.sha256(repr((kind, repository, variables, umask)).encode()).hexdigest()[:16]
+    address = home / name / SOCKET
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if address.parent.exists():
+            return address
+        address.parent.mkdir()
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+        program = [sys.executable, "-P", str(Path(__file__).with_name("forkserver.py")), kind, str(address), str(owner)]
+        program += [str(repository)] if repository else []
+        process = subprocess.Popen(
+            program, env=environment | dict(variables), umask=umask, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        client = address.with_name(CLIENT)
+        client.write_text(forkserver.CLIENT.format(python=sys.executable, address=str(address)))
+        client.chmod(0o755)
+    return address
 
 
-@cache
-def start_programs(variables: Variables = (), umask: int = -1) -> str:
-    """Start a server; return the path of an executable that replaces Python for the programs of the rules."""
-    folder = Path(tempfile.mkdtemp(prefix="programs-"))
-    process = start_server("programs", str(folder / SOCKET), str(REPOSITORY), variables=variables, umask=umask)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(process.kill)
-    assert process.stdout
-    assert process.stdout.readline() == "ready\n"
-    client = folder / "python"
-    client.write_text(forkserver.CLIENT.format(python=sys.executable, address=str(folder / SOCKET)))
-    client.chmod(0o755)
-    return str(client)
+def forked_python(variables: Variables = (), umask: int = -1) -> str:
+    """Return an executable that replaces Python for programs and modules: a fork server with all imports runs them."""
+    return str(start_server("programs", REPOSITORY, variables, umask).with_name(CLIENT))
+
+
+def connect(address: Path) -> socket.socket:
+    """Connect to a fork server."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(str(address))
+    return connection
 
 
 class Program:
     """A program in a child of the fork server, with the interface of `subprocess.Popen`; it can be killed."""
 
     def __init__(self, words: list[str], folder: Path) -> None:
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._connection.connect(str(Path(start_programs()).with_name(SOCKET)))
+        self._connection = connect(start_server("programs", REPOSITORY, (), -1))
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
         null, (read, write) = os.open(os.devnull, os.O_RDWR), os.pipe()
-        request = json.dumps([words, str(folder), environment]).encode()
+        request = json.dumps([words, str(folder), environment, sys.executable]).encode()
         socket.send_fds(self._connection, [request], [null, null, write])
         os.close(null)
         os.close(write)

@@ -386,7 +386,7 @@ def test_a_dead_mlflow_server_stops_nothing_and_the_next_run_logs(project: Proje
     folder = project.folder / "results" / "twins" / "box" / "tiny"
     (folder / "twin.safetensors").unlink()
     shutil.rmtree(folder / "checkpoints")
-    run = project.run(variables=(("MLFLOW_TRACKING_URI", "http://127.0.0.1:9"),))
+    run = project.run(own={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
     assert run.code == 0, run.text[-4000:]
     assert run.text.count("warning: ") == 1
     assert "Not logged in MLflow yet: twins/box/tiny." in run.text
