@@ -21,6 +21,7 @@ from twinlib.cli_options import (
     load_device,
     load_devices,
     refuse_options,
+    run_command,
 )
 from twinlib.cli_tables import alignment_table, print_content, without_track
 from twinlib.errors import AudioError, TwinError
@@ -136,12 +137,21 @@ def _check_all(args: argparse.Namespace) -> None:
             content[f"{device.name}/{reel}"] = _content(checked)
             if not args.json:
                 _print_checked(take, checked)
-        if device.captures.missing and not args.json:
-            print(device.captures.waiting)
+        if not args.json:
+            _print_missing(device, args.config)
     if args.json:
         print(json.dumps(content, indent=1))
     if refused:
         raise TwinError(f"{refused} of {len(content)} takes are not usable")
+
+
+def _print_missing(device: RecordedDevice, config: Path) -> None:
+    missing = [reel for reel, _ in device.captures.missing]
+    unmade = [reel for reel in missing if not device.reels[reel].is_file()]
+    if len(unmade) < len(missing):
+        print(device.captures.waiting)
+    if unmade:
+        print(f"{device.name} lacks the reels {', '.join(unmade)}: make them by `{run_command(config, 'excitation')}`")
 
 
 def _identify(take: Path, device: RecordedDevice, channel: int) -> recording.Identified:
@@ -178,14 +188,19 @@ def _check_folder(args: argparse.Namespace) -> None:
     lines = [*recording.describe_placements(found, placements, device.existing, args.link), *unreadable]
     used = {each.part.reel: each.take for each in placements if each.state in ("placed", "there")}
     checked = {reel: _run_check(take, device.captures[reel].dry, channel, reference) for reel, take in used.items()}
-    takes = device.existing | used
-    missing = [reel for reel in device.reels if reel not in takes]
+    after = load_device(args.config, device.name)
+    takes, misnamed = after.existing | used, recording.find_misnamed(found, after.existing)
+    # As the workflow sees it, which goes by names alone.
+    missing = [reel for reel in after.reels if reel not in after.existing or reel in misnamed]
     if args.json:
-        print(json.dumps(_folder_content(placements, found, unreadable, checked, missing), indent=1))
+        content = _folder_content(placements, found, unreadable, checked)
+        print(json.dumps({**content, "ambiguous": after.captures.ambiguous, "missing": missing}, indent=1))
     else:
         print(*lines, sep="\n")
         for reel, result in checked.items():
             _print_checked(takes[reel], result)
+        for line in after.captures.ambiguous.values():
+            print(line)
         print(f"missing: {', '.join(missing)}" if missing else "every reel has a take")
     refused = [reel for reel, result in checked.items() if result.verdict == "refused"]
     if refused:
@@ -199,7 +214,6 @@ def _folder_content(
     found: Iterable[recording.Identified],
     unreadable: list[str],
     checked: dict[str, recording.CheckedTake],
-    missing: list[str],
 ) -> dict[str, Any]:
     return {
         "takes": [
@@ -216,5 +230,4 @@ def _folder_content(
         ],
         "unknown": [str(file.path) for file in found if not file.parts],
         "unreadable": unreadable,
-        "missing": missing,
     }

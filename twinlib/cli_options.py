@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinlib import capture
-from twinlib.errors import TwinError
+from twinlib.errors import ConfigError, TwinError
+from twinlib.project import find_workflow
 
 if TYPE_CHECKING:
     from twinlib.config import Device
@@ -60,6 +63,18 @@ def refuse_options(args: argparse.Namespace, names: tuple[str, ...], reason: str
         raise TwinError(f"{reason}: leave out {' and '.join(given)}")
 
 
+def run_command(config: Path, target: str = "") -> str:
+    """Return the command that runs the workflow with a configuration, for the current folder."""
+    words = ["snakemake", *([target] if target else [])]
+    if not Path("workflow", "Snakefile").is_file():
+        # Installed without the workflow, only the user knows where it is.
+        with suppress(ConfigError):
+            words += ["--snakefile", str(find_workflow())]
+    if config != _CONFIG:
+        words += ["--configfile", str(config)]
+    return shlex.join([*words, "--cores", "2"])
+
+
 @dataclass(frozen=True)
 class RecordedDevice:
     """A device that is recorded from reels: its settings, its captures, and the reels that exist, by name."""
@@ -85,6 +100,8 @@ def load_devices(path: Path, name: str | None) -> list[RecordedDevice]:
     # Imported here to save a second in the other commands.
     from twinlib.config import load_config
 
+    if not path.is_file():
+        raise TwinError(f"{path} does not exist: run in the folder of your project, or give the file by --config")
     settings = load_config(path)
     devices = {key: device for key, device in settings.devices.items() if device.takes is not None}
     if name is not None and name not in devices:
@@ -103,7 +120,7 @@ def load_device(path: Path, name: str | None) -> RecordedDevice:
         raise TwinError(f"{path} has several devices with takes: choose one by --device: {_names(found)}")
     for reel, file in found[0].reels.items():
         if not file.is_file():
-            raise TwinError(f"{file} does not exist: make the reel {reel} by `snakemake excitation --cores 2`")
+            raise TwinError(f"{file} does not exist: make the reel {reel} by `{run_command(path, 'excitation')}`")
     return found[0]
 
 

@@ -16,7 +16,15 @@ from typing import Any
 
 from twinlib import capture, recording
 from twinlib.audio import Subtype, read_info
-from twinlib.cli_options import Commands, RecordedDevice, add_device, check_output, load_device, refuse_options
+from twinlib.cli_options import (
+    Commands,
+    RecordedDevice,
+    add_device,
+    check_output,
+    load_device,
+    refuse_options,
+    run_command,
+)
 from twinlib.errors import TwinError
 from twinlib.progress import show_progress
 
@@ -55,7 +63,12 @@ def add_record(commands: Commands) -> None:
         "the device, that of `reference_channel` the loop-back (default: 1, 2 and so on)",
     )
     command.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: that of the reels, if possible)")
-    command.add_argument("--latency", type=float, metavar="S", help="latency in seconds (default: the driver's)")
+    command.add_argument(
+        "--latency",
+        type=float,
+        metavar="S",
+        help="latency in seconds (default: 0.2, or what the driver proposes if longer)",
+    )
     command.add_argument("--bits", choices=list(_SUBTYPES), default="24", help="24-bit or floating-point takes (24)")
     command.set_defaults(action=_record)
 
@@ -66,14 +79,7 @@ def _address(text: str) -> int | str:
 
 def _record(args: argparse.Namespace) -> None:
     if args.list:
-        for each in recording.portaudio_system().list_interfaces():
-            default = ", ".join(
-                word for word, is_it in (("output", each.is_default_output), ("input", each.is_default_input)) if is_it
-            )
-            print(
-                f"{each.number:3d}  {each.name}: {each.outputs} outputs, {each.inputs} inputs, {each.sample_rate} Hz"
-                + (f" (default {default})" if default else "")
-            )
+        _list_interfaces(recording.portaudio_system())
         return
     if (args.file is None) != (args.out is None):
         raise TwinError("give both FILE and --out TAKE to record one file, or neither to record the reels of a device")
@@ -84,8 +90,10 @@ def _record(args: argparse.Namespace) -> None:
     tasks = _tasks(device, args.reel)
     for task in tasks:
         print(f"{task.reel}: {read_info(task.path).seconds / 60:.1f} minutes -> {task.take}")
+        if task.reel in device.captures.ambiguous:
+            print(f"  note: {device.captures.ambiguous[task.reel]}. Otherwise it is recorded again")
     if not tasks:
-        print(f"all reels of {device.name} have takes: run `snakemake --cores 2`")
+        print(f"all reels of {device.name} have takes: run `{run_command(args.config)}`")
     if args.dry_run or not tasks:
         return
     settings, system = device.settings, recording.portaudio_system()
@@ -100,7 +108,27 @@ def _record(args: argparse.Namespace) -> None:
         for number, task in enumerate(tasks, 1):
             print(f"reel {number} of {len(tasks)}: {task.reel}")
             session.record(task)
-    print("every reel asked for is recorded: run `snakemake --cores 2`")
+    recorded = [task.reel for task in tasks]
+    rest = [reel for reel, _ in device.captures.missing if reel not in recorded]
+    following = f"still without a take: {', '.join(rest)}" if rest else f"run `{run_command(args.config)}`"
+    print(f"every reel asked for is recorded; {following}")
+
+
+def _list_interfaces(system: recording.SoundSystem) -> None:
+    interfaces = system.list_interfaces()
+    if not interfaces:
+        raise TwinError(
+            "PortAudio finds no interface: plug it in, switch it on, and check its driver; or record in your audio "
+            "program and run `twin check FOLDER`"
+        )
+    for each in interfaces:
+        default = ", ".join(
+            word for word, is_it in (("output", each.is_default_output), ("input", each.is_default_input)) if is_it
+        )
+        print(
+            f"{each.number:3d}  {each.name}: {each.outputs} outputs, {each.inputs} inputs, {each.sample_rate} Hz"
+            + (f" (default {default})" if default else "")
+        )
 
 
 def _record_file(args: argparse.Namespace) -> None:
@@ -279,7 +307,8 @@ class _Session:
             for seconds in (3, 2, 1):
                 print(f"{seconds} ...", flush=True)
                 time.sleep(1)
-        total = read_info(task.path).seconds + lead + recording.TAIL_SECONDS
+        latency = self.levels.latency_seconds if self.levels else None
+        total = read_info(task.path).seconds + lead + recording.TAIL_SECONDS + max(0.0, latency or 0.0)
         with show_progress(f"record {task.reel}", total, "s") as recorded, show_progress("check", 100, "%") as checked:
             return recording.record_task(
                 self.system,
@@ -288,7 +317,7 @@ class _Session:
                 subtype=self.subtype,
                 channel=self.channel,
                 reference_channel=self.reference_channel,
-                latency_seconds=self.levels.latency_seconds if self.levels else None,
+                latency_seconds=latency,
                 lead_seconds=lead,
                 progress=recorded,
                 check_progress=checked,

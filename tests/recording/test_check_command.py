@@ -110,8 +110,57 @@ def test_several_files_of_a_reel_beside_the_takes_stay_as_they_are(
     assert code == 0, err
     assert "main-05, already in recordings/silk/main-05.flac" in out
     assert "not used: recordings/silk/main-05.flac is there and differs" in out
+    assert "for the reel main-05: leave only the right one there, or write takes: recordings/silk/{reel}.flac" in out
+    assert "missing: main-01, main-02, main-03, main-04, main-05," in out, "the workflow waits for it"
     assert snapshot(takes) == before
     assert not [path for path in takes.iterdir() if path.is_symlink()]
+
+
+def test_takes_of_other_reels_under_names_near_each_other_are_sorted(
+    twin: Command,  # noqa: F811
+    project: Path,
+    main: Path,
+) -> None:
+    takes = Path("recordings/silk")
+    takes.mkdir(parents=True)
+    held = {"main_01.wav": "main-02", "main-1.WAV": "main-01"}
+    for name, reel in held.items():
+        soundfile.write(takes / name, overdrive(reel_samples(main, reel)), RATE, "PCM_24", format="WAV")
+    code, out, _ = twin("record", "--dry-run")
+    assert code == 0
+    assert "recordings/silk holds main-1.WAV and main_01.wav for the reel main-01: leave only" in out
+    code, out, err = twin("check", takes)
+    assert code == 0, out + err
+    for name, reel in held.items():
+        assert f"{reel}, copied to recordings/silk/{reel}.wav" in out
+        assert (takes / f"{reel}.wav").read_bytes() == (takes / name).read_bytes()
+        assert f"recordings/silk/{reel}.wav: ok" in out
+    assert "missing: main-03, main-04" in out, "the workflow finds the others by their names"
+
+
+def test_a_file_under_a_name_near_that_of_a_reel_which_it_does_not_hold_is_no_take(
+    twin: Command,  # noqa: F811
+    project: Path,
+    main: Path,
+) -> None:
+    takes = Path("recordings/silk")
+    takes.mkdir(parents=True)
+    for name, reel in {"main_01.wav": "main-02", "take.flac": "main-01"}.items():
+        soundfile.write(takes / name, overdrive(reel_samples(main, reel)), RATE, "PCM_24")
+    code, out, err = twin("check", takes, "--json")
+    assert code == 0, err
+    found = strict_json(out)
+    assert [(each["take"], each["state"]) for each in found["takes"]] == [
+        ("recordings/silk/main-02.wav", "placed"),
+        ("recordings/silk/main-01.flac", "placed"),
+    ]
+    assert (
+        "main-01.flac and main_01.wav for the reel main-01: leave only the right one" in found["ambiguous"]["main-01"]
+    )
+    assert found["missing"] == [f"main-{number:02d}" for number in (1, *range(3, 13))]
+    code, out, _ = twin("check", takes)
+    assert code == 0
+    assert "main_01.wav is the take of main-01 by its name" not in out, "it no longer is"
 
 
 def test_options_apply_or_are_refused(twin: Command, project: Path, recorded: Record) -> None:  # noqa: F811

@@ -7,7 +7,12 @@ from typing import Any, Literal
 
 from twinlib.capture.pairs import Pair, aligned_range, read_pairs
 from twinlib.capture.settings import Captures
-from twinlib.capture.takes import describe_missing_takes, existing_takes, missing_takes
+from twinlib.capture.takes import (
+    describe_ambiguous_takes,
+    describe_missing_takes,
+    existing_takes,
+    missing_takes,
+)
 from twinlib.errors import CaptureError
 from twinlib.excitation import Excitation, probe_name, reel_names, take_path
 
@@ -36,7 +41,8 @@ class DeviceCaptures:
     """The captures of one device by name, including those of reels without a take.
 
     `music` and `probes` are the names of the captures that exist, `missing` the reels without a take, each with the
-    path of its take. `waiting` says how to record them; it is empty if no take is missing.
+    path of its take. `waiting` says how to record them; it is empty if no take is missing. `ambiguous` says for each
+    missing reel with several candidates for its take which these are.
     """
 
     device: str
@@ -45,6 +51,7 @@ class DeviceCaptures:
     probes: list[str] = field(default_factory=list)
     missing: list[tuple[str, Path]] = field(default_factory=list)
     waiting: str = ""
+    ambiguous: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Capture:
         if name not in self.captures:
@@ -119,11 +126,13 @@ def _takes(
 ) -> DeviceCaptures:
     excitation = results / "excitations" / str(device.excitation)
     if device.takes is None:
-        files, missing, waiting = {reel: results / "devices" / name / reel / "take.wav" for reel in reels}, [], ""
+        files, missing = {reel: results / "devices" / name / reel / "take.wav" for reel in reels}, []
+        waiting, ambiguous = "", {}
     else:
         missing = missing_takes(name, device, reels, taken)
         files = {**dict(missing), **existing_takes(name, device, reels, taken)}
         waiting = describe_missing_takes(name, device, reels, excitation, taken) if missing else ""
+        ambiguous = describe_ambiguous_takes(name, device, reels, taken)
     kind: Literal["take", "simulated"] = "simulated" if device.takes is None else "take"
     captures = {
         reel: Capture(
@@ -135,4 +144,4 @@ def _takes(
         [reel for reel, is_probe in reels.items() if is_probe == wanted and reel not in dict(missing)]
         for wanted in (True, False)
     )
-    return DeviceCaptures(name, captures, music, probes, missing, waiting)
+    return DeviceCaptures(name, captures, music, probes, missing, waiting, ambiguous)

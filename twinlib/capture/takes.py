@@ -51,9 +51,7 @@ def describe_missing_takes(
         candidates = find_takes(pattern, reel, names, taken)
         used.update(candidates)
         if candidates:
-            lines.append(
-                f"  {path.parent} holds {_list(candidates)} for the reel {reel}: {_remedy(pattern, reel, candidates)}"
-            )
+            lines.append(f"  {_describe_candidates(pattern, reel, candidates)}")
         else:
             lines.append(f"  play {excitation / 'reels' / reel}.wav, save the recording as {path}")
     for folder in sorted({path.parent for _, path in missing}):
@@ -66,6 +64,23 @@ def describe_missing_takes(
             "  Then run the same command again, or set allow_missing_takes: true to continue without them.",
         )
     )
+
+
+def describe_ambiguous_takes(
+    name: str, device: Captures, reels: Iterable[str], taken: Collection[Path] = ()
+) -> dict[str, str]:
+    """Return for each reel of the device `name` with several candidates for its take which these are, and the remedy.
+
+    `taken` are the files of other devices.
+    """
+    names, pattern = list(reels), str(device.takes)
+    found = {reel: find_takes(pattern, reel, names, taken) for reel, _ in missing_takes(name, device, names, taken)}
+    return {reel: _describe_candidates(pattern, reel, files) for reel, files in found.items() if files}
+
+
+def _describe_candidates(pattern: str, reel: str, candidates: list[Path]) -> str:
+    folder = take_path(pattern, reel).parent
+    return f"{folder} holds {_list(candidates)} for the reel {reel}: {_remedy(pattern, reel, candidates)}"
 
 
 def _remedy(pattern: str, reel: str, candidates: list[Path]) -> str:

@@ -51,7 +51,8 @@ def recording_guide(
             else []
         ),
         "`recording.html` beside this file shows the same with a picture of the wiring. `twin record --device NAME`"
-        " plays the reels, records and checks them; the rest of this text is for recording with an audio program.",
+        " plays the reels, records and checks them; the rest of this text is for recording with an audio program."
+        " With another configuration file than `config/config.yaml`, add `--config FILE` to each `twin` command.",
         "",
         "## Wiring",
         "",

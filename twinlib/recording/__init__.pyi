@@ -17,6 +17,7 @@ from .passes import TAIL_SECONDS as TAIL_SECONDS
 from .placement import Placement as Placement
 from .placement import describe_placements as describe_placements
 from .placement import describe_unknown as describe_unknown
+from .placement import find_misnamed as find_misnamed
 from .placement import place as place
 from .placement import plan_placements as plan_placements
 from .portaudio import portaudio_system as portaudio_system

@@ -40,19 +40,21 @@ class Placement:
 def plan_placements(found: Sequence[Identified], takes: str, existing: Mapping[str, Path]) -> list[Placement]:
     """Return where each reel of some files goes; `takes` is the pattern of the configuration.
 
-    `existing` are the takes that are there, by reel; none is replaced. Of a reel that came twice, the first complete
-    recording counts.
+    `existing` are the takes that are there, by reel; none is replaced. One of these files whose name is only near that
+    of a reel that it does not hold is no take of it. Of a reel that came twice, the first complete recording counts.
     """
+    misnamed = find_misnamed(found, existing)
     planned: list[Placement] = []
     chosen: dict[str, tuple[bool, Placement]] = {}
     for file in found:
         for number, part in enumerate(file.parts):
             span = _span(file, number)
+            wanted = take_path(takes, part.reel)
             take = existing.get(part.reel)
-            if take is None:
-                take = take_path(takes, part.reel)
-                if span is None:
-                    take = take.with_suffix(file.path.suffix)
+            if take is None or (part.reel in misnamed and take != wanted):
+                # The name of the configuration, except for another format: no other file is then taken for this reel.
+                is_format = span is not None or file.path.suffix.casefold() == wanted.suffix.casefold()
+                take = wanted if is_format else wanted.with_suffix(file.path.suffix)
             each = Placement(file.path, part, take, span, _state(file, span, take))
             planned.append(each)
             is_whole = file.is_whole(part)
@@ -62,6 +64,12 @@ def plan_placements(found: Sequence[Identified], takes: str, existing: Mapping[s
         replace(each, state="again") if each.state == "placed" and chosen[each.part.reel][1] is not each else each
         for each in planned
     ]
+
+
+def find_misnamed(found: Sequence[Identified], existing: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the takes that are there, by reel, whose files do not hold the reel of their name."""
+    files = {file.path.resolve(): [part.reel for part in file.parts] for file in found}
+    return {reel: take for reel, take in existing.items() if reel not in files.get(take.resolve(), [reel])}
 
 
 def place(placement: Placement, link: bool = False, progress: Progress = no_progress) -> None:
@@ -151,7 +159,7 @@ def describe_placements(
     found: Sequence[Identified], placements: Sequence[Placement], existing: Mapping[str, Path], link: bool
 ) -> list[str]:
     """Return a line for each reel in the files, and for each file or part of one that holds none."""
-    names = {path.resolve(): reel for reel, path in existing.items()}
+    misnamed = {path.resolve(): reel for reel, path in find_misnamed(found, existing).items()}
     winners = {each.part.reel: each for each in placements if each.state == "placed"}
     lines = []
     for file in found:
@@ -165,8 +173,7 @@ def describe_placements(
                 f"{file.path} also holds clicks at {', '.join(map(_clock, file.other_clicks))} with the music of none "
                 "of these reels: a part of another excitation, or a damaged reel"
             )
-        named = names.get(file.path.resolve())
-        if named is not None and named not in [each.part.reel for each in mine]:
+        if (named := misnamed.get(file.path.resolve())) is not None:
             lines.append(f"{file.path} is the take of {named} by its name, but does not hold it: move it away")
     return lines
 
