@@ -244,8 +244,7 @@ class AudioPath:
         devices = {"twin_out": target, "twin_in": f"{SINK}.monitor"}
         lines = [f'pcm.{name} {{ type pulse device "{device}" }}\n' for name, device in devices.items()]
         Path(self._environment["HOME"], ".asoundrc").write_text("".join(lines))
-        # With the latency of ALSA, a busy machine loses samples.
-        return self._environment | {"PULSE_LATENCY_MSEC": "300"}
+        return dict(self._environment)
 
     def _start_server(self) -> None:
         self._environment = self._private_environment()

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,11 +49,10 @@ class Bench:
     passes: int = 0
     plugged_passes: int = 1000
     broken_block: int | None = None
+    interfaces: list[Interface] = field(default_factory=lambda: [Interface(0, "Bench", 2, 2, RATE, True, True)])
 
     def system(self) -> SoundSystem:
-        return SoundSystem(
-            lambda: [Interface(0, "Bench", 2, 2, self.rate, True, True)], lambda connection: self.rate, self.exchange
-        )
+        return SoundSystem(lambda: self.interfaces, lambda connection: self.rate, self.exchange)
 
     def exchange(self, connection: Connection, blocks: Iterable[Signal]) -> Iterator[Received]:
         fault = self.faults.pop(0) if self.faults else 0.0
@@ -352,6 +352,75 @@ def test_only_a_problem_of_the_rate_changes_the_rate(monkeypatch: pytest.MonkeyP
         system.find_rate(replace(CONNECTION, inputs=(1, 8)))
 
 
+class Driver:
+    """A module like sounddevice whose input hears the output `delay` frames later, in blocks of changing sizes.
+
+    The input runs after `starting` blocks; what the output plays until then is lost.
+    """
+
+    PortAudioError = OSError
+
+    def __init__(self, starting: int, delay: int) -> None:
+        self._starting, self._played = starting, np.zeros(delay, np.float32)
+        self.options: dict[str, Any] = {}
+
+    def query_devices(self, device: object, kind: str) -> dict[str, float]:
+        return {"default_high_input_latency": 0.03, "default_high_output_latency": 0.3}
+
+    def Stream(self, **options: Any) -> "Driver":
+        self.options = options
+        return self
+
+    def start(self) -> None:
+        for number, size in enumerate(np.random.default_rng(1).integers(100, 5000, 60)):
+            is_late = number < self._starting
+            heard = np.zeros((size, 1), np.float32) if is_late else self._played[:size, None]
+            out = np.full((size, 1), np.nan, np.float32)
+            status = SimpleNamespace(input_underflow=is_late, input_overflow=False, output_underflow=False)
+            self.options["callback"](heard, out, size, None, status)
+            if not is_late:
+                self._played = np.concatenate([self._played[size:], out[:, 0]])
+
+    def abort(self) -> None:
+        pass
+
+    close = abort
+
+
+@pytest.mark.parametrize("starting", [0, 7])
+def test_nothing_is_played_before_the_input_runs(starting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, delay = Driver(starting, 6000), 6000
+    monkeypatch.setitem(sys.modules, "sounddevice", driver)
+    sent = np.random.default_rng(2).uniform(-1, 1, (20 * BLOCK_FRAMES, 1)).astype(np.float32)
+    blocks = [sent[start : start + BLOCK_FRAMES] for start in range(0, len(sent), BLOCK_FRAMES)]
+    found = list(recording.portaudio_system().exchange(CONNECTION, blocks))
+    samples = np.concatenate([each.samples for each in found])[:, 0]
+    assert len(samples) >= len(sent)
+    assert not samples[:delay].any()
+    assert np.array_equal(samples[delay : len(sent)], sent[: len(sent) - delay, 0])
+    assert not any(each.is_broken for each in found)
+    assert (driver.options["blocksize"], driver.options["latency"]) == (0, 0.3), (
+        "a fixed size repeats samples on ALSA's pulse plugin"
+    )
+
+
+def test_a_long_round_trip_loses_no_end(main: Path, tmp_path: Path) -> None:
+    bench, reel = Bench(delay=3 * RATE), main / "reels" / "main-01.wav"
+    found = measure_levels(bench.system(), replace(CONNECTION, latency=2.0))
+    assert found.latency_seconds == pytest.approx(3.0, abs=1e-3)
+    task = recording.Task("main-01", reel, recording.read_layout(reel)[0], tmp_path / "take.wav")
+    made = recording.record_task(bench.system(), CONNECTION, task, latency_seconds=found.latency_seconds)
+    assert (made.verdict, made.decision, made.lost_seconds) == ("ok", "keep", pytest.approx(0.0, abs=1e-3))
+
+
+def test_a_set_up_that_lost_its_start_says_so() -> None:
+    found = measure_levels(Bench(faults=[0.6]).system(), CONNECTION)
+    assert found.lost_seconds == pytest.approx(0.6 - 400 / RATE, abs=1e-3)
+    assert "the stream lost its first 0.59 s, or more: lower --latency" in found.problems
+    assert "round trip" not in found.describe()
+    assert found.is_usable
+
+
 def test_interfaces_are_listed_and_missing_packages_are_explained(
     twin: Command,  # noqa: F811
     project: Path,  # noqa: F811
@@ -361,6 +430,8 @@ def test_interfaces_are_listed_and_missing_packages_are_explained(
     code, out, _ = twin("record", "--list")
     assert code == 0
     assert "0  Bench: 2 outputs, 2 inputs, 44100 Hz (default output, input)" in out
+    monkeypatch.setattr(bench, "interfaces", [])
+    refused(twin("record", "--list"), "PortAudio finds no interface", "twin check FOLDER")
     bench.rate = 48000
     refused(twin("record", "--rate", "96000"), "does not run at 96000 Hz, but at 48000 Hz")
     refused(twin("record", "--inputs", "0"), "channels are counted from 1")

@@ -40,7 +40,8 @@ SILENT_DBFS = -60.0
 class Levels:
     """What the test signal measures. Levels in dBFS are peaks, except those of noise and hum (rms).
 
-    `latency_seconds` is the round trip from the output to the input; None, like the polarity, if no click came back.
+    `latency_seconds` is the round trip from the output to the input, negative if the stream lost more than that of its
+    start; None, like the polarity, if no click came back.
     `loop_back_dbfs` is None without a loop-back. `breaks` are the interruptions that the driver reported.
     """
 
@@ -60,6 +61,11 @@ class Levels:
         return -self.return_dbfs
 
     @property
+    def lost_seconds(self) -> float:
+        """What the stream lost of its start at least."""
+        return max(0.0, -(self.latency_seconds or 0.0))
+
+    @property
     def problems(self) -> list[str]:
         """What to correct before recording, most important first."""
         found = []
@@ -76,6 +82,8 @@ class Levels:
         if self.loop_back_dbfs is not None and not SILENT_DBFS < self.loop_back_dbfs < CLIPPED_DBFS:
             state = "clips: lower its input gain" if self.loop_back_dbfs > SILENT_DBFS else "is silent: check its cable"
             found.append(f"the loop-back {state}")
+        if self.lost_seconds:
+            found.append(f"the stream lost its first {self.lost_seconds:.2f} s, or more: lower --latency")
         if self.breaks:
             found.append("the stream was interrupted: close other programs, or raise --latency")
         return found
@@ -97,7 +105,8 @@ class Levels:
         parts.append(f"hum {self.hum_hz:.0f} Hz at {self.hum_dbfs:.0f} dBFS" if self.hum_hz else "no hum")
         if self.latency_seconds is not None:
             parts.append("inverted" if self.polarity == -1 else "not inverted")
-            parts.append(f"round trip {1e3 * self.latency_seconds:.1f} ms")
+            if not self.lost_seconds:
+                parts.append(f"round trip {1e3 * self.latency_seconds:.1f} ms")
         return ", ".join(parts)
 
 

@@ -19,7 +19,7 @@ LEAD_SECONDS = 1.5
 """Silence before the reel: streams lose their start."""
 
 TAIL_SECONDS = 1.5
-"""Silence after the reel: the latency of the interface, and the decay of the device."""
+"""Silence after the reel, besides the round trip: the decay of the device."""
 
 METER_SECONDS = 0.3
 """Time between two readings of the meter."""
@@ -53,17 +53,22 @@ def record_pass(
     *,
     subtype: Subtype = "PCM_24",
     lead_seconds: float = LEAD_SECONDS,
+    latency_seconds: float | None = None,
     progress: Progress = no_progress,
 ) -> Pass:
     """Play a reel and record the inputs of a connection into a WAV (RF64 beyond 4 GiB), in constant memory.
 
-    A reel of another rate is resampled for the interface. `KeyboardInterrupt` ends the pass early; the file then holds
-    what was recorded, as after a stall of the stream. `progress` counts seconds, with the level as note. Raises
-    `InterfaceError`, and `DiskFullError` before anything is played.
+    `latency_seconds` is the round trip; None if it is unknown. A reel of another rate is resampled for the interface.
+    `KeyboardInterrupt` ends the pass early; the file then holds what was recorded, as after a stall of the stream.
+    `progress` counts seconds, with the level as note. Raises `InterfaceError`, and `DiskFullError` before anything is
+    played.
     """
     rate = connection.sample_rate
     lead = BLOCK_FRAMES * math.ceil(lead_seconds * rate / BLOCK_FRAMES)
-    tail = round(TAIL_SECONDS * rate)
+    if latency_seconds is None:
+        # Once for the output, once for the input.
+        latency_seconds = 2.0 * (connection.latency or 0.0)
+    tail = round((TAIL_SECONDS + latency_seconds) * rate)
     breaks: list[float] = []
     position, is_complete, stalled = 0, True, None
     with ExitStack() as stack:

@@ -3,15 +3,19 @@
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial, wraps
-from itertools import islice
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from twinlib.audio import Signal
 from twinlib.errors import InterfaceError, StalledStreamError
 from twinlib.recording.sound_system import BLOCK_FRAMES, Connection, Interface, Received, SoundSystem
 
-QUEUED_BLOCKS = 64
-"""Blocks read ahead, 3 s at 44.1 kHz, so that a busy disk does not interrupt the stream."""
+QUEUED_FRAMES = 64 * BLOCK_FRAMES
+"""Frames read ahead, 3 s at 44.1 kHz, so that a busy disk does not interrupt the stream."""
+
+LATENCY_SECONDS = 0.2
+"""Latency of a stream if the driver does not propose a longer one, which protects a recording on a busy machine."""
 
 TIMEOUT_SECONDS = 10.0
 """Time without a block after which the interface is not answering."""
@@ -94,45 +98,81 @@ def _check_settings(sounddevice: Any, connection: Connection, rate: int) -> None
     sounddevice.check_input_settings(connection.input, max(connection.inputs), "float32", samplerate=rate)
 
 
+class _Player:
+    """The samples to play: blocks come in one thread, and go out in another, in the sizes that the driver asks for."""
+
+    def __init__(self, outputs: Iterable[int], blocks: Iterable[Signal]) -> None:
+        self._columns = [channel - 1 for channel in outputs]
+        self._source = iter(blocks)
+        self._queue: queue.SimpleQueue[Signal] = queue.SimpleQueue()
+        self._rest: Signal = np.zeros((0, 1), np.float32)
+        self.waiting, self.is_read = 0, False
+
+    def read_ahead(self) -> None:
+        """Fill the queue; `waiting` counts its frames, and `is_read` says that all blocks have been in it."""
+        while self.waiting < QUEUED_FRAMES and not self.is_read:
+            block = next(self._source, None)
+            if block is None:
+                self.is_read = True
+            else:
+                self._queue.put(block)
+                self.waiting += len(block)
+
+    def fill(self, out: Signal) -> int:
+        """Write the next frames into a buffer of the driver; return their number, less than asked for at the end."""
+        out.fill(0.0)
+        position = 0
+        while position < len(out):
+            if not len(self._rest):
+                if self._queue.empty():
+                    break
+                self._rest = self._queue.get_nowait()
+            part = self._rest[: len(out) - position]
+            self._rest = self._rest[len(part) :]
+            for number, column in enumerate(self._columns):
+                out[position : position + len(part), column] = part[:, number % part.shape[1]]
+            position += len(part)
+        return position
+
+
 def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]) -> Iterator[Received]:
-    played: queue.SimpleQueue[Signal] = queue.SimpleQueue()
-    recorded: queue.SimpleQueue[tuple[Received, bool]] = queue.SimpleQueue()
+    player = _Player(connection.outputs, blocks)
+    recorded: queue.SimpleQueue[tuple[Received, int]] = queue.SimpleQueue()
     columns = [channel - 1 for channel in connection.inputs]
 
-    def exchange_block(indata: Signal, outdata: Signal, frames: int, time: Any, status: Any) -> None:
-        outdata.fill(0.0)
-        was_played = not played.empty()
-        if was_played:
-            samples = played.get_nowait()
-            for number, channel in enumerate(connection.outputs):
-                outdata[:, channel - 1] = samples[:, number % samples.shape[1]]
-        broken = bool(status.input_overflow or status.output_underflow or not was_played)
-        recorded.put((Received(indata[:, columns].copy(), broken), was_played))
+    is_running = False
 
-    source = iter(blocks)
-    waiting = 0
-    for block in islice(source, QUEUED_BLOCKS):
-        played.put(block)
-        waiting += 1
+    def exchange_block(indata: Signal, outdata: Signal, frames: int, time: Any, status: Any) -> None:
+        nonlocal is_running
+        if status.input_underflow and not is_running:
+            # The input does not run yet: what is played now is lost.
+            outdata.fill(0.0)
+            return
+        is_running, is_read = True, player.is_read
+        played = player.fill(outdata)
+        broken = status.input_underflow or status.input_overflow or status.output_underflow
+        broken = broken or (played < frames and not is_read)
+        recorded.put((Received(indata[:, columns].copy(), bool(broken)), played))
+
+    player.read_ahead()
     try:
         stream = sounddevice.Stream(
             samplerate=connection.sample_rate,
-            blocksize=BLOCK_FRAMES,
+            # With blocks of one size, PortAudio repeats samples on the pulse plugin of ALSA and does not report it.
+            blocksize=0,
             device=(connection.input, connection.output),
             channels=(max(connection.inputs), max(connection.outputs)),
             dtype="float32",
-            latency="high" if connection.latency is None else connection.latency,
+            latency=_latency(sounddevice, connection) if connection.latency is None else connection.latency,
             callback=exchange_block,
             clip_off=True,
         )
         try:
             stream.start()
-            while waiting:
-                received, was_played = recorded.get(timeout=TIMEOUT_SECONDS)
-                waiting -= was_played
-                for following in islice(source, 1):
-                    played.put(following)
-                    waiting += 1
+            while player.waiting:
+                received, played = recorded.get(timeout=TIMEOUT_SECONDS)
+                player.waiting -= played
+                player.read_ahead()
                 yield received
         finally:
             # To stop waits for the thread of the driver, forever if that has stalled.
@@ -145,3 +185,9 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
         ) from None
     except (sounddevice.PortAudioError, ValueError) as error:
         raise _error(error) from None
+
+
+def _latency(sounddevice: Any, connection: Connection) -> float:
+    sides = ((connection.input, "input"), (connection.output, "output"))
+    proposed = [sounddevice.query_devices(device, side)[f"default_high_{side}_latency"] for device, side in sides]
+    return float(max(LATENCY_SECONDS, *proposed))

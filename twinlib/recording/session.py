@@ -121,8 +121,17 @@ def record_task(
     if out.is_file():
         # Recorded by a session that was killed during the check.
         _set_aside(out, task.take)
+    # A negative round trip: the set-up lost its start.
+    round_trip = None if latency_seconds is None else max(0.0, latency_seconds)
     made = record_pass(
-        system, connection, task.path, out, subtype=subtype, lead_seconds=lead_seconds, progress=progress
+        system,
+        connection,
+        task.path,
+        out,
+        subtype=subtype,
+        lead_seconds=lead_seconds,
+        latency_seconds=round_trip,
+        progress=progress,
     )
     if not made.is_complete:
         return Attempt(task, made, None)
@@ -141,7 +150,7 @@ def record_task(
     if aligned is None or aligned.verdict == "refused":
         return Attempt(task, made, checked)
     lag = aligned.lag_samples / aligned.sample_rate
-    expected = made.lead_frames / made.sample_rate + (latency_seconds or 0.0)
+    expected = made.lead_frames / made.sample_rate + (round_trip or 0.0)
     return Attempt(task, made, checked, max(0.0, expected - lag), max(0.0, -lag))
 
 

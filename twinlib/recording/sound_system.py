@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from twinlib.audio import Signal
 
 BLOCK_FRAMES = 2048
-"""Frames of a block of a stream."""
+"""Frames of a block to play."""
 
 Address = int | str | None
 """An interface by its number or a part of its name; None for the default of the system."""
@@ -43,7 +43,7 @@ def find_input(interfaces: Iterable[Interface], address: Address) -> Interface |
 class Connection:
     """The use of an interface: where to play, where to record, the rate in Hz, and the latency in seconds.
 
-    Channels count from 1. `latency` is None for that which the driver proposes for robust streams.
+    Channels count from 1. `latency` is None for one that is long enough for robust streams.
     """
 
     output: Address
@@ -69,8 +69,8 @@ class SoundSystem:
     - `list_interfaces()` returns the interfaces.
     - `find_rate(connection)` returns the sample rate at which the interface can be used: that of the connection, or the
       default of the interface.
-    - `exchange(connection, blocks)` plays blocks of `BLOCK_FRAMES` frames `(frames, channels)` and yields as many
-      recorded blocks, more after an interruption. A block of one channel is played on all outputs.
+    - `exchange(connection, blocks)` plays blocks `(frames, channels)` and yields recorded blocks of any length that are
+      together at least as long. A block of one channel is played on all outputs.
 
     They raise `InterfaceError`.
     """
