@@ -3,16 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from twinlib.alignment.clock import Array, ClockModel
 from twinlib.alignment.result import Alignment, Warp
 from twinlib.audio import Reader, Signal
 from twinlib.db import db_to_amp
 from twinlib.errors import AlignmentError
 from twinlib.resampling import WARP_KERNEL, Channel, Piece, frames_at_rate, interpolate
+
+if TYPE_CHECKING:
+    from twinlib.alignment.clock import ClockModel
 
 ZERO_LAGS = (-4, 16)
 """Lags in samples of a pair on one clock that are set to zero. The phase of the device makes the lag uncertain by a few
@@ -23,7 +25,7 @@ INTEGER_TOLERANCE = 0.01
 """Samples from an integer within which a step of the lag counts as digital."""
 
 
-def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, tuple[Piece, ...]]:
+def choose_warp(clock: "ClockModel", dry: Channel, is_take: bool) -> tuple[Warp, tuple[Piece, ...]]:
     """Return the kind of warp and its pieces; digital pairs on one clock are shifted and never interpolated."""
     frames, fit = dry.stop - dry.start, clock.fit
     pieces = clock.time_map(dry.start, dry.stop).pieces
@@ -32,7 +34,8 @@ def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, t
     steps = fit.lags - fit.lags[0]
     integer_steps = np.round(steps)
     drift = fit.drift_ppm * 1e-6
-    tolerance = np.maximum(INTEGER_TOLERANCE, 3.0 * _bounded(fit.lag_errors))
+    errors = np.nan_to_num(np.minimum(fit.lag_errors, 0.1), nan=0.1) if len(fit.lag_errors) else np.zeros(1)
+    tolerance = np.maximum(INTEGER_TOLERANCE, 3.0 * errors)
     is_digital = bool(np.all(np.abs(steps - integer_steps) < tolerance))
     is_steady = abs(drift) * frames < 0.02 or abs(fit.drift_ppm) < 3.0 * fit.drift_error_ppm
     lag = round(float(fit.lags[0]) + 0.5 * drift * frames)
@@ -43,10 +46,6 @@ def choose_warp(clock: ClockModel, dry: Channel, is_take: bool) -> tuple[Warp, t
         shifted = zip(pieces, lags, strict=True)
         return "shift", tuple(Piece(p.start, p.stop, (float(p.start),), (float(value),)) for p, value in shifted)
     return "sinc", pieces
-
-
-def _bounded(errors: Array) -> Array:
-    return np.where(np.isfinite(errors), np.minimum(errors, 0.1), 0.1) if len(errors) else np.zeros(1)
 
 
 class WarpedReader:
