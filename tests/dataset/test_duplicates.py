@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -136,6 +137,20 @@ def test_the_most_common_codes_are_dropped_first(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("parties", [0, 1, 2])
 def test_few_or_no_rows(parties: int) -> None:
     assert match_fingerprints(**rows(parties, 3, 0))[0] == []
+
+
+def peak(parties: int) -> int:
+    """Peak memory of numpy in bytes, for 10,000 codes of each party."""
+    made = {name: values.astype(np.int32) for name, values in rows(parties, 10_000, 11).items()}
+    tracemalloc.start()
+    match_fingerprints(**made)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
+def test_the_memory_per_code_is_small() -> None:
+    assert peak(40) - peak(10) < 30 * 10_000 * 24
 
 
 @given(rate=st.floats(1e-9, 50), continuation=st.floats(0.01, 0.95))

@@ -10,8 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinlib.audit.aggregate import usable
-from twinlib.contracts import CUES, FINGERPRINTS, LEAKS, SEGMENTS
-from twinlib.dataset import COLUMNS, REMEDIES, Duplicate, Leak, find_audio_leaks, find_duplicates, find_leaks
+from twinlib.contracts import CUES, LEAKS, SEGMENTS
+from twinlib.dataset import (
+    COLUMNS,
+    REMEDIES,
+    Duplicate,
+    Fingerprints,
+    Leak,
+    find_audio_leaks,
+    find_duplicates,
+    find_leaks,
+)
 from twinlib.errors import AuditError
 from twinlib.excitation import find_cue_families
 from twinlib.files import read_json, read_table
@@ -42,7 +51,7 @@ def audit_leaks(results: Path) -> dict[str, Any]:
 
 
 def _find_duplicates(folder: Path, sheet: pd.DataFrame, reels: tuple[str, ...]) -> _Duplicates:
-    return find_duplicates(sheet[sheet["reel"].isin(reels)], read_table(folder / "fingerprints.parquet", FINGERPRINTS))
+    return find_duplicates(sheet[sheet["reel"].isin(reels)], Fingerprints(folder / "fingerprints.parquet"))
 
 
 def _audit_device(

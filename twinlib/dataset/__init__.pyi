@@ -3,12 +3,14 @@ from .fingerprint import fingerprint_reel as fingerprint_reel
 from .leaks import COLUMNS as COLUMNS
 from .leaks import REMEDIES as REMEDIES
 from .leaks import Duplicate as Duplicate
+from .leaks import Fingerprints as Fingerprints
 from .leaks import Leak as Leak
 from .leaks import find_audio_leaks as find_audio_leaks
 from .leaks import find_duplicates as find_duplicates
 from .leaks import find_leaks as find_leaks
 from .leaks import find_planned_duplicates as find_planned_duplicates
 from .leaks import leak_report as leak_report
+from .leaks import read_checked_columns as read_checked_columns
 from .leaks import refuse_leaks as refuse_leaks
 from .leaks import require_no_leaks as require_no_leaks
 from .loader import Crops as Crops

@@ -6,7 +6,8 @@ slices. Chance matches scatter over all possible offsets; this scatter determine
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,13 @@ MIN_CONTINUATION = 0.5
 
 MIN_VOTES = 3
 
-Ints = npt.NDArray[np.int64]
+_PART_BITS = 4
+"""Rows are sorted in 16 parts, by the first bits of their codes: the temporary memory is that of one part."""
+
+_PIECE = 1 << 17
+"""Coincidences that are judged together. A pair of parties is never divided."""
+
+Ints = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,9 @@ def match_fingerprints(
 
     All arrays are `(rows,)`. A row is a code at a `frame` of a `party` (the part of a track in one split), which is on
     one `side` (the split). Parties of one `group` (the track) are not compared. `weak` masks the uncertain bits of the
-    code.
+    code. Beyond the arrays and an index of the rows in 32 bits, the memory depends on `MAX_COINCIDENCES` alone.
     """
-    rows = _distinct(code, party, frame)
+    rows = _distinct_rows(code, party, frame)
     row_sides = side[rows]
     parties = int(party.max(initial=-1)) + 1
     low, high = np.full(parties, np.iinfo(np.int64).max), np.full(parties, -1)
@@ -76,20 +83,42 @@ def match_fingerprints(
     span = np.where(high >= 0, high - low + 1, 0)
     party_sides = np.full(parties, -1)
     party_sides[party] = side
-    possible, coincidences = 0, []
-    for first, second in combinations(np.flatnonzero(np.bincount(side)).tolist(), 2):
-        first_spans, second_spans = (span[party_sides == one] for one in (first, second))
+    pairs_of_sides = list(combinations(np.flatnonzero(np.bincount(side)).tolist(), 2))
+    possible = 0
+    for sides in pairs_of_sides:
+        first_spans, second_spans = (span[party_sides == one] for one in sides)
         possible += int(first_spans.sum() * len(second_spans) + second_spans.sum() * len(first_spans))
+    matches = []
+    for first, second in pairs_of_sides:
         a, b = _coincidences(rows[row_sides == first], rows[row_sides == second], code, weak)
         differ = group[a] != group[b]
-        coincidences.append((a[differ], b[differ]))
-    matches = []
-    for a, b in coincidences:
-        pair, offset = party[a] * parties + party[b], frame[a] - frame[b]
-        for key, votes, mean_offset, chance, at in _significant_matches(pair, offset, frame[a], span, possible):
-            offset_seconds = round(mean_offset * STEP_SECONDS, 4)
-            matches.append(Match(divmod(key, parties), votes, offset_seconds, chance, (int(a[at]), int(b[at]))))
+        a, b = a[differ], b[differ]
+        pair = party[a].astype(np.int64) * parties + party[b]
+        for piece in _pieces(pair):
+            pairs, offset, frames = pair[piece], frame[a[piece]] - frame[b[piece]], frame[a[piece]]
+            for key, votes, mean_offset, chance, at in _significant_matches(pairs, offset, frames, span, possible):
+                offset_seconds = round(mean_offset * STEP_SECONDS, 4)
+                voters = int(a[piece[at]]), int(b[piece[at]])
+                matches.append(Match(divmod(key, parties), votes, offset_seconds, chance, voters))
     return sorted(matches, key=lambda match: (match.chance, -match.votes, match.parties)), possible
+
+
+def _distinct_rows(code: Ints, party: Ints, frame: Ints) -> Ints:
+    """Return the result of `_distinct` for these columns, as integers of 32 bits."""
+    found = [np.empty(0, np.int32)]
+    for part in range(1 << _PART_BITS):
+        rows = np.flatnonzero(code >> (BANDS - 1 - _PART_BITS) == part)
+        found.append(rows[_distinct(code[rows], party[rows], frame[rows])].astype(np.int32))
+    return np.concatenate(found)
+
+
+def _pieces(pair: Ints) -> Iterator[Ints]:
+    """Yield the indices of the coincidences, some pairs at once; those of a pair are together and in order."""
+    order = np.argsort(pair, kind="stable")
+    ordered = pair[order]
+    borders = [int(np.searchsorted(ordered, ordered[at])) for at in range(0, len(pair), _PIECE)]
+    for start, stop in pairwise([*dict.fromkeys(borders), len(pair)]):
+        yield order[start:stop]
 
 
 def _distinct(*columns: Ints) -> Ints:
@@ -127,9 +156,8 @@ def _coincidences(first: Ints, second: Ints, code: Ints, weak: Ints) -> tuple[In
         # The next subset of the bits of the mask.
         flipped = (flipped - mask) & mask
     queries, row = np.concatenate(codes), np.concatenate(rows)
-    starts = np.flatnonzero(np.append(known[:1] == known[:1], known[1:] != known[:-1]))
-    place = np.searchsorted(known[starts], queries)
-    start, count = starts[place], np.diff(np.append(starts, len(known)))[place]
+    start = np.searchsorted(known, queries, side="left")
+    count = np.searchsorted(known, queries, side="right") - start
     if count.sum() > MAX_COINCIDENCES:
         ordered = np.sort(count)
         limit = ordered[np.searchsorted(np.cumsum(ordered), MAX_COINCIDENCES)]

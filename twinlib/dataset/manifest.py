@@ -113,8 +113,9 @@ def build_manifest(
         sums["takes"][name] = shard.metadata.take_sha256
         progress(1, name)
     names = sorted(tables)
-    segments = pd.concat([tables[name] for name in names], ignore_index=True)
-    segments = segments.sort_values(["capture", "start"], kind="stable").reset_index(drop=True)
+    # `pop`, so that no part is kept while all segments are sorted.
+    segments = pd.concat([tables.pop(name) for name in names], ignore_index=True)
+    segments = segments.sort_values(["capture", "start"], kind="stable", ignore_index=True)
     rate, size, guard = _common_format(device, [metadata[name] for name in names])
     _require_splits(device, segments, summaries)
     dataset = {

@@ -19,7 +19,8 @@ def lowpass(factor: int) -> Array:
     # `scipy.signal` would take half a second to import.
     reach = HALF_LENGTH * factor
     taps: Array = np.sinc(np.arange(-reach, reach + 1) / factor) * np.kaiser(2 * reach + 1, KAISER_BETA)
-    return taps / taps.sum()
+    taps /= taps.sum()
+    return taps
 
 
 @numba.njit(cache=True)
