@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.cli.harness import Command, late, refused, wav
-from tests.workflow.project import RATE, noise
+from tests.workflow.project import RATE, forked_python, noise
 from twinlib import audio, progress, project
 from twinlib.capture.pairs import read_pairs
 from twinlib.config import Config
@@ -190,7 +190,8 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
 ) -> None:
     """Stopped in the training by a signal to itself alone, the command goes on; finished, it only shows the result."""
     dry, wet = make_pair(tmp_path)
-    words = [str(dry), str(wet), "--out", str(tmp_path / "out"), "--preset", "nam-nano", "--minutes", "0.2"]
+    words = [str(dry), str(wet), "--out", str(tmp_path / "out"), "--preset", "nam-nano", "--minutes", "0.05"]
+    made = tmp_path / "out" / "results" / "twins" / "fuzz-1" / "nam-nano"
     monkeypatch.chdir(tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "twinlib.cli", "train", *words],
@@ -201,16 +202,18 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
     for line in process.stderr:
         if "no leaks" in line:
             break
-    time.sleep(5.0)
+    while not (made / "checkpoints" / "run.json").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
     assert process.wait() == 130, rest
     assert "run again to continue" in rest
 
+    monkeypatch.setattr(sys, "executable", forked_python())
     code, out, err = twin("train", *words)
     assert code == 0, err
     assert ": ok, lag" not in err
-    made = tmp_path / "out" / "results" / "twins" / "fuzz-1" / "nam-nano"
     assert {"twin.safetensors", "twin.nam", "twin.onnx"} <= {path.name for path in made.iterdir()}
     assert f"render:  twin render {made}" in out
     metrics = read_json(made / "evaluation" / "metrics.json", METRICS)
@@ -226,7 +229,8 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
 
 
 @pytest.mark.slow
-def test_a_refused_pair_gives_one_sentence(twin: Command, tmp_path: Path) -> None:
+def test_a_refused_pair_gives_one_sentence(twin: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", forked_python())
     dry, _ = make_pair(tmp_path)
     silence = wav(tmp_path / "silent.wav", np.zeros(int(SECONDS * RATE), np.float32))
     ended = twin("train", dry, silence, "--out", tmp_path / "out", "--minutes", "0.1")

@@ -18,7 +18,7 @@ from docs import reference
 from tests.cli.harness import late, wav
 from tests.finding_codes import used_codes
 from tests.model.factories import make_twin
-from tests.workflow.project import noise
+from tests.workflow.project import forked_python, noise
 from twinlib.cli import make_parser
 from twinlib.config import parse_config
 from twinlib.model.architecture import Architecture
@@ -137,7 +137,7 @@ def test_examples_of_the_configuration_are_valid(page: str, text: str) -> None:
 
 @pytest.mark.parametrize(("page", "text"), [(page, text) for page, text, tested in blocks("console") if tested])
 def test_examples_of_commands_work(page: str, text: str, tmp_path: Path) -> None:
-    done = in_folder(tmp_path, ["bash", "-euc", f'twin() {{ "{sys.executable}" -m twinlib.cli "$@"; }}\n{text}'])
+    done = in_folder(tmp_path, ["bash", "-euc", f'twin() {{ "{forked_python()}" -m twinlib.cli "$@"; }}\n{text}'])
     assert done.returncode == 0, done.stderr
 
 
