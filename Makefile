@@ -57,8 +57,9 @@ pictures: demo
 	cp results/demo/devices/clipper/demo-01/alignment.svg results/demo/twins/clipper/small/evaluation/figures/esr.svg \
 		results/demo/twins/clipper/small/evaluation/probe/harmonics.svg results/pictures
 
+# A process more than cores, because some tests wait: for a server, a cluster, or the end of a take.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
