@@ -19,16 +19,25 @@ def test_short_work_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert lines(monkeypatch, capsys, [1.0, 29.9]) == []
 
 
-@pytest.mark.parametrize(("variable", "interval"), [("", 30), ("10", 10)])
+@pytest.mark.parametrize(("variable", "times"), [("", [30, 60, 120, 200]), ("10", [*range(10, 201, 10)])])
 def test_lines_come_at_intervals_and_at_the_end(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, interval: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, times: list[int]
 ) -> None:
     if variable:
         monkeypatch.setenv(progress.SECONDS_VARIABLE, variable)
     found = lines(monkeypatch, capsys, [5.0 * step for step in range(1, 41)])
-    assert [line.split(", ")[1] for line in found] == [f"{t} s" for t in [*range(interval, 200, interval), 200]]
-    assert found[0] == f"train: {interval // 5}/40 steps, {interval} s, {200 - interval} s left, note"
+    assert [line.split(", ")[1] for line in found] == [f"{t} s" for t in times]
+    assert found[0] == f"train: {times[0] // 5}/40 steps, {times[0]} s, {200 - times[0]} s left, note"
     assert found[-1] == "train: 40/40 steps, 200 s, note"
+
+
+def test_hours_of_work_print_a_line_every_ten_minutes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = lines(monkeypatch, capsys, [30.0 * step for step in range(1, 241)])
+    times = [int(line.split(", ")[1].removesuffix(" s")) for line in found]
+    assert times[:6] == [30, 60, 120, 240, 480, 960]
+    assert times[5:] == [*range(960, 7200, 600), 7200]
 
 
 def test_the_first_percent_gives_no_time_left(

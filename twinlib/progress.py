@@ -34,10 +34,13 @@ class SubProgress:
         self._whole(step, note)
 
 
-SECONDS = 30.0
-"""Time between lines of progress."""
+SECONDS, MAX_SECONDS = 30.0, 600.0
+"""Time until the first line of progress, and longest time between two lines.
+
+Each line comes after twice the time of the one before, so that a slow machine prints few more lines than a fast one.
+"""
 SECONDS_VARIABLE = "TWINLIB_PROGRESS_SECONDS"
-"""Environment variable that replaces `SECONDS`, for programs that read the lines."""
+"""Environment variable with a fixed time between lines, for programs that read them."""
 
 MIN_SHARE = 0.01
 """Share of the work from which the time left is known."""
@@ -49,6 +52,7 @@ class _Lines:
     def __init__(self, title: str, total: float, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._interval = float(os.environ.get(SECONDS_VARIABLE, SECONDS))
+        self._longest = self._interval if SECONDS_VARIABLE in os.environ else MAX_SECONDS
         self._done, self._start = 0.0, time.monotonic()
         self._last = self._start
 
@@ -61,6 +65,7 @@ class _Lines:
         if since < self._interval and (is_first or not finished):
             return
         self._last = now
+        self._interval = min(max(self._interval, elapsed), self._longest)
         ending = f"{elapsed:.0f} s"
         if self._done > MIN_SHARE * self._total and not finished:
             ending += f", {elapsed * (self._total - self._done) / self._done:.0f} s left"
