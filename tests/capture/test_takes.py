@@ -91,3 +91,13 @@ def test_several_candidates_are_listed_and_none_is_taken(tmp_path: Path) -> None
     )
     assert "also holds Audio 7.wav: if one is such a recording" in lines[3]
     assert len(lines) == 5
+
+
+def test_the_list_of_many_missing_takes_is_cut(tmp_path: Path) -> None:
+    device = Device(excitation="main", takes=f"{tmp_path}/{{reel}}.wav")
+    reels = [f"main-{number:02d}" for number in range(1, 41)]
+    lines = describe_missing_takes("silk", device, reels, Path("results/excitations/main")).splitlines()
+    assert len(lines) == 9
+    assert "main-06.wav" in lines[6]
+    assert lines[7] == "  and so on for 34 more reels"
+    assert len(describe_missing_takes("silk", device, reels[:6], Path("x")).splitlines()) == 8

@@ -7,6 +7,9 @@ from twinlib.capture.settings import Captures
 from twinlib.errors import CaptureError
 from twinlib.excitation import find_takes, list_sounds, take_path
 
+MAX_PLAYS = 6
+"""Largest number of reels to play that a message names; the recording guide names all."""
+
 MAX_LISTED = 6
 """Largest number of files that a message names."""
 
@@ -46,21 +49,24 @@ def describe_missing_takes(
     names, pattern = list(reels), str(device.takes)
     missing = missing_takes(name, device, names, taken)
     used = {*existing_takes(name, device, names, taken).values(), *taken}
-    lines = []
+    remedies, plays, others = [], [], []
     for reel, path in missing:
         candidates = find_takes(pattern, reel, names, taken)
         used.update(candidates)
         if candidates:
-            lines.append(f"  {_describe_candidates(pattern, reel, candidates)}")
+            remedies.append(f"  {_describe_candidates(pattern, reel, candidates)}")
         else:
-            lines.append(f"  play {excitation / 'reels' / reel}.wav, save the recording as {path}")
+            plays.append(f"  play {excitation / 'reels' / reel}.wav, save the recording as {path}")
     for folder in sorted({path.parent for _, path in missing}):
-        if others := [file for file in list_sounds(folder) if file not in used]:
-            lines.append(f"  {folder} also holds {_list(others)}: if one is such a recording, give it the name above")
+        if unknown := [file for file in list_sounds(folder) if file not in used]:
+            others.append(f"  {folder} also holds {_list(unknown)}: if one is such a recording, give it the name above")
     return "\n".join(
         (
             f"{name} waits for {len(missing)} recording(s). How to record: {excitation / 'recording.md'}",
-            *lines,
+            *remedies,
+            *plays[:MAX_PLAYS],
+            *([f"  and so on for {len(plays) - MAX_PLAYS} more reels"] if len(plays) > MAX_PLAYS else []),
+            *others,
             "  Then run the same command again, or set allow_missing_takes: true to continue without them.",
         )
     )
