@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from twinlib.cli_runtime import options, run
-from twinlib.contracts import CAPTURES
+from twinlib.contracts import CAPTURES, TAKE
 from twinlib.dataset import CaptureFiles, build_manifest, refuse_useless, write_manifest
 from twinlib.files import read_json
 from twinlib.progress import show_progress
@@ -44,7 +44,7 @@ def main() -> None:
                 compared=read_json(args.captures, CAPTURES)["captures"],
             )
         if not json.loads(args.tolerant):
-            refuse_useless(dataset)
+            refuse_useless(dataset, {one.take.parent.name: read_json(one.take, TAKE)["path"] for one in captures})
         written = write_manifest(args.segments.parent, segments, dataset)
     hours = ", ".join(f"{split} {amount['seconds']:.0f} s" for split, amount in written["splits"].items())
     print(f"{args.device}: {hours}; excluded {written['excluded']['all']['seconds']:.0f} s")

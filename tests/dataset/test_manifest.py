@@ -214,6 +214,8 @@ def test_a_refused_capture_is_listed_with_its_reasons(tmp_path: Path) -> None:
     assert alignment(made.frames).verdict == summary["alignment_verdict"]
     with pytest.raises(DatasetError, match=r"1 of 3 captures .*: r-03: it is silence: plug the cable in"):
         refuse_useless(dataset)
+    with pytest.raises(DatasetError, match=r": r-03 \(takes/3\.wav\): it is silence.*or set allow_missing_takes: true"):
+        refuse_useless(dataset, {"r-01": "takes/1.wav", "r-03": "takes/3.wav"})
     refuse_useless(build_manifest("box", parts)[1])
     with pytest.raises(DatasetError, match=r"no usable segment for train.*r-03: it is silence"):
         build_manifest("box", [part(tmp_path, "r-03", made.frames, **changes)])

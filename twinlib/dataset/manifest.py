@@ -245,11 +245,17 @@ def _count_excluded(segments: pd.DataFrame, size: int, rate: int) -> dict[str, A
     }
 
 
-def refuse_useless(dataset: Mapping[str, Any]) -> None:
-    """Raise `DatasetError` with all reasons if a capture is refused; `dataset` as returned by `build_manifest`."""
-    reasons = _refusal_sentences(dataset["captures"])
+_RECORD_AGAIN = "Record them again, or set allow_missing_takes: true to go on without them"
+
+
+def refuse_useless(dataset: Mapping[str, Any], files: Mapping[str, str] | None = None) -> None:
+    """Raise `DatasetError` with all reasons if a capture is refused; `dataset` as returned by `build_manifest`.
+
+    `files` are the recordings by capture, if the error is to name them.
+    """
+    reasons = _refusal_sentences(dataset["captures"], files or {})
     if reasons:
-        remedy = "Correct or replace these pairs" if _has_pairs(dataset["captures"]) else "Record them again"
+        remedy = "Correct or replace these pairs" if _has_pairs(dataset["captures"]) else _RECORD_AGAIN
         raise DatasetError(
             f"device {dataset['device']} has {len(reasons)} of {len(dataset['captures'])} captures that are unusable: "
             f"{'; '.join(reasons)}. {remedy}"
@@ -261,8 +267,8 @@ def _has_pairs(captures: Mapping[str, Mapping[str, Any]]) -> bool:
     return any(capture.get("kind") == "pair" for capture in captures.values())
 
 
-def _refusal_sentences(captures: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each refused capture, sorted by name: the name and the reasons."""
+def _refusal_sentences(captures: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each refused capture, sorted by name: the name, the file if known, and the reasons."""
     sentences = []
     for name in sorted(captures):
         capture = captures[name]
@@ -272,7 +278,8 @@ def _refusal_sentences(captures: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if capture[f"{stage}_verdict"] == "refused"
             for reason in capture[f"{stage}_reasons"] or [f"the {stage} is refused"]
         ]
-        sentences += [f"{name}: {'; '.join(reasons)}"] if reasons else []
+        file = f" ({files[name]})" if name in files else ""
+        sentences += [f"{name}{file}: {'; '.join(reasons)}"] if reasons else []
     return sentences
 
 
@@ -286,7 +293,7 @@ def _require_splits(device: str, segments: pd.DataFrame, captures: Mapping[str, 
         are_pairs = _has_pairs(captures)
         known = PAIR_REMEDIES if are_pairs else REMEDIES
         remedies = "; ".join(
-            [f"{name}: {known[name]}" for name in counts if name in known] + _refusal_sentences(captures)
+            [f"{name}: {known[name]}" for name in counts if name in known] + _refusal_sentences(captures, {})
         )
         raise DatasetError(
             f"device {device} has no usable segment for {split}. Of its {len(segments)} segments: {summary}. "

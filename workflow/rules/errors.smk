@@ -14,13 +14,29 @@ def add_missing_takes(record):
     return True
 
 
-def find_errors(logs):
-    """The names of failed jobs and their errors, from the log files of a run."""
-    text = "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
-    for name, path in re.findall(r"^Error in rule\s(\w+):$.*?^ +log: (\S+)", text, re.MULTILINE | re.DOTALL):
+def read_logs(logs):
+    """The text of the log files of a run."""
+    return "\n".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in logs)
+
+
+def find_errors(text):
+    """The rule, log file, error (empty without a message) and last line of each failed job, from the log of a run."""
+    found = re.findall(r"^Error in rule\s(\w+):$.*?^ +log: (.+?)(?:, \S+)*? \(check log", text, re.MULTILINE | re.DOTALL)
+    for name, path in dict.fromkeys(found):
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines() if Path(path).is_file() else []
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        yield name, errors[-1] if errors else f"see {path}"
+        yield name, path, "".join(errors[-1:]), "".join(lines[-1:])
+
+
+def report_errors(logs):
+    """Print the errors of a run and what to do. Jobs that the user has stopped have no error."""
+    text = read_logs(logs)
+    is_stopped = re.search(r"Terminating processes on user request|Will exit after finishing", text)
+    failed = [each for each in find_errors(text) if each[2] or not is_stopped]
+    for name, path, error, last in failed:
+        print(f"{name}: {error or f'no error message; the last line is: {last}'}\n  log: {path}", file=sys.stderr)
+    ending = "Failed. See the error above; fix it and rerun the same command."
+    print(ending if failed or not is_stopped else "Stopped. The same command goes on.", file=sys.stderr)
 
 
 logger.addFilter(is_no_repetition)

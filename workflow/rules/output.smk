@@ -10,8 +10,15 @@ HIDDEN_EVENTS = {
     LogEvent.RESOURCES_INFO,
 }
 HIDDEN_MESSAGES = re.compile(
-    r"Select jobs to execute|Execute \d+ jobs|Using shell|Building DAG|Singularity containers: ignored"
+    r"Select jobs to execute|Execute \d+ jobs|Using shell|Building DAG|Singularity containers: ignored|"
+    r"Removing output files of failed job|Using workflow specific profile|Assuming unrestricted shared filesystem|"
+    r"WorkflowError:\nAt least one job did not complete successfully"
 )
+# Snakemake says so several times a second until the running jobs have ended.
+STOPPING = re.compile(r"Will exit after finishing currently running jobs")
+# The programs of local jobs have printed their errors, which `find_errors` repeats with their log files.
+if workflow.local_exec:
+    HIDDEN_EVENTS |= {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR}
 
 
 def is_brief(record):
@@ -19,9 +26,14 @@ def is_brief(record):
     event = getattr(record, "event", None)
     if event == LogEvent.PROGRESS:
         return 5 * record.done // record.total > 5 * (record.done - 1) // record.total
+    if STOPPING.match(str(record.msg)):
+        global IS_STOPPING
+        is_repeated, IS_STOPPING = IS_STOPPING, True
+        return not is_repeated
     return event not in HIDDEN_EVENTS and not HIDDEN_MESSAGES.match(str(record.msg))
 
 
+IS_STOPPING = False
 SUMMARY = RESULTS / "summary.txt"
 # Whether this run makes or checks the table; else it may be out of date.
 SUMMARY_IS_CURRENT = False
