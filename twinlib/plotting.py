@@ -4,13 +4,14 @@ Device and twin have the same two colours everywhere (Okabe and Ito 2008, safe f
 line styles, so that they differ in greyscale print too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,6 +21,11 @@ DEVICE, TWIN, DRY, ERROR = "#0072B2", "#D55E00", "#8C8C8C", "#000000"
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of Okabe and Ito that are legible on white."""
+
+EXCLUDED = "#CC79A7"
+
+WIDTH = 5.5
+"""Width of all figures in inches: two fit beside each other on a screen, and one is readable on a phone."""
 
 DASHED: Any = (0, (4, 1.5))
 DOTTED: Any = (0, (1, 1.5))
@@ -37,6 +43,7 @@ _STYLE: Any = {
     "grid.color": "#E3E3E3",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
+    "legend.fontsize": 8,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
@@ -44,12 +51,12 @@ _STYLE: Any = {
 
 @contextmanager
 def stacked_axes(path: Path | StringIO, height: float, rows: tuple[float, ...] = (1.0,)) -> Iterator[list[Axes]]:
-    """Yield stacked axes with a common x axis on a page 16 cm wide; write the SVG when the context ends.
+    """Yield stacked axes with a common x axis in a figure `WIDTH` wide; write the SVG when the context ends.
 
     `height` is in inches, `rows` are the height ratios.
     """
     with rc_context(_STYLE):
-        figure = Figure(figsize=(6.3, height))
+        figure = Figure(figsize=(WIDTH, height))
         grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
         first = figure.add_subplot(grid[0, 0])
         yield [first, *(figure.add_subplot(grid[row, 0], sharex=first) for row in range(1, len(rows)))]
@@ -58,9 +65,9 @@ def stacked_axes(path: Path | StringIO, height: float, rows: tuple[float, ...] =
 
 @contextmanager
 def axes_grid(path: Path, height: float, rows: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
-    """Yield a grid of independent axes, row by row, on a page 16 cm wide; write the SVG when the context ends."""
+    """Yield a grid of independent axes, row by row, in a figure `WIDTH` wide; write the SVG when the context ends."""
     with rc_context(_STYLE):
-        figure = Figure(figsize=(6.3, height))
+        figure = Figure(figsize=(WIDTH, height))
         yield figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         _save_svg(figure, path)
 
@@ -72,6 +79,22 @@ def _save_svg(figure: Figure, path: Path | StringIO) -> None:
         return
     with atomic_path(path) as aside:
         figure.savefig(aside, format="svg", metadata=metadata)
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that contains the axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def legend_below(axes: Axes, columns: int, handles: Sequence[Artist] | None = None) -> None:
+    """Add a legend below all axes of a figure, where it covers no data; by default with all labels, each once."""
+    figure = figure_of(axes)
+    if handles is None:
+        labelled = [part.get_legend_handles_labels() for part in figure.axes]
+        handles = list({str(label): handle for pair in labelled for handle, label in zip(*pair, strict=True)}.values())
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def frequency_axis(axes: Axes, low: float, high: float) -> None:

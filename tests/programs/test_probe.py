@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli_harness import EXCITATION, TWIN, Fails, Options, call, error_to_signal, failing_program, fails_on_damage
 from tests.excitation.probing import probe_samples
+from tests.workflow.project import REPOSITORY
 from twinlib import audio
 from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.probe_reel import probe_layout
@@ -17,6 +18,7 @@ from twinlib.files import read_json, write_json
 from twinlib.model.architecture import Architecture
 from twinlib.model.twin import Twin
 from twinlib.model.wavenet import WaveNet
+from twinlib.provenance.record import stage_record
 
 PLAN = probe_layout(8000)
 """A low rate, because all files are hashed before and after every call."""
@@ -55,7 +57,8 @@ def probe_options() -> Options:
             "outputs": [f"{EVALUATION}/listening/music.json", *music],
         },
         "build_twin_page": {
-            "metrics": f"{EVALUATION}/metrics.json", "figures": figures,
+            "knobs": "{}", "metrics": f"{EVALUATION}/metrics.json", "card": "results/devices/amp/device_card.json",
+            "dataset": "results/devices/amp/dataset.json", "trained": f"{twin}.prov.json", "figures": figures,
             "clips": [f"{EVALUATION}/listening/{name}.flac" for name in SOUNDS], "music": music,
             "outputs": [f"{EVALUATION}/index.html", f"{EVALUATION}/listening.html"],
         },
@@ -99,6 +102,19 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
         network = {"parameters": 10, "receptive_field": 20, "esr_floor": beside["device"]["esr_floor"]}
         metrics = {**about, **numbers, **network, "harmonics": beside["comparison"]}
         write_json(Path(options["build_twin_page"]["metrics"]), "metrics/1", metrics)
+        write_json(Path(options["build_twin_page"]["card"]), "device-card/1", {"device": "amp", "card": {}})
+        dataset = {
+            "device": "amp",
+            "digest": "digest",
+            "sample_rate": 8000,
+            "segment_samples": 4096,
+            "guard_samples": 12,
+        }
+        write_json(Path(options["build_twin_page"]["dataset"]), "dataset/1", dataset)
+        budget = {"settings": '{"steps": 1, "cpu_seconds": null, "seed": 0, "seeds": 1, "warm_start": null}'}
+        twin_file = Path(options["render_probe_music"]["twin"])
+        with stage_record(REPOSITORY / "scripts" / "train_twin.py", [], [twin_file], budget):
+            pass
         for name, path in zip(SOUNDS, options["build_twin_page"]["clips"], strict=True):
             audio.write(Path(path), 0.1 * reel[20000 + len(name) :][:4000], 8000, "PCM_24")
         assert call("build_twin_page", options["build_twin_page"]) == 0
@@ -173,7 +189,7 @@ PROBE_INPUTS = [
         "measure_device": ["dry", "wet", "alignment", "probe"],
         "measure_twin": ["twin", "reel", "probe", "measured"],
         "render_probe_music": ["twin", "linear", "reel", "take", "alignment", "probe"],
-        "build_twin_page": ["metrics", "figures", "clips", "music"],
+        "build_twin_page": ["metrics", "card", "dataset", "trained", "figures", "clips", "music"],
     }.items()
     for name in names
 ]

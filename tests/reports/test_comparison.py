@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.rows and self.rows[-1]:
-            self.rows[-1][-1]["text"] += data
+            self.rows[-1][-1]["text"] += data.strip("\n")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,9 @@ def test_table_shows_formatted_metrics(page):
         assert klon[name]["text"] == text
         assert silk[name]["text"] == MISSING
         assert "data-value" not in silk[name]
-    assert Page(page).links == ["twins/silk/small/index.html", "twins/klon/small/index.html"]
-    assert Page(page).buttons == len(head) - 1
+    links = ["twins/silk/small/index.html", "twins/klon/small/index.html"]
+    assert Page(page).links == links, "in the first column"
+    assert Page(page).buttons == len(head)
 
 
 def test_verdicts_are_above_the_table_and_in_it():
@@ -84,6 +85,7 @@ def test_verdicts_are_above_the_table_and_in_it():
         assert first[names.index(name)]["text"] == text
         assert second[names.index(name)]["text"] == MISSING
     above = page[: page.index("<table>")]
+    assert Page(page).links == ["a", "a", "b"], "above the table and in it"
     for words in ("klon, small: usable", "the error is high", "take two (suspect): &lt;clipped&gt;"):
         assert words in above
     assert "silk, small" not in above

@@ -1,8 +1,10 @@
+import itertools
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.evaluation.factories import RATE, device, music
 from twinlib import plotting
@@ -121,6 +123,44 @@ def test_known_noise_floor_is_drawn(tmp_path):
     twins = [("silk", "small", 0.001, 10.0), ("silk", "large", 0.0005, 5.0), ("klon", "small", 0.002, 10.0)]
     lines = [figures.draw_comparison(twins, floors).count("stroke-dasharray: 1,1.5") for floors in ({}, {"klon": 1e-6})]
     assert lines[1] > lines[0]
+
+
+DEVICES = {"silk": 1.0, "klon": 1.1, "transformer": 1.5}
+"""Devices with similar errors."""
+
+
+@pytest.fixture
+def drawn_figures(monkeypatch):
+    """The figures that are drawn in a test."""
+    figures_drawn = []
+    save = plotting._save_svg
+    monkeypatch.setattr(plotting, "_save_svg", lambda figure, path: [figures_drawn.append(figure), save(figure, path)])
+    return figures_drawn
+
+
+def texts_overlap(figure):
+    """Whether two texts of a figure overlap: tick labels, labels of points and bars, and the legend."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    (axes,) = figure.axes
+    shown = [axes.xaxis.label, axes.yaxis.label, *axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels()]
+    boxes = [text.get_window_extent(renderer) for text in shown if text.get_text()]
+    boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+    return [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+
+
+@pytest.mark.parametrize("floor", [3e-5, 1e-9, 1e-12])
+def test_labels_do_not_overprint_with_any_floor(tmp_path, drawn_figures, floor):
+    figures.draw_baselines(tmp_path / "esr.svg", "silk, small", METRICS, floor)
+    figures.draw_over_time(tmp_path / "esr_over_time.svg", "silk, small", METRICS, floor)
+    models = [("small", 0.001, 100.0), ("nam-standard", 0.00105, 99.0), ("large", 0.0005, 50.0)]
+    twins = [(device, model, scale * esr, speed) for device, scale in DEVICES.items() for model, esr, speed in models]
+    figures.draw_comparison(twins, {"silk": floor, "klon": 1.05 * floor})
+    assert [texts_overlap(figure) for figure in drawn_figures] == [[], [], []]
+    for figure in drawn_figures:
+        axes = figure.axes[0]
+        assert len(axes.get_xticks()) >= 2
+        assert len(axes.get_yticks()) >= 2
 
 
 def test_figures_of_a_perfect_twin(tmp_path):

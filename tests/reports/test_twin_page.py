@@ -11,6 +11,8 @@ from twinlib.evaluation.settings import PROBE_FIGURES
 from twinlib.excitation.probe_reel import probe_layout
 from twinlib.listening.stimuli import ListeningExcerpt, PreparedExcerpt, prepare_excerpt
 from twinlib.measurement.probe_measurements import compare_harmonics, measure_probe_reel
+from twinlib.reports import probe_figures
+from twinlib.reports.passport import Origin, passport_rows
 from twinlib.reports.probe_figures import draw_probe
 from twinlib.reports.twin_page import render_twin_page
 
@@ -29,6 +31,22 @@ METRICS = {
     "parameters": 1000,
     "receptive_field": 200,
 }
+ORIGIN = Origin(
+    card={"make": "Acme & Sons", "serial": "0042", "date": "2026-05-01", "input_level_dbu": 4.0},
+    knobs={"drive": 7},
+    dataset={
+        "digest": "8d2610303c7d3b39",
+        "splits": {split: {"seconds": seconds} for split, seconds in (("train", 90.0), ("valid", 8.0), ("test", 7.0))},
+        "excluded": {"all": {"seconds": 11.0}},
+        "licences": {"CC0-1.0": {"seconds": 4000.0}, "": {"seconds": 5.0}},
+    },
+    trained={
+        "params": {"settings": '{"steps": 60, "cpu_seconds": null, "seed": 3, "seeds": 1, "warm_start": null}'},
+        "started": "2026-12-01T11:37:03+00:00",
+        "git": {"commit": "dcf1002a9e3ffbb78b0b98df2cf3705eff420c30", "dirty": True},
+        "link": "32d390346f9833c3",
+    },
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +93,17 @@ def test_twin_page_contains_all_sections_and_deviations(measured: tuple[dict, di
     sines = {"sines": [{"hz": 4999.7, "level_dbfs": 0.0, "alias_db": -33.3}]}
     aliasing = {**sines, "probe": [{"hz": 4978.0, "level_dbfs": -12.0, "twin_db": -44.4, "device_db": -88.8}]}
     metrics = {**METRICS, "harmonics": comparison, "esr_floor": 1e-5, "aliasing": aliasing}
-    page = render_twin_page(metrics, figures, prepared())
-    assert page == render_twin_page(metrics, figures, prepared())
+    page = render_twin_page(metrics, ORIGIN, figures, prepared())
+    assert page == render_twin_page(metrics, ORIGIN, figures, prepared())
     headings = [
+        "Passport",
+        "Listening",
+        "Device, twin",
+        "Can you distinguish",
         "Harmonics",
         "Transfer curve",
         "Error and baselines",
         "Responses",
-        "Null test",
-        "Blind test",
         "Aliasing",
         "Speed",
     ]
@@ -113,28 +133,55 @@ def test_noise_floor_is_the_last_row_of_breakdowns() -> None:
         {"from_dbfs": 0, "to_dbfs": None, **level},
     ]
     metrics = {**METRICS, "by_track": tracks, "by_level": levels}
-    page = render_twin_page({**metrics, "esr_floor": 2.6e-5}, {}, prepared())
+    page = render_twin_page({**metrics, "esr_floor": 2.6e-5}, ORIGIN, {}, prepared())
     for words in ("below -96 dBFS", "-12 to -6 dBFS", "0 and above dBFS", "the 10 worst of 12", "artist 9"):
         assert words in page
     assert "artist 10" not in page
     assert page.count("0.00260 %") == 4, "in the lead, beside the baselines, and in two breakdowns"
-    assert "noise floor" not in render_twin_page(metrics, {}, prepared())
+    assert "noise floor" not in render_twin_page(metrics, ORIGIN, {}, prepared())
 
 
 def test_twin_page_without_a_probe_reel_explains_how_to_add_it() -> None:
-    page = render_twin_page(METRICS, {}, prepared())
+    page = render_twin_page(METRICS, ORIGIN, {}, prepared())
     assert page.count("probe_reel: true") == 3
     assert "limits every twin" not in page
+
+
+def test_passport_names_device_dataset_training_and_files() -> None:
+    takes = {"one": {"verdict": "ok", "reasons": []}, "two": {"verdict": "suspect", "reasons": ["hum"]}}
+    rows = dict(passport_rows({**METRICS, "sample_rate": 44100, "takes": takes}, ORIGIN))
+    assert rows == {
+        "device": "Acme & Sons, serial 0042",
+        "settings": "drive 7",
+        "recorded": "2026-05-01",
+        "levels at 0 dBFS": "input +4 dBu",
+        "dataset": "1.5 min training, 8.0 s validation, 7.0 s test, 11.0 s excluded; digest 8d2610303c7d",
+        "licences of the music": "CC0-1.0 (1.11 h), not specified (5.0 s)",
+        "takes": "two (suspect), one (ok)",
+        "network": "small: 1000 parameters, receptive field 200 samples (5 ms)",
+        "training": "60 steps, seed 3, 2026-12-01",
+        "version": "commit dcf1002a9e3f with uncommitted changes, chain hash 32d390346f98",
+    }
+    many = {f"take-{k:02d}": {"verdict": "ok"} for k in range(20)} | {"last": {"verdict": "refused"}}
+    named = dict(passport_rows({**METRICS, "takes": many}, ORIGIN))["takes"]
+    assert named.startswith("last (refused), take-00 (ok)")
+    assert named.endswith("9 more")
+    page = render_twin_page({**METRICS, "device": "my amp #1"}, ORIGIN, {}, prepared())
+    for address in ("../twin.nam", "../twin.onnx", "listening.html", "../../../../comparison.html"):
+        assert f'<a href="{address}">' in page
+    assert "../../../../devices/my%20amp%20%231/takes.html" in page
+    assert "Acme &amp; Sons" in page
 
 
 def test_verdict_is_at_the_top_of_the_twin_page() -> None:
     takes = {"one": {"verdict": "suspect", "reasons": ["<from 1.0 to 3.5 s>"]}}
     judged = {**METRICS, "verdict": "not usable", "reasons": ["the error is high"], "takes": takes}
-    page = render_twin_page(judged, {}, prepared())
-    places = [page.index(words) for words in ("</h1>", "not usable", "the error is high", "take one (suspect)", "<h2>")]
+    page = render_twin_page(judged, ORIGIN, {}, prepared())
+    order = ("</h1>", "not usable", "the error is high", "take one (suspect)", "<h2>Passport")
+    places = [page.index(words) for words in order]
     assert places == sorted(places)
     assert "&lt;from 1.0 to 3.5 s&gt;" in page
-    assert "Verdict" not in render_twin_page(METRICS, {}, prepared()), "metrics of older versions"
+    assert "Verdict:" not in render_twin_page(METRICS, ORIGIN, {}, prepared()), "metrics of older versions"
 
 
 def test_weak_and_noisy_harmonics_are_not_compared(measured: tuple[dict, dict]) -> None:
@@ -144,5 +191,19 @@ def test_weak_and_noisy_harmonics_are_not_compared(measured: tuple[dict, dict]) 
     assert (none["compared"], none["worst_db"]) == (0, None)
     noisy = [{**sine, "noise_dbc": sine["dbc"]} for sine in device["sines"]]
     assert compare_harmonics({**device, "sines": noisy}, twin)["compared"] == 0
-    page = render_twin_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, {}, prepared())
+    page = render_twin_page({**METRICS, "harmonics": none, "esr_floor": 1e-5}, ORIGIN, {}, prepared())
     assert "has no harmonic above" in page
+
+
+def test_harmonics_that_are_too_weak_get_no_panel(measured: tuple[dict, dict], tmp_path: Path) -> None:
+    device, twin = measured
+    for weak in ((2, 4), (2, 3, 4, 5)):
+        sines = [
+            {**sine, "dbc": [-120.0 if order in weak else level for order, level in enumerate(sine["dbc"], 2)]}
+            for sine in device["sines"]
+        ]
+        probe_figures._harmonics(tmp_path / "harmonics.svg", "amp", {**device, "sines": sines}, twin)
+        text = (tmp_path / "harmonics.svg").read_text()
+        assert f"too weak to measure: {', '.join(f'H{order}' for order in weak)})" in text
+        assert ("<!-- H3 -->" in text) == (3 not in weak)
+        assert ("<!-- H2 -->" in text) == (3 in weak), "one empty panel at least"

@@ -4,6 +4,7 @@ from .contact_sheet import SheetTake as SheetTake
 from .contact_sheet import render_contact_sheet as render_contact_sheet
 from .evaluation_files import write_evaluation as write_evaluation
 from .figures import draw_comparison as draw_comparison
+from .passport import Origin as Origin
 from .probe_figures import draw_probe as draw_probe
 from .summary import format_summary as format_summary
 from .twin_page import inline_figure as inline_figure

@@ -1,21 +1,15 @@
 """Plot of an alignment: the measured lag, the fitted time map, and the residual."""
 
 from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
+from textwrap import wrap
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from twinlib.alignment import Alignment
-from twinlib.files import atomic_path
+from twinlib.plotting import DEVICE, ERROR, EXCLUDED, TWIN, legend_below, stacked_axes
 
-# The palette of Okabe & Ito, distinguishable by colour-blind readers; markers and hatching differ too.
-_POINT, _LINE, _OFF, _OUT = "#0072B2", "#000000", "#D55E00", "#CC79A7"
+_POINT, _LINE, _OFF = DEVICE, ERROR, TWIN
 
 _MAX_RESIDUAL = 0.5
 """Maximum residual in samples; larger residuals are drawn at the edge."""
@@ -27,27 +21,25 @@ def plot_alignment(alignment: Alignment, path: Path) -> None:
     Excluded ranges are shaded. Equal alignments give equal bytes. The plot of a refused capture without windows shows
     the reasons.
     """
-    with rc_context({"svg.hashsalt": "twin", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(8.0, 5.0), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True)
+    with stacked_axes(path, 5.0, (1.0, 1.0)) as (above, below):
         above.set_title(
             f"{alignment.verdict}: lag {alignment.lag_samples:.3f} samples, drift {alignment.drift_ppm:.4f} ppm, "
-            f"polarity {alignment.polarity:+d}"
+            f"polarity {alignment.polarity:+d}",
+            loc="left",
         )
+        above.tick_params(labelbottom=False)
         if alignment.track:
             _lags(above, alignment)
             _residuals(below, alignment)
             for axes in (above, below):
                 _shade(axes, alignment)
-                axes.legend(loc="best", fontsize=7)
+            legend_below(above, 3)
         else:
-            below.text(0.5, 0.5, "\n".join(alignment.reasons), ha="center", va="center", wrap=True, fontsize=7)
-            below.texts[-1].set_transform(below.transAxes)
+            reasons = "\n".join(line for reason in alignment.reasons for line in wrap(reason, 80))
+            below.text(0.5, 0.5, reasons, ha="center", va="center", fontsize=8, transform=below.transAxes)
         above.set_ylabel(f"lag − {_constant(alignment)} − drift (samples)")
         below.set_ylabel("residual (samples)")
         below.set_xlabel("time on the dry file (s)")
-        with atomic_path(path) as aside:
-            figure.savefig(aside, format="svg", metadata={"Date": None})
 
 
 def _constant(alignment: Alignment) -> int:
@@ -60,7 +52,7 @@ def _lags(axes: Axes, alignment: Alignment) -> None:
     detected = [window for window in alignment.track if window.weight > 0]
     position = np.array([window.position for window in detected])
     lag = np.array([window.lag for window in detected]) - _constant(alignment) - drift * position
-    axes.plot(position / rate, lag, "o", ms=3, color=_POINT, label="windows")
+    axes.plot(position / rate, lag, "o", ms=3, color=_POINT, label="window")
     for number, piece in enumerate(alignment.pieces):
         grid = np.linspace(piece.start, piece.stop, 500)
         fitted = alignment.timemap.curve(number, grid) - _constant(alignment) - drift * grid
@@ -74,11 +66,11 @@ def _residuals(axes: Axes, alignment: Alignment) -> None:
     time = np.array([window.position / rate for window in detected])
     residual = np.array([window.residual for window in detected])
     inside = np.abs(residual) <= _MAX_RESIDUAL
-    axes.axhline(0.0, lw=1, color=_LINE)
-    axes.plot(time[inside], residual[inside], "o", ms=3, color=_POINT, label="inliers")
+    axes.axhline(0.0, lw=0.8, color=_LINE)
+    axes.plot(time[inside], residual[inside], "o", ms=3, color=_POINT, label="window")
     if not inside.all():
         edge = np.clip(residual[~inside], -_MAX_RESIDUAL, _MAX_RESIDUAL)
-        axes.plot(time[~inside], edge, "x", ms=5, color=_OFF, label=f"beyond ±{_MAX_RESIDUAL} (drawn at the edge)")
+        axes.plot(time[~inside], edge, "x", ms=5, color=_OFF, label=f"beyond ±{_MAX_RESIDUAL}, at the edge")
     missing = [window.position / rate for window in alignment.track if window.weight == 0]
     if missing:
         axes.plot(missing, [0.0] * len(missing), "|", ms=12, color=_OFF, label="not recognised")
@@ -92,4 +84,4 @@ def _shade(axes: Axes, alignment: Alignment) -> None:
         min_width = 0.002 * alignment.dry_frames
         middle, half = (excluded.start + excluded.stop) / 2, max(excluded.stop - excluded.start, min_width) / 2
         span = ((middle - half) / rate, (middle + half) / rate)
-        axes.axvspan(*span, color=_OUT, alpha=0.35, lw=0, hatch="//", label=label)
+        axes.axvspan(*span, color=EXCLUDED, alpha=0.35, lw=0, hatch="//", label=label)

@@ -14,6 +14,9 @@ from twinlib.reports.figures import draw_comparison
 
 MISSING = "–"
 
+OPEN_VERDICTS = 6
+"""Up to this number of twins, the reasons for all verdicts are shown; otherwise a click shows those of a twin."""
+
 
 @dataclass(frozen=True)
 class _Column:
@@ -117,10 +120,12 @@ def render_comparison(metrics: Sequence[dict[str, Any]], links: Sequence[str]) -
     relative link to the page of `metrics[i]`. Raises `ValueError` if the lengths differ.
     """
     template = html_environment("twinlib.reports").get_template("comparison.html.j2")
+    twins = list(zip(metrics, links, strict=True))
     return template.render(
         columns=_COLUMNS,
-        twins=list(zip(metrics, links, strict=True)),
-        verdicts=[lines for row in metrics if (lines := verdict_lines(row))],
+        twins=twins,
+        verdicts=[(lines, link) for row, link in twins if (lines := verdict_lines(row))],
+        open_verdicts=OPEN_VERDICTS,
         missing=MISSING,
         figure=_draw_figure(metrics),
     )

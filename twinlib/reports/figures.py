@@ -6,13 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from twinlib.db import power_to_db
 from twinlib.formatting import percent
-from twinlib.plotting import DASHED, DEVICE, DOTTED, DRY, ERROR, PALETTE, TWIN, frequency_axis, stacked_axes
+from twinlib.plotting import (
+    DASHED,
+    DEVICE,
+    DOTTED,
+    DRY,
+    ERROR,
+    PALETTE,
+    TWIN,
+    figure_of,
+    frequency_axis,
+    legend_below,
+    stacked_axes,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +33,9 @@ if TYPE_CHECKING:
     from twinlib.evaluation import Curve, ExcerptAudio, TransferQuantiles
 
 _MARKERS = "os^DvP*X<>ph"
+
+_TICKS = ((range(1, 10), 1), ((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 4), ((1,), 6))
+"""Digits and steps in decades of the ticks of logarithmic axes, the densest first."""
 
 _MIN_ESR = 1e-12
 """The lowest ESR on a logarithmic axis, below the resolution of 32-bit samples."""
@@ -65,10 +81,11 @@ def draw_transfer(path: Path, title: str, device: "TransferQuantiles", twin: "Tr
         if len(device.level):
             limits = [float(device.level[0]), float(device.level[-1])]
             axes.plot(limits, limits, color=DRY, linewidth=0.9, linestyle=":", label="output = input")
-        axes.fill_between(device.level, device.low, device.high, color=DEVICE, alpha=0.22, linewidth=0)
-        axes.plot(device.level, device.middle, color=DEVICE, linewidth=2.6, alpha=0.75, label="device, median and 90 %")
-        axes.plot(twin.level, twin.middle, color=TWIN, linewidth=1.2, linestyle=DASHED, label="twin, median and 90 %")
-        axes.plot(twin.level, twin.low, color=TWIN, linewidth=0.8, linestyle=DOTTED)
+        band = axes.fill_between(device.level, device.low, device.high, color=DEVICE, alpha=0.22, linewidth=0)
+        band.set_label("device, 90 % of the samples")
+        axes.plot(device.level, device.middle, color=DEVICE, linewidth=2.6, alpha=0.75, label="device, median")
+        axes.plot(twin.level, twin.middle, color=TWIN, linewidth=1.2, linestyle=DASHED, label="twin, median")
+        axes.plot(twin.level, twin.low, color=TWIN, linewidth=0.8, linestyle=DOTTED, label="twin, 90 % of the samples")
         axes.plot(twin.level, twin.high, color=TWIN, linewidth=0.8, linestyle=DOTTED)
         axes.set_xlabel("input, dry (full scale = 1)")
         axes.set_ylabel("output (full scale = 1)")
@@ -100,9 +117,9 @@ def draw_learning(path: Path, title: str, curve: "pd.DataFrame") -> None:
                 color=TWIN,
                 marker="o",
                 markersize=3.5,
-                label=f"validation ESR, best {best:.2g}",
+                label="validation ESR",
             )
-            axes.axhline(best, color=TWIN, linewidth=0.7, linestyle=":")
+            axes.axhline(best, color=TWIN, linewidth=0.7, linestyle=":", label=f"best: {percent(best)}")
         axes.set_yscale("log")
         axes.set_xlabel("CPU time (minutes)")
         axes.set_ylabel("loss, ESR (no unit)")
@@ -137,7 +154,7 @@ def draw_baselines(path: Path, title: str, metrics: Mapping[str, Any], floor: fl
                 verticalalignment="center",
             )
         axes.set_xlim(*limits)
-        _logarithmic_axis(axes, axes.xaxis, limits)
+        _logarithmic_axis(axes, axes.xaxis, (left, max(1.0, longest)))
         axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
         axes.invert_yaxis()
         axes.grid(False, axis="y")
@@ -155,37 +172,33 @@ def draw_over_time(path: Path, title: str, metrics: Mapping[str, Any], floor: fl
     track = metrics["esr_over_time"]
     seconds = np.arange(len(track["esr"]) + 1) * track["seconds"]
     with stacked_axes(path, 3.4) as (axes,):
-        for name, colour, strength, stroke in (("esr_linear", DRY, 0.8, "-"), ("esr", TWIN, 1.2, "-")):
+        # The two columns of the legend.
+        steps: list[Artist] = []
+        lines: list[Artist] = []
+        for name, colour, strength, label in (
+            ("esr_linear", DRY, 0.8, "best linear filter"),
+            ("esr", TWIN, 1.2, "twin"),
+        ):
             values = np.array([np.nan if value is None else max(value, _MIN_ESR) for value in track[name]])
-            axes.stairs(values, seconds, baseline=None, color=colour, linewidth=strength, linestyle=stroke)
-        for name, colour, label in (("esr_linear", DRY, "best linear filter"), ("esr", TWIN, "twin")):
-            axes.axhline(
-                max(metrics[name], _MIN_ESR),
-                color=colour,
-                linewidth=1.0,
-                linestyle=DASHED,
-                label=f"{label}, all: {percent(metrics[name])}",
+            steps.append(axes.stairs(values, seconds, baseline=None, color=colour, linewidth=strength, label=label))
+            style: Any = {"color": colour, "linewidth": 1.0, "linestyle": DASHED}
+            lines.append(
+                axes.axhline(max(metrics[name], _MIN_ESR), label=f"{label}, all: {percent(metrics[name])}", **style)
             )
         if floor is not None:
-            axes.axhline(
-                max(floor, _MIN_ESR),
-                color=DEVICE,
-                linewidth=1.0,
-                linestyle=DOTTED,
-                label=f"noise floor of the device: {percent(floor)}",
-            )
+            style = {"color": DEVICE, "linewidth": 1.0, "linestyle": DOTTED}
+            steps.append(axes.axhline(max(floor, _MIN_ESR), label=f"noise floor: {percent(floor)}", **style))
         shown = [metrics["esr"], metrics["esr_linear"], *track["esr"], *track["esr_linear"], floor]
         shown = [max(value, _MIN_ESR) for value in shown if value is not None]
         # Leave room for the legend.
-        room = 0.15 if floor is None else 0.25
-        limits = (min(shown) / 1.5, max(shown) * 1.5 * (max(shown) / min(shown)) ** room)
+        limits = (min(shown) / 1.5, max(shown) * 1.5 * (max(shown) / min(shown)) ** 0.25)
         axes.set_ylim(*limits)
-        _logarithmic_axis(axes, axes.yaxis, limits)
+        _logarithmic_axis(axes, axes.yaxis, (limits[0], max(1.0, max(shown))))
         axes.set_xlim(0, seconds[-1])
         axes.set_xlabel(f"evaluated audio (s), {track['seconds']:g} s per step")
         axes.set_ylabel("error-to-signal ratio")
         axes.set_title(f"{title}: error over the test split", loc="left")
-        axes.legend(loc="upper right", ncols=2)
+        axes.legend(handles=[*steps, *lines], loc="upper right", ncols=2)
 
 
 def draw_comparison(twins: Sequence[tuple[str, str, float, float]], floors: Mapping[str, float] | None = None) -> str:
@@ -197,7 +210,8 @@ def draw_comparison(twins: Sequence[tuple[str, str, float, float]], floors: Mapp
     floors = floors or {}
     devices = list(dict.fromkeys(device for device, *_ in twins))
     drawn = StringIO()
-    with stacked_axes(drawn, 4.2) as (axes,):
+    # The legend has two columns.
+    with stacked_axes(drawn, 3.6 + 0.09 * (len(devices) + len(floors))) as (axes,):
         for index, device in enumerate(devices):
             own = [(speed, max(esr, _MIN_ESR), model) for name, model, esr, speed in twins if name == device]
             axes.scatter(
@@ -207,20 +221,13 @@ def draw_comparison(twins: Sequence[tuple[str, str, float, float]], floors: Mapp
                 color=PALETTE[index % len(PALETTE)],
                 label=device,
             )
-            for speed, esr, model in own:
-                axes.annotate(model, (speed, esr), xytext=(5, 3), textcoords="offset points", fontsize=7)
             if device in floors:
-                floor, colour = max(floors[device], _MIN_ESR), PALETTE[index % len(PALETTE)]
-                axes.axhline(floor, color=colour, linewidth=1.0, linestyle=DOTTED)
-                axes.annotate(
-                    f"noise floor of {device}: {percent(floors[device])}",
-                    (1.0, floor),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(-3, 2),
-                    textcoords="offset points",
-                    horizontalalignment="right",
-                    fontsize=7,
-                    color=colour,
+                axes.axhline(
+                    max(floors[device], _MIN_ESR),
+                    color=PALETTE[index % len(PALETTE)],
+                    linewidth=1.0,
+                    linestyle=DOTTED,
+                    label=f"noise floor of {device}: {percent(floors[device])}",
                 )
         errors = [max(esr, _MIN_ESR) for esr in (*(esr for *_, esr, _ in twins), *floors.values())]
         speeds = [speed for *_, speed in twins]
@@ -229,25 +236,63 @@ def draw_comparison(twins: Sequence[tuple[str, str, float, float]], floors: Mapp
         axes.set_xlim(*widths)
         _logarithmic_axis(axes, axes.yaxis, heights)
         _logarithmic_axis(axes, axes.xaxis, widths, "x", 1.0)
-        axes.set_xlabel("speed (seconds of audio per second of one CPU; to the right is better)")
-        axes.set_ylabel("error-to-signal ratio of the test split (lower is better)")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), title="device")
+        axes.set_xlabel("speed (seconds of audio per second of one CPU; right is better)")
+        axes.set_ylabel("test error-to-signal ratio (lower is better)")
+        legend_below(axes, 2)
+        _label_points(axes, [(speed, max(esr, _MIN_ESR), model) for _, model, esr, speed in twins])
     return drawn.getvalue()
+
+
+def _label_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write the names of points (x, y, name) beside them, so that no name covers a point or another name.
+
+    A name without such a place is right of its point.
+    """
+    size, gap = 7.0, 5.0
+    # The layout must be final.
+    figure_of(axes).draw_without_rendering()
+    placed = axes.transData.transform([(x, y) for x, y, _ in points]) * 72 / figure_of(axes).dpi
+    covered = [(x - 4, y - 4, x + 4, y + 4) for x, y in placed]
+    for (x, y), (speed, esr, name) in zip(placed, points, strict=True):
+        width = 0.62 * size * len(name)
+        beside = [(dx, dy) for dx in (gap, -gap - width) for dy in (-3.0, 5.0, -12.0, 14.0, -21.0)]
+        offsets = [*beside, (-width / 2, 6.0), (-width / 2, -14.0)]
+        boxes = [(x + dx, y + dy, x + dx + width, y + dy + 1.2 * size) for dx, dy in offsets]
+        free = [place for place, box in enumerate(boxes) if not any(_overlap(box, other) for other in covered)]
+        chosen = free[0] if free else 0
+        covered.append(boxes[chosen])
+        axes.annotate(name, (speed, esr), xytext=offsets[chosen], textcoords="offset points", fontsize=size)
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _logarithmic_axis(
     axes: Axes, axis: Axis, limits: tuple[float, float], unit: str = "%", scale: float = 100.0
 ) -> None:
-    """Make an axis logarithmic, with labels in plain numbers instead of powers of ten."""
-    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    decades = np.log10(limits[1] / limits[0])
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
+    """Make an axis logarithmic, with labels within the limits in plain numbers instead of powers of ten."""
+    across = axis is axes.xaxis
+    (axes.set_xscale if across else axes.set_yscale)("log")
+
+    def label(value: float) -> str:
+        return f"{np.format_float_positional(scale * value, 3, fractional=False, trim='-')} {unit}"
+
+    # In points, with room for the labels of the other axis.
+    length = 72 * figure_of(axes).get_size_inches()[0 if across else 1] * (0.62 if across else 0.75)
+    first, last = int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1])))
+    for digits, step in _TICKS:
+        ticks = [float(f"{digit}e{power}") for power in range(first, last + 1, step) for digit in digits]
+        ticks = [tick for tick in ticks if limits[0] <= tick <= limits[1]]
+        room = 5.5 * max((len(label(tick)) for tick in ticks), default=0) + 8 if across else 16.0
+        if room * len(ticks) <= length:
+            break
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(
-        FuncFormatter(
-            lambda value, _: f"{np.format_float_positional(scale * value, 3, fractional=False, trim='-')} {unit}"
-        )
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: label(value)))
 
 
 def _octave_centres(top: float) -> "Curve":

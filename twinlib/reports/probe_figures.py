@@ -1,16 +1,20 @@
 """The figures of a probe reel: measurements of the device and of its twin."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from twinlib.db import db_to_power, power_to_db
 from twinlib.evaluation import PROBE_FIGURES
-from twinlib.measurement import MASK_DB
-from twinlib.plotting import DASHED, DEVICE, DRY, TWIN, axes_grid, frequency_axis
+from twinlib.measurement import MASK_DB, MIN_COMPARED_DBC
+from twinlib.plotting import DASHED, DEVICE, DRY, TWIN, axes_grid, figure_of, frequency_axis, legend_below
 
 _HERTZ = ((100.0, "o"), (498.0, "s"), (1245.0, "^"), (4978.0, "v"))
 _LEVELS = ((-40.0, 0.8), (-18.0, 1.3), (-6.0, 2.0))
@@ -18,6 +22,7 @@ _MIN_DBC = -110.0
 _MIN_PHASE_DBC = -80.0
 
 Measured = dict[str, Any]
+Values = NDArray[np.float64]
 
 
 def draw_probe(folder: Path, title: str, device: Measured, twin: Measured) -> None:
@@ -54,73 +59,104 @@ def _plot_pair(axes: Axes, x: Any, device: Any, twin: Any, marker: str | None = 
 
 
 def _add_legend(axes: Axes, *extra: tuple[str, dict[str, Any]]) -> None:
-    handles = [
+    axes.legend(handles=_legend_handles(axes, *extra), loc="best", ncols=2)
+
+
+def _legend_handles(axes: Axes, *extra: tuple[str, dict[str, Any]]) -> list[Line2D]:
+    return [
         axes.plot([], [], color=DEVICE, linewidth=2.6, alpha=0.6, label="device")[0],
         axes.plot([], [], color=TWIN, linewidth=1.3, linestyle=DASHED, label="twin")[0],
         *(axes.plot([], [], label=label, **style)[0] for label, style in extra),
     ]
-    axes.legend(handles=handles, loc="best", fontsize=7, ncols=2)
 
 
 def _harmonics(path: Path, title: str, device: Measured, twin: Measured) -> None:
-    with axes_grid(path, 6.4, rows=2, columns=2) as grid:
-        for axes, order, marker, theirs, ours in _iterate_harmonics(grid, device, twin):
-            levels, noise, values = (
-                np.array([sine[key][order - 2] for sine in sines])
-                for sines, key in ((theirs, "dbc"), (theirs, "noise_dbc"), (ours, "dbc"))
-            )
-            shown = (levels > noise + MASK_DB) & (levels > _MIN_DBC)
+    with _harmonic_panels(path, f"{title}: harmonics", device, twin, _MIN_DBC) as panels:
+        lowest = 0.0
+        for axes, order, marker, theirs, ours in panels.lines:
+            levels, shown = _levels_shown(theirs, order, _MIN_DBC)
+            values = np.array([sine["dbc"][order - 2] for sine in ours])
             x = [sine["level_dbfs"] for sine in theirs]
             _plot_pair(axes, x, np.where(shown, levels, np.nan), np.where(shown, values, np.nan), marker)
-        for axes in grid:
-            axes.set_ylim(_MIN_DBC, 0)
-            axes.axhline(-70, color=DRY, linewidth=0.8, linestyle=":")
-        _label_harmonics(grid, f"{title}: H2", "harmonic (dBc)", device)
+            lowest = min([lowest, *levels[shown], *values[shown]])
+        low = max(_MIN_DBC, 10 * np.floor((lowest - 3) / 10))
+        style: dict[str, Any] = {"color": DRY, "linewidth": 0.8, "linestyle": ":"}
+        for axes in panels.grid:
+            axes.set_ylim(low, 0)
+            if low < MIN_COMPARED_DBC:
+                axes.axhline(MIN_COMPARED_DBC, **style)
+        panels.label("level (dBc)", *([("limit of the comparison", style)] if low < MIN_COMPARED_DBC else []))
 
 
 def _phases(path: Path, title: str, device: Measured, twin: Measured) -> None:
-    with axes_grid(path, 6.4, rows=2, columns=2) as grid:
-        for axes, order, marker, theirs, ours in _iterate_harmonics(grid, device, twin):
-            levels, noise, phases, others = (
-                np.array([sine[key][order - 2] for sine in sines])
-                for sines, key in (
-                    *((theirs, key) for key in ("dbc", "noise_dbc", "relative_degrees")),
-                    (ours, "relative_degrees"),
-                )
-            )
-            # The weaker a harmonic, the larger its phase error for the same absolute error.
-            shown = (levels > noise + MASK_DB) & (levels > _MIN_PHASE_DBC)
+    # The weaker a harmonic, the larger its phase error for the same absolute error.
+    with _harmonic_panels(path, f"{title}: phases", device, twin, _MIN_PHASE_DBC) as panels:
+        for axes, order, marker, theirs, ours in panels.lines:
+            _, shown = _levels_shown(theirs, order, _MIN_PHASE_DBC)
             if shown.any():
+                phases, others = (
+                    np.array([sine["relative_degrees"][order - 2] for sine in sines]) for sines in (theirs, ours)
+                )
                 x = np.array([sine["level_dbfs"] for sine in theirs])
                 unwrapped = np.unwrap(phases[shown], period=360)
                 off = (others - phases + 180) % 360 - 180
                 _plot_pair(axes, x[shown], unwrapped, unwrapped + off[shown], marker)
-        _label_harmonics(grid, f"{title}: phase of H2", "phase relative to the fundamental (degrees)", device)
+        panels.label("relative to the fundamental (degrees)")
 
 
-def _iterate_harmonics(
-    grid: Sequence[Axes], device: Measured, twin: Measured
-) -> Iterator[tuple[Axes, int, str, list[Measured], list[Measured]]]:
-    """Yield axes, order, marker, and the sines of device and twin, for H2 to H5 and each frequency drawn."""
-    for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
-        for hz, marker in _HERTZ:
-            theirs, ours = _sines_at(device["sines"], hz), _sines_at(twin["sines"], hz)
-            if len(theirs[0]["dbc"]) >= order - 1:
-                yield axes, order, marker, theirs, ours
+def _levels_shown(sines: Sequence[Measured], order: int, lowest: float) -> tuple[Values, NDArray[np.bool_]]:
+    """Return the levels of a harmonic in dBc, and which of them are above the noise and `lowest`."""
+    levels, noise = (np.array([sine[key][order - 2] for sine in sines]) for key in ("dbc", "noise_dbc"))
+    return levels, (levels > noise + MASK_DB) & (levels > lowest)
 
 
-def _label_harmonics(grid: Sequence[Axes], first: str, unit: str, device: Measured) -> None:
-    """Add titles, axis labels and legend to the panels of four harmonics."""
-    levels = _sine_levels(device)
-    for axes, order in zip(grid, (2, 3, 4, 5), strict=True):
-        axes.set_title(f"H{order}", loc="left")
-        axes.set_xlim(levels[0] - 1, levels[-1] + 1)
-    for axes in grid[2:]:
-        axes.set_xlabel("level of the sine (dBFS)")
-    for axes in grid[::2]:
-        axes.set_ylabel(unit)
-    grid[0].set_title(first, loc="left")
-    _add_legend(grid[0], *((f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ))
+@dataclass(frozen=True)
+class _Panels:
+    """A panel for each harmonic that the device has, and the lines in them."""
+
+    grid: list[Axes]
+    lines: list[tuple[Axes, int, str, list[Measured], list[Measured]]]
+    """Axes, order, marker, and the sines of device and twin, of each harmonic and frequency."""
+
+    def label(self, unit: str, *extra: tuple[str, dict[str, Any]]) -> None:
+        """Add the unit and the legend, below the panels."""
+        for axes in self.grid[::2]:
+            axes.set_ylabel(unit)
+        hertz = ((f"{hz:.0f} Hz", {"color": DRY, "marker": mark, "linewidth": 0}) for hz, mark in _HERTZ)
+        handles = _legend_handles(self.grid[0], *hertz, *extra)
+        legend_below(self.grid[0], 4, handles)
+
+
+@contextmanager
+def _harmonic_panels(path: Path, title: str, device: Measured, twin: Measured, lowest: float) -> Iterator[_Panels]:
+    """Yield the panels of the harmonics with at least two values above the noise and `lowest`, or one empty panel.
+
+    The title names the other harmonics.
+    """
+    lines = [
+        (order, marker, theirs, ours)
+        for order in (2, 3, 4, 5)
+        for hz, marker in _HERTZ
+        for theirs, ours in [(_sines_at(device["sines"], hz), _sines_at(twin["sines"], hz))]
+        if len(theirs[0]["dbc"]) >= order - 1
+    ]
+    orders = sorted({order for order, _, theirs, _ in lines if sum(_levels_shown(theirs, order, lowest)[1]) > 1})
+    absent = ", ".join(f"H{order}" for order in (2, 3, 4, 5) if order not in orders)
+    drawn = orders or [2]
+    columns = min(2, len(drawn))
+    rows = -(-len(drawn) // columns)
+    with axes_grid(path, 0.8 + 2.6 * rows, rows=rows, columns=columns) as grid:
+        axes_of = dict(zip(drawn, grid, strict=False))
+        for axes in grid[len(drawn) :]:
+            axes.set_visible(False)
+        levels = _sine_levels(device)
+        for order, axes in axes_of.items():
+            axes.set_title(f"H{order}", loc="left")
+            axes.set_xlim(levels[0] - 1, levels[-1] + 1)
+            axes.set_xlabel("level of the sine (dBFS)")
+        words = f"{title} (too weak to measure: {absent})" if absent else title
+        figure_of(grid[0]).suptitle(words, x=0.01, horizontalalignment="left", fontsize=10)
+        yield _Panels([*axes_of.values()], [(axes_of[one[0]], *one) for one in lines if one[0] in axes_of])
 
 
 def _distortion(path: Path, title: str, device: Measured, twin: Measured) -> None:
@@ -204,7 +240,12 @@ def _intermodulation(path: Path, title: str, device: Measured, twin: Measured) -
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.set_xlabel("intermodulation and noise against the tones (dB)")
-        axes.set_title(f"{title}: several tones (circle: device)", loc="left")
+        axes.set_title(f"{title}: several tones", loc="left")
+        marks = [
+            axes.plot([], [], color=DEVICE, marker="o", markersize=8, alpha=0.6, linewidth=0, label="device")[0],
+            axes.plot([], [], color=TWIN, marker="D", markersize=4, linewidth=0, label="twin")[0],
+        ]
+        legend_below(axes, 2, marks)
 
 
 def _aliasing(path: Path, title: str, device: Measured, twin: Measured) -> None:

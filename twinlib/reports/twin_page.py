@@ -1,4 +1,4 @@
-"""The page of one twin: measurements, errors, null test and blind test, as one self-contained HTML file."""
+"""The page of one twin: verdict, passport, listening, measurements and errors, as one self-contained HTML file."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ from twinlib.evaluation import verdict_lines
 from twinlib.formatting import percent
 from twinlib.html_templates import html_environment
 from twinlib.listening import PreparedExcerpt, render_abx, render_head, render_null_test
+from twinlib.reports.passport import Origin, passport_links, passport_rows
 
 MAX_MISSES = 12
 """The number of deviating harmonics in the table."""
@@ -34,19 +35,21 @@ _Row = tuple[str, ...]
 
 
 def render_twin_page(
-    metrics: Mapping[str, Any], figures: Mapping[str, str], excerpts: Sequence[PreparedExcerpt]
+    metrics: Mapping[str, Any], origin: Origin, figures: Mapping[str, str], excerpts: Sequence[PreparedExcerpt]
 ) -> str:
     """Return the HTML document of a twin.
 
-    `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `figures`
-    holds SVG documents by name, including those of the probe reel; the page includes a menu of `excerpts`. Equal
-    input gives equal text.
+    `metrics` is the content of metrics.json, with `harmonics` and `esr_floor` if a probe reel was recorded; `origin`
+    gives the passport; `figures` holds SVG documents by name, including those of the probe reel; the page includes a
+    menu of `excerpts`. Its links are relative to the twin's folder `evaluation`. Equal input gives equal text.
     """
     template = html_environment("twinlib.reports").get_template("twin_page.html.j2")
     return template.render(
         title=f"{metrics['device']}, {metrics['model']}",
         metrics=metrics,
         verdict=verdict_lines(metrics)[1:],
+        passport=passport_rows(metrics, origin),
+        links=passport_links(metrics["device"]),
         figures={name: Markup(inline_figure(name, svg)) for name, svg in figures.items()},
         misses=_miss_rows(metrics.get("harmonics", {}).get("misses", [])),
         phase_misses=_phase_miss_rows(metrics.get("harmonics", {}).get("phase_misses", [])),

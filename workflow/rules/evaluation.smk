@@ -144,6 +144,9 @@ rule render_probe_music:
 rule build_twin_page:
     input:
         metrics="<results>/twins/{device}/{model}/evaluation/metrics.json",
+        card="<results>/devices/{device}/device_card.json",
+        dataset="<results>/devices/{device}/dataset.json",
+        trained="<results>/twins/{device}/{model}/twin.safetensors.prov.json",
         figures=rules.evaluate_twin.output.figures,
         measured=lambda wildcards: expand(
             "<results>/twins/{device}/{model}/evaluation/probe/{figure}.svg",
@@ -171,9 +174,11 @@ rule build_twin_page:
     benchmark:
         "<benchmarks>/build_twin_page/{device}/{model}.tsv"
     params:
+        knobs=lambda wildcards: json.dumps(CONFIG.devices[wildcards.device].settings, sort_keys=True),
         code=code("build_twin_page.py"),
     shell:
-        "stage build_twin_page --metrics {input.metrics:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
+        "stage build_twin_page --knobs {params.knobs:q} --metrics {input.metrics:q} --card {input.card:q}"
+        " --dataset {input.dataset:q} --trained {input.trained:q} --figures {input.figures:q} {input.measured:q} --clips {input.clips:q}"
         " --music {input.music:q}"
         " --outputs {output.index:q} {output.listening:q} 2>&1 | tee -i -- {log:q}"
 
