@@ -404,12 +404,13 @@ def test_nothing_is_played_before_the_input_runs(starting: int, monkeypatch: pyt
     )
 
 
-def test_a_long_round_trip_loses_no_end(main: Path, tmp_path: Path) -> None:
-    bench, reel = Bench(delay=3 * RATE), main / "reels" / "main-01.wav"
+def test_neither_a_long_round_trip_nor_a_break_before_the_reel_is_a_fault(main: Path, tmp_path: Path) -> None:
+    bench, reel = Bench(delay=3 * RATE, broken_block=10), main / "reels" / "main-01.wav"
     found = measure_levels(bench.system(), replace(CONNECTION, latency=2.0))
-    assert found.latency_seconds == pytest.approx(3.0, abs=1e-3)
+    assert (found.latency_seconds, found.breaks) == (pytest.approx(3.0, abs=1e-3), 0)
     task = recording.Task("main-01", reel, recording.read_layout(reel)[0], tmp_path / "take.wav")
     made = recording.record_task(bench.system(), CONNECTION, task, latency_seconds=found.latency_seconds)
+    assert made.made.breaks == (round(10 * BLOCK_FRAMES / RATE, 3),), "the log has it"
     assert (made.verdict, made.decision, made.lost_seconds) == ("ok", "keep", pytest.approx(0.0, abs=1e-3))
 
 

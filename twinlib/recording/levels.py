@@ -147,7 +147,7 @@ def measure_levels(
             hum_dbfs=take.hum_dbfs,
             polarity=None if click is None else 1 if click.correlation > 0 else -1,
             latency_seconds=None if lag is None else lag / rate,
-            breaks=len(made.breaks) + (made.stalled is not None),
+            breaks=len(made.breaks_of_reel) + (made.stalled is not None),
         )
 
 

@@ -44,6 +44,11 @@ class Pass:
     is_complete: bool
     stalled: float | None = None
 
+    @property
+    def breaks_of_reel(self) -> tuple[float, ...]:
+        """The breaks after the silence before the reel; streams are often interrupted at their start."""
+        return tuple(place for place in self.breaks if place >= self.lead_frames / self.sample_rate)
+
 
 def record_pass(
     system: SoundSystem,

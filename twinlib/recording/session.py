@@ -62,9 +62,9 @@ class Attempt:
             found.append(f"the stream lost its first {self.lost_seconds:.2f} s, {self.head_seconds:.2f} s of the reel")
         if self.made.stalled is not None:
             found.append(f"the stream stopped on its own at {self.made.stalled:.1f} s")
-        if self.made.breaks:
-            places = ", ".join(f"{place:.1f}" for place in self.made.breaks[:10])
-            found.append(f"the driver reports {len(self.made.breaks)} interruptions, the first at {places} s")
+        if breaks := self.made.breaks_of_reel:
+            places = ", ".join(f"{place:.1f}" for place in breaks[:10])
+            found.append(f"the driver reports {len(breaks)} interruptions, the first at {places} s")
         if self.checked is not None and self.checked.alignment is not None:
             for each in self.checked.alignment.dropouts:
                 kind = "lost" if each.lost_samples > 0 else "repeated"
