@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinlib.intervals import RangeIndex, find_runs, merge_ranges, subtract_ranges
+from twinlib.intervals import RangeIndex, contains, find_runs, merge_ranges, overlap, subtract_ranges
 
 ranges = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)).map(lambda one: (one[0], one[0] + one[1])))
 
@@ -16,6 +16,15 @@ def mask(found: list[tuple[int, int]]) -> np.ndarray:
     for start, stop in found:
         out[start:stop] = True
     return out
+
+
+@given(ranges, ranges)
+def test_overlapping_and_contained_ranges_are_those_of_their_masks(some: list, others: list) -> None:
+    for one in some:
+        for other in others:
+            shared = mask([one]) & mask([other])
+            assert overlap(one, other) == shared.any()
+            assert contains(one, other) == np.array_equal(shared, mask([other]))
 
 
 @given(st.lists(st.booleans(), max_size=80))

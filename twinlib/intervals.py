@@ -8,6 +8,16 @@ import numpy.typing as npt
 Range = tuple[int, int]
 
 
+def overlap(one: Range, other: Range) -> bool:
+    """Return whether two ranges share a sample."""
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def contains(one: Range, other: Range) -> bool:
+    """Return whether a range holds all samples of another."""
+    return one[0] <= other[0] and other[1] <= one[1]
+
+
 def find_runs(mask: npt.NDArray[np.bool_]) -> list[Range]:
     """Return the runs of true values, in order."""
     padded = np.concatenate(([False], mask, [False]))

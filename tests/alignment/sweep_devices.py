@@ -28,6 +28,12 @@ def two_stage_fuzz(x: Array) -> Array:
     return np.asarray(0.6 * np.tanh(200.0 * lfilter([0.05], [1.0, -0.95], np.tanh(100.0 * x))))
 
 
+def asymmetric_fuzz(x: Array) -> Array:
+    """Two stages that clip hard at unequal levels, with short time constants: silent for a part of each low period."""
+    first = 20.0 * lfilter([0.99, -0.99], [1.0, -0.98], np.clip(15.0 * coupled(x), -0.6, 1.0))
+    return np.asarray(0.4 * lfilter([0.5], [1.0, -0.5], np.clip(first, -1.0, 0.7)))
+
+
 def octave_up(x: Array) -> Array:
     """A full-wave rectifier after a booster."""
     return coupled(np.abs(coupled(np.tanh(8.0 * x))))

@@ -10,7 +10,7 @@ from twinlib.alignment import Alignment, align
 from twinlib.diagnosis import diagnose
 
 from .conftest import RATE, Array, noise, programme, warped
-from .sweep_devices import DEVICES, octave_up, preamp, soft_gate, sweep, two_stage_fuzz
+from .sweep_devices import DEVICES, asymmetric_fuzz, octave_up, preamp, soft_gate, sweep, two_stage_fuzz
 
 X = sweep("exponential", 6.0, 20.0, 20000.0)
 
@@ -48,7 +48,7 @@ def test_a_sweep_is_aligned_through_any_device(tmp_path, number: int, device) ->
 def test_a_sweep_of_ten_octaves_without_silence(tmp_path) -> None:
     """Harmonics of the fuzz lie 1.00 s, the octave, before the sweep."""
     dry = sweep("exponential", 10.0, 20.0, 20000.0)
-    for device in (preamp, two_stage_fuzz):
+    for device in (preamp, two_stage_fuzz, asymmetric_fuzz):
         found = align_pair(tmp_path, dry, late(device(dry), 777))
         assert (found.verdict, found.excluded) == ("ok", ())
         assert found.applied_lag_samples == pytest.approx(777, abs=2.0)

@@ -54,6 +54,10 @@ FLANK_PARTS, MIN_FLANK = 4, 0.05
 """Parts before and after a brief mute, and energy of the loudest, relative to the neighbourhood: a gate closes
 slowly."""
 
+MIN_RESTS = 3
+"""Rests, of which two are within 0.14 s of the third, that the device makes: a hard fuzz is silent for a part of each
+low period."""
+
 FLANK_FRAMES = 3
 """Frames before and after a long mute of which one sounds."""
 
@@ -109,14 +113,19 @@ def _brief_mutes(rows: FrameSums) -> Mask:
     size = count * (2 * (REACH // 3) + 1)
     dry_level, wet_level = (percentile_filter(part, 40, size, mode="nearest") for part in (dry, wet))
     muted = wet < MAX_MUTED * wet_level
-    sounding = np.pad(wet > MIN_FLANK * wet_level, FLANK_PARTS)
-    for first, last in find_runs(muted):
-        # A low note has parts near zero, too.
-        energy = float(dry[first:last].mean())
-        is_dry = energy > MIN_DRY * float(dry_level[first:last].mean()) and energy > MIN_DRY_POWER * PART
+    sounds = wet > MIN_FLANK * wet_level
+    sounding, number = np.pad(sounds, FLANK_PARTS), np.cumsum(sounds)
+    # A low note has parts near zero, too.
+    least = np.maximum(MIN_DRY * dry_level, MIN_DRY_POWER * PART)
+    rests = [(first, last) for first, last in find_runs(muted) if dry[first:last].mean() > least[first:last].mean()]
+    places = np.array([first for first, _ in rests], np.int64)
+    muted[:] = False
+    for first, last in rests:
         before, after = sounding[first : first + FLANK_PARTS], sounding[last + FLANK_PARTS : last + 2 * FLANK_PARTS]
         is_brief = MUTED_PARTS[0] <= last - first <= MUTED_PARTS[1]
-        muted[first:last] = is_dry and is_brief and before.any() and after.any()
+        # Sound divides two rests.
+        recurs = len(np.unique(number[places[np.abs(places - first) < 2 * REACH * count]])) >= MIN_RESTS
+        muted[first:last] = is_brief and not recurs and before.any() and after.any()
     frames = np.asarray(muted.reshape(-1, count).any(axis=1))
     power, output = rows.dry_parts.sum(axis=1), rows.wet_parts.sum(axis=1)
     closed = output < MAX_CLOSED * power * float(np.median(output / (power + 1e-12)))

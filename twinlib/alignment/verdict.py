@@ -27,7 +27,7 @@ from twinlib.capture import find_silence
 from twinlib.db import db_to_amp
 from twinlib.estimation import FRAME, Sweep, find_sweeps
 from twinlib.findings import Finding, Span, refused, suspect, verdict
-from twinlib.intervals import Range, find_runs, merge_ranges
+from twinlib.intervals import Range, contains, find_runs, merge_ranges, overlap
 from twinlib.progress import Progress
 from twinlib.resampling import WARP_KERNEL, Channel, Curve
 
@@ -370,17 +370,14 @@ class AlignmentReport:
         brief, outliers = _divide_by_length(scan.brief, scan.outliers)
         # A sweep may begin and end abruptly.
         ends = [(end - SWEEP_END, end + SWEEP_END) for sweep in self.swept for end in sweep]
-        brief = [
-            each
-            for each in brief
-            if not any(_contains(other, each) for other in known) and not any(_overlap(each, end) for end in ends)
-        ]
+        brief = [each for each in brief if not any(contains(other, each) for other in known)]
+        brief = [each for each in brief if not any(overlap(each, end) for end in ends)]
         for first, last in brief:
             self._exclude(first, last, "brief-faults")
         if brief:
             self.add(suspect("brief-faults", self._wet_span(self.fit, *brief[0]), count=len(brief)))
         for first, last in outliers:
-            if not any(_overlap((first, last), other) for other in known):
+            if not any(overlap((first, last), other) for other in known):
                 self._exclude(first, last, "disturbed")
                 self.add(suspect("disturbed", self._wet_span(self.fit, first, last)))
 
@@ -416,18 +413,10 @@ class AlignmentReport:
 def _divide_by_length(brief: Sequence[Range], outliers: Sequence[Range]) -> tuple[list[Range], list[Range]]:
     """Return the faults of milliseconds, and all longer ones, each fault in one of the two."""
     longer = merge_ranges([*outliers, *(each for each in brief if each[1] - each[0] > MAX_BRIEF_SAMPLES)])
-    brief = [each for each in brief if not any(_contains(other, each) for other in longer)]
+    brief = [each for each in brief if not any(contains(other, each) for other in longer)]
     margin = 2 * FRAME
-    longer = [each for each in longer if not any(_contains((a - margin, b + margin), each) for a, b in brief)]
+    longer = [each for each in longer if not any(contains((a - margin, b + margin), each) for a, b in brief)]
     return brief, longer
-
-
-def _overlap(one: Range, other: Range) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
-
-
-def _contains(one: Range, other: Range) -> bool:
-    return one[0] <= other[0] and other[1] <= one[1]
 
 
 def _curve_rms(clock: ClockModel, track: LagTrack) -> float:
