@@ -34,13 +34,27 @@ def compressor(x: Array) -> Array:
     return np.asarray(0.3 * x / (0.02 + envelope) ** 0.6)
 
 
+def envelope_filter(x: Array) -> Array:
+    """It opens for loud notes: their level grows by more than the input, and attacks become sharper."""
+    opened = np.clip(8.0 * lfilter([0.002], [1, -0.998], np.abs(x)), 0.0, 1.0)
+    low = lfilter([0.04], [1, -0.96], x)
+    return np.asarray(low + opened * (x - low))
+
+
 def interface(x: Array) -> Array:
     """The path of an interface: coupling capacitors and the filters of its converters."""
     high_pass = lfilter([0.9995, -0.9995], [1, -0.999], x)
     return np.asarray(sosfilt(butter(4, 19000, fs=RATE, output="sos"), high_pass))
 
 
-DEVICES = {"drive": device, "tube": tube, "fuzz": fuzz, "treble booster": treble_booster, "compressor": compressor}
+DEVICES = {
+    "drive": device,
+    "tube": tube,
+    "fuzz": fuzz,
+    "treble booster": treble_booster,
+    "compressor": compressor,
+    "envelope filter": envelope_filter,
+}
 
 
 @pytest.fixture

@@ -137,3 +137,14 @@ def test_a_clock_and_its_time_map_agree(drift: float, steps: list[int], bends: l
     assert [piece.stop for piece in timemap.pieces] == [*(one.position for one in breaks), frames]
     assert np.allclose(timemap.lags(positions)[known], clock.lags(positions)[known], atol=1e-6)
     assert np.allclose(clock.offset_by(3.5).lags(positions), clock.lags(positions) + 3.5, atol=1e-9)
+
+
+def test_the_inverse_leads_back_to_the_dry_positions() -> None:
+    """Also across a dropout, and at the knots of a curve."""
+    line = Piece(0, 1000, (0.0, 1000.0), (40.0, 40.2))
+    curve = Piece(1010, 3000, (1000.0, 2000.0, 3000.0), (35.0, 36.0, 34.5))
+    there = TimeMap([line, curve])
+    back = there.inverse()
+    for position in (0.0, 555.0, 999.0, 2000.0, 3000.0):
+        wet = there.wet(position)
+        assert back.wet(wet) == pytest.approx(position, abs=1e-6)

@@ -7,8 +7,10 @@ import numpy.typing as npt
 import scipy.fft
 
 from twinlib.db import amp_to_db
+from twinlib.diagnosis.device_model import identify_device
 from twinlib.diagnosis.spectra import Grid, Real, read_spectra
 from twinlib.findings import Finding, suspect
+from twinlib.intervals import Range
 from twinlib.resampling import Channel, TimeMap
 
 RUNS, RUN_WINDOWS = 8, 32
@@ -34,8 +36,24 @@ MIN_GROWTH, MIN_PEAKS = 1.01, 1.05
 linear prediction, that no distortion exceeds both: it compresses, and rounds peaks. The devices of the tests and a Klon
 are at 0.999 and 1.00 at most, and with exchanged files at 1.016 and 1.07 at least, if they distort by 1 %."""
 
+MAX_MILD = 0.03
+"""Error of the linear prediction up to which the device is no envelope filter, which expands and sharpens, too: those
+leave 0.05 and more."""
+
+EVIDENT_GROWTH, EVIDENT_PEAKS = 1.5, 2.0
+"""Growth and ratio of kurtoses that no envelope filter exceeds both."""
+
+MAX_GAIN_ERROR = 0.5
+"""Error that one gain for each window leaves, relative to that of the linear prediction, up to which the wet file is
+that of an expander: 0.17 to 0.38 for exchanged files of compressors, 0.7 and more for envelope filters."""
+
+MAX_REVERSED = 0.55
+"""Error of the device model from the wet file to the dry one, relative to that of the linear prediction, up to which a
+device made the dry file: 0.02 to 0.54 for exchanged files of clippers, valves and tapes, 0.64 and more for envelope
+filters."""
+
 MAX_UNEXPLAINED = 0.6
-"""Error of the linear prediction up to which the two are meaningful."""
+"""Error of the linear prediction up to which its growth and kurtosis are meaningful."""
 
 MIN_WINDOWS = 32
 """Windows with sound from which the growth is known."""
@@ -77,17 +95,45 @@ def check_roles(dry: Channel, wet: Channel, time_map: TimeMap, grid: Grid, is_st
         return [suspect("device-bypassed", **values)]
     if is_steady_pair and windows.error(windows.predicted) < MAX_UNEXPLAINED:
         growth = _growth(windows)
-        if growth > MIN_GROWTH and _kurtosis(windows, windows.wet) > MIN_PEAKS * _kurtosis(windows, windows.predicted):
+        peaks = _kurtosis(windows, windows.wet) / _kurtosis(windows, windows.predicted)
+        is_evident = growth > EVIDENT_GROWTH and peaks > EVIDENT_PEAKS
+        if growth < MIN_GROWTH or peaks < MIN_PEAKS:
+            return []
+        if is_evident or not _follows_level(windows) or _is_reversed(dry, wet, time_map, grid):
             return [suspect("exchanged-files", growth_db=growth)]
     return []
 
 
-def _read(dry: Channel, wet: Channel, time_map: TimeMap, grid: Grid) -> _Windows | None:
+def _follows_level(windows: _Windows) -> bool:
+    """Whether the device may be a filter that follows the level: neither a fixed filter nor a variable gain."""
+    predicted = windows.predicted
+    gain = (predicted.conj() * windows.wet).real.sum(axis=1) / (_energy(predicted).sum(axis=1) + 1e-30)
+    error = windows.error(predicted)
+    return error > MAX_MILD and windows.error(gain[:, None] * predicted) > MAX_GAIN_ERROR * error
+
+
+def _is_reversed(dry: Channel, wet: Channel, time_map: TimeMap, grid: Grid) -> bool:
+    """Whether the dry file is what a device makes of the wet file, rather than the reverse."""
+    start, stop = (round(time_map.wet(grid.start + count * grid.hop)) for count in (0, grid.count + 1))
+    inverse, grid = time_map.inverse(), Grid.over(start, stop, grid.rate)
+    model, windows = identify_device(wet, dry, inverse, grid), _read(wet, dry, inverse, grid)
+    if model is None or windows is None:
+        return False
+    parts = [read_spectra(wet, dry, inverse, grid, *run, model.scale) for run in _runs(grid)]
+    predicted = np.concatenate([model.predict(part) for part in parts]).astype(np.complex128)
+    return windows.error(predicted) < MAX_REVERSED * windows.error(windows.predicted)
+
+
+def _runs(grid: Grid) -> list[Range]:
     count = min(RUN_WINDOWS, grid.count)
-    if count < 1:
-        return None
     firsts = np.unique(np.linspace(0, grid.count - count, RUNS).astype(int)).tolist()
-    runs = [read_spectra(dry, wet, time_map, grid, first, first + count, 1.0) for first in firsts]
+    return [(first, first + count) for first in firsts]
+
+
+def _read(dry: Channel, wet: Channel, time_map: TimeMap, grid: Grid) -> _Windows | None:
+    if grid.count < 1:
+        return None
+    runs = [read_spectra(dry, wet, time_map, grid, *run, 1.0) for run in _runs(grid)]
     x = np.concatenate([run.functions[0] for run in runs]).astype(np.complex128)
     y = np.concatenate([run.wet for run in runs]).astype(np.complex128)
     power = _energy(x).sum(axis=0)

@@ -81,6 +81,16 @@ class TimeMap:
                 break
         return max(position, float(self.pieces[number].start)) if number else position
 
+    def inverse(self) -> "TimeMap":
+        """Return the map from wet to dry positions; between the knots of a curve, it is approximate."""
+        out = []
+        for number, piece in enumerate(self.pieces):
+            start, stop = (round(self.wet(end, number)) for end in (piece.start, piece.stop))
+            knots = np.array(piece.positions)
+            lags = self.curve(number, knots)
+            out.append(Piece(start, stop, tuple((knots + lags).tolist()), tuple((-lags).tolist())))
+        return TimeMap(out)
+
     def shifted(self, samples: float) -> "TimeMap":
         """Return the map with a constant added to every lag."""
         return TimeMap(
