@@ -163,7 +163,9 @@ def prefer_same_clock(dry: Channel, wet: Channel, windows: WindowPlan, lag: floa
     clear = fit is not None and inlier_share(fit.track) >= MIN_INLIER_SHARE
     if fit is not None and clear and not fit.clock.steps and fit.clock.curve is None:
         return fit if drift_is_significant(fit) else without_drift(fit)
-    if fit is not None and fit.confirmed_steps:
+    # The absolute value of a chord resembles what a rectifier makes of it at other lags, too.
+    cancel = fit is not None and dry.rectified and float(np.ptp(fit.clock.fit.lags[[0, -1]])) < DISPLACED_SAMPLES
+    if fit is not None and fit.confirmed_steps and not cancel:
         return fit
     same = fit_same_clock(dry, wet, windows, lag)
     if same is None or fit is None:
