@@ -43,7 +43,7 @@ def test_changes_that_only_one_of_both_shows_are_kept() -> None:
     assert merge_repeats([], [repeat]) == [repeat]
 
 
-def test_faults_before_a_time_become_notes() -> None:
+def test_excused_findings_become_notes() -> None:
     early, late = suspect("disturbed", Span("wet", 0.05, 0.1)), suspect("disturbed", Span("wet", 3.0, 3.1))
     found = replace(
         alignment(44100, 0.0),
@@ -52,8 +52,8 @@ def test_faults_before_a_time_become_notes() -> None:
         excluded=(Excluded(100, 200, "disturbed"),),
         verdict="suspect",
     )
-    excused = excuse(found, "disturbed", 0.2)
+    excused = excuse(found, [early])
     assert excused.reasons == ("noisy", "late")
     assert excused.findings == (info("note"), replace(early, severity="info"), found.findings[2], late)
     assert (excused.excluded, excused.verdict) == (found.excluded, "suspect")
-    assert excuse(found, "disturbed", 0.0) == found
+    assert excuse(found, []) == found

@@ -79,16 +79,13 @@ def describe_notes(alignment: Alignment) -> tuple[str, ...]:
     return MESSAGES.notes(finding for finding in alignment.findings if finding.code in MESSAGES.codes)
 
 
-def excuse(alignment: Alignment, code: str, stop: float) -> Alignment:
-    """Return the alignment with the findings of a code that end before `stop`, in seconds of the wet file, as notes.
-
-    Their places stay excluded.
-    """
+def excuse(alignment: Alignment, excused: Collection[Finding]) -> Alignment:
+    """Return the alignment with some of its findings on places as notes. The places stay excluded."""
     sentences = iter(alignment.reasons)
     findings, reasons = [], []
     for finding in alignment.findings:
         sentence = next(sentences, "") if finding.severity != "info" else ""
-        if finding.code == code and finding.span is not None and finding.span.stop < stop:
+        if finding in excused:
             finding, sentence = replace(finding, severity="info"), ""
         findings.append(finding)
         reasons += [sentence] if sentence else []

@@ -35,6 +35,9 @@ MIN_LINES = 1.35
 CONTROL_FACTOR = 1.5
 """Multiple of the lines of the programme itself that is subtracted: another distortion may have larger ones."""
 
+FUNDAMENTAL_SHARE = 0.6
+"""Mean height of the lines between the multiples of a rate, relative to theirs, from which it is itself a multiple."""
+
 NEGLIGIBLE_ERROR = 0.02
 """Error of the prediction relative to the wet signal, below which lines count less: 17 dB below the signal."""
 
@@ -168,16 +171,36 @@ def find_delay_modulation(
     candidates = _candidates(rates, seconds)
     if not len(candidates):
         return None
-    combs = []
-    for _, power in (found, known):
-        lines = np.where(_near(rates, tempo, seconds), 0.0, power - _noise(rates, power))
-        combs.append(_comb(np.clip(lines, 0.0, 4.0), candidates))
+    hidden = _near(rates, tempo, seconds)
+    lines = [np.clip(np.where(hidden, 0.0, power - _noise(rates, power)), 0.0, 4.0) for _, power in (found, known)]
+    combs = [_comb(each, candidates) for each in lines]
     total = combs[0] - CONTROL_FACTOR * combs[1]
     top = int(total.argmax())
     statistic = float(total[top]) * min(1.0, error / NEGLIGIBLE_ERROR)
     if statistic < MIN_LINES:
         return None
-    return Modulation(float(rates[candidates[top]]), 0.0, statistic)
+    place = _fundamental(lines[0] - CONTROL_FACTOR * lines[1], hidden, candidates, top)
+    return Modulation(float(rates[place]), 0.0, statistic)
+
+
+def _fundamental(lines: Real, hidden: npt.NDArray[np.bool_], candidates: npt.NDArray[np.int64], top: int) -> int:
+    """Return the place of the rate whose multiple the candidate `top` is, or that of `top` itself.
+
+    Where a tempo hides the lowest lines of a modulation, the comb of twice its rate has more lines. Of the true rate,
+    the multiples between them are lines, too.
+    """
+    found = int(candidates[top])
+    for divisor in range(HARMONICS, 1, -1):
+        multiples = np.arange(1, divisor * HARMONICS + 1)
+        places = np.round(found / divisor * multiples).astype(np.int64)
+        known = (places < len(lines) - 1) & ~hidden[np.minimum(places, len(lines) - 1)]
+        multiples, places = multiples[known], places[known]
+        heights = np.max([lines[places + offset] for offset in (-1, 0, 1)], axis=0)
+        own = multiples % divisor == 0
+        is_rate = found >= divisor * candidates[0] and own.any() and not own.all()
+        if is_rate and heights[~own].mean() > FUNDAMENTAL_SHARE * heights[own].mean():
+            return round(found / divisor)
+    return found
 
 
 def find_gain_modulation(

@@ -29,7 +29,7 @@ from twinlib.diagnosis.modulation import (
     programme_rates,
 )
 from twinlib.diagnosis.observations import Observations, observe, relative_error
-from twinlib.diagnosis.recognition import explained_places
+from twinlib.diagnosis.recognition import ONSET_SECONDS, explained_places, late_onsets
 from twinlib.diagnosis.reflections import DelayedProducts
 from twinlib.diagnosis.sections import Comparison, compare_sections, own_model_ratio
 from twinlib.diagnosis.spectra import Complex, Grid, Real, blocks, read_spectra
@@ -59,9 +59,6 @@ WITNESS_MARGIN = 1.0
 OWN_RATIO = 0.7, 1.4
 """Error of the model of a foreign sound's own windows, relative to that of its surroundings."""
 
-ONSET_SECONDS = 0.15
-"""Time from the first sound in which a device may differ: a gate opens, or a supply settles."""
-
 AUDIBLE = 1e-3
 """Amplitude of the first sound, -60 dBFS."""
 
@@ -70,6 +67,9 @@ MIN_GAIN_DB = -160.0
 
 CONTROL = 1
 """The function of the dry signal whose distortion shows the repetitions of the programme."""
+
+Places = tuple[Finding, ...]
+"""Findings of the alignment on places."""
 
 KEPT = frozenset({"disturbed"})
 """Codes of excluded places that are observed, because the diagnosis may explain them."""
@@ -103,15 +103,20 @@ def diagnose(
         column = channel if dry_reader.info.channels > channel else 0
         dry_channel = open_channel(dry_reader, column, rate, alignment.dry_range)
         wet_channel = open_channel(wet_reader, channel, rate, alignment.wet_range)
-        found, explained, places = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
+        found, explained, places, late = _check_programme(alignment, dry_channel, wet_channel, witness, progress)
         roles = _check_roles(alignment, dry_channel, wet_channel, is_steady_pair=not found and not witness)
         foreign = [finding.span for finding in found if finding.code == "foreign-sound" and finding.span is not None]
         onset = alignment.timemap.wet(_first_sound(dry_channel)) / rate + ONSET_SECONDS
     if any(repeat.code == "witness-modulated" for repeat in repeats):
         explained |= EXPLAINED_BY_EFFECT
     found = [*roles, *merge_repeats(found, repeats)]
-    alignment = excuse(without_false_steps(remove_places(alignment, places), found), "disturbed", onset)
+    late += tuple(each for each in alignment.findings if _is_disturbed_before(each, onset))
+    alignment = without_false_steps(excuse(remove_places(alignment, places), late), found)
     return exclude(amend(alignment, found, explained), foreign, "foreign-sound")
+
+
+def _is_disturbed_before(finding: Finding, second: float) -> bool:
+    return finding.code == "disturbed" and finding.span is not None and finding.span.stop < second
 
 
 def _first_sound(dry: Channel) -> int:
@@ -151,25 +156,26 @@ class _Observed:
 
 def _check_programme(
     alignment: Alignment, dry: Channel, wet: Channel, witness: Sequence[Range], progress: Progress
-) -> tuple[list[Finding], frozenset[str], tuple[Finding, ...]]:
+) -> tuple[list[Finding], frozenset[str], Places, Places]:
     """Return the findings on the programme, and the codes of the findings of the alignment that they explain.
 
-    The last are the findings of the alignment on places that the model of the device explains.
+    The others are the findings of the alignment on places that the model of the device explains, and on those after a
+    rest, which may differ.
     """
     time_map, rate = alignment.timemap, alignment.sample_rate
     vibrato = find_vibrato(time_map, *alignment.dry_range, rate)
     if vibrato is not None:
-        return *describe_modulation(vibrato, "vibrato"), ()
+        return *describe_modulation(vibrato, "vibrato"), (), ()
     start, stop = _programme(alignment, wet)
     # A sweep visits each frequency once: its response cannot be told from a change.
     sweeps = [sweep.range for sweep in find_sweeps(dry)]
     parts = subtract_ranges(start, stop, sorted(sweeps))
     grid = Grid.over(*max(parts, key=lambda part: part[1] - part[0], default=(start, start)), rate)
     if grid.count * grid.hop_seconds < MIN_SECONDS:
-        return [], frozenset(), ()
+        return [], frozenset(), (), ()
     model = identify_device(dry, wet, time_map, grid)
     if model is None:
-        return [], frozenset(), ()
+        return [], frozenset(), (), ()
     observed = _observe(alignment, dry, wet, model, grid, SubProgress(progress, 90.0, grid.count))
 
     def confirm(changes: Sequence[Change], foreign: Sequence[Range]) -> Confirmed:
@@ -195,8 +201,9 @@ def _check_programme(
         foreign = without_changes(foreign, changes, grid)
         observed = replace(observed, observations=observations.without(foreign))
     found, explained = _check_device(observed, grid, time_map, changes, lambda changes: confirm(changes, foreign))
-    places = explained_places(alignment, observations, observed.dry_level, grid)
-    return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained, places
+    places = explained_places(alignment, dry, wet, model, observations, observed.dry_level, grid)
+    late = late_onsets(alignment, observed.dry_level, grid)
+    return describe_foreign_sounds(foreign, found, grid, time_map) + found, explained, places, late
 
 
 def _programme(alignment: Alignment, wet: Channel) -> Range:
