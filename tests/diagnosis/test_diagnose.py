@@ -407,6 +407,14 @@ def test_quiet_music_is_no_bypass(tmp_path: Path) -> None:
     assert "bypassed" not in codes(found)
 
 
+def test_the_tone_after_a_compressor_is_no_bypass(check: Callable[..., Alignment]) -> None:
+    """A slow compressor copies the sound of every window, at a gain of its own."""
+    level = lfilter([0.0003], [1, -0.9997], np.abs(DRY))
+    wet = 0.3 * DRY * 0.05 / (0.05 + level)
+    found = check(halves(wet, lfilter([0.3], [1, -0.7], wet)))
+    assert codes(found) == ["tone-changed"]
+
+
 def test_a_gate_explains_its_silence(check: Callable[..., Alignment]) -> None:
     before = aligned(
         findings=(suspect("disturbed", Span("wet", 1.0, 1.1)),), reasons=("elsewhere",), verdict="suspect",

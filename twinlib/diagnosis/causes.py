@@ -12,6 +12,7 @@ from twinlib.diagnosis.reflections import Reflection
 from twinlib.diagnosis.sections import Comparison
 from twinlib.diagnosis.spectra import Grid, Real
 from twinlib.diagnosis.stationarity import Change
+from twinlib.estimation import mad_sigma
 from twinlib.findings import Finding, Span, suspect
 from twinlib.intervals import Range
 from twinlib.resampling import TimeMap
@@ -28,6 +29,10 @@ COPY_CORRELATION = 0.99
 BYPASS_RATIO = 0.33
 """Distance of the wet signal from a copy, relative to that of its prediction, where the device is bypassed: as a share
 of that on the other side of the change."""
+
+MAX_COPY_SPREAD = 0.1
+"""Scatter of the log energy of a copy relative to the dry signal, 0.4 dB: a compressor copies the sound of each window,
+but at another gain."""
 
 LEVEL_SPREAD = 0.85
 """Spread of the changes of the bands, relative to the largest, up to which it is no tone control: that leaves some
@@ -55,7 +60,7 @@ CHANGE_CODES = frozenset(CHANGE_BY_WITNESS.values())
 """Codes of changes at a place."""
 
 EXPLAINED_BY_EFFECT = frozenset({"disturbed", "noisy", "not-recognised", "misaligned"})
-EXPLAINED_BY_TREMOLO = EXPLAINED_BY_EFFECT | {"brief-faults"}
+EXPLAINED_BY_MODULATION = EXPLAINED_BY_EFFECT | {"brief-faults"}
 EXPLAINED_BY_VIBRATO = frozenset(
     {"disturbed", "unknown-lag", "wander", "flutter", "high-drift", "lost-samples", "repeated-samples"}
 )
@@ -80,10 +85,10 @@ def describe_modulation(modulation: Modulation, kind: Literal["delay", "gain", "
         percent = 100.0 * modulation.depth
         return [suspect("vibrato", rate_hz=modulation.rate_hz, percent=percent)], EXPLAINED_BY_VIBRATO
     if kind == "delay":
-        return [suspect("modulated-delay", rate_hz=modulation.rate_hz)], EXPLAINED_BY_EFFECT
+        return [suspect("modulated-delay", rate_hz=modulation.rate_hz)], EXPLAINED_BY_MODULATION
     return [
         suspect("tremolo", rate_hz=modulation.rate_hz, percent=100.0 * min(1.0, modulation.depth))
-    ], EXPLAINED_BY_TREMOLO
+    ], EXPLAINED_BY_MODULATION
 
 
 def describe_foreign_sounds(
@@ -181,6 +186,10 @@ def _is_bypass(change: Change, observations: Observations) -> bool:
         return False
     copy = max(sides, key=lambda side: float(np.median(observations.correlation[side])))
     if np.median(observations.correlation[copy]) < COPY_CORRELATION:
+        return False
+    loud = copy & (observations.level > np.median(observations.level[copy]))
+    gain = np.log(observations.wet_energy[loud]) - np.log(np.exp(observations.tilt[:, loud]).sum(axis=0))
+    if loud.any() and mad_sigma(gain - np.median(gain)) > MAX_COPY_SPREAD:
         return False
     # A device that is nearly linear for quiet music copies it too, and its model does so.
     relative = [
