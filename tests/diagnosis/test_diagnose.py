@@ -417,7 +417,8 @@ def test_the_tone_after_a_compressor_is_no_bypass(check: Callable[..., Alignment
 
 def test_a_gate_explains_its_silence(check: Callable[..., Alignment]) -> None:
     before = aligned(
-        findings=(suspect("disturbed", Span("wet", 1.0, 1.1)),), reasons=("elsewhere",), verdict="suspect",
+        findings=(suspect("disturbed", Span("wet", 1.0, 1.1)), suspect("noisy", share=0.2)),
+        reasons=("elsewhere", "noise is louder"), verdict="suspect",
         excluded=(Excluded(RATE, 2 * RATE, "disturbed"),),
     )  # fmt: skip
     found = check(gated(), before)

@@ -65,6 +65,7 @@ EXPLAINED_BY_VIBRATO = frozenset(
     {"disturbed", "unknown-lag", "wander", "flutter", "high-drift", "lost-samples", "repeated-samples"}
 )
 EXPLAINED_BY_CHANGE = frozenset({"disturbed"})
+EXPLAINED_BY_GATE = frozenset({"disturbed", "noisy"})
 
 
 def describe_reflection(reflection: Reflection) -> Described:

@@ -11,6 +11,7 @@ from twinlib.audio import Reader
 from twinlib.diagnosis.amend import amend, exclude, excuse, remove_places, without_false_steps
 from twinlib.diagnosis.causes import (
     EXPLAINED_BY_EFFECT,
+    EXPLAINED_BY_GATE,
     describe_changes,
     describe_foreign_sounds,
     describe_modulation,
@@ -256,7 +257,7 @@ def _check_device(
         return describe_reflection(reflection)
     confirmed, comparisons = confirm(changes)
     if is_gated and (not confirmed or is_mostly_closed(observed.observations)):
-        return [info("gate")], frozenset({"disturbed"})
+        return [info("gate")], EXPLAINED_BY_GATE
     return describe_changes(confirmed, comparisons, observed.observations, grid, time_map)
 
 
