@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 from pathlib import Path
 
+from twinlib.tracking import outage
 from twinlib.tracking.runs import start_run
 from twinlib.tracking.store import open_client
 
@@ -32,6 +33,8 @@ def log_one(uri: str, folder: Path, number: int, start: "multiprocessing.synchro
 def main() -> None:
     """Fork the jobs after the import of MLflow, which takes longer than the logging."""
     uri, folder = sys.argv[1], Path(sys.argv[2])
+    # On a busy machine a server may not answer for longer than a job waits by default.
+    outage._PROBE_SECONDS = 120.0
     open_client("http://127.0.0.1:1")
     context = multiprocessing.get_context("fork")
     start = context.Barrier(JOBS)
