@@ -1,4 +1,6 @@
 import hashlib
+import os
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -264,3 +266,16 @@ def test_memory_does_not_grow_with_the_capture(tmp_path: Path) -> None:
     short, long = (_peak(tmp_path, frames) for frames in (1 << 20, 1 << 24))
     assert long < short + (1 << 21)
     assert (tmp_path / "long.arrow").stat().st_size > 2 * 4 * (1 << 24)
+
+
+def test_the_samples_do_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resident() -> int:
+        return int(re.findall(r"RssFile:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+
+    found: list[int] = []
+    # Called when the shard is complete and both signals are still mapped, 32 MB each.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: found.append(resident()))
+    before = resident()
+    _peak(tmp_path, 1 << 23)
+    assert found
+    assert max(found) < before + 16_000

@@ -5,6 +5,7 @@ contiguous in memory: the samples before a row are those of the previous row, so
 """
 
 import hashlib
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from twinlib.progress import Progress, no_progress
 
 Read = Callable[[int, int], Signal]
 """Returns samples [start, stop) on the dry clock as float32 `(stop - start,)`."""
+
+_WRITTEN_AT_ONCE = 1 << 22
 
 _STRINGS = pa.list_(pa.string())
 _COLUMNS = {
@@ -97,8 +100,8 @@ def write_shard(
             for read, file, signal in ((read_dry, dry_file, "dry"), (read_wet, wet_file, "wet"))
         ]
         columns = {name: pa.array(written[name].tolist(), type=kind) for name, kind in _COLUMNS.items()}
-        columns["dry"] = _map_samples(dry_file, len(written), size)
-        columns["wet"] = _map_samples(wet_file, len(written), size)
+        maps = [_map(file) for file in (dry_file, wet_file) if len(written)]
+        columns["dry"], columns["wet"] = (_samples(content, len(written), size) for content in (maps or [b"", b""]))
         schema = pa.schema(
             [(name, column.type) for name, column in columns.items()],
             metadata={CONTRACT_KEY: SHARD.encode(), **_encode(metadata)},
@@ -106,7 +109,8 @@ def write_shard(
         batch = pa.record_batch(list(columns.values()), schema=schema)
         with (
             atomic_path(path) as aside,
-            pa.OSFile(str(aside), "wb") as sink,
+            aside.open("wb") as file,
+            pa.PythonFile(_Sink(file, maps), "w") as sink,
             pa.ipc.new_file(sink, schema) as writer,
         ):
             writer.write_batch(batch)
@@ -221,11 +225,42 @@ def _scratch(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             scratch.unlink(missing_ok=True)
 
 
-def _map_samples(file: IO[bytes], rows: int, size: int) -> pa.FixedSizeListArray:
-    """Return the samples of a scratch file as a memory-mapped Arrow column of `rows` lists."""
+class _Sink:
+    """Writes to a file in blocks, and drops the pages of memory maps that were read for it.
+
+    Otherwise the resident memory grows by the whole capture.
+    """
+
+    closed = False
+
+    def __init__(self, file: IO[bytes], maps: Sequence[mmap.mmap]) -> None:
+        self._file, self._maps = file, maps
+
+    def write(self, content: Any) -> None:
+        """Write all bytes of a buffer."""
+        view = memoryview(content)
+        for first in range(0, len(view), _WRITTEN_AT_ONCE):
+            self._file.write(view[first : first + _WRITTEN_AT_ONCE])
+            for one in self._maps:
+                one.madvise(mmap.MADV_DONTNEED)
+
+    def flush(self) -> None:
+        """Flush the file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Leave the file open for its owner."""
+        self.closed = True
+
+
+def _map(file: IO[bytes]) -> mmap.mmap:
     file.flush()
-    values = np.memmap(file, dtype="<f4", mode="r", shape=(rows * size,)) if rows else np.empty(0, "<f4")
-    flat = pa.Array.from_buffers(pa.float32(), rows * size, [None, pa.py_buffer(values)])
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _samples(content: mmap.mmap | bytes, rows: int, size: int) -> pa.FixedSizeListArray:
+    """Return samples as an Arrow column of `rows` lists, without a copy."""
+    flat = pa.Array.from_buffers(pa.float32(), rows * size, [None, pa.py_buffer(content)])
     return pa.FixedSizeListArray.from_arrays(flat, size)
 
 
