@@ -7,7 +7,7 @@ import pandas as pd
 from twinlib.audio import Reader
 from twinlib.cli_runtime import options, run
 from twinlib.contracts import CUES, FINGERPRINTS
-from twinlib.dataset import find_planned_duplicates, fingerprint_reel
+from twinlib.dataset import Fingerprints, find_planned_duplicates, fingerprint_reel
 from twinlib.files import read_table, write_table
 from twinlib.progress import show_progress
 from twinlib.provenance import stage_record
@@ -22,11 +22,12 @@ def main() -> None:
             for path in args.reels:
                 with Reader(path) as reader:
                     tables.append(fingerprint_reel(reader, cues[cues.reel == path.stem], done))
-        table = pd.concat(tables, ignore_index=True)
-        write_table(args.fingerprints, FINGERPRINTS, table)
-    for leak in find_planned_duplicates(cues, table):
+        codes = sum(map(len, tables))
+        write_table(args.fingerprints, FINGERPRINTS, pd.concat(tables, ignore_index=True))
+        tables.clear()
+    for leak in find_planned_duplicates(cues, Fingerprints(args.fingerprints)):
         print(f"warning: the same recording is in {' and '.join(leak.splits)}: {leak.what}; exclude one of the two")
-    print(f"{args.name}: {len(table)} codes of {len(cues)} slices")
+    print(f"{args.name}: {codes} codes of {len(cues)} slices")
 
 
 if __name__ == "__main__":

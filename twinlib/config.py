@@ -186,6 +186,8 @@ class Config(Section):
 
     def training_settings(self, device: str, model: str) -> Training:
         """Return the training settings of one twin, with the warm start of its experiment."""
+        if self.experiments is None and device in self.devices and model in self.model_names:
+            return self.training
         own = {(twin.device, twin.model): twin.warm_start for twin in self.twins()}[device, model]
         return self.training if own is None else self.training.model_copy(update={"warm_start": own})
 

@@ -242,7 +242,7 @@ def _first_segment(used: pd.DataFrame, split: str, track: str) -> str | None:
     return next((str(name) for name, held in zip(ids, tracks, strict=True) if track in held), None)
 
 
-def find_planned_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame) -> list[Leak]:
+def find_planned_duplicates(cues: pd.DataFrame, fingerprints: pd.DataFrame | Fingerprints) -> list[Leak]:
     """Return the leaks that result if all slices of a cue sheet (`cues/1`) are used, as a warning before recording.
 
     The segments of these leaks are slices, identified by reel and position.

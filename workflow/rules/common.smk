@@ -1,4 +1,5 @@
 # Names and settings that the rules share. The logic is in the library; this file only defines paths.
+import gc
 import json
 import re
 import shutil
@@ -16,6 +17,9 @@ from twinlib.evaluation import PROBE_FIGURES
 from twinlib.excitation import RecordedExcitations
 from twinlib.extras import require_modules
 from twinlib.tracking import find_unlogged_runs, forget_outage, require_server, require_shared_store, store_uri
+
+# By default, the collector of cyclic garbage walks over the growing graph of jobs for a fifth of the time of planning.
+gc.set_threshold(100_000, 50, 50)
 
 # If another workflow uses this one as a module, `workflow.basedir` is the folder of the other.
 REPOSITORY = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
