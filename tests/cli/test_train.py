@@ -190,7 +190,7 @@ def test_two_files_become_a_twin_and_the_same_command_goes_on(
 ) -> None:
     """Stopped in the training by a signal to itself alone, the command goes on; finished, it only shows the result."""
     dry, wet = make_pair(tmp_path)
-    words = [str(dry), str(wet), "--out", str(tmp_path / "out"), "--preset", "nam-nano", "--minutes", "0.05"]
+    words = [str(dry), str(wet), "--out", str(tmp_path / "out"), "--preset", "nam-nano", "--minutes", "0.1"]
     made = tmp_path / "out" / "results" / "twins" / "fuzz-1" / "nam-nano"
     monkeypatch.chdir(tmp_path)
     process = subprocess.Popen(
