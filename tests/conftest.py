@@ -24,6 +24,7 @@ LONGEST = (
     "tests/cli/test_train.py",
     "tests/training/test_distributed.py",
     "tests/workflow/test_reproducible.py",
+    "tests/recording/test_audio_path.py",
     "tests/workflow/test_search.py",
     "tests/workflow/test_takes.py",
     "tests/workflow/test_probe.py",

@@ -161,7 +161,7 @@ def test_all_missing_reels_are_recorded_and_a_lost_start_is_repeated(
     assert bench.passes == 3
     assert "the stream lost its first 2.40 s, 0.8" in out
     assert "recordings/silk/main-02.wav: ok" in out
-    assert "the stream lost its first 0.60 s, all of it silence before the reel" in out
+    assert "the stream lost its first 0.60 s, or had a shorter round trip" in out
     assert [path.name for path in Path("recordings/silk/set aside").iterdir()] == ["main-02 1.wav"]
     log = read_json(Path("recordings/silk/silk.recording.json"), "recording/1")
     assert log["takes"]["main-02"]["verdict"] == "ok"

@@ -19,8 +19,8 @@ from twinlib.recording.sound_system import Connection, SoundSystem
 SET_ASIDE = "set aside"
 """Folder of the recordings that are not used, beside the takes."""
 
-HEAD_SECONDS = 0.05
-"""Start of a stream whose loss is reported."""
+HEAD_SECONDS = 0.25
+"""Start of a stream whose loss is reported; the round trip through a sound server changes by less between streams."""
 
 Decision = Literal["keep", "repeat", "refuse"]
 
@@ -39,8 +39,8 @@ class Task:
 class Attempt:
     """A recording of a reel and its check, None if Ctrl-C stopped the pass or the check.
 
-    `lost_seconds` is what the stream lost of its start, silence that came before the reel included; `head_seconds` is
-    what is missing of the reel itself.
+    `lost_seconds` is what the stream lost of its start, silence that came before the reel included, if its round trip
+    was that of the level set-up; `head_seconds` is what is missing of the reel itself.
     """
 
     task: Task
@@ -76,7 +76,10 @@ class Attempt:
         """What is worth knowing of a take that is kept."""
         notes = list(self.checked.notes) if self.checked is not None else []
         if self.lost_seconds > HEAD_SECONDS and not self.head_seconds:
-            notes.append(f"the stream lost its first {self.lost_seconds:.2f} s, all of it silence before the reel")
+            notes.append(
+                f"the stream lost its first {self.lost_seconds:.2f} s, or had a shorter round trip than in the level "
+                "set-up: nothing of the reel is missing"
+            )
         return notes
 
     @property
