@@ -101,7 +101,8 @@ def write_shard(
         ]
         columns = {name: pa.array(written[name].tolist(), type=kind) for name, kind in _COLUMNS.items()}
         maps = [_map(file) for file in (dry_file, wet_file) if len(written)]
-        columns["dry"], columns["wet"] = (_samples(content, len(written), size) for content in (maps or [b"", b""]))
+        contents: Sequence[mmap.mmap | bytes] = maps or [b"", b""]
+        columns["dry"], columns["wet"] = (_samples(content, len(written), size) for content in contents)
         schema = pa.schema(
             [(name, column.type) for name, column in columns.items()],
             metadata={CONTRACT_KEY: SHARD.encode(), **_encode(metadata)},
