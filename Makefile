@@ -54,7 +54,7 @@ reel: $(READY)
 
 pictures: demo
 	mkdir -p results/pictures
-	cp results/demo/devices/clipper/demo-01/alignment.svg results/demo/twins/clipper/small/evaluation/figures/esr.svg \
+	cp results/demo/devices/clipper/demo-01/alignment.svg results/demo/twins/clipper/small/evaluation/probe/loops.svg \
 		results/demo/twins/clipper/small/evaluation/probe/harmonics.svg results/pictures
 
 # A process more than cores, because some tests wait: for a server, a cluster, or the end of a take.

@@ -88,8 +88,9 @@ def stable_content(path: Path, metrics: list[Path]) -> Any:
         content, count = date.subn(b"", path.read_bytes())
         assert count == 1, "the date, in UTC"
         return content
-    # Remove rounded speeds and the plot of error against speed.
+    # Remove rounded speeds, the plot of error against speed, and dates.
     text = re.sub(r"<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL)
+    text = re.sub(r"\d{4}-\d\d-\d\d", "", text)
     text = re.sub(r"\d+(\.\d+)? ?(x|×|times|seconds of audio)", "", re.sub(r" +|-{3,}", " ", text))
     for speed in (str(read_json(one, "metrics/1")["realtime_factor"]) for one in metrics):
         text = text.replace(speed, "")
