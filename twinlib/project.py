@@ -28,6 +28,9 @@ MAX_NAME = 60
 
 _MARK = "# Written by `twin train`, which replaces this file. To change more, copy the folder and run Snakemake in it:"
 
+_HIDDEN = ("open: ", "Using workflow specific profile")
+"""Lines of a run that say nothing to the user of `twin train`."""
+
 _PROGRESS = re.compile(r"(?P<stage>\w+) .*: (?P<done>\d+)/(?P<total>\d+) (?P<unit>\D+), \d+ s\b.*?(?P<note>loss .*)?$")
 
 
@@ -206,6 +209,6 @@ def _follow(lines: Iterator[str]) -> list[str]:
                 done = now
             elif line.startswith("error: "):
                 errors.append(line.removeprefix("error: "))
-            elif line and not line.startswith("open: "):
+            elif line and not line.startswith(_HIDDEN):
                 print(line, file=sys.stderr, flush=True)
     return errors
