@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -150,7 +151,9 @@ def _train(usage_error: Callable[[str], NoReturn], args: argparse.Namespace) -> 
     twin = folder / "results" / "twins" / device / args.preset
     print(f"open:    {twin / 'evaluation' / 'index.html'}")
     print(f"plug-in: {twin / 'twin.nam'} (Neural Amp Modeler), {twin / 'twin.onnx'} (ONNX Runtime)")
-    print(f"render:  twin render {twin} IN.wav OUT.wav")
+    # The program of a virtual environment that is not active.
+    is_on_path = Path(sys.argv[0]).name != "twin" or shutil.which("twin")
+    print(f"render:  {'twin' if is_on_path else sys.argv[0]} render {twin} IN.wav OUT.wav")
 
 
 def _init(args: argparse.Namespace) -> None:
