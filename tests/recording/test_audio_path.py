@@ -30,7 +30,14 @@ EFFECT = Effect("foldover_1213", "foldover", (0.5, 0.0))
 MOST_SESSIONS = 6
 LARGEST_ERROR = 1e-5
 REELS = ("tiny-01", "tiny-02")
-DISTURBED = ("samples lost", "samples repeated", "the stream", "interruptions")
+DISTURBED = (
+    "samples lost",
+    "samples repeated",
+    "the stream",
+    "interruptions",
+    "delivered nothing",
+    "nothing was recorded",
+)
 """Words of a session that the load of the machine disturbed: the sound server has no real-time priority."""
 
 

@@ -355,12 +355,14 @@ def test_only_a_problem_of_the_rate_changes_the_rate(monkeypatch: pytest.MonkeyP
 class Driver:
     """A module like sounddevice whose input hears the output `delay` frames later, in blocks of changing sizes.
 
-    The input runs after `starting` blocks; what the output plays until then is lost.
+    The input runs after `starting` blocks; what the output plays until then is lost. The first `dead` streams end at
+    their start.
     """
 
     PortAudioError = OSError
 
-    def __init__(self, starting: int, delay: int) -> None:
+    def __init__(self, starting: int, delay: int, dead: int = 0) -> None:
+        self._dead = dead
         self._starting, self._played = starting, np.zeros(delay, np.float32)
         self.options: dict[str, Any] = {}
 
@@ -372,6 +374,9 @@ class Driver:
         return self
 
     def start(self) -> None:
+        self._dead -= 1
+        if self._dead >= 0:
+            return
         for number, size in enumerate(np.random.default_rng(1).integers(100, 5000, 60)):
             is_late = number < self._starting
             heard = np.zeros((size, 1), np.float32) if is_late else self._played[:size, None]
@@ -387,9 +392,10 @@ class Driver:
     close = abort
 
 
-@pytest.mark.parametrize("starting", [0, 7])
-def test_nothing_is_played_before_the_input_runs(starting: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver, delay = Driver(starting, 6000), 6000
+@pytest.mark.parametrize(("starting", "dead"), [(0, 0), (7, 0), (7, 1)])
+def test_nothing_is_played_before_the_input_runs(starting: int, dead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, delay = Driver(starting, 6000, dead), 6000
+    monkeypatch.setattr("twinlib.recording.portaudio.TIMEOUT_SECONDS", 0.05)
     monkeypatch.setitem(sys.modules, "sounddevice", driver)
     sent = np.random.default_rng(2).uniform(-1, 1, (20 * BLOCK_FRAMES, 1)).astype(np.float32)
     blocks = [sent[start : start + BLOCK_FRAMES] for start in range(0, len(sent), BLOCK_FRAMES)]
@@ -402,6 +408,13 @@ def test_nothing_is_played_before_the_input_runs(starting: int, monkeypatch: pyt
     assert (driver.options["blocksize"], driver.options["latency"]) == (0, 0.3), (
         "a fixed size repeats samples on ALSA's pulse plugin"
     )
+
+
+def test_an_interface_that_delivers_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Driver(0, 6000, dead=2))
+    monkeypatch.setattr("twinlib.recording.portaudio.TIMEOUT_SECONDS", 0.05)
+    with pytest.raises(StalledStreamError, match="delivered nothing"):
+        list(recording.portaudio_system().exchange(CONNECTION, [np.zeros((BLOCK_FRAMES, 1), np.float32)]))
 
 
 def test_neither_a_long_round_trip_nor_a_break_before_the_reel_is_a_fault(main: Path, tmp_path: Path) -> None:

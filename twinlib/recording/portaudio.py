@@ -20,6 +20,9 @@ LATENCY_SECONDS = 0.2
 TIMEOUT_SECONDS = 10.0
 """Time without a block after which the interface is not answering."""
 
+MOST_STARTS = 2
+"""Starts of a stream that delivers nothing."""
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -156,28 +159,34 @@ def _exchange(sounddevice: Any, connection: Connection, blocks: Iterable[Signal]
 
     player.read_ahead()
     try:
-        stream = sounddevice.Stream(
-            samplerate=connection.sample_rate,
-            # With blocks of one size, PortAudio repeats samples on the pulse plugin of ALSA and does not report it.
-            blocksize=0,
-            device=(connection.input, connection.output),
-            channels=(max(connection.inputs), max(connection.outputs)),
-            dtype="float32",
-            latency=_latency(sounddevice, connection) if connection.latency is None else connection.latency,
-            callback=exchange_block,
-            clip_off=True,
-        )
-        try:
-            stream.start()
-            while player.waiting:
-                received, played = recorded.get(timeout=TIMEOUT_SECONDS)
-                player.waiting -= played
-                player.read_ahead()
-                yield received
-        finally:
-            # To stop waits for the thread of the driver, forever if that has stalled.
-            stream.abort()
-            stream.close()
+        for number in range(1, MOST_STARTS + 1):
+            stream = sounddevice.Stream(
+                samplerate=connection.sample_rate,
+                # With blocks of one size, PortAudio repeats samples on the pulse plugin of ALSA and does not report it.
+                blocksize=0,
+                device=(connection.input, connection.output),
+                channels=(max(connection.inputs), max(connection.outputs)),
+                dtype="float32",
+                latency=_latency(sounddevice, connection) if connection.latency is None else connection.latency,
+                callback=exchange_block,
+                clip_off=True,
+            )
+            try:
+                stream.start()
+                while player.waiting:
+                    received, played = recorded.get(timeout=TIMEOUT_SECONDS)
+                    player.waiting -= played
+                    player.read_ahead()
+                    yield received
+                return
+            except queue.Empty:
+                # PortAudio may end a stream at an interruption of its start; nothing has been played then.
+                if is_running or number == MOST_STARTS:
+                    raise
+            finally:
+                # To stop waits for the thread of the driver, forever if that has stalled.
+                stream.abort()
+                stream.close()
     except queue.Empty:
         raise StalledStreamError(
             f"the interface has delivered nothing for {TIMEOUT_SECONDS:.0f} s: check its cable and its driver, and run "
