@@ -48,6 +48,8 @@ def write_profile(project: Project) -> None:
     profile["latency-wait"] = 5
     profile["groups"] |= {"cut_shard": "shard", "train_twin": "training"}
     profile["group-components"] = {"capture": 30, "shard": 30, "dataset": 10, "training": 10, "evaluation": 10}
+    # A group must fit a node of the test cluster.
+    profile["resources"] = {"mem_mb": slurm.MEMORY, "threads": slurm.CORES}
     (project.folder / "profile").mkdir()
     (project.folder / "profile" / "profile.yaml").write_text(yaml.safe_dump(profile))
 
