@@ -188,7 +188,8 @@ def _is_bypass(change: Change, observations: Observations) -> bool:
     copy = max(sides, key=lambda side: float(np.median(observations.correlation[side])))
     if np.median(observations.correlation[copy]) < COPY_CORRELATION:
         return False
-    loud = copy & (observations.level > np.median(observations.level[copy]))
+    # A muted window has no gain.
+    loud = copy & (observations.level > np.median(observations.level[copy])) & (observations.wet_energy > 0.0)
     gain = np.log(observations.wet_energy[loud]) - np.log(np.exp(observations.tilt[:, loud]).sum(axis=0))
     if loud.any() and mad_sigma(gain - np.median(gain)) > MAX_COPY_SPREAD:
         return False
