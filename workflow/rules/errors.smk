@@ -21,7 +21,9 @@ def read_logs(logs):
 
 def find_errors(text):
     """The rule, log file, error (empty without a message) and last line of each failed job, from the log of a run."""
-    found = re.findall(r"^Error in rule\s(\w+):$.*?^ +log: (.+?)(?:, \S+)*? \(check log", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^Error in rule\s(\w+):$.*?^ +log: (.+?)(?:, \S+)*? \(check log", text, re.MULTILINE | re.DOTALL
+    )
     for name, path in dict.fromkeys(found):
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines() if Path(path).is_file() else []
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
