@@ -73,7 +73,10 @@ def mlflow_server(folder: Path, database: str) -> Iterator[str]:
     command += ["--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "2"]
     # By default uvicorn kills a worker that is silent for 5 s, with the requests it serves, as on a busy machine.
     command += ["--uvicorn-opts", "--timeout-worker-healthcheck 300"]
-    variables = environment(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+    # Logging needs no processes for jobs, which take seconds to start.
+    variables = environment(
+        MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"
+    )
     with (folder / "mlflow.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True)
     try:

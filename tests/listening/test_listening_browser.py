@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 
 from tests.browsers import started_browser
 from tests.listening.factories import RATE, sounds
-from tests.reports.test_twin_page import METRICS
+from tests.reports.test_twin_page import METRICS, ORIGIN
 from twinlib.listening.listening_page import (
     render_abx,
     render_head,
@@ -472,7 +472,7 @@ def test_controls_do_not_overlap_or_overflow(page, tmp_path, scheme, width):
 def test_twin_page_plays_and_shows_figures(browser, prepared, tmp_path):
     figure = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path id="p" d="M0 0L9 9" stroke="#000"/></svg>'
     file = tmp_path / "index.html"
-    file.write_text(render_twin_page(METRICS, {"transfer": figure, "esr": figure}, prepared[:1]))
+    file.write_text(render_twin_page(METRICS, ORIGIN, {"transfer": figure, "esr": figure}, prepared[:1]))
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     found = Watched(page)
     page.goto(file.as_uri())
