@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.workflow.project import TINY, Project, Run
-from tests.workflow.storm import KILLS, checksums, run_storm
+from tests.workflow.storm import checksums, run_storm
 from twinlib import run_lock
 from twinlib.files import sha256_file
 from twinlib.run_lock import LOCK_FILE, MARKER, lock_results
@@ -37,8 +37,9 @@ def test_a_small_storm_of_kills(first: tuple[Project, Run], tmp_path: Path) -> N
     shutil.rmtree(project.folder / "results")
     project.write(BOX)
     expected = {name: sha256 for name, sha256 in checksums(first[0]).items() if "/box/" in name}
-    storm = run_storm(project, expected, kills=len(KILLS), seed=21)
-    assert storm.kills == dict.fromkeys(KILLS, 1)
+    storm = run_storm(project, expected, kills=12, seed=21)
+    assert sum(storm.kills.values()) == 12
+    assert min(storm.kills.values()) >= 2
     assert storm.taken_over
 
 
