@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No deadline, because machines may be busy. Hypothesis fixes the examples in CI by default; here a new seed draws them
-# in every run, so that half of the usual number suffices.
-settings.register_profile("project", deadline=None, derandomize=False, max_examples=50)
+# No deadline, because machines may be busy. Hypothesis fixes the examples in CI by default; here a new seed draws them.
+settings.register_profile("project", deadline=None, derandomize=False)
 settings.load_profile("project")
 
 LONGEST = (

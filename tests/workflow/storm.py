@@ -112,7 +112,7 @@ def heed_signals() -> None:
 
 def finish(project: Project, expected: dict[str, str], storm: Storm) -> None:
     """Run the command to its end and compare the results with those of an undisturbed build."""
-    run = project.run()
+    run = project.run_as_user()
     storm.taken_over += "Going on after a killed run" in run.text
     storm.builds += 1
     assert run.code == 0, run.text[-4000:]

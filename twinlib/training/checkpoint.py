@@ -81,7 +81,7 @@ class Checkpoint:
     linear: Mapping[str, Tensor]
 
     def fits(self, weights: Mapping[str, Tensor], averaged: bool) -> bool:
-        """Whether all weights have the names and shapes of these, the averaged ones if there are any."""
+        """Whether weights (averaged ones only if `averaged`) have these names and shapes, and the filter `(taps,)`."""
         shapes = _shapes(weights)
         average = shapes if averaged else {}
         filters = all(tensor.ndim == 1 for tensor in self.linear.values())
